@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstddef>
+#include <utility>
+#include <new>
+#include <vector>
+
+namespace ebb {
+
+/// Allocates on cache-line boundaries and leaves trivially constructible elements uninitialised on resize: buffers here are
+/// always written whole, and zeroing them first would be one more pass over memory.
+template <class T>
+struct AlignedAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t kAlignment{64};
+
+  AlignedAllocator() = default;
+  template <class U>
+  AlignedAllocator(const AlignedAllocator<U>&) {}
+
+  T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kAlignment)); }
+  void deallocate(T* p, std::size_t) { ::operator delete(p, kAlignment); }
+  template <class U>
+  void construct(U* p) {
+    ::new (static_cast<void*>(p)) U;
+  }
+  template <class U, class... Args>
+  void construct(U* p, Args&&... args) {
+    ::new (static_cast<void*>(p)) U(std::forward<Args>(args)...);
+  }
+  template <class U>
+  friend bool operator==(const AlignedAllocator&, const AlignedAllocator<U>&) {
+    return true;
+  }
+};
+
+template <class T>
+using Aligned = std::vector<T, AlignedAllocator<T>>;
+
+}  // namespace ebb

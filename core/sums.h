@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace ebb {
+
+/// Sums with one stated order, so that no tiling, fusion, vector width or number of threads can move a bit.
+///
+/// Elements are converted to double (exact) and added in double. Rows are cut into blocks of kSumBlock consecutive rows; inside a
+/// block they are added in ascending order; the blocks' sums are then combined by `tree_sum`.
+inline constexpr std::int64_t kSumBlock = 64;
+
+/// Adds neighbours pairwise, level by level: ((p0+p1)+(p2+p3))+...; an odd one is carried up unchanged. Empty sums are 0.
+double tree_sum(std::span<double> parts);
+
+/// Column sums of a [rows, cols] matrix, and of its squares when `squares` is given: both are [cols].
+struct ColumnSums {
+  std::vector<double> sum, squares;
+};
+std::vector<double> column_sums(const ConstMatrix& x);
+ColumnSums column_sums_and_squares(const ConstMatrix& x);
+/// Column sums of the elementwise product (exact in double) together with those of a alone: what batch norm's gradient needs.
+struct ColumnDots {
+  std::vector<double> sum, dot;
+};
+ColumnDots column_sums_and_dots(const ConstMatrix& a, const ConstMatrix& b);
+
+/// Sum of squares of a flat array, laid out for this purpose as rows of 64 elements: the column sums of squares, then their tree.
+double sum_of_squares(std::span<const float> x);
+/// Sum of a flat array in the same order.
+double sum(std::span<const float> x);
+
+}  // namespace ebb

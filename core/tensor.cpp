@@ -1,0 +1,50 @@
+#include "core/tensor.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/parallel.h"
+
+namespace ebb {
+
+Tensor Tensor::filled(const Shape& shape, float value) {
+  Tensor tensor(shape);
+  std::fill(tensor.data_.begin(), tensor.data_.end(), value);
+  return tensor;
+}
+
+Tensor Tensor::from(const Shape& shape, std::span<const float> values) {
+  require<ShapeError>(static_cast<std::int64_t>(values.size()) == shape.size(), "[tensor] shape ", shape, " holds ", shape.size(),
+                      " values, got ", values.size());
+  Tensor tensor(shape);
+  std::copy(values.begin(), values.end(), tensor.data_.begin());
+  return tensor;
+}
+
+float Tensor::item() const {
+  require<ShapeError>(size() == 1, "[item] expected one element, got shape ", shape_);
+  return data_[0];
+}
+
+ConstMatrix Tensor::matrix() const {
+  const std::int64_t cols = shape_.rank() == 0 ? 1 : shape_[-1];
+  const std::int64_t rows = cols == 0 ? 0 : size() / cols;
+  return {data_.data(), rows, cols, cols, 1};
+}
+
+Tensor Tensor::reshaped(const Shape& shape) && {
+  require<ShapeError>(shape.size() == size(), "[reshape] ", shape_, " has ", size(), " elements, ", shape, " has ", shape.size());
+  shape_ = shape;
+  return std::move(*this);
+}
+
+void add_into(Tensor& a, const Tensor& b) {
+  require<ShapeError>(a.shape() == b.shape(), "[add] shapes differ: ", a.shape(), " and ", b.shape());
+  float* const pa = a.data();
+  const float* const pb = b.data();
+  parallel_for(a.size(), [=](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) pa[i] += pb[i];
+  });
+}
+
+}  // namespace ebb

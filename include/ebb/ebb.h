@@ -1,0 +1,9 @@
+#pragma once
+
+#include "core/error.h"
+#include "core/key.h"
+#include "core/math.h"
+#include "core/params.h"
+#include "core/sums.h"
+#include "core/tape.h"
+#include "core/tensor.h"
