@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# house.sh ROOT: what HOUSE's map and rules forbid and a text search can see. Prints "file:line: why" for each offence; 1 if any.
+set -euo pipefail
+cd "$1"
+
+declare -A may=(
+  [core]="core"
+  [quant]="quant core"
+  [schedules]="schedules quant/format.h quant/plan.h core"
+  [layers]="layers quant core"
+  [optim]="optim core"
+  [data]="data core"
+  [train]="train optim data layers schedules quant core"
+  [models]="models train optim data layers schedules quant core"
+  [tools]="tools models train optim data layers schedules quant core"
+)
+folders=(core quant schedules layers optim data train models tools)
+library=(core quant schedules layers optim data train)
+offences=$(mktemp)
+trap 'rm -f "$offences"' EXIT
+
+# sources PATTERN FOLDER...: the source files there that exist
+sources() {
+  local pattern=$1
+  shift
+  for folder in "$@"; do
+    if [[ -d $folder ]]; then find "$folder" -type f -regextype posix-extended -regex "$pattern" | sort; fi
+  done
+}
+# forbid WHY REGEX FILE...: every matching line outside // comments is an offence
+forbid() {
+  local why=$1 regex=$2
+  shift 2
+  if (($#)); then
+    awk -v why="$why" -v regex="$regex" '{ code = $0; sub(/\/\/.*/, "", code); if (code ~ regex) print FILENAME ":" FNR ": " why ": " $0 }' "$@" >>"$offences"
+  fi
+}
+
+for folder in "${folders[@]}"; do
+  mapfile -t files < <(sources '.*\.(h|cpp)' "$folder")
+  ((${#files[@]})) || continue
+  awk -v folder="$folder" -v may="${may[$folder]}" '
+    BEGIN { n = split(may, allowed, " ") }
+    /^[ \t]*#[ \t]*include[ \t]*"/ {
+      split($0, part, "\""); header = part[2]
+      for (i = 1; i <= n; ++i) if (header == allowed[i] || index(header, allowed[i] "/") == 1) next
+      print FILENAME ":" FNR ": " folder " may include " may ", not \"" header "\""
+    }' "${files[@]}" >>"$offences"
+done
+
+mapfile -t headers < <(sources '.*\.h' "${folders[@]}" include)
+forbid "third-party headers stay in .cpp files" '#[ \t]*include[ \t]*<(Eigen|unsupported/Eigen|nlohmann|CLI|doctest|openssl)/|#[ \t]*include[ \t]*<(zlib|lzma|omp|immintrin|arm_neon)[.]h>' "${headers[@]}"
+for header in "${headers[@]}"; do
+  grep -q '^#pragma once' "$header" || echo "$header:1: a header begins with #pragma once" >>"$offences"
+done
+
+# Code compiled for one instruction set must not bring functions that the linker could pick for the whole program.
+mapfile -t kernels < <(sources '.*/kernels/.*_(sse|avx|avx2|avx512|vnni|amx|neon|sve)[a-z0-9_]*\.(h|cpp)' quant)
+if ((${#kernels[@]})); then
+  awk '/^[ \t]*#[ \t]*include[ \t]*</ && !/<(immintrin[.]h|arm_neon[.]h|arm_sve[.]h|cstdint|cstddef|climits)>/ {
+         print FILENAME ":" FNR ": a kernel file for one instruction set includes no Eigen and no inline library code: " $0 }' "${kernels[@]}" >>"$offences"
+fi
+
+mapfile -t code < <(sources '.*\.(h|cpp)' "${library[@]}")
+forbid "libm differs between machines: use ebb::math" '(std::|[^a-z_:.A-Z0-9>])(exp|exp2|expm1|log|log2|log10|log1p|sin|cos|tan|tanh|sinh|cosh|cbrt|erf|tgamma|lgamma)f?[(]' \
+  $(printf '%s\n' "${code[@]}" | grep -v '^core/math\.')
+forbid "the library never prints or exits" 'std::(cout|cerr|clog|printf|puts|exit|abort|quick_exit)|[^a-z_:]f?printf[(]|#[ \t]*include[ \t]*<iostream>' "${code[@]}"
+forbid "randomness comes from Key" '#[ \t]*include[ \t]*<random>|std::random_device|[^a-z_]s?rand[(]' "${code[@]}"
+forbid "std::hash and unordered order differ between libraries" 'std::hash|std::unordered_(map|set)' "${code[@]}"
+forbid "no thread-local state" 'thread_local' "${code[@]}"
+
+mapfile -t all < <(sources '.*\.(h|cpp|cmake|sh)' "${folders[@]}" include tests bench examples cmake)
+for file in "${all[@]}"; do
+  lines=$(wc -l <"$file")
+  ((lines <= 600)) || echo "$file:601: $lines lines; 600 is the limit, 400 a smell" >>"$offences"
+done
+
+if [[ -s $offences ]]; then
+  cat "$offences"
+  exit 1
+fi
+echo "${#all[@]} files keep to the house rules"
