@@ -1,8 +1,8 @@
 #pragma once
 
 #include <cstddef>
-#include <utility>
 #include <new>
+#include <utility>
 #include <vector>
 
 namespace ebb {

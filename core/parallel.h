@@ -17,7 +17,7 @@ void parallel_for(std::int64_t n, const Body& body, std::int64_t grain = kParall
     return;
   }
   // Four ranges for each grain-sized share at the most keep the threads evenly loaded when other programs run beside us.
-  const std::int64_t chunk = (std::max(grain / 4, n / 32) + align - 1) / align * align;
+  const std::int64_t chunk = (std::max({std::int64_t{1}, grain / 4, n / 32}) + align - 1) / align * align;
   const std::int64_t chunks = (n + chunk - 1) / chunk;
 #pragma omp parallel for schedule(dynamic)
   for (std::int64_t c = 0; c < chunks; ++c) body(c * chunk, std::min(n, (c + 1) * chunk));

@@ -21,7 +21,8 @@ Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
 }
 
 Sha256& Sha256::update(std::span<const std::byte> bytes) {
-  require<Error>(EVP_DigestUpdate(evp(context_.get()), bytes.data(), bytes.size()) == 1, "[sha256] libcrypto refused ", bytes.size(), " bytes");
+  require<Error>(EVP_DigestUpdate(evp(context_.get()), bytes.data(), bytes.size()) == 1, "[sha256] libcrypto refused ",
+                 bytes.size(), " bytes");
   return *this;
 }
 

@@ -20,7 +20,9 @@ class Shape {
 
   [[nodiscard]] int rank() const { return rank_; }
   /// Extent of an axis; negative axes count from the end.
-  [[nodiscard]] std::int64_t operator[](int axis) const { return extents_[static_cast<std::size_t>(axis < 0 ? axis + rank_ : axis)]; }
+  [[nodiscard]] std::int64_t operator[](int axis) const {
+    return extents_[static_cast<std::size_t>(axis < 0 ? axis + rank_ : axis)];
+  }
   [[nodiscard]] std::int64_t size() const { return size_; }
   [[nodiscard]] std::span<const std::int64_t> extents() const { return {extents_.data(), static_cast<std::size_t>(rank_)}; }
 

@@ -20,7 +20,8 @@ std::vector<double> blocked(std::int64_t rows, std::int64_t width, const Block& 
   parallel_for(
       blocks,
       [&](std::int64_t first, std::int64_t last) {
-        for (std::int64_t b = first; b < last; ++b) block(b * kSumBlock, std::min(rows, (b + 1) * kSumBlock), partial.data() + b * width);
+        for (std::int64_t b = first; b < last; ++b)
+          block(b * kSumBlock, std::min(rows, (b + 1) * kSumBlock), partial.data() + b * width);
       },
       grain, 1);
   // The tree over blocks, for all columns at once: level by level, neighbour by neighbour, as in tree_sum.
@@ -95,8 +96,8 @@ ColumnSums column_sums_and_squares(const ConstMatrix& x) {
 }
 
 ColumnDots column_sums_and_dots(const ConstMatrix& a, const ConstMatrix& b) {
-  require<ShapeError>(a.rows == b.rows && a.cols == b.cols, "[column dots] shapes differ: ", a.rows, " x ", a.cols, " and ", b.rows, " x ",
-                      b.cols);
+  require<ShapeError>(a.rows == b.rows && a.cols == b.cols, "[column dots] shapes differ: ", a.rows, " x ", a.cols, " and ", b.rows,
+                      " x ", b.cols);
   const std::int64_t cols = a.cols;
   std::vector<double> both = blocked(a.rows, 2 * cols, [&](std::int64_t first, std::int64_t last, double* out) {
     for (std::int64_t i = first; i < last; ++i) {

@@ -41,7 +41,8 @@ Var Tape::variable(Tensor value) {
 Var Tape::record(Tensor value, std::initializer_list<Var> inputs, Backward backward) {
   bool wanted = false;
   for (const Var input : inputs) wanted = wanted || nodes_[static_cast<std::size_t>(input.index)].wanted;
-  nodes_.push_back({.value = std::move(value), .param = {}, .wanted = wanted, .backward = wanted ? std::move(backward) : Backward{}});
+  nodes_.push_back(
+      {.value = std::move(value), .param = {}, .wanted = wanted, .backward = wanted ? std::move(backward) : Backward{}});
   return {static_cast<std::int32_t>(nodes_.size() - 1)};
 }
 

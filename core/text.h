@@ -10,7 +10,7 @@
 namespace ebb {
 
 /// Bit-operation counts pass 2^64 in long runs. Both compilers have the type; it is only outside the letter of ISO C++.
-__extension__ typedef unsigned __int128 uint128;
+__extension__ typedef unsigned __int128 uint128;  // NOLINT(modernize-use-using): __extension__ takes no using
 
 /// Locale-free text of a value. Reals print as the shortest decimal that reads back to the same bits.
 std::string to_text(double value);

@@ -16,16 +16,17 @@ ebb::Var plane_loss(ebb::Tape& tape, const ebb::Tensor& x, const ebb::Tensor& ta
   }
   const auto n = static_cast<float>(points.rows);
   const auto loss = static_cast<float>(ebb::sum_of_squares(residual.values())) / n;
-  return tape.record(ebb::Tensor::scalar(loss), {w}, [=, residual = std::move(residual)](const ebb::Tensor& g, ebb::Adjoints& grads) {
-    ebb::Tensor gw = ebb::Tensor::zeros({3});
-    for (std::int64_t i = 0; i < points.rows; ++i) {
-      const float slope = 2.0f * g.item() * residual[i] / n;
-      gw[0] += slope * points(i, 0);
-      gw[1] += slope * points(i, 1);
-      gw[2] += slope;
-    }
-    grads.add(w, std::move(gw));
-  });
+  return tape.record(ebb::Tensor::scalar(loss), {w},
+                     [=, residual = std::move(residual)](const ebb::Tensor& g, ebb::Adjoints& grads) {
+                       ebb::Tensor gw = ebb::Tensor::zeros({3});
+                       for (std::int64_t i = 0; i < points.rows; ++i) {
+                         const float slope = 2.0f * g.item() * residual[i] / n;
+                         gw[0] += slope * points(i, 0);
+                         gw[1] += slope * points(i, 1);
+                         gw[2] += slope;
+                       }
+                       grads.add(w, std::move(gw));
+                     });
 }
 
 }  // namespace
@@ -35,7 +36,8 @@ int main() {
   constexpr std::int64_t kPoints = 1000;
   ebb::Tensor x = ebb::Tensor::uninitialized({kPoints, 2});
   ebb::Tensor y = ebb::Tensor::uninitialized({kPoints});
-  for (std::int64_t i = 0; i < 2 * kPoints; ++i) x[i] = static_cast<float>(root.fold("points").normal(static_cast<std::uint64_t>(i)));
+  for (std::int64_t i = 0; i < 2 * kPoints; ++i)
+    x[i] = static_cast<float>(root.fold("points").normal(static_cast<std::uint64_t>(i)));
   for (std::int64_t i = 0; i < kPoints; ++i) {
     const auto noise = static_cast<float>(root.fold("noise").normal(static_cast<std::uint64_t>(i)));
     y[i] = 3.0f * x[2 * i] - 2.0f * x[2 * i + 1] + 0.5f + 0.1f * noise;

@@ -1,0 +1,107 @@
+#include <doctest/doctest.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "core/error.h"
+#include "core/key.h"
+#include "core/sums.h"
+
+using namespace ebb;
+
+namespace {
+
+Tensor random_matrix(Key key, std::int64_t rows, std::int64_t cols) {
+  Tensor x = Tensor::uninitialized({rows, cols});
+  for (std::int64_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(key.normal(static_cast<std::uint64_t>(i)));
+  return x;
+}
+
+/// The definition, one column at a time: ascending inside blocks of 64 rows, then neighbours pairwise.
+template <class Term>
+double column_by_definition(std::int64_t rows, const Term& term) {
+  std::vector<double> parts;
+  for (std::int64_t first = 0; first < rows; first += 64) {
+    double block = 0;
+    for (std::int64_t i = first; i < std::min(rows, first + 64); ++i) block += term(i);
+    parts.push_back(block);
+  }
+  while (parts.size() > 1) {
+    std::vector<double> next;
+    for (std::size_t i = 0; i < parts.size(); i += 2) next.push_back(i + 1 < parts.size() ? parts[i] + parts[i + 1] : parts[i]);
+    parts = next;
+  }
+  return parts.empty() ? 0.0 : parts[0];
+}
+
+}  // namespace
+
+TEST_CASE("tree_sum adds neighbours level by level and carries the odd one up") {
+  const double big = 0x1p53;
+  struct Case {
+    const char* why;
+    std::vector<double> parts;
+    double sum;
+  };
+  const Case cases[] = {
+      {"empty", {}, 0.0},
+      {"one", {3.0}, 3.0},
+      {"(2^53 + 1) + (1 + 1): the first 1 is lost, the pair is not", {big, 1, 1, 1}, big + 2},
+      {"the odd one joins last: ((2^53 + 1) + (1 + 1)) + 1, a tie that goes up to even", {big, 1, 1, 1, 1}, big + 4}};
+  for (const Case& c : cases) {
+    CAPTURE(c.why);
+    std::vector<double> parts = c.parts;
+    CHECK(tree_sum(parts) == c.sum);
+  }
+}
+
+TEST_CASE("column sums follow their definition bit for bit, for odd sizes, views and any number of threads") {
+  const int threads = omp_get_max_threads();
+  for (const std::int64_t rows : {0, 1, 63, 64, 65, 128, 129, 700}) {
+    for (const std::int64_t cols : {1, 3, 64, 257, 300}) {
+      CAPTURE(rows);
+      CAPTURE(cols);
+      const Tensor xt = random_matrix(Key(1).fold("x"), rows, cols), yt = random_matrix(Key(1).fold("y"), rows, cols);
+      const Tensor zt = random_matrix(Key(1).fold("z"), cols, rows);
+      const ConstMatrix x{xt.data(), rows, cols, cols, 1}, y{yt.data(), rows, cols, cols, 1};
+      const ConstMatrix view = ConstMatrix{zt.data(), cols, rows, rows, 1}.transposed();
+      for (const int count : {1, 3}) {
+        omp_set_num_threads(count);
+        const ColumnSums sums = column_sums_and_squares(x);
+        const ColumnDots dots = column_sums_and_dots(x, y);
+        const std::vector<double> of_view = column_sums(view);
+        bool equal = sums.sum == column_sums(x) && sums.sum == dots.sum;
+        for (std::int64_t j = 0; j < cols; ++j) {
+          const auto c = static_cast<std::size_t>(j);
+          equal = equal && sums.sum[c] == column_by_definition(rows, [&](std::int64_t i) { return double{x(i, j)}; }) &&
+                  sums.squares[c] == column_by_definition(rows, [&](std::int64_t i) { return double{x(i, j)} * x(i, j); }) &&
+                  dots.dot[c] == column_by_definition(rows, [&](std::int64_t i) { return double{x(i, j)} * y(i, j); }) &&
+                  of_view[c] == column_by_definition(rows, [&](std::int64_t i) { return double{view(i, j)}; });
+        }
+        CHECK(equal);
+      }
+    }
+  }
+  omp_set_num_threads(threads);
+}
+
+TEST_CASE("flat sums are the tree over 64 column sums of rows of 64") {
+  for (const std::int64_t n : {0, 1, 63, 64, 65, 4095, 4096, 4097, 100000}) {
+    CAPTURE(n);
+    const Tensor x = random_matrix(Key(2), 1, n);
+    std::vector<double> columns, squares;
+    for (std::int64_t j = 0; j < 64; ++j) {
+      const std::int64_t rows = (n - j + 63) / 64;  // the rows that have a column j
+      columns.push_back(column_by_definition(rows, [&](std::int64_t i) { return double{x[64 * i + j]}; }));
+      squares.push_back(column_by_definition(rows, [&](std::int64_t i) { return double{x[64 * i + j]} * x[64 * i + j]; }));
+    }
+    CHECK(sum(x.values()) == tree_sum(columns));
+    CHECK(sum_of_squares(x.values()) == tree_sum(squares));
+  }
+}
+
+TEST_CASE("column dots of different shapes are refused") {
+  const Tensor a = Tensor::zeros({2, 3}), b = Tensor::zeros({3, 2});
+  CHECK_THROWS_AS(column_sums_and_dots(a.matrix(), b.matrix()), ShapeError);
+}
