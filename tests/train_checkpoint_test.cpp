@@ -1,0 +1,137 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "core/sha256.h"
+#include "train/checkpoint.h"
+
+using namespace ebb;
+using namespace ebb::train;
+
+namespace {
+
+ParamStore network() {
+  ParamStore params;
+  params.add("stem.weight", Tensor::from(Shape{2, 2}, std::vector<float>{1.5f, -0.0f, 1e-45f, 3.0f}));
+  params.add("stem.running_mean", Tensor::filled(Shape{3}, 0.1f), ParamStore::Kind::state);
+  params.add("fc.bias", Tensor::zeros(Shape{1}));
+  return params;
+}
+
+Checkpoint sample() {
+  Checkpoint checkpoint{.iteration = 123456789012345, .config = "{\"arch\": \"lenet5\", \"note\": \"zz_sha256\"}", .tensors = {}};
+  add_params(checkpoint, network());
+  const uint128 counters[] = {0, ~uint128{0}, (uint128{7} << 64) | 9};
+  const double momenta[] = {0.1, -1e-310};
+  checkpoint.add_group("ledger", {store_counters("counts", counters)});
+  checkpoint.add_group("controller", {StoredTensor::of("plateau/best", momenta)});
+  return checkpoint;
+}
+
+template <class F>
+std::string error_of(const F& f) {
+  try {
+    f();
+  } catch (const DataError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("a checkpoint comes back bit for bit, doubles and 128-bit counters included") {
+  const Checkpoint saved = sample();
+  const Checkpoint read = parse_checkpoint(to_bytes(saved));
+  CHECK(read.iteration == saved.iteration);
+  CHECK(read.config == saved.config);
+  REQUIRE(read.tensors.size() == saved.tensors.size());
+  for (const StoredTensor& tensor : saved.tensors) CHECK(std::count(read.tensors.begin(), read.tensors.end(), tensor) == 1);
+  CHECK(to_bytes(read) == to_bytes(saved));
+
+  const std::vector<StoredTensor> ledger = read.group("ledger");
+  REQUIRE(ledger.size() == 1);
+  CHECK(load_counters(ledger[0], 3) == std::vector<uint128>{0, ~uint128{0}, (uint128{7} << 64) | 9});
+  CHECK_THROWS_AS(load_counters(ledger[0], 2), DataError);
+  CHECK(read.group("controller")[0].doubles()[1] == -1e-310);
+  CHECK(read.group("control").empty());
+
+  ParamStore params = network();
+  for (std::int32_t i = 0; i < 3; ++i) params[ParamId{i}] = Tensor::filled(params[ParamId{i}].shape(), 9.0f);
+  restore_params(read, params);
+  const ParamStore expected = network();
+  for (std::int32_t i = 0; i < 3; ++i) {
+    const Tensor &got = params[ParamId{i}], &want = expected[ParamId{i}];
+    CHECK(got.shape() == want.shape());
+    CHECK(std::memcmp(got.data(), want.data(), got.values().size_bytes()) == 0);
+  }
+}
+
+TEST_CASE("weights_sha256 is the hash of all values in store order, signs of zero included") {
+  const float values[] = {1.5f, -0.0f, 1e-45f, 3.0f, 0.1f, 0.1f, 0.1f, 0.0f};
+  CHECK(weights_sha256(network()) == sha256_hex(std::as_bytes(std::span(values))));
+}
+
+TEST_CASE("every altered byte and every cut of a checkpoint is noticed") {
+  const std::string good = to_bytes(sample());
+  for (std::size_t i = 0; i < good.size(); ++i) {
+    std::string bad = good;
+    bad[i] = static_cast<char>(bad[i] ^ 0x10);
+    CAPTURE(i);
+    CHECK_FALSE(error_of([&] { parse_checkpoint(bad); }).empty());
+    CHECK_FALSE(error_of([&] { parse_checkpoint(good.substr(0, i)); }).empty());
+  }
+  CHECK(contains(error_of([&] { parse_checkpoint(good + "x"); }), "the file holds"));
+}
+
+TEST_CASE("foreign files and other networks are refused by name") {
+  CHECK(contains(error_of([] { parse_checkpoint(to_safetensors({})); }),
+                 "a safetensors file without one; this file is no checkpoint"));
+  SafeTensors other;
+  other.metadata["format"] = "ebb-checkpoint-2";
+  CHECK(contains(error_of([&] { parse_checkpoint(to_safetensors(other)); }),
+                 "expected the format 'ebb-checkpoint-1', got 'ebb-checkpoint-2'"));
+  CHECK(contains(error_of([] { parse_checkpoint("\x1f\x8b not a checkpoint"); }), "no safetensors file"));
+
+  struct Case {
+    const char* why;
+    std::function<void(ParamStore&)> change;
+    const char* expected;
+  };
+  const Case cases[] = {
+      {"one more", [](ParamStore& p) { p.add("extra", Tensor::zeros(Shape{1})); }, "expected 'parameter/extra', the file has none"},
+      {"one fewer",
+       [](ParamStore& p) {
+         ParamStore fewer;
+         fewer.add("stem.weight", p[ParamId{0}]);
+         p = fewer;
+       },
+       "the network has no 'state/stem.running_mean'"},
+      {"another shape", [](ParamStore& p) { p[ParamId{0}] = Tensor::zeros(Shape{4}); },
+       "'parameter/stem.weight': expected shape [4], got [2, 2]"},
+      {"another kind",
+       [](ParamStore& p) {
+         ParamStore changed;
+         changed.add("stem.weight", p[ParamId{0}], ParamStore::Kind::state);
+         p = changed;
+       },
+       "expected 'state/stem.weight'"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.why);
+    ParamStore params = network();
+    c.change(params);
+    const std::string before = weights_sha256(params);
+    const std::string message = error_of([&] { restore_params(sample(), params); });
+    CAPTURE(message);
+    CHECK(contains(message, c.expected));
+    CHECK(weights_sha256(params) == before);
+  }
+}
