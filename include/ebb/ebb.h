@@ -8,3 +8,7 @@
 #include "core/sums.h"
 #include "core/tape.h"
 #include "core/tensor.h"
+#include "data/batches.h"
+#include "data/cifar.h"
+#include "data/idx.h"
+#include "data/images.h"
