@@ -1,0 +1,88 @@
+#include "layers/pass.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "core/error.h"
+#include "core/math.h"
+#include "core/sums.h"
+
+namespace ebb {
+namespace {
+
+constexpr float kRangeMomentum = 0.9f;
+
+double log10_ratio(double a, double b) { return (math::log(a) - math::log(b)) / math::log(10.0); }
+
+OperandQuality measure_quality(const ConstMatrix& x, const Operand& operand, const Site& site, Role role) {
+  OperandQuality quality{site.name, role, operand.format(), x.rows * x.cols, 0, 0, std::numeric_limits<double>::infinity()};
+  std::int64_t ends = 0, zeros = 0;
+  std::vector<double> signal(static_cast<std::size_t>(x.rows)), noise(signal.size());
+  for (std::int64_t i = 0; i < x.rows; ++i) {
+    for (std::int64_t j = 0; j < x.cols; ++j) {
+      const double value = x(i, j), kept = operand.value(i, j), error = value - kept;
+      const Grid& grid = operand.grid(operand.axis() == GridAxis::columns ? j : i);
+      const double scale = grid.scale, lowest = scale * grid.low() + static_cast<double>(grid.offset), highest = lowest + scale * (grid.high() - grid.low());
+      ends += kept <= lowest + 0.5 * scale || kept >= highest - 0.5 * scale ? 1 : 0;
+      zeros += kept >= -0.5 * scale && kept < 0.5 * scale ? 1 : 0;
+      signal[static_cast<std::size_t>(i)] += value * value;
+      noise[static_cast<std::size_t>(i)] += error * error;
+    }
+  }
+  const double count = static_cast<double>(std::max<std::int64_t>(1, quality.elements));
+  quality.at_ends = static_cast<double>(ends) / count;
+  quality.zeros = static_cast<double>(zeros) / count;
+  const double lost = tree_sum(noise);
+  if (lost > 0) quality.sqnr_db = 10.0 * log10_ratio(tree_sum(signal), lost);
+  return quality;
+}
+
+Operand encode_with(const Pass& pass, const ConstMatrix& x, const Site& site, Role role, GridAxis axis, const Range* range) {
+  const Encoding encoding = pass.plan.encoding(site, role);
+  try {
+    const Key key = pass.key.fold(site.name).fold(static_cast<std::uint64_t>(role));
+    Operand operand(x, encoding, axis, key, {.simd = pass.simd, .simulate = pass.plan.simulate, .range = range});
+    if (pass.quality != nullptr && !encoding.format.is_fp32()) pass.quality->push_back(measure_quality(x, operand, site, role));
+    return operand;
+  } catch (const NonFiniteError& error) {
+    throw NonFiniteError(concat("[", site.name, "] ", role, ": ", error.what()));
+  }
+}
+
+}  // namespace
+
+Operand Pass::encode(const ConstMatrix& x, const Site& site, Role role, GridAxis axis) const {
+  return encode_with(*this, x, site, role, axis, nullptr);
+}
+
+Operand Pass::encode_input(const ConstMatrix& x, const Site& site, ParamId range_id) const {
+  Tensor& state = params[range_id];
+  if (training()) {
+    const Range now = measure_range(x, simd);
+    require<NonFiniteError>(now.finite(), "[", site.name, "] ", Role::activation, ": a NaN or infinite value reached the layer");
+    const float width = now.max - now.min;
+    const bool first = state[2] == 0.0f;
+    const float old_share = kRangeMomentum, new_share = 1.0f - kRangeMomentum;
+    state[0] = first ? now.min : old_share * state[0] + new_share * now.min;
+    state[1] = first ? width : old_share * state[1] + new_share * width;
+    state[2] = std::min(state[2] + 1.0f, 16777216.0f);  // a float counts no further
+    return encode_with(*this, x, site, Role::activation, GridAxis::whole, &now);
+  }
+  if (state[2] == 0.0f) return encode(x, site, Role::activation);  // nothing was ever trained: the input's own range
+  const Range running{state[0], state[0] + state[1]};
+  return encode_with(*this, x, site, Role::activation, GridAxis::whole, &running);
+}
+
+Tensor Pass::multiply(const Operand& a, const Operand& b, const Site& site, Product product) const {
+  return gemm(a, b, {.site = site, .product = product, .accumulator = plan.accumulator, .simd = simd}, ledger);
+}
+
+void Pass::multiply_into(const Operand& a, const Operand& b, const Site& site, Product product, const MutableMatrix& out) const {
+  gemm_into(a, b, {.site = site, .product = product, .accumulator = plan.accumulator, .simd = simd}, ledger, out);
+}
+
+ParamId add_running_range(ParamStore& params, const Site& site) {
+  return params.add(site.name + ".input_range", Tensor::zeros({3}), ParamStore::Kind::state);
+}
+
+}  // namespace ebb

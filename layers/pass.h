@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/key.h"
+#include "core/params.h"
+#include "core/tape.h"
+#include "quant/gemm.h"
+#include "quant/ledger.h"
+#include "quant/operand.h"
+#include "quant/plan.h"
+#include "quant/simd.h"
+
+namespace ebb {
+
+/// How well one operand survived its encoding.
+struct OperandQuality {
+  std::string site;
+  Role role = Role::weight;
+  Format format;
+  std::int64_t elements = 0;
+  double at_ends = 0;  ///< share of codes at the lowest or highest code
+  double zeros = 0;    ///< share of codes that stand for the real number nearest to zero that the grid has
+  double sqnr_db = 0;  ///< 10 log10 (sum x^2 / sum (x - decoded)^2), in double; +inf when nothing was lost
+};
+
+/// One forward and backward sweep under one precision plan. Built anew for every iteration from explicit parts.
+///
+/// In training, activations are encoded over their own range and running ranges are kept up; in evaluation the running range decides.
+struct Pass {
+  enum class Mode : std::uint8_t { train, evaluate };
+
+  ParamStore& params;
+  PrecisionPlan plan;
+  CostLedger& ledger;
+  Key key;                 ///< of this iteration: every random draw of the pass derives from it
+  Mode mode = Mode::train;
+  Simd simd = Simd::scalar;
+  std::vector<OperandQuality>* quality = nullptr;  ///< appended to by every encode when given
+  Tape tape{params};
+
+  [[nodiscard]] bool training() const { return mode == Mode::train; }
+
+  /// Encodes an operand of a site by the plan. @throws NonFiniteError naming site and role
+  Operand encode(const ConstMatrix& x, const Site& site, Role role, GridAxis axis = GridAxis::whole) const;
+  /// Encodes a layer's input and keeps up its running range: `range` is a layer state of [minimum, width, updates].
+  Operand encode_input(const ConstMatrix& x, const Site& site, ParamId range) const;
+  /// gemm with this pass's accumulator, SIMD level and ledger.
+  [[nodiscard]] Tensor multiply(const Operand& a, const Operand& b, const Site& site, Product product) const;
+  void multiply_into(const Operand& a, const Operand& b, const Site& site, Product product, const MutableMatrix& out) const;
+};
+
+/// Adds the running range state of a quantized input: [minimum, width, number of updates], all zero.
+ParamId add_running_range(ParamStore& params, const Site& site);
+
+}  // namespace ebb

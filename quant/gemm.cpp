@@ -1,0 +1,88 @@
+#include "quant/gemm.h"
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+#include "quant/kernels/problem.h"
+
+namespace ebb {
+namespace {
+
+using kernels::Kernel;
+using kernels::Problem;
+
+/// Both operands as one kind of number: an integer operand beside a float32 one is decoded.
+std::pair<Operand, Operand> same_kind(const Operand& a, const Operand& b) {
+  if (a.is_float() == b.is_float()) return {a, b};
+  return a.is_float() ? std::pair{a, b.decoded()} : std::pair{a.decoded(), b};
+}
+
+const Kernel& choose(const Problem& problem, const Multiply& how) {
+  for (const Kernel& kernel : kernels::all_kernels()) {
+    const bool wanted = how.kernel.empty() ? kernel.simd <= how.simd : kernel.name == how.kernel && kernel.simd <= best_simd();
+    if (wanted && kernel.applies(problem)) return kernel;
+  }
+  std::vector<std::string> names;
+  for (const std::string_view name : kernel_names()) names.emplace_back(name);
+  throw ConfigError(concat("[gemm] no kernel '", how.kernel, "' does this product on this machine; known: ", join(names)));
+}
+
+/// c = a b, or c^T = b^T a^T if that brings the patch matrix to the left.
+template <class Then>
+auto with_problem(const Operand& a, const Operand& b, Accumulator accumulator, const MutableMatrix& out, const Then& then) {
+  if (!b.codes().patches) return then(Problem{a, b, accumulator, out});
+  const Operand left = b.transposed(), right = a.transposed();
+  return then(Problem{left, right, accumulator, out, true});
+}
+
+uint128 nominal_macs(const Operand& a, const Operand& b) {
+  uint128 m = static_cast<uint128>(a.rows()), k = static_cast<uint128>(a.cols()), n = static_cast<uint128>(b.cols());
+  if (const auto& patches = a.codes().patches) {
+    (a.codes().patches_transposed ? k : m) = static_cast<uint128>(patches->nominal_positions);
+  } else if (const auto& gathered = b.codes().patches) {
+    (b.codes().patches_transposed ? n : k) = static_cast<uint128>(gathered->nominal_positions);
+  }
+  return m * n * k;
+}
+
+}  // namespace
+
+void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedger& ledger, const MutableMatrix& out) {
+  require<ShapeError>(a.cols() == b.rows(), "[", how.site.name, " ", how.product, "] cannot multiply ", a.rows(), " x ", a.cols(), " by ", b.rows(),
+                      " x ", b.cols());
+  require<ShapeError>(out.rows == a.rows() && out.cols == b.cols(), "[", how.site.name, " ", how.product, "] the result is ", a.rows(), " x ",
+                      b.cols(), ", got room for ", out.rows, " x ", out.cols);
+  require<ShapeError>(!(a.codes().patches && b.codes().patches), "[", how.site.name, "] only one operand can be a patch matrix");
+  require<ShapeError>(a.axis() != GridAxis::columns && b.axis() != GridAxis::rows, "[", how.site.name, " ", how.product,
+                      "] a grid cannot vary along the contracted axis: encode the operand along its free axis");
+  const auto [left, right] = same_kind(a, b);
+  const std::uint64_t events = with_problem(left, right, how.accumulator, out, [&](const Problem& p) { return choose(p, how).run(p); });
+  ledger.charge(how.site, how.product, nominal_macs(a, b), a.format(), b.format());
+  if (events > 0) ledger.count_overflow(events);
+}
+
+Tensor gemm(const Operand& a, const Operand& b, const Multiply& how, CostLedger& ledger) {
+  Tensor c = Tensor::uninitialized({a.rows(), b.cols()});
+  gemm_into(a, b, how, ledger, {c.data(), a.rows(), b.cols(), b.cols()});
+  return c;
+}
+
+std::span<const std::string_view> kernel_names() {
+  static const std::vector<std::string_view> names = [] {
+    std::vector<std::string_view> list;
+    for (const Kernel& kernel : kernels::all_kernels()) {
+      if (list.empty() || list.back() != kernel.name) list.push_back(kernel.name);
+    }
+    return list;
+  }();
+  return names;
+}
+
+std::string_view choose_kernel(const Operand& a, const Operand& b, const Multiply& how) {
+  const auto [left, right] = same_kind(a, b);
+  return with_problem(left, right, how.accumulator, MutableMatrix{}, [&](const Problem& p) { return choose(p, how).name; });
+}
+
+}  // namespace ebb

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "core/tensor.h"
+#include "quant/format.h"
+#include "quant/ledger.h"
+#include "quant/operand.h"
+#include "quant/plan.h"
+#include "quant/simd.h"
+
+namespace ebb {
+
+/// What a product is for and how to run it.
+struct Multiply {
+  const Site& site;
+  Product product = Product::forward;
+  Accumulator accumulator{};      ///< of integer products
+  Simd simd = Simd::scalar;       ///< highest instruction set to use
+  std::string_view kernel = {};   ///< force a kernel by name (see kernels()); empty chooses the first that applies
+};
+
+/// A writable [rows, cols] matrix laid over float32 memory, columns next to each other.
+struct MutableMatrix {
+  float* data = nullptr;
+  std::int64_t rows = 0, cols = 0, row_stride = 0;
+};
+
+/// The one matrix product: a [m, k] times b [k, n].
+///
+/// Integer operands: every output is one exact integer sum over k (or a narrow accumulator's), then one affine scaling in double,
+/// rounded once to float32 (docs/NUMERICS.md gives the formula). Float32 operands: one ascending-k chain of fma an output, started at
+/// +0. If only one operand is integer, its codes are decoded to float32 first.
+///
+/// Charges `ledger` with m n k times the operands' widths; patch operands charge their geometry's nominal positions instead of their rows.
+/// @throws ShapeError unless the shapes fit; ConfigError for an unknown kernel or one that cannot do this product
+Tensor gemm(const Operand& a, const Operand& b, const Multiply& how, CostLedger& ledger);
+/// The same into memory of the caller.
+void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedger& ledger, const MutableMatrix& out);
+
+/// Names of the kernels, fastest first. "reference" applies to everything and is what the others are held against.
+std::span<const std::string_view> kernel_names();
+/// The kernel that gemm would choose.
+std::string_view choose_kernel(const Operand& a, const Operand& b, const Multiply& how);
+
+}  // namespace ebb

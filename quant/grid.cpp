@@ -1,0 +1,179 @@
+#include "quant/grid.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <mutex>
+#include <type_traits>
+
+#include "core/error.h"
+#include "core/math.h"
+#include "core/parallel.h"
+#include "quant/kernels/encode.h"
+
+namespace ebb {
+namespace {
+
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+constexpr std::uint32_t kRoundingDraw = 2;  // the fourth Philox counter word; 0 and 1 are Key's own
+
+std::array<std::uint32_t, 4> rounding_block(Key key, std::uint64_t block) {
+  return philox4x32({static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32), 0, kRoundingDraw},
+                    {static_cast<std::uint32_t>(key.value()), static_cast<std::uint32_t>(key.value() >> 32)});
+}
+
+bool range_scalar(const float* x, std::int64_t n, float* min, float* max) {
+  float low = x[0], high = x[0];
+  std::uint32_t largest = 0;  // of the bits without sign: infinities and NaNs are the largest there are
+  for (std::int64_t i = 0; i < n; ++i) {
+    low = x[i] < low ? x[i] : low;
+    high = x[i] > high ? x[i] : high;
+    largest = std::max(largest, std::bit_cast<std::uint32_t>(x[i]) & 0x7fffffffu);
+  }
+  *min = low;
+  *max = high;
+  return largest < 0x7f800000u;
+}
+
+kernels::RangeKernel range_kernel([[maybe_unused]] Simd simd) {
+#if defined(__x86_64__)
+  if (simd == Simd::avx512) return kernels::range_avx512;
+  if (simd == Simd::avx2) return kernels::range_avx2;
+#endif
+  return range_scalar;
+}
+
+kernels::EncodeGrid kernel_grid(const Grid& grid) {
+  return {grid.offset, grid.scale, static_cast<float>(grid.low()), static_cast<float>(grid.high()), grid.centre()};
+}
+
+/// (x - offset) / scale, held to the codes there are. Written so that the vector kernels can do the same three operations.
+float scaled(float x, const Grid& grid) {
+  const float v = (x - grid.offset) / grid.scale;
+  const float low = static_cast<float>(grid.low()), high = static_cast<float>(grid.high());
+  return std::min(std::max(v, low), high);
+}
+
+/// Sixteen Philox blocks give the bits of 128 consecutive elements.
+void rounding_bits_group(Key key, std::uint64_t group, std::uint16_t* bits) {
+  for (std::uint64_t lane = 0; lane < 16; ++lane) {
+    const auto words = rounding_block(key, group * 16 + lane);
+    for (std::size_t word = 0; word < 4; ++word) {
+      bits[word * 16 + lane] = static_cast<std::uint16_t>(words[word]);
+      bits[64 + word * 16 + lane] = static_cast<std::uint16_t>(words[word] >> 16);
+    }
+  }
+}
+
+template <class Code>
+void encode_stochastic(const float* x, std::int64_t n, const Grid& grid, Key key, std::uint64_t first, Code* out) {
+  std::uint16_t bits[128];
+  std::uint64_t group = ~std::uint64_t{0};
+  for (std::int64_t i = 0; i < n; ++i) {
+    const std::uint64_t element = first + static_cast<std::uint64_t>(i);
+    if (element / 128 != group) {
+      group = element / 128;
+      rounding_bits_group(key, group, bits);
+    }
+    out[i] = static_cast<Code>(encode(x[i], grid, bits[element % 128]) - grid.centre());
+  }
+}
+
+template <class Code>
+void encode_block(const float* x, std::int64_t n, const Grid& grid, Rounding rounding, Key key, std::uint64_t first, [[maybe_unused]] Simd simd,
+                  Code* out) {
+#if defined(__x86_64__)
+  if constexpr (std::is_same_v<Code, std::int8_t>) {
+    const bool wide = simd == Simd::avx512;
+    if (simd >= Simd::avx2 && rounding == Rounding::nearest_even) {
+      return (wide ? kernels::encode_nearest8_avx512 : kernels::encode_nearest8_avx2)(x, n, kernel_grid(grid), out);
+    }
+    if (simd >= Simd::avx2 && first % 128 == 0) {
+      return (wide ? kernels::encode_stochastic8_avx512 : kernels::encode_stochastic8_avx2)(x, n, kernel_grid(grid), key.value(), first, out);
+    }
+  }
+#endif
+  if (rounding == Rounding::stochastic) return encode_stochastic(x, n, grid, key, first, out);
+  for (std::int64_t i = 0; i < n; ++i) out[i] = static_cast<Code>(encode(x[i], grid) - grid.centre());
+}
+
+}  // namespace
+
+Range measure_range(const ConstMatrix& x, Simd simd) {
+  if (x.rows == 0 || x.cols == 0) return {};
+  // Minimum and maximum do not depend on order, so the blocks may come in any.
+  const auto kernel = range_kernel(simd);
+  std::mutex mutex;
+  bool finite = true, started = false;
+  float min = 0, max = 0;
+  const auto merge = [&](bool ok, float low, float high) {
+    const std::scoped_lock lock(mutex);
+    finite = finite && ok;
+    min = started ? std::min(min, low) : low;
+    max = started ? std::max(max, high) : high;
+    started = true;
+  };
+  if (x.contiguous()) {
+    parallel_for(x.rows * x.cols, [&](std::int64_t first, std::int64_t last) {
+      float low, high;
+      const bool ok = kernel(x.data + first, last - first, &low, &high);
+      merge(ok, low, high);
+    });
+  } else {
+    for (std::int64_t i = 0; i < x.rows; ++i) {
+      for (std::int64_t j = 0; j < x.cols; ++j) {
+        const float v = x(i, j);
+        merge(std::isfinite(v), v, v);
+      }
+    }
+  }
+  if (!finite) return {kNaN, kNaN};
+  return {min + 0.0f, max + 0.0f};  // + 0 turns a negative zero into zero
+}
+
+Grid Grid::fit(const Range& range, int bits, GridStyle style) {
+  require<ConfigError>(style == GridStyle::affine || bits >= 2, "[grid] a symmetric grid needs at least 2 bits; use an affine grid for int1");
+  require<NonFiniteError>(range.finite(), "a NaN or infinite value cannot be encoded");
+  constexpr float floor_scale = 1e-8f;
+  Grid grid{.bits = bits, .scale = floor_scale, .offset = 0.0f, .style = style};
+  const bool affine = style == GridStyle::affine;
+  const float width = affine ? range.max - range.min : std::max(std::abs(range.min), std::abs(range.max));
+  require<NonFiniteError>(width - width == 0.0f, "the range ", range.min, " .. ", range.max, " is wider than float32 can hold");
+  if (affine) grid.offset = range.min;
+  if (width > 0.0f) grid.scale = std::max(width / static_cast<float>(grid.high()), std::numeric_limits<float>::denorm_min());
+  return grid;
+}
+
+int encode(float x, const Grid& grid) {
+  return static_cast<int>(math::round_half_even(static_cast<double>(scaled(x, grid))));
+}
+
+int encode(float x, const Grid& grid, std::uint16_t bits) {
+  const float v = scaled(x, grid);
+  const float below = std::floor(v);
+  const bool up = (v - below) * 65536.0f > static_cast<float>(bits) + 0.5f;
+  return static_cast<int>(below) + (up ? 1 : 0);
+}
+
+float decode(int code, const Grid& grid) {
+  const float product = static_cast<float>(code) * grid.scale;
+  return product + grid.offset;
+}
+
+std::uint16_t rounding_bits(Key key, std::uint64_t i) {
+  const std::uint32_t word = rounding_block(key, 16 * (i / 128) + i % 16)[(i / 16) % 4];
+  return static_cast<std::uint16_t>(i / 64 % 2 == 0 ? word : word >> 16);
+}
+
+template <class Code>
+void encode_run(const float* x, std::int64_t n, const Grid& grid, Rounding rounding, Key key, std::uint64_t first, Simd simd, Code* out) {
+  parallel_for(n, [&](std::int64_t begin, std::int64_t end) {
+    encode_block(x + begin, end - begin, grid, rounding, key, first + static_cast<std::uint64_t>(begin), simd, out + begin);
+  });
+}
+template void encode_run(const float*, std::int64_t, const Grid&, Rounding, Key, std::uint64_t, Simd, std::int8_t*);
+template void encode_run(const float*, std::int64_t, const Grid&, Rounding, Key, std::uint64_t, Simd, std::int16_t*);
+
+}  // namespace ebb

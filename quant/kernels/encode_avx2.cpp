@@ -1,0 +1,143 @@
+#include <immintrin.h>
+
+#include "quant/kernels/encode.h"
+
+namespace ebb::kernels {
+namespace {
+
+struct Scaler {
+  __m256 offset, scale, low, high;
+  __m256i centre;
+  explicit Scaler(EncodeGrid g)
+      : offset(_mm256_set1_ps(g.offset)),
+        scale(_mm256_set1_ps(g.scale)),
+        low(_mm256_set1_ps(g.low)),
+        high(_mm256_set1_ps(g.high)),
+        centre(_mm256_set1_epi32(g.centre)) {}
+  __m256 operator()(__m256 x) const {
+    const __m256 v = _mm256_div_ps(_mm256_sub_ps(x, offset), scale);
+    return _mm256_min_ps(_mm256_max_ps(v, low), high);
+  }
+  /// Stores 32 codes of four vectors.
+  void store(std::int8_t* out, const __m256i codes[4]) const {
+    const __m256i ab = _mm256_packs_epi32(_mm256_sub_epi32(codes[0], centre), _mm256_sub_epi32(codes[1], centre));
+    const __m256i cd = _mm256_packs_epi32(_mm256_sub_epi32(codes[2], centre), _mm256_sub_epi32(codes[3], centre));
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(ab, cd), order);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), bytes);
+  }
+};
+
+struct Wide {
+  __m256i high, low;
+};
+Wide multiply(__m256i x, std::uint32_t m) {
+  const __m256i factor = _mm256_set1_epi64x(static_cast<long long>(m));
+  const __m256i even = _mm256_mul_epu32(x, factor);
+  const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), factor);
+  return {_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa), _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa)};
+}
+
+/// Eight consecutive Philox4x32-10 blocks, one a lane.
+void philox(std::uint64_t key, std::uint64_t block, __m256i words[4]) {
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  __m256i c0 = _mm256_add_epi32(_mm256_set1_epi32(static_cast<int>(static_cast<std::uint32_t>(block))), lane);
+  __m256i c1 = _mm256_set1_epi32(static_cast<int>(static_cast<std::uint32_t>(block >> 32)));
+  __m256i c2 = _mm256_setzero_si256();
+  __m256i c3 = _mm256_set1_epi32(2);
+  std::uint32_t k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
+  for (int round = 0; round < 10; ++round) {
+    const Wide p0 = multiply(c0, 0xD2511F53u), p1 = multiply(c2, 0xCD9E8D57u);
+    c0 = _mm256_xor_si256(_mm256_xor_si256(p1.high, c1), _mm256_set1_epi32(static_cast<int>(k0)));
+    c1 = p1.low;
+    c2 = _mm256_xor_si256(_mm256_xor_si256(p0.high, c3), _mm256_set1_epi32(static_cast<int>(k1)));
+    c3 = p0.low;
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+  words[0] = c0;
+  words[1] = c1;
+  words[2] = c2;
+  words[3] = c3;
+}
+
+float lowest_lane(__m256 v) {
+  float lanes[8];
+  _mm256_storeu_ps(lanes, v);
+  for (int i = 1; i < 8; ++i) lanes[0] = lanes[i] < lanes[0] ? lanes[i] : lanes[0];
+  return lanes[0];
+}
+
+/// Runs body(i, pointer to 32 floats, pointer to 32 codes); a last short part goes through buffers.
+template <class Body>
+void by_32(const float* x, std::int64_t n, std::int8_t* out, const Body& body) {
+  std::int64_t i = 0;
+  for (; i + 32 <= n; i += 32) body(i, x + i, out + i);
+  if (i == n) return;
+  float values[32];
+  std::int8_t codes[32];
+  for (std::int64_t j = 0; j < 32; ++j) values[j] = x[i + j < n ? i + j : n - 1];
+  body(i, values, codes);
+  for (std::int64_t j = 0; i + j < n; ++j) out[i + j] = codes[j];
+}
+
+}  // namespace
+
+bool range_avx2(const float* x, std::int64_t n, float* min, float* max) {
+  __m256 low = _mm256_set1_ps(x[0]), high = low;
+  __m256i largest = _mm256_setzero_si256();
+  const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+  const auto take = [&](__m256 v) {
+    low = _mm256_min_ps(low, v);
+    high = _mm256_max_ps(high, v);
+    largest = _mm256_max_epu32(largest, _mm256_and_si256(_mm256_castps_si256(v), magnitude));
+  };
+  std::int64_t i = 0;
+  for (; i + 8 <= n; i += 8) take(_mm256_loadu_ps(x + i));
+  for (; i < n; ++i) take(_mm256_set1_ps(x[i]));
+  *min = lowest_lane(low);
+  *max = -lowest_lane(_mm256_xor_ps(high, _mm256_set1_ps(-0.0f)));
+  std::uint32_t lanes[8], worst = 0;
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(lanes), largest);
+  for (const std::uint32_t lane : lanes) worst = lane > worst ? lane : worst;
+  return worst < 0x7f800000u;
+}
+
+void encode_nearest8_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::int8_t* out) {
+  const Scaler scaled(grid);
+  by_32(x, n, out, [&](std::int64_t, const float* from, std::int8_t* to) {
+    __m256i codes[4];
+    for (int v = 0; v < 4; ++v) {
+      const __m256 rounded = _mm256_round_ps(scaled(_mm256_loadu_ps(from + 8 * v)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+      codes[v] = _mm256_cvttps_epi32(rounded);
+    }
+    scaled.store(to, codes);
+  });
+}
+
+void encode_stochastic8_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first, std::int8_t* out) {
+  const Scaler scaled(grid);
+  const __m256 steps = _mm256_set1_ps(65536.0f), half = _mm256_set1_ps(0.5f);
+  __m256i words[2][4];  // blocks 0..7 and 8..15 of the group of 128 elements
+  by_32(x, n, out, [&](std::int64_t i, const float* from, std::int8_t* to) {
+    if (i % 128 == 0) {
+      const std::uint64_t block = (first + static_cast<std::uint64_t>(i)) / 8;
+      philox(key, block, words[0]);
+      philox(key, block + 8, words[1]);
+    }
+    __m256i codes[4];
+    for (int v = 0; v < 4; ++v) {
+      const std::int64_t part = i % 128 / 16 + v / 2;
+      const __m256i word = words[v % 2][part % 4];
+      const __m256i bits = part < 4 ? _mm256_and_si256(word, _mm256_set1_epi32(0xffff)) : _mm256_srli_epi32(word, 16);
+      const __m256 value = scaled(_mm256_loadu_ps(from + 8 * v));
+      const __m256 below = _mm256_floor_ps(value);
+      const __m256 fraction = _mm256_mul_ps(_mm256_sub_ps(value, below), steps);
+      const __m256 up = _mm256_cmp_ps(fraction, _mm256_add_ps(_mm256_cvtepi32_ps(bits), half), _CMP_GT_OQ);
+      codes[v] = _mm256_sub_epi32(_mm256_cvttps_epi32(below), _mm256_castps_si256(up));  // a true lane is -1
+    }
+    scaled.store(to, codes);
+  });
+}
+
+}  // namespace ebb::kernels

@@ -1,0 +1,111 @@
+#include <immintrin.h>
+
+#include "quant/kernels/encode.h"
+
+namespace ebb::kernels {
+namespace {
+
+__mmask16 first_lanes(std::int64_t n) { return n >= 16 ? static_cast<__mmask16>(0xffff) : static_cast<__mmask16>((1u << n) - 1u); }
+
+struct Scaler {
+  __m512 offset, scale, low, high;
+  __m512i centre;
+  explicit Scaler(EncodeGrid g)
+      : offset(_mm512_set1_ps(g.offset)),
+        scale(_mm512_set1_ps(g.scale)),
+        low(_mm512_set1_ps(g.low)),
+        high(_mm512_set1_ps(g.high)),
+        centre(_mm512_set1_epi32(g.centre)) {}
+  __m512 operator()(__m512 x) const {
+    const __m512 v = _mm512_div_ps(_mm512_sub_ps(x, offset), scale);
+    return _mm512_min_ps(_mm512_max_ps(v, low), high);
+  }
+  void store(std::int8_t* out, __m512i codes, __mmask16 lanes) const {
+    _mm512_mask_cvtepi32_storeu_epi8(out, lanes, _mm512_sub_epi32(codes, centre));
+  }
+};
+
+/// High and low words of sixteen 32 x 32 bit products.
+struct Wide {
+  __m512i high, low;
+};
+Wide multiply(__m512i x, std::uint32_t m) {
+  const __m512i factor = _mm512_set1_epi64(static_cast<long long>(m));
+  const __m512i even = _mm512_mul_epu32(x, factor);
+  const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(x, 32), factor);
+  return {_mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd),
+          _mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32))};
+}
+
+/// Sixteen consecutive Philox4x32-10 blocks, one a lane; block numbers do not carry into their high word within a group of sixteen.
+void philox(std::uint64_t key, std::uint64_t block, __m512i words[4]) {
+  const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  __m512i c0 = _mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(static_cast<std::uint32_t>(block))), lane);
+  __m512i c1 = _mm512_set1_epi32(static_cast<int>(static_cast<std::uint32_t>(block >> 32)));
+  __m512i c2 = _mm512_setzero_si512();
+  __m512i c3 = _mm512_set1_epi32(2);
+  std::uint32_t k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
+  for (int round = 0; round < 10; ++round) {
+    const Wide p0 = multiply(c0, 0xD2511F53u), p1 = multiply(c2, 0xCD9E8D57u);
+    c0 = _mm512_ternarylogic_epi32(p1.high, c1, _mm512_set1_epi32(static_cast<int>(k0)), 0x96);
+    c1 = p1.low;
+    c2 = _mm512_ternarylogic_epi32(p0.high, c3, _mm512_set1_epi32(static_cast<int>(k1)), 0x96);
+    c3 = p0.low;
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+  words[0] = c0;
+  words[1] = c1;
+  words[2] = c2;
+  words[3] = c3;
+}
+
+}  // namespace
+
+bool range_avx512(const float* x, std::int64_t n, float* min, float* max) {
+  __m512 low = _mm512_set1_ps(x[0]), high = low;
+  __m512i largest = _mm512_setzero_si512();
+  const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+  for (std::int64_t i = 0; i < n; i += 16) {
+    const __m512 v = _mm512_mask_loadu_ps(_mm512_set1_ps(x[0]), first_lanes(n - i), x + i);
+    low = _mm512_min_ps(low, v);
+    high = _mm512_max_ps(high, v);
+    largest = _mm512_max_epu32(largest, _mm512_and_si512(_mm512_castps_si512(v), magnitude));
+  }
+  *min = _mm512_reduce_min_ps(low);
+  *max = _mm512_reduce_max_ps(high);
+  return _mm512_reduce_max_epu32(largest) < 0x7f800000u;
+}
+
+void encode_nearest8_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::int8_t* out) {
+  const Scaler scaled(grid);
+  for (std::int64_t i = 0; i < n; i += 16) {
+    const __mmask16 lanes = first_lanes(n - i);
+    const __m512 v = scaled(_mm512_maskz_loadu_ps(lanes, x + i));
+    scaled.store(out + i, _mm512_cvt_roundps_epi32(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), lanes);
+  }
+}
+
+void encode_stochastic8_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first, std::int8_t* out) {
+  const Scaler scaled(grid);
+  const __m512 steps = _mm512_set1_ps(65536.0f), half = _mm512_set1_ps(0.5f);
+  const __m512i one = _mm512_set1_epi32(1);
+  for (std::int64_t group = 0; group < n; group += 128) {
+    __m512i words[4];
+    philox(key, (first + static_cast<std::uint64_t>(group)) / 8, words);
+    for (int part = 0; part < 8 && group + part * 16 < n; ++part) {
+      const std::int64_t i = group + part * 16;
+      const __mmask16 lanes = first_lanes(n - i);
+      const __m512i word = words[part % 4];
+      const __m512i bits = part < 4 ? _mm512_and_si512(word, _mm512_set1_epi32(0xffff)) : _mm512_srli_epi32(word, 16);
+      const __m512 v = scaled(_mm512_maskz_loadu_ps(lanes, x + i));
+      const __m512 below = _mm512_roundscale_ps(v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+      const __m512 fraction = _mm512_mul_ps(_mm512_sub_ps(v, below), steps);
+      const __mmask16 up = _mm512_cmp_ps_mask(fraction, _mm512_add_ps(_mm512_cvtepi32_ps(bits), half), _CMP_GT_OQ);
+      const __m512i code = _mm512_cvttps_epi32(below);
+      scaled.store(out + i, _mm512_mask_add_epi32(code, up, code, one), lanes);
+    }
+  }
+}
+
+}  // namespace ebb::kernels

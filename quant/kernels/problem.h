@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "quant/codes.h"
+#include "quant/gemm.h"
+#include "quant/operand.h"
+
+namespace ebb::kernels {
+
+/// One product as kernels receive it. If a patch matrix takes part it is `a`: gemm turns c = a b into c^T = b^T a^T where needed, and
+/// `store` writes transposed.
+struct Problem {
+  const Operand& a;  ///< [m, k]
+  const Operand& b;  ///< [k, n]
+  Accumulator accumulator;
+  MutableMatrix out;         ///< [m, n], or [n, m] when transposed_out
+  bool transposed_out = false;
+
+  [[nodiscard]] std::int64_t m() const { return a.rows(); }
+  [[nodiscard]] std::int64_t n() const { return b.cols(); }
+  [[nodiscard]] std::int64_t k() const { return a.cols(); }
+  [[nodiscard]] float& c(std::int64_t i, std::int64_t j) const {
+    return transposed_out ? out.data[j * out.row_stride + i] : out.data[i * out.row_stride + j];
+  }
+  [[nodiscard]] bool integer() const { return !a.is_float(); }
+  [[nodiscard]] bool int8() const {
+    return a.codes().container == CodeMatrix::Container::int8 && b.codes().container == CodeMatrix::Container::int8;
+  }
+  /// Largest magnitude that a stored code of the operand can have.
+  static std::int64_t largest(const Operand& x) { return std::int64_t{1} << (x.format().bits - 1); }
+};
+
+/// Runs the product and returns the number of overflow events of a narrow accumulator.
+using Run = std::uint64_t (*)(const Problem&);
+struct Kernel {
+  std::string_view name;
+  Simd simd;
+  bool (*applies)(const Problem&);
+  Run run;
+};
+
+/// Fastest first; the last is the reference.
+std::span<const Kernel> all_kernels();
+
+std::uint64_t reference_integer(const Problem& problem);
+std::uint64_t reference_float(const Problem& problem);
+
+/// One addition of a product into a W-bit register, as the definition says it; counts what happened in `events`.
+std::int64_t narrow_add(std::int64_t sum, std::int64_t product, Accumulator accumulator, std::uint64_t& events);
+/// Two's complement value of the low `bits` bits.
+std::int64_t wrapped(std::int64_t value, int bits);
+
+}  // namespace ebb::kernels

@@ -1,0 +1,71 @@
+#include <algorithm>
+#include <cmath>
+
+#include "quant/kernels/problem.h"
+
+// The definition of every product, one output at a time. Nothing here is fast and nothing here changes: the other kernels are held
+// against it bit for bit.
+namespace ebb::kernels {
+
+std::int64_t wrapped(std::int64_t value, int bits) {
+  const int unused = 64 - bits;
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(value) << unused) >> unused;
+}
+
+std::int64_t narrow_add(std::int64_t sum, std::int64_t product, Accumulator accumulator, std::uint64_t& events) {
+  const std::int64_t high = (std::int64_t{1} << (accumulator.bits - 1)) - 1, low = -high - 1;
+  const auto hold = [&](std::int64_t value) {
+    const std::int64_t held = std::clamp(value, low, high);
+    events += held != value ? 1u : 0u;
+    return held;
+  };
+  return hold(sum + hold(product));
+}
+
+std::uint64_t reference_integer(const Problem& p) {
+  const CodeMatrix &a = p.a.codes(), &b = p.b.codes();
+  std::uint64_t events = 0;
+  for (std::int64_t i = 0; i < p.m(); ++i) {
+    for (std::int64_t j = 0; j < p.n(); ++j) {
+      std::int64_t sum = 0, a_sum = 0, b_sum = 0, valid = 0;
+      for (std::int64_t k = 0; k < p.k(); ++k) {
+        const std::int64_t at = a.offset(i, k);
+        if (at < 0) continue;  // a padded tap is an exact zero: no code, no offset
+        const std::int64_t x = a.code_at(at), y = b.code_at(b.offset(k, j));
+        if (p.accumulator.kind == Accumulator::Kind::saturate) {
+          sum = narrow_add(sum, x * y, p.accumulator, events);
+        } else {
+          sum += x * y;
+        }
+        a_sum += x;
+        b_sum += y;
+        ++valid;
+      }
+      if (p.accumulator.kind == Accumulator::Kind::wrap) {
+        const std::int64_t kept = wrapped(sum, p.accumulator.bits);
+        events += static_cast<std::uint64_t>(std::abs((sum - kept) >> p.accumulator.bits));
+        sum = kept;
+      }
+      const Grid &ga = p.a.grid(p.a.axis() == GridAxis::rows ? i : 0), &gb = p.b.grid(p.b.axis() == GridAxis::columns ? j : 0);
+      const double sa = static_cast<double>(ga.scale), sb = static_cast<double>(gb.scale), za = ga.stored_zero(), zb = gb.stored_zero();
+      const double products = (sa * sb) * static_cast<double>(sum) + (sa * zb) * static_cast<double>(a_sum);
+      const double offsets = (za * sb) * static_cast<double>(b_sum) + (za * zb) * static_cast<double>(valid);
+      p.c(i, j) = static_cast<float>(products + offsets);
+    }
+  }
+  return events;
+}
+
+std::uint64_t reference_float(const Problem& p) {
+  const CodeMatrix &a = p.a.codes(), &b = p.b.codes();
+  for (std::int64_t i = 0; i < p.m(); ++i) {
+    for (std::int64_t j = 0; j < p.n(); ++j) {
+      float sum = 0.0f;
+      for (std::int64_t k = 0; k < p.k(); ++k) sum = std::fma(a.value_at(a.offset(i, k)), b.value_at(b.offset(k, j)), sum);
+      p.c(i, j) = sum;
+    }
+  }
+  return 0;
+}
+
+}  // namespace ebb::kernels

@@ -1,0 +1,100 @@
+#include "quant/ledger.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+
+namespace ebb {
+namespace {
+
+constexpr std::string_view kHeader = "ebb-ledger-1";
+
+uint128 product_of_bits(const SiteFormats::Pair& pair) { return uint128{pair.left.bits} * pair.right.bits; }
+
+}  // namespace
+
+uint128 parse_uint128(std::string_view text) {
+  constexpr uint128 max = ~uint128{0};
+  uint128 value = 0;
+  bool ok = !text.empty();
+  for (const char c : text) {
+    const auto digit = static_cast<uint128>(c - '0');
+    ok = ok && c >= '0' && c <= '9' && value <= (max - digit) / 10;
+    if (!ok) break;
+    value = value * 10 + digit;
+  }
+  require<DataError>(ok, "[ledger] '", text, "' is not a whole number of up to 128 bits");
+  return value;
+}
+
+CostLedger::Row& CostLedger::row(const Site& site) {
+  const auto found = std::find_if(rows_.begin(), rows_.end(), [&](const Row& row) { return row.site.name == site.name; });
+  if (found != rows_.end()) return *found;
+  rows_.push_back({site, {}});
+  return rows_.back();
+}
+
+void CostLedger::charge(const Site& site, Product product, uint128 macs, Format left, Format right) {
+  const uint128 bit_ops = macs * product_of_bits({left, right});
+  Cell& cell = row(site).cells[static_cast<std::size_t>(product)];
+  for (Cell* counter : {&cell, &total_}) {
+    counter->macs += macs;
+    counter->bit_ops += bit_ops;
+  }
+  if (product == Product::forward) open_forward_macs_ += macs;
+}
+
+void CostLedger::close_iteration(Format forward, Format gradient) {
+  const uint128 q = forward.bits, g = gradient.bits;
+  paper_bit_ops_ += open_forward_macs_ * (q * q + 2 * q * g);
+  forward_macs_ += open_forward_macs_;
+  open_forward_macs_ = 0;
+  ++iterations_;
+}
+
+uint128 CostLedger::bit_ops_under(const PrecisionPlan& plan) const {
+  uint128 sum = 0;
+  for (const Row& row : rows_) {
+    const SiteFormats formats = plan.at(row.site);
+    for (const Product product : {Product::forward, Product::grad_input, Product::grad_weight}) {
+      sum += row.cells[static_cast<std::size_t>(product)].macs * product_of_bits(formats.of(product));
+    }
+  }
+  return sum;
+}
+
+std::string CostLedger::save() const {
+  std::string text = concat(kHeader, ' ', iterations_, ' ', paper_bit_ops_, ' ', forward_macs_, ' ', open_forward_macs_, ' ', overflow_events_);
+  for (const Row& row : rows_) {
+    text += concat('|', row.site.name, ' ', join(row.site.tags, ","));
+    for (const Cell& cell : row.cells) text += concat(' ', cell.macs, ' ', cell.bit_ops);
+  }
+  return text;
+}
+
+CostLedger CostLedger::load(std::string_view text) {
+  const auto parts = split(text, '|');
+  const auto head = parts.empty() ? std::vector<std::string>{} : split(parts[0], ' ');
+  require<DataError>(head.size() == 6 && head[0] == kHeader, "[ledger] expected a text that starts with '", kHeader, "'");
+  CostLedger ledger;
+  ledger.iterations_ = static_cast<std::uint64_t>(parse_uint128(head[1]));
+  ledger.paper_bit_ops_ = parse_uint128(head[2]);
+  ledger.forward_macs_ = parse_uint128(head[3]);
+  ledger.open_forward_macs_ = parse_uint128(head[4]);
+  ledger.overflow_events_ = parse_uint128(head[5]);
+  for (std::size_t i = 1; i < parts.size(); ++i) {
+    const auto words = split(parts[i], ' ');
+    require<DataError>(words.size() == 2 + 2 * kProducts, "[ledger] expected a site with ", 2 * kProducts, " counters, got '", parts[i], "'");
+    Row row{{words[0], split(words[1], ',')}, {}};
+    for (std::size_t p = 0; p < kProducts; ++p) {
+      Cell& cell = row.cells[p];
+      cell = {parse_uint128(words[2 + 2 * p]), parse_uint128(words[3 + 2 * p])};
+      ledger.total_.macs += cell.macs;
+      ledger.total_.bit_ops += cell.bit_ops;
+    }
+    ledger.rows_.push_back(std::move(row));
+  }
+  return ledger;
+}
+
+}  // namespace ebb

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/text.h"
+#include "quant/plan.h"
+
+namespace ebb {
+
+/// Counts the bit-operations that were really done: gemm charges every product macs x bits(left) x bits(right), where a float32
+/// operand counts 32 bits. All counters are 128 bits wide, so no run overflows them.
+class CostLedger {
+ public:
+  struct Cell {
+    uint128 macs = 0, bit_ops = 0;
+    friend bool operator==(const Cell&, const Cell&) = default;
+  };
+  /// What one site was charged, by product.
+  struct Row {
+    Site site;
+    std::array<Cell, kProducts> cells{};
+  };
+
+  /// Adds one product. Sites keep the order of their first charge.
+  void charge(const Site& site, Product product, uint128 macs, Format left, Format right);
+  /// Counts events of narrow accumulators (see gemm).
+  void count_overflow(uint128 events) { overflow_events_ += events; }
+
+  /// Closes an iteration: the forward MACs charged since the last call are charged again as the papers do, with the whole model's
+  /// MACs x (q^2 + 2 q g) whatever each layer really used. q and g are the plan's common widths.
+  void close_iteration(Format forward, Format gradient);
+
+  [[nodiscard]] uint128 total_bit_ops() const { return total_.bit_ops; }
+  [[nodiscard]] uint128 total_macs() const { return total_.macs; }
+  [[nodiscard]] uint128 paper_bit_ops() const { return paper_bit_ops_; }
+  [[nodiscard]] uint128 forward_macs() const { return forward_macs_; }
+  [[nodiscard]] uint128 overflow_events() const { return overflow_events_; }
+  [[nodiscard]] std::uint64_t iterations() const { return iterations_; }
+  [[nodiscard]] const std::vector<Row>& rows() const { return rows_; }
+
+  /// What the same products would have cost under another plan.
+  [[nodiscard]] uint128 bit_ops_under(const PrecisionPlan& plan) const;
+
+  /// The papers' presentations of a number of bit operations.
+  static double giga_bit_ops(uint128 bit_ops) { return static_cast<double>(bit_ops) / 1e9; }
+  static double effective_flops(uint128 bit_ops) { return static_cast<double>(bit_ops) / (32.0 * 32.0); }
+
+  /// Everything as one line of text, and back. @throws DataError for a text that is not a ledger
+  [[nodiscard]] std::string save() const;
+  static CostLedger load(std::string_view text);
+  friend bool operator==(const CostLedger& a, const CostLedger& b) { return a.save() == b.save(); }
+
+ private:
+  Row& row(const Site& site);
+
+  std::vector<Row> rows_;
+  Cell total_;
+  uint128 paper_bit_ops_ = 0, forward_macs_ = 0, open_forward_macs_ = 0, overflow_events_ = 0;
+  std::uint64_t iterations_ = 0;
+};
+
+/// Reads a decimal of up to 128 bits. @throws DataError
+uint128 parse_uint128(std::string_view text);
+
+}  // namespace ebb

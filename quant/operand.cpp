@@ -1,0 +1,181 @@
+#include "quant/operand.h"
+
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+
+#include "core/error.h"
+#include "core/parallel.h"
+
+namespace ebb {
+namespace {
+
+constexpr std::int64_t kSlack = 64;
+
+std::vector<Grid> fit_grids(const ConstMatrix& x, const Encoding& encoding, GridAxis axis, const Operand::Options& options) {
+  const int bits = encoding.format.bits;
+  if (axis == GridAxis::whole) {
+    const Range own = measure_range(x, options.simd);  // measured also when a range is given: no NaN may reach the rounding
+    require<NonFiniteError>(own.finite(), "a NaN or infinite value cannot be encoded");
+    return {Grid::fit(options.range != nullptr ? *options.range : own, bits, encoding.grid)};
+  }
+  require<ConfigError>(options.range == nullptr, "[operand] a given range needs a grid over the whole matrix");
+  const ConstMatrix lines = axis == GridAxis::rows ? x : x.transposed();
+  std::vector<Grid> grids;
+  grids.reserve(static_cast<std::size_t>(lines.rows));
+  for (std::int64_t i = 0; i < lines.rows; ++i) {
+    const ConstMatrix line{lines.data + i * lines.row_stride, lines.cols, 1, lines.col_stride, 1};
+    Range range{};
+    for (std::int64_t j = 0; j < line.rows; ++j) {
+      const float v = line(j, 0);
+      require<NonFiniteError>(v - v == 0.0f, "a NaN or infinite value cannot be encoded");
+      range.min = j == 0 || v < range.min ? v : range.min;
+      range.max = j == 0 || v > range.max ? v : range.max;
+    }
+    grids.push_back(Grid::fit({range.min + 0.0f, range.max + 0.0f}, bits, encoding.grid));
+  }
+  return grids;
+}
+
+template <class Code>
+void encode_matrix(const ConstMatrix& x, const std::vector<Grid>& grids, GridAxis axis, Rounding rounding, Key key, Simd simd, Code* out) {
+  if (axis == GridAxis::whole && x.contiguous()) return encode_run(x.data, x.rows * x.cols, grids[0], rounding, key, 0, simd, out);
+  if (axis == GridAxis::rows && x.contiguous()) {
+    for (std::int64_t i = 0; i < x.rows; ++i) {
+      encode_run(x.data + i * x.cols, x.cols, grids[static_cast<std::size_t>(i)], rounding, key, static_cast<std::uint64_t>(i * x.cols), simd,
+                 out + i * x.cols);
+    }
+    return;
+  }
+  for (std::int64_t i = 0; i < x.rows; ++i) {
+    for (std::int64_t j = 0; j < x.cols; ++j) {
+      const Grid& grid = grids[axis == GridAxis::whole ? 0 : static_cast<std::size_t>(axis == GridAxis::rows ? i : j)];
+      const auto element = static_cast<std::uint64_t>(i * x.cols + j);
+      const int code = rounding == Rounding::stochastic ? encode(x(i, j), grid, rounding_bits(key, element)) : encode(x(i, j), grid);
+      out[element] = static_cast<Code>(code - grid.centre());
+    }
+  }
+}
+
+/// Decodes stored codes to the float32 values of fake quantization.
+template <class Code>
+Aligned<float> decode_matrix(const Code* codes, std::int64_t size, std::int64_t cols, const std::vector<Grid>& grids, GridAxis axis) {
+  Aligned<float> values(static_cast<std::size_t>(size));
+  const std::int64_t rows = cols == 0 ? 0 : size / cols;
+  parallel_for(
+      rows,
+      [&](std::int64_t first, std::int64_t last) {
+        for (std::int64_t i = first; i < last; ++i) {
+          for (std::int64_t j = 0; j < cols; ++j) {
+            const Grid& grid = grids[axis == GridAxis::whole ? 0 : static_cast<std::size_t>(axis == GridAxis::rows ? i : j)];
+            values[static_cast<std::size_t>(i * cols + j)] = decode(codes[i * cols + j] + grid.centre(), grid);
+          }
+        }
+      },
+      kParallelGrain / (cols + 1) + 1, 1);
+  return values;
+}
+
+}  // namespace
+
+Operand::Operand(const ConstMatrix& x, const Encoding& encoding, GridAxis axis, Key key, const Options& options)
+    : encoding_(encoding), axis_(axis) {
+  codes_.rows = x.rows;
+  codes_.cols = x.cols;
+  if (encoding.format.is_fp32()) {
+    axis_ = GridAxis::whole;
+    codes_.container = CodeMatrix::Container::float32;
+    codes_.data = x.data;
+    codes_.row_stride = x.row_stride;
+    codes_.col_stride = x.col_stride;
+    return;
+  }
+  auto storage = std::make_shared<Storage>();
+  storage->cols = codes_.row_stride = x.cols;
+  storage->axis = axis;
+  storage->grids = fit_grids(x, encoding, axis, options);
+  const auto fill = [&](auto& codes, CodeMatrix::Container container) {
+    // The slack lets kernels read whole vectors at the end of the last row.
+    codes.resize(static_cast<std::size_t>(x.rows * x.cols) + kSlack);
+    std::fill(codes.end() - kSlack, codes.end(), 0);
+    encode_matrix(x, storage->grids, axis, encoding.rounding, key, options.simd, codes.data());
+    codes_.container = container;
+    codes_.data = codes.data();
+  };
+  if (encoding.format.bits <= 8) {
+    fill(storage->int8, CodeMatrix::Container::int8);
+  } else {
+    fill(storage->int16, CodeMatrix::Container::int16);
+  }
+  storage_ = std::move(storage);
+  if (options.simulate) *this = decoded();
+}
+
+Operand Operand::decoded() const {
+  if (is_float()) return *this;
+  Operand result = *this;
+  auto storage = std::make_shared<Storage>();
+  const Storage& source = *storage_;
+  std::int64_t first = 0;
+  const auto decode_all = [&](const auto& codes) {
+    storage->float32 = decode_matrix(codes.data(), static_cast<std::int64_t>(codes.size()) - kSlack, source.cols, source.grids, source.axis);
+    using Code = typename std::remove_cvref_t<decltype(codes)>::value_type;
+    first = static_cast<const Code*>(codes_.data) - codes.data();
+  };
+  if (codes_.container == CodeMatrix::Container::int8) {
+    decode_all(source.int8);
+  } else {
+    decode_all(source.int16);
+  }
+  storage->cols = source.cols;
+  storage->axis = source.axis;
+  storage->grids = source.grids;
+  result.codes_.container = CodeMatrix::Container::float32;
+  result.codes_.data = storage->float32.data() + first;
+  result.storage_ = std::move(storage);
+  return result;
+}
+
+double Operand::value(std::int64_t i, std::int64_t j) const {
+  const std::int64_t at = codes_.offset(i, j);
+  if (at < 0) return 0.0;
+  if (is_float()) return static_cast<double>(codes_.value_at(at));
+  const Grid& g = grid(axis_ == GridAxis::columns ? j : i);
+  return static_cast<double>(g.scale) * codes_.code_at(at) + g.stored_zero();
+}
+
+Operand Operand::transposed() const {
+  Operand t = *this;
+  t.codes_ = codes_.transposed();
+  if (axis_ != GridAxis::whole) t.axis_ = axis_ == GridAxis::rows ? GridAxis::columns : GridAxis::rows;
+  return t;
+}
+
+Operand Operand::columns(std::int64_t first, std::int64_t count) const {
+  require<ShapeError>(!codes_.patches && first >= 0 && count >= 0 && first + count <= cols(), "[operand] columns ", first, " .. ", first + count,
+                      " of a matrix with ", cols(), " columns");
+  Operand part = *this;
+  const std::int64_t bytes = codes_.container == CodeMatrix::Container::int8 ? 1 : codes_.container == CodeMatrix::Container::int16 ? 2 : 4;
+  part.codes_.data = static_cast<const char*>(codes_.data) + first * codes_.col_stride * bytes;
+  part.codes_.cols = count;
+  if (axis_ == GridAxis::columns) part.first_grid_ += first;
+  return part;
+}
+
+Operand Operand::rows(std::int64_t first, std::int64_t count) const { return transposed().columns(first, count).transposed(); }
+
+Operand Operand::patches(const PatchGeometry& geometry) const {
+  const PatchGeometry& g = geometry;
+  require<ShapeError>(!codes_.patches && axis_ == GridAxis::whole && codes_.col_stride == 1, "[patches] needs a dense operand with one grid");
+  require<ShapeError>(g.images * g.height * g.width == rows() && g.channels == cols() && g.pixel_stride == codes_.row_stride,
+                      "[patches] images ", g.images, " x ", g.height, " x ", g.width, " x ", g.channels, " do not fit a ", rows(), " x ", cols(),
+                      " matrix");
+  Operand view = *this;
+  view.codes_.patches = geometry;
+  view.codes_.patches_transposed = false;
+  view.codes_.rows = g.rows();
+  view.codes_.cols = g.cols();
+  return view;
+}
+
+}  // namespace ebb

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/aligned.h"
+#include "core/key.h"
+#include "core/tensor.h"
+#include "quant/codes.h"
+#include "quant/format.h"
+#include "quant/grid.h"
+#include "quant/patches.h"
+#include "quant/simd.h"
+
+namespace ebb {
+
+/// One side of a matrix product, encoded at a stated precision; the only thing that `gemm` takes. Rounding happens once, in the
+/// constructor; transposed, sliced and gathered views share the codes.
+///
+/// An integer operand stands for the reals scale * code + offset of its grid or grids. A float32 operand refers to the matrix it was
+/// made from, which must outlive it. A simulated operand holds the decoded float32 values of its codes and still charges its format.
+class Operand {
+ public:
+  struct Options {
+    Simd simd = Simd::scalar;
+    bool simulate = false;
+    const Range* range = nullptr;  ///< use this range instead of the matrix's own; whole-matrix grids only
+  };
+
+  /// Encodes x [rows, cols]. Element (i, j) draws rounding_bits(key, i * cols + j).
+  /// @throws NonFiniteError if x has a NaN or an infinity and the format is not fp32; ConfigError for a symmetric grid of 1 bit
+  Operand(const ConstMatrix& x, const Encoding& encoding, GridAxis axis, Key key, const Options& options);
+  Operand(const ConstMatrix& x, const Encoding& encoding, GridAxis axis, Key key) : Operand(x, encoding, axis, key, Options{}) {}
+
+  [[nodiscard]] std::int64_t rows() const { return codes_.rows; }
+  [[nodiscard]] std::int64_t cols() const { return codes_.cols; }
+  [[nodiscard]] Format format() const { return encoding_.format; }
+  [[nodiscard]] const Encoding& encoding() const { return encoding_; }
+  /// True when the numbers are multiplied as float32: fp32 and simulated operands.
+  [[nodiscard]] bool is_float() const { return codes_.container == CodeMatrix::Container::float32; }
+  [[nodiscard]] const CodeMatrix& codes() const { return codes_; }
+  /// The axis of this view along which grids vary.
+  [[nodiscard]] GridAxis axis() const { return axis_; }
+  /// The grid of row or column i (any i for a whole-matrix grid). Integer and simulated operands only.
+  [[nodiscard]] const Grid& grid(std::int64_t i = 0) const {
+    return storage_->grids[axis_ == GridAxis::whole ? 0 : static_cast<std::size_t>(first_grid_ + i)];
+  }
+  /// The real number that the element (i, j) stands for, in double; 0 for a padded tap.
+  [[nodiscard]] double value(std::int64_t i, std::int64_t j) const;
+
+  [[nodiscard]] Operand transposed() const;
+  /// Columns first .. first + count of a dense operand.
+  [[nodiscard]] Operand columns(std::int64_t first, std::int64_t count) const;
+  /// Rows first .. first + count of a dense operand.
+  [[nodiscard]] Operand rows(std::int64_t first, std::int64_t count) const;
+  /// The patch matrix of an operand laid over an image tensor as [images * height * width, channels], grid over the whole matrix.
+  /// @throws ShapeError unless the geometry fits this matrix
+  [[nodiscard]] Operand patches(const PatchGeometry& geometry) const;
+  /// The same matrix with its codes decoded to float32; float operands are returned as they are.
+  [[nodiscard]] Operand decoded() const;
+
+ private:
+  /// The encoded matrix that all views share: codes row by row, without gaps.
+  struct Storage {
+    Aligned<std::int8_t> int8;
+    Aligned<std::int16_t> int16;
+    Aligned<float> float32;
+    std::int64_t cols = 0;
+    GridAxis axis = GridAxis::whole;
+    std::vector<Grid> grids;
+  };
+  Encoding encoding_;
+  GridAxis axis_;
+  CodeMatrix codes_;
+  std::shared_ptr<const Storage> storage_;
+  std::int64_t first_grid_ = 0;
+};
+
+}  // namespace ebb

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "quant/format.h"
+
+namespace ebb {
+
+/// A place in a model where matrix products happen, by dotted name: "stage2.block1.conv2".
+struct Site {
+  std::string name;
+  std::vector<std::string> tags;  ///< groups that `--keep-fp32` can name: "first", "last", "shortcut"
+
+  /// True for the site's own name, a dotted prefix of it, or one of its tags.
+  [[nodiscard]] bool matches(std::string_view pattern) const;
+};
+
+/// The formats of one site.
+struct SiteFormats {
+  Format weight, activation, gradient;
+
+  static constexpr SiteFormats fp32() { return {}; }
+  [[nodiscard]] Format of(Role role) const;
+  /// The formats of a product's left and right operand: forward is activation x weight, grad_input gradient x weight,
+  /// grad_weight activation x gradient.
+  struct Pair {
+    Format left, right;
+  };
+  [[nodiscard]] Pair of(Product product) const;
+  friend constexpr bool operator==(const SiteFormats&, const SiteFormats&) = default;
+};
+
+/// The precision of every operand of one iteration. Plain data: a schedule makes a new one for every iteration.
+struct PrecisionPlan {
+  SiteFormats formats;  ///< for every site that no exception names
+  struct Exception {
+    std::string pattern;  ///< see Site::matches; the last matching exception wins
+    SiteFormats formats;
+  };
+  std::vector<Exception> exceptions;
+  GridStyle grid = GridStyle::affine;
+  Rounding activation_rounding = Rounding::nearest_even;
+  Rounding gradient_rounding = Rounding::stochastic;
+  Accumulator accumulator;
+  bool simulate = false;  ///< decode the codes to float32 and multiply those: fake quantization, for comparison with the literature
+
+  /// Every product in float32.
+  static PrecisionPlan fp32() { return {}; }
+  /// Forward operands (weights and activations) of one width, gradients of another.
+  static PrecisionPlan uniform(Format forward, Format gradient);
+  /// Adds exceptions that leave the named sites in float32.
+  PrecisionPlan& keep_fp32(const std::vector<std::string>& patterns);
+
+  [[nodiscard]] SiteFormats at(const Site& site) const;
+  [[nodiscard]] Encoding encoding(const Site& site, Role role) const;
+};
+
+}  // namespace ebb
