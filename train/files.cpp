@@ -21,16 +21,12 @@ std::string reason(int code) { return std::generic_category().message(code); }
 std::string advice(int code) {
   switch (code) {
     case ENOSPC:
-    case EDQUOT:
-      return "; free some space or write elsewhere";
+    case EDQUOT: return "; free some space or write elsewhere";
     case EACCES:
     case EPERM:
-    case EROFS:
-      return "; choose a directory you may write to";
-    case ENOENT:
-      return "; check the path";
-    default:
-      return "";
+    case EROFS: return "; choose a directory you may write to";
+    case ENOENT: return "; check the path";
+    default: return "";
   }
 }
 

@@ -1,0 +1,169 @@
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <string>
+
+#include "core/error.h"
+#include "tests/scratch.h"
+#include "train/record.h"
+
+using namespace ebb;
+using namespace ebb::train;
+
+namespace {
+
+template <class F>
+std::string error_of(const F& f) {
+  try {
+    f();
+  } catch (const DataError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+StepRow step(std::int64_t t) {
+  return {.iteration = t,
+          .epoch = t / 4,
+          .loss = 1.0 / static_cast<double>(t + 3),
+          .learning_rate = 0.1,
+          .bits = {3, 4, 8},
+          .bit_ops = (uint128{1} << 100) + static_cast<uint128>(t),
+          .seconds = 0.25};
+}
+
+EvalRow evaluation(std::int64_t t) {
+  return {.iteration = t,
+          .split = "test",
+          .loss = 0.1,
+          .metric = "accuracy",
+          .score = 2.0 / 3.0,
+          .bits = {8, 8, 8},
+          .bit_ops = 7,
+          .seconds = 1};
+}
+
+Checkpoint at(std::int64_t iteration) { return {.iteration = iteration, .config = "{}", .tensors = {}}; }
+
+// A run of ten steps, evaluated and saved after every four.
+void record_run(const std::string& path) {
+  RunDirectory run = RunDirectory::create(path, "{\"seed\": 1}");
+  for (std::int64_t t = 0; t < 10; ++t) {
+    run.add(step(t));
+    if ((t + 1) % 4 != 0) continue;
+    run.add(evaluation(t + 1));
+    run.save(at(t + 1));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a line of the record is one JSON object and keeps every bit") {
+  CHECK(to_line(step(5)) ==
+        R"({"iteration":5,"epoch":1,"loss":0.125,"learning_rate":0.1,"bits":{"weight":3,"activation":4,"gradient":8},)"
+        R"("bit_ops":"1267650600228229401496703205381","seconds":0.25})");
+  const Scratch scratch;
+  record_run(scratch / "run");
+  const History history = read_history(scratch / "run");
+  REQUIRE(history.steps.size() == 10);
+  for (std::int64_t t = 0; t < 10; ++t) CHECK(history.steps[static_cast<std::size_t>(t)] == step(t));
+  CHECK(history.evaluations == std::vector<EvalRow>{evaluation(4), evaluation(8)});
+  CHECK(read_config(scratch / "run") == "{\"seed\": 1}");
+  CHECK(read_checkpoint(scratch / "run") == at(8));
+}
+
+TEST_CASE("resuming cuts the record back to the checkpoint, torn lines included") {
+  const Scratch scratch;
+  const std::string path = scratch / "run";
+  record_run(path);
+  write_file(path + "/steps.jsonl", read_file(path + "/steps.jsonl") + R"({"iteration":10,"epo)");
+  write_file(path + "/evals.jsonl", read_file(path + "/evals.jsonl") + to_line(evaluation(10)) + "\n{");
+
+  RunDirectory run = RunDirectory::open(path);
+  const std::optional<Checkpoint> checkpoint = run.checkpoint();
+  REQUIRE(checkpoint.has_value());
+  const History history = run.cut_back(checkpoint->iteration);
+  CHECK(history.steps.size() == 8);
+  CHECK(history.evaluations.size() == 2);
+  for (std::int64_t t = 8; t < 10; ++t) run.add(step(t));
+
+  const History after = read_history(path);
+  REQUIRE(after.steps.size() == 10);
+  CHECK(after.steps[9] == step(9));
+  CHECK(after.evaluations.size() == 2);
+}
+
+TEST_CASE("a run killed before its first checkpoint begins again") {
+  const Scratch scratch;
+  const std::string path = scratch / "run";
+  { RunDirectory::create(path, "{}").add(step(0)); }
+  RunDirectory run = RunDirectory::open(path);
+  CHECK_FALSE(run.checkpoint().has_value());
+  CHECK(run.cut_back(0).steps.empty());
+  CHECK(read_file(path + "/steps.jsonl").empty());
+}
+
+TEST_CASE("a directory that exists, that is in use, or that is no run is refused with advice") {
+  const Scratch scratch;
+  const std::string path = scratch / "a/b/run/";
+  const RunDirectory first = RunDirectory::create(path, "{}");
+  CHECK(contains(error_of([&] { RunDirectory::create(path, "{}"); }),
+                 "exists already, and a run never overwrites; choose another --out"));
+  // does.
+  CHECK(contains(error_of([&] { RunDirectory::open(path); }), "another run is writing to this directory"));
+  CHECK(contains(error_of([&] { RunDirectory::open(scratch / "none"); }), "expected a run directory"));
+  CHECK(contains(error_of([&] { read_config(scratch.path()); }), "expected a run directory with config.json"));
+  CHECK(contains(error_of([&] { read_checkpoint(scratch.path()); }), "checkpoint.safetensors: No such file"));
+  write_file(scratch / "file", "x");
+  CHECK(contains(error_of([&] { RunDirectory::create(scratch / "file/run", "{}"); }), "cannot make the directory"));
+}
+
+TEST_CASE("a full disk while the directory is made leaves nothing") {
+  const Scratch scratch;
+  FileSystem files = FileSystem::real();
+  files.write = [](int, const void*, std::size_t) -> std::int64_t {
+    errno = ENOSPC;
+    return -1;
+  };
+  CHECK(contains(error_of([&] { RunDirectory::create(scratch / "run", "{}", files); }), "No space left on device"));
+  CHECK_FALSE(std::filesystem::exists(scratch / "run"));
+}
+
+TEST_CASE("a full disk while a checkpoint is saved leaves the one before") {
+  const Scratch scratch;
+  const std::string path = scratch / "run";
+  record_run(path);
+  FileSystem files = FileSystem::real();
+  files.write = [](int fd, const void* data, std::size_t size) -> std::int64_t {
+    if (size > 100) return ::write(fd, data, 100);
+    errno = ENOSPC;
+    return -1;
+  };
+  RunDirectory run = RunDirectory::open(path, files);
+  run.cut_back(8);
+  CHECK(contains(error_of([&] { run.save(at(9)); }), "checkpoint.safetensors: No space left on device"));
+  CHECK(read_checkpoint(path) == at(8));
+  CHECK_FALSE(std::filesystem::exists(path + "/checkpoint.safetensors.part"));
+}
+
+TEST_CASE("a record that does not belong to its checkpoint, or is none, is refused") {
+  const Scratch scratch;
+  const std::string path = scratch / "run";
+  record_run(path);
+  write_file(path + "/steps.jsonl", to_line(step(0)) + "\n");
+  CHECK(contains(error_of([&] { RunDirectory::open(path).cut_back(8); }),
+                 "expected the 8 steps that the checkpoint follows, found 1"));
+  for (const char* line : {"nonsense\n", "{}\n", "[]\n",
+                           R"({"iteration":"0"})"
+                           "\n"}) {
+    CAPTURE(line);
+    write_file(path + "/steps.jsonl", line);
+    CHECK(contains(error_of([&] { RunDirectory::open(path).cut_back(8); }), "steps.jsonl, line 1 is no line of a record"));
+  }
+  write_file(path + "/checkpoint.safetensors", "nonsense");
+  CHECK(contains(error_of([&] { static_cast<void>(RunDirectory::open(path).checkpoint()); }), "while reading"));
+}

@@ -1,0 +1,97 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/text.h"
+#include "train/checkpoint.h"
+#include "train/files.h"
+
+namespace ebb::train {
+
+/// Widths by role of a plan's unexempted sites; 32 stands for float32.
+struct RoleBits {
+  int weight = 32, activation = 32, gradient = 32;
+  friend bool operator==(const RoleBits&, const RoleBits&) = default;
+};
+
+/// One optimizer step: a line of steps.jsonl.
+struct StepRow {
+  std::int64_t iteration = 0, epoch = 0;  ///< both from 0
+  double loss = 0;                        ///< of the batch, before the update
+  double learning_rate = 0;
+  RoleBits bits;
+  uint128 bit_ops = 0;  ///< of this step alone
+  double seconds = 0;
+  friend bool operator==(const StepRow&, const StepRow&) = default;
+};
+
+/// One evaluation: a line of evals.jsonl.
+struct EvalRow {
+  std::int64_t iteration = 0;  ///< optimizer steps done before it
+  std::string split;           ///< "test" or "validation"
+  double loss = 0;
+  std::string metric;  ///< what the model family scores by, e.g. "accuracy"
+  double score = 0;
+  RoleBits bits;
+  uint128 bit_ops = 0;  ///< charged apart from training
+  double seconds = 0;
+  friend bool operator==(const EvalRow&, const EvalRow&) = default;
+};
+
+/// The lines of the record, as JSON objects without a line feed. Reals keep all their bits; bit_ops is a decimal string, since it
+/// may pass what other programs hold exactly.
+std::string to_line(const StepRow& row);
+std::string to_line(const EvalRow& row);
+
+/// Everything of the record that belongs to the first steps of a run.
+struct History {
+  std::vector<StepRow> steps;
+  std::vector<EvalRow> evaluations;
+};
+
+/// A run directory: config.json, steps.jsonl, evals.jsonl, checkpoint.safetensors, and the file `lock` by which one run at a time
+/// claims it.
+class RunDirectory {
+ public:
+  /// Makes the directory, and those above it, and writes the configuration.
+  /// @throws DataError if it exists or cannot be written; nothing that was made is left then
+  static RunDirectory create(std::string path, std::string_view config, FileSystem files = FileSystem::real());
+  /// Claims an existing directory to go on in it; changes nothing yet.
+  /// @throws DataError if it does not exist or another run is writing to it
+  static RunDirectory open(std::string path, FileSystem files = FileSystem::real());
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+  /// The last checkpoint, if one was saved. @throws DataError if it is damaged or foreign
+  [[nodiscard]] std::optional<Checkpoint> checkpoint() const;
+
+  /// Replaces the configuration.
+  void write_config(std::string_view config);
+  /// Drops what was recorded after `iteration` steps, a torn last line included, and returns the rest.
+  /// @throws DataError if the record holds fewer steps or is no record
+  History cut_back(std::int64_t iteration);
+
+  /// Add to the record; cut_back (or create) comes first.
+  void add(const StepRow& row);
+  void add(const EvalRow& row);
+  /// Replaces the checkpoint, after the record up to it is on the disk.
+  void save(const Checkpoint& checkpoint);
+
+ private:
+  RunDirectory(std::string path, FileSystem files);
+
+  std::string path_;
+  FileSystem files_;
+  DirectoryLock lock_;
+  std::optional<LineFile> steps_, evaluations_;
+};
+
+/// Reading a run directory without claiming it, finished or under way.
+std::string read_config(const std::string& directory);
+History read_history(const std::string& directory);
+Checkpoint read_checkpoint(const std::string& directory);
+
+}  // namespace ebb::train
