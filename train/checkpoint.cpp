@@ -102,24 +102,6 @@ void restore_params(const Checkpoint& checkpoint, ParamStore& params) {
   for (std::size_t i = 0; i < values.size(); ++i) params[ParamId{static_cast<std::int32_t>(i)}] = std::move(values[i]);
 }
 
-StoredTensor store_counters(std::string name, std::span<const uint128> counters) {
-  std::vector<std::uint64_t> words;
-  for (const uint128 counter : counters) {
-    words.push_back(static_cast<std::uint64_t>(counter));
-    words.push_back(static_cast<std::uint64_t>(counter >> 64));
-  }
-  return StoredTensor::of(std::move(name), words);
-}
-
-std::vector<uint128> load_counters(const StoredTensor& stored, std::size_t count) {
-  const std::vector<std::uint64_t> words = stored.words();
-  require<DataError>(words.size() == 2 * count, "[checkpoint] '", stored.name, "': expected ", count, " counters of 128 bits, got ",
-                     words.size(), " words of 64");
-  std::vector<uint128> counters;
-  for (std::size_t i = 0; i < words.size(); i += 2) counters.push_back(words[i] | (static_cast<uint128>(words[i + 1]) << 64));
-  return counters;
-}
-
 std::string weights_sha256(const ParamStore& params) {
   Sha256 hash;
   for (const ParamStore::Entry& entry : params.entries()) hash.update(std::as_bytes(entry.value.values()));

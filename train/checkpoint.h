@@ -1,13 +1,11 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/params.h"
-#include "core/text.h"
 #include "train/safetensors.h"
 
 namespace ebb::train {
@@ -40,11 +38,6 @@ void add_params(Checkpoint& checkpoint, const ParamStore& params);
 /// Puts stored values back into a store that the same network filled.
 /// @throws DataError naming the first entry that is missing, left over or of another shape; the store is then unchanged
 void restore_params(const Checkpoint& checkpoint, ParamStore& params);
-
-/// 128-bit counters as a vector of 64-bit words, the low word first, and back.
-StoredTensor store_counters(std::string name, std::span<const uint128> counters);
-/// @throws DataError unless the tensor holds `count` counters
-std::vector<uint128> load_counters(const StoredTensor& stored, std::size_t count);
 
 /// SHA-256 over the bytes of all values of a store in its order: the identity of a training result.
 std::string weights_sha256(const ParamStore& params);

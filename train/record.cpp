@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "quant/ledger.h"
 
 namespace ebb::train {
 namespace {
@@ -36,15 +37,6 @@ RoleBits bits_of(const Json& json) {
   return {json.at("weight").get<int>(), json.at("activation").get<int>(), json.at("gradient").get<int>()};
 }
 
-uint128 counter_of(const Json& json) {
-  uint128 value = 0;
-  for (const char digit : json.get_ref<const std::string&>()) {
-    require<DataError>(digit >= '0' && digit <= '9', "expected a count in decimal digits, got ", json.dump());
-    value = value * 10 + static_cast<unsigned>(digit - '0');
-  }
-  return value;
-}
-
 // A loss that is not finite has no number in JSON; the step that met it stops the run, but an evaluation may record it.
 double real_of(const Json& json) { return json.is_null() ? std::numeric_limits<double>::quiet_NaN() : json.get<double>(); }
 
@@ -54,7 +46,7 @@ StepRow step_of(const Json& json) {
           .loss = real_of(json.at("loss")),
           .learning_rate = real_of(json.at("learning_rate")),
           .bits = bits_of(json.at("bits")),
-          .bit_ops = counter_of(json.at("bit_ops")),
+          .bit_ops = parse_uint128(json.at("bit_ops").get_ref<const std::string&>()),
           .seconds = json.at("seconds").get<double>()};
 }
 
@@ -65,7 +57,7 @@ EvalRow evaluation_of(const Json& json) {
           .metric = json.at("metric").get<std::string>(),
           .score = real_of(json.at("score")),
           .bits = bits_of(json.at("bits")),
-          .bit_ops = counter_of(json.at("bit_ops")),
+          .bit_ops = parse_uint128(json.at("bit_ops").get_ref<const std::string&>()),
           .seconds = json.at("seconds").get<double>()};
 }
 
