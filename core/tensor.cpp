@@ -27,8 +27,9 @@ float Tensor::item() const {
 }
 
 ConstMatrix Tensor::matrix() const {
+  std::int64_t rows = 1;
+  for (int axis = 0; axis + 1 < shape_.rank(); ++axis) rows *= shape_[axis];
   const std::int64_t cols = shape_.rank() == 0 ? 1 : shape_[-1];
-  const std::int64_t rows = cols == 0 ? 0 : size() / cols;
   return {data_.data(), rows, cols, cols, 1};
 }
 
