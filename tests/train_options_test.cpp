@@ -1,0 +1,167 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "train/options.h"
+
+using namespace ebb;
+using namespace ebb::train;
+
+namespace {
+
+const Program kProgram{.name = "ebb-test",
+                       .summary = "Trains nothing",
+                       .archs = {{.name = "small", .summary = "a small one", .lr = 0.05, .lr_schedule = "1", .epochs = 3},
+                                 {.name = "resnet8", .summary = "residual", .lr_schedule = "1->0:cos", .optimizer = "adam"}}};
+
+CommandLine parsed(const std::string& text) {
+  const std::vector<std::string> args = split(text, ' ');
+  CommandLine line = parse_command_line(args, kProgram);
+  if (!line.text) check(line.options, kProgram);
+  return line;
+}
+
+// The message of the ConfigError that a command line causes, or "".
+std::string error_of(const std::string& text) {
+  try {
+    parsed(text);
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+std::string value_of(const Options& options, const std::string& name) {
+  for (const auto& [known, text] : option_texts(options, false)) {
+    if (known == name) return text;
+  }
+  return "no such option";
+}
+
+}  // namespace
+
+TEST_CASE("a command line fills the options and names what was given") {
+  const CommandLine line =
+      parsed("--arch resnet8 --iterations=100 --lr 1e-3 --simulate --keep-fp32 first,last --out /tmp/x --bits 4");
+  CHECK(line.options.arch == "resnet8");
+  CHECK(line.options.iterations == 100);
+  CHECK(line.options.lr == 1e-3);
+  CHECK(line.options.simulate);
+  CHECK(line.options.keep_fp32 == "first,last");
+  CHECK(line.options.batch == 128);
+  CHECK(line.given == std::vector<std::string>{"arch", "bits", "keep-fp32", "simulate", "iterations", "lr", "out"});
+  CHECK(parsed("").options.arch == "small");
+}
+
+TEST_CASE("what is not given is the architecture's") {
+  Options options = parsed("--arch resnet8 --lr 0.5").options;
+  apply_defaults(options, kProgram);
+  CHECK(options.lr == 0.5);
+  CHECK(options.optimizer == "adam");
+  CHECK(options.lr_schedule == "1->0:cos");
+  CHECK(options.epochs == 10);
+  CHECK_FALSE(options.iterations.has_value());
+  Options counted = parsed("--iterations 7").options;
+  apply_defaults(counted, kProgram);
+  CHECK_FALSE(counted.epochs.has_value());
+}
+
+TEST_CASE("a wrong command line names the option, what was expected and the nearest known word") {
+  struct Case {
+    const char* args;
+    const char* expected;
+  };
+  const Case cases[] = {
+      {"--iteration 5", "unknown option '--iteration'; did you mean '--iterations'?"},
+      {"--frobnicate=5", "unknown option '--frobnicate'"},
+      {"train", "unexpected argument 'train'"},
+      {"--batch", "--batch"},
+      {"--batch x", "--batch: expected an integer, got 'x'"},
+      {"--batch 12x", "--batch: expected an integer, got '12x'"},
+      {"--batch 1.5", "--batch: expected an integer, got '1.5'"},
+      {"--batch 99999999999999999999", "--batch: expected an integer"},
+      {"--batch 0", "--batch: expected an integer of 1 and more, got 0"},
+      {"--lr fast", "--lr: expected a number, got 'fast'"},
+      {"--lr nan", "--lr: expected a rate of 0 and more"},
+      {"--lr=-1", "--lr: expected a rate of 0 and more, got -1"},
+      {"--arch resnet9", "unknown architecture 'resnet9'; did you mean 'resnet8'?"},
+      {"--min-bits 9 --max-bits 8", "--min-bits 9 is above --max-bits 8"},
+      {"--max-bits 17", "--max-bits: expected 1 to 16 bits, got 17"},
+      {"--min-bits 0", "--min-bits: expected 1 to 16 bits, got 0"},
+      {"--gradient-bits 33", "--gradient-bits: expected 1 to 16 bits or fp32, got '33'"},
+      {"--eval-bits none", "--eval-bits: expected 1 to 16 bits or fp32"},
+      {"--grid afine", "did you mean 'affine'?"},
+      {"--grid symmetric --min-bits 1", "no grid of 1 bit"},
+      {"--accumulator wrap99", "2 to 62 bits, got 99"},
+      {"--simulate --accumulator sat16", "--simulate multiplies in float32"},
+      {"--period floor+2", "did you mean 'floor+1'?"},
+      {"--optimizer sdg", "did you mean 'sgd'?"},
+      {"--epochs 1 --iterations 2", "--iterations and --epochs contradict each other"},
+      {"--schedule CR --bits 4", "--schedule and --bits contradict each other"},
+      {"--validation 1", "--validation: expected a share of 0 to below 1, got 1"},
+      {"--threads 0", "--threads: expected 1 to 1024, got 0"},
+      {"--simd sse", "sse"},
+      {"--clip 0", "--clip: expected a norm above 0, got 0"},
+      {"--resume", "--resume needs the run directory: add --out DIR"},
+      {"--save-every 5", "--save-every needs the run directory"},
+      {"--evaluate a --out b", "--evaluate and --out contradict"},
+      {"--out a --dry-run --resume", "--resume and --dry-run contradict"},
+      {"--seed 1 --seed 2", "--seed"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.args);
+    const std::string message = error_of(c.args);
+    CAPTURE(message);
+    CHECK(contains(message, c.expected));
+  }
+}
+
+TEST_CASE("--help shows every option in its group with its default, and the defaults by architecture") {
+  const CommandLine line = parsed("--help");
+  REQUIRE(line.text.has_value());
+  for (const auto& [name, text] : option_texts(Options{}, false)) {
+    CAPTURE(name);
+    CHECK(contains(*line.text, concat("--", name)));
+  }
+  for (const char* part : {"Precision:", "Machine:", "resnet8", "1->0:cos", "Exit codes: 0 done", "128"}) {
+    CAPTURE(part);
+    CHECK(contains(*line.text, part));
+  }
+  CHECK(contains(parsed("--version").text.value(), "ebb-test 0."));
+}
+
+TEST_CASE("a resumed run takes its recorded options, free ones anew, and refuses the others by name") {
+  Options original = parsed("--arch resnet8 --batch 32 --clip 2 --threads 1 --out run").options;
+  apply_defaults(original, kProgram);
+  const auto recorded = option_texts(original, true);
+  CHECK(std::none_of(recorded.begin(), recorded.end(), [](const auto& option) { return option.first == "threads"; }));
+
+  const Options resumed = resumed_options(parsed("--out run --resume --threads 3 --quiet --batch 32"), recorded);
+  for (const auto& [name, text] : recorded) {
+    CAPTURE(name);
+    CHECK(value_of(resumed, name) == text);
+  }
+  CHECK(resumed.threads == 3);
+  CHECK(resumed.quiet);
+
+  struct Case {
+    const char* args;
+    const char* expected;
+  };
+  const Case cases[] = {{"--batch 64", "--batch is '64' now and was '32' in the run"},
+                        {"--seed 2", "--seed is '2' now and was '1' in the run"},
+                        {"--iterations 5", "--iterations is '5' now and was nothing in the run"},
+                        {"--arch small", "--arch is 'small' now and was 'resnet8'"},
+                        {"--simulate", "--simulate is 'true' now and was 'false'"}};
+  for (const Case& c : cases) {
+    CAPTURE(c.args);
+    CHECK_THROWS_WITH_AS(static_cast<void>(resumed_options(parsed(c.args), recorded)), doctest::Contains(c.expected), ConfigError);
+  }
+  const std::vector<std::pair<std::string, std::string>> newer{{"warp", "9"}};
+  CHECK_THROWS_WITH_AS(static_cast<void>(resumed_options(parsed(""), newer)), doctest::Contains("--warp"), DataError);
+}

@@ -1,0 +1,94 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace ebb::train {
+
+/// The whole command line of a training program as plain data. Optional members without a value take the default of the
+/// architecture, or stand for "not asked for".
+struct Options {
+  // Model and data
+  std::string arch;
+  std::string data = "synthetic";
+  std::string augment = "auto";
+  double validation = 0;
+  // Precision
+  std::string schedule = "CR";
+  std::string bits;  ///< an expression instead of `schedule`, if not empty
+  std::int64_t cycles = 8, min_bits = 3, max_bits = 8;
+  std::string period = "floor+1";
+  std::string gradient_bits = "8";
+  std::string eval_bits;  ///< empty: max_bits
+  std::string grid = "affine";
+  std::string keep_fp32;
+  std::string accumulator = "exact";
+  bool simulate = false;
+  // Training
+  std::optional<std::int64_t> iterations, epochs;
+  std::int64_t batch = 128, accumulate = 1;
+  std::optional<std::string> optimizer, lr_schedule;
+  std::optional<double> lr, weight_decay, clip;
+  double momentum = 0.9;
+  std::int64_t seed = 1;
+  std::optional<std::int64_t> eval_every;
+  // Machine
+  std::int64_t threads = 2;
+  std::string simd = "auto";
+  bool no_prefetch = false;
+  // Run
+  std::string out;
+  std::optional<std::int64_t> save_every, statistics_every;
+  bool resume = false;
+  std::string evaluate;
+  bool dry_run = false, json = false, quiet = false;
+};
+
+/// A network that a program can train, with what the options default to for it.
+struct Arch {
+  std::string name, summary;
+  double lr = 0.1;
+  std::string lr_schedule, optimizer = "sgd";
+  double weight_decay = 1e-4;
+  std::int64_t epochs = 10;
+};
+
+/// What the command line of one program offers.
+struct Program {
+  std::string name, summary;
+  std::vector<Arch> archs;  ///< the first is the default
+};
+
+/// A parsed command line.
+struct CommandLine {
+  Options options;                  ///< as given, without the defaults of the architecture
+  std::vector<std::string> given;   ///< names of the options that were given, as in "batch"
+  std::optional<std::string> text;  ///< asked for by --help or --version: show it and do nothing else
+};
+
+/// Reads arguments (without the program's name).
+/// @throws ConfigError for unknown flags and for malformed, unknown or contradictory values, with the nearest known word
+CommandLine parse_command_line(std::span<const std::string> args, const Program& program);
+
+/// Fills what was left to the architecture.
+void apply_defaults(Options& options, const Program& program);
+
+/// Everything that one option value must be to make sense by itself or beside the others.
+/// @throws ConfigError naming the option, what was expected and what came
+void check(const Options& options, const Program& program);
+
+/// Name and text of every option; `results_only` leaves out those that cannot change a result (threads, SIMD, logging), which a
+/// resumed run may choose anew. An option without value has the text "".
+std::vector<std::pair<std::string, std::string>> option_texts(const Options& options, bool results_only);
+
+/// The options of a recorded run, with those of this command line that cannot change its results.
+/// @throws ConfigError naming the first given option whose value differs from the run's, with both values; DataError for an option
+///         that this version does not know
+Options resumed_options(const CommandLine& now, std::span<const std::pair<std::string, std::string>> recorded);
+
+}  // namespace ebb::train
