@@ -170,18 +170,20 @@ std::string table_of(const std::vector<Arch>& archs) {
          "Progress and warnings go to stderr; NO_COLOR switches colours off.";
 }
 
-void add_options(CLI::App& app, CommandLine& line) {
-  const Options defaults;
+void add_options(CLI::App& app, CommandLine& line, const std::string& default_arch) {
+  Options defaults;
+  defaults.arch = default_arch;
   for (const Field& field : kFields) {
+    const std::string fallback = *field.fallback != '\0' ? field.fallback : text_of(defaults, field);
     CLI::Option* option = nullptr;
     if (is_flag(field)) {
       option = app.add_flag_function(
           flag(field.name), [&line, &field](std::int64_t) { set(line.options, field, "true"); }, field.help);
     } else {
       option = app.add_option_function<std::string>(
-          flag(field.name), [&line, &field](const std::string& text) { set(line.options, field, text); }, field.help);
-      const std::string shown = *field.fallback != '\0' ? field.fallback : text_of(defaults, field);
-      option->type_name(field.value)->default_str(shown);
+          flag(field.name), [&line, &field](const std::string& text) { set(line.options, field, text); },
+          concat(field.help, " [", fallback, "]"));
+      option->type_name(field.value);
     }
     option->group(field.group);
   }
@@ -206,8 +208,7 @@ CommandLine parse_command_line(std::span<const std::string> args, const Program&
   app.set_version_flag("--version", concat(program.name, " ", EBB_VERSION));
   app.allow_extras();
   app.footer(table_of(program.archs));
-  add_options(app, line);
-  app.get_option("--arch")->default_str(line.options.arch);
+  add_options(app, line, line.options.arch);
 
   std::vector<std::string> reversed(args.rbegin(), args.rend());  // the order that CLI11 takes vectors in
   try {
