@@ -1,0 +1,283 @@
+#include "quant/kernels/corrections.h"
+
+#include <algorithm>
+#include <map>
+
+#include "core/parallel.h"
+
+namespace ebb::kernels {
+namespace {
+
+/// Taps and positions of one image axis: which taps of each position fall inside the image, and the classes of positions alike in that.
+struct AxisTaps {
+  std::vector<std::int32_t> of_position;             ///< class of each position
+  std::vector<std::vector<std::int64_t>> taps;       ///< valid taps of each class
+  std::vector<std::vector<std::int64_t>> positions;  ///< valid positions of each tap
+
+  template <class Source>
+  AxisTaps(std::int64_t position_count, std::int64_t tap_count, const Source& source) : positions(static_cast<std::size_t>(tap_count)) {
+    std::map<std::vector<std::int64_t>, std::int32_t> known;
+    for (std::int64_t at = 0; at < position_count; ++at) {
+      std::vector<std::int64_t> valid;
+      for (std::int64_t tap = 0; tap < tap_count; ++tap) {
+        if (source(at, tap) < 0) continue;
+        valid.push_back(tap);
+        positions[static_cast<std::size_t>(tap)].push_back(at);
+      }
+      const auto [entry, is_new] = known.try_emplace(valid, static_cast<std::int32_t>(taps.size()));
+      if (is_new) taps.push_back(valid);
+      of_position.push_back(entry->second);
+    }
+  }
+};
+
+AxisTaps vertical(const PatchGeometry& g) {
+  return {g.out_height, g.taps_y, [&](std::int64_t at, std::int64_t tap) { return g.source_y(at, tap); }};
+}
+AxisTaps horizontal(const PatchGeometry& g) {
+  return {g.out_width, g.taps_x, [&](std::int64_t at, std::int64_t tap) { return g.source_x(at, tap); }};
+}
+
+template <class Code>
+const Code* codes_of(const CodeMatrix& x) {
+  return static_cast<const Code*>(x.data);
+}
+
+/// Calls then(pointer to codes) with the container's type.
+template <class Then>
+void with_codes(const CodeMatrix& x, const Then& then) {
+  if (x.container == CodeMatrix::Container::int8) {
+    then(codes_of<std::int8_t>(x));
+  } else {
+    then(codes_of<std::int16_t>(x));
+  }
+}
+
+/// Sums of the codes of each row of a dense matrix.
+std::vector<std::int64_t> dense_row_sums(const CodeMatrix& x) {
+  std::vector<std::int64_t> sums(static_cast<std::size_t>(x.rows), 0);
+  with_codes(x, [&](const auto* data) {
+    if (x.col_stride == 1) {
+      parallel_for(
+          x.rows,
+          [&](std::int64_t first, std::int64_t last) {
+            for (std::int64_t i = first; i < last; ++i) {
+              const auto* const row = data + i * x.row_stride;
+              std::int64_t total = 0;
+              for (std::int64_t block = 0; block < x.cols; block += 65536) {
+                std::int32_t sum = 0;  // 65,536 codes of 16 bits fit
+                for (std::int64_t j = block; j < std::min(x.cols, block + 65536); ++j) sum += row[j];
+                total += sum;
+              }
+              sums[static_cast<std::size_t>(i)] = total;
+            }
+          },
+          kParallelGrain / (x.cols + 1) + 1, 1);
+    } else {
+      for (std::int64_t j = 0; j < x.cols; ++j) {
+        for (std::int64_t i = 0; i < x.rows; ++i) sums[static_cast<std::size_t>(i)] += data[i * x.row_stride + j * x.col_stride];
+      }
+    }
+  });
+  return sums;
+}
+
+/// Row sums of a patch matrix: channels are summed once a pixel, then taps are added.
+std::vector<std::int64_t> patch_row_sums(const CodeMatrix& x) {
+  const PatchGeometry& g = *x.patches;
+  const std::int64_t pixels = g.images * g.height * g.width;
+  std::vector<std::int32_t> pixel_sums(static_cast<std::size_t>(pixels));
+  with_codes(x, [&](const auto* data) {
+    parallel_for(pixels, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t i = first; i < last; ++i) {
+        std::int32_t sum = 0;
+        for (std::int64_t c = 0; c < g.channels; ++c) sum += data[i * g.pixel_stride + c];
+        pixel_sums[static_cast<std::size_t>(i)] = sum;
+      }
+    });
+  });
+  std::vector<std::int64_t> sums(static_cast<std::size_t>(g.rows()));
+  parallel_for(
+      g.images * g.out_height,
+      [&](std::int64_t first, std::int64_t last) {
+        for (std::int64_t line = first; line < last; ++line) {
+          const std::int64_t image = line / g.out_height, y = line % g.out_height;
+          std::int64_t* const out = sums.data() + line * g.out_width;
+          for (std::int64_t ky = 0; ky < g.taps_y; ++ky) {
+            const std::int64_t sy = g.source_y(y, ky);
+            if (sy < 0) continue;
+            const std::int32_t* const source = pixel_sums.data() + (image * g.height + sy) * g.width;
+            for (std::int64_t px = 0; px < g.out_width; ++px) {
+              for (std::int64_t kx = 0; kx < g.taps_x; ++kx) {
+                const std::int64_t sx = g.source_x(px, kx);
+                if (sx >= 0) out[px] += source[sx];
+              }
+            }
+          }
+        }
+      },
+      16, 1);
+  return sums;
+}
+
+/// Row sums of a transposed patch matrix, rows being (tap, channel): images are summed first, then the positions that a tap reaches.
+std::vector<std::int64_t> transposed_patch_row_sums(const CodeMatrix& x) {
+  const PatchGeometry& g = *x.patches;
+  const std::int64_t line = g.width * g.channels;
+  std::vector<std::int64_t> all_images(static_cast<std::size_t>(g.height * line), 0);
+  with_codes(x, [&](const auto* data) {
+    parallel_for(
+        g.height,
+        [&](std::int64_t first, std::int64_t last) {
+          for (std::int64_t image = 0; image < g.images; ++image) {
+            for (std::int64_t pixel = first * g.width; pixel < last * g.width; ++pixel) {
+              const auto* const from = data + (image * g.height * g.width + pixel) * g.pixel_stride;
+              for (std::int64_t c = 0; c < g.channels; ++c) all_images[static_cast<std::size_t>(pixel * g.channels + c)] += from[c];
+            }
+          }
+        },
+        1, 1);
+  });
+  const AxisTaps ys = vertical(g), xs = horizontal(g);
+  std::vector<std::int64_t> sums(static_cast<std::size_t>(g.cols()), 0);
+  for (std::int64_t tap = 0; tap < g.taps_y * g.taps_x; ++tap) {
+    const std::int64_t ky = tap / g.taps_x, kx = tap % g.taps_x;
+    for (const std::int64_t y : ys.positions[static_cast<std::size_t>(ky)]) {
+      for (const std::int64_t px : xs.positions[static_cast<std::size_t>(kx)]) {
+        const std::int64_t* const from = all_images.data() + (g.source_y(y, ky) * g.width + g.source_x(px, kx)) * g.channels;
+        for (std::int64_t c = 0; c < g.channels; ++c) sums[static_cast<std::size_t>(tap * g.channels + c)] += from[c];
+      }
+    }
+  }
+  return sums;
+}
+
+/// out[n] += codes of row k of b.
+void add_row(const CodeMatrix& b, std::int64_t k, std::int64_t* out) {
+  with_codes(b, [&](const auto* data) {
+    for (std::int64_t j = 0; j < b.cols; ++j) out[j] += data[k * b.row_stride + j * b.col_stride];
+  });
+}
+
+}  // namespace
+
+Corrections::Corrections(const Problem& p, bool always_row_sums)
+    : problem_(&p), n_(p.n()), one_row_grid_(p.a.axis() == GridAxis::whole || p.m() == 0) {
+  const CodeMatrix &a = p.a.codes(), &b = p.b.codes();
+  const auto n = static_cast<std::size_t>(n_);
+  for (std::int64_t j = 0; j < n_; ++j) {
+    const Grid& grid = p.b.grid(p.b.axis() == GridAxis::columns ? j : 0);
+    scales_b_.push_back(static_cast<double>(grid.scale));
+    zeros_b_.push_back(grid.stored_zero());
+  }
+  const bool b_offset = std::any_of(zeros_b_.begin(), zeros_b_.end(), [](double z) { return z != 0.0; });
+  if (b_offset || always_row_sums) {
+    row_sums_ = !a.patches ? dense_row_sums(a) : a.patches_transposed ? transposed_patch_row_sums(a) : patch_row_sums(a);
+  }
+  if (!a.patches) {
+    class_taps_ = {p.k()};
+    class_b_sums_ = dense_row_sums(b.transposed());
+  } else if (const PatchGeometry& g = *a.patches; a.patches_transposed) {
+    // A row is (tap, channel) and k runs over positions: b's rows are summed over images, then over the positions a tap reaches.
+    const AxisTaps ys = vertical(g), xs = horizontal(g);
+    const std::int64_t positions = g.out_height * g.out_width;
+    std::vector<std::int64_t> all_images(static_cast<std::size_t>(positions) * n, 0);
+    parallel_for(
+        positions,
+        [&](std::int64_t first, std::int64_t last) {
+          for (std::int64_t image = 0; image < g.images; ++image) {
+            for (std::int64_t at = first; at < last; ++at) add_row(b, image * positions + at, all_images.data() + at * n_);
+          }
+        },
+        16, 1);
+    const std::int64_t taps = g.taps_y * g.taps_x;
+    class_b_sums_.assign(static_cast<std::size_t>(taps) * n, 0);
+    for (std::int64_t tap = 0; tap < taps; ++tap) {
+      const auto& y_valid = ys.positions[static_cast<std::size_t>(tap / g.taps_x)];
+      const auto& x_valid = xs.positions[static_cast<std::size_t>(tap % g.taps_x)];
+      class_taps_.push_back(g.images * static_cast<std::int64_t>(y_valid.size() * x_valid.size()));
+      std::int64_t* const out = class_b_sums_.data() + tap * n_;
+      for (const std::int64_t y : y_valid) {
+        for (const std::int64_t x : x_valid) {
+          const std::int64_t* const from = all_images.data() + (y * g.out_width + x) * n_;
+          for (std::int64_t j = 0; j < n_; ++j) out[j] += from[j];
+        }
+      }
+      row_class_.insert(row_class_.end(), static_cast<std::size_t>(g.channels), static_cast<std::int32_t>(tap));
+    }
+  } else {
+    const AxisTaps ys = vertical(g), xs = horizontal(g);
+    const std::int64_t taps = g.taps_y * g.taps_x;
+    std::vector<std::int64_t> tap_sums(static_cast<std::size_t>(taps) * n, 0);
+    for (std::int64_t k = 0; k < taps * g.channels; ++k) add_row(b, k, tap_sums.data() + k / g.channels * n_);
+    class_b_sums_.assign(ys.taps.size() * xs.taps.size() * n, 0);
+    std::int64_t* out = class_b_sums_.data();
+    for (const auto& y_taps : ys.taps) {
+      for (const auto& x_taps : xs.taps) {
+        class_taps_.push_back(static_cast<std::int64_t>(y_taps.size() * x_taps.size()) * g.channels);
+        for (const std::int64_t ky : y_taps) {
+          for (const std::int64_t kx : x_taps) {
+            for (std::int64_t j = 0; j < n_; ++j) out[j] += tap_sums[static_cast<std::size_t>((ky * g.taps_x + kx) * n_ + j)];
+          }
+        }
+        out += n_;
+      }
+    }
+    row_class_.resize(static_cast<std::size_t>(g.rows()));
+    std::size_t row = 0;
+    for (std::int64_t image = 0; image < g.images; ++image) {
+      for (const std::int32_t y : ys.of_position) {
+        for (const std::int32_t x : xs.of_position) row_class_[row++] = y * static_cast<std::int32_t>(xs.taps.size()) + x;
+      }
+    }
+  }
+  if (!one_row_grid_) return;
+  const auto classes = static_cast<std::int64_t>(class_taps_.size());
+  tables_.resize(static_cast<std::size_t>(classes) * 3 * n);
+  std::vector<bool> done(static_cast<std::size_t>(classes), false);
+  for (std::int64_t i = 0; i < p.m(); ++i) {
+    const std::size_t c = row_class_.empty() ? 0 : static_cast<std::size_t>(row_class_[static_cast<std::size_t>(i)]);
+    if (!done[c]) fill(i, tables_.data() + static_cast<std::int64_t>(c) * 3 * n_);
+    done[c] = true;
+    if (row_class_.empty()) break;
+  }
+}
+
+void Corrections::fill(std::int64_t i, double* table) const {
+  const Grid& grid = problem_->a.grid(problem_->a.axis() == GridAxis::rows ? i : 0);
+  const double sa = static_cast<double>(grid.scale), za = grid.stored_zero();
+  const std::size_t c = row_class_.empty() ? 0 : static_cast<std::size_t>(row_class_[static_cast<std::size_t>(i)]);
+  const auto taps = static_cast<double>(class_taps_[c]);
+  const std::int64_t* const b_sums = class_b_sums_.data() + static_cast<std::int64_t>(c) * n_;
+  for (std::int64_t j = 0; j < n_; ++j) {
+    const double sb = scales_b_[static_cast<std::size_t>(j)], zb = zeros_b_[static_cast<std::size_t>(j)];
+    table[j] = sa * sb;
+    table[n_ + j] = sa * zb;
+    table[2 * n_ + j] = (za * sb) * static_cast<double>(b_sums[j]) + (za * zb) * taps;
+  }
+}
+
+Corrections::Row Corrections::row(std::int64_t i, std::vector<double>& scratch) const {
+  const double* table = nullptr;
+  if (one_row_grid_) {
+    const std::int64_t c = row_class_.empty() ? 0 : row_class_[static_cast<std::size_t>(i)];
+    table = tables_.data() + c * 3 * n_;
+  } else {
+    scratch.resize(3 * static_cast<std::size_t>(n_));
+    fill(i, scratch.data());
+    table = scratch.data();
+  }
+  return {table, table + n_, table + 2 * n_};
+}
+
+void Corrections::write(const Problem& p, std::int64_t i, std::int64_t first, std::span<const std::int64_t> sums,
+                        std::vector<double>& scratch) const {
+  const Row r = row(i, scratch);
+  const auto a_sum = static_cast<double>(row_sum(i));
+  for (std::size_t s = 0; s < sums.size(); ++s) {
+    const std::int64_t j = first + static_cast<std::int64_t>(s);
+    p.c(i, j) = static_cast<float>((r.alpha[j] * static_cast<double>(sums[s]) + r.beta[j] * a_sum) + r.gamma[j]);
+  }
+}
+
+}  // namespace ebb::kernels

@@ -1,0 +1,114 @@
+#include <Eigen/Core>
+#include <algorithm>
+#include <cstdlib>
+#include <vector>
+
+#include "quant/kernels/corrections.h"
+#include "quant/kernels/tiled.h"
+
+// Products of any codes on any machine. Eigen's order of summation changes with the vector width, so it serves only where every partial
+// sum is an integer that the type holds exactly; then all orders agree. Saturating accumulators, whose order is part of the definition,
+// are added here too, in that order.
+namespace ebb::kernels {
+namespace {
+
+constexpr std::int64_t kRowBlock = 64;
+constexpr std::int64_t kDepthBlock = 4096;
+
+std::int64_t largest_product(const Problem& p) { return Problem::largest(p.a) * Problem::largest(p.b); }
+
+/// Codes of rows [row, row + out.rows()) and columns [col, col + out.cols()) of x.
+template <class Block>
+void copy_codes(const CodeMatrix& x, std::int64_t row, std::int64_t col, Block& out) {
+  for (Eigen::Index i = 0; i < out.rows(); ++i) {
+    for (Eigen::Index j = 0; j < out.cols(); ++j) {
+      out(i, j) = static_cast<typename Block::Scalar>(x.code_at(x.offset(row + i, col + j)));
+    }
+  }
+}
+
+template <class Real>
+std::uint64_t product(const Problem& p) {
+  using Block = Eigen::Matrix<Real, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  const Corrections corrections(p, false);
+  const std::int64_t m = p.m(), n = p.n(), k = p.k();
+  // Few rows and a long contraction: share k instead, and add the integer sums.
+  const std::int64_t row_blocks = (m + kRowBlock - 1) / kRowBlock;
+  std::vector<std::int64_t> sums(static_cast<std::size_t>(m * n), 0);
+  for (std::int64_t depth = 0; depth < k; depth += kDepthBlock) {
+    const std::int64_t length = std::min(kDepthBlock, k - depth);
+    Block right(length, n);
+    copy_codes(p.b.codes(), depth, 0, right);
+#pragma omp parallel for schedule(dynamic)
+    for (std::int64_t block = 0; block < row_blocks; ++block) {
+      const std::int64_t first = block * kRowBlock, rows = std::min(kRowBlock, m - first);
+      Block left(rows, length);
+      copy_codes(p.a.codes(), first, depth, left);
+      const Block part = left * right;
+      for (std::int64_t s = 0; s < rows * n; ++s) sums[static_cast<std::size_t>(first * n + s)] += static_cast<std::int64_t>(part.data()[s]);
+    }
+  }
+  std::uint64_t events = 0;
+  std::vector<double> scratch;
+  for (std::int64_t i = 0; i < m; ++i) {
+    const std::span row(sums.data() + i * n, static_cast<std::size_t>(n));
+    if (p.accumulator.kind == Accumulator::Kind::wrap) {
+      for (std::int64_t& sum : row) {
+        const std::int64_t kept = wrapped(sum, p.accumulator.bits);
+        events += static_cast<std::uint64_t>(std::abs((sum - kept) >> p.accumulator.bits));
+        sum = kept;
+      }
+    }
+    corrections.write(p, i, 0, row, scratch);
+  }
+  return events;
+}
+
+bool applies(const Problem& p, std::int64_t limit) {
+  const std::int64_t depth = std::min(std::max<std::int64_t>(p.k(), 1), kDepthBlock);
+  return p.integer() && p.accumulator.kind != Accumulator::Kind::saturate && p.m() > 0 && p.n() > 0 && depth <= limit / largest_product(p);
+}
+
+}  // namespace
+
+bool eigen_float_applies(const Problem& p) { return applies(p, std::int64_t{1} << 24); }
+bool eigen_double_applies(const Problem& p) { return applies(p, std::int64_t{1} << 53); }
+std::uint64_t eigen_float(const Problem& p) { return product<float>(p); }
+std::uint64_t eigen_double(const Problem& p) { return product<double>(p); }
+
+bool saturating_applies(const Problem& p) {
+  return p.integer() && p.accumulator.kind == Accumulator::Kind::saturate && p.m() > 0 && p.n() > 0;
+}
+
+std::uint64_t saturating(const Problem& p) {
+  const Corrections corrections(p, false);
+  const CodeMatrix &a = p.a.codes(), &b = p.b.codes();
+  const std::int64_t m = p.m(), n = p.n(), k = p.k();
+  const std::int64_t high = (std::int64_t{1} << (p.accumulator.bits - 1)) - 1, low = -high - 1;
+  std::vector<std::int32_t> right(static_cast<std::size_t>(k * n));
+  for (std::int64_t s = 0; s < k; ++s) {
+    for (std::int64_t j = 0; j < n; ++j) right[static_cast<std::size_t>(s * n + j)] = b.code_at(b.offset(s, j));
+  }
+  std::uint64_t events = 0;
+#pragma omp parallel for schedule(dynamic) reduction(+ : events)
+  for (std::int64_t i = 0; i < m; ++i) {
+    std::vector<std::int64_t> sums(static_cast<std::size_t>(n), 0);
+    std::vector<double> scratch;
+    for (std::int64_t s = 0; s < k; ++s) {
+      const std::int64_t x = a.code_at(a.offset(i, s));
+      const std::int32_t* const y = right.data() + s * n;
+      for (std::int64_t j = 0; j < n; ++j) {
+        const std::int64_t exact = x * y[j];
+        const std::int64_t term = std::clamp(exact, low, high);
+        const std::int64_t sum = sums[static_cast<std::size_t>(j)] + term;
+        const std::int64_t held = std::clamp(sum, low, high);
+        events += (term != exact ? 1u : 0u) + (held != sum ? 1u : 0u);
+        sums[static_cast<std::size_t>(j)] = held;
+      }
+    }
+    corrections.write(p, i, 0, sums, scratch);
+  }
+  return events;
+}
+
+}  // namespace ebb::kernels

@@ -1,0 +1,86 @@
+#include "quant/kernels/gather.h"
+
+#include <algorithm>
+#include <cstring>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+namespace ebb::kernels {
+namespace {
+
+#if defined(__SSE2__)
+void interleave_16(const std::int8_t* const rows[4], std::uint8_t flip, std::uint8_t* out) {
+  const auto load = [](const std::int8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); };
+  const __m128i flips = _mm_set1_epi8(static_cast<char>(flip));
+  const __m128i r0 = load(rows[0]), r1 = load(rows[1]), r2 = load(rows[2]), r3 = load(rows[3]);
+  const __m128i a0 = _mm_unpacklo_epi8(r0, r1), a1 = _mm_unpackhi_epi8(r0, r1);
+  const __m128i b0 = _mm_unpacklo_epi8(r2, r3), b1 = _mm_unpackhi_epi8(r2, r3);
+  const __m128i c[4] = {_mm_unpacklo_epi16(a0, b0), _mm_unpackhi_epi16(a0, b0), _mm_unpacklo_epi16(a1, b1), _mm_unpackhi_epi16(a1, b1)};
+  for (int q = 0; q < 4; ++q) _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 16 * q), _mm_xor_si128(c[q], flips));
+}
+#else
+void interleave_16(const std::int8_t* const rows[4], std::uint8_t flip, std::uint8_t* out) {
+  for (int j = 0; j < 16; ++j) {
+    for (int t = 0; t < 4; ++t) out[4 * j + t] = static_cast<std::uint8_t>(rows[t][j]) ^ flip;
+  }
+}
+#endif
+
+}  // namespace
+
+template <class Number>
+void gather_patch_rows(const PatchGeometry& g, const Number* image, std::int64_t first, std::int64_t rows, Number* out, std::int64_t ld) {
+  const std::int64_t run = g.channels;
+  // Neighbouring taps of a row of the image lie next to each other when nothing is skipped between them.
+  const bool joined = g.divide == 1 && g.pixel_stride == g.channels;
+  for (std::int64_t i = 0; i < rows; ++i, out += ld) {
+    const std::int64_t row = first + i;
+    const std::int64_t x = row % g.out_width, y = row / g.out_width % g.out_height, n = row / (g.out_width * g.out_height);
+    Number* to = out;
+    for (std::int64_t ky = 0; ky < g.taps_y; ++ky, to += g.taps_x * run) {
+      const std::int64_t sy = g.source_y(y, ky);
+      if (sy < 0) {
+        std::fill_n(to, g.taps_x * run, Number{});
+        continue;
+      }
+      const Number* const line = image + (n * g.height + sy) * g.width * g.pixel_stride;
+      if (joined) {
+        const std::int64_t sx = x * g.step - g.pad_left;  // of tap 0; taps left and right of the image are zeros
+        const std::int64_t skipped = std::clamp<std::int64_t>(-sx, 0, g.taps_x);
+        const std::int64_t end = std::clamp<std::int64_t>(g.width - sx, skipped, g.taps_x);
+        std::fill_n(to, skipped * run, Number{});
+        std::memcpy(to + skipped * run, line + (sx + skipped) * run, static_cast<std::size_t>((end - skipped) * run) * sizeof(Number));
+        std::fill_n(to + end * run, (g.taps_x - end) * run, Number{});
+        continue;
+      }
+      for (std::int64_t kx = 0; kx < g.taps_x; ++kx) {
+        const std::int64_t sx = g.source_x(x, kx);
+        if (sx < 0) {
+          std::fill_n(to + kx * run, run, Number{});
+        } else {
+          std::memcpy(to + kx * run, line + sx * g.pixel_stride, static_cast<std::size_t>(run) * sizeof(Number));
+        }
+      }
+    }
+  }
+}
+template void gather_patch_rows(const PatchGeometry&, const std::int8_t*, std::int64_t, std::int64_t, std::int8_t*, std::int64_t);
+template void gather_patch_rows(const PatchGeometry&, const std::int16_t*, std::int64_t, std::int64_t, std::int16_t*, std::int64_t);
+template void gather_patch_rows(const PatchGeometry&, const float*, std::int64_t, std::int64_t, float*, std::int64_t);
+
+void interleave_by_four(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols, std::uint8_t flip, std::uint8_t* out,
+                        std::int64_t group_stride) {
+  std::int8_t missing[16];  // becomes zero when flipped
+  std::fill_n(missing, 16, static_cast<std::int8_t>(flip));
+  for (std::int64_t g = 0; 4 * g < k; ++g) {
+    for (std::int64_t j = 0; j < cols; j += 16) {
+      const std::int8_t* rows[4];
+      for (std::int64_t t = 0; t < 4; ++t) rows[t] = 4 * g + t < k ? x + (4 * g + t) * ld + j : missing;
+      interleave_16(rows, flip, out + g * group_stride + 4 * j);
+    }
+  }
+}
+
+}  // namespace ebb::kernels

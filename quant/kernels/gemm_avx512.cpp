@@ -1,0 +1,129 @@
+#include <immintrin.h>
+
+#include <cstddef>
+
+#include "quant/kernels/micro.h"
+
+namespace ebb::kernels {
+namespace {
+
+/// kRows x kPanels accumulators of 16 int32: with 24 of them the two multiply ports never wait for a result.
+template <int kRows, int kPanels>
+void int8_tile(const std::int8_t* a, std::int64_t a_row, std::int64_t a_group, const std::uint8_t* b, std::int64_t b_panel,
+               std::int64_t b_group, std::int64_t groups, std::int32_t* c, std::int64_t ldc) {
+  __m512i sum[std::size_t{kRows}][std::size_t{kPanels}];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+    for (int p = 0; p < kPanels; ++p) sum[i][p] = _mm512_setzero_si512();
+  }
+  for (std::int64_t g = 0; g < groups; ++g) {
+    __m512i right[std::size_t{kPanels}];
+#pragma GCC unroll 4
+    for (int p = 0; p < kPanels; ++p) right[p] = _mm512_loadu_si512(b + p * b_panel + g * b_group);
+    const std::int8_t* const left = a + g * a_group;
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      std::int32_t four;
+      __builtin_memcpy(&four, left + i * a_row, 4);
+      const __m512i all = _mm512_set1_epi32(four);
+#pragma GCC unroll 4
+      for (int p = 0; p < kPanels; ++p) sum[i][p] = _mm512_dpbusd_epi32(sum[i][p], right[p], all);
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+    for (int p = 0; p < kPanels; ++p) _mm512_storeu_si512(c + i * ldc + 16 * p, sum[i][p]);
+  }
+}
+
+template <int kRows, int kPanels>
+void float_tile(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k, float* c,
+                std::int64_t ldc) {
+  __m512 sum[std::size_t{kRows}][std::size_t{kPanels}];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+    for (int p = 0; p < kPanels; ++p) sum[i][p] = _mm512_loadu_ps(c + i * ldc + 16 * p);
+  }
+  for (std::int64_t s = 0; s < k; ++s) {
+    __m512 right[std::size_t{kPanels}];
+#pragma GCC unroll 4
+    for (int p = 0; p < kPanels; ++p) right[p] = _mm512_loadu_ps(b + p * b_panel + 16 * s);
+    const float* const left = a + s * a_k;
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      const __m512 all = _mm512_set1_ps(left[i * a_row]);
+#pragma GCC unroll 4
+      for (int p = 0; p < kPanels; ++p) sum[i][p] = _mm512_fmadd_ps(all, right[p], sum[i][p]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+    for (int p = 0; p < kPanels; ++p) _mm512_storeu_ps(c + i * ldc + 16 * p, sum[i][p]);
+  }
+}
+
+/// Cuts `rows` into the tiles that exist for kPanels panels: the largest, then halves for what is left.
+template <int kPanels, int kLargest>
+void int8_rows(const std::int8_t* a, std::int64_t a_row, std::int64_t a_group, const std::uint8_t* b, std::int64_t b_panel,
+               std::int64_t b_group, std::int64_t groups, int rows, std::int32_t* c, std::int64_t ldc) {
+  int i = 0;
+  for (; i + kLargest <= rows; i += kLargest) {
+    int8_tile<kLargest, kPanels>(a + i * a_row, a_row, a_group, b, b_panel, b_group, groups, c + i * ldc, ldc);
+  }
+  if constexpr (kLargest > 1) {
+    if (i < rows) {
+      int8_rows<kPanels, kLargest / 2>(a + i * a_row, a_row, a_group, b, b_panel, b_group, groups, rows - i, c + i * ldc, ldc);
+    }
+  }
+}
+
+template <int kPanels, int kLargest>
+void float_rows(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k, int rows,
+                float* c, std::int64_t ldc) {
+  int i = 0;
+  for (; i + kLargest <= rows; i += kLargest) float_tile<kLargest, kPanels>(a + i * a_row, a_row, a_k, b, b_panel, k, c + i * ldc, ldc);
+  if constexpr (kLargest > 1) {
+    if (i < rows) float_rows<kPanels, kLargest / 2>(a + i * a_row, a_row, a_k, b, b_panel, k, rows - i, c + i * ldc, ldc);
+  }
+}
+
+void int8_multiply(const std::int8_t* a, std::int64_t a_row, std::int64_t a_group, const std::uint8_t* b, std::int64_t b_panel,
+                   std::int64_t b_group, std::int64_t groups, int rows, int panels, std::int32_t* c, std::int64_t ldc) {
+  switch (panels) {
+    case 1: return int8_rows<1, 16>(a, a_row, a_group, b, b_panel, b_group, groups, rows, c, ldc);
+    case 2: return int8_rows<2, 12>(a, a_row, a_group, b, b_panel, b_group, groups, rows, c, ldc);
+    case 3: return int8_rows<3, 8>(a, a_row, a_group, b, b_panel, b_group, groups, rows, c, ldc);
+    default: return int8_rows<4, 6>(a, a_row, a_group, b, b_panel, b_group, groups, rows, c, ldc);
+  }
+}
+
+void float_multiply(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k, int rows,
+                    int panels, float* c, std::int64_t ldc) {
+  switch (panels) {
+    case 1: return float_rows<1, 16>(a, a_row, a_k, b, b_panel, k, rows, c, ldc);
+    case 2: return float_rows<2, 12>(a, a_row, a_k, b, b_panel, k, rows, c, ldc);
+    case 3: return float_rows<3, 8>(a, a_row, a_k, b, b_panel, k, rows, c, ldc);
+    default: return float_rows<4, 6>(a, a_row, a_k, b, b_panel, k, rows, c, ldc);
+  }
+}
+
+void scale(const std::int32_t* c, std::int64_t n, std::int32_t bias, const double* alpha, const double* beta, double row_sum,
+           const double* gamma, float* out) {
+  for (std::int64_t j = 0; j < n; ++j) {
+    out[j] = static_cast<float>((alpha[j] * static_cast<double>(c[j] - bias) + beta[j] * row_sum) + gamma[j]);
+  }
+}
+
+constexpr Int8Micro kInt8{{0, 16, 12, 8, 6}, true, int8_multiply, scale};
+constexpr FloatMicro kFloat{{0, 16, 12, 8, 6}, float_multiply};
+
+}  // namespace
+
+const Int8Micro& int8_avx512() { return kInt8; }
+const FloatMicro& float_avx512() { return kFloat; }
+
+}  // namespace ebb::kernels

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+
+/// The innermost loops, one set an instruction set. As in encode.h only plain pointers and numbers cross this line.
+namespace ebb::kernels {
+
+/// Columns of a packed panel of b.
+inline constexpr std::int64_t kPanel = 16;
+/// Panels that one call may cover, and rows at the most for any number of panels.
+inline constexpr int kMaxPanels = 4;
+inline constexpr int kMaxRows = 16;
+
+/// Four consecutive k form a group of 4 bytes. a: row i, group g at a + i * a_row + g * a_group. b: panel p, group g is the 64 bytes
+/// [16 columns][4] at b + p * b_panel + g * b_group. c[i * ldc + 16 p + j] = the sum over all groups, in int32 (no overflow for up to
+/// 8192 groups).
+struct Int8Micro {
+  /// Rows that a call should have for 1 .. 4 panels; fewer are allowed.
+  int rows[kMaxPanels + 1];
+  /// b holds code + 128 as unsigned bytes, so that c comes out as sum a (b + 128).
+  bool biased_b;
+  void (*multiply)(const std::int8_t* a, std::int64_t a_row, std::int64_t a_group, const std::uint8_t* b, std::int64_t b_panel,
+                   std::int64_t b_group, std::int64_t groups, int rows, int panels, std::int32_t* c, std::int64_t ldc);
+  /// out[j] = float((alpha[j] * (c[j] - bias) + beta[j] * row_sum) + gamma[j]) in double.
+  void (*scale)(const std::int32_t* c, std::int64_t n, std::int32_t bias, const double* alpha, const double* beta, double row_sum,
+                const double* gamma, float* out);
+};
+
+/// a: element (i, k) at a[i * a_row + k * a_k]. b: panel p, row k is 16 floats at b + p * b_panel + 16 k. Continues the chains in c:
+/// c[i * ldc + 16 p + j] = fma(a(i, k), b(k, j), c) for ascending k.
+struct FloatMicro {
+  int rows[kMaxPanels + 1];
+  void (*multiply)(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k, int rows,
+                   int panels, float* c, std::int64_t ldc);
+};
+
+const Int8Micro& int8_avx512();
+const Int8Micro& int8_avx2();
+const FloatMicro& float_avx512();
+const FloatMicro& float_avx2();
+const FloatMicro& float_portable();
+
+}  // namespace ebb::kernels

@@ -1,0 +1,95 @@
+#include <algorithm>
+#include <vector>
+
+#include "core/aligned.h"
+#include "quant/kernels/gather.h"
+#include "quant/kernels/micro.h"
+#include "quant/kernels/tiled.h"
+
+// Float32 products. An output's chain of fma runs over all of k in ascending order, so k may be cut into chunks (the chain continues from
+// the partial sum in memory) but never shared among threads; threads share outputs.
+namespace ebb::kernels {
+namespace {
+
+constexpr std::int64_t kChunk = 1024;  ///< k of a chunk, so that a packed panel stays in cache
+constexpr std::int64_t kRowBlock = 96;
+
+std::int64_t round_up(std::int64_t value, std::int64_t unit) { return (value + unit - 1) / unit * unit; }
+
+const float* floats(const CodeMatrix& x) { return static_cast<const float*>(x.data); }
+
+/// Rows first .. first + k of b [k, n] as panels of 16 columns, zero-padded: panel p, row r is 16 floats at p * k * 16 + r * 16.
+void pack_panels(const CodeMatrix& b, std::int64_t first, std::int64_t k, float* out) {
+  const std::int64_t panels = (b.cols + 15) / 16;
+#pragma omp for schedule(static)
+  for (std::int64_t p = 0; p < panels; ++p) {
+    float* to = out + p * k * 16;
+    const std::int64_t cols = std::min<std::int64_t>(16, b.cols - 16 * p);
+    for (std::int64_t r = 0; r < k; ++r, to += 16) {
+      const float* const from = floats(b) + (first + r) * b.row_stride + 16 * p * b.col_stride;
+      for (std::int64_t j = 0; j < cols; ++j) to[j] = from[j * b.col_stride];
+      for (std::int64_t j = cols; j < 16; ++j) to[j] = 0.0f;
+    }
+  }
+}
+
+std::uint64_t run(const Problem& p, const FloatMicro& micro) {
+  const CodeMatrix &a = p.a.codes(), &b = p.b.codes();
+  const std::int64_t m = p.m(), n = p.n(), k_all = p.k(), n16 = round_up(n, 16), panels = n16 / 16;
+  const bool across = a.patches && a.patches_transposed;  // rows of a are taps: whole rows of patches are gathered for a chunk of k
+  Aligned<float> sums(static_cast<std::size_t>(m * n16));
+  std::fill(sums.begin(), sums.end(), 0.0f);
+  Aligned<float> right(static_cast<std::size_t>(n16 * std::min(kChunk, k_all)));
+  Aligned<float> gathered(across ? static_cast<std::size_t>(m * std::min(kChunk, k_all)) : 0);
+#pragma omp parallel if (m * n * k_all > (1 << 15))
+  for (std::int64_t first = 0; first < k_all; first += kChunk) {
+    const std::int64_t k = std::min(kChunk, k_all - first);
+    pack_panels(b, first, k, right.data());
+    if (across) {
+#pragma omp for schedule(static)
+      for (std::int64_t r = 0; r < k; ++r) gather_patch_rows(*a.patches, floats(a), first + r, 1, gathered.data() + r * m, m);
+    }
+#pragma omp for schedule(dynamic)
+    for (std::int64_t row = 0; row < m; row += kRowBlock) {
+      const std::int64_t rows = std::min(kRowBlock, m - row);
+      const float* left = floats(a) + row * a.row_stride + first * a.col_stride;
+      std::int64_t a_row = a.row_stride, a_k = a.col_stride;
+      Aligned<float> patches;
+      if (across) {
+        left = gathered.data() + row;
+        a_row = 1;
+        a_k = m;
+      } else if (a.patches) {
+        patches.resize(static_cast<std::size_t>(rows * k_all));
+        gather_patch_rows(*a.patches, floats(a), row, rows, patches.data(), k_all);
+        left = patches.data() + first;
+        a_row = k_all;
+        a_k = 1;
+      }
+      for (std::int64_t panel = 0; panel < panels; panel += kMaxPanels) {
+        const int count = static_cast<int>(std::min<std::int64_t>(kMaxPanels, panels - panel));
+        for (std::int64_t i = 0; i < rows; i += micro.rows[count]) {
+          const int height = static_cast<int>(std::min<std::int64_t>(micro.rows[count], rows - i));
+          micro.multiply(left + i * a_row, a_row, a_k, right.data() + panel * k * 16, k * 16, k, height, count,
+                         sums.data() + (row + i) * n16 + panel * 16, n16);
+        }
+      }
+    }
+  }
+#pragma omp parallel for schedule(static) if (m * n > (1 << 15))
+  for (std::int64_t i = 0; i < m; ++i) {
+    for (std::int64_t j = 0; j < n; ++j) p.c(i, j) = sums[static_cast<std::size_t>(i * n16 + j)];
+  }
+  return 0;
+}
+
+}  // namespace
+
+bool float_applies(const Problem& p) { return !p.integer(); }
+std::uint64_t float_anywhere(const Problem& p) { return run(p, float_portable()); }
+#if defined(__x86_64__)
+std::uint64_t float_on_avx512(const Problem& p) { return run(p, float_avx512()); }
+std::uint64_t float_on_avx2(const Problem& p) { return run(p, float_avx2()); }
+#endif
+
+}  // namespace ebb::kernels
