@@ -24,6 +24,7 @@ struct PatchGeometry {
   /// Source coordinate of a tap, or -1 where the tap is a padded zero.
   [[nodiscard]] constexpr std::int64_t source(std::int64_t position, std::int64_t tap, std::int64_t pad, std::int64_t extent) const {
     const std::int64_t scaled = position * step + tap - pad;
+    if (divide == 1) return scaled >= 0 && scaled < extent ? scaled : -1;  // spares the usual case two divisions
     if (scaled < 0 || scaled % divide != 0 || scaled / divide >= extent) return -1;
     return scaled / divide;
   }

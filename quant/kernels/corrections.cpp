@@ -97,22 +97,28 @@ std::vector<std::int64_t> patch_row_sums(const CodeMatrix& x) {
     });
   });
   std::vector<std::int64_t> sums(static_cast<std::size_t>(g.rows()));
+  const AxisTaps xs = horizontal(g);
   parallel_for(
       g.images * g.out_height,
       [&](std::int64_t first, std::int64_t last) {
+        std::vector<std::int32_t> columns(static_cast<std::size_t>(g.width));
         for (std::int64_t line = first; line < last; ++line) {
-          const std::int64_t image = line / g.out_height, y = line % g.out_height;
-          std::int64_t* const out = sums.data() + line * g.out_width;
+          // Down the taps' rows first, over whole lines; then along the taps of each position.
+          std::fill(columns.begin(), columns.end(), 0);
           for (std::int64_t ky = 0; ky < g.taps_y; ++ky) {
-            const std::int64_t sy = g.source_y(y, ky);
+            const std::int64_t sy = g.source_y(line % g.out_height, ky);
             if (sy < 0) continue;
-            const std::int32_t* const source = pixel_sums.data() + (image * g.height + sy) * g.width;
-            for (std::int64_t px = 0; px < g.out_width; ++px) {
-              for (std::int64_t kx = 0; kx < g.taps_x; ++kx) {
-                const std::int64_t sx = g.source_x(px, kx);
-                if (sx >= 0) out[px] += source[sx];
-              }
-            }
+            const std::int32_t* const source = pixel_sums.data() + (line / g.out_height * g.height + sy) * g.width;
+            for (std::int64_t sx = 0; sx < g.width; ++sx) columns[static_cast<std::size_t>(sx)] += source[sx];
+          }
+          std::int64_t* const out = sums.data() + line * g.out_width;
+          for (std::int64_t kx = 0; kx < g.taps_x; ++kx) {
+            const auto& valid = xs.positions[static_cast<std::size_t>(kx)];
+            if (valid.empty()) continue;
+            const std::int64_t from = valid.front(), count = static_cast<std::int64_t>(valid.size());
+            const std::int64_t skip = count > 1 ? valid[1] - from : 1, hop = count > 1 ? g.source_x(valid[1], kx) - g.source_x(from, kx) : 1;
+            const std::int32_t* const source = columns.data() + g.source_x(from, kx);
+            for (std::int64_t v = 0; v < count; ++v) out[from + v * skip] += source[v * hop];
           }
         }
       },
