@@ -12,3 +12,6 @@
 #include "data/cifar.h"
 #include "data/idx.h"
 #include "data/images.h"
+#include "data/open.h"
+#include "data/prefetch.h"
+#include "data/synthetic.h"
