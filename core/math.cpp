@@ -26,8 +26,8 @@ double expm1_small(double r) {
   return r + r * r * p;
 }
 
-/// cos(y) for |y| <= pi/4.
-double cos_small(double y) {
+/// cos(y) for |y| <= pi/4, y_low the rounding error of y.
+double cos_small(double y, double y_low) {
   const double z = y * y;
   double p = 1.0 / 20922789888000.0;
   p = p * z - 1.0 / 87178291200.0;
@@ -38,7 +38,7 @@ double cos_small(double y) {
   p = p * z + 1.0 / 24.0;
   const double half = 0.5 * z;
   const double lead = 1.0 - half;
-  return lead + (((1.0 - lead) - half) + z * z * p);
+  return lead + (((1.0 - lead) - half) + (z * z * p - y * y_low));
 }
 
 /// sin(y) for |y| <= pi/4, y_low the rounding error of y.
@@ -79,9 +79,9 @@ double cos_pi_quadrant(double x, int shift) {
   const Angle y = times_pi(x - 0.5 * quarters);
   const int quadrant = static_cast<int>(static_cast<std::int64_t>(quarters) + shift) & 3;
   switch (quadrant) {
-    case 0: return cos_small(y.high) - y.high * y.low;
+    case 0: return cos_small(y.high, y.low);
     case 1: return -sin_small(y.high, y.low);
-    case 2: return -(cos_small(y.high) - y.high * y.low);
+    case 2: return -cos_small(y.high, y.low);
     default: return sin_small(y.high, y.low);
   }
 }
@@ -141,8 +141,11 @@ double tanh(double x) {
   if (a != a) return x;
   if (a > 20) return x < 0 ? -1.0 : 1.0;
   double t;
-  if (a < 0.17) {
-    const double e = expm1_small(2 * a);
+  if (a < 0.55) {
+    // With e = exp(2a) - 1, tanh is e / (e + 2): nothing cancels. Here 2a = k ln 2 + r with k = 0 or 1.
+    const bool doubled = a >= 0.17;
+    const double r = doubled ? (2 * a - kLn2High) - kLn2Low : 2 * a;
+    const double e = doubled ? 2 * expm1_small(r) + 1 : expm1_small(r);
     t = e / (e + 2);
   } else {
     t = 1.0 - 2.0 / (exp(2 * a) + 1.0);

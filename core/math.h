@@ -13,7 +13,7 @@ double exp(double x);                      ///< all x; underflow to 0 and overfl
 double log(double x);                      ///< x > 0; log(0) = -inf; NaN for x < 0
 double cos_pi(double x);                   ///< cos(pi x), argument reduced exactly: cos_pi(0.5) == 0
 double sin_pi(double x);                   ///< sin(pi x), argument reduced exactly
-double tanh(double x);                     ///< within 2 ulp
+double tanh(double x);                     ///< within 3 ulp
 double pow(double base, std::int64_t n);   ///< base^n by repeated squaring, n >= 0; error below n ulp
 double pow(double base, double exponent);  ///< base >= 0; exp(exponent log base), relative error about |exponent log base| ulp
 

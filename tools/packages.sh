@@ -24,7 +24,7 @@ need() {
     root=(sudo)
   fi
   echo "Installing ${packages[*]}"
-  local apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0)
+  local apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 -o Acquire::http::Timeout=20)
   # The lists of a fresh machine are empty or stale; old ones still serve when there is no network for new ones.
   "${apt[@]}" update </dev/null || echo "apt-get update failed; trying with the package lists at hand" >&2
   "${apt[@]}" install --no-install-recommends -y "${packages[@]}" </dev/null >/dev/null || {

@@ -33,6 +33,9 @@ innocent core/a.cpp '#include <Eigen/Core>'
 offence core/a.h 'namespace ebb {}' 'begins with #pragma once'
 offence quant/kernels/dot_avx2.cpp '#include <vector>' 'no inline library code'
 offence quant/kernels/dot_avx512_vnni.cpp '#include <Eigen/Core>' 'no inline library code'
+printf '#pragma once\n#include <vector>\n' >"$tree/quant/wide.h"
+offence quant/kernels/dot_avx2.cpp '#include "quant/wide.h"' 'quant/wide.h:2: .*no inline library code'
+rm "$tree/quant/wide.h"
 innocent quant/kernels/dot_avx2.cpp '#include <immintrin.h>'
 offence layers/a.cpp 'const double y = std::exp(x);' 'use ebb::math'
 offence layers/a.cpp 'float f(float x) { return tanhf(x); }' 'use ebb::math'

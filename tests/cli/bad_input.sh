@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# A wrong command line exits 2, anything else that stops a run exits 1, each with a message that names the remedy.
+source "$(dirname "$0")/lib.sh" "$@"
+run=("$cnn" --arch lenet5 --data synthetic --iterations 2 --quiet)
+
+expect 2 'unknown.*--itrations.*--iterations' "$cnn" --itrations 5
+expect 2 'min-bits 9.*max-bits 8|9.*8' "${run[@]}" --out a --schedule CR --min-bits 9 --max-bits 8
+expect 2 'max-bits|bits' "${run[@]}" --out a --schedule static --max-bits 17
+expect 2 'cycles' "${run[@]}" --out a --schedule CR --cycles 0
+expect 2 'batch' "${run[@]}" --out a --batch 0
+expect 2 'batch' "${run[@]}" --out a --batch many
+expect 2 'iterations' "$cnn" --arch lenet5 --data synthetic --out a --iterations -5
+expect 2 'iterations.*epochs|epochs.*iterations' "${run[@]}" --out a --epochs 1
+expect 2 'schedule.*bits|bits.*schedule' "${run[@]}" --out a --schedule CR --bits 'round(3->8 : cycle(8) cos)'
+expect 2 'validation' "${run[@]}" --out a --validation 1.5
+expect 2 "unknown .*'lenet6'.*lenet5" "$cnn" --arch lenet6 --data synthetic --iterations 2 --out a
+expect 2 "unknown .*'CX'.*CR" "${run[@]}" --out a --schedule CX
+expect 2 "unknown .*'adan'.*adam" "${run[@]}" --out a --optimizer adan
+expect 2 "unknown .*'afine'.*affine" "${run[@]}" --out a --grid afine
+expect 2 "unknown .*'avx3'.*avx2" "${run[@]}" --out a --simd avx3
+expect 2 "accumulator.*wrop16" "${run[@]}" --out a --accumulator wrop16
+expect 2 "conv9.*conv" "${run[@]}" --out a --keep-fp32 conv9
+expect 2 '\^' "${run[@]}" --out a --bits 'round(3->8 : cycle(8 cos)' --max-bits 8
+expect 2 "cosine|cos" "${run[@]}" --out a --bits 'round(3->8 : cycle(8) cot)' --max-bits 8
+expect 2 '\^' "${run[@]}" --out a --lr-schedule '1->0 : : rex'
+expect 2 '\^' "$ebb" schedule --expr '1->0 rex rex' --iterations 10
+expect 2 "unknown .*'CX'" "$ebb" schedule --name CX --iterations 10 --min-bits 3 --max-bits 8
+expect 2 "int44" "$ebb" quantize --format int44 --grid affine --rounding nearest-even
+expect 2 "unknown .*'nearest'.*nearest-even" "$ebb" quantize --format int4 --grid affine --rounding nearest
+expect 2 '' "$ebb" shedule
+expect 2 'out' "$cnn" --arch lenet5 --data synthetic --iterations 2
+[[ ! -e a ]] || fault "a wrong command line left a run directory behind"
+
+expect 1 'no-such-folder' "$cnn" --arch lenet5 --data no-such-folder --iterations 2 --out b
+[[ ! -e b ]] || fault "a missing data folder left a run directory behind"
+mkdir empty
+expect 1 'empty.*(IDX|idx|CIFAR)' "$cnn" --arch lenet5 --data empty --iterations 2 --out b
+"${run[@]}" --out twice >/dev/null 2>&1 </dev/null || fault "a plain run fails"
+expect 1 'twice.*(exists|--resume)' "${run[@]}" --out twice
+expect 1 '/proc/ebb' "${run[@]}" --out /proc/ebb
+printf '1\nNaN\n' >numbers.txt
+"$ebb" quantize --format int4 --grid affine --rounding nearest-even <numbers.txt >/dev/null 2>err.txt
+(($? == 1)) && grep -q '2' err.txt || fault "a NaN among the numbers: $(<err.txt)"
+printf '1\nseven\n' >numbers.txt
+"$ebb" quantize --format int4 --grid affine --rounding nearest-even <numbers.txt >/dev/null 2>err.txt
+(($? == 1)) && grep -q 'seven' err.txt || fault "a word among the numbers: $(<err.txt)"
+finish

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# --dry-run predicts the ledger to the bit-operation and trains nothing; static 8/8 costs 192 a forward MAC in the papers' mode.
+source "$(dirname "$0")/lib.sh" "$@"
+
+compare() {  # compare NAME FLAGS...
+  local name=$1
+  shift
+  tiny "$@" --dry-run >"$name.dry" 2>err.txt || fault "$name: the dry run fails: $(<err.txt)"
+  tiny "$@" --out "$name" >"$name.run" 2>err.txt || fault "$name: the run fails: $(<err.txt)"
+  same "$name: bit_ops predicted and charged" "$(field bit_ops <"$name.dry")" "$(field bit_ops <"$name.run")"
+}
+compare static --iterations 9 --schedule static --max-bits 8 --gradient-bits 8
+compare cr --iterations 20 --schedule CR --cycles 2 --min-bits 3 --max-bits 8 --gradient-bits 8
+compare fp32 --iterations 3 --schedule fp32
+compare keep --iterations 5 --schedule RTH --cycles 2 --min-bits 3 --max-bits 6 --gradient-bits 6 --keep-fp32 first,last
+compare accumulate --iterations 4 --schedule static --max-bits 8 --gradient-bits 8 --accumulate 3
+compare short-batch --epochs 1 --validation 0.99 --schedule static --max-bits 8 --gradient-bits 8
+same "static relative cost" "$(field relative_cost <static.run)" 1
+[[ ! -e dry ]] || fault "a dry run left a directory behind"
+"$cnn" --arch resnet20 --data synthetic-cifar --iterations 10 --schedule CR --dry-run --out dry </dev/null >table.txt 2>&1
+[[ ! -e dry ]] || fault "a dry run left a directory behind"
+grep -q 'stage2.block1.conv2' table.txt || fault "the dry run lists no layers: $(head -5 table.txt)"
+finish

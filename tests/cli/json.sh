@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# --json: stdout is one JSON object with the agreed members; bit_ops is a decimal string.
+source "$(dirname "$0")/lib.sh" "$@"
+
+tiny --iterations 5 --schedule CR --cycles 1 --min-bits 3 --max-bits 8 --gradient-bits 8 --out run >json.txt 2>err.txt || fault "$(<err.txt)"
+for name in test_accuracy train_loss bit_ops relative_cost relative_cost_paper seconds_per_step peak_rss_bytes weights_sha256 iterations kernel; do
+  [[ -n $(field "$name" <json.txt) ]] || fault "$name is missing in $(<json.txt)"
+done
+grep -Eq '"bit_ops": *"[0-9]+"' json.txt || fault "bit_ops is no decimal string"
+grep -Eq '^[0-9a-f]{64}$' <<<"$(field weights_sha256 <json.txt)" || fault "weights_sha256 is no SHA-256"
+same iterations "$(field iterations <json.txt)" 5
+[[ $(head -c 1 json.txt) == "{" && $(tail -c 2 json.txt | head -c 1) == "}" ]] || fault "stdout holds more than one object: $(<json.txt)"
+accuracy=$(field test_accuracy <json.txt)
+"$cnn" --evaluate run --json </dev/null >evaluated.txt 2>err.txt || fault "--evaluate: $(<err.txt)"
+same "accuracy of the run and of its checkpoint" "$accuracy" "$(field test_accuracy <evaluated.txt)"
+"$ebb" inspect run </dev/null >inspect.txt 2>&1 || fault "ebb inspect: $(<inspect.txt)"
+grep -qi accuracy inspect.txt || fault "ebb inspect shows no accuracy: $(<inspect.txt)"
+finish

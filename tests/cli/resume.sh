@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# kill -9 at random points, then --resume: the same weights, ledger and record as an undisturbed run. Ctrl-C saves and leaves.
+source "$(dirname "$0")/lib.sh" "$@"
+
+flags=(--iterations 60 --save-every 5 --threads 2)
+for plan in "--schedule CR --cycles 2 --min-bits 3 --max-bits 8 --gradient-bits 8" "--schedule fp32"; do
+  name=${plan//[^a-zA-Z0-9]/}
+  # shellcheck disable=SC2086
+  tiny "${flags[@]}" $plan --out "$name-whole" >whole.json 2>err.txt || fault "the undisturbed run fails: $(<err.txt)"
+  resume=""
+  for kill in 1 2 3; do
+    # shellcheck disable=SC2086
+    "$cnn" --arch lenet5 --data synthetic --batch 32 --quiet "${flags[@]}" $plan --out "$name-cut" $resume </dev/null >/dev/null 2>&1 &
+    pid=$!
+    sleep "0.$((RANDOM % 8))$((RANDOM % 10))"
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+    [[ -e $name-cut ]] && resume=--resume
+  done
+  # shellcheck disable=SC2086
+  tiny "${flags[@]}" $plan --out "$name-cut" $resume >cut.json 2>err.txt || fault "$plan: resuming fails: $(<err.txt)"
+  for member in weights_sha256 bit_ops iterations test_accuracy train_loss; do
+    same "$plan, $member after three kills" "$(field $member <whole.json)" "$(field $member <cut.json)"
+  done
+done
+
+int=(--schedule CR --cycles 2 --min-bits 3 --max-bits 8 --gradient-bits 8)
+resumed=("$cnn" --arch lenet5 --data synthetic --batch 32 --quiet "${flags[@]}" --out other)
+"${resumed[@]}" "${int[@]}" </dev/null >/dev/null 2>&1
+expect 1 'lr' "${resumed[@]}" "${int[@]}" --lr 0.3 --resume
+expect 1 'seed' "${resumed[@]}" "${int[@]}" --seed 3 --resume
+expect 0 '' "$cnn" --arch lenet5 --data synthetic --batch 32 --quiet --iterations 60 --save-every 5 --threads 1 --simd scalar "${int[@]}" --out other --resume
+
+"$cnn" --arch lenet5 --data synthetic --batch 32 --quiet --iterations 100000 --out interrupted </dev/null >/dev/null 2>err.txt &
+pid=$!
+for _ in $(seq 100); do [[ -n $(find interrupted -name '*.jsonl' -size +0 2>/dev/null) ]] && break; sleep 0.1; done
+kill -INT $pid
+wait $pid
+code=$?
+[[ -n $(find interrupted -name '*.safetensors') ]] || fault "Ctrl-C saved no checkpoint"
+((code == 0 || code == 130 || code == 1)) || fault "Ctrl-C: exit code $code"
+finish
