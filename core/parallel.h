@@ -23,4 +23,10 @@ void parallel_for(std::int64_t n, const Body& body, std::int64_t grain = kParall
   for (std::int64_t c = 0; c < chunks; ++c) body(c * chunk, std::min(n, (c + 1) * chunk));
 }
 
+/// The same over rows of about `row_cost` elements each, grouped without alignment.
+template <class Body>
+void parallel_rows(std::int64_t rows, std::int64_t row_cost, const Body& body) {
+  parallel_for(rows, body, std::max<std::int64_t>(1, kParallelGrain / std::max<std::int64_t>(1, row_cost)), 1);
+}
+
 }  // namespace ebb

@@ -71,7 +71,7 @@ Gradients Tape::backward(Var loss, float scale) {
     } else if (node.variable) {
       variable_gradients_[i] = reached ? std::move(g) : Tensor::zeros(grads.shapes_[i]);
     } else {
-      if (reached && node.backward) node.backward(g, grads);
+      if (reached && node.backward) node.backward(std::move(g), grads);
       node.backward = nullptr;
       if (i != static_cast<std::size_t>(loss.index)) node.value = Tensor{};
     }

@@ -39,8 +39,8 @@ class Adjoints {
 /// Define-by-run record of one forward pass. Values are written once; backward() sweeps the record in reverse.
 class Tape {
  public:
-  /// Receives the gradient of the node's output.
-  using Backward = std::function<void(const Tensor& g, Adjoints& grads)>;
+  /// Receives the gradient of the node's output, which nobody reads afterwards: it may be changed in place and passed on.
+  using Backward = std::function<void(Tensor&& g, Adjoints& grads)>;
 
   explicit Tape(const ParamStore& params) : params_(&params) {}
 
