@@ -1,0 +1,165 @@
+#include "layers/conv2d.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/error.h"
+#include "layers/linear.h"
+
+namespace ebb {
+namespace {
+
+/// The extents of one application of a convolution.
+struct Extents {
+  std::int64_t batch, height, width, in, out_height, out_width, out, taps_y, taps_x, group_in, group_out;
+  ConvConfig config;
+
+  [[nodiscard]] std::int64_t taps() const { return taps_y * taps_x; }
+  [[nodiscard]] Shape input() const { return {batch, height, width, in}; }
+  [[nodiscard]] Shape output() const { return {batch, out_height, out_width, out}; }
+  /// The patch matrix is the image matrix itself.
+  [[nodiscard]] bool pointwise() const { return taps() == 1 && config.stride == 1 && config.pad == 0; }
+
+  /// Patches of one group of the input; positions are output pixels.
+  [[nodiscard]] PatchGeometry input_patches() const {
+    return {.images = batch,
+            .height = height,
+            .width = width,
+            .channels = group_in,
+            .pixel_stride = in,
+            .out_height = out_height,
+            .out_width = out_width,
+            .taps_y = taps_y,
+            .taps_x = taps_x,
+            .step = config.stride,
+            .divide = 1,
+            .pad_top = config.pad,
+            .pad_left = config.pad,
+            .nominal_positions = batch * out_height * out_width};
+  }
+  /// Patches of one group of the output's gradient; positions are input pixels. Input row i meets output row o through tap
+  /// ky = i + pad - o stride; with ky counted from the other end, o = (i + ky' - (taps - 1 - pad)) / stride.
+  [[nodiscard]] PatchGeometry gradient_patches() const {
+    return {.images = batch,
+            .height = out_height,
+            .width = out_width,
+            .channels = group_out,
+            .pixel_stride = out,
+            .out_height = height,
+            .out_width = width,
+            .taps_y = taps_y,
+            .taps_x = taps_x,
+            .step = 1,
+            .divide = config.stride,
+            .pad_top = taps_y - 1 - config.pad,
+            .pad_left = taps_x - 1 - config.pad,
+            .nominal_positions = batch * out_height * out_width};
+  }
+};
+
+Extents extents_of(const Site& site, const ConvConfig& config, const Shape& x, const Shape& w) {
+  const std::int64_t in = w[3] * config.groups;
+  require<ShapeError>(x.rank() == 4 && x[3] == in, "[", site.name, "] expected images [batch, height, width, ", in, "], got ", x);
+  const std::int64_t room_y = x[1] + 2 * config.pad - w[1], room_x = x[2] + 2 * config.pad - w[2];
+  require<ShapeError>(room_y >= 0 && room_x >= 0, "[", site.name, "] a kernel of ", w[1], " x ", w[2],
+                      " does not fit into images of ", x[1], " x ", x[2], " padded by ", config.pad);
+  return {x[0], x[1], x[2], in,   room_y / config.stride + 1, room_x / config.stride + 1,
+          w[0], w[1], w[2], w[3], w[0] / config.groups,       config};
+}
+
+ConstMatrix weight_rows(const Tensor& w) {
+  const std::int64_t out = w.shape()[0], k = out == 0 ? 0 : w.size() / out;
+  return {w.data(), out, k, k, 1};
+}
+
+/// Weights for grad_input: [taps_y x taps_x x group_out, in], taps counted from the other end; group g's matrix is its group_in
+/// columns.
+Tensor flipped_weights(const Tensor& w, const Extents& e) {
+  Tensor flipped = Tensor::uninitialized({e.taps() * e.group_out, e.in});
+  const float* source = w.data();
+  for (std::int64_t o = 0; o < e.out; ++o) {
+    const std::int64_t group = o / e.group_out, row_in_tap = o % e.group_out;
+    for (std::int64_t tap = e.taps() - 1; tap >= 0; --tap, source += e.group_in) {
+      std::copy_n(source, e.group_in, flipped.data() + (tap * e.group_out + row_in_tap) * e.in + group * e.group_in);
+    }
+  }
+  return flipped;
+}
+
+/// One group's columns of an image tensor's operand, as a patch matrix.
+Operand gathered(const Operand& images, std::int64_t group, const PatchGeometry& geometry, bool pointwise) {
+  const Operand part = images.columns(group * geometry.channels, geometry.channels);
+  return pointwise ? part : part.patches(geometry);
+}
+
+Tensor forward(const Pass& pass, const Site& site, const Operand& qx, const Operand& qw, const Extents& e) {
+  Tensor y = Tensor::uninitialized(e.output());
+  const PatchGeometry geometry = e.input_patches();
+  for (std::int64_t group = 0; group < e.config.groups; ++group) {
+    pass.multiply_into(gathered(qx, group, geometry, e.pointwise()), qw.rows(group * e.group_out, e.group_out).transposed(), site,
+                       Product::forward, {y.data() + group * e.group_out, geometry.rows(), e.group_out, e.out});
+  }
+  return y;
+}
+
+Tensor grad_input(const Pass& pass, const Site& site, const Operand& qg, const Tensor& w, const Extents& e) {
+  Tensor gx = Tensor::uninitialized(e.input());
+  const Tensor flipped = flipped_weights(w, e);
+  const Operand qw = pass.encode(flipped.matrix(), site, Role::weight, GridAxis::columns);
+  const PatchGeometry geometry = e.gradient_patches();
+  for (std::int64_t group = 0; group < e.config.groups; ++group) {
+    pass.multiply_into(gathered(qg, group, geometry, e.pointwise()), qw.columns(group * e.group_in, e.group_in), site,
+                       Product::grad_input, {gx.data() + group * e.group_in, geometry.rows(), e.group_in, e.in});
+  }
+  return gx;
+}
+
+Tensor grad_weight(const Pass& pass, const Site& site, const Operand& qg, const Operand& qx, const Extents& e) {
+  Tensor gw = Tensor::uninitialized({e.out, e.taps_y, e.taps_x, e.group_in});
+  const PatchGeometry geometry = e.input_patches();
+  for (std::int64_t group = 0; group < e.config.groups; ++group) {
+    const std::int64_t first = group * e.group_out;
+    pass.multiply_into(qg.columns(first, e.group_out).transposed(), gathered(qx, group, geometry, e.pointwise()), site,
+                       Product::grad_weight, {gw.data() + first * geometry.cols(), e.group_out, geometry.cols(), geometry.cols()});
+  }
+  return gw;
+}
+
+}  // namespace
+
+Conv2d Conv2d::create(ParamStore& params, Site site, Tensor weight, ConvConfig config, std::optional<Tensor> bias) {
+  require<ConfigError>(config.stride >= 1 && config.pad >= 0 && config.groups >= 1, "[", site.name,
+                       "] expected stride >= 1, pad >= 0 and groups >= 1, got ", config.stride, ", ", config.pad, " and ",
+                       config.groups);
+  const Shape& w = weight.shape();
+  require<ShapeError>(w.rank() == 4 && w.size() > 0, "[", site.name, "] expected weights [out, taps_y, taps_x, in / groups], got ",
+                      w);
+  require<ConfigError>(w[0] % config.groups == 0, "[", site.name, "] ", w[0], " outputs do not divide into ", config.groups,
+                       " groups");
+  require<ShapeError>(!bias || bias->shape() == Shape{w[0]}, "[", site.name, "] weights ", w, " need a bias [", w[0], "]");
+  Conv2d layer;
+  layer.config = config;
+  layer.weight = params.add(site.name + ".weight", std::move(weight));
+  if (bias) layer.bias = params.add(site.name + ".bias", *std::move(bias));
+  layer.input_range = add_running_range(params, site);
+  layer.site = std::move(site);
+  return layer;
+}
+
+Var Conv2d::operator()(Pass& pass, Var x) const {
+  const Var w = pass.tape.parameter(weight);
+  const Extents e = extents_of(site, config, pass.tape.shape(x), pass.tape.shape(w));
+  Operand qx = pass.encode_input(pass.tape[x].matrix(), site, input_range);
+  Tensor y = forward(pass, site, qx, pass.encode(weight_rows(pass.tape[w]), site, Role::weight, GridAxis::rows), e);
+  const Var b = bias.index >= 0 ? pass.tape.parameter(bias) : w;
+  if (b != w) add_bias(y, pass.tape[b]);
+
+  return pass.tape.record(std::move(y), {x, w, b}, [=, &pass, site = site, qx = std::move(qx)](const Tensor& g, Adjoints& grads) {
+    const Operand qg = pass.encode(g.matrix(), site, Role::gradient);
+    if (grads.wants(x)) grads.add(x, grad_input(pass, site, qg, pass.tape[w], e));
+    grads.add(w, grad_weight(pass, site, qg, qx, e));
+    if (b != w) grads.add(b, bias_gradient(g));
+  });
+}
+
+}  // namespace ebb

@@ -1,0 +1,22 @@
+#pragma once
+
+#include "core/key.h"
+#include "core/tensor.h"
+
+namespace ebb {
+
+/// Initial values as pure functions of a key: element i draws counter i.
+
+/// N(0, deviation).
+Tensor normal_init(const Shape& shape, double deviation, Key key);
+/// Uniform over [-bound, bound).
+Tensor uniform_init(const Shape& shape, double bound, Key key);
+
+/// He initialisation for a layer that a ReLU follows: N(0, sqrt(2 / fan_in)), fan_in being the elements of one output's weights.
+/// Source: He, Zhang, Ren, Sun, "Delving deep into rectifiers", ICCV 2015.
+Tensor he_init(const Shape& shape, Key key);
+/// The same by fan-out, as the CIFAR ResNets start: N(0, sqrt(2 / (taps_y taps_x out))) for weights [out, taps_y, taps_x, in].
+/// @throws ShapeError unless the shape has rank 4
+Tensor he_fan_out_init(const Shape& shape, Key key);
+
+}  // namespace ebb

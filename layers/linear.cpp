@@ -1,0 +1,83 @@
+#include "layers/linear.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+#include "core/parallel.h"
+#include "core/sums.h"
+
+namespace ebb {
+namespace {
+
+Shape with_last(const Shape& shape, std::int64_t extent) {
+  std::vector<std::int64_t> extents(shape.extents().begin(), shape.extents().end());
+  extents.back() = extent;
+  return Shape(extents);
+}
+
+MutableMatrix whole(Tensor& x) {
+  const ConstMatrix m = x.matrix();
+  return {x.data(), m.rows, m.cols, m.cols};
+}
+
+}  // namespace
+
+Linear Linear::create(ParamStore& params, Site site, Tensor weight, std::optional<Tensor> bias) {
+  require<ShapeError>(weight.shape().rank() == 2, "[", site.name, "] expected weights [out, in], got ", weight.shape());
+  require<ShapeError>(!bias || bias->shape() == Shape{weight.shape()[0]}, "[", site.name, "] weights ", weight.shape(),
+                      " need a bias [", weight.shape()[0], "]");
+  Linear layer;
+  layer.weight = params.add(site.name + ".weight", std::move(weight));
+  if (bias) layer.bias = params.add(site.name + ".bias", *std::move(bias));
+  layer.input_range = add_running_range(params, site);
+  layer.site = std::move(site);
+  return layer;
+}
+
+Var Linear::operator()(Pass& pass, Var x) const {
+  const Var w = pass.tape.parameter(weight);
+  const Shape shape = pass.tape.shape(x);
+  const std::int64_t out = pass.tape.shape(w)[0], in = pass.tape.shape(w)[1];
+  require<ShapeError>(shape.rank() >= 2 && shape[-1] == in, "[", site.name, "] expected input [batch, ", in, "], got ", shape);
+
+  Operand qx = pass.encode_input(pass.tape[x].matrix(), site, input_range);
+  const Operand qw = pass.encode(pass.tape[w].matrix(), site, Role::weight, GridAxis::rows);
+  Tensor y = Tensor::uninitialized(with_last(shape, out));
+  pass.multiply_into(qx, qw.transposed(), site, Product::forward, whole(y));
+  const Var b = bias.index >= 0 ? pass.tape.parameter(bias) : w;
+  if (b != w) add_bias(y, pass.tape[b]);
+
+  return pass.tape.record(std::move(y), {x, w, b}, [=, &pass, site = site, qx = std::move(qx)](const Tensor& g, Adjoints& grads) {
+    const Operand qg = pass.encode(g.matrix(), site, Role::gradient);
+    if (grads.wants(x)) {
+      const Operand along_in = pass.encode(pass.tape[w].matrix(), site, Role::weight, GridAxis::columns);
+      Tensor gx = Tensor::uninitialized(shape);
+      pass.multiply_into(qg, along_in, site, Product::grad_input, whole(gx));
+      grads.add(x, std::move(gx));
+    }
+    grads.add(w, pass.multiply(qg.transposed(), qx, site, Product::grad_weight));
+    if (b != w) grads.add(b, bias_gradient(g));
+  });
+}
+
+void add_bias(Tensor& y, const Tensor& bias) {
+  const std::int64_t cols = bias.size(), rows = cols == 0 ? 0 : y.size() / cols;
+  float* const out = y.data();
+  const float* const b = bias.data();
+  parallel_rows(rows, cols, [=](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) {
+      for (std::int64_t j = 0; j < cols; ++j) out[i * cols + j] += b[j];
+    }
+  });
+}
+
+Tensor bias_gradient(const Tensor& g) {
+  const std::vector<double> sums = column_sums(g.matrix());
+  Tensor gradient = Tensor::uninitialized({static_cast<std::int64_t>(sums.size())});
+  std::transform(sums.begin(), sums.end(), gradient.data(), [](double sum) { return static_cast<float>(sum); });
+  return gradient;
+}
+
+}  // namespace ebb
