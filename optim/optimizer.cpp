@@ -1,0 +1,151 @@
+#include "optim/optimizer.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "core/error.h"
+#include "core/math.h"
+#include "core/parallel.h"
+
+namespace ebb {
+namespace {
+
+template <class... Fs>
+struct Overloaded : Fs... {
+  using Fs::operator()...;
+};
+
+/// The slot of a parameter, made of zeros on first use.
+float* slot(Slots& slots, std::size_t i, const Shape& shape) {
+  if (slots[i].shape() != shape) slots[i] = Tensor::zeros(shape);
+  return slots[i].data();
+}
+
+void move_sgd(Sgd& sgd, std::size_t i, Tensor& parameter, const Tensor& gradient, double rate) {
+  const auto momentum = static_cast<float>(sgd.config.momentum), decay = static_cast<float>(sgd.config.weight_decay);
+  const auto step = static_cast<float>(rate);
+  const float* const g = gradient.data();
+  float *const w = parameter.data(), *const v = slot(sgd.velocity, i, parameter.shape());
+  parallel_for(parameter.size(), [=](std::int64_t first, std::int64_t last) {
+    for (std::int64_t j = first; j < last; ++j) {
+      v[j] = momentum * v[j] + (g[j] + decay * w[j]);
+      w[j] -= step * v[j];
+    }
+  });
+}
+
+void move_adam(Adam& adam, std::size_t i, Tensor& parameter, const Tensor& gradient, double rate) {
+  const Adam::Config& c = adam.config;
+  const auto t = static_cast<std::int64_t>(adam.steps);
+  const auto step = static_cast<float>(rate / (1.0 - math::pow(c.beta1, t)));
+  const auto root_correction = static_cast<float>(std::sqrt(1.0 - math::pow(c.beta2, t)));
+  const auto b1 = static_cast<float>(c.beta1), b2 = static_cast<float>(c.beta2), epsilon = static_cast<float>(c.epsilon);
+  const auto new1 = static_cast<float>(1.0 - c.beta1), new2 = static_cast<float>(1.0 - c.beta2);
+  const auto coupled = static_cast<float>(c.decoupled ? 0.0 : c.weight_decay);
+  const auto shrink = static_cast<float>(c.decoupled ? 1.0 - rate * c.weight_decay : 1.0);
+  const float* const g = gradient.data();
+  float *const w = parameter.data(), *const m = slot(adam.first, i, parameter.shape()),
+               *const v = slot(adam.second, i, parameter.shape());
+  parallel_for(parameter.size(), [=](std::int64_t first, std::int64_t last) {
+    for (std::int64_t j = first; j < last; ++j) {
+      const float d = g[j] + coupled * w[j];
+      m[j] = b1 * m[j] + new1 * d;
+      v[j] = b2 * v[j] + new2 * d * d;
+      w[j] = shrink * w[j] - step * (m[j] / (std::sqrt(v[j]) / root_correction + epsilon));
+    }
+  });
+}
+
+/// The state's slots with the prefix of their names in a checkpoint.
+struct NamedSlots {
+  std::string_view name;
+  Slots* slots;
+};
+std::vector<NamedSlots> named_slots(std::variant<Sgd, Adam>& kind) {
+  return std::visit(Overloaded{[](Sgd& sgd) {
+                                 return std::vector<NamedSlots>{{"velocity", &sgd.velocity}};
+                               },
+                               [](Adam& adam) {
+                                 return std::vector<NamedSlots>{{"first", &adam.first}, {"second", &adam.second}};
+                               }},
+                    kind);
+}
+
+}  // namespace
+
+void Optimizer::step(ParamStore& params, const Gradients& gradients, double rate) {
+  require<ShapeError>(gradients.size() == params.size(), "[step] gradients of ", gradients.size(), " parameters for a store of ",
+                      params.size());
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    const ParamStore::Entry& entry = params.entries()[i];
+    require<ShapeError>(gradients[i].size() == 0 || gradients[i].shape() == entry.value.shape(), "[step] gradient ",
+                        gradients[i].shape(), " for ", entry.name, " ", entry.value.shape());
+  }
+  for (const NamedSlots& named : named_slots(kind)) named.slots->resize(params.size());
+  if (Adam* const adam = std::get_if<Adam>(&kind)) ++adam->steps;
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    if (gradients[i].size() == 0) continue;
+    Tensor& parameter = params[ParamId{static_cast<std::int32_t>(i)}];
+    std::visit(Overloaded{[&](Sgd& sgd) { move_sgd(sgd, i, parameter, gradients[i], rate); },
+                          [&](Adam& adam) { move_adam(adam, i, parameter, gradients[i], rate); }},
+               kind);
+  }
+}
+
+Optimizer::State Optimizer::save(const ParamStore& params) const {
+  State state;
+  std::variant<Sgd, Adam> copy = kind;
+  for (const NamedSlots& named : named_slots(copy)) {
+    for (std::size_t i = 0; i < named.slots->size(); ++i) {
+      if ((*named.slots)[i].size() > 0)
+        state.tensors.push_back({concat(named.name, '/', params.entries()[i].name), (*named.slots)[i]});
+    }
+  }
+  if (const Adam* const adam = std::get_if<Adam>(&kind)) state.steps = adam->steps;
+  return state;
+}
+
+void Optimizer::restore(const ParamStore& params, State state) {
+  std::variant<Sgd, Adam> restored = kind;
+  const std::vector<NamedSlots> all = named_slots(restored);
+  for (const NamedSlots& named : all) named.slots->assign(params.size(), Tensor{});
+  for (NamedTensor& tensor : state.tensors) {
+    const std::size_t slash = std::min(tensor.name.find('/'), tensor.name.size() - 1);
+    const auto named =
+        std::find_if(all.begin(), all.end(), [&](const NamedSlots& n) { return n.name == tensor.name.substr(0, slash); });
+    const ParamId id = params.find(tensor.name.substr(slash + 1));
+    require<DataError>(named != all.end() && id.index >= 0 && params[id].shape() == tensor.value.shape(),
+                       "[optimizer] the stored state '", tensor.name, "' ", tensor.value.shape(),
+                       " belongs to another optimizer or model");
+    (*named->slots)[static_cast<std::size_t>(id.index)] = std::move(tensor.value);
+  }
+  if (Adam* const adam = std::get_if<Adam>(&restored)) adam->steps = state.steps;
+  kind = std::move(restored);
+}
+
+const std::vector<std::string>& optimizer_names() {
+  static const std::vector<std::string> names{"sgd", "adam", "adamw"};
+  return names;
+}
+
+Optimizer make_optimizer(std::string_view name, const OptimizerConfig& c) {
+  const auto require_share = [&](std::string_view what, double value) {
+    require<ConfigError>(value >= 0 && value < 1, "[optimizer] expected 0 <= ", what, " < 1, got ", value);
+  };
+  require_share("momentum", c.momentum);
+  require_share("beta1", c.beta1);
+  require_share("beta2", c.beta2);
+  require<ConfigError>(c.epsilon > 0, "[optimizer] expected epsilon > 0, got ", c.epsilon);
+  require<ConfigError>(c.weight_decay >= 0 && c.weight_decay - c.weight_decay == 0, "[optimizer] expected weight decay >= 0, got ",
+                       c.weight_decay);
+  if (name == "sgd") return {Sgd{.config = {.momentum = c.momentum, .weight_decay = c.weight_decay}, .velocity = {}}};
+  if (name == "adam" || name == "adamw") {
+    Adam adam;
+    adam.config = {c.beta1, c.beta2, c.epsilon, c.weight_decay, name == "adamw"};
+    return {std::move(adam)};
+  }
+  throw ConfigError(concat("[optimizer] ", unknown_word("optimizer", name, optimizer_names())));
+}
+
+}  // namespace ebb
