@@ -1,0 +1,27 @@
+#include "models/classifier.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "models/cnn/lenet.h"
+#include "models/mlp/network.h"
+
+namespace ebb {
+
+const std::vector<std::string>& known_architectures() {
+  static const std::vector<std::string> names{"mlp", "lenet5"};
+  return names;
+}
+
+Classifier make_classifier(std::string_view architecture, const Shape& image, int classes, ParamStore& params, Key key) {
+  const auto& known = known_architectures();
+  require<ConfigError>(std::find(known.begin(), known.end(), architecture) != known.end(), "[classifier] ",
+                       unknown_word("architecture", architecture, known));
+  require<ConfigError>(classes >= 2, "[", architecture, "] expected at least 2 classes, got ", classes);
+  require<ConfigError>(image.rank() == 3 && image.size() > 0, "[", architecture,
+                       "] expected images [height, width, channels], got ", image);
+  if (architecture == "mlp") return make_mlp({}, image, classes, params, key);
+  return make_lenet5(image, classes, params, key);
+}
+
+}  // namespace ebb
