@@ -126,24 +126,43 @@ std::vector<std::int64_t> patch_row_sums(const CodeMatrix& x) {
   return sums;
 }
 
-/// Row sums of a transposed patch matrix, rows being (tap, channel): images are summed first, then the positions that a tap reaches.
-std::vector<std::int64_t> transposed_patch_row_sums(const CodeMatrix& x) {
-  const PatchGeometry& g = *x.patches;
-  const std::int64_t line = g.width * g.channels;
-  std::vector<std::int64_t> all_images(static_cast<std::size_t>(g.height * line), 0);
+/// Element by element sums of the codes of `count` matrices of [rows, cols] codes that lie `rows * row_stride` apart.
+std::vector<std::int64_t> sum_stack(const CodeMatrix& x, std::int64_t count, std::int64_t rows, std::int64_t cols, std::int64_t row_stride,
+                                    std::int64_t col_stride) {
+  constexpr std::int64_t most = 65535;  // codes of 16 bits that an int32 can add up
+  std::vector<std::int64_t> sums(static_cast<std::size_t>(rows * cols), 0);
   with_codes(x, [&](const auto* data) {
     parallel_for(
-        g.height,
+        rows,
         [&](std::int64_t first, std::int64_t last) {
-          for (std::int64_t image = 0; image < g.images; ++image) {
-            for (std::int64_t pixel = first * g.width; pixel < last * g.width; ++pixel) {
-              const auto* const from = data + (image * g.height * g.width + pixel) * g.pixel_stride;
-              for (std::int64_t c = 0; c < g.channels; ++c) all_images[static_cast<std::size_t>(pixel * g.channels + c)] += from[c];
+          const bool dense = row_stride == cols && col_stride == 1;
+          const std::int64_t lines = dense ? 1 : last - first, width = dense ? (last - first) * cols : cols;
+          std::vector<std::int32_t> partial(static_cast<std::size_t>(width));
+          for (std::int64_t line = 0; line < lines; ++line) {
+            std::int64_t* const out = sums.data() + (first + line) * cols;
+            for (std::int64_t begin = 0; begin < count; begin += most) {
+              std::fill(partial.begin(), partial.end(), 0);
+              for (std::int64_t at = begin; at < std::min(count, begin + most); ++at) {
+                const auto* const from = data + (at * rows + first + line) * row_stride;
+                if (col_stride == 1) {
+                  for (std::int64_t j = 0; j < width; ++j) partial[static_cast<std::size_t>(j)] += from[j];
+                } else {
+                  for (std::int64_t j = 0; j < width; ++j) partial[static_cast<std::size_t>(j)] += from[j * col_stride];
+                }
+              }
+              for (std::int64_t j = 0; j < width; ++j) out[j] += partial[static_cast<std::size_t>(j)];
             }
           }
         },
-        1, 1);
+        kParallelGrain / (count * cols + 1) + 1, 1);
   });
+  return sums;
+}
+
+/// Row sums of a transposed patch matrix, rows being (tap, channel): images are summed first, then the positions that a tap reaches.
+std::vector<std::int64_t> transposed_patch_row_sums(const CodeMatrix& x) {
+  const PatchGeometry& g = *x.patches;
+  const std::vector<std::int64_t> all_images = sum_stack(x, g.images, g.height * g.width, g.channels, g.pixel_stride, 1);
   const AxisTaps ys = vertical(g), xs = horizontal(g);
   std::vector<std::int64_t> sums(static_cast<std::size_t>(g.cols()), 0);
   for (std::int64_t tap = 0; tap < g.taps_y * g.taps_x; ++tap) {
@@ -187,15 +206,7 @@ Corrections::Corrections(const Problem& p, bool always_row_sums)
     // A row is (tap, channel) and k runs over positions: b's rows are summed over images, then over the positions a tap reaches.
     const AxisTaps ys = vertical(g), xs = horizontal(g);
     const std::int64_t positions = g.out_height * g.out_width;
-    std::vector<std::int64_t> all_images(static_cast<std::size_t>(positions) * n, 0);
-    parallel_for(
-        positions,
-        [&](std::int64_t first, std::int64_t last) {
-          for (std::int64_t image = 0; image < g.images; ++image) {
-            for (std::int64_t at = first; at < last; ++at) add_row(b, image * positions + at, all_images.data() + at * n_);
-          }
-        },
-        16, 1);
+    const std::vector<std::int64_t> all_images = sum_stack(b, g.images, positions, n_, b.row_stride, b.col_stride);
     const std::int64_t taps = g.taps_y * g.taps_x;
     class_b_sums_.assign(static_cast<std::size_t>(taps) * n, 0);
     for (std::int64_t tap = 0; tap < taps; ++tap) {
