@@ -24,7 +24,7 @@ ParamStore network() {
 }
 
 Checkpoint sample() {
-  Checkpoint checkpoint{.iteration = 123456789012345, .config = "{\"arch\": \"lenet5\", \"note\": \"zz_sha256\"}", .tensors = {}};
+  Checkpoint checkpoint{.iteration = 123456789012345, .config = "{\"arch\": \"lenet5\", \"note\": \"zz_sha256\"}"};
   add_params(checkpoint, network());
   const double momenta[] = {0.1, -1e-310};
   checkpoint.add_group("ledger", {StoredTensor::of("train", std::string_view("340282366920938463463374607431768211455"))});

@@ -47,7 +47,7 @@ EvalRow evaluation(std::int64_t t) {
           .seconds = 1};
 }
 
-Checkpoint at(std::int64_t iteration) { return {.iteration = iteration, .config = "{}", .tensors = {}}; }
+Checkpoint at(std::int64_t iteration) { return {.iteration = iteration, .config = "{}"}; }
 
 // A run of ten steps, evaluated and saved after every four.
 void record_run(const std::string& path) {

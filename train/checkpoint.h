@@ -14,9 +14,9 @@ namespace ebb::train {
 /// iteration, with the resolved configuration they belong to. Stored as one safetensors file whose last tensor is the SHA-256 of
 /// all bytes before it.
 struct Checkpoint {
-  std::int64_t iteration = 0;         ///< optimizer steps done
-  std::string config;                 ///< the resolved configuration as JSON text
-  std::vector<StoredTensor> tensors;  ///< by group: "parameter/stem.weight", "optimizer/momentum/stem.weight", "ledger/..."
+  std::int64_t iteration = 0;           ///< optimizer steps done
+  std::string config{};                 ///< the resolved configuration as JSON text
+  std::vector<StoredTensor> tensors{};  ///< by group: "parameter/stem.weight", "optimizer/momentum/stem.weight", "ledger/..."
 
   /// Those whose name begins with "GROUP/", in their order, under the rest of their name.
   [[nodiscard]] std::vector<StoredTensor> group(std::string_view group) const;

@@ -1,0 +1,201 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <csignal>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "tests/train_tiny_task.h"
+#include "train/loop.h"
+
+using namespace ebb;
+using namespace ebb::train;
+
+namespace {
+
+LoopSettings settings(std::int64_t iterations) {
+  LoopSettings s{.iterations = iterations, .key = Key(5)};
+  s.plan = [](std::int64_t t) { return PrecisionPlan::uniform(Format::integer(3 + t % 6), Format::integer(8)); };
+  s.rate = [](std::int64_t) { return 0.02; };
+  s.evaluation_plan = PrecisionPlan::uniform(Format::integer(8), Format::integer(8));
+  s.eval_every = 4;
+  s.save_every = 5;
+  return s;
+}
+
+LoopSettings settings_fp32(std::int64_t iterations) {
+  LoopSettings s = settings(iterations);
+  s.plan = [](std::int64_t) { return PrecisionPlan::fp32(); };
+  return s;
+}
+
+std::string sha_after(const Task& task, const LoopSettings& s) {
+  RunState state = TinyTask::state();
+  CHECK(run_loop(task, state, s, {}) == Outcome::finished);
+  return weights_sha256(state.params);
+}
+
+}  // namespace
+
+TEST_CASE("a run learns, and reports each step before its evaluation before its checkpoint") {
+  const Task task = TinyTask{}.task();
+  RunState state = TinyTask::state();
+  std::vector<std::string> events;
+  std::vector<StepRow> steps;
+  std::vector<EvalRow> evaluations;
+  const LoopEvents report{.step =
+                              [&](const StepRow& row) {
+                                steps.push_back(row);
+                                events.push_back(concat("step ", row.iteration));
+                              },
+                          .evaluation =
+                              [&](const EvalRow& row) {
+                                evaluations.push_back(row);
+                                events.push_back(concat(row.split, ' ', row.iteration));
+                              },
+                          .save = [&](const RunState& s) { events.push_back(concat("save ", s.iteration)); }};
+  CHECK(run_loop(task, state, settings(10), report) == Outcome::finished);
+  const std::vector<std::string> expected{"step 0", "step 1",        "step 2",  "step 3", "validation 4", "step 4",
+                                          "save 5", "step 5",        "step 6",  "step 7", "validation 8", "step 8",
+                                          "step 9", "validation 10", "test 10", "save 10"};
+  CHECK(events == expected);
+  CHECK(steps[9].loss < 0.5 * steps[0].loss);
+  CHECK(steps[7].epoch == 1);
+  CHECK(steps[4].bits == RoleBits{7, 7, 8});
+
+  // Two products of 6 x 3 x 2 MACs a step: forward at q x q and the weight gradient at q x 8 (the input needs none).
+  uint128 total = 0, paper = 0;
+  for (const StepRow& row : steps) {
+    const auto q = static_cast<unsigned>(row.bits.weight);
+    CHECK(row.bit_ops == 36 * (q * q + q * 8));
+    total += row.bit_ops;
+    paper += 36 * (q * q + 2 * q * 8);
+  }
+  CHECK(state.ledger.total_bit_ops() == total);
+  CHECK(state.ledger.paper_bit_ops() == paper);
+  CHECK(state.ledger.iterations() == 10);
+  for (const EvalRow& row : evaluations) CHECK(row.bit_ops == 2 * 36 * 64);
+  CHECK(state.evaluation_ledger.total_bit_ops() == 4 * 2 * 36 * 64);
+  CHECK(evaluations.back().score == -evaluations.back().loss);
+}
+
+TEST_CASE("stopped anywhere and resumed from the checkpoint's bytes, a run ends in the same bits") {
+  const Task task = TinyTask{.part_sizes = {3, 2}}.task();
+  for (const bool fp32 : {false, true}) {
+    const LoopSettings whole = fp32 ? settings_fp32(17) : settings(17);
+    RunState straight = TinyTask::state();
+    run_loop(task, straight, whole, {});
+    for (std::int64_t cut = 1; cut < 17; cut += 3) {
+      CAPTURE(cut);
+      volatile std::sig_atomic_t stop = 0;
+      LoopSettings first = whole;
+      first.stop = &stop;
+      RunState state = TinyTask::state();
+      std::string saved;
+      const LoopEvents events{.step = [&](const StepRow& row) { stop = row.iteration + 1 == cut ? 1 : 0; },
+                              .save = [&](const RunState& s) { saved = to_bytes(to_checkpoint(s, "{}")); }};
+      CHECK(run_loop(task, state, first, events) == Outcome::stopped);
+      CHECK(state.iteration == cut);
+
+      RunState resumed = TinyTask::state();
+      restore(resumed, parse_checkpoint(saved));
+      CHECK(resumed.iteration == cut);
+      CHECK(run_loop(task, resumed, whole, {}) == Outcome::finished);
+      CHECK(weights_sha256(resumed.params) == weights_sha256(straight.params));
+      CHECK(resumed.ledger == straight.ledger);
+      CHECK(resumed.evaluation_ledger == straight.evaluation_ledger);
+    }
+  }
+}
+
+TEST_CASE("evaluating, measuring and saving never change a result") {
+  const Task task = TinyTask{}.task();
+  LoopSettings often = settings(12), seldom = settings(12);
+  often.eval_every = often.save_every = 1;
+  often.statistics_every = 2;
+  seldom.eval_every = seldom.save_every = 100;
+  RunState state = TinyTask::state();
+  std::vector<std::int64_t> measured;
+  const LoopEvents events{.save = [](const RunState& s) { to_checkpoint(s, ""); },
+                          .statistics =
+                              [&](std::int64_t t, const std::vector<OperandQuality>& rows) {
+                                measured.push_back(t);
+                                CHECK(rows.size() == 3);  // input, weight, gradient
+                              }};
+  run_loop(task, state, often, events);
+  CHECK(weights_sha256(state.params) == sha_after(task, seldom));
+  CHECK(measured == std::vector<std::int64_t>{0, 2, 4, 6, 8, 10});
+}
+
+TEST_CASE("micro-batches give the gradient of the whole batch, whatever their sizes") {
+  RunState whole = TinyTask::state(), parts = TinyTask::state();
+  std::vector<double> losses[2];
+  const auto keep = [&](int i) { return LoopEvents{.step = [&losses, i](const StepRow& row) { losses[i].push_back(row.loss); }}; };
+  run_loop(TinyTask{.part_sizes = {6}}.task(), whole, settings_fp32(5), keep(0));
+  run_loop(TinyTask{.part_sizes = {3, 2, 1}}.task(), parts, settings_fp32(5), keep(1));
+  // Only the order of a few float32 additions differs: far below 1e-5 for values near 1.
+  for (std::size_t i = 0; i < 5; ++i) CHECK(losses[0][i] == doctest::Approx(losses[1][i]).epsilon(1e-5));
+  for (std::int64_t i = 0; i < 6; ++i)
+    CHECK(whole.params[ParamId{0}][i] == doctest::Approx(parts.params[ParamId{0}][i]).epsilon(1e-5));
+}
+
+TEST_CASE("clipping bounds the step") {
+  LoopSettings s = settings_fp32(1);
+  s.clip = 1e-3;
+  RunState state = TinyTask::state();
+  state.optimizer = make_optimizer("sgd", {.momentum = 0.0});
+  const Tensor before = state.params[ParamId{0}];
+  run_loop(TinyTask{}.task(), state, s, {});
+  double squares = 0;
+  for (std::int64_t i = 0; i < 6; ++i) squares += std::pow(static_cast<double>(state.params[ParamId{0}][i] - before[i]), 2);
+  CHECK(std::sqrt(squares) == doctest::Approx(0.02 * 1e-3).epsilon(0.01));
+}
+
+TEST_CASE("what is not finite stops the run before the optimizer step and leaves the last checkpoint") {
+  const float infinity = std::numeric_limits<float>::infinity();
+  struct Case {
+    const char* why;
+    bool fp32;
+    float value;
+    const char* expected;
+  };
+  const Case cases[] = {{"infinite input, int", false, infinity, "[train] iteration 7: [fc] activation: a NaN or infinite value"},
+                        {"infinite input, fp32", true, infinity, "[train] iteration 7: [fc] activation: a NaN or infinite value"},
+                        {"overflowing loss, int", false, 1e30f, "[train] iteration 7: the loss is inf"},
+                        {"overflowing loss, fp32", true, 1e30f, "[train] iteration 7: the loss is inf"}};
+  for (const Case& c : cases) {
+    CAPTURE(c.why);
+    RunState state = TinyTask::state();
+    std::vector<std::int64_t> saved;
+    Tensor after_last_step;
+    const LoopEvents events{.step = [&](const StepRow&) { after_last_step = state.params[ParamId{0}]; },
+                            .save = [&](const RunState& s) { saved.push_back(s.iteration); }};
+    std::string message;
+    try {
+      run_loop(TinyTask{.bad_step = 7, .bad_value = c.value}.task(), state, c.fp32 ? settings_fp32(10) : settings(10), events);
+    } catch (const NonFiniteError& error) {
+      message = error.what();
+    }
+    CAPTURE(message);
+    CHECK(message.find(c.expected) != std::string::npos);
+    CHECK(state.iteration == 7);
+    CHECK(state.params[ParamId{0}] == after_last_step);
+    CHECK(saved == std::vector<std::int64_t>{5});
+  }
+}
+
+TEST_CASE("a gradient that is not finite names its parameter") {
+  Task task = TinyTask{}.task();
+  const auto loss = task.loss;
+  task.loss = [loss](Pass& pass, std::int64_t t, std::int64_t part) {
+    const Var y = loss(pass, t, part);
+    return pass.tape.record(Tensor::scalar(pass.tape[y].item()), {y}, [y](const Tensor&, Adjoints& grads) {
+      grads.add(y, Tensor::scalar(std::numeric_limits<float>::infinity()));
+    });
+  };
+  RunState state = TinyTask::state();
+  CHECK_THROWS_WITH_AS(run_loop(task, state, settings_fp32(3), {}),
+                       doctest::Contains("iteration 0: the gradient of 'fc.weight' is not finite"), NonFiniteError);
+}

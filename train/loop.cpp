@@ -1,0 +1,176 @@
+#include "train/loop.h"
+
+#include <chrono>
+#include <cmath>
+
+#include "core/error.h"
+#include "core/sums.h"
+#include "optim/gradients.h"
+
+namespace ebb::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+bool due(std::int64_t done, std::int64_t every) { return done % every == 0; }
+
+// The optimizer must never see a gradient that is not finite; float32 plans meet no encode that would notice.
+void check_finite(const Gradients& gradients, const ParamStore& params) {
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    require<NonFiniteError>(std::isfinite(sum_of_squares(gradients[i].values())), "the gradient of '", params.entries()[i].name,
+                            "' is not finite; a smaller --lr or more bits may help");
+  }
+}
+
+// The step of iteration t up to, but not including, the update of the parameters.
+struct Sweep {
+  double loss = 0;
+  Gradients gradients;
+};
+Sweep sweep(const Task& task, RunState& state, const LoopSettings& settings, const PrecisionPlan& plan,
+            std::vector<OperandQuality>* quality) {
+  const std::int64_t t = state.iteration;
+  const std::vector<std::int64_t> parts = task.parts(t);
+  std::int64_t examples = 0;
+  for (const std::int64_t count : parts) examples += count;
+  Sweep result;
+  for (std::size_t part = 0; part < parts.size(); ++part) {
+    const Key key = settings.key.fold(static_cast<std::uint64_t>(t)).fold(static_cast<std::uint64_t>(part));
+    Pass pass{.params = state.params, .plan = plan, .ledger = state.ledger, .key = key, .simd = settings.simd, .quality = quality};
+    const Var loss = task.loss(pass, t, static_cast<std::int64_t>(part));
+    const double value = static_cast<double>(pass.tape[loss].item());
+    require<NonFiniteError>(std::isfinite(value), "the loss is ", value, "; a smaller --lr or more bits may help");
+    // The mean over the batch is the mean over its parts, each weighted by its share of the examples.
+    const double share = static_cast<double>(parts[part]) / static_cast<double>(examples);
+    result.loss += share * value;
+    Gradients gradients = pass.tape.backward(loss, static_cast<float>(share));
+    if (part == 0) {
+      result.gradients = std::move(gradients);
+    } else {
+      accumulate(result.gradients, std::move(gradients));
+    }
+  }
+  check_finite(result.gradients, state.params);
+  if (settings.clip) clip_global_norm(result.gradients, *settings.clip);
+  return result;
+}
+
+StepRow step(const Task& task, RunState& state, const LoopSettings& settings, const LoopEvents& events) {
+  const Clock::time_point start = Clock::now();
+  const std::int64_t t = state.iteration;
+  const PrecisionPlan plan = settings.plan(t);
+  const double rate = settings.rate(t);
+  const uint128 before = state.ledger.total_bit_ops();
+  std::vector<OperandQuality> quality;
+  const bool measure = settings.statistics_every && due(t, *settings.statistics_every);
+
+  Sweep swept;
+  try {
+    swept = sweep(task, state, settings, plan, measure ? &quality : nullptr);
+  } catch (const NonFiniteError& error) {
+    throw NonFiniteError(concat("[train] iteration ", t, ": ", error.what()));
+  }
+  state.optimizer.step(state.params, swept.gradients, rate);
+  state.ledger.close_iteration(plan.formats.activation, plan.formats.gradient);
+  ++state.iteration;
+  if (measure && events.statistics) events.statistics(t, quality);
+  return {.iteration = t,
+          .epoch = t / task.steps_per_epoch,
+          .loss = swept.loss,
+          .learning_rate = rate,
+          .bits = role_bits(plan),
+          .bit_ops = state.ledger.total_bit_ops() - before,
+          .seconds = seconds_since(start)};
+}
+
+void evaluate_and_report(const Task& task, RunState& state, const LoopSettings& settings, const LoopEvents& events, bool all) {
+  for (const Split& split : task.splits) {
+    const EvalRow row = evaluate(task, split, state, settings);
+    if (events.evaluation) events.evaluation(row);
+    if (!all) break;
+  }
+}
+
+}  // namespace
+
+Checkpoint to_checkpoint(const RunState& state, std::string config) {
+  Checkpoint checkpoint{.iteration = state.iteration, .config = std::move(config)};
+  add_params(checkpoint, state.params);
+  Optimizer::State optimizer = state.optimizer.save(state.params);
+  for (const Optimizer::NamedTensor& slot : optimizer.tensors)
+    checkpoint.add_group("optimizer", {StoredTensor::of(slot.name, slot.value)});
+  checkpoint.add_group("optimizer", {StoredTensor::of("steps", std::span<const std::uint64_t>(&optimizer.steps, 1))});
+  checkpoint.add_group("ledger", {StoredTensor::of("training", std::string_view(state.ledger.save())),
+                                  StoredTensor::of("evaluation", std::string_view(state.evaluation_ledger.save()))});
+  return checkpoint;
+}
+
+void restore(RunState& state, const Checkpoint& checkpoint) {
+  Optimizer::State slots;
+  for (const StoredTensor& stored : checkpoint.group("optimizer")) {
+    if (stored.name != "steps") {
+      slots.tensors.push_back({stored.name, stored.tensor()});
+    } else {
+      const std::vector<std::uint64_t> steps = stored.words();
+      require<DataError>(steps.size() == 1, "[checkpoint] expected one count of optimizer steps, got ", steps.size());
+      slots.steps = steps[0];
+    }
+  }
+  const SafeTensors ledgers{.metadata = {}, .tensors = checkpoint.group("ledger")};
+  const CostLedger training = CostLedger::load(ledgers.at("training").text());
+  const CostLedger evaluation = CostLedger::load(ledgers.at("evaluation").text());
+  restore_params(checkpoint, state.params);
+  state.optimizer.restore(state.params, std::move(slots));
+  state.ledger = training;
+  state.evaluation_ledger = evaluation;
+  state.iteration = checkpoint.iteration;
+}
+
+Outcome run_loop(const Task& task, RunState& state, const LoopSettings& settings, const LoopEvents& events) {
+  while (state.iteration < settings.iterations) {
+    const StepRow row = step(task, state, settings, events);
+    if (events.step) events.step(row);
+    const bool last = state.iteration == settings.iterations;
+    const bool stop = settings.stop != nullptr && *settings.stop != 0;
+    if (last || due(state.iteration, settings.eval_every)) evaluate_and_report(task, state, settings, events, last);
+    if (events.save && (last || stop || due(state.iteration, settings.save_every))) events.save(state);
+    if (stop && !last) return Outcome::stopped;
+  }
+  return Outcome::finished;
+}
+
+EvalRow evaluate(const Task& task, const Split& split, RunState& state, const LoopSettings& settings) {
+  const Clock::time_point start = Clock::now();
+  const uint128 before = state.evaluation_ledger.total_bit_ops();
+  const Key key = settings.key.fold("evaluation").fold(split.name);
+  Score total;
+  for (std::int64_t piece = 0; piece < split.pieces; ++piece) {
+    Pass pass{.params = state.params,
+              .plan = settings.evaluation_plan,
+              .ledger = state.evaluation_ledger,
+              .key = key.fold(static_cast<std::uint64_t>(piece)),
+              .mode = Pass::Mode::evaluate,
+              .simd = settings.simd};
+    const Score score = split.score(pass, piece);
+    total.loss_sum += score.loss_sum;
+    total.metric_sum += score.metric_sum;
+    total.examples += score.examples;
+  }
+  const double examples = static_cast<double>(total.examples);
+  return {.iteration = state.iteration,
+          .split = split.name,
+          .loss = total.loss_sum / examples,
+          .metric = task.metric,
+          .score = total.metric_sum / examples,
+          .bits = role_bits(settings.evaluation_plan),
+          .bit_ops = state.evaluation_ledger.total_bit_ops() - before,
+          .seconds = seconds_since(start)};
+}
+
+RoleBits role_bits(const PrecisionPlan& plan) {
+  return {.weight = plan.formats.weight.bits, .activation = plan.formats.activation.bits, .gradient = plan.formats.gradient.bits};
+}
+
+}  // namespace ebb::train

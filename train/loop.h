@@ -1,0 +1,102 @@
+#pragma once
+
+#include <csignal>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/key.h"
+#include "core/params.h"
+#include "core/tape.h"
+#include "layers/pass.h"
+#include "optim/optimizer.h"
+#include "quant/ledger.h"
+#include "quant/plan.h"
+#include "train/checkpoint.h"
+#include "train/record.h"
+
+namespace ebb::train {
+
+/// What one piece of an evaluation adds to its sums.
+struct Score {
+  double loss_sum = 0, metric_sum = 0;  ///< over the examples
+  std::int64_t examples = 0;
+};
+
+/// Examples that are scored together, in pieces that fit the memory; piece i is always the same.
+struct Split {
+  std::string name;  ///< "validation" or "test"
+  std::int64_t pieces = 0;
+  std::function<Score(Pass&, std::int64_t piece)> score;
+};
+
+/// What the loop knows of a network and its data: images, tokens or graphs stay behind these functions. All of them are pure
+/// functions of their arguments, the parameters and the pass.
+struct Task {
+  std::string metric = "accuracy";
+  std::int64_t steps_per_epoch = 1;
+  /// Examples in each micro-batch of step t; more than one when gradients are accumulated.
+  std::function<std::vector<std::int64_t>(std::int64_t t)> parts;
+  /// Mean loss over a micro-batch of step t, a scalar on the pass's tape.
+  std::function<Var(Pass&, std::int64_t t, std::int64_t part)> loss;
+  /// The first is scored on the way, all of them at the end.
+  std::vector<Split> splits;
+  /// The loss of one blank example: what counts shapes and MACs without touching the data.
+  std::function<Var(Pass&)> probe;
+  /// What identifies the data, for the record: names and texts.
+  std::vector<std::pair<std::string, std::string>> data;
+};
+
+/// Everything that a step changes, and so everything that a checkpoint holds.
+struct RunState {
+  ParamStore params;
+  Optimizer optimizer;
+  CostLedger ledger{};             ///< of training
+  CostLedger evaluation_ledger{};  ///< of evaluations, which no cost of training includes
+  std::int64_t iteration = 0;      ///< optimizer steps done
+};
+
+Checkpoint to_checkpoint(const RunState& state, std::string config);
+/// @throws DataError if the checkpoint belongs to another network or optimizer
+void restore(RunState& state, const Checkpoint& checkpoint);
+
+/// How to run: pure functions of the iteration, and when to look up from the work.
+struct LoopSettings {
+  std::int64_t iterations = 0;
+  Key key{0};
+  std::function<PrecisionPlan(std::int64_t t)> plan{};
+  std::function<double(std::int64_t t)> rate{};
+  PrecisionPlan evaluation_plan{};
+  std::optional<double> clip{};  ///< largest global norm of the gradients
+  std::int64_t eval_every = 1, save_every = 1;
+  std::optional<std::int64_t> statistics_every{};
+  Simd simd = Simd::scalar;
+  const volatile std::sig_atomic_t* stop = nullptr;  ///< looked at after every step; nonzero saves and leaves
+};
+
+/// What the loop reports; any may be empty.
+struct LoopEvents {
+  std::function<void(const StepRow&)> step{};
+  std::function<void(const EvalRow&)> evaluation{};
+  std::function<void(const RunState&)> save{};
+  std::function<void(std::int64_t t, const std::vector<OperandQuality>&)> statistics{};
+};
+
+enum class Outcome : std::uint8_t { finished, stopped };
+
+/// Runs from state.iteration to settings.iterations. After a step come its evaluation, its checkpoint and the look at `stop`; the
+/// last step is always evaluated on all splits and saved.
+/// @throws NonFiniteError before the optimizer step when the loss, a gradient or a value reaching an encode is not finite, with
+///         iteration, site and role; nothing is saved then. Whatever task and events throw passes through.
+Outcome run_loop(const Task& task, RunState& state, const LoopSettings& settings, const LoopEvents& events);
+
+/// Scores one split under the evaluation plan; parameters and layer state stay as they are.
+EvalRow evaluate(const Task& task, const Split& split, RunState& state, const LoopSettings& settings);
+
+/// Widths by role of the sites that no exception names.
+RoleBits role_bits(const PrecisionPlan& plan);
+
+}  // namespace ebb::train
