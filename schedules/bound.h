@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "schedules/value.h"
+
+namespace ebb {
+
+namespace schedules {
+struct Program;
+}
+
+/// A schedule that knows its run: every length is a whole number of updates. A pure function of the update; reading it from several
+/// threads is safe and nothing is allocated.
+class Bound {
+ public:
+  /// What update t uses. Update 0 is the first, T-1 the last; value(T) is the end value, and stays it for every later t.
+  /// @throws ConfigError for t < 0
+  Value value(std::int64_t t) const;
+  /// The same where only a number will do.
+  /// @throws ConfigError if the value is a name
+  double operator()(std::int64_t t) const;
+
+  /// T, the updates planned.
+  std::int64_t updates() const;
+  /// What is legal but probably not meant, each a sentence that says what will happen: a warm-up longer than the run, parts that
+  /// the end of the run cuts off, an odd number of half-waves, cycles too short for their curve.
+  const std::vector<std::string>& doubts() const;
+
+  explicit Bound(std::shared_ptr<const schedules::Program> program) : program_(std::move(program)) {}
+
+ private:
+  std::shared_ptr<const schedules::Program> program_;
+};
+
+}  // namespace ebb

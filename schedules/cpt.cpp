@@ -1,0 +1,90 @@
+#include "schedules/cpt.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+
+namespace ebb {
+namespace {
+
+enum class Shape : std::uint8_t { fixed, full, repeated, vertical, horizontal };
+
+struct Named {
+  std::string_view name;
+  Shape shape;
+  Schedule (*profile)();
+  Savings savings;
+};
+
+Schedule steep_exponential() { return schedules::exponential(4); }
+Schedule steep_rex() { return schedules::rex(0.9); }
+
+// For the symmetric profiles both mirrors coincide, so C and L have one triangular schedule each.
+constexpr Named kNamed[] = {
+    {"static", Shape::fixed, schedules::constant, Savings::none}, {"fp32", Shape::full, schedules::constant, Savings::none},
+    {"CR", Shape::repeated, schedules::cosine, Savings::medium},  {"LR", Shape::repeated, schedules::linear, Savings::medium},
+    {"ER", Shape::repeated, steep_exponential, Savings::small},   {"RR", Shape::repeated, steep_rex, Savings::large},
+    {"CT", Shape::vertical, schedules::cosine, Savings::medium},  {"LT", Shape::vertical, schedules::linear, Savings::medium},
+    {"ETV", Shape::vertical, steep_exponential, Savings::medium}, {"ETH", Shape::horizontal, steep_exponential, Savings::small},
+    {"RTV", Shape::vertical, steep_rex, Savings::medium},         {"RTH", Shape::horizontal, steep_rex, Savings::large}};
+
+const Named& find(std::string_view name) {
+  const auto found = std::find_if(std::begin(kNamed), std::end(kNamed), [&](const Named& known) { return known.name == name; });
+  require<ConfigError>(found != std::end(kNamed), "[schedule] ",
+                       found == std::end(kNamed) ? unknown_word("schedule", name, precision_schedule_names()) : "");
+  return *found;
+}
+
+}  // namespace
+
+std::vector<std::string> precision_schedule_names() {
+  std::vector<std::string> names;
+  for (const Named& known : kNamed) names.emplace_back(known.name);
+  return names;
+}
+
+Savings savings_of(std::string_view name) { return find(name).savings; }
+
+Schedule precision_schedule(std::string_view name, const CyclicPrecision& settings) {
+  const auto& [n, low, high, length] = settings;
+  const Named& known = find(name);
+  require<ConfigError>(low >= 1 && high <= 16, "[schedule] expected widths from 1 to 16 bits, got ", low, " to ", high);
+  require<ConfigError>(low <= high, "[schedule] expected min-bits <= max-bits, got ", low, " and ", high);
+  require<ConfigError>(n >= 1, "[schedule] expected at least 1 cycle, got ", n);
+  const auto between = [&](const Schedule& cycles) { return schedules::round(schedules::ramp(low, high, cycles)); };
+  switch (known.shape) {
+    case Shape::fixed: return schedules::number(high);
+    case Shape::full: return schedules::named("fp32");
+    case Shape::repeated: return between(schedules::cycle(n, known.profile(), length));
+    case Shape::vertical: return between(schedules::zigzag(n, Mirror::vertical, known.profile(), length));
+    case Shape::horizontal: break;
+  }
+  return between(schedules::zigzag(n, Mirror::horizontal, known.profile(), length));
+}
+
+PrecisionCost precision_cost(const Bound& bits, int max_bits, int gradient_bits) {
+  const auto g = static_cast<std::uint64_t>(gradient_bits), high = static_cast<std::uint64_t>(max_bits);
+  std::uint64_t sum = 0, cost = 0;
+  for (std::int64_t t = 0; t < bits.updates(); ++t) {
+    const auto q = static_cast<std::uint64_t>(bits.value(t).bits());
+    sum += q;
+    cost += q * q + 2 * q * g;
+  }
+  const auto updates = static_cast<double>(bits.updates());
+  return {.mean_bits = static_cast<double>(sum) / updates,
+          .relative = static_cast<double>(cost) / (updates * static_cast<double>(high * high + 2 * high * g))};
+}
+
+std::vector<std::string> precision_doubts(const Bound& bits, int max_bits) {
+  std::vector<std::string> doubts = bits.doubts();
+  int peak = 0;
+  for (std::int64_t t = 0; t < bits.updates() && peak < max_bits; ++t) peak = std::max(peak, bits.value(t).bits());
+  if (peak < max_bits) {
+    doubts.push_back(concat("the schedule never reaches ", max_bits,
+                            " bits: its cycles are too short for the profile; the run peaks at ", peak, " and ends at ",
+                            bits.value(bits.updates() - 1).bits(), " bits"));
+  }
+  return doubts;
+}
+
+}  // namespace ebb

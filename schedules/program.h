@@ -1,0 +1,39 @@
+#pragma once
+
+// What bind makes of an expression: operators in one flat array, every length a whole number of updates.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "schedules/node.h"
+#include "schedules/value.h"
+
+namespace ebb::schedules {
+
+/// One operator over a span of N >= 1 updates, read at local clocks 0 to N. What lo, x, ... mean is said where each op is
+/// evaluated. A stretch of no updates is bound over N = 1 and read at its end only.
+struct Step {
+  Op op = Op::number;
+  std::uint32_t child = 0, children = 0;  ///< places of the operands in Program::links
+  std::uint32_t mark = 0, marks = 0;      ///< places in Program::marks
+  std::uint32_t real = 0, reals = 0;      ///< places in Program::reals
+  std::int64_t span = 1;
+  std::int64_t m = 0, n = 0;
+  double x = 0, y = 0, z = 0;
+};
+
+struct Program {
+  std::vector<Step> steps;
+  std::vector<std::uint32_t> links;  ///< indices into steps
+  std::vector<std::int64_t> marks;
+  std::vector<double> reals;
+  std::uint32_t root = 0;
+  std::int64_t updates = 0;
+  std::vector<std::string> doubts;
+
+  /// The value of a step at its local clock t in [0, span], when the clock of the run stands at `global`.
+  Value value(std::uint32_t step, std::int64_t t, std::int64_t global) const;
+};
+
+}  // namespace ebb::schedules

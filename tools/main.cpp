@@ -1,0 +1,31 @@
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <iostream>
+
+#include "core/error.h"
+#include "tools/schedule_command.h"
+
+namespace {
+
+// What scripts rely on.
+constexpr int kDone = 0, kFailed = 1, kWrongCommandLine = 2;
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Ebb: deep learning in emulated low-precision arithmetic", "ebb");
+  try {
+    app.require_subcommand(1);
+    ebb::tools::add_schedule_command(app, std::cout, std::cerr);
+    app.parse(argc, argv);
+    return kDone;
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kDone : kWrongCommandLine;
+  } catch (const ebb::ConfigError& error) {
+    std::cerr << "ebb: " << error.what() << '\n';
+    return kWrongCommandLine;
+  } catch (const std::exception& error) {
+    std::cerr << "ebb: " << error.what() << '\n';
+    return kFailed;
+  }
+}

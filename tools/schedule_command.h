@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <iosfwd>
+#include <string>
+
+namespace CLI {
+class App;
+}
+
+namespace ebb::tools {
+
+struct ScheduleOptions {
+  std::string name, expression;  ///< one of the two
+  std::int64_t iterations = 0, cycles = 8;
+  int min_bits = 3, max_bits = 8;
+  bool max_bits_given = false;  ///< an expression with max_bits is meant to be a schedule of bits
+  int gradient_bits = 0;        ///< 0: max_bits
+  std::string period = "floor+1";
+  bool summary = false;
+};
+
+/// Writes the schedule as TSV, one row an iteration, or its summary; doubtful settings go to `warnings`.
+/// @throws ConfigError for settings that are wrong or contradict each other, DataError if `out` cannot be written
+void print_schedule(const ScheduleOptions& options, std::ostream& out, std::ostream& warnings);
+
+/// Adds `schedule` to the command; it runs while the command line is being parsed.
+void add_schedule_command(CLI::App& app, std::ostream& out, std::ostream& warnings);
+
+}  // namespace ebb::tools
