@@ -186,7 +186,8 @@ class Binder {
     require<ConfigError>(has_rest || filled >= span, "[schedule] the parts of a join fill ", filled, " of ", span,
                          " updates; end with a part '@rest'");
     if (filled > span) {
-      doubt(concat("the parts of a join take ", filled, " updates, but there are ", span, ": what lies beyond is cut off"));
+      doubt(concat("the parts of a join take ", filled, " updates, longer than the ", span,
+                   " there are: what lies beyond is cut off"));
     }
     const Rational rest = fixed < Rational(span) ? Rational(span) - fixed : Rational(0);
     Rational end;
@@ -249,7 +250,8 @@ class Binder {
     step.m = updates(node.lengths[0], span);
     step.x = node.numbers[0] >= 0 ? node.numbers[0] : 1.0 / static_cast<double>(std::max<std::int64_t>(step.m, 1));
     if (step.m > span) {
-      doubt(concat("the warm-up takes ", step.m, " updates, but there are ", span, ": the full value is never reached"));
+      doubt(
+          concat("the warm-up takes ", step.m, " updates, longer than the ", span, " there are: the full value is never reached"));
     }
     operands(step, node, span);
   }

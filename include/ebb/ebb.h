@@ -27,3 +27,5 @@
 #include "models/mlp/network.h"
 #include "optim/gradients.h"
 #include "optim/optimizer.h"
+#include "schedules/cpt.h"
+#include "schedules/schedule.h"
