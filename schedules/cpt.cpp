@@ -46,7 +46,8 @@ std::vector<std::string> precision_schedule_names() {
 Savings savings_of(std::string_view name) { return find(name).savings; }
 
 Schedule precision_schedule(std::string_view name, const CyclicPrecision& settings) {
-  const auto& [n, low, high, length] = settings;
+  const std::int64_t n = settings.cycles;
+  const int low = settings.min_bits, high = settings.max_bits;
   const Named& known = find(name);
   require<ConfigError>(low >= 1 && high <= 16, "[schedule] expected widths from 1 to 16 bits, got ", low, " to ", high);
   require<ConfigError>(low <= high, "[schedule] expected min-bits <= max-bits, got ", low, " and ", high);
@@ -55,11 +56,11 @@ Schedule precision_schedule(std::string_view name, const CyclicPrecision& settin
   switch (known.shape) {
     case Shape::fixed: return schedules::number(high);
     case Shape::full: return schedules::named("fp32");
-    case Shape::repeated: return between(schedules::cycle(n, known.profile(), length));
-    case Shape::vertical: return between(schedules::zigzag(n, Mirror::vertical, known.profile(), length));
+    case Shape::repeated: return between(schedules::cycle(n, known.profile(), settings.length));
+    case Shape::vertical: return between(schedules::zigzag(n, Mirror::vertical, known.profile(), settings.length));
     case Shape::horizontal: break;
   }
-  return between(schedules::zigzag(n, Mirror::horizontal, known.profile(), length));
+  return between(schedules::zigzag(n, Mirror::horizontal, known.profile(), settings.length));
 }
 
 PrecisionCost precision_cost(const Bound& bits, int max_bits, int gradient_bits) {
