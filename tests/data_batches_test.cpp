@@ -195,7 +195,7 @@ TEST_CASE("a source refuses settings that make no batches") {
   ImageSet set = patterned(4, 2, 2, 1);
   CHECK_THROWS_AS(BatchSource(set, {.batch = 0, .augmentation = {}}, Key(1)), ConfigError);
   CHECK_THROWS_AS(BatchSource(set, {.batch = 4, .augmentation = {.pad = -1, .flip = false}}, Key(1)), ConfigError);
-  CHECK_THROWS_AS(BatchSource(set, {.batch = 4, .augmentation = {}}, Key(1)).batch(-1), ConfigError);
+  CHECK_THROWS_AS(static_cast<void>(BatchSource(set, {.batch = 4, .augmentation = {}}, Key(1)).batch(-1)), ConfigError);
   set.normalization.std.clear();
   CHECK(contains(message_of<DataError>([&] { BatchSource(set, {.batch = 4, .augmentation = {}}, Key(1)); }),
                  "expected a mean and a std for each of 1 channels"));
