@@ -124,9 +124,9 @@ TEST_CASE("a wrong command line names the option, what was expected and the near
 TEST_CASE("--help shows every option in its group with its default, and the defaults by architecture") {
   const CommandLine line = parsed("--help");
   REQUIRE(line.text.has_value());
-  for (const auto& [name, text] : option_texts(Options{}, false)) {
-    CAPTURE(name);
-    CHECK(contains(*line.text, concat("--", name)));
+  for (const auto& option : option_texts(Options{}, false)) {
+    CAPTURE(option.first);
+    CHECK(contains(*line.text, concat("--", option.first)));
   }
   for (const char* part : {"Precision:", "Machine:", "resnet8", "1->0:cos", "Exit codes: 0 done", "128"}) {
     CAPTURE(part);
@@ -142,9 +142,9 @@ TEST_CASE("a resumed run takes its recorded options, free ones anew, and refuses
   CHECK(std::none_of(recorded.begin(), recorded.end(), [](const auto& option) { return option.first == "threads"; }));
 
   const Options resumed = resumed_options(parsed("--out run --resume --threads 3 --quiet --batch 32"), recorded);
-  for (const auto& [name, text] : recorded) {
-    CAPTURE(name);
-    CHECK(value_of(resumed, name) == text);
+  for (const auto& option : recorded) {
+    CAPTURE(option.first);
+    CHECK(value_of(resumed, option.first) == option.second);
   }
   CHECK(resumed.threads == 3);
   CHECK(resumed.quiet);
