@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "layers/pass.h"
+
+namespace ebb {
+
+/// Batch normalisation over the last axis, in float32:  y = (x - mean) scale / sqrt(var + epsilon) + shift  by channel.
+///
+/// In training mean and (biased) variance are those of the batch, from one pass of fixed-order sums in double, and the running ones
+/// move by running = (1 - momentum) running + momentum current, the variance unbiased, as in PyTorch. In evaluation the running
+/// ones are used, and gradients treat them as constants. Source: Ioffe & Szegedy, "Batch normalization", ICML 2015.
+struct BatchNorm {
+  ParamId scale, shift, running_mean, running_var;  ///< [channels] each, starting at 1, 0, 0, 1
+  double momentum = 0.1;
+  double epsilon = 1e-5;
+
+  /// Adds "<name>.scale", "<name>.shift", "<name>.running_mean" and "<name>.running_var" to the store. @throws ConfigError if one
+  /// is taken
+  static BatchNorm create(ParamStore& params, const std::string& name, std::int64_t channels);
+
+  /// x [..., channels]. @throws ShapeError for another number of channels, or in training unless there are at least two values a
+  /// channel
+  Var operator()(Pass& pass, Var x) const;
+};
+
+}  // namespace ebb

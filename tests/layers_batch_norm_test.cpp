@@ -1,0 +1,92 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "core/error.h"
+#include "layers/batch_norm.h"
+#include "passes.h"
+
+using namespace ebb;
+using namespace ebb::test;
+
+namespace {
+
+/// A layer whose parameters and state are not at their starting values.
+BatchNorm used_norm(Bench& bench, std::int64_t channels) {
+  const BatchNorm norm = BatchNorm::create(bench.params, "bn", channels);
+  bench.params[norm.scale] = random_tensor({channels}, Key(1), 0.3, 1.0);
+  bench.params[norm.shift] = random_tensor({channels}, Key(2));
+  bench.params[norm.running_mean] = random_tensor({channels}, Key(3));
+  bench.params[norm.running_var] = random_tensor({channels}, Key(4), 0.1, 1.0);
+  return norm;
+}
+
+}  // namespace
+
+TEST_CASE("batch norm normalises by the batch's own moments and moves the running ones") {
+  constexpr std::int64_t channels = 5, rows = 3 * 4 * 6;
+  for (const double offset : {0.0, 30.0}) {  // far from zero the mean must not eat the variance
+    CAPTURE(offset);
+    Bench bench;
+    const BatchNorm norm = used_norm(bench, channels);
+    const ParamStore before = bench.params;
+    const Tensor x = random_tensor({3, 4, 6, channels}, Key(5), 2.0, offset);
+    Pass pass = bench.pass();
+    const Tensor y = pass.tape[norm(pass, pass.tape.constant(x))];
+    for (std::int64_t c = 0; c < channels; ++c) {
+      double mean = 0, var = 0;
+      for (std::int64_t i = 0; i < rows; ++i) mean += double{x[i * channels + c]} / rows;
+      for (std::int64_t i = 0; i < rows; ++i) var += std::pow(double{x[i * channels + c]} - mean, 2) / rows;
+      const double scale = before[norm.scale][c], shift = before[norm.shift][c], slope = scale / std::sqrt(var + 1e-5);
+      for (std::int64_t i = 0; i < rows; ++i) {
+        // Rounded: the mean (relative to itself), the difference, the slope, the product, the sum.
+        const double product = slope * (double{x[i * channels + c]} - mean);
+        const double bound = kUnit * (std::abs(slope * mean) + 4 * std::abs(product) + std::abs(product + shift) + 1e-6);
+        REQUIRE(std::abs(double{y[i * channels + c]} - (product + shift)) <= bound);
+      }
+      const double mean_now = 0.9 * double{before[norm.running_mean][c]} + 0.1 * mean;
+      const double var_now = 0.9 * double{before[norm.running_var][c]} + 0.1 * var * rows / (rows - 1);
+      CHECK(std::abs(double{bench.params[norm.running_mean][c]} - mean_now) <= 1.01 * kUnit * std::abs(mean_now));
+      CHECK(std::abs(double{bench.params[norm.running_var][c]} - var_now) <= 1.01 * kUnit * var_now);
+    }
+  }
+}
+
+TEST_CASE("in evaluation batch norm uses the running moments and leaves them alone") {
+  Bench bench;
+  const BatchNorm norm = used_norm(bench, 3);
+  const ParamStore before = bench.params;
+  const Tensor x = random_tensor({1, 1, 1, 3}, Key(5));  // a single value a channel is fine here
+  Pass pass = bench.pass(PrecisionPlan::fp32(), 0, Pass::Mode::evaluate);
+  const Var vx = pass.tape.variable(x);
+  const Var y = norm(pass, vx);
+  const Tensor out = pass.tape[y];
+  pass.tape.backward(dot(pass, y, Tensor::filled({1, 1, 1, 3}, 1.0f)));
+  for (std::int64_t c = 0; c < 3; ++c) {
+    const double slope = double{before[norm.scale][c]} / std::sqrt(double{before[norm.running_var][c]} + 1e-5);
+    const double expected = (double{x[c]} - double{before[norm.running_mean][c]}) * slope + double{before[norm.shift][c]};
+    CHECK(std::abs(double{out[c]} - expected) <= 4 * kUnit * (std::abs(expected) + 4));
+    CHECK(std::abs(double{pass.tape.gradient_of(vx)[c]} - slope) <= 2 * kUnit * std::abs(slope));
+    CHECK(bench.params[norm.running_mean][c] == before[norm.running_mean][c]);
+    CHECK(bench.params[norm.running_var][c] == before[norm.running_var][c]);
+  }
+}
+
+TEST_CASE("batch norm's gradients agree with central differences") {
+  Bench bench;
+  const BatchNorm norm = used_norm(bench, 3);
+  // Six roundings of an output, the mean among them; inputs up to 4 stand for outputs of up to 2, so 12 units of the largest
+  // output.
+  check_gradients(bench, {random_tensor({4, 2, 1, 3}, Key(6), 1.0, 0.5)}, 12,
+                  [&](Pass& pass, const std::vector<Var>& x) { return norm(pass, x[0]); });
+}
+
+TEST_CASE("batch norm refuses another number of channels and statistics of a single value") {
+  Bench bench;
+  const BatchNorm norm = BatchNorm::create(bench.params, "bn", 3);
+  Pass pass = bench.pass();
+  CHECK_THROWS_AS(norm(pass, pass.tape.constant(Tensor::zeros({4, 2}))), ShapeError);
+  CHECK_THROWS_AS(norm(pass, pass.tape.constant(Tensor::zeros({1, 1, 1, 3}))), ShapeError);
+  CHECK_THROWS_AS(BatchNorm::create(bench.params, "bn", 3), ConfigError);
+}
