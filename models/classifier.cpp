@@ -4,12 +4,17 @@
 
 #include "core/error.h"
 #include "models/cnn/lenet.h"
+#include "models/cnn/resnet.h"
 #include "models/mlp/network.h"
 
 namespace ebb {
 
 const std::vector<std::string>& known_architectures() {
-  static const std::vector<std::string> names{"mlp", "lenet5"};
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> list{"mlp", "lenet5"};
+    for (const int depth : kResNetDepths) list.push_back(concat("resnet", depth));
+    return list;
+  }();
   return names;
 }
 
@@ -21,7 +26,10 @@ Classifier make_classifier(std::string_view architecture, const Shape& image, in
   require<ConfigError>(image.rank() == 3 && image.size() > 0, "[", architecture,
                        "] expected images [height, width, channels], got ", image);
   if (architecture == "mlp") return make_mlp({}, image, classes, params, key);
-  return make_lenet5(image, classes, params, key);
+  if (architecture == "lenet5") return make_lenet5(image, classes, params, key);
+  const auto depth =
+      std::find_if(kResNetDepths.begin(), kResNetDepths.end(), [&](int d) { return concat("resnet", d) == architecture; });
+  return make_resnet(*depth, image, classes, params, key);
 }
 
 }  // namespace ebb

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "models/classifier.h"
+
+namespace ebb {
+
+/// Depths of make_resnet that make_classifier offers by name: resnet8 .. resnet152.
+inline constexpr std::array kResNetDepths{8, 14, 20, 32, 38, 74, 110, 152};
+
+/// The CIFAR ResNet of depth 6 m + 2: a 3x3 stem to 16 channels, three stages of m basic blocks with 16, 32 and 64 channels of
+/// which the second and third begin with stride 2, global average pooling, and a linear classifier. Where a block changes the shape
+/// its shortcut is a 1x1 convolution with batch norm. Any image size is taken.
+///
+/// Sites: `stem` (tag first), `stage1.block1.conv1`, `stage1.block1.conv2`, ..., `stage2.block1.shortcut` (tag shortcut),
+/// `classifier` (tag last). Convolutions start as N(0, sqrt(2 / (taps out))), the classifier as N(0, sqrt(2 / (in out))) with
+/// biases at zero. Sources: He, Zhang, Ren, Sun, "Deep residual learning", CVPR 2016; initial values and shortcuts as in
+/// GATECH-EIC/CPT.
+/// @throws ConfigError unless depth is 6 m + 2 with m >= 1
+Classifier make_resnet(int depth, const Shape& image, int classes, ParamStore& params, Key key);
+
+}  // namespace ebb
