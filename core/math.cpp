@@ -17,16 +17,16 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 /// 2^k for k in [-1022, 1023].
 double power_of_two(int k) { return std::bit_cast<double>(static_cast<std::uint64_t>(k + 1023) << 52); }
 
-/// exp(r) - 1 for |r| <= 0.35, Taylor to r^13: the remainder is below 2^-57 relative.
-double expm1_small(double r) {
+/// exp(r + r_low) - 1 for |r| <= 0.35, r_low the rounding error of r. Taylor to r^13: the remainder is below 2^-57 relative.
+double expm1_small(double r, double r_low) {
   constexpr double c[] = {1.0 / 6227020800.0, 1.0 / 479001600.0, 1.0 / 39916800.0, 1.0 / 3628800.0, 1.0 / 362880.0, 1.0 / 40320.0,
                           1.0 / 5040.0,       1.0 / 720.0,       1.0 / 120.0,      1.0 / 24.0,      1.0 / 6.0,      0.5};
   double p = c[0];
   for (int i = 1; i < 12; ++i) p = p * r + c[i];
-  return r + r * r * p;
+  return r + (r * r * p + (r_low + r_low * r));
 }
 
-/// cos(y) for |y| <= pi/4, y_low the rounding error of y.
+/// cos(y + y_low) for |y| <= pi/4, y_low the rounding error of y.
 double cos_small(double y, double y_low) {
   const double z = y * y;
   double p = 1.0 / 20922789888000.0;
@@ -41,7 +41,7 @@ double cos_small(double y, double y_low) {
   return lead + (((1.0 - lead) - half) + (z * z * p - y * y_low));
 }
 
-/// sin(y) for |y| <= pi/4, y_low the rounding error of y.
+/// sin(y + y_low), likewise.
 double sin_small(double y, double y_low) {
   const double z = y * y;
   double p = 1.0 / 355687428096000.0;
@@ -69,15 +69,15 @@ Angle times_pi(double r) {
   return {high, error + r * pi_low};
 }
 
-/// sin or cos of pi x: quadrant q counts quarter turns of cos.
-double cos_pi_quadrant(double x, int shift) {
-  if (!(std::abs(x) < 0x1p52)) {
+/// cos(pi x + shift pi/2).
+double cos_pi_shifted(double x, int shift) {
+  if (!(std::abs(x) < 0x1p53)) {
     if (!(std::abs(x) < kInf)) return kNaN;
-    return 1.0;  // never reached by schedules: every double this large is treated as an even integer
+    x = 0.0;  // every double this large is an even integer
   }
   const double quarters = round_half_even(2.0 * x);
   const Angle y = times_pi(x - 0.5 * quarters);
-  const int quadrant = static_cast<int>(static_cast<std::int64_t>(quarters) + shift) & 3;
+  const int quadrant = static_cast<int>((static_cast<std::int64_t>(quarters) + shift) & 3);
   switch (quadrant) {
     case 0: return cos_small(y.high, y.low);
     case 1: return -sin_small(y.high, y.low);
@@ -86,23 +86,31 @@ double cos_pi_quadrant(double x, int shift) {
   }
 }
 
+/// exp(x) = 2^k (1 + fraction), |x| < 1000.
+struct Exponential {
+  double k, fraction;
+};
+Exponential exponential(double x) {
+  const double k = round_half_even(x * kInvLn2);
+  const double high = x - k * kLn2High;
+  const double low = k * kLn2Low;
+  const double r = high - low;
+  return {k, expm1_small(r, (high - r) - low)};
+}
+
 }  // namespace
 
 double round_half_even(double x) {
   if (!(std::abs(x) < 0x1p52)) return x;
-  constexpr double shift = 0x1.8p52;
+  const double shift = std::copysign(0x1p52, x);
   return (x + shift) - shift;
 }
 
 double exp(double x) {
   if (!(x < 709.782712893384)) return x != x ? x : kInf;
   if (x < -745.2) return 0.0;
-  const double k = round_half_even(x * kInvLn2);
-  const double high = x - k * kLn2High;
-  const double low = k * kLn2Low;
-  const double r = high - low;
-  const double r_low = (high - r) - low;
-  const double y = 1.0 + (expm1_small(r) + r_low);
+  const auto [k, fraction] = exponential(x);
+  const double y = 1.0 + fraction;
   const int n = static_cast<int>(k);
   if (n < -1021) return y * power_of_two(n + 1000) * power_of_two(-1000);
   if (n > 1023) return y * power_of_two(n - 1) * 2.0;
@@ -133,24 +141,25 @@ double log(double x) {
   return e * kLn2High - ((half_square - (s * (half_square + r) + e * kLn2Low)) - f);
 }
 
-double cos_pi(double x) { return cos_pi_quadrant(x, 0); }
-double sin_pi(double x) { return cos_pi_quadrant(x, 3); }
+double cos_pi(double x) { return cos_pi_shifted(x, 0); }
+
+double sin_pi(double x) {
+  if (std::abs(x) < 0x1p-30) {  // sin(pi x) = pi x to 60 bits; scaled, so that no part of the product becomes subnormal
+    const Angle y = times_pi(x * 0x1p600);
+    return (y.high + y.low) * 0x1p-600;
+  }
+  return cos_pi_shifted(x, 3);
+}
 
 double tanh(double x) {
   const double a = std::abs(x);
   if (a != a) return x;
-  if (a > 20) return x < 0 ? -1.0 : 1.0;
-  double t;
-  if (a < 0.55) {
-    // With e = exp(2a) - 1, tanh is e / (e + 2): nothing cancels. Here 2a = k ln 2 + r with k = 0 or 1.
-    const bool doubled = a >= 0.17;
-    const double r = doubled ? (2 * a - kLn2High) - kLn2Low : 2 * a;
-    const double e = doubled ? 2 * expm1_small(r) + 1 : expm1_small(r);
-    t = e / (e + 2);
-  } else {
-    t = 1.0 - 2.0 / (exp(2 * a) + 1.0);
-  }
-  return x < 0 ? -t : t;
+  if (a > 20) return std::copysign(1.0, x);
+  // expm1(2a) / (expm1(2a) + 2), which loses nothing near 0.
+  const auto [k, fraction] = exponential(2 * a);
+  const double power = power_of_two(static_cast<int>(k));
+  const double e = (power - 1.0) + power * fraction;
+  return std::copysign(e / (e + 2.0), x);
 }
 
 double pow(double base, std::int64_t n) {

@@ -9,7 +9,7 @@ Shape::Shape(std::span<const std::int64_t> extents) : rank_(static_cast<int>(ext
   for (std::size_t axis = 0; axis < extents.size(); ++axis) {
     const std::int64_t extent = extents[axis];
     require<ShapeError>(extent >= 0, "[shape] extents cannot be negative, got ", extent, " for axis ", axis);
-    require<ShapeError>(extent == 0 || size_ < (std::int64_t{1} << 62) / extent, "[shape] too many elements");
+    require<ShapeError>(extent == 0 || size_ <= ((std::int64_t{1} << 62) - 1) / extent, "[shape] too many elements");
     extents_[axis] = extent;
     size_ *= extent;
   }

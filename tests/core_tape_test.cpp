@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <string>
 #include <vector>
 
 #include "core/error.h"
@@ -8,6 +9,16 @@
 using namespace ebb;
 
 namespace {
+
+/// y = sum of the inputs with weights, for scalars; each backward notes its name and the gradient that reached it.
+Var weighted(Tape& tape, std::vector<std::string>& order, const std::string& name, Var a, float wa, Var b, float wb) {
+  return tape.record(Tensor::scalar(wa * tape[a].item() + wb * tape[b].item()), {a, b},
+                     [=, &order](const Tensor& g, Adjoints& grads) {
+                       order.push_back(name + "=" + to_text(g.item()));
+                       grads.add(a, Tensor::scalar(wa * g.item()));
+                       grads.add(b, Tensor::scalar(wb * g.item()));
+                     });
+}
 
 Tensor vector_of(std::initializer_list<float> values) {
   return Tensor::from({static_cast<std::int64_t>(values.size())}, std::vector<float>(values));
@@ -35,6 +46,11 @@ Var total(Tape& tape, Var x) {
   });
 }
 
+struct Store {
+  ParamStore params;
+  ParamId w = params.add("w", Tensor::scalar(3.0f)), unused = params.add("unused", Tensor::zeros({2}));
+};
+
 }  // namespace
 
 TEST_CASE("a value used twice gets the sum of both gradients") {
@@ -48,48 +64,95 @@ TEST_CASE("a value used twice gets the sum of both gradients") {
   CHECK(gradients.at(0) == vector_of({3, 12, 27}));
 }
 
-TEST_CASE("the same parameter is one leaf however often it is asked for") {
-  ParamStore params;
-  const ParamId w = params.add("w", vector_of({2, 5}));
-  Tape tape(params);
-  CHECK(tape.parameter(w) == tape.parameter(w));
-  const Gradients gradients = tape.backward(total(tape, multiply(tape, tape.parameter(w), tape.parameter(w))), 10.0f);
-  CHECK(gradients.at(0) == vector_of({40, 100}));
+TEST_CASE("backward sweeps the record in reverse and gives every gradient to its parameter") {
+  Store store;
+  Tape tape(store.params);
+  std::vector<std::string> order;
+  const Var w = tape.parameter(store.w), x = tape.variable(Tensor::scalar(5.0f));
+  const Var a = weighted(tape, order, "a", w, 2, x, 3);   // 21
+  const Var b = weighted(tape, order, "b", a, 1, w, 10);  // 51
+  const Var loss = weighted(tape, order, "loss", b, 1, a, 1);
+  CHECK(tape[loss].item() == 72);
+  const Gradients gradients = tape.backward(loss, 2.0f);
+  CHECK(order == std::vector<std::string>{"loss=2", "b=2", "a=4"});
+  CHECK(gradients[0].item() == 2 * 10 + 4 * 2);
+  CHECK(gradients[1].shape() == Shape{0});  // not on the tape
+  CHECK(tape.gradient_of(x).item() == 12);
 }
 
-TEST_CASE("constants want no gradient, and what only depends on them records no backward function") {
-  ParamStore params;
-  const ParamId w = params.add("w", vector_of({4}));
-  const ParamId unused = params.add("unused", vector_of({1}));
-  Tape tape(params);
-  const Var c = tape.constant(vector_of({3}));
-  bool called = false;
-  const Var d = tape.record(vector_of({9}), {c}, [&](const Tensor&, Adjoints&) { called = true; });
-  const Var v = tape.variable(vector_of({2}));
-  const Gradients gradients = tape.backward(total(tape, multiply(tape, multiply(tape, tape.parameter(w), d), v)));
-  CHECK_FALSE(called);
-  CHECK(gradients.at(0) == vector_of({18}));
-  CHECK(gradients.at(static_cast<std::size_t>(unused.index)).size() == 0);
-  CHECK(tape.gradient_of(v) == vector_of({36}));
+TEST_CASE("contributions to one gradient are added in the order of the sweep") {
+  Store store;
+  Tape tape(store.params);
+  std::vector<std::string> order;
+  const Var w = tape.parameter(store.w), zero = tape.constant(Tensor::scalar(0));
+  const Var big = weighted(tape, order, "big", w, 0x1p24f, zero, 0), one = weighted(tape, order, "one", w, 1, zero, 0);
+  const Var also = weighted(tape, order, "also", w, 1, zero, 0);
+  const Var loss = weighted(tape, order, "loss", weighted(tape, order, "sum", big, 1, one, 1), 1, also, 1);
+  // also, one, big: (1 + 1) + 2^24. Any order that meets 2^24 earlier loses both ones.
+  CHECK(tape.backward(loss)[0].item() == 0x1p24f + 2);
 }
 
-TEST_CASE("only a scalar can be swept, and gradients must have their value's shape") {
-  ParamStore params;
-  const ParamId w = params.add("w", vector_of({1, 2}));
-  Tape tape(params);
-  CHECK_THROWS_AS(tape.backward(tape.parameter(w)), ShapeError);
-  const Var wrong = tape.record(Tensor::scalar(1), {tape.parameter(w)},
-                                [x = tape.parameter(w)](const Tensor&, Adjoints& grads) { grads.add(x, Tensor::zeros({3})); });
-  CHECK_THROWS_AS(tape.backward(wrong), ShapeError);
+TEST_CASE("a parameter that is used twice is one leaf") {
+  Store store;
+  Tape tape(store.params);
+  CHECK(tape.parameter(store.w) == tape.parameter(store.w));
+  CHECK(tape.parameter(store.w) != tape.parameter(store.unused));
+  CHECK(tape[tape.parameter(store.w)].data() == store.params[store.w].data());  // no copy
 }
 
-TEST_CASE("names in a parameter store are unique and keep their order") {
-  ParamStore params;
-  params.add("b", vector_of({1, 2}));
-  params.add("a.mean", vector_of({3}), ParamStore::Kind::state);
-  CHECK_THROWS_AS(params.add("b", vector_of({1})), ConfigError);
-  CHECK(params.size() == 2);
-  CHECK(params.find("a.mean").index == 1);
-  CHECK(params.find("c").index == -1);
-  CHECK(params.parameter_count() == 2);
+TEST_CASE("what only depends on constants is neither wanted nor swept") {
+  Store store;
+  Tape tape(store.params);
+  std::vector<std::string> order;
+  const Var x = tape.constant(Tensor::scalar(1)), w = tape.parameter(store.w);
+  const Var dead = weighted(tape, order, "dead", x, 1, x, 1);
+  const Var aside = weighted(tape, order, "aside", w, 1, w, 1);  // the loss does not use it
+  const Var loss = tape.record(Tensor::scalar(7), {dead, w}, [=](const Tensor& g, Adjoints& grads) {
+    CHECK_FALSE(grads.wants(dead));
+    CHECK_FALSE(grads.wants(x));
+    CHECK(grads.wants(w));
+    grads.add(dead, Tensor::scalar(99));  // ignored
+    grads.add(w, g);
+  });
+  CHECK(tape.backward(loss)[0].item() == 1);
+  CHECK(order.empty());
+  CHECK(tape[aside].size() == 0);  // values are released on the way
+  CHECK(tape[loss].item() == 7);
+}
+
+TEST_CASE("a variable that the loss does not use has a zero gradient") {
+  Store store;
+  Tape tape(store.params);
+  const Var x = tape.variable(Tensor::filled({2, 3}, 1.0f));
+  const Var loss = tape.record(Tensor::scalar(0), {tape.parameter(store.w)}, [](const Tensor&, Adjoints&) {});
+  const Gradients gradients = tape.backward(loss);
+  CHECK(tape.gradient_of(x) == Tensor::zeros({2, 3}));
+  CHECK(gradients[0].size() == 0);
+}
+
+TEST_CASE("an empty value's gradient reaches its backward, and is not mistaken for a missing one") {
+  Store store;
+  Tape tape(store.params);
+  bool swept = false;
+  const Var x = tape.variable(Tensor::zeros({0, 4}));
+  const Var y = tape.record(Tensor::zeros({0, 2}), {x}, [&](const Tensor& g, Adjoints& grads) {
+    swept = true;
+    CHECK(g.shape() == Shape{0, 2});
+    grads.add(x, Tensor::zeros({0, 4}));
+  });
+  const Var loss = tape.record(Tensor::scalar(0), {y}, [=](const Tensor&, Adjoints& grads) {
+    grads.add(y, Tensor::zeros({0, 2}));
+  });
+  tape.backward(loss);
+  CHECK(swept);
+}
+
+TEST_CASE("a loss that is no scalar and a gradient of another shape are refused") {
+  Store store;
+  Tape tape(store.params);
+  CHECK_THROWS_WITH_AS(tape.backward(tape.variable(Tensor::zeros({2, 2}))),
+                       "[backward] the loss must be a scalar, got shape [2, 2]", ShapeError);
+  const Var w = tape.parameter(store.w);
+  const Var loss = tape.record(Tensor::scalar(0), {w}, [=](const Tensor&, Adjoints& grads) { grads.add(w, Tensor::zeros({3})); });
+  CHECK_THROWS_WITH_AS(tape.backward(loss), "[backward] gradient [3] for a value of shape []", ShapeError);
 }

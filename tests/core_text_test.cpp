@@ -54,6 +54,8 @@ TEST_CASE("split keeps empty words and join puts them back") {
   CHECK(split(",", ',') == std::vector<std::string>{"", ""});
   CHECK(join(std::vector<std::string>{"a", "b", "c"}) == "a, b, c");
   CHECK(join({}) == "");
+  const std::vector<std::string> with_empty{"", "x", ""};
+  CHECK(split(join(with_empty, ","), ',') == with_empty);
 }
 
 TEST_CASE("an unknown word is answered with the nearest known one, if any is near") {
