@@ -1,7 +1,8 @@
 # Compiler settings that every Ebb target shares. Contraction is off everywhere: a*b+c rounds twice unless the code says fma.
 function(ebb_target_options target)
   target_compile_options(${target} PRIVATE -ffp-contract=off -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow
-                                           -Wold-style-cast -Wnon-virtual-dtor)
+                                           -Wold-style-cast -Wnon-virtual-dtor
+                                           $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>) # GCC bug 105651: false alarms on std::string
   if(EBB_WARNINGS_AS_ERRORS)
     target_compile_options(${target} PRIVATE -Werror)
   endif()

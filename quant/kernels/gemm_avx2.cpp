@@ -10,27 +10,30 @@ namespace {
 /// Codes are widened to 16 bits and multiplied with pmaddwd, which is exact; pmaddubs would saturate on large codes. An accumulator
 /// holds four columns, each as two int32 halves (k 0,1 and k 2,3 of the groups) that are added at the end.
 template <int kRows>
-void int8_tile(const std::int8_t* a, std::int64_t a_row, std::int64_t a_group, const std::uint8_t* b, std::int64_t b_group,
-               std::int64_t groups, std::int32_t* c, std::int64_t ldc) {
+void int8_tile(const Int8Left& a, const Int8Right& b, std::int32_t* c, std::int64_t ldc) {
   __m256i sum[std::size_t{kRows}][4];
 #pragma GCC unroll 4
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
     for (int q = 0; q < 4; ++q) sum[i][q] = _mm256_setzero_si256();
   }
-  for (std::int64_t g = 0; g < groups; ++g) {
-    __m256i left[std::size_t{kRows}];
+  const std::uint8_t* from = b.data;
+  for (std::int64_t s = 0; s < b.segments; ++s) {
+    const std::int8_t* row = a.data + s * a.segment;
+    for (std::int64_t g = 0; g < b.groups; ++g, from += b.group, row += a.group) {
+      __m256i left[std::size_t{kRows}];
 #pragma GCC unroll 4
-    for (int i = 0; i < kRows; ++i) {
-      std::int32_t four;
-      __builtin_memcpy(&four, a + i * a_row + g * a_group, 4);
-      left[i] = _mm256_cvtepi8_epi16(_mm_set1_epi32(four));
-    }
+      for (int i = 0; i < kRows; ++i) {
+        std::int32_t four;
+        __builtin_memcpy(&four, row + i * a.row, 4);
+        left[i] = _mm256_cvtepi8_epi16(_mm_set1_epi32(four));
+      }
 #pragma GCC unroll 4
-    for (int q = 0; q < 4; ++q) {
-      const __m256i right = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(b + g * b_group + 16 * q)));
+      for (int q = 0; q < 4; ++q) {
+        const __m256i right = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + 16 * q)));
 #pragma GCC unroll 4
-      for (int i = 0; i < kRows; ++i) sum[i][q] = _mm256_add_epi32(sum[i][q], _mm256_madd_epi16(left[i], right));
+        for (int i = 0; i < kRows; ++i) sum[i][q] = _mm256_add_epi32(sum[i][q], _mm256_madd_epi16(left[i], right));
+      }
     }
   }
 #pragma GCC unroll 4
@@ -43,14 +46,13 @@ void int8_tile(const std::int8_t* a, std::int64_t a_row, std::int64_t a_group, c
   }
 }
 
-void int8_multiply(const std::int8_t* a, std::int64_t a_row, std::int64_t a_group, const std::uint8_t* b, std::int64_t b_panel,
-                   std::int64_t b_group, std::int64_t groups, int rows, int panels, std::int32_t* c, std::int64_t ldc) {
-  for (int p = 0; p < panels; ++p) {
-    const std::uint8_t* const panel = b + p * b_panel;
-    std::int32_t* const out = c + 16 * p;
+void int8_multiply(const Int8Left& a, const Int8Right& b, int rows, int panels, std::int32_t* c, std::int64_t ldc) {
+  Int8Right panel = b;
+  for (int p = 0; p < panels; ++p, panel.data += b.panel) {
+    Int8Left left = a;
     int i = 0;
-    for (; i + 3 <= rows; i += 3) int8_tile<3>(a + i * a_row, a_row, a_group, panel, b_group, groups, out + i * ldc, ldc);
-    for (; i < rows; ++i) int8_tile<1>(a + i * a_row, a_row, a_group, panel, b_group, groups, out + i * ldc, ldc);
+    for (; i + 3 <= rows; i += 3, left.data += 3 * a.row) int8_tile<3>(left, panel, c + 16 * p + i * ldc, ldc);
+    for (; i < rows; ++i, left.data += a.row) int8_tile<1>(left, panel, c + 16 * p + i * ldc, ldc);
   }
 }
 

@@ -9,26 +9,28 @@ namespace {
 
 /// kRows x kPanels accumulators of 16 int32: with 24 of them the two multiply ports never wait for a result.
 template <int kRows, int kPanels>
-void int8_tile(const std::int8_t* a, std::int64_t a_row, std::int64_t a_group, const std::uint8_t* b, std::int64_t b_panel,
-               std::int64_t b_group, std::int64_t groups, std::int32_t* c, std::int64_t ldc) {
+void int8_tile(Int8Left a, const Int8Right& b, std::int32_t* c, std::int64_t ldc) {
   __m512i sum[std::size_t{kRows}][std::size_t{kPanels}];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
     for (int p = 0; p < kPanels; ++p) sum[i][p] = _mm512_setzero_si512();
   }
-  for (std::int64_t g = 0; g < groups; ++g) {
-    __m512i right[std::size_t{kPanels}];
+  const std::uint8_t* from = b.data;
+  for (std::int64_t s = 0; s < b.segments; ++s) {
+    const std::int8_t* left = a.data + s * a.segment;
+    for (std::int64_t g = 0; g < b.groups; ++g, from += b.group, left += a.group) {
+      __m512i right[std::size_t{kPanels}];
 #pragma GCC unroll 4
-    for (int p = 0; p < kPanels; ++p) right[p] = _mm512_loadu_si512(b + p * b_panel + g * b_group);
-    const std::int8_t* const left = a + g * a_group;
+      for (int p = 0; p < kPanels; ++p) right[p] = _mm512_loadu_si512(from + p * b.panel);
 #pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i) {
-      std::int32_t four;
-      __builtin_memcpy(&four, left + i * a_row, 4);
-      const __m512i all = _mm512_set1_epi32(four);
+      for (int i = 0; i < kRows; ++i) {
+        std::int32_t four;
+        __builtin_memcpy(&four, left + i * a.row, 4);
+        const __m512i all = _mm512_set1_epi32(four);
 #pragma GCC unroll 4
-      for (int p = 0; p < kPanels; ++p) sum[i][p] = _mm512_dpbusd_epi32(sum[i][p], right[p], all);
+        for (int p = 0; p < kPanels; ++p) sum[i][p] = _mm512_dpbusd_epi32(sum[i][p], right[p], all);
+      }
     }
   }
 #pragma GCC unroll 16
@@ -68,16 +70,14 @@ void float_tile(const float* a, std::int64_t a_row, std::int64_t a_k, const floa
 
 /// Cuts `rows` into the tiles that exist for kPanels panels: the largest, then halves for what is left.
 template <int kPanels, int kLargest>
-void int8_rows(const std::int8_t* a, std::int64_t a_row, std::int64_t a_group, const std::uint8_t* b, std::int64_t b_panel,
-               std::int64_t b_group, std::int64_t groups, int rows, std::int32_t* c, std::int64_t ldc) {
+void int8_rows(Int8Left a, const Int8Right& b, int rows, std::int32_t* c, std::int64_t ldc) {
   int i = 0;
   for (; i + kLargest <= rows; i += kLargest) {
-    int8_tile<kLargest, kPanels>(a + i * a_row, a_row, a_group, b, b_panel, b_group, groups, c + i * ldc, ldc);
+    int8_tile<kLargest, kPanels>(a, b, c + i * ldc, ldc);
+    a.data += kLargest * a.row;
   }
   if constexpr (kLargest > 1) {
-    if (i < rows) {
-      int8_rows<kPanels, kLargest / 2>(a + i * a_row, a_row, a_group, b, b_panel, b_group, groups, rows - i, c + i * ldc, ldc);
-    }
+    if (i < rows) int8_rows<kPanels, kLargest / 2>(a, b, rows - i, c + i * ldc, ldc);
   }
 }
 
@@ -91,13 +91,12 @@ void float_rows(const float* a, std::int64_t a_row, std::int64_t a_k, const floa
   }
 }
 
-void int8_multiply(const std::int8_t* a, std::int64_t a_row, std::int64_t a_group, const std::uint8_t* b, std::int64_t b_panel,
-                   std::int64_t b_group, std::int64_t groups, int rows, int panels, std::int32_t* c, std::int64_t ldc) {
+void int8_multiply(const Int8Left& a, const Int8Right& b, int rows, int panels, std::int32_t* c, std::int64_t ldc) {
   switch (panels) {
-    case 1: return int8_rows<1, 16>(a, a_row, a_group, b, b_panel, b_group, groups, rows, c, ldc);
-    case 2: return int8_rows<2, 12>(a, a_row, a_group, b, b_panel, b_group, groups, rows, c, ldc);
-    case 3: return int8_rows<3, 8>(a, a_row, a_group, b, b_panel, b_group, groups, rows, c, ldc);
-    default: return int8_rows<4, 6>(a, a_row, a_group, b, b_panel, b_group, groups, rows, c, ldc);
+    case 1: return int8_rows<1, 16>(a, b, rows, c, ldc);
+    case 2: return int8_rows<2, 12>(a, b, rows, c, ldc);
+    case 3: return int8_rows<3, 8>(a, b, rows, c, ldc);
+    default: return int8_rows<4, 6>(a, b, rows, c, ldc);
   }
 }
 

@@ -11,16 +11,25 @@ inline constexpr std::int64_t kPanel = 16;
 inline constexpr int kMaxPanels = 4;
 inline constexpr int kMaxRows = 16;
 
-/// Four consecutive k form a group of 4 bytes. a: row i, group g at a + i * a_row + g * a_group. b: panel p, group g is the 64 bytes
-/// [16 columns][4] at b + p * b_panel + g * b_group. c[i * ldc + 16 p + j] = the sum over all groups, in int32 (no overflow for up to
-/// 8192 groups).
+/// Four consecutive k form a group of 4 bytes; groups come in segments. a: row i, segment s, group g at
+/// data + i * row + s * segment + g * group. b: panel p, segment s, group g is the 64 bytes [16 columns][4] at
+/// data + p * panel + (s * groups + g) * group. c[i * ldc + 16 p + j] = the sum over all segments and groups, in int32 (no overflow for
+/// up to 8192 groups in all).
+struct Int8Left {
+  const std::int8_t* data;
+  std::int64_t row, group, segment;
+};
+struct Int8Right {
+  const std::uint8_t* data;
+  std::int64_t panel, group;
+  std::int64_t groups, segments;  ///< groups in a segment
+};
 struct Int8Micro {
   /// Rows that a call should have for 1 .. 4 panels; fewer are allowed.
   int rows[kMaxPanels + 1];
   /// b holds code + 128 as unsigned bytes, so that c comes out as sum a (b + 128).
   bool biased_b;
-  void (*multiply)(const std::int8_t* a, std::int64_t a_row, std::int64_t a_group, const std::uint8_t* b, std::int64_t b_panel,
-                   std::int64_t b_group, std::int64_t groups, int rows, int panels, std::int32_t* c, std::int64_t ldc);
+  void (*multiply)(const Int8Left& a, const Int8Right& b, int rows, int panels, std::int32_t* c, std::int64_t ldc);
   /// out[j] = float((alpha[j] * (c[j] - bias) + beta[j] * row_sum) + gamma[j]) in double.
   void (*scale)(const std::int32_t* c, std::int64_t n, std::int32_t bias, const double* alpha, const double* beta, double row_sum,
                 const double* gamma, float* out);
