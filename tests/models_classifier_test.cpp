@@ -1,11 +1,16 @@
 #include <doctest/doctest.h>
+#include <omp.h>
 
+#include <cmath>
+#include <cstdlib>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "core/error.h"
 #include "layers/loss.h"
 #include "models/classifier.h"
+#include "optim/gradients.h"
 #include "optim/optimizer.h"
 #include "passes.h"
 
@@ -70,4 +75,134 @@ TEST_CASE("the ledger charges one image of the CIFAR ResNets the MACs that follo
     model.forward(pass, pass.tape.constant(Tensor::zeros({1, 32, 32, 3})));
     CHECK(bench.ledger.total_macs() == static_cast<uint128>(c.macs));
   }
+}
+
+TEST_CASE("with 16-bit codes training follows float32 closely for 100 steps") {
+  // Codes of 16 bits move every operand by at most 2^-17 of its range. While both runs descend smoothly they stay side by side.
+  std::vector<std::vector<double>> losses;
+  for (const PrecisionPlan& plan : {PrecisionPlan::fp32(), PrecisionPlan::uniform(Format::integer(16), Format::integer(16))}) {
+    Bench bench;
+    const Classifier model = make_classifier("lenet5", {12, 12, 1}, 4, bench.params, Key(5));
+    losses.push_back(overfit(bench, model, plan, 4, 100, 0.005));
+  }
+  CHECK(losses[0].back() < 0.5 * losses[0].front());
+  for (std::size_t t = 0; t < losses[0].size(); ++t) {
+    CAPTURE(t);
+    CHECK(std::abs(losses[1][t] - losses[0][t]) <= 1e-3 * losses[0][t] + 1e-4);
+  }
+}
+
+TEST_CASE("training gives the same bits for any number of threads, in float32 and with stochastic rounding") {
+  const int threads = omp_get_max_threads();
+  for (const PrecisionPlan& plan : {PrecisionPlan::fp32(), PrecisionPlan::uniform(Format::integer(5), Format::integer(6))}) {
+    CAPTURE(to_text(plan.formats.weight));
+    std::vector<ParamStore> results;
+    for (const int count : {1, 2, 3}) {
+      omp_set_num_threads(count);
+      Bench bench;
+      const Classifier model = make_classifier("resnet8", {12, 13, 3}, 10, bench.params, Key(5));
+      overfit(bench, model, plan, 8, 2, 0.05);
+      results.push_back(bench.params);
+    }
+    for (std::size_t i = 0; i < results[0].size(); ++i) {
+      CAPTURE(results[0].entries()[i].name);
+      CHECK(results[1].entries()[i].value == results[0].entries()[i].value);
+      CHECK(results[2].entries()[i].value == results[0].entries()[i].value);
+    }
+  }
+  omp_set_num_threads(threads);
+}
+
+TEST_CASE("micro-batches, each swept with its share of the batch, add up to the gradient of the whole batch") {
+  Bench bench;
+  const Classifier model = make_classifier("mlp", {4, 4, 1}, 3, bench.params, Key(5));
+  const Tensor images = random_tensor({7, 4, 4, 1}, Key(21));
+  const std::vector<std::int32_t> labels = cyclic_labels(7, 3);
+  const auto gradients_of = [&](std::int64_t first, std::int64_t count) {
+    Pass pass = bench.pass();
+    const Tensor part = Tensor::from(
+        {count, 4, 4, 1}, images.values().subspan(static_cast<std::size_t>(first * 16), static_cast<std::size_t>(count * 16)));
+    const std::span<const std::int32_t> truth =
+        std::span(labels).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+    const Var loss = softmax_cross_entropy(pass, model.forward(pass, pass.tape.constant(part)), truth);
+    return pass.tape.backward(loss, static_cast<float>(count) / 7.0f);
+  };
+  const Gradients whole = gradients_of(0, 7);
+  Gradients sum = gradients_of(0, 4);
+  accumulate(sum, gradients_of(4, 3));
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    REQUIRE(sum[i].size() == whole[i].size());
+    // Every gradient passes three layers of chains of at most 256 fma; magnitudes stay below 10 times the largest gradient.
+    const double allowed = 3 * 256 * 10 * kUnit * largest_magnitude(whole[i]);
+    for (std::int64_t j = 0; j < whole[i].size(); ++j) REQUIRE(std::abs(double{sum[i][j]} - double{whole[i][j]}) <= allowed);
+  }
+}
+
+TEST_CASE("every architecture takes images of every shape, and none that are too small") {
+  struct Case {
+    const char* name;
+    Shape image;
+    bool fits;
+  };
+  const Case cases[] = {{"lenet5", {28, 28, 1}, true},  {"lenet5", {32, 32, 3}, true},  {"lenet5", {12, 40, 2}, true},
+                        {"lenet5", {11, 40, 1}, false}, {"resnet8", {28, 28, 1}, true}, {"resnet8", {32, 32, 3}, true},
+                        {"resnet8", {1, 1, 1}, true},   {"resnet14", {9, 5, 2}, true},  {"mlp", {28, 28, 1}, true},
+                        {"mlp", {1, 2, 3}, true},       {"mlp", {28, 28}, false},       {"resnet8", {0, 4, 1}, false}};
+  for (const Case& c : cases) {
+    CAPTURE(c.name);
+    CAPTURE(to_text(c.image));
+    Bench bench;
+    if (!c.fits) {
+      CHECK_THROWS_AS(make_classifier(c.name, c.image, 10, bench.params, Key(1)), ConfigError);
+      continue;
+    }
+    const Classifier model = make_classifier(c.name, c.image, 10, bench.params, Key(1));
+    Pass pass = bench.pass();
+    const Var logits = model.forward(pass, pass.tape.constant(random_tensor({2, c.image[0], c.image[1], c.image[2]}, Key(2))));
+    CHECK(pass.tape.shape(logits) == Shape{2, 10});
+    CHECK(std::isfinite(largest_magnitude(pass.tape[logits])));
+  }
+}
+
+TEST_CASE("architectures go by name and their sites carry the tags that exceptions use") {
+  Bench bench;
+  CHECK_THROWS_WITH_AS(make_classifier("lenet", {28, 28, 1}, 10, bench.params, Key(1)),
+                       "[classifier] unknown architecture 'lenet'; did you mean 'lenet5'? Known: mlp, lenet5, resnet8, resnet14, "
+                       "resnet20, resnet32, "
+                       "resnet38, resnet74, resnet110, resnet152",
+                       ConfigError);
+  CHECK_THROWS_AS(make_classifier("mlp", {28, 28, 1}, 1, bench.params, Key(1)), ConfigError);
+  struct Case {
+    const char* name;
+    std::vector<std::string> sites;  // with their tags
+  };
+  const Case cases[] = {{"mlp", {"fc1 first", "fc2", "fc3 last"}},
+                        {"lenet5", {"conv1 first", "conv2", "fc1", "fc2", "fc3 last"}},
+                        {"resnet8",
+                         {"stem first", "stage1.block1.conv1", "stage1.block1.conv2", "stage2.block1.conv1", "stage2.block1.conv2",
+                          "stage2.block1.shortcut shortcut", "stage3.block1.conv1", "stage3.block1.conv2",
+                          "stage3.block1.shortcut shortcut", "classifier last"}}};
+  for (const Case& c : cases) {
+    CAPTURE(c.name);
+    Bench fresh;
+    const Classifier model = make_classifier(c.name, {12, 12, 1}, 10, fresh.params, Key(1));
+    CHECK(model.name == c.name);
+    Pass pass = fresh.pass();
+    model.forward(pass, pass.tape.constant(Tensor::zeros({2, 12, 12, 1})));
+    std::vector<std::string> sites;
+    for (const CostLedger::Row& row : fresh.ledger.rows()) {
+      sites.push_back(row.site.name);
+      for (const std::string& tag : row.site.tags) sites.back() += " " + tag;
+    }
+    CHECK(sites == c.sites);
+  }
+}
+
+TEST_CASE("ResNet-20 has the published number of parameters") {
+  // He et al. count 0.27 M; with 1x1 shortcuts and their batch norm it is 272,474 (fixed by hand: convolutions 267,696 + shortcuts
+  // 2,560
+  // + batch norm 1,568 + classifier 650).
+  Bench bench;
+  make_classifier("resnet20", {32, 32, 3}, 10, bench.params, Key(1));
+  CHECK(bench.params.parameter_count() == 272474);
 }

@@ -1,0 +1,173 @@
+#include <doctest/doctest.h>
+#include <omp.h>
+
+#include <array>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "core/key.h"
+#include "optim/optimizer.h"
+
+using namespace ebb;
+
+namespace {
+
+constexpr double kUnit = 0x1p-24;
+
+Tensor random_vector(std::int64_t n, Key key) {
+  Tensor x = Tensor::uninitialized({n});
+  for (std::int64_t i = 0; i < n; ++i) x[i] = static_cast<float>(key.normal(static_cast<std::uint64_t>(i)));
+  return x;
+}
+
+/// Two parameters around a layer state.
+ParamStore make_store(std::int64_t n = 5) {
+  ParamStore params;
+  params.add("w", random_vector(n, Key(1)));
+  params.add("range", Tensor::filled({3}, 7.0f), ParamStore::Kind::state);
+  params.add("b", random_vector(n + 1, Key(2)));
+  return params;
+}
+
+Gradients gradients_at(std::uint64_t step, std::int64_t n = 5) {
+  return {random_vector(n, Key(3).fold(step)), Tensor{}, random_vector(n + 1, Key(4).fold(step))};
+}
+
+double rate_at(std::uint64_t step) { return 0.1 / (1.0 + static_cast<double>(step)); }
+
+/// The update rules in double, for one element; as published by PyTorch's documentation of SGD, Adam and AdamW.
+struct Element {
+  double w, v = 0, m = 0, s = 0;
+
+  void move(const std::string& name, const OptimizerConfig& c, double g, double rate, int t) {
+    if (name == "adamw") w -= rate * c.weight_decay * w;
+    if (name != "adamw") g += c.weight_decay * w;
+    if (name == "sgd") {
+      v = c.momentum * v + g;
+      w -= rate * v;
+      return;
+    }
+    m = c.beta1 * m + (1 - c.beta1) * g;
+    s = c.beta2 * s + (1 - c.beta2) * g * g;
+    w -= rate * (m / (1 - std::pow(c.beta1, t))) / (std::sqrt(s / (1 - std::pow(c.beta2, t))) + c.epsilon);
+  }
+};
+
+const OptimizerConfig kConfig{.momentum = 0.9, .weight_decay = 0.05};
+
+}  // namespace
+
+TEST_CASE("every optimizer follows its published rule, with changing rates and weight decay") {
+  for (const std::string& name : optimizer_names()) {
+    CAPTURE(name);
+    ParamStore params = make_store();
+    std::vector<std::vector<Element>> expected;
+    for (const auto& entry : params.entries()) {
+      expected.emplace_back();
+      for (const float w : entry.value.values()) expected.back().push_back({double{w}});
+    }
+    Optimizer optimizer = make_optimizer(name, kConfig);
+    constexpr int steps = 30;
+    for (int t = 1; t <= steps; ++t) {
+      const Gradients g = gradients_at(static_cast<std::uint64_t>(t));
+      optimizer.step(params, g, rate_at(static_cast<std::uint64_t>(t)));
+      for (const std::size_t p : {0u, 2u}) {
+        for (std::size_t i = 0; i < expected[p].size(); ++i) {
+          expected[p][i].move(name, kConfig, double{g[p][static_cast<std::int64_t>(i)]}, rate_at(static_cast<std::uint64_t>(t)), t);
+        }
+      }
+    }
+    for (const std::size_t p : {0u, 2u}) {
+      for (std::size_t i = 0; i < expected[p].size(); ++i) {
+        // About ten roundings a step, of values that stay below 10 here.
+        CHECK(std::abs(double{params.entries()[p].value[static_cast<std::int64_t>(i)]} - expected[p][i].w) <=
+              steps * 10 * kUnit * 10);
+      }
+    }
+    CHECK(params.entries()[1].value == Tensor::filled({3}, 7.0f));
+  }
+}
+
+TEST_CASE("every optimizer goes on from a saved state bit for bit, and skips parameters without gradient") {
+  for (const std::string& name : optimizer_names()) {
+    CAPTURE(name);
+    ParamStore params = make_store(), resumed_params;
+    Optimizer optimizer = make_optimizer(name, kConfig), resumed = make_optimizer(name, kConfig);
+    for (std::uint64_t t = 0; t < 10; ++t) {
+      if (t == 4) {
+        resumed_params = params;
+        const Optimizer::State state = optimizer.save(params);
+        resumed.restore(resumed_params, state);
+        CHECK(resumed.save(resumed_params) == state);
+        CHECK(state.steps == (name == "sgd" ? 0u : 4u));
+        CHECK(state.tensors.size() == (name == "sgd" ? 2u : 4u));
+        CHECK(state.tensors.front().name == (name == "sgd" ? "velocity/w" : "first/w"));
+      }
+      optimizer.step(params, gradients_at(t), 0.01);
+      if (t >= 4) resumed.step(resumed_params, gradients_at(t), 0.01);
+    }
+    for (std::size_t p = 0; p < params.size(); ++p) CHECK(params.entries()[p].value == resumed_params.entries()[p].value);
+
+    const ParamStore before = params;
+    Gradients partial = gradients_at(11);
+    partial[0] = Tensor{};
+    optimizer.step(params, partial, 0.01);
+    CHECK(params.entries()[0].value == before.entries()[0].value);
+    CHECK(params.entries()[2].value != before.entries()[2].value);
+  }
+}
+
+TEST_CASE("every optimizer gives the same bits for any number of threads") {
+  constexpr std::int64_t n = 70001;
+  const int threads = omp_get_max_threads();
+  for (const std::string& name : optimizer_names()) {
+    CAPTURE(name);
+    std::vector<ParamStore> results;
+    for (const int count : {1, 2, 3}) {
+      omp_set_num_threads(count);
+      ParamStore params = make_store(n);
+      Optimizer optimizer = make_optimizer(name, kConfig);
+      for (std::uint64_t t = 0; t < 2; ++t) optimizer.step(params, gradients_at(t, n), 0.01);
+      results.push_back(params);
+    }
+    for (const ParamStore& result : results) CHECK(result.entries()[2].value == results[0].entries()[2].value);
+  }
+  omp_set_num_threads(threads);
+}
+
+TEST_CASE("a step with gradients of another shape, and a foreign state, are refused and change nothing") {
+  for (const std::string& name : optimizer_names()) {
+    CAPTURE(name);
+    ParamStore params = make_store();
+    Optimizer optimizer = make_optimizer(name, kConfig);
+    optimizer.step(params, gradients_at(0), 0.1);
+    const Optimizer::State state = optimizer.save(params);
+    const ParamStore before = params;
+    Gradients bad = gradients_at(1);
+    bad[2] = Tensor::zeros({2});
+    CHECK_THROWS_AS(optimizer.step(params, bad, 0.1), ShapeError);
+    CHECK_THROWS_AS(optimizer.step(params, {}, 0.1), ShapeError);
+    for (const char* foreign : {"velocity/unknown", "third/w", "", "w", "/"}) {
+      Optimizer::State wrong = state;
+      wrong.tensors.push_back({foreign, params.entries()[0].value});
+      CHECK_THROWS_AS(optimizer.restore(params, wrong), DataError);
+    }
+    Optimizer::State wrong_shape = state;
+    wrong_shape.tensors[0].value = Tensor::zeros({1});
+    CHECK_THROWS_AS(optimizer.restore(params, wrong_shape), DataError);
+    CHECK(optimizer.save(params) == state);
+    CHECK(params.entries()[0].value == before.entries()[0].value);
+  }
+}
+
+TEST_CASE("optimizers are made by name, with settings in range") {
+  CHECK_THROWS_WITH_AS(make_optimizer("adamww", {}),
+                       "[optimizer] unknown optimizer 'adamww'; did you mean 'adamw'? Known: sgd, adam, adamw", ConfigError);
+  const std::array bad{OptimizerConfig{.momentum = 1.0}, OptimizerConfig{.momentum = -0.1}, OptimizerConfig{.beta1 = 1.0},
+                       OptimizerConfig{.beta2 = -1.0},   OptimizerConfig{.epsilon = 0.0},   OptimizerConfig{.weight_decay = -1.0}};
+  for (const std::string& name : optimizer_names()) {
+    for (const OptimizerConfig& config : bad) CHECK_THROWS_AS(make_optimizer(name, config), ConfigError);
+  }
+}
