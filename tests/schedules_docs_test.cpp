@@ -1,0 +1,67 @@
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "core/error.h"
+#include "schedules/cpt.h"
+
+using namespace ebb;
+
+namespace {
+
+/// The inline code of the table cells after the first, between two remarks of docs/SCHEDULES.md.
+std::vector<std::string> expressions_between(std::string_view begin, std::string_view end) {
+  std::ifstream in(std::filesystem::path(__FILE__).parent_path().parent_path() / "docs" / "SCHEDULES.md");
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  const std::size_t first = text.find(begin), last = text.find(end);
+  REQUIRE(first != std::string::npos);
+  REQUIRE(last != std::string::npos);
+  std::vector<std::string> expressions;
+  for (std::size_t at = first; (at = text.find('`', at)) < last;) {
+    const std::size_t close = text.find('`', at + 1);
+    expressions.push_back(text.substr(at + 1, close - at - 1));
+    at = close + 1;
+  }
+  return expressions;
+}
+
+}  // namespace
+
+TEST_CASE("every recipe of SCHEDULES.md parses, prints, reads back, binds and evaluates") {
+  const std::vector<std::string> recipes =
+      expressions_between("<!-- each expression in this table is parsed", "<!-- end of the expressions that are parsed");
+  CHECK(recipes.size() >= 40);
+  const Totals totals{.updates = 262198, .updates_per_epoch = 391};
+  const Schedule::References references{{{"eps", Schedule::parse("0->.1:smooth")}}};
+  for (const std::string& recipe : recipes) {
+    CAPTURE(recipe);
+    const Schedule schedule = Schedule::parse(recipe);
+    CHECK(Schedule::parse(schedule.text()) == schedule);
+    const Bound bound = schedule.bind(totals, references);
+    CHECK(bound.doubts().empty());
+    for (const std::int64_t t : {0, 1, 131099, 262197, 262198}) {
+      const Value value = bound.value(t);
+      CHECK((!value.is_number() || (value.number >= 0 && value.number <= 4.9e5)));
+    }
+  }
+}
+
+TEST_CASE("the names of SCHEDULES.md stand for the expressions it says") {
+  const std::vector<std::string> expressions = expressions_between("| static, fp32 |", "The cost of an update is");
+  const std::vector<std::string> names = {"static", "fp32", "RR", "RTH", "LR", "LT", "CR", "CT", "ETV", "RTV", "ER", "ETH"};
+  REQUIRE(expressions.size() == names.size());
+  for (std::size_t i = 0; i < names.size(); ++i) CHECK(precision_schedule(names[i]) == Schedule::parse(expressions[i]));
+}
+
+TEST_CASE("every closed-loop recipe of SCHEDULES.md is refused for want of metrics") {
+  const std::vector<std::string> recipes =
+      expressions_between("<!-- each expression in this table is refused", "<!-- end of the expressions that are refused");
+  CHECK(recipes.size() == 7);
+  for (const std::string& recipe : recipes) {
+    CAPTURE(recipe);
+    CHECK_THROWS_WITH_AS((void)Schedule::parse(recipe),
+                         doctest::Contains("needs metrics of the running training and is not available yet"), ConfigError);
+  }
+}
