@@ -11,7 +11,7 @@ class App;
 namespace ebb::tools {
 
 struct ScheduleOptions {
-  std::string name, expression;  ///< one of the two
+  std::string name = {}, expression = {};  ///< one of the two
   std::int64_t iterations = 0, cycles = 8;
   int min_bits = 3, max_bits = 8;
   bool max_bits_given = false;  ///< an expression with max_bits is meant to be a schedule of bits

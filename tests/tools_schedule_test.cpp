@@ -1,0 +1,94 @@
+#include <doctest/doctest.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <sstream>
+
+#include "core/error.h"
+#include "tools/schedule_command.h"
+
+using namespace ebb;
+
+namespace {
+
+struct Outcome {
+  std::string out, warnings;
+};
+
+Outcome run(std::vector<std::string> arguments) {
+  std::ostringstream out, warnings;
+  CLI::App app("test");
+  tools::add_schedule_command(app, out, warnings);
+  arguments.insert(arguments.begin(), "schedule");
+  std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants a vector
+  app.parse(std::move(arguments));
+  return {out.str(), warnings.str()};
+}
+
+}  // namespace
+
+TEST_CASE("ebb schedule prints one row an iteration: bits as integers, reals with 17 digits, names as names") {
+  struct Case {
+    std::vector<std::string> arguments;
+    std::string out;
+  };
+  const Case cases[] = {
+      {{"--name", "LT", "--iterations", "4", "--cycles", "2", "--min-bits", "3", "--max-bits", "8", "--period", "floor"},
+       "t\tvalue\n0\t8\n1\t6\n2\t3\n3\t6\n"},
+      {{"--name", "static", "--iterations", "2", "--max-bits", "5"}, "t\tvalue\n0\t5\n1\t5\n"},
+      {{"--expr", "1->0:lin", "--iterations", "3"}, "t\tvalue\n0\t1\n1\t0.66666666666666663\n2\t0.33333333333333331\n"},
+      {{"--expr", "fp32 @50% ; 4 @rest", "--iterations", "2"}, "t\tvalue\n0\tfp32\n1\t4\n"},
+      {{"--expr", "1->0:lin", "--iterations", "4", "--summary"}, "mean_value\t0.625\n"},
+      {{"--expr", "1->0:lin", "--iterations", "4", "--max-bits", "8", "--summary"},
+       "mean_value\t0.625\n"},  // no widths, so no cost
+      {{"--expr", "4 @50% ; 8 @rest", "--iterations", "4", "--summary"},
+       "mean_value\t6\nrelative_cost\t0.70833333333333337\nsavings_percent\t29.166666666666664\n"},
+      {{"--name", "static", "--iterations", "4", "--max-bits", "4", "--gradient-bits", "8", "--summary"},
+       "mean_value\t4\nrelative_cost\t1\nsavings_percent\t0\n"}};
+  for (const Case& c : cases) CHECK(run(c.arguments).out == c.out);
+}
+
+TEST_CASE("ebb schedule gives the published savings of the original cyclic schedule") {
+  const Outcome outcome = run({"--name", "CR", "--iterations", "64000", "--cycles", "32", "--min-bits", "3", "--max-bits", "8",
+                               "--period", "floor", "--summary"});
+  CHECK(doctest::String(outcome.out.c_str()) == doctest::Contains("savings_percent\t36.67"));
+  CHECK(outcome.warnings.empty());
+}
+
+TEST_CASE("ebb schedule warns of what is legal but doubtful") {
+  struct Case {
+    std::vector<std::string> arguments;
+    const char* says;
+  };
+  const Case cases[] = {{{"--name", "CT", "--iterations", "64000", "--cycles", "7", "--summary"}, "an odd number"},
+                        {{"--name", "RR", "--iterations", "500", "--summary"}, "never reaches 8 bits"},
+                        {{"--expr", "warm(300up) lin", "--iterations", "200", "--summary"}, "longer than the 200"}};
+  for (const Case& c : cases) CHECK(doctest::String(run(c.arguments).warnings.c_str()) == doctest::Contains(c.says));
+}
+
+TEST_CASE("ebb schedule refuses a wrong command line") {
+  const std::vector<std::string> wrong_settings[] = {{"--iterations", "10"},
+                                                     {"--name", "CX", "--iterations", "10"},
+                                                     {"--name", "CR", "--iterations", "0"},
+                                                     {"--name", "CR", "--iterations", "10", "--min-bits", "9", "--max-bits", "8"},
+                                                     {"--name", "CR", "--iterations", "10", "--max-bits", "17"},
+                                                     {"--name", "CR", "--iterations", "10", "--gradient-bits", "17"},
+                                                     {"--name", "CR", "--iterations", "10", "--cycles", "0"},
+                                                     {"--name", "CR", "--iterations", "10", "--period", "ceil"},
+                                                     {"--expr", "1->0 rex", "--iterations", "10"},
+                                                     {"--expr", "", "--iterations", "10"},
+                                                     {"--expr", "1 @10% ; 2 @20%", "--iterations", "10"}};
+  for (const auto& arguments : wrong_settings) CHECK_THROWS_AS(run(arguments), ConfigError);
+  const std::vector<std::string> wrong_flags[] = {{"--name", "CR"},
+                                                  {"--name", "CR", "--expr", "lin", "--iterations", "10"},
+                                                  {"--expr", "lin", "--iterations", "10", "--cycles", "2"},
+                                                  {"--name", "CR", "--iterations", "many"},
+                                                  {"--name", "CR", "--itrations", "10"}};
+  for (const auto& arguments : wrong_flags) CHECK_THROWS_AS(run(arguments), CLI::ParseError);
+}
+
+TEST_CASE("ebb schedule reports a full disk") {
+  std::ostringstream full, warnings;
+  full.setstate(std::ios::badbit);
+  CHECK_THROWS_AS(tools::print_schedule({.name = "CR", .iterations = 1000}, full, warnings), DataError);
+}
