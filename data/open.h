@@ -23,9 +23,9 @@ std::string describe(const DataSet& data);
 ///
 /// | files | set | name | augmentation | normalisation |
 /// |---|---|---|---|---|
-/// | `train-images*idx*`, `train-labels*idx*`, `t10k-…` or `test-…` alike | IDX | the folder's | none | measured on the training
-/// set | | `data_batch_1.bin` … `data_batch_N.bin`, `test_batch.bin` | CIFAR-10 | cifar-10 | crop and flip | the spec's | |
-/// `train.bin`, `test.bin` | CIFAR-100, fine labels | cifar-100 | crop and flip | the spec's |
+/// | `train-images*idx*`, `train-labels*idx*`, `t10k-…` or `test-…` alike | IDX | the folder's | none | measured on the training set |
+/// | `data_batch_1.bin` … `data_batch_N.bin`, `test_batch.bin` | CIFAR-10 | cifar-10 | crop and flip | the spec's |
+/// | `train.bin`, `test.bin` | CIFAR-100, fine labels | cifar-100 | crop and flip | the spec's |
 ///
 /// The synthetic sets measure their normalisation on the training set; synthetic-cifar is cropped and flipped.
 /// @throws DataError when the folder is missing, holds none or several of these sets or a part of one, or a file is not what it
