@@ -28,7 +28,6 @@ expect 2 "unknown .*'CX'" "$ebb" schedule --name CX --iterations 10 --min-bits 3
 expect 2 "int44" "$ebb" quantize --format int44 --grid affine --rounding nearest-even
 expect 2 "unknown .*'nearest'.*nearest-even" "$ebb" quantize --format int4 --grid affine --rounding nearest
 expect 2 '' "$ebb" shedule
-expect 2 'out' "$cnn" --arch lenet5 --data synthetic --iterations 2
 [[ ! -e a ]] || fault "a wrong command line left a run directory behind"
 
 expect 1 'no-such-folder' "$cnn" --arch lenet5 --data no-such-folder --iterations 2 --out b

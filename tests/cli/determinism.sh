@@ -25,7 +25,7 @@ for plan in int fp32; do
       same "$plan, $threads threads, $simd" "$first" "$(hash "$plan-$threads-$simd" "${flags[@]}" --threads $threads --simd $simd)"
     done
   done
-  same "$plan, no prefetch" "$first" "$(hash "$plan-prefetch" "${flags[@]}" --threads 2 --prefetch off)"
+  same "$plan, no prefetch" "$first" "$(hash "$plan-prefetch" "${flags[@]}" --threads 2 --no-prefetch)"
   echo "$plan $first"
 done
 [[ $(hash seed2 "${int[@]}" --seed 2) != "$(hash seed1 "${int[@]}")" ]] || fault "another seed gives the same weights"
