@@ -20,7 +20,7 @@ Batch numbered(std::int64_t iteration) {
 }  // namespace
 
 TEST_CASE("prefetching gives the source's batches in any order of iterations, and so does doing without") {
-  const ImageSet set = synthetic_images(SyntheticKind::grey, 100, Key(1));
+  const ImageSet set = synthetic_images(SyntheticKind::grey, 60, Key(1));
   const BatchSource source(set, {.batch = 16, .augmentation = Augmentation::crop_and_flip()}, Key(2));
   for (const bool enabled : {true, false}) {
     CAPTURE(enabled);

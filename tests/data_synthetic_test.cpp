@@ -101,7 +101,7 @@ TEST_CASE("softmax regression learns something of the embedded sets, but stays f
     const Batch train = batch_in_file_order(data.train, 0, 6000), test = batch_in_file_order(data.test, 0, data.test.count());
     const std::int64_t pixels = data.train.shape.size();
     LinearModel model(pixels);
-    const int epochs = data.train.shape[2] == 1 ? 6 : 3;
+    const int epochs = data.train.shape[2] == 1 ? 4 : 2;
     for (int epoch = 0; epoch < epochs; ++epoch) {
       for (std::int64_t i = 0; i < train.size(); ++i) {
         model.step(train.inputs.data() + i * pixels, train.labels[static_cast<std::size_t>(i)],
