@@ -11,11 +11,6 @@
 namespace ebb {
 namespace {
 
-template <class... Fs>
-struct Overloaded : Fs... {
-  using Fs::operator()...;
-};
-
 /// The slot of a parameter, made of zeros on first use.
 float* slot(Slots& slots, std::size_t i, const Shape& shape) {
   if (slots[i].shape() != shape) slots[i] = Tensor::zeros(shape);
@@ -63,13 +58,9 @@ struct NamedSlots {
   Slots* slots;
 };
 std::vector<NamedSlots> named_slots(std::variant<Sgd, Adam>& kind) {
-  return std::visit(Overloaded{[](Sgd& sgd) {
-                                 return std::vector<NamedSlots>{{"velocity", &sgd.velocity}};
-                               },
-                               [](Adam& adam) {
-                                 return std::vector<NamedSlots>{{"first", &adam.first}, {"second", &adam.second}};
-                               }},
-                    kind);
+  if (Sgd* const sgd = std::get_if<Sgd>(&kind)) return {{"velocity", &sgd->velocity}};
+  Adam& adam = std::get<Adam>(kind);
+  return {{"first", &adam.first}, {"second", &adam.second}};
 }
 
 }  // namespace
@@ -87,9 +78,11 @@ void Optimizer::step(ParamStore& params, const Gradients& gradients, double rate
   for (std::size_t i = 0; i < gradients.size(); ++i) {
     if (gradients[i].size() == 0) continue;
     Tensor& parameter = params[ParamId{static_cast<std::int32_t>(i)}];
-    std::visit(Overloaded{[&](Sgd& sgd) { move_sgd(sgd, i, parameter, gradients[i], rate); },
-                          [&](Adam& adam) { move_adam(adam, i, parameter, gradients[i], rate); }},
-               kind);
+    if (Sgd* const sgd = std::get_if<Sgd>(&kind)) {
+      move_sgd(*sgd, i, parameter, gradients[i], rate);
+    } else {
+      move_adam(std::get<Adam>(kind), i, parameter, gradients[i], rate);
+    }
   }
 }
 
