@@ -1,14 +1,24 @@
 #include "core/sums.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/error.h"
+#include "core/kernels/sum_rows.h"
 #include "core/parallel.h"
 
 namespace ebb {
 namespace {
 
 constexpr std::int64_t kFlatWidth = 64;
+
+kernels::SumRows sum_rows_kernel([[maybe_unused]] Simd simd) {
+#if defined(__x86_64__)
+  if (simd == Simd::avx512) return kernels::sum_rows_avx512;
+  if (simd == Simd::avx2) return kernels::sum_rows_avx2;
+#endif
+  return kernels::sum_rows_portable;
+}
 
 /// Runs block(first_row, last_row, partial sums) for every block of rows, then combines the blocks by columns with the tree.
 /// `width` is the number of sums a block yields.
@@ -37,6 +47,19 @@ std::vector<double> blocked(std::int64_t rows, std::int64_t width, const Block& 
   }
   partial.resize(static_cast<std::size_t>(width));
   return partial;
+}
+
+/// Adds rows first .. last of a to sum and, if dot is given, of a b to dot.
+void add_rows(const ConstMatrix& a, const ConstMatrix& b, std::int64_t first, std::int64_t last, Simd simd, double* sum, double* dot) {
+  const auto rows = [&](const ConstMatrix& x) { return kernels::FloatRows{x.data + first * x.row_stride, x.row_stride}; };
+  if (a.col_stride == 1 && b.col_stride == 1) return sum_rows_kernel(simd)(rows(a), rows(b), last - first, a.cols, sum, dot);
+  for (std::int64_t i = first; i < last; ++i) {
+    for (std::int64_t j = 0; j < a.cols; ++j) {
+      const double v = static_cast<double>(a(i, j));
+      sum[j] += v;
+      if (dot != nullptr) dot[j] += v * static_cast<double>(b(i, j));
+    }
+  }
 }
 
 template <bool kSquares>
@@ -69,46 +92,21 @@ double tree_sum(std::span<double> parts) {
   return parts[0];
 }
 
-std::vector<double> column_sums(const ConstMatrix& x) {
-  return blocked(x.rows, x.cols, [&](std::int64_t first, std::int64_t last, double* out) {
-    for (std::int64_t i = first; i < last; ++i) {
-      const float* const row = x.data + i * x.row_stride;
-      for (std::int64_t j = 0; j < x.cols; ++j) out[j] += static_cast<double>(row[j * x.col_stride]);
-    }
-  });
+std::vector<double> column_sums(const ConstMatrix& x, Simd simd) {
+  return blocked(x.rows, x.cols, [&](std::int64_t first, std::int64_t last, double* out) { add_rows(x, x, first, last, simd, out, nullptr); });
 }
 
-ColumnSums column_sums_and_squares(const ConstMatrix& x) {
-  const std::int64_t cols = x.cols;
-  std::vector<double> both = blocked(x.rows, 2 * cols, [&](std::int64_t first, std::int64_t last, double* out) {
-    for (std::int64_t i = first; i < last; ++i) {
-      const float* const row = x.data + i * x.row_stride;
-      for (std::int64_t j = 0; j < cols; ++j) {
-        const double v = row[j * x.col_stride];
-        out[j] += v;
-        out[cols + j] += v * v;
-      }
-    }
-  });
-  std::vector<double> squares(both.begin() + cols, both.end());
-  both.resize(static_cast<std::size_t>(cols));
-  return {std::move(both), std::move(squares)};
+ColumnSums column_sums_and_squares(const ConstMatrix& x, Simd simd) {
+  auto [sum, squares] = column_sums_and_dots(x, x, simd);
+  return {std::move(sum), std::move(squares)};
 }
 
-ColumnDots column_sums_and_dots(const ConstMatrix& a, const ConstMatrix& b) {
+ColumnDots column_sums_and_dots(const ConstMatrix& a, const ConstMatrix& b, Simd simd) {
   require<ShapeError>(a.rows == b.rows && a.cols == b.cols, "[column dots] shapes differ: ", a.rows, " x ", a.cols, " and ", b.rows,
                       " x ", b.cols);
   const std::int64_t cols = a.cols;
   std::vector<double> both = blocked(a.rows, 2 * cols, [&](std::int64_t first, std::int64_t last, double* out) {
-    for (std::int64_t i = first; i < last; ++i) {
-      const float* const ra = a.data + i * a.row_stride;
-      const float* const rb = b.data + i * b.row_stride;
-      for (std::int64_t j = 0; j < cols; ++j) {
-        const double v = ra[j * a.col_stride];
-        out[j] += v;
-        out[cols + j] += v * static_cast<double>(rb[j * b.col_stride]);
-      }
-    }
+    add_rows(a, b, first, last, simd, out, out + cols);
   });
   std::vector<double> dot(both.begin() + cols, both.end());
   both.resize(static_cast<std::size_t>(cols));

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "core/simd.h"
 #include "core/tensor.h"
 
 namespace ebb {
@@ -17,17 +18,18 @@ inline constexpr std::int64_t kSumBlock = 64;
 /// Adds neighbours pairwise, level by level: ((p0+p1)+(p2+p3))+...; an odd one is carried up unchanged. Empty sums are 0.
 double tree_sum(std::span<double> parts);
 
-/// Column sums of a [rows, cols] matrix, and of its squares when `squares` is given: both are [cols].
+/// Column sums of a [rows, cols] matrix, [cols].
+std::vector<double> column_sums(const ConstMatrix& x, Simd simd = Simd::scalar);
+/// The same with the column sums of the squares, which are exact in double.
 struct ColumnSums {
   std::vector<double> sum, squares;
 };
-std::vector<double> column_sums(const ConstMatrix& x);
-ColumnSums column_sums_and_squares(const ConstMatrix& x);
+ColumnSums column_sums_and_squares(const ConstMatrix& x, Simd simd = Simd::scalar);
 /// Column sums of the elementwise product (exact in double) together with those of a alone: what batch norm's gradient needs.
 struct ColumnDots {
   std::vector<double> sum, dot;
 };
-ColumnDots column_sums_and_dots(const ConstMatrix& a, const ConstMatrix& b);
+ColumnDots column_sums_and_dots(const ConstMatrix& a, const ConstMatrix& b, Simd simd = Simd::scalar);
 
 /// Sum of squares of a flat array, laid out for this purpose as rows of 64 elements: the column sums of squares, then their tree.
 double sum_of_squares(std::span<const float> x);

@@ -21,8 +21,8 @@ struct Affine {
   std::vector<float> mean, slope, shift;
 };
 
-Moments batch_moments(const ConstMatrix& x, const BatchNorm& norm, ParamStore& params) {
-  ColumnSums sums = column_sums_and_squares(x);
+Moments batch_moments(const ConstMatrix& x, const BatchNorm& norm, ParamStore& params, Simd simd) {
+  ColumnSums sums = column_sums_and_squares(x, simd);
   const auto n = static_cast<double>(x.rows);
   Moments moments{std::move(sums.sum), std::move(sums.squares)};
   Tensor &running_mean = params[norm.running_mean], &running_var = params[norm.running_var];
@@ -117,7 +117,7 @@ Var BatchNorm::operator()(Pass& pass, Var x) const {
   require<ShapeError>(!batch || in.rows >= 2, "[batch_norm ", pass.params.entry(scale).name,
                       "] statistics need at least two values a channel, got ", shape, ": train with larger batches or images");
 
-  Moments moments = batch ? batch_moments(in, *this, pass.params) : running_moments(*this, pass.params);
+  Moments moments = batch ? batch_moments(in, *this, pass.params, pass.simd) : running_moments(*this, pass.params);
   Affine affine = forward_affine(moments, pass.tape[w], pass.tape[b]);
   Tensor y = Tensor::uninitialized(shape);
   normalise(in, affine, y.data());
@@ -125,7 +125,7 @@ Var BatchNorm::operator()(Pass& pass, Var x) const {
   return pass.tape.record(std::move(y), {x, w, b},
                           [=, &pass, moments = std::move(moments), affine = std::move(affine)](Tensor&& g, Adjoints& grads) {
                             const ConstMatrix input = pass.tape[x].matrix();
-                            const ColumnDots sums = column_sums_and_dots(g.matrix(), input);
+                            const ColumnDots sums = column_sums_and_dots(g.matrix(), input, pass.simd);
                             const auto n = static_cast<double>(input.rows);
                             Tensor gw = Tensor::uninitialized({channels}), gb = Tensor::uninitialized({channels});
                             std::vector<float> along(static_cast<std::size_t>(channels)), offset(along.size());

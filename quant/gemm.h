@@ -8,7 +8,7 @@
 #include "quant/ledger.h"
 #include "quant/operand.h"
 #include "quant/plan.h"
-#include "quant/simd.h"
+#include "core/simd.h"
 
 namespace ebb {
 

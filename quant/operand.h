@@ -11,7 +11,7 @@
 #include "quant/format.h"
 #include "quant/grid.h"
 #include "quant/patches.h"
-#include "quant/simd.h"
+#include "core/simd.h"
 
 namespace ebb {
 

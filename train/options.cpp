@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 #include "quant/format.h"
-#include "quant/simd.h"
+#include "core/simd.h"
 
 namespace ebb::train {
 namespace {

@@ -1,4 +1,4 @@
-#include "quant/simd.h"
+#include "core/simd.h"
 
 #include <array>
 
