@@ -81,6 +81,14 @@ TEST_CASE("resuming cuts the record back to the checkpoint, torn lines included"
   const std::string path = scratch / "run";
   record_run(path);
   write_file(path + "/steps.jsonl", read_file(path + "/steps.jsonl") + R"({"iteration":10,"epo)");
+  const auto quality = [](std::int64_t t) {
+    return to_line(t, {.site = "fc", .role = Role::weight, .format = Format::integer(4), .elements = 6, .sqnr_db = 1.0 / 0.0}) +
+           "\n";
+  };
+  CHECK(quality(7) ==
+        R"({"iteration":7,"site":"fc","role":"weight","format":"int4","elements":6,"at_ends":0.0,"zeros":0.0,"sqnr_db":null})"
+        "\n");
+  write_file(path + "/operands.jsonl", quality(7) + quality(7) + quality(8) + quality(9));
   write_file(path + "/evals.jsonl", read_file(path + "/evals.jsonl") + to_line(evaluation(10)) + "\n{");
 
   RunDirectory run = RunDirectory::open(path);
@@ -89,6 +97,7 @@ TEST_CASE("resuming cuts the record back to the checkpoint, torn lines included"
   const History history = run.cut_back(checkpoint->iteration);
   CHECK(history.steps.size() == 8);
   CHECK(history.evaluations.size() == 2);
+  CHECK(read_file(path + "/operands.jsonl") == quality(7) + quality(7));
   for (std::int64_t t = 8; t < 10; ++t) run.add(step(t));
 
   const History after = read_history(path);

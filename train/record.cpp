@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <system_error>
@@ -21,6 +22,7 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kConfig = "/config.json";
 constexpr const char* kSteps = "/steps.jsonl";
 constexpr const char* kEvaluations = "/evals.jsonl";
+constexpr const char* kOperands = "/operands.jsonl";
 constexpr const char* kCheckpoint = "/checkpoint.safetensors";
 constexpr const char* kLock = "/lock";
 
@@ -69,7 +71,7 @@ struct Rows {
   std::int64_t bytes = 0;
 };
 template <class Row, class Wanted>
-Rows<Row> rows_of(const std::string& path, Row (*parse_row)(const Json&), const Wanted& wanted) {
+Rows<Row> rows_of(const std::string& path, const std::function<Row(const Json&)>& parse_row, const Wanted& wanted) {
   Rows<Row> result;
   if (!exists(path)) return result;
   const std::string text = read_file(path);
@@ -95,6 +97,12 @@ Rows<EvalRow> evaluations_until(const std::string& directory, std::int64_t itera
   return rows_of<EvalRow>(directory + kEvaluations, evaluation_of, [&](const EvalRow& row) { return row.iteration <= iteration; });
 }
 
+// Only the iteration matters for cutting back; several lines share one.
+std::int64_t operands_before(const std::string& directory, std::int64_t iteration) {
+  const auto iteration_of = [](const Json& json) { return json.at("iteration").get<std::int64_t>(); };
+  return rows_of<std::int64_t>(directory + kOperands, iteration_of, [&](std::int64_t at) { return at < iteration; }).bytes;
+}
+
 std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 }  // namespace
@@ -118,6 +126,17 @@ std::string to_line(const EvalRow& row) {
                {"bits", to_json(row.bits)},
                {"bit_ops", to_text(row.bit_ops)},
                {"seconds", row.seconds}});
+}
+
+std::string to_line(std::int64_t iteration, const OperandQuality& quality) {
+  return dump({{"iteration", iteration},
+               {"site", quality.site},
+               {"role", to_text(quality.role)},
+               {"format", to_text(quality.format)},
+               {"elements", quality.elements},
+               {"at_ends", quality.at_ends},
+               {"zeros", quality.zeros},
+               {"sqnr_db", quality.sqnr_db}});
 }
 
 RunDirectory::RunDirectory(std::string path, FileSystem files)
@@ -168,15 +187,22 @@ History RunDirectory::cut_back(std::int64_t iteration) {
                      " steps that the checkpoint follows, found ", count, "; the record does not belong to the checkpoint");
   steps_.emplace(path_ + kSteps, steps.bytes, files_);
   evaluations_.emplace(path_ + kEvaluations, evaluations.bytes, files_);
+  if (exists(path_ + kOperands)) operands_.emplace(path_ + kOperands, operands_before(path_, iteration), files_);
   return {std::move(steps.rows), std::move(evaluations.rows)};
 }
 
 void RunDirectory::add(const StepRow& row) { steps_->append(to_line(row)); }
 void RunDirectory::add(const EvalRow& row) { evaluations_->append(to_line(row)); }
 
+void RunDirectory::add(std::int64_t iteration, const std::vector<OperandQuality>& operands) {
+  if (!operands_) operands_.emplace(path_ + kOperands, 0, files_);
+  for (const OperandQuality& quality : operands) operands_->append(to_line(iteration, quality));
+}
+
 void RunDirectory::save(const Checkpoint& checkpoint) {
   steps_->sync();
   evaluations_->sync();
+  if (operands_) operands_->sync();
   write_file(path_ + kCheckpoint, to_bytes(checkpoint), files_);
 }
 

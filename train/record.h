@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/text.h"
+#include "layers/pass.h"
 #include "train/checkpoint.h"
 #include "train/files.h"
 
@@ -46,6 +47,7 @@ struct EvalRow {
 /// may pass what other programs hold exactly.
 std::string to_line(const StepRow& row);
 std::string to_line(const EvalRow& row);
+std::string to_line(std::int64_t iteration, const OperandQuality& quality);
 
 /// Everything of the record that belongs to the first steps of a run.
 struct History {
@@ -53,7 +55,8 @@ struct History {
   std::vector<EvalRow> evaluations;
 };
 
-/// A run directory: config.json, steps.jsonl, evals.jsonl, checkpoint.safetensors, and the file `lock` by which one run at a time
+/// A run directory: config.json, steps.jsonl, evals.jsonl, operands.jsonl if operands are measured,
+/// checkpoint.safetensors, and the file `lock` by which one run at a time
 /// claims it.
 class RunDirectory {
  public:
@@ -77,6 +80,7 @@ class RunDirectory {
   /// Add to the record; cut_back (or create) comes first.
   void add(const StepRow& row);
   void add(const EvalRow& row);
+  void add(std::int64_t iteration, const std::vector<OperandQuality>& operands);
   /// Replaces the checkpoint, after the record up to it is on the disk.
   void save(const Checkpoint& checkpoint);
 
@@ -86,7 +90,7 @@ class RunDirectory {
   std::string path_;
   FileSystem files_;
   DirectoryLock lock_;
-  std::optional<LineFile> steps_, evaluations_;
+  std::optional<LineFile> steps_, evaluations_, operands_;
 };
 
 /// Reading a run directory without claiming it, finished or under way.

@@ -1,0 +1,276 @@
+#include "train/report.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "quant/gemm.h"
+#include "quant/operand.h"
+
+namespace ebb::train {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr Product kAllProducts[] = {Product::forward, Product::grad_input, Product::grad_weight};
+
+// A text as the JSON value that reads back to the same text.
+Json typed(const std::string& text) {
+  std::int64_t integer = 0;
+  double real = 0;
+  if (text == "true" || text == "false") return text == "true";
+  if (parse(text, integer) && to_text(integer) == text) return integer;
+  if (parse(text, real) && std::isfinite(real) && to_text(real) == text) return real;
+  return text;
+}
+
+std::string untyped(const Json& value) {
+  if (value.is_boolean()) return to_text(value.get<bool>());
+  if (value.is_number_integer()) return to_text(value.get<std::int64_t>());
+  if (value.is_number()) return to_text(value.get<double>());
+  return value.get<std::string>();
+}
+
+Json to_object(const Texts& texts) {
+  Json object = Json::object();
+  for (const auto& [name, text] : texts) object[name] = typed(text);
+  return object;
+}
+
+Texts to_texts(const Json& object) {
+  Texts texts;
+  for (const auto& [name, value] : object.items()) texts.emplace_back(name, untyped(value));
+  return texts;
+}
+
+std::string dump(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
+
+std::int64_t peak_rss_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
+}
+
+std::optional<double> median(std::vector<double> values) {
+  if (values.empty()) return std::nullopt;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  if (values.size() % 2 == 1) return *middle;
+  return 0.5 * (*middle + *std::max_element(values.begin(), middle));
+}
+
+Json maybe(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
+
+Json macs_of(const CostLedger::Row& row) {
+  Json macs;
+  for (const Product product : kAllProducts)
+    macs[to_text(product)] = static_cast<std::uint64_t>(row.cells[static_cast<std::size_t>(product)].macs);
+  return macs;
+}
+
+uint128 total_macs(const CostLedger::Row& row) {
+  uint128 total = 0;
+  for (const CostLedger::Cell& cell : row.cells) total += cell.macs;
+  return total;
+}
+
+std::string span_text(Format low, Format high) { return low == high ? to_text(low) : concat(low, "..", high); }
+
+std::string fixed(double value, int decimals) {
+  char buffer[64];
+  std::snprintf(buffer, sizeof buffer, "%.*f", decimals, value);
+  return buffer;
+}
+
+}  // namespace
+
+std::string to_json(const RunConfig& config) {
+  return dump({{"program", config.program},
+               {"options", to_object(config.options)},
+               {"session", to_object(config.session)},
+               {"resolved", to_object(config.resolved)},
+               {"build", to_object(config.build)},
+               {"data", to_object(config.data)}});
+}
+
+RunConfig parse_config(std::string_view text) {
+  try {
+    const Json json = Json::parse(text);
+    return {.program = json.at("program").get<std::string>(),
+            .options = to_texts(json.at("options")),
+            .session = to_texts(json.at("session")),
+            .resolved = to_texts(json.at("resolved")),
+            .build = to_texts(json.at("build")),
+            .data = to_texts(json.at("data"))};
+  } catch (const nlohmann::json::exception& error) {
+    throw DataError(concat("[run] config.json is no configuration of a run: ", error.what()));
+  }
+}
+
+std::string kernel_name(const PrecisionPlan& plan, Simd simd) {
+  const Site site{"kernel", {}};
+  const Tensor x = Tensor::filled({64, 64}, 1.0f);
+  const Operand a(x.matrix(), plan.encoding(site, Role::activation), GridAxis::whole, Key(0),
+                  {.simd = simd, .simulate = plan.simulate});
+  const Operand b(x.matrix(), plan.encoding(site, Role::weight), GridAxis::rows, Key(0), {.simd = simd, .simulate = plan.simulate});
+  return std::string(choose_kernel(a, b.transposed(), {.site = site, .accumulator = plan.accumulator, .simd = simd}));
+}
+
+Texts build_fingerprint(const PrecisionPlan& plan, Simd simd) {
+#ifdef __clang__
+  const std::string compiler = concat("clang ", __clang_version__);
+#else
+  const std::string compiler = concat("gcc ", __VERSION__);
+#endif
+  return {{"version", EBB_VERSION}, {"compiler", compiler}, {"simd", to_text(simd)}, {"kernel", kernel_name(plan, simd)}};
+}
+
+Summary summarize(const History& history, const RunState& state, const Task& task, const PrecisionPlan& reference, Simd simd) {
+  Summary summary{.ledger = state.ledger,
+                  .cost = relative_cost(state.ledger, reference),
+                  .peak_rss_bytes = peak_rss_bytes(),
+                  .weights_sha256 = weights_sha256(state.params),
+                  .iterations = state.iteration,
+                  .kernel = kernel_name(reference, simd)};
+  for (const EvalRow& row : history.evaluations) {
+    if (row.split == "test") summary.test_accuracy = row.score;
+    if (row.split == "validation") summary.validation_accuracy = row.score;
+  }
+  std::vector<double> seconds;
+  double loss = 0;
+  const std::size_t steps = history.steps.size(), counted = std::min(steps, static_cast<std::size_t>(task.steps_per_epoch));
+  for (std::size_t i = 0; i < steps; ++i) {
+    seconds.push_back(history.steps[i].seconds);
+    if (i + counted >= steps) loss += history.steps[i].loss;
+  }
+  if (counted > 0) summary.train_loss = loss / static_cast<double>(counted);
+  summary.seconds_per_step = median(std::move(seconds));
+  return summary;
+}
+
+std::string to_json(const Summary& summary) {
+  Json json{{"test_accuracy", maybe(summary.test_accuracy)},
+            {"validation_accuracy", maybe(summary.validation_accuracy)},
+            {"train_loss", maybe(summary.train_loss)},
+            {"bit_ops", to_text(summary.ledger.total_bit_ops())},
+            {"bit_ops_paper", to_text(summary.ledger.paper_bit_ops())},
+            {"gbitops", CostLedger::giga_bit_ops(summary.ledger.total_bit_ops())},
+            {"effective_flops", CostLedger::effective_flops(summary.ledger.total_bit_ops())},
+            {"relative_cost", summary.cost.exact},
+            {"relative_cost_paper", summary.cost.paper},
+            {"accumulator_overflows", to_text(summary.ledger.overflow_events())},
+            {"seconds_per_step", maybe(summary.seconds_per_step)},
+            {"peak_rss_bytes", summary.peak_rss_bytes},
+            {"weights_sha256", summary.weights_sha256},
+            {"iterations", summary.iterations},
+            {"kernel", summary.kernel},
+            {"interrupted", summary.interrupted}};
+  return dump(json);
+}
+
+Forecast forecast(const Task& task, const ParamStore& params, const Precision& precision, std::int64_t iterations) {
+  const CostLedger example = count_example(task, params);
+  Forecast result{.parameters = params.parameter_count(),
+                  .iterations = iterations,
+                  .steps_per_epoch = task.steps_per_epoch,
+                  .bits = precision.bits_text,
+                  .rate = precision.rate_text,
+                  .ledger = predict(example, task, precision.plan, iterations)};
+  result.cost = relative_cost(result.ledger, precision.reference);
+  PrecisionPlan low = precision.plan(0), high = low;
+  for (std::int64_t t = 1; t < iterations; ++t) {
+    const SiteFormats formats = precision.plan(t).formats;
+    if (formats.activation.bits < low.formats.activation.bits) low.formats = formats;
+    if (formats.activation.bits > high.formats.activation.bits) high.formats = formats;
+  }
+  for (const CostLedger::Row& row : example.rows()) {
+    const ParamId weight = params.find(row.site.name + ".weight");
+    result.layers.push_back(
+        {row.site, weight.index < 0 ? Shape{} : params[weight].shape(), row, low.at(row.site), high.at(row.site)});
+  }
+  return result;
+}
+
+std::string to_json(const Forecast& forecast) {
+  Json layers = Json::array();
+  uint128 macs = 0;
+  for (const LayerRow& layer : forecast.layers) {
+    macs += layer.example.cells[0].macs;
+    Json formats;
+    for (const Role role : {Role::weight, Role::activation, Role::gradient}) {
+      formats[to_text(role)] = span_text(layer.lowest.of(role), layer.highest.of(role));
+    }
+    layers.push_back({{"site", layer.site.name},
+                      {"tags", layer.site.tags},
+                      {"weight_shape", std::vector<std::int64_t>(layer.weight.extents().begin(), layer.weight.extents().end())},
+                      {"macs", macs_of(layer.example)},
+                      {"formats", formats}});
+  }
+  return dump({{"layers", layers},
+               {"parameters", forecast.parameters},
+               {"macs", static_cast<std::uint64_t>(macs)},
+               {"iterations", forecast.iterations},
+               {"steps_per_epoch", forecast.steps_per_epoch},
+               {"bits", forecast.bits},
+               {"lr_schedule", forecast.rate},
+               {"bit_ops", to_text(forecast.ledger.total_bit_ops())},
+               {"bit_ops_paper", to_text(forecast.ledger.paper_bit_ops())},
+               {"relative_cost", forecast.cost.exact},
+               {"relative_cost_paper", forecast.cost.paper}});
+}
+
+std::string to_table(const Forecast& forecast) {
+  std::vector<std::vector<std::string>> rows{{"layer", "weights", "MACs forward", "MACs all", "weight", "activation", "gradient"}};
+  uint128 forward = 0, all = 0;
+  for (const LayerRow& layer : forecast.layers) {
+    forward += layer.example.cells[0].macs;
+    all += total_macs(layer.example);
+    rows.push_back({layer.site.name, to_text(layer.weight), with_separators(layer.example.cells[0].macs),
+                    with_separators(total_macs(layer.example)), span_text(layer.lowest.weight, layer.highest.weight),
+                    span_text(layer.lowest.activation, layer.highest.activation),
+                    span_text(layer.lowest.gradient, layer.highest.gradient)});
+  }
+  rows.push_back({"one example", "", with_separators(forward), with_separators(all), "", "", ""});
+  return concat(format_table(rows), '\n', with_separators(static_cast<uint128>(forecast.parameters)), " parameters; ",
+                forecast.iterations, " steps, ", forecast.steps_per_epoch, " an epoch\nbits     ", forecast.bits, "\nlr       ",
+                forecast.rate, "\nbit-ops  ", with_separators(forecast.ledger.total_bit_ops()), " exact, ",
+                fixed(forecast.cost.exact, 4), " of static; papers' accounting ", with_separators(forecast.ledger.paper_bit_ops()),
+                ", ", fixed(forecast.cost.paper, 4), '\n');
+}
+
+std::string format_table(const std::vector<std::vector<std::string>>& rows) {
+  const auto is_number = [](const std::string& text) {
+    return text.find_first_not_of("0123456789,.+-e% ") == std::string::npos &&
+           text.find_first_of("0123456789") != std::string::npos;
+  };
+  std::vector<std::size_t> widths(rows.at(0).size(), 0);
+  std::vector<bool> right(widths.size(), true);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    for (std::size_t column = 0; column < rows[i].size(); ++column) {
+      widths[column] = std::max(widths[column], rows[i][column].size());
+      right[column] = right[column] && (i == 0 || rows[i][column].empty() || is_number(rows[i][column]));
+    }
+  }
+  std::string text;
+  for (const std::vector<std::string>& row : rows) {
+    std::string line;
+    for (std::size_t column = 0; column < row.size(); ++column) {
+      const std::string pad(widths[column] - row[column].size(), ' ');
+      line += concat(column > 0 ? "  " : "", right[column] ? pad : "", row[column], right[column] ? "" : pad);
+    }
+    text += line.erase(line.find_last_not_of(' ') + 1) + "\n";
+  }
+  return text;
+}
+
+std::string with_separators(uint128 value) {
+  std::string digits = to_text(value);
+  for (std::size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, 1, ',');
+  return digits;
+}
+
+}  // namespace ebb::train

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "quant/ledger.h"
+#include "train/loop.h"
+#include "train/precision.h"
+#include "train/record.h"
+
+namespace ebb::train {
+
+/// Names and texts in their order.
+using Texts = std::vector<std::pair<std::string, std::string>>;
+
+/// What config.json says of a run. Texts that are numbers or truth values appear as such in the JSON.
+struct RunConfig {
+  std::string program;
+  Texts options;   ///< every option that can change a result
+  Texts session;   ///< options that cannot
+  Texts resolved;  ///< what the options came to: iterations, schedules, parameters
+  Texts build;     ///< version, compiler, instruction set, kernel
+  Texts data;      ///< fingerprints
+  friend bool operator==(const RunConfig&, const RunConfig&) = default;
+};
+std::string to_json(const RunConfig& config);
+/// @throws DataError for a text that is no configuration of a run
+RunConfig parse_config(std::string_view text);
+
+/// The kernel that multiplies dense operands under a plan.
+std::string kernel_name(const PrecisionPlan& plan, Simd simd);
+/// Version, compiler, instruction set and kernel.
+Texts build_fingerprint(const PrecisionPlan& plan, Simd simd);
+
+/// What a run came to: the object of --json.
+struct Summary {
+  std::optional<double> test_accuracy{}, validation_accuracy{};  ///< of the last evaluation of that split
+  std::optional<double> train_loss{};                            ///< mean over the last epoch's steps
+  CostLedger ledger;
+  RelativeCost cost;
+  std::optional<double> seconds_per_step{};  ///< median
+  std::int64_t peak_rss_bytes = 0;
+  std::string weights_sha256;
+  std::int64_t iterations = 0;
+  std::string kernel;
+  bool interrupted = false;
+};
+Summary summarize(const History& history, const RunState& state, const Task& task, const PrecisionPlan& reference, Simd simd);
+std::string to_json(const Summary& summary);
+
+/// One layer of --dry-run.
+struct LayerRow {
+  Site site;
+  Shape weight;                 ///< [] if the site has no parameter of the name "SITE.weight"
+  CostLedger::Row example;      ///< MACs by product for one example
+  SiteFormats lowest, highest;  ///< the narrowest and the widest formats of the run, by role
+};
+/// What --dry-run shows.
+struct Forecast {
+  std::vector<LayerRow> layers{};
+  std::int64_t parameters = 0, iterations = 0, steps_per_epoch = 0;
+  std::string bits, rate;  ///< schedule expressions
+  CostLedger ledger{};     ///< predicted
+  RelativeCost cost{};
+};
+Forecast forecast(const Task& task, const ParamStore& params, const Precision& precision, std::int64_t iterations);
+std::string to_json(const Forecast& forecast);
+/// The same for reading: a table of layers and the totals.
+std::string to_table(const Forecast& forecast);
+
+/// A table whose columns are aligned: numbers right, texts left. The first row is the heading.
+std::string format_table(const std::vector<std::vector<std::string>>& rows);
+
+/// "12,345,678".
+std::string with_separators(uint128 value);
+
+}  // namespace ebb::train
