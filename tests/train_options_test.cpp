@@ -141,13 +141,17 @@ TEST_CASE("a resumed run takes its recorded options, free ones anew, and refuses
   const auto recorded = option_texts(original, true);
   CHECK(std::none_of(recorded.begin(), recorded.end(), [](const auto& option) { return option.first == "threads"; }));
 
-  const Options resumed = resumed_options(parsed("--out run --resume --threads 3 --quiet --batch 32"), recorded);
+  const Options resumed = resumed_options(parsed("--out run --resume --threads 3 --quiet --batch 32"), recorded, {});
   for (const auto& option : recorded) {
     CAPTURE(option.first);
     CHECK(value_of(resumed, option.first) == option.second);
   }
   CHECK(resumed.threads == 3);
   CHECK(resumed.quiet);
+
+  const std::vector<std::string> free{"batch"};
+  CHECK(resumed_options(parsed("--batch 64"), recorded, free).batch == 64);
+  CHECK(resumed_options(parsed(""), recorded, free).batch == 32);
 
   struct Case {
     const char* args;
@@ -160,8 +164,9 @@ TEST_CASE("a resumed run takes its recorded options, free ones anew, and refuses
                         {"--simulate", "--simulate is 'true' now and was 'false'"}};
   for (const Case& c : cases) {
     CAPTURE(c.args);
-    CHECK_THROWS_WITH_AS(static_cast<void>(resumed_options(parsed(c.args), recorded)), doctest::Contains(c.expected), ConfigError);
+    CHECK_THROWS_WITH_AS(static_cast<void>(resumed_options(parsed(c.args), recorded, {})), doctest::Contains(c.expected),
+                         ConfigError);
   }
   const std::vector<std::pair<std::string, std::string>> newer{{"warp", "9"}};
-  CHECK_THROWS_WITH_AS(static_cast<void>(resumed_options(parsed(""), newer)), doctest::Contains("--warp"), DataError);
+  CHECK_THROWS_WITH_AS(static_cast<void>(resumed_options(parsed(""), newer, {})), doctest::Contains("--warp"), DataError);
 }

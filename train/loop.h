@@ -39,21 +39,21 @@ struct Task {
   std::string metric = "accuracy";
   std::int64_t steps_per_epoch = 1;
   /// Examples in each micro-batch of step t; more than one when gradients are accumulated.
-  std::function<std::vector<std::int64_t>(std::int64_t t)> parts;
+  std::function<std::vector<std::int64_t>(std::int64_t t)> parts{};
   /// Mean loss over a micro-batch of step t, a scalar on the pass's tape.
-  std::function<Var(Pass&, std::int64_t t, std::int64_t part)> loss;
+  std::function<Var(Pass&, std::int64_t t, std::int64_t part)> loss{};
   /// The first is scored on the way, all of them at the end.
-  std::vector<Split> splits;
+  std::vector<Split> splits{};
   /// The loss of one blank example: what counts shapes and MACs without touching the data.
-  std::function<Var(Pass&)> probe;
+  std::function<Var(Pass&)> probe{};
   /// What identifies the data, for the record: names and texts.
-  std::vector<std::pair<std::string, std::string>> data;
+  std::vector<std::pair<std::string, std::string>> data{};
 };
 
 /// Everything that a step changes, and so everything that a checkpoint holds.
 struct RunState {
-  ParamStore params;
-  Optimizer optimizer;
+  ParamStore params{};
+  Optimizer optimizer{};
   CostLedger ledger{};             ///< of training
   CostLedger evaluation_ledger{};  ///< of evaluations, which no cost of training includes
   std::int64_t iteration = 0;      ///< optimizer steps done

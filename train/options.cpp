@@ -251,7 +251,8 @@ std::vector<std::pair<std::string, std::string>> option_texts(const Options& opt
   return texts;
 }
 
-Options resumed_options(const CommandLine& now, std::span<const std::pair<std::string, std::string>> recorded) {
+Options resumed_options(const CommandLine& now, std::span<const std::pair<std::string, std::string>> recorded,
+                        std::span<const std::string> free) {
   const auto show = [](const std::string& text) { return text.empty() ? std::string("nothing") : concat("'", text, "'"); };
   Options options = now.options;
   for (const auto& [name, text] : recorded) {
@@ -259,6 +260,7 @@ Options resumed_options(const CommandLine& now, std::span<const std::pair<std::s
     require<DataError>(field != nullptr, "[resume] the run was made with --", name, ", which this version does not know");
     if (!field->shapes_results) continue;
     const bool given = std::find(now.given.begin(), now.given.end(), name) != now.given.end();
+    if (given && std::find(free.begin(), free.end(), name) != free.end()) continue;
     const std::string wanted = text_of(now.options, *field);
     require<ConfigError>(!given || wanted == text, "[resume] --", name, " is ", show(wanted), " now and was ", show(text),
                          " in the run, which would change its results; leave --", name,

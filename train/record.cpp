@@ -177,6 +177,8 @@ std::optional<Checkpoint> RunDirectory::checkpoint() const {
   return read_checkpoint(path_);
 }
 
+bool RunDirectory::has_config() const { return exists(path_ + kConfig); }
+
 void RunDirectory::write_config(std::string_view config) { write_file(path_ + kConfig, config, files_); }
 
 History RunDirectory::cut_back(std::int64_t iteration) {

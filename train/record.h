@@ -68,6 +68,8 @@ class RunDirectory {
   static RunDirectory open(std::string path, FileSystem files = FileSystem::real());
 
   [[nodiscard]] const std::string& path() const { return path_; }
+  /// False if the run was killed before its configuration was written.
+  [[nodiscard]] bool has_config() const;
   /// The last checkpoint, if one was saved. @throws DataError if it is damaged or foreign
   [[nodiscard]] std::optional<Checkpoint> checkpoint() const;
 

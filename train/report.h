@@ -20,11 +20,11 @@ using Texts = std::vector<std::pair<std::string, std::string>>;
 /// What config.json says of a run. Texts that are numbers or truth values appear as such in the JSON.
 struct RunConfig {
   std::string program;
-  Texts options;   ///< every option that can change a result
-  Texts session;   ///< options that cannot
-  Texts resolved;  ///< what the options came to: iterations, schedules, parameters
-  Texts build;     ///< version, compiler, instruction set, kernel
-  Texts data;      ///< fingerprints
+  Texts options{};   ///< every option that can change a result
+  Texts session{};   ///< options that cannot
+  Texts resolved{};  ///< what the options came to: iterations, schedules, parameters
+  Texts build{};     ///< version, compiler, instruction set, kernel
+  Texts data{};      ///< fingerprints
   friend bool operator==(const RunConfig&, const RunConfig&) = default;
 };
 std::string to_json(const RunConfig& config);

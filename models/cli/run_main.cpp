@@ -1,0 +1,331 @@
+#include "models/cli/run_main.h"
+
+#include <omp.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+#include "train/precision.h"
+#include "train/progress.h"
+#include "train/record.h"
+#include "train/report.h"
+
+namespace ebb::cli {
+namespace {
+
+using namespace ebb::train;
+
+// A signal handler can reach nothing but this.
+volatile std::sig_atomic_t stop_requested = 0;
+
+// Ctrl-C and SIGTERM ask the loop to stop, once; a second one kills as usual. Restored when the loop is over.
+class StopSignals {
+ public:
+  StopSignals() {
+    stop_requested = 0;
+    struct sigaction action {};
+    action.sa_handler = [](int) { stop_requested = 1; };
+    action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_RESTART;
+    sigaction(SIGINT, &action, &old_interrupt_);
+    sigaction(SIGTERM, &action, &old_terminate_);
+  }
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+  ~StopSignals() {
+    sigaction(SIGINT, &old_interrupt_, nullptr);
+    sigaction(SIGTERM, &old_terminate_, nullptr);
+  }
+
+ private:
+  struct sigaction old_interrupt_ {
+  }, old_terminate_{};
+};
+
+// Options of an evaluation that may differ from those of the run it scores.
+const std::vector<std::string> kFreeInEvaluation{"data", "eval-bits", "accumulator", "simulate"};
+
+// A run that goes on, or is scored: what its directory says.
+struct Recorded {
+  RunConfig config;
+  std::optional<Checkpoint> checkpoint;
+};
+
+// Everything that the options come to.
+struct Run {
+  Options options;
+  Task task{};
+  RunState state{};
+  Precision precision{};
+  LoopSettings settings{};
+};
+
+std::string identity(const RunConfig& config) { return to_json(RunConfig{.program = config.program, .options = config.options}); }
+
+Recorded read_recorded(const std::string& directory, const std::string& program, std::optional<Checkpoint> checkpoint) {
+  Recorded recorded{parse_config(read_config(directory)), std::move(checkpoint)};
+  require<ConfigError>(recorded.config.program == program, "[run] ", directory, " is a run of ", recorded.config.program,
+                       ", not of ", program);
+  require<DataError>(!recorded.checkpoint || recorded.checkpoint->config == identity(recorded.config), "[run] ", directory,
+                     ": config.json is not the configuration that the checkpoint was saved under; restore it");
+  return recorded;
+}
+
+Run assemble(Options options, const ModelFamily& family) {
+  apply_defaults(options, family.program);
+  check(options, family.program);
+  check_expressions(options);
+  Run run{.options = options,
+          .state = {.params = {},
+                    .optimizer =
+                        make_optimizer(*options.optimizer, {.momentum = options.momentum, .weight_decay = *options.weight_decay})}};
+  run.task = family.build(options, run.state.params);
+
+  std::int64_t iterations = options.iterations.value_or(0);
+  require<ConfigError>(options.iterations || !__builtin_mul_overflow(*options.epochs, run.task.steps_per_epoch, &iterations),
+                       "[command line] --epochs: ", *options.epochs, " epochs of ", run.task.steps_per_epoch,
+                       " steps are more than can be counted");
+  run.precision = resolve_precision(
+      options, {.updates = iterations, .updates_per_epoch = run.task.steps_per_epoch, .samples_per_update = options.batch});
+  const std::int64_t eval_every = options.eval_every.value_or(run.task.steps_per_epoch);
+  run.settings = {.iterations = iterations,
+                  .key = Key(static_cast<std::uint64_t>(options.seed)).fold("steps"),
+                  .plan = run.precision.plan,
+                  .rate = run.precision.rate,
+                  .evaluation_plan = run.precision.evaluation,
+                  .clip = options.clip,
+                  .eval_every = eval_every,
+                  .save_every = options.save_every.value_or(eval_every),
+                  .statistics_every = options.statistics_every,
+                  .simd = parse_simd(options.simd),
+                  .stop = &stop_requested};
+  return run;
+}
+
+RunConfig config_of(const Run& run, const std::string& program) {
+  const auto all = option_texts(run.options, false), results = option_texts(run.options, true);
+  RunConfig config{.program = program, .options = results};
+  for (const auto& option : all) {
+    if (std::find(results.begin(), results.end(), option) == results.end()) config.session.push_back(option);
+  }
+  config.resolved = {{"iterations", to_text(run.settings.iterations)},
+                     {"steps_per_epoch", to_text(run.task.steps_per_epoch)},
+                     {"eval_every", to_text(run.settings.eval_every)},
+                     {"save_every", to_text(run.settings.save_every)},
+                     {"bits", run.precision.bits_text},
+                     {"lr_schedule", run.precision.rate_text},
+                     {"parameters", to_text(run.state.params.parameter_count())}};
+  config.build = build_fingerprint(run.precision.reference, run.settings.simd);
+  config.data = run.task.data;
+  return config;
+}
+
+void check_same_data(const RunConfig& recorded, const Run& run) {
+  for (const auto& now : run.task.data) {
+    const auto found =
+        std::find_if(recorded.data.begin(), recorded.data.end(), [&](const auto& entry) { return entry.first == now.first; });
+    const std::string before = found == recorded.data.end() ? "" : found->second;
+    require<DataError>(before == now.second, "[run] the data are not those of the run: ", now.first, " is '", now.second,
+                       "' now and was '", before, "'; check --data");
+  }
+}
+
+std::string describe(const EvalRow& row) {
+  char numbers[96];
+  std::snprintf(numbers, sizeof numbers, " %.4f  loss %.4f  ", row.score, row.loss);
+  return concat("step ", row.iteration, "  ", row.split, ' ', row.metric, numbers, format_bits(row.bits), "  ",
+                format_duration(row.seconds));
+}
+
+std::string describe(const Summary& summary) {
+  const auto number = [](double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.6g", value);
+    return std::string(text);
+  };
+  std::vector<std::vector<std::string>> rows{{"result", "value"}};
+  if (summary.test_accuracy) rows.push_back({"test accuracy", number(*summary.test_accuracy)});
+  if (summary.validation_accuracy) rows.push_back({"validation accuracy", number(*summary.validation_accuracy)});
+  if (summary.train_loss) rows.push_back({"training loss", number(*summary.train_loss)});
+  rows.push_back({"steps", to_text(summary.iterations)});
+  rows.push_back({"bit-operations", with_separators(summary.ledger.total_bit_ops())});
+  rows.push_back({"relative cost", number(summary.cost.exact)});
+  rows.push_back({"relative cost, papers'", number(summary.cost.paper)});
+  if (summary.seconds_per_step) rows.push_back({"seconds a step", number(*summary.seconds_per_step)});
+  rows.push_back({"weights SHA-256", summary.weights_sha256});
+  return format_table(rows);
+}
+
+// The program on one command line.
+class Session {
+ public:
+  Session(const ModelFamily& family, const Console& console) : family_(family), console_(console) {}
+
+  int operator()(std::span<const std::string> args) {
+    const CommandLine line = parse_command_line(args, family_.program);
+    if (line.text) {
+      show(*line.text);
+      return kDone;
+    }
+    if (!line.options.evaluate.empty()) {
+      evaluate_run(line);
+    } else if (line.options.dry_run) {
+      dry_run(line.options);
+    } else if (line.options.resume) {
+      resume(line);
+    } else {
+      begin(line.options);
+    }
+    return kDone;
+  }
+
+ private:
+  void show(const std::string& text) {
+    console_.out << text << std::flush;
+    require<DataError>(console_.out.good(), "[out] standard output cannot be written");
+  }
+  void tell(const std::string& text) { console_.err << text << std::flush; }
+  void note(const std::string& text) { tell(concat(family_.program.name, ": ", text, '\n')); }
+
+  // Options become a run; what is doubtful about them is said once.
+  Run prepare(const Options& options) {
+    omp_set_num_threads(static_cast<int>(options.threads));
+    Run run = assemble(options, family_);
+    check_keep_fp32(run.options, count_example(run.task, run.state.params).rows());
+    for (const std::string& doubt : run.precision.doubts) note("warning: " + doubt);
+    return run;
+  }
+
+  void begin(const Options& options) {
+    Run run = prepare(options);
+    std::optional<RunDirectory> directory;
+    const RunConfig config = config_of(run, family_.program.name);
+    if (!options.out.empty()) directory = RunDirectory::create(options.out, to_json(config));
+    train_on(run, directory, identity(config), {});
+  }
+
+  void resume(const CommandLine& line) {
+    std::optional<RunDirectory> directory = RunDirectory::open(line.options.out);
+    if (!directory->has_config()) {
+      note("warning: this run was ended before it began; beginning it now");
+      Run run = prepare(line.options);
+      const RunConfig config = config_of(run, family_.program.name);
+      directory->write_config(to_json(config));
+      train_on(run, directory, identity(config), directory->cut_back(0));
+      return;
+    }
+    const Recorded recorded = read_recorded(directory->path(), family_.program.name, directory->checkpoint());
+    Run run = prepare(resumed_options(line, recorded.config.options, {}));
+    check_same_data(recorded.config, run);
+    if (recorded.checkpoint) restore(run.state, *recorded.checkpoint);
+    History history = directory->cut_back(run.state.iteration);
+    train_on(run, directory, identity(recorded.config), std::move(history));
+  }
+
+  void evaluate_run(const CommandLine& line) {
+    const std::string& directory = line.options.evaluate;
+    const Recorded recorded = read_recorded(directory, family_.program.name, read_checkpoint(directory));
+    Run run = prepare(resumed_options(line, recorded.config.options, kFreeInEvaluation));
+    const bool other_data = std::find(line.given.begin(), line.given.end(), "data") != line.given.end();
+    if (!other_data) check_same_data(recorded.config, run);
+    restore(run.state, *recorded.checkpoint);
+    History history = read_history(directory);
+    while (!history.steps.empty() && history.steps.back().iteration >= run.state.iteration) history.steps.pop_back();
+    history.evaluations.clear();
+    for (const Split& split : run.task.splits) {
+      history.evaluations.push_back(evaluate(run.task, split, run.state, run.settings));
+      if (!run.options.quiet) note(describe(history.evaluations.back()));
+    }
+    finish(run, history, false);
+  }
+
+  void dry_run(const Options& options) {
+    const Run run = prepare(options);
+    const Forecast result = forecast(run.task, run.state.params, run.precision, run.settings.iterations);
+    show(options.json ? to_json(result) : to_table(result));
+  }
+
+  void train_on(Run& run, std::optional<RunDirectory>& directory, const std::string& config, History history) {
+    const bool loud = !run.options.quiet;
+    Progress progress(run.state.iteration, run.settings.iterations, {.terminal = console_.terminal, .color = console_.color});
+    const auto now = [] { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); };
+    LoopEvents events;
+    events.step = [&](const StepRow& row) {
+      if (directory) directory->add(row);
+      history.steps.push_back(row);
+      if (const std::string text = progress.step(row, now()); loud && !text.empty()) tell(text);
+    };
+    events.evaluation = [&](const EvalRow& row) {
+      if (directory) directory->add(row);
+      history.evaluations.push_back(row);
+      if (loud) tell(progress.line(describe(row)));
+    };
+    if (directory) {
+      events.save = [&](const RunState& state) { directory->save(to_checkpoint(state, config)); };
+      events.statistics = [&](std::int64_t t, const std::vector<OperandQuality>& operands) { directory->add(t, operands); };
+    }
+    Outcome outcome = Outcome::finished;
+    {
+      const StopSignals signals;
+      try {
+        outcome = run_loop(run.task, run.state, run.settings, events);
+      } catch (...) {
+        if (loud) tell(progress.finish());
+        throw;
+      }
+    }
+    if (loud) tell(progress.finish());
+    if (outcome == Outcome::stopped) {
+      note(concat(
+          "stopped after step ", run.state.iteration, " of ", run.settings.iterations,
+          directory ? concat("; saved, go on with --out ", directory->path(), " --resume") : "; without --out nothing is saved"));
+    }
+    finish(run, history, outcome == Outcome::stopped);
+  }
+
+  void finish(const Run& run, const History& history, bool interrupted) {
+    Summary summary = summarize(history, run.state, run.task, run.precision.reference, run.settings.simd);
+    summary.interrupted = interrupted;
+    show(run.options.json ? to_json(summary) : describe(summary));
+  }
+
+  const ModelFamily& family_;
+  const Console& console_;
+};
+
+}  // namespace
+
+int run(std::span<const std::string> args, const ModelFamily& family, const Console& console) {
+  const auto fail = [&](const std::exception& error, Exit code) {
+    console.err << family.program.name << ": " << error.what() << std::endl;
+    return code;
+  };
+  try {
+    return Session(family, console)(args);
+  } catch (const ConfigError& error) {
+    return fail(error, kWrongCommandLine);
+  } catch (const std::exception& error) {
+    return fail(error, kFailed);
+  }
+}
+
+int run_main(int argc, char** argv, const ModelFamily& family) {
+  const std::vector<std::string> args(argv + std::min(argc, 1), argv + argc);
+  const auto set = [](const char* name) {
+    const char* value = std::getenv(name);
+    return value != nullptr && *value != '\0';
+  };
+  const char* terminal_kind = std::getenv("TERM");
+  const bool terminal = isatty(STDERR_FILENO) == 1 && terminal_kind != nullptr && std::string_view(terminal_kind) != "dumb";
+  return run(args, family, {.out = std::cout, .err = std::cerr, .terminal = terminal, .color = terminal && !set("NO_COLOR")});
+}
+
+}  // namespace ebb::cli
