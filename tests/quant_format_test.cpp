@@ -1,0 +1,55 @@
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "core/error.h"
+#include "quant/format.h"
+#include "quant/simd.h"
+
+using namespace ebb;
+
+TEST_CASE("formats, grids, roundings and accumulators print and read back") {
+  CHECK(Format::parse("fp32") == Format::fp32());
+  for (int bits = 1; bits <= 16; ++bits) {
+    CHECK(Format::parse(to_text(Format::integer(bits))) == Format::integer(bits));
+    CHECK(Format::integer(bits).bits == bits);
+  }
+  CHECK(Format::fp32().bits == 32);
+  for (const GridStyle style : {GridStyle::affine, GridStyle::symmetric}) CHECK(parse_grid_style(to_text(style)) == style);
+  for (const Rounding r : {Rounding::nearest_even, Rounding::stochastic}) CHECK(parse_rounding(to_text(r)) == r);
+  for (const Accumulator a : {Accumulator::exact(), Accumulator::wrap(2), Accumulator::wrap(62), Accumulator::saturate(16)}) {
+    CHECK(Accumulator::parse(to_text(a)) == a);
+  }
+  CHECK(to_text(Accumulator::saturate(16)) == "sat16");
+  CHECK(to_text(Role::gradient) == "gradient");
+  CHECK(to_text(Product::grad_input) == "grad_input");
+}
+
+TEST_CASE("unknown names and impossible widths are refused with what there is") {
+  for (const std::string text : {"", "int", "int0", "int17", "int8 ", "int-4", "INT8", "fp16", "int08x"}) {
+    CAPTURE(text);
+    CHECK_THROWS_AS(Format::parse(text), ConfigError);
+  }
+  CHECK_THROWS_WITH_AS(Format::parse("int99"), "[format] unknown format 'int99'; known: fp32, int1 .. int16", ConfigError);
+  CHECK_THROWS_WITH_AS(Format::integer(0), "[format] integer formats have 1 to 16 bits, got 0", ConfigError);
+  CHECK_THROWS_WITH_AS(parse_rounding("stochstic"),
+                       "unknown rounding 'stochstic'; did you mean 'stochastic'? Known: nearest-even, stochastic", ConfigError);
+  CHECK_THROWS_AS(parse_grid_style("afine"), ConfigError);
+  for (const std::string text : {"", "wrap", "wrap1", "wrap63", "sat0", "saturate16", "exact16", "sat-4"}) {
+    CAPTURE(text);
+    CHECK_THROWS_AS(Accumulator::parse(text), ConfigError);
+  }
+}
+
+TEST_CASE("SIMD levels read back, the machine's best is one of them, and a level beyond it is refused") {
+  CHECK(parse_simd("auto") == best_simd());
+  CHECK(parse_simd("scalar") == Simd::scalar);
+  for (const Simd level : {Simd::avx2, Simd::avx512}) {
+    if (level <= best_simd()) {
+      CHECK(parse_simd(to_text(level)) == level);
+    } else {
+      CHECK_THROWS_AS(parse_simd(to_text(level)), ConfigError);
+    }
+  }
+  CHECK_THROWS_AS(parse_simd("avx"), ConfigError);
+}

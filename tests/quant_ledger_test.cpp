@@ -1,0 +1,156 @@
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "core/key.h"
+#include "quant/gemm.h"
+#include "quant/ledger.h"
+
+using namespace ebb;
+
+namespace {
+
+const Site kFirst{"conv1", {"first"}}, kMiddle{"stage1.conv", {}}, kLast{"fc", {"last"}};
+const Format k8 = Format::integer(8), k4 = Format::integer(4), k32 = Format::fp32();
+
+}  // namespace
+
+TEST_CASE("a product is charged macs x left width x right width, a float32 operand with 32 bits, by site and product") {
+  CostLedger ledger;
+  ledger.charge(kFirst, Product::forward, 1000, k8, k4);
+  ledger.charge(kLast, Product::forward, 10, k32, k32);
+  ledger.charge(kFirst, Product::grad_weight, 7, k8, k32);
+  ledger.charge(kFirst, Product::forward, 1, k8, k4);
+  CHECK(ledger.total_macs() == 1018);
+  CHECK(ledger.total_bit_ops() == 1001 * 32 + 10 * 1024 + 7 * 256);
+  REQUIRE(ledger.rows().size() == 2);
+  CHECK(ledger.rows()[0].site.name == "conv1");
+  CHECK(ledger.rows()[0].cells[0] == CostLedger::Cell{1001, 1001 * 32});
+  CHECK(ledger.rows()[0].cells[1] == CostLedger::Cell{});
+  CHECK(ledger.rows()[0].cells[2] == CostLedger::Cell{7, 7 * 256});
+  CHECK(ledger.rows()[1].cells[0] == CostLedger::Cell{10, 10240});
+}
+
+TEST_CASE("gemm charges exactly m n k, nothing for an empty product, and nominal positions for patches") {
+  const Encoding e{k8};
+  const Tensor x = Tensor::filled({3, 5}, 1.0f), w = Tensor::filled({5, 4}, 1.0f), none = Tensor::zeros({5, 0}),
+               image = Tensor::filled({2 * 4 * 4, 3}, 1.0f), kernel = Tensor::filled({27, 6}, 1.0f);
+  CostLedger ledger;
+  const auto encoded = [&](const Tensor& t) { return Operand(t.matrix(), e, GridAxis::whole, Key(0)); };
+  gemm(encoded(x), encoded(w), {kFirst}, ledger);
+  CHECK(ledger.total_macs() == 60);
+  gemm(encoded(x), encoded(none), {kFirst}, ledger);
+  CHECK(ledger.total_macs() == 60);
+  // A 3 x 3 convolution with padding: all 9 taps count at all 32 positions. grad_input gathers from 32 positions for 200 rows, say,
+  // and is charged with the convolution's own number of positions.
+  PatchGeometry g{.images = 2,
+                  .height = 4,
+                  .width = 4,
+                  .channels = 3,
+                  .pixel_stride = 3,
+                  .out_height = 4,
+                  .out_width = 4,
+                  .taps_y = 3,
+                  .taps_x = 3,
+                  .step = 1,
+                  .divide = 1,
+                  .pad_top = 1,
+                  .pad_left = 1,
+                  .nominal_positions = 32};
+  gemm(encoded(image).patches(g), encoded(kernel), {kFirst}, ledger);
+  CHECK(ledger.total_macs() == 60 + 32 * 27 * 6);
+  g.out_height = 10, g.out_width = 10, g.divide = 2;
+  gemm(encoded(kernel).transposed(), encoded(image).patches(g).transposed(), {kFirst}, ledger);
+  CHECK(ledger.total_macs() == 60 + 2 * 32 * 27 * 6);
+  CHECK(ledger.total_bit_ops() == ledger.total_macs() * 64);
+}
+
+TEST_CASE("paper mode charges the whole model's forward macs with q^2 + 2 q g: 192 a mac at 8/8, 108 at 6/6") {
+  CostLedger ledger;
+  for (int iteration = 0; iteration < 5; ++iteration) {
+    ledger.charge(kFirst, Product::forward, 1000, k8, k8);
+    ledger.charge(kLast, Product::forward, 10, k32, k32);  // kept in fp32, and still charged as 8 bits by the papers
+    ledger.charge(kLast, Product::grad_weight, 10, k32, k32);
+    ledger.close_iteration(k8, k8);
+  }
+  CHECK(ledger.paper_bit_ops() == 5 * 1010 * 192);
+  CHECK(ledger.forward_macs() == 5 * 1010);
+  CHECK(ledger.iterations() == 5);
+  ledger.charge(kFirst, Product::forward, 1000, k8, k8);
+  ledger.close_iteration(Format::integer(6), Format::integer(6));
+  CHECK(ledger.paper_bit_ops() == 5 * 1010 * 192 + 1000 * 108);
+  ledger.charge(kFirst, Product::forward, 1, k8, k8);
+  ledger.close_iteration(Format::integer(3), k8);
+  CHECK(ledger.paper_bit_ops() == 5 * 1010 * 192 + 1000 * 108 + 57);
+}
+
+TEST_CASE("the same products can be priced under another plan") {
+  CostLedger ledger;
+  ledger.charge(kFirst, Product::forward, 100, k4, k4);
+  ledger.charge(kFirst, Product::grad_weight, 90, k4, k8);
+  ledger.charge(kMiddle, Product::grad_input, 80, k8, k4);
+  CHECK(ledger.bit_ops_under(PrecisionPlan::uniform(k8, k8)) == 270 * 64);
+  CHECK(ledger.bit_ops_under(PrecisionPlan::uniform(k4, k8)) == ledger.total_bit_ops());
+  CHECK(ledger.bit_ops_under(PrecisionPlan::fp32()) == 270 * 1024);
+  PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(3), Format::integer(5));
+  plan.keep_fp32({"first"});
+  CHECK(ledger.bit_ops_under(plan) == 190 * 1024 + 80 * 15);
+}
+
+TEST_CASE("a ledger survives its text, with counters beyond 64 bits, and counts on as if nothing had happened") {
+  CostLedger ledger;
+  const uint128 huge = (uint128{1} << 100) + 12345;
+  ledger.charge(kFirst, Product::forward, huge, k8, k4);
+  ledger.charge(kLast, Product::grad_input, 3, k32, k8);
+  ledger.close_iteration(k8, k4);
+  ledger.charge(kMiddle, Product::forward, 5, k8, k8);  // an open iteration
+  ledger.count_overflow(uint128{1} << 70);
+  CHECK(ledger.total_bit_ops() == huge * 32 + 3 * 256 + 5 * 64);
+  CostLedger loaded = CostLedger::load(ledger.save());
+  CHECK(loaded == ledger);
+  CHECK(loaded.total_bit_ops() == ledger.total_bit_ops());
+  CHECK(loaded.total_macs() == ledger.total_macs());
+  CHECK(loaded.overflow_events() == uint128{1} << 70);
+  CHECK(loaded.rows()[0].site.tags == std::vector<std::string>{"first"});
+  for (CostLedger* l : {&loaded, &ledger}) {
+    l->charge(kMiddle, Product::forward, 5, k8, k8);
+    l->close_iteration(k8, k8);
+  }
+  CHECK(loaded == ledger);
+  CHECK(CostLedger::load(CostLedger().save()) == CostLedger());
+}
+
+TEST_CASE("a text that is no ledger is refused") {
+  CostLedger ledger;
+  ledger.charge(kFirst, Product::forward, 12, k8, k4);
+  const std::string good = ledger.save();
+  CHECK_NOTHROW(CostLedger::load(good));
+  std::vector<std::string> bad{"",         "x",         "ebb-ledger-2 0 0 0 0 0", "ebb-ledger-1 0 0 0 0",
+                               good + "|", good + " 1", good + "|conv 1 2 3"};
+  for (std::size_t length = 0; length + 3 < good.size(); ++length) {
+    if (good[length] == ' ' || good[length] == '|')
+      bad.push_back(good.substr(0, length));  // cut at a word, but inside the last site
+  }
+  for (const std::string& text : bad) {
+    if (text == good.substr(0, good.find('|'))) continue;  // a whole ledger without sites
+    CAPTURE(text);
+    CHECK_THROWS_AS(CostLedger::load(text), DataError);
+  }
+}
+
+TEST_CASE("numbers of up to 128 bits are read, longer and other ones refused") {
+  CHECK(parse_uint128("0") == 0);
+  CHECK(parse_uint128("340282366920938463463374607431768211455") == ~uint128{0});
+  for (const std::string text :
+       {"", "-1", "340282366920938463463374607431768211456", "9999999999999999999999999999999999999999", "1x", " 1"}) {
+    CAPTURE(text);
+    CHECK_THROWS_AS(parse_uint128(text), DataError);
+  }
+}
+
+TEST_CASE("the papers' units") {
+  CHECK(CostLedger::giga_bit_ops(uint128{2'500'000'000}) == 2.5);
+  CHECK(CostLedger::effective_flops(uint128{2048}) == 2.0);
+}

@@ -1,0 +1,138 @@
+#include <doctest/doctest.h>
+
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "quant/operand.h"
+#include "quant_problems.h"
+
+using namespace ebb;
+using namespace ebb::testing;
+
+TEST_CASE("an operand holds the codes of its definition, in the narrowest container, for every axis and any layout of the input") {
+  Dice dice(Key(50));
+  for (int i = 0; i < 600; ++i) {
+    const std::int64_t rows = dice.between(1, 12), cols = dice.between(1, 12);
+    const bool across = dice.one_in(2);
+    const Tensor memory = random_values(dice, across ? cols : rows, across ? rows : cols);
+    const ConstMatrix x = across ? memory.matrix().transposed() : memory.matrix();
+    const Encoding e = random_encoding(dice, false);
+    const GridAxis axis = static_cast<GridAxis>(dice.below(3));
+    const Key key = dice.key();
+    const Operand q(x, e, axis, key, {.simd = dice.one_in(2) ? Simd::scalar : best_simd()});
+    CHECK((q.codes().container == CodeMatrix::Container::int8) == (e.format.bits <= 8));
+    int wrong = 0;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      for (std::int64_t c = 0; c < cols; ++c) {
+        Range range{x(r, c), x(r, c)};
+        for (std::int64_t s = 0; s < rows; ++s) {
+          for (std::int64_t d = 0; d < cols; ++d) {
+            if ((axis == GridAxis::rows && s != r) || (axis == GridAxis::columns && d != c)) continue;
+            range = {std::min(range.min, x(s, d)), std::max(range.max, x(s, d))};
+          }
+        }
+        const Grid grid = Grid::fit({range.min + 0.0f, range.max + 0.0f}, e.format.bits, e.grid);
+        const std::uint16_t draw = rounding_bits(key, static_cast<std::uint64_t>(r * cols + c));
+        const int code = e.rounding == Rounding::stochastic ? encode(x(r, c), grid, draw) : encode(x(r, c), grid);
+        const int stored = q.codes().code_at(q.codes().offset(r, c));
+        wrong += !(q.grid(axis == GridAxis::columns ? c : r) == grid) || stored != code - grid.centre();
+        wrong += q.value(r, c) != double{grid.scale} * stored + grid.stored_zero();
+      }
+    }
+    CAPTURE(to_text(e.format));
+    CHECK(wrong == 0);
+  }
+}
+
+TEST_CASE("transposed and sliced views share the codes and carry their grids along") {
+  Dice dice(Key(51));
+  for (int i = 0; i < 300; ++i) {
+    const std::int64_t rows = dice.between(2, 9), cols = dice.between(2, 9);
+    const Tensor x = random_values(dice, rows, cols);
+    const Operand q(x.matrix(), random_encoding(dice, dice.one_in(4)), static_cast<GridAxis>(dice.below(3)), dice.key());
+    const std::int64_t top = dice.below(rows), left = dice.below(cols);
+    const std::int64_t height = dice.between(0, rows - top), width = dice.between(0, cols - left);
+    const Operand part = q.rows(top, height).columns(left, width), turned = q.transposed().rows(left, width).columns(top, height);
+    CHECK(part.rows() == height);
+    CHECK(part.cols() == width);
+    const Operand decoded = q.is_float() ? q : part.decoded();
+    int wrong = 0;
+    for (std::int64_t r = 0; r < height; ++r) {
+      for (std::int64_t c = 0; c < width; ++c) {
+        wrong += part.value(r, c) != q.value(top + r, left + c) || turned.value(c, r) != part.value(r, c);
+        if (q.is_float()) continue;
+        const Grid& grid = q.grid(q.axis() == GridAxis::columns ? left + c : top + r);
+        const int code = q.codes().code_at(q.codes().offset(top + r, left + c)) + grid.centre();
+        wrong += decoded.value(r, c) != double{decode(code, grid)};
+      }
+    }
+    CHECK(wrong == 0);
+  }
+  const Tensor x = Tensor::zeros({2, 3});
+  const Operand q(x.matrix(), {}, GridAxis::whole, Key(0));
+  CHECK_THROWS_WITH_AS(q.columns(1, 3), "[operand] columns 1 .. 4 of a matrix with 3 columns", ShapeError);
+  CHECK_THROWS_AS(q.rows(-1, 1), ShapeError);
+}
+
+TEST_CASE("an fp32 operand refers to its matrix and has no codes") {
+  const Tensor x = Tensor::filled({2, 3}, 0.1f);
+  const Operand q(x.matrix(), {}, GridAxis::rows, Key(0));
+  CHECK(q.is_float());
+  CHECK(q.codes().data == static_cast<const void*>(x.data()));
+  CHECK(q.axis() == GridAxis::whole);
+  CHECK(q.format() == Format::fp32());
+}
+
+TEST_CASE("a simulated operand holds the decoded codes and keeps its format") {
+  const Tensor x = Tensor::from({1, 4}, std::vector<float>{-1, 0.2f, 0.4f, 2});
+  const Operand q(x.matrix(), {Format::integer(2)}, GridAxis::whole, Key(0), {.simulate = true});
+  CHECK(q.is_float());
+  CHECK(q.format() == Format::integer(2));
+  for (std::int64_t i = 0; i < 4; ++i)
+    CHECK(q.value(0, i) == double{decode(encode(x[i], q.grid()), q.grid())});  // grid -1, 0, 1, 2
+  CHECK(q.value(0, 2) == 0);
+}
+
+TEST_CASE("a given range replaces the matrix's own and values outside saturate, infinitely far ones by subtraction too") {
+  const Tensor x = Tensor::from({1, 4}, std::vector<float>{-5, 0.25f, 9, 3e38f});
+  const Range range{0, 1}, far{-3e38f, -2e38f};
+  const Operand q(x.matrix(), {Format::integer(8)}, GridAxis::whole, Key(0), {.range = &range});
+  CHECK(q.value(0, 0) == doctest::Approx(0));
+  CHECK(q.value(0, 2) == doctest::Approx(1));
+  CHECK(q.codes().code_at(0) == -128);
+  CHECK(q.codes().code_at(3) == 127);
+  const Operand w(x.matrix(), {Format::integer(8), GridStyle::affine, Rounding::stochastic}, GridAxis::whole, Key(0),
+                  {.range = &far});
+  CHECK(w.codes().code_at(3) == 127);
+  CHECK_THROWS_AS(Operand(x.matrix(), {Format::integer(8)}, GridAxis::rows, Key(0), {.range = &range}), ConfigError);
+}
+
+TEST_CASE("NaN and infinity are refused wherever they stand, also when a range is given; fp32 takes them") {
+  const Range range{-1, 1};
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    Tensor x = Tensor::filled({3, 5}, 0.5f);
+    x[11] = bad;
+    for (const GridAxis axis : {GridAxis::whole, GridAxis::rows, GridAxis::columns}) {
+      CHECK_THROWS_WITH_AS(Operand(x.matrix(), {Format::integer(8)}, axis, Key(0)), "a NaN or infinite value cannot be encoded",
+                           NonFiniteError);
+    }
+    CHECK_THROWS_AS(Operand(x.matrix(), {Format::integer(8)}, GridAxis::whole, Key(0), {.range = &range}), NonFiniteError);
+    CHECK_NOTHROW(Operand(x.matrix(), {}, GridAxis::whole, Key(0)));
+  }
+  const Tensor x = Tensor::filled({2, 2}, 1.0f);
+  CHECK_THROWS_AS(Operand(x.matrix(), {Format::integer(1), GridStyle::symmetric}, GridAxis::whole, Key(0)), ConfigError);
+}
+
+TEST_CASE("empty matrices are encoded too") {
+  for (const Shape& shape : {Shape{0, 5}, Shape{5, 0}, Shape{0, 0}}) {
+    const Tensor x = Tensor::zeros(shape);
+    for (const GridAxis axis : {GridAxis::whole, GridAxis::rows, GridAxis::columns}) {
+      const Operand q(x.matrix(), {Format::integer(4), GridStyle::affine, Rounding::stochastic}, axis, Key(0));
+      CHECK(q.rows() == shape[0]);
+      CHECK(q.transposed().rows() == shape[1]);
+      CHECK(q.decoded().is_float());
+    }
+  }
+}
