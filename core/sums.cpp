@@ -101,11 +101,15 @@ ColumnSums column_sums_and_squares(const ConstMatrix& x, Simd simd) {
   return {std::move(sum), std::move(squares)};
 }
 
-ColumnDots column_sums_and_dots(const ConstMatrix& a, const ConstMatrix& b, Simd simd) {
+ColumnDots column_sums_and_dots(const ConstMatrix& a, const ConstMatrix& b, Simd simd) { return column_sums_and_dots(a, b, simd, {}); }
+
+ColumnDots column_sums_and_dots(const ConstMatrix& a, const ConstMatrix& b, Simd simd,
+                                const std::function<void(std::int64_t, std::int64_t)>& prepare) {
   require<ShapeError>(a.rows == b.rows && a.cols == b.cols, "[column dots] shapes differ: ", a.rows, " x ", a.cols, " and ", b.rows,
                       " x ", b.cols);
   const std::int64_t cols = a.cols;
   std::vector<double> both = blocked(a.rows, 2 * cols, [&](std::int64_t first, std::int64_t last, double* out) {
+    if (prepare) prepare(first, last);
     add_rows(a, b, first, last, simd, out, out + cols);
   });
   std::vector<double> dot(both.begin() + cols, both.end());

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -30,6 +31,10 @@ struct ColumnDots {
   std::vector<double> sum, dot;
 };
 ColumnDots column_sums_and_dots(const ConstMatrix& a, const ConstMatrix& b, Simd simd = Simd::scalar);
+/// The same, calling prepare(first, last) on every block of rows just before it is read, so that a pass over a or b can ride along
+/// while the block is in cache. Blocks run in parallel; prepare must not throw.
+ColumnDots column_sums_and_dots(const ConstMatrix& a, const ConstMatrix& b, Simd simd,
+                                const std::function<void(std::int64_t, std::int64_t)>& prepare);
 
 /// Sum of squares of a flat array, laid out for this purpose as rows of 64 elements: the column sums of squares, then their tree.
 double sum_of_squares(std::span<const float> x);

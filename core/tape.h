@@ -53,6 +53,9 @@ class Tape {
   /// The result of an op on the inputs. `backward` is dropped when none of them needs a gradient.
   Var record(Tensor value, std::initializer_list<Var> inputs, Backward backward);
 
+  /// The Var that the next record() will return, for backward functions that read their own op's result.
+  [[nodiscard]] Var next() const { return {static_cast<std::int32_t>(nodes_.size())}; }
+
   [[nodiscard]] const Tensor& operator[](Var x) const;
   [[nodiscard]] const Shape& shape(Var x) const { return (*this)[x].shape(); }
 

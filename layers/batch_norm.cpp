@@ -61,36 +61,48 @@ Affine forward_affine(const Moments& moments, const Tensor& scale, const Tensor&
   return affine;
 }
 
-void normalise(const ConstMatrix& x, const Affine& affine, float* out) {
+/// out = relu?((x - mean) slope + shift + add?), a row of `cols` channels after the other.
+template <bool kAdd, bool kRelu>
+void normalise_rows(const ConstMatrix& x, const Affine& affine, const float* add, float* out) {
   const float *const mean = affine.mean.data(), *const slope = affine.slope.data(), *const shift = affine.shift.data();
   parallel_rows(x.rows, x.cols, [=](std::int64_t first, std::int64_t last) {
-    for (std::int64_t i = first; i < last; ++i) {
-      for (std::int64_t c = 0; c < x.cols; ++c) out[i * x.cols + c] = (x.data[i * x.cols + c] - mean[c]) * slope[c] + shift[c];
-    }
-  });
-}
-
-/// g becomes g slope + ((x - mean) along + offset): the gradient through the batch's own statistics.
-void batch_gradient(const ConstMatrix& x, const Affine& forward, const std::vector<float>& along, const std::vector<float>& offset,
-                    float* g) {
-  const float *const mean = forward.mean.data(), *const slope = forward.slope.data(), *const a = along.data(),
-                     *const b = offset.data();
-  parallel_rows(x.rows, x.cols, [=](std::int64_t first, std::int64_t last) {
-    for (std::int64_t i = first; i < last; ++i) {
+    for (std::int64_t i = first * x.cols; i < last * x.cols; i += x.cols) {
       for (std::int64_t c = 0; c < x.cols; ++c) {
-        float& at = g[i * x.cols + c];
-        at = at * slope[c] + ((x.data[i * x.cols + c] - mean[c]) * a[c] + b[c]);
+        float y = (x.data[i + c] - mean[c]) * slope[c] + shift[c];
+        if (kAdd) y += add[i + c];
+        out[i + c] = kRelu && y <= 0.0f ? 0.0f : y;
       }
     }
   });
 }
 
-void running_gradient(const Affine& forward, std::int64_t rows, float* g) {
+void normalise(const ConstMatrix& x, const Affine& affine, const float* add, bool relu, float* out) {
+  const auto run = add != nullptr ? (relu ? normalise_rows<true, true> : normalise_rows<true, false>)
+                                  : (relu ? normalise_rows<false, true> : normalise_rows<false, false>);
+  run(x, affine, add, out);
+}
+
+/// gx = g slope + ((x - mean) along + offset): the gradient through the batch's own statistics. gx may be g.
+void batch_gradient(const ConstMatrix& x, const Affine& forward, const std::vector<float>& along, const std::vector<float>& offset,
+                    const float* g, float* gx) {
+  const float *const mean = forward.mean.data(), *const slope = forward.slope.data(), *const a = along.data(),
+                     *const b = offset.data();
+  parallel_rows(x.rows, x.cols, [=](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) {
+      for (std::int64_t c = 0; c < x.cols; ++c) {
+        const std::int64_t at = i * x.cols + c;
+        gx[at] = g[at] * slope[c] + ((x.data[at] - mean[c]) * a[c] + b[c]);
+      }
+    }
+  });
+}
+
+void running_gradient(const Affine& forward, std::int64_t rows, const float* g, float* gx) {
   const float* const slope = forward.slope.data();
   const auto cols = static_cast<std::int64_t>(forward.slope.size());
   parallel_rows(rows, cols, [=](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
-      for (std::int64_t c = 0; c < cols; ++c) g[i * cols + c] *= slope[c];
+      for (std::int64_t c = 0; c < cols; ++c) gx[i * cols + c] = g[i * cols + c] * slope[c];
     }
   });
 }
@@ -106,47 +118,62 @@ BatchNorm BatchNorm::create(ParamStore& params, const std::string& name, std::in
   return norm;
 }
 
-Var BatchNorm::operator()(Pass& pass, Var x) const {
-  const Var w = pass.tape.parameter(scale), b = pass.tape.parameter(shift);
+Var BatchNorm::operator()(Pass& pass, Var x, const Then& then) const {
+  const Var w = pass.tape.parameter(scale), b = pass.tape.parameter(shift), added = then.add.value_or(w);
   const Shape shape = pass.tape.shape(x);
   const std::int64_t channels = pass.tape.shape(w)[0];
-  require<ShapeError>(shape.rank() >= 2 && shape[-1] == channels, "[batch_norm ", pass.params.entry(scale).name,
-                      "] expected input [..., ", channels, "], got ", shape);
+  const std::string& name = pass.params.entry(scale).name;
+  require<ShapeError>(shape.rank() >= 2 && shape[-1] == channels, "[batch_norm ", name, "] expected input [..., ", channels, "], got ",
+                      shape);
+  require<ShapeError>(!then.add || pass.tape.shape(added) == shape, "[batch_norm ", name, "] cannot add ", pass.tape.shape(added),
+                      " to ", shape);
   const ConstMatrix in = pass.tape[x].matrix();
   const bool batch = pass.training();
-  require<ShapeError>(!batch || in.rows >= 2, "[batch_norm ", pass.params.entry(scale).name,
-                      "] statistics need at least two values a channel, got ", shape, ": train with larger batches or images");
+  require<ShapeError>(!batch || in.rows >= 2, "[batch_norm ", name, "] statistics need at least two values a channel, got ", shape,
+                      ": train with larger batches or images");
 
   Moments moments = batch ? batch_moments(in, *this, pass.params, pass.simd) : running_moments(*this, pass.params);
   Affine affine = forward_affine(moments, pass.tape[w], pass.tape[b]);
   Tensor y = Tensor::uninitialized(shape);
-  normalise(in, affine, y.data());
+  normalise(in, affine, then.add ? pass.tape[added].data() : nullptr, then.relu, y.data());
 
-  return pass.tape.record(std::move(y), {x, w, b},
-                          [=, &pass, moments = std::move(moments), affine = std::move(affine)](Tensor&& g, Adjoints& grads) {
-                            const ConstMatrix input = pass.tape[x].matrix();
-                            const ColumnDots sums = column_sums_and_dots(g.matrix(), input, pass.simd);
-                            const auto n = static_cast<double>(input.rows);
-                            Tensor gw = Tensor::uninitialized({channels}), gb = Tensor::uninitialized({channels});
-                            std::vector<float> along(static_cast<std::size_t>(channels)), offset(along.size());
-                            for (std::size_t c = 0; c < along.size(); ++c) {
-                              const double dot = moments.inverse[c] * (sums.dot[c] - moments.mean[c] * sums.sum[c]);
-                              const double share = -double{affine.slope[c]} / n;
-                              gw[static_cast<std::int64_t>(c)] = static_cast<float>(dot);
-                              gb[static_cast<std::int64_t>(c)] = static_cast<float>(sums.sum[c]);
-                              along[c] = static_cast<float>(share * dot * moments.inverse[c]);
-                              offset[c] = static_cast<float>(share * sums.sum[c]);
-                            }
-                            grads.add(w, std::move(gw));
-                            grads.add(b, std::move(gb));
-                            if (!grads.wants(x)) return;
-                            if (batch) {
-                              batch_gradient(input, affine, along, offset, g.data());
-                            } else {
-                              running_gradient(affine, input.rows, g.data());
-                            }
-                            grads.add(x, std::move(g));
-                          });
+  const Var self = pass.tape.next();
+  auto backward = [=, &pass, moments = std::move(moments), affine = std::move(affine)](Tensor&& g, Adjoints& grads) {
+    const ConstMatrix input = pass.tape[x].matrix();
+    const float* const output = then.relu ? pass.tape[self].data() : nullptr;
+    float* const pg = g.data();
+    const ColumnDots sums = column_sums_and_dots(g.matrix(), input, pass.simd, [=](std::int64_t first, std::int64_t last) {
+      if (output == nullptr) return;
+      for (std::int64_t i = first * channels; i < last * channels; ++i) pg[i] = output[i] <= 0.0f ? 0.0f : pg[i];
+    });
+    const auto n = static_cast<double>(input.rows);
+    Tensor gw = Tensor::uninitialized({channels}), gb = Tensor::uninitialized({channels});
+    std::vector<float> along(static_cast<std::size_t>(channels)), offset(along.size());
+    for (std::size_t c = 0; c < along.size(); ++c) {
+      const double dot = moments.inverse[c] * (sums.dot[c] - moments.mean[c] * sums.sum[c]);
+      const double share = -double{affine.slope[c]} / n;
+      gw[static_cast<std::int64_t>(c)] = static_cast<float>(dot);
+      gb[static_cast<std::int64_t>(c)] = static_cast<float>(sums.sum[c]);
+      along[c] = static_cast<float>(share * dot * moments.inverse[c]);
+      offset[c] = static_cast<float>(share * sums.sum[c]);
+    }
+    grads.add(w, std::move(gw));
+    grads.add(b, std::move(gb));
+    if (grads.wants(x)) {
+      const bool shared = then.add && grads.wants(added);  // g itself is still needed, as the gradient of what was added
+      Tensor gx = shared ? Tensor::uninitialized(shape) : std::move(g);
+      const float* const from = shared ? pg : gx.data();
+      if (batch) {
+        batch_gradient(input, affine, along, offset, from, gx.data());
+      } else {
+        running_gradient(affine, input.rows, from, gx.data());
+      }
+      grads.add(x, std::move(gx));
+      if (!shared) return;
+    }
+    if (then.add) grads.add(added, std::move(g));
+  };
+  return pass.tape.record(std::move(y), {x, w, b, added}, std::move(backward));
 }
 
 }  // namespace ebb

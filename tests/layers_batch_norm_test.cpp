@@ -5,6 +5,8 @@
 
 #include "core/error.h"
 #include "layers/batch_norm.h"
+#include "layers/elementwise.h"
+#include "layers/loss.h"
 #include "passes.h"
 
 using namespace ebb;
@@ -89,4 +91,50 @@ TEST_CASE("batch norm refuses another number of channels and statistics of a sin
   CHECK_THROWS_AS(norm(pass, pass.tape.constant(Tensor::zeros({4, 2}))), ShapeError);
   CHECK_THROWS_AS(norm(pass, pass.tape.constant(Tensor::zeros({1, 1, 1, 3}))), ShapeError);
   CHECK_THROWS_AS(BatchNorm::create(bench.params, "bn", 3), ConfigError);
+}
+
+TEST_CASE("adding and ReLU in the same pass change no bit, forward or backward, at any SIMD level") {
+  const Tensor x = random_tensor({70, 3, 21}, Key(5)), around = random_tensor({70, 3, 21}, Key(6));
+  std::vector<std::int32_t> labels(70);
+  for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>(i % 63);
+  struct Result {
+    Tensor loss, gx, g_added;
+    Gradients parameters;
+  };
+  for (const bool with_add : {false, true}) {
+    for (const bool with_relu : {false, true}) {
+      const auto run = [&](bool fused, Simd simd) {
+        Bench bench;
+        const BatchNorm norm = used_norm(bench, 21);
+        Pass pass = bench.pass();
+        pass.simd = simd;
+        const Var in = pass.tape.variable(x), added = pass.tape.variable(around);
+        Var y;
+        if (fused) {
+          y = norm(pass, in, {.add = with_add ? std::optional(added) : std::nullopt, .relu = with_relu});
+        } else {
+          y = norm(pass, in);
+          if (with_add) y = add(pass, y, added);
+          if (with_relu) y = relu(pass, y);
+        }
+        const Var loss = softmax_cross_entropy(pass, flatten(pass, y), labels);
+        Result result{pass.tape[loss], {}, {}, {}};
+        result.parameters = pass.tape.backward(loss);
+        result.gx = pass.tape.gradient_of(in);
+        result.g_added = pass.tape.gradient_of(added);
+        return result;
+      };
+      const Result separate = run(false, Simd::scalar);
+      for (const Simd simd : {Simd::scalar, Simd::avx2, Simd::avx512}) {
+        if (simd > best_simd()) continue;
+        const Result fused = run(true, simd);
+        CAPTURE(with_add);
+        CAPTURE(with_relu);
+        CHECK(fused.loss == separate.loss);
+        CHECK(fused.gx == separate.gx);
+        CHECK(fused.g_added == separate.g_added);
+        CHECK(fused.parameters == separate.parameters);
+      }
+    }
+  }
 }

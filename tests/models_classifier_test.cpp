@@ -179,9 +179,9 @@ TEST_CASE("architectures go by name and their sites carry the tags that exceptio
   const Case cases[] = {{"mlp", {"fc1 first", "fc2", "fc3 last"}},
                         {"lenet5", {"conv1 first", "conv2", "fc1", "fc2", "fc3 last"}},
                         {"resnet8",
-                         {"stem first", "stage1.block1.conv1", "stage1.block1.conv2", "stage2.block1.conv1", "stage2.block1.conv2",
-                          "stage2.block1.shortcut shortcut", "stage3.block1.conv1", "stage3.block1.conv2",
-                          "stage3.block1.shortcut shortcut", "classifier last"}}};
+                         {"stem first", "stage1.block1.conv1", "stage1.block1.conv2", "stage2.block1.conv1",
+                          "stage2.block1.shortcut shortcut", "stage2.block1.conv2", "stage3.block1.conv1",
+                          "stage3.block1.shortcut shortcut", "stage3.block1.conv2", "classifier last"}}};
   for (const Case& c : cases) {
     CAPTURE(c.name);
     Bench fresh;

@@ -9,7 +9,6 @@
 #include "core/error.h"
 #include "layers/batch_norm.h"
 #include "layers/conv2d.h"
-#include "layers/elementwise.h"
 #include "layers/init.h"
 #include "layers/linear.h"
 #include "layers/pool.h"
@@ -29,7 +28,7 @@ struct ConvNorm {
     Conv2d conv = Conv2d::create(params, std::move(site), std::move(initial), config);
     return {std::move(conv), BatchNorm::create(params, norm_name, weight[0])};
   }
-  Var operator()(Pass& pass, Var x) const { return norm(pass, conv(pass, x)); }
+  Var operator()(Pass& pass, Var x, const BatchNorm::Then& then) const { return norm(pass, conv(pass, x), then); }
 };
 
 struct BasicBlock {
@@ -49,8 +48,9 @@ struct BasicBlock {
     return block;
   }
   Var operator()(Pass& pass, Var x) const {
-    const Var residual = second(pass, relu(pass, first(pass, x)));
-    return relu(pass, add(pass, residual, shortcut ? (*shortcut)(pass, x) : x));
+    const Var inner = first(pass, x, {.relu = true});
+    const Var around = shortcut ? (*shortcut)(pass, x, {}) : x;
+    return second(pass, inner, {.add = around, .relu = true});
   }
 };
 
@@ -72,7 +72,7 @@ Classifier make_resnet(int depth, const Shape& image, int classes, ParamStore& p
   const Linear classifier = Linear::create(params, {"classifier", {"last"}}, std::move(weight), Tensor::zeros({classes}));
 
   return {concat("resnet", depth), image, classes, [=](Pass& pass, Var x) {
-            x = relu(pass, stem(pass, x));
+            x = stem(pass, x, {.relu = true});
             for (const BasicBlock& block : blocks) x = block(pass, x);
             return classifier(pass, global_avg_pool(pass, x));
           }};
