@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "core/error.h"
+#include "tools/quantize_command.h"
 #include "tools/schedule_command.h"
 
 namespace {
@@ -17,6 +18,7 @@ int main(int argc, char** argv) {
   try {
     app.require_subcommand(1);
     ebb::tools::add_schedule_command(app, std::cout, std::cerr);
+    ebb::tools::add_quantize_command(app, std::cin, std::cout);
     app.parse(argc, argv);
     return kDone;
   } catch (const CLI::ParseError& error) {

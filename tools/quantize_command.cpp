@@ -1,0 +1,108 @@
+#include "tools/quantize_command.h"
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <istream>
+#include <memory>
+#include <ostream>
+#include <string_view>
+#include <vector>
+
+#include "core/error.h"
+#include "quant/grid.h"
+
+namespace ebb::tools {
+namespace {
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view blanks = " \t\r";
+  const std::size_t first = text.find_first_not_of(blanks);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(blanks) - first + 1);
+}
+
+/// As it may stand in a message: short, and printable.
+std::string quoted(std::string_view text) {
+  std::string shown;
+  for (const char c : text.substr(0, 40)) shown += c >= ' ' && c <= '~' ? c : '?';
+  return "'" + shown + (text.size() > 40 ? "..." : "") + "'";
+}
+
+/// The nearest float32 of "-1.5", "1e-3" or "0x1.8p-1".
+float parse_number(std::string_view text, std::size_t line) {
+  require<DataError>(!text.empty(), "[quantize] line ", line, " is empty; expected one number a line");
+  std::string_view digits = text;
+  const bool negative = digits.starts_with('-');
+  if (negative || digits.starts_with('+')) digits.remove_prefix(1);
+  const bool hex = digits.starts_with("0x") || digits.starts_with("0X");
+  if (hex) digits.remove_prefix(2);
+  float value = 0;
+  const bool unsigned_digits = !digits.starts_with('-');
+  const char* const last = digits.data() + digits.size();
+  const auto [end, code] = std::from_chars(digits.data(), last, value, hex ? std::chars_format::hex : std::chars_format::general);
+  require<DataError>(unsigned_digits && end == last && code != std::errc::invalid_argument, "[quantize] line ", line,
+                     ": expected a number such as -0.25, 1e-3 or 0x1.8p-1, got ", quoted(text));
+  require<DataError>(code != std::errc::result_out_of_range, "[quantize] line ", line, ": ", quoted(text),
+                     " does not fit float32, which reaches from 1e-45 to 3.4e38 in magnitude");
+  require<DataError>(std::isfinite(value), "[quantize] line ", line, ": ", quoted(text),
+                     " has no place on a grid; expected a finite number");
+  return negative ? -value : value;
+}
+
+/// As printf's %a writes it, whatever the locale.
+std::string hex_float(float value) {
+  std::array<char, 40> buffer;
+  const double magnitude = std::abs(static_cast<double>(value));
+  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), magnitude, std::chars_format::hex).ptr;
+  return (std::signbit(value) ? "-0x" : "0x") + std::string(buffer.data(), end);
+}
+
+}  // namespace
+
+void quantize(const QuantizeOptions& options, std::istream& in, std::ostream& out) {
+  const Format format = Format::parse(options.format);
+  require<ConfigError>(!format.is_fp32(), "[quantize] fp32 has no codes; expected --format int1 .. int16");
+  const GridStyle style = parse_grid_style(options.grid);
+  const Rounding rounding = parse_rounding(options.rounding);
+  require<ConfigError>(style == GridStyle::affine || format.bits >= 2,
+                       "[quantize] a symmetric grid needs at least 2 bits; use --grid affine for int1");
+  require<ConfigError>(options.seed >= 0, "[quantize] expected --seed >= 0, got ", options.seed);
+
+  std::vector<std::string> texts;
+  std::vector<float> values;
+  for (std::string line; std::getline(in, line);) {
+    const std::string_view text = trimmed(line);
+    values.push_back(parse_number(text, values.size() + 1));
+    texts.emplace_back(text);
+  }
+  require<DataError>(!in.bad(), "[quantize] cannot read the input");
+  require<DataError>(!values.empty(), "[quantize] the input is empty; expected one number a line");
+
+  const auto count = static_cast<std::int64_t>(values.size());
+  const Grid grid = Grid::fit(measure_range({values.data(), count, 1, 1, 1}), format.bits, style);
+  const Key key(static_cast<std::uint64_t>(options.seed));
+  out << "input\tcode\tvalue\n";
+  for (std::size_t i = 0; i < values.size() && out; ++i) {
+    const int code = rounding == Rounding::stochastic ? encode(values[i], grid, rounding_bits(key, i)) : encode(values[i], grid);
+    out << texts[i] << '\t' << to_text(code) << '\t' << hex_float(decode(code, grid)) << '\n';
+  }
+  out.flush();
+  require<DataError>(static_cast<bool>(out), "[quantize] cannot write the table: is the disk full or the pipe closed?");
+}
+
+void add_quantize_command(CLI::App& app, std::istream& in, std::ostream& out) {
+  const auto options = std::make_shared<QuantizeOptions>();
+  CLI::App* const command = app.add_subcommand(
+      "quantize",
+      "Read one number a line, decimal or C hex float, and print its code and value on one grid over all of them, as TSV");
+  command->add_option("--format", options->format, "int1 .. int16")->required();
+  command->add_option("--grid", options->grid, "affine: codes 0 .. 2^N-1 over min .. max; symmetric: about zero, scaled by max|x|")
+      ->capture_default_str();
+  command->add_option("--rounding", options->rounding, "nearest-even or stochastic")->capture_default_str();
+  command->add_option("--seed", options->seed, "Seed of stochastic rounding")->capture_default_str();
+  command->callback([options, &in, &out] { quantize(*options, in, out); });
+}
+
+}  // namespace ebb::tools
