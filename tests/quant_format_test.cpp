@@ -4,7 +4,7 @@
 
 #include "core/error.h"
 #include "quant/format.h"
-#include "quant/simd.h"
+#include "core/simd.h"
 
 using namespace ebb;
 
