@@ -246,7 +246,7 @@ NodePtr finished(Node node) {
   }
   switch (node.op) {
     case Op::number:
-    case Op::table: whole = whole_numbers(node.numbers); break;
+    case Op::table:
     case Op::pick: whole = whole_numbers(node.numbers); break;
     case Op::clamp:
     case Op::affine: whole = whole && whole_numbers(node.numbers); break;

@@ -6,7 +6,7 @@
 
 namespace ebb {
 
-__extension__ typedef __int128 int128;
+__extension__ typedef __int128 int128;  // NOLINT(modernize-use-using): __extension__ takes no using
 
 /// An exact fraction in lowest terms with a positive denominator. Boundaries of schedules are ceilings of these, never of doubles:
 /// 30 % of 100 updates is update 30, though 0.3 * 100 in doubles is 30.000000000000004 for some ways of writing it.

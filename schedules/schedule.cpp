@@ -60,11 +60,11 @@ Schedule ramp(double from, double to, const Schedule& profile) { return over(Op:
 Schedule stretch(const Schedule& a, const Length& length, bool closed) {
   return over(Op::stretch, a, {closed ? 1.0 : 0.0}, {length});
 }
-Schedule join(std::vector<Schedule> parts) { return many(Op::join, parts); }
-Schedule product(std::vector<Schedule> factors) { return many(Op::product, factors); }
-Schedule sum(std::vector<Schedule> terms) { return many(Op::sum, terms); }
-Schedule minimum(std::vector<Schedule> of) { return many(Op::min, of); }
-Schedule maximum(std::vector<Schedule> of) { return many(Op::max, of); }
+Schedule join(const std::vector<Schedule>& parts) { return many(Op::join, parts); }
+Schedule product(const std::vector<Schedule>& factors) { return many(Op::product, factors); }
+Schedule sum(const std::vector<Schedule>& terms) { return many(Op::sum, terms); }
+Schedule minimum(const std::vector<Schedule>& of) { return many(Op::min, of); }
+Schedule maximum(const std::vector<Schedule>& of) { return many(Op::max, of); }
 Schedule affine(const Schedule& a, double p, double q) { return over(Op::affine, a, {p, q}); }
 Schedule clamp(double low, double high, const Schedule& a) { return over(Op::clamp, a, {low, high}); }
 Schedule inv(const Schedule& a) { return over(Op::inv, a); }
@@ -100,10 +100,10 @@ Schedule zigzag(std::int64_t n, Mirror mirror, const Schedule& f, CycleLength le
   return over(Op::zigzag, f, {static_cast<double>(n), static_cast<double>(mirror), static_cast<double>(length)});
 }
 
-Schedule group(std::vector<std::pair<std::string, Schedule>> parts) {
+Schedule group(const std::vector<std::pair<std::string, Schedule>>& parts) {
   Node node{.op = Op::group};
-  for (auto& [name, schedule] : parts) {
-    node.words.push_back(std::move(name));
+  for (const auto& [name, schedule] : parts) {
+    node.words.push_back(name);
     node.children.push_back(schedule.node());
   }
   return made(std::move(node));

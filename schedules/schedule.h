@@ -88,11 +88,11 @@ Schedule ramp(double from, double to, const Schedule& profile);  ///< to + (from
 /// The expression over `length`, then its end value. Closed: the end value is reached at the last update, not one after it.
 Schedule stretch(const Schedule& a, const Length& length, bool closed = false);
 /// One part after the other, each a `stretch` with its own clock.
-Schedule join(std::vector<Schedule> parts);
-Schedule product(std::vector<Schedule> factors);
-Schedule sum(std::vector<Schedule> terms);
-Schedule minimum(std::vector<Schedule> of);
-Schedule maximum(std::vector<Schedule> of);
+Schedule join(const std::vector<Schedule>& parts);
+Schedule product(const std::vector<Schedule>& factors);
+Schedule sum(const std::vector<Schedule>& terms);
+Schedule minimum(const std::vector<Schedule>& of);
+Schedule maximum(const std::vector<Schedule>& of);
 Schedule affine(const Schedule& a, double p, double q);  ///< p a + q
 Schedule clamp(double low, double high, const Schedule& a);
 Schedule inv(const Schedule& a);   ///< 1 / a
@@ -128,7 +128,7 @@ Schedule restarts(std::int64_t n, double mul, double decay, const Schedule& f);
 Schedule zigzag(std::int64_t n, Mirror mirror, const Schedule& f, CycleLength length = CycleLength::floor_plus_one);
 
 /// Each parameter group or knob its own schedule; "*" is for those not named.
-Schedule group(std::vector<std::pair<std::string, Schedule>> parts);
+Schedule group(const std::vector<std::pair<std::string, Schedule>>& parts);
 
 }  // namespace schedules
 }  // namespace ebb

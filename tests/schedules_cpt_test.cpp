@@ -66,7 +66,9 @@ TEST_CASE("before rounding the first cycle of 9 iterations agrees to the three d
       {"zigzag(2,H) exp(4)", {7.908, 7.857, 7.777, 7.653, 7.458, 7.155, 6.682, 5.944, 4.794}},
       {"zigzag(2,V) rex(.9)", {8.000, 7.938, 7.861, 7.762, 7.630, 7.444, 7.167, 6.704, 5.778}},
       {"zigzag(2,H) rex(.9)", {8.000, 5.222, 4.296, 3.833, 3.556, 3.370, 3.238, 3.139, 3.062}}};
-  for (const auto& [profile, values] : table) {
+  for (const auto& row : table) {
+    const std::string& profile = row.first;
+    const std::vector<double>& values = row.second;
     CAPTURE(profile);
     const Bound bound = Schedule::parse("3->8 : " + profile).bind(16);
     for (std::size_t t = 0; t < values.size(); ++t)
@@ -80,7 +82,9 @@ TEST_CASE("the rounded growth curves step up where the paper's profiles cross ha
                                                             {"ER", {0.02634, 0.08917, 0.17329, 0.30099, 0.57565}},
                                                             {"RR", {0.52632, 0.81081, 0.90909, 0.95890, 0.98901}}};
   constexpr std::int64_t kPeriod = 1'000'000;
-  for (const auto& [name, steps] : table) {
+  for (const auto& row : table) {
+    const std::string& name = row.first;
+    const std::vector<double>& steps = row.second;
     CAPTURE(name);
     const Bound bound = precision_schedule(name, {.cycles = 1, .length = CycleLength::floor}).bind(kPeriod);
     for (std::size_t k = 0; k < steps.size(); ++k) {
