@@ -140,7 +140,7 @@ DataSet read_cifar_parts(const Parts& parts, CifarLabels labels, const std::stri
 DataSet synthetic(SyntheticKind kind, std::string name) {
   const Key key = Key(name_hash("embedded image set")).fold(name);  // one fixed set, whatever the seed of a run
   DataSet data{.name = std::move(name),
-               .train = synthetic_images(kind, 10'000, key.fold("train")),
+               .train = synthetic_images(kind, 20'000, key.fold("train")),
                .test = synthetic_images(kind, 2'000, key.fold("test")),
                .augmentation = kind == SyntheticKind::colour ? Augmentation::crop_and_flip() : Augmentation::none()};
   data.test.normalization = data.train.normalization;

@@ -18,7 +18,7 @@ struct DataSet {
 /// "mnist: 60000 training and 8000 test images of [28, 28, 1], 10 classes"
 std::string describe(const DataSet& data);
 
-/// Opens what `--data` names: `synthetic` or `synthetic-cifar`, the embedded sets of 10,000 training and 2,000 test images (always
+/// Opens what `--data` names: `synthetic` or `synthetic-cifar`, the embedded sets of 20,000 training and 2,000 test images (always
 /// the same ones), or a folder, in which it finds by their usual names, plain, .gz or .xz (of several, the first of these):
 ///
 /// | files | set | name | augmentation | normalisation |

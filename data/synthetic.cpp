@@ -84,7 +84,7 @@ Ink draw_sign(std::span<const Stroke> sign, std::int64_t side, Draws& draws) {
   const double half = static_cast<double>(side - 1) / 2, unit = static_cast<double>(side) / 28;
   const double turn = draws.between(-0.1, 0.1), shear = draws.between(-0.15, 0.15);
   const double wide = draws.between(5.0, 9.0) * unit, high = draws.between(5.5, 9.5) * unit;
-  const Point centre{half + draws.between(-4.5, 4.5) * unit, half + draws.between(-4.0, 4.0) * unit};
+  const Point centre{half + draws.between(-4.0, 4.0) * unit, half + draws.between(-4.0, 4.0) * unit};
   const double thickness = draws.between(1.4, 3.2) * unit;
   const double cosine = math::cos_pi(turn), sine = math::sin_pi(turn);
   const auto place = [&](Point p) {
@@ -99,24 +99,35 @@ Ink draw_sign(std::span<const Stroke> sign, std::int64_t side, Draws& draws) {
   return ink;
 }
 
+/// Noise for every element of an image, uniform in [-1, 1) in steps of 2^-15: element i takes 16 bits of draw i / 4.
+std::vector<double> draw_grain(std::int64_t elements, Key key) {
+  std::vector<double> grain(static_cast<std::size_t>(elements));
+  std::uint64_t bits = 0;
+  for (std::size_t i = 0; i < grain.size(); ++i, bits >>= 16) {
+    if (i % 4 == 0) bits = key.bits(i / 4);
+    grain[i] = static_cast<double>(bits & 0xffff) / 32768.0 - 1.0;
+  }
+  return grain;
+}
+
 /// Writes one image [side, side, channels].
 void paint(std::int64_t label, std::int64_t side, std::int64_t channels, Key key, std::uint8_t* pixels) {
   Draws draws(key.fold("shape"));
   const Ink ink = draw_sign(kSigns[static_cast<std::size_t>(label)], side, draws);
   const double noise = draws.between(0.02, 0.12);
-  const Key grain = key.fold("grain");
+  const std::vector<double> grain = draw_grain(side * side * channels, key.fold("grain"));
   for (std::int64_t channel = 0; channel < channels; ++channel) {
-    const double ground = draws.between(0.0, channels == 1 ? 0.5 : 0.7);
+    const double ground = draws.between(0.0, channels == 1 ? 0.4 : 0.6);
     const double slope_x = draws.between(-0.2, 0.2), slope_y = draws.between(-0.2, 0.2);
-    const double contrast = channels == 1 ? draws.between(0.35, 0.6) : draws.between(0.05, 0.65);
-    for (std::int64_t p = 0; p < side * side; ++p) {
-      const std::int64_t y = p / side, x = p % side;
-      const auto element = static_cast<std::uint64_t>(p * channels + channel);
-      const std::uint64_t sixteen = (grain.bits(element / 4) >> (16 * (element % 4))) & 0xffff;
-      const double lit = ground + slope_x * (static_cast<double>(x) / static_cast<double>(side) - 0.5) +
-                         slope_y * (static_cast<double>(y) / static_cast<double>(side) - 0.5) + contrast * ink.at(y, x) +
-                         noise * (static_cast<double>(sixteen) / 32768.0 - 1.0);
-      pixels[element] = static_cast<std::uint8_t>(std::floor(std::clamp(lit, 0.0, 1.0) * 255.0 + 0.5));
+    const double contrast = channels == 1 ? draws.between(0.4, 0.7) : draws.between(0.1, 0.7);
+    for (std::int64_t y = 0; y < side; ++y) {
+      const double row = ground + slope_y * (static_cast<double>(y) / static_cast<double>(side) - 0.5);
+      for (std::int64_t x = 0; x < side; ++x) {
+        const auto element = static_cast<std::size_t>((y * side + x) * channels + channel);
+        const double lit = row + slope_x * (static_cast<double>(x) / static_cast<double>(side) - 0.5) + contrast * ink.at(y, x) +
+                           noise * grain[element];
+        pixels[element] = static_cast<std::uint8_t>(std::floor(std::clamp(lit, 0.0, 1.0) * 255.0 + 0.5));
+      }
     }
   }
 }
