@@ -67,9 +67,10 @@ PrecisionCost precision_cost(const Bound& bits, int max_bits, int gradient_bits)
   const auto g = static_cast<std::uint64_t>(gradient_bits), high = static_cast<std::uint64_t>(max_bits);
   std::uint64_t sum = 0, cost = 0;
   for (std::int64_t t = 0; t < bits.updates(); ++t) {
-    const auto q = static_cast<std::uint64_t>(bits.value(t).bits());
+    const Value value = bits.value(t);
+    const auto q = static_cast<std::uint64_t>(value.bits());
     sum += q;
-    cost += q * q + 2 * q * g;
+    cost += q * q + 2 * q * (value.name() == "fp32" ? q : g);
   }
   const auto updates = static_cast<double>(bits.updates());
   return {.mean_bits = static_cast<double>(sum) / updates,

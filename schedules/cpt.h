@@ -31,6 +31,7 @@ enum class Savings : std::uint8_t { none, small, medium, large };
 Savings savings_of(std::string_view name);
 
 /// The mean over the run of q^2 + 2 q g, the bit operations of a step per multiply-accumulate, for bits q and gradient bits g.
+/// Where q is fp32, so is the gradient: that is plain training, 3 x 32^2.
 struct PrecisionCost {
   double mean_bits = 0;
   double relative = 1;  ///< the mean cost divided by that of static max_bits

@@ -158,6 +158,7 @@ TEST_CASE("mean costs relative to static agree with the computed table to 1e-3")
     }
   }
   CHECK(precision_cost(precision_schedule("static").bind(10), 8, 8).relative == 1.0);
+  CHECK(precision_cost(precision_schedule("fp32").bind(10), 8, 8).relative == 16.0);  // 3 * 32^2 over 3 * 8^2
 }
 
 TEST_CASE("the published savings of the original schedule with 32 cycles are met") {
