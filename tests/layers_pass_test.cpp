@@ -1,0 +1,161 @@
+#include <doctest/doctest.h>
+#include <omp.h>
+
+#include <array>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "layers/batch_norm.h"
+#include "layers/conv2d.h"
+#include "layers/elementwise.h"
+#include "layers/linear.h"
+#include "layers/loss.h"
+#include "layers/pool.h"
+#include "passes.h"
+
+using namespace ebb;
+using namespace ebb::test;
+
+namespace {
+
+std::vector<double> values_of(const Operand& operand) {
+  std::vector<double> values;
+  for (std::int64_t i = 0; i < operand.rows(); ++i) {
+    for (std::int64_t j = 0; j < operand.cols(); ++j) values.push_back(operand.value(i, j));
+  }
+  return values;
+}
+
+}  // namespace
+
+TEST_CASE("every op gives the same bits for any number of threads, forward and backward") {
+  struct Case {
+    const char* why;
+    Op op;
+  };
+  Bench bench;
+  const Linear fc = Linear::create(bench.params, {"fc", {}}, random_tensor({9, 6}, Key(1)), random_tensor({9}, Key(2)));
+  const Conv2d conv =
+      Conv2d::create(bench.params, {"conv", {}}, random_tensor({5, 3, 3, 6}, Key(3)), {.pad = 1}, random_tensor({5}, Key(4)));
+  const Conv2d depthwise =
+      Conv2d::create(bench.params, {"depthwise", {}}, random_tensor({6, 3, 3, 1}, Key(5)), {.stride = 2, .groups = 6});
+  const BatchNorm norm = BatchNorm::create(bench.params, "bn", 6);
+  std::vector<std::int32_t> labels(9 * 24 * 25);
+  for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>(i % 6);
+  const Case cases[] = {
+      {"linear", [&](Pass& p, const std::vector<Var>& x) { return fc(p, x[0]); }},
+      {"conv2d", [&](Pass& p, const std::vector<Var>& x) { return conv(p, x[0]); }},
+      {"depthwise", [&](Pass& p, const std::vector<Var>& x) { return depthwise(p, x[0]); }},
+      {"batch_norm", [&](Pass& p, const std::vector<Var>& x) { return norm(p, x[0]); }},
+      {"relu", [](Pass& p, const std::vector<Var>& x) { return relu(p, x[0]); }},
+      {"add", [](Pass& p, const std::vector<Var>& x) { return add(p, x[0], x[0]); }},
+      {"dropout", [](Pass& p, const std::vector<Var>& x) { return dropout(p, x[0], 0.3, "d"); }},
+      {"max_pool", [](Pass& p, const std::vector<Var>& x) { return max_pool(p, x[0], {.window = 3, .stride = 2, .pad = 1}); }},
+      {"avg_pool", [](Pass& p, const std::vector<Var>& x) { return avg_pool(p, x[0], {.window = 3, .stride = 2, .pad = 1}); }},
+      {"global_avg_pool", [](Pass& p, const std::vector<Var>& x) { return global_avg_pool(p, x[0]); }},
+      {"softmax_cross_entropy", [&](Pass& p, const std::vector<Var>& x) {
+         return softmax_cross_entropy(p, flatten(p, global_avg_pool(p, x[0])), std::span(labels).first(9));
+       }}};
+  const Tensor input = random_tensor({9, 24, 25, 6}, Key(6));
+  const int threads = omp_get_max_threads();
+  for (const PrecisionPlan& plan : {PrecisionPlan::fp32(), PrecisionPlan::uniform(Format::integer(4), Format::integer(8))}) {
+    for (const Case& c : cases) {
+      CAPTURE(c.why);
+      std::vector<Tensor> outputs, input_gradients;
+      std::vector<Gradients> gradients;
+      for (const int count : {1, 2, 3}) {
+        omp_set_num_threads(count);
+        Pass pass = bench.pass(plan);
+        const Var x = pass.tape.variable(input);
+        const Var y = c.op(pass, {x});
+        outputs.push_back(pass.tape[y]);
+        gradients.push_back(pass.tape.backward(dot(pass, y, random_tensor(outputs[0].shape(), Key(7)))));
+        input_gradients.push_back(pass.tape.gradient_of(x));
+      }
+      for (const std::size_t i : {1u, 2u}) {
+        CHECK(outputs[i] == outputs[0]);
+        CHECK(input_gradients[i] == input_gradients[0]);
+        CHECK(gradients[i] == gradients[0]);
+      }
+    }
+  }
+  omp_set_num_threads(threads);
+}
+
+TEST_CASE("stochastic codes depend on key, site and role, not on the order of calls") {
+  Bench bench;
+  const Tensor g = random_tensor({20, 10}, Key(1));
+  const Site a{"a", {}}, b{"b", {}};
+  PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(2), Format::integer(2));
+  plan.activation_rounding = Rounding::stochastic;
+  Pass pass = bench.pass(plan, 1), again = bench.pass(plan, 1), later = bench.pass(plan, 2);
+  const std::vector<double> first = values_of(pass.encode(g.matrix(), a, Role::gradient));
+  const std::vector<double> other_site = values_of(again.encode(g.matrix(), b, Role::gradient));
+  CHECK(values_of(again.encode(g.matrix(), a, Role::gradient)) == first);
+  CHECK(other_site != first);
+  CHECK(values_of(pass.encode(g.matrix(), a, Role::activation)) != first);
+  CHECK(values_of(later.encode(g.matrix(), a, Role::gradient)) != first);
+}
+
+TEST_CASE("the quality of an encoding is measured on request: ends, zeros and signal-to-noise ratio") {
+  // Two bits over -1 .. 2 have the grid -1, 0, 1, 2: codes of the seven values are -1 -1 0 0 1 2 2.
+  const Tensor x = Tensor::from({1, 7}, std::array{-1.0f, -0.75f, -0.25f, 0.25f, 1.25f, 2.0f, 1.75f});
+  const double signal = 1 + 0.5625 + 0.0625 + 0.0625 + 1.5625 + 4 + 3.0625, noise = 5 * 0.0625;
+  Bench bench;
+  std::vector<OperandQuality> quality;
+  Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(2), Format::fp32()));
+  pass.quality = &quality;
+  const Site site{"fc", {}};
+  (void)pass.encode(x.matrix(), site, Role::activation);
+  (void)pass.encode(x.matrix(), site, Role::gradient);  // float32: nothing to measure
+  REQUIRE(quality.size() == 1);
+  CHECK(quality[0].site == "fc");
+  CHECK(quality[0].role == Role::activation);
+  CHECK(quality[0].elements == 7);
+  CHECK(quality[0].at_ends == 4.0 / 7);
+  CHECK(quality[0].zeros == 2.0 / 7);
+  CHECK(std::abs(quality[0].sqnr_db - 10 * std::log10(signal / noise)) < 1e-12);
+}
+
+TEST_CASE("overflows of a narrow accumulator are counted in the ledger") {
+  Bench bench;
+  const Linear fc = Linear::create(bench.params, {"fc", {}}, random_tensor({4, 64}, Key(1)), std::nullopt);
+  PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(8), Format::integer(8));
+  const Tensor input = random_tensor({8, 64}, Key(2));
+  const auto run = [&] {
+    Pass pass = bench.pass(plan);
+    return Tensor(pass.tape[fc(pass, pass.tape.constant(input))]);
+  };
+  const Tensor exact = run();
+  CHECK(bench.ledger.overflow_events() == 0);
+  plan.accumulator = Accumulator::wrap(24);  // 64 products of at most 2^14 fit
+  CHECK(run() == exact);
+  CHECK(bench.ledger.overflow_events() == 0);
+  plan.accumulator = Accumulator::saturate(12);
+  CHECK(run() != exact);
+  CHECK(bench.ledger.overflow_events() > 0);
+}
+
+TEST_CASE("a non-finite value that reaches an encode is reported with its site and role") {
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+    Bench bench;
+    const Conv2d conv = Conv2d::create(bench.params, {"stage1.conv", {}}, random_tensor({2, 1, 1, 2}, Key(1)), {});
+    Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(8), Format::integer(8)));
+    const Var y = conv(pass, pass.tape.constant(random_tensor({1, 2, 2, 2}, Key(2))));
+    Tensor g = Tensor::zeros({1, 2, 2, 2});
+    g[3] = bad;
+    const Var loss = dot(pass, y, g);
+    std::string message;
+    try {
+      pass.tape.backward(loss);
+    } catch (const NonFiniteError& error) {
+      message = error.what();
+    }
+    CHECK(message.starts_with("[stage1.conv] gradient: "));
+  }
+}
