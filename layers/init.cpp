@@ -18,6 +18,8 @@ Tensor drawn(const Shape& shape, const Draw& draw) {
   return tensor;
 }
 
+std::int64_t fan_in(const Shape& shape) { return shape.rank() == 0 || shape[0] == 0 ? 1 : shape.size() / shape[0]; }
+
 }  // namespace
 
 Tensor normal_init(const Shape& shape, double deviation, Key key) {
@@ -28,9 +30,12 @@ Tensor uniform_init(const Shape& shape, double bound, Key key) {
   return drawn(shape, [=](std::uint64_t i) { return bound * (2.0 * key.uniform(i) - 1.0); });
 }
 
+Tensor lecun_uniform_init(const Shape& shape, Key key) {
+  return uniform_init(shape, 1.0 / std::sqrt(static_cast<double>(fan_in(shape))), key);
+}
+
 Tensor he_init(const Shape& shape, Key key) {
-  const std::int64_t fan_in = shape.rank() == 0 || shape[0] == 0 ? 1 : shape.size() / shape[0];
-  return normal_init(shape, std::sqrt(2.0 / static_cast<double>(fan_in)), key);
+  return normal_init(shape, std::sqrt(2.0 / static_cast<double>(fan_in(shape))), key);
 }
 
 Tensor he_fan_out_init(const Shape& shape, Key key) {

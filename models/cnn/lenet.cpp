@@ -22,12 +22,12 @@ Classifier make_lenet5(const Shape& image, int classes, ParamStore& params, Key 
                        " x ", image[1]);
 
   const auto conv = [&](std::string name, std::vector<std::string> tags, const Shape& weight, std::int64_t padding) {
-    Tensor initial = he_init(weight, key.fold(name));
+    Tensor initial = lecun_uniform_init(weight, key.fold(name));
     return Conv2d::create(params, {std::move(name), std::move(tags)}, std::move(initial), {.pad = padding},
                           Tensor::zeros({weight[0]}));
   };
   const auto linear = [&](std::string name, std::vector<std::string> tags, std::int64_t in, std::int64_t out) {
-    Tensor initial = he_init({out, in}, key.fold(name));
+    Tensor initial = lecun_uniform_init({out, in}, key.fold(name));
     return Linear::create(params, {std::move(name), std::move(tags)}, std::move(initial), Tensor::zeros({out}));
   };
   const Conv2d conv1 = conv("conv1", {"first"}, {6, 5, 5, image[2]}, pad);

@@ -8,9 +8,10 @@ int main(int argc, char** argv) {
   ebb::train::Program program{"ebb-cnn", "Trains convolutional networks on images in emulated low precision.", {}};
   program.archs.push_back({.name = "lenet5",
                            .summary = "LeNet-5 with ReLU and max pooling",
-                           .lr = 0.05,
+                           .lr = 0.003,
                            .lr_schedule = "1->0 : cos",
-                           .weight_decay = 1e-4,
+                           .optimizer = "adamw",
+                           .weight_decay = 0.01,
                            .epochs = 3});
   for (const std::string& name : ebb::known_architectures()) {
     if (!name.starts_with("resnet")) continue;
