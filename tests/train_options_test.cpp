@@ -165,7 +165,7 @@ TEST_CASE("a resumed run takes its recorded options, free ones anew, and refuses
   for (const Case& c : cases) {
     CAPTURE(c.args);
     CHECK_THROWS_WITH_AS(static_cast<void>(resumed_options(parsed(c.args), recorded, {})), doctest::Contains(c.expected),
-                         ConfigError);
+                         DataError);
   }
   const std::vector<std::pair<std::string, std::string>> newer{{"warp", "9"}};
   CHECK_THROWS_WITH_AS(static_cast<void>(resumed_options(parsed(""), newer, {})), doctest::Contains("--warp"), DataError);

@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "core/error.h"
+#include "tools/inspect_command.h"
 #include "tools/quantize_command.h"
 #include "tools/schedule_command.h"
 
@@ -16,6 +17,7 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   ebb::tools::add_schedule_command(app, std::cout, std::cerr);
   ebb::tools::add_quantize_command(app, std::cin, std::cout);
+  ebb::tools::add_inspect_command(app, std::cout);
   try {
     app.parse(argc, argv);
     return kDone;

@@ -5,8 +5,8 @@
 #include <variant>
 
 #include "core/error.h"
-#include "quant/format.h"
 #include "core/simd.h"
+#include "quant/format.h"
 
 namespace ebb::train {
 namespace {
@@ -262,9 +262,8 @@ Options resumed_options(const CommandLine& now, std::span<const std::pair<std::s
     const bool given = std::find(now.given.begin(), now.given.end(), name) != now.given.end();
     if (given && std::find(free.begin(), free.end(), name) != free.end()) continue;
     const std::string wanted = text_of(now.options, *field);
-    require<ConfigError>(!given || wanted == text, "[resume] --", name, " is ", show(wanted), " now and was ", show(text),
-                         " in the run, which would change its results; leave --", name,
-                         " out, or begin a new run in another --out");
+    require<DataError>(!given || wanted == text, "[resume] --", name, " is ", show(wanted), " now and was ", show(text),
+                       " in the run, which would change its results; leave --", name, " out, or begin a new run in another --out");
     if (text.empty()) {
       std::visit(Overloaded{[](auto Options::*) {}, [&](std::string Options::*member) { (options.*member).clear(); },
                             [&]<class T>(std::optional<T> Options::*member) { (options.*member).reset(); }},

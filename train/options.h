@@ -87,8 +87,8 @@ void check(const Options& options, const Program& program);
 std::vector<std::pair<std::string, std::string>> option_texts(const Options& options, bool results_only);
 
 /// The options of a recorded run, with those of this command line that cannot change its results, and those named in `free`.
-/// @throws ConfigError naming the first given option whose value differs from the run's, with both values; DataError for an option
-///         that this version does not know
+/// @throws DataError naming the first given option whose value differs from the run's, with both values, or an option that this
+///         version does not know
 Options resumed_options(const CommandLine& now, std::span<const std::pair<std::string, std::string>> recorded,
                         std::span<const std::string> free);
 

@@ -73,6 +73,10 @@ void check_expressions(const Options& options) {
   if (options.lr_schedule) static_cast<void>(Schedule::parse(*options.lr_schedule));
 }
 
+PrecisionPlan reference_plan(const Options& options) {
+  return with_formats(common_plan(options), formats_of(Format::integer(options.max_bits), parse_width(options.gradient_bits)));
+}
+
 Precision resolve_precision(const Options& options, const Totals& totals) {
   const Schedule schedule = bits_schedule(options), rate_schedule = Schedule::parse(options.lr_schedule.value_or("1"));
   const Bound bits = schedule.bind(totals), multiplier = rate_schedule.bind(totals);
@@ -86,7 +90,7 @@ Precision resolve_precision(const Options& options, const Totals& totals) {
   Precision precision{.plan = [=](std::int64_t t) { return with_formats(common, formats_of(format_of(bits.value(t)), gradient)); },
                       .rate = [multiplier, lr = options.lr.value()](std::int64_t t) { return lr * multiplier(t); },
                       .evaluation = with_formats(common, formats_of(evaluated, gradient)),
-                      .reference = with_formats(common, formats_of(highest, gradient)),
+                      .reference = reference_plan(options),
                       .bits_text = schedule.text(),
                       .rate_text = rate_schedule.text(),
                       .doubts = options.bits.empty() ? precision_doubts(bits, static_cast<int>(options.max_bits)) : bits.doubts()};

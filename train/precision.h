@@ -19,7 +19,7 @@ struct Precision {
   std::function<PrecisionPlan(std::int64_t t)> plan;
   std::function<double(std::int64_t t)> rate;  ///< --lr times --lr-schedule
   PrecisionPlan evaluation;                    ///< of evaluations
-  PrecisionPlan reference;                     ///< static max-bits, the run that costs are relative to
+  PrecisionPlan reference;                     ///< see reference_plan
   std::string bits_text, rate_text;            ///< the schedules as expressions
   std::vector<std::string> doubts;             ///< legal settings that probably are not meant, each a sentence
 };
@@ -27,6 +27,9 @@ struct Precision {
 /// Reads the expressions only, so that a mistake is found before any data are loaded.
 /// @throws ConfigError marking the place of the mistake
 void check_expressions(const Options& options);
+
+/// Static max-bits: the plan that costs are relative to.
+PrecisionPlan reference_plan(const Options& options);
 
 /// @throws ConfigError for expressions that do not fit a run of these totals, or bits that are no width at some iteration
 Precision resolve_precision(const Options& options, const Totals& totals);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -79,12 +80,6 @@ uint128 total_macs(const CostLedger::Row& row) {
 }
 
 std::string span_text(Format low, Format high) { return low == high ? to_text(low) : concat(low, "..", high); }
-
-std::string fixed(double value, int decimals) {
-  char buffer[64];
-  std::snprintf(buffer, sizeof buffer, "%.*f", decimals, value);
-  return buffer;
-}
 
 }  // namespace
 
@@ -238,8 +233,8 @@ std::string to_table(const Forecast& forecast) {
   return concat(format_table(rows), '\n', with_separators(static_cast<uint128>(forecast.parameters)), " parameters; ",
                 forecast.iterations, " steps, ", forecast.steps_per_epoch, " an epoch\nbits     ", forecast.bits, "\nlr       ",
                 forecast.rate, "\nbit-ops  ", with_separators(forecast.ledger.total_bit_ops()), " exact, ",
-                fixed(forecast.cost.exact, 4), " of static; papers' accounting ", with_separators(forecast.ledger.paper_bit_ops()),
-                ", ", fixed(forecast.cost.paper, 4), '\n');
+                format_fixed(forecast.cost.exact, 4), " of static; papers' accounting ",
+                with_separators(forecast.ledger.paper_bit_ops()), ", ", format_fixed(forecast.cost.paper, 4), '\n');
 }
 
 std::string format_table(const std::vector<std::vector<std::string>>& rows) {
@@ -265,6 +260,21 @@ std::string format_table(const std::vector<std::vector<std::string>>& rows) {
     text += line.erase(line.find_last_not_of(' ') + 1) + "\n";
   }
   return text;
+}
+
+std::string format_facts(const std::vector<std::vector<std::string>>& rows) {
+  std::size_t width = 0;
+  for (const std::vector<std::string>& row : rows) width = std::max(width, row[0].size());
+  std::string text;
+  for (const std::vector<std::string>& row : rows)
+    text += concat(row[0], std::string(width + 2 - row[0].size(), ' '), row[1], '\n');
+  return text;
+}
+
+std::string format_fixed(double value, int decimals) {
+  char buffer[400];  // the largest double has 309 digits before the point
+  std::snprintf(buffer, sizeof buffer, "%.*f", decimals, value);
+  return buffer;
 }
 
 std::string with_separators(uint128 value) {

@@ -75,6 +75,12 @@ std::string to_table(const Forecast& forecast);
 /// A table whose columns are aligned: numbers right, texts left. The first row is the heading.
 std::string format_table(const std::vector<std::vector<std::string>>& rows);
 
+/// Names and values below each other, aligned.
+std::string format_facts(const std::vector<std::vector<std::string>>& rows);
+
+/// With so many decimals, for reading; what must be exact goes through to_text.
+std::string format_fixed(double value, int decimals);
+
 /// "12,345,678".
 std::string with_separators(uint128 value);
 

@@ -72,7 +72,7 @@ std::string identity(const RunConfig& config) { return to_json(RunConfig{.progra
 
 Recorded read_recorded(const std::string& directory, const std::string& program, std::optional<Checkpoint> checkpoint) {
   Recorded recorded{parse_config(read_config(directory)), std::move(checkpoint)};
-  require<ConfigError>(recorded.config.program == program, "[run] ", directory, " is a run of ", recorded.config.program,
+  require<DataError>(recorded.config.program == program, "[run] ", directory, " is a run of ", recorded.config.program,
                        ", not of ", program);
   require<DataError>(!recorded.checkpoint || recorded.checkpoint->config == identity(recorded.config), "[run] ", directory,
                      ": config.json is not the configuration that the checkpoint was saved under; restore it");
@@ -139,29 +139,25 @@ void check_same_data(const RunConfig& recorded, const Run& run) {
 }
 
 std::string describe(const EvalRow& row) {
-  char numbers[96];
-  std::snprintf(numbers, sizeof numbers, " %.4f  loss %.4f  ", row.score, row.loss);
-  return concat("step ", row.iteration, "  ", row.split, ' ', row.metric, numbers, format_bits(row.bits), "  ",
-                format_duration(row.seconds));
+  return concat("step ", row.iteration, "  ", row.split, ' ', row.metric, ' ', format_fixed(row.score, 4), "  loss ",
+                format_fixed(row.loss, 4), "  ", format_bits(row.bits), "  ", format_duration(row.seconds));
 }
 
 std::string describe(const Summary& summary) {
-  const auto number = [](double value) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%.6g", value);
-    return std::string(text);
+  std::vector<std::vector<std::string>> facts;
+  const auto add = [&](const char* name, const std::optional<double>& value) {
+    if (value) facts.push_back({name, format_fixed(*value, 4)});
   };
-  std::vector<std::vector<std::string>> rows{{"result", "value"}};
-  if (summary.test_accuracy) rows.push_back({"test accuracy", number(*summary.test_accuracy)});
-  if (summary.validation_accuracy) rows.push_back({"validation accuracy", number(*summary.validation_accuracy)});
-  if (summary.train_loss) rows.push_back({"training loss", number(*summary.train_loss)});
-  rows.push_back({"steps", to_text(summary.iterations)});
-  rows.push_back({"bit-operations", with_separators(summary.ledger.total_bit_ops())});
-  rows.push_back({"relative cost", number(summary.cost.exact)});
-  rows.push_back({"relative cost, papers'", number(summary.cost.paper)});
-  if (summary.seconds_per_step) rows.push_back({"seconds a step", number(*summary.seconds_per_step)});
-  rows.push_back({"weights SHA-256", summary.weights_sha256});
-  return format_table(rows);
+  add("test accuracy", summary.test_accuracy);
+  add("validation accuracy", summary.validation_accuracy);
+  add("training loss", summary.train_loss);
+  facts.push_back({"steps", to_text(summary.iterations)});
+  facts.push_back({"bit-operations", with_separators(summary.ledger.total_bit_ops())});
+  add("relative cost", summary.cost.exact);
+  add("papers' relative cost", summary.cost.paper);
+  add("seconds a step", summary.seconds_per_step);
+  facts.push_back({"weights SHA-256", summary.weights_sha256});
+  return format_facts(facts);
 }
 
 // The program on one command line.

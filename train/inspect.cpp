@@ -1,0 +1,145 @@
+#include "train/inspect.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "core/error.h"
+#include "train/options.h"
+#include "train/progress.h"
+
+namespace ebb::train {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr Product kAllProducts[] = {Product::forward, Product::grad_input, Product::grad_weight};
+
+const CostLedger::Cell& cell(const CostLedger::Row& row, Product product) { return row.cells[static_cast<std::size_t>(product)]; }
+
+uint128 bit_ops(const CostLedger::Row& row) {
+  uint128 total = 0;
+  for (const CostLedger::Cell& c : row.cells) total += c.bit_ops;
+  return total;
+}
+
+double share(uint128 part, uint128 whole) { return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole); }
+
+std::string option(const Inspection& inspection, const std::string& name) {
+  for (const Texts* texts : {&inspection.config.options, &inspection.config.resolved}) {
+    for (const auto& entry : *texts) {
+      if (entry.first == name) return entry.second;
+    }
+  }
+  return "";
+}
+
+double total_seconds(const History& history) {
+  double total = 0;
+  for (const StepRow& row : history.steps) total += row.seconds;
+  return total;
+}
+
+std::string percent(double value) { return format_fixed(100 * value, 1) + " %"; }
+
+}  // namespace
+
+Inspection inspect(const std::string& directory) {
+  Inspection result{.directory = directory, .config = parse_config(read_config(directory)), .history = read_history(directory)};
+  if (!std::filesystem::exists(directory + "/checkpoint.safetensors")) return result;
+  const Checkpoint checkpoint = read_checkpoint(directory);
+  const SafeTensors ledgers{.metadata = {}, .tensors = checkpoint.group("ledger")};
+  result.saved_at = checkpoint.iteration;
+  result.ledger = CostLedger::load(ledgers.at("training").text());
+  result.evaluation_ledger = CostLedger::load(ledgers.at("evaluation").text());
+  result.cost = relative_cost(result.ledger, reference_plan(resumed_options({}, result.config.options, {})));
+  return result;
+}
+
+std::string to_table(const Inspection& inspection) {
+  const History& history = inspection.history;
+  const uint128 total = inspection.ledger.total_bit_ops();
+  const std::string data = option(inspection, "data");
+  std::vector<std::vector<std::string>> facts{
+      {"run", inspection.directory},
+      {"network", concat(option(inspection, "arch"), " on ", data)},
+      {"bits", concat(option(inspection, "bits").empty() ? option(inspection, "schedule") : option(inspection, "bits"),
+                      ", gradients ", option(inspection, "gradient-bits"))},
+      {"steps", concat(history.steps.size(), " of ", option(inspection, "iterations"))}};
+  for (const char* split : {"validation", "test"}) {
+    const EvalRow *last = nullptr, *best = nullptr;
+    for (const EvalRow& row : history.evaluations) {
+      if (row.split != split) continue;
+      last = &row;
+      if (best == nullptr || row.score > best->score) best = &row;
+    }
+    if (last == nullptr) continue;
+    facts.push_back({concat(split, ' ', last->metric), concat(format_fixed(last->score, 4), " at step ", last->iteration, ", best ",
+                                                              format_fixed(best->score, 4), " at step ", best->iteration)});
+  }
+  if (!history.steps.empty()) {
+    const double seconds = total_seconds(history);
+    facts.push_back({"training loss", format_fixed(history.steps.back().loss, 4) + " at the last step"});
+    facts.push_back({"time", concat(format_duration(seconds), ", ",
+                                    format_fixed(1e3 * seconds / static_cast<double>(history.steps.size()), 1), " ms a step")});
+  }
+  if (!inspection.saved_at) return format_facts(facts) + "No checkpoint yet, so no costs by layer.\n";
+  facts.push_back(
+      {"cost", concat(with_separators(total), " bit-operations, ", format_fixed(inspection.cost.exact, 4), " of static")});
+  facts.push_back({"papers' cost", concat(with_separators(inspection.ledger.paper_bit_ops()), " bit-operations, ",
+                                          format_fixed(inspection.cost.paper, 4), " of static")});
+  facts.push_back({"", concat(format_fixed(CostLedger::giga_bit_ops(total), 3), " GBitOPs, ",
+                              format_fixed(CostLedger::effective_flops(total), 0), " effective FLOPs")});
+  facts.push_back(
+      {"evaluations", concat(with_separators(inspection.evaluation_ledger.total_bit_ops()), " bit-operations, charged apart")});
+
+  std::vector<std::vector<std::string>> rows{{"layer", "bit-operations", "share", "forward", "grad_input", "grad_weight"}};
+  for (const CostLedger::Row& row : inspection.ledger.rows()) {
+    rows.push_back({row.site.name, with_separators(bit_ops(row)), percent(share(bit_ops(row), total))});
+    for (const Product product : kAllProducts) rows.back().push_back(percent(share(cell(row, product).bit_ops, total)));
+  }
+  return concat(format_facts(facts), "\nWhere the bit-operations of training went, up to step ", *inspection.saved_at, ":\n",
+                format_table(rows));
+}
+
+std::string to_json(const Inspection& inspection) {
+  const History& history = inspection.history;
+  Json evaluations = Json::array(), sites = Json::array(), options = Json::object();
+  for (const auto& [name, text] : inspection.config.options) options[name] = text;
+  for (const EvalRow& row : history.evaluations) evaluations.push_back(Json::parse(to_line(row)));
+  for (const CostLedger::Row& row : inspection.ledger.rows()) {
+    Json site{{"site", row.site.name},
+              {"bit_ops", to_text(bit_ops(row))},
+              {"share", share(bit_ops(row), inspection.ledger.total_bit_ops())}};
+    for (const Product product : kAllProducts) {
+      site[to_text(product)] = {{"macs", to_text(cell(row, product).macs)}, {"bit_ops", to_text(cell(row, product).bit_ops)}};
+    }
+    sites.push_back(site);
+  }
+  const auto last_score = [&](std::string_view split) {
+    Json score;
+    for (const EvalRow& row : history.evaluations) {
+      if (row.split == split) score = row.score;
+    }
+    return score;
+  };
+  Json json{{"run", inspection.directory},
+            {"program", inspection.config.program},
+            {"options", options},
+            {"iterations", history.steps.size()},
+            {"saved_at", inspection.saved_at ? Json(*inspection.saved_at) : Json()},
+            {"test_accuracy", last_score("test")},
+            {"validation_accuracy", last_score("validation")},
+            {"seconds", total_seconds(history)},
+            {"bit_ops", to_text(inspection.ledger.total_bit_ops())},
+            {"bit_ops_paper", to_text(inspection.ledger.paper_bit_ops())},
+            {"relative_cost", inspection.cost.exact},
+            {"relative_cost_paper", inspection.cost.paper},
+            {"evaluation_bit_ops", to_text(inspection.evaluation_ledger.total_bit_ops())},
+            {"sites", sites},
+            {"evaluations", evaluations}};
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace ebb::train
