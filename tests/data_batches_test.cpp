@@ -113,6 +113,10 @@ TEST_CASE("every augmented image is one of the definition's crops and mirrorings
     const auto indices = source.indices(t);
     for (std::int64_t i = 0; i < batch.size(); ++i) {
       const std::vector<float> got = image_of(batch, i);
+      const auto counter = 3 * static_cast<std::uint64_t>(indices[static_cast<std::size_t>(i)]);
+      const Key draws = Key(3).fold("augment").fold(static_cast<std::uint64_t>(t));  // an iteration is an epoch here
+      const auto drawn = [&](std::uint64_t n) { return static_cast<std::int64_t>(draws.below(counter + n, n == 2 ? 2 : 5)); };
+      CHECK(got == augmented(set, indices[static_cast<std::size_t>(i)], 2, drawn(0), drawn(1), drawn(2) == 1));
       int matches = 0;
       for (std::int64_t place = 0; place < 50; ++place) {
         const std::int64_t down = place / 10, right = place / 2 % 5, mirrored = place % 2;
