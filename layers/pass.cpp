@@ -37,11 +37,12 @@ OperandQuality measure_quality(const ConstMatrix& x, const Operand& operand, con
   return quality;
 }
 
-Operand encode_with(const Pass& pass, const ConstMatrix& x, const Site& site, Role role, GridAxis axis, const Range* range) {
+Operand encode_with(const Pass& pass, const ConstMatrix& x, const Site& site, Role role, GridAxis axis, const Range* range, bool own_range) {
   const Encoding encoding = pass.plan.encoding(site, role);
   try {
     const Key key = pass.key.fold(site.name).fold(static_cast<std::uint64_t>(role));
-    Operand operand(x, encoding, axis, key, {.simd = pass.simd, .simulate = pass.plan.simulate, .range = range});
+    Operand operand(x, encoding, axis, key,
+                    {.simd = pass.simd, .simulate = pass.plan.simulate, .range = range, .own_range = own_range});
     if (pass.quality != nullptr && !encoding.format.is_fp32()) pass.quality->push_back(measure_quality(x, operand, site, role));
     return operand;
   } catch (const NonFiniteError& error) {
@@ -52,7 +53,7 @@ Operand encode_with(const Pass& pass, const ConstMatrix& x, const Site& site, Ro
 }  // namespace
 
 Operand Pass::encode(const ConstMatrix& x, const Site& site, Role role, GridAxis axis) const {
-  return encode_with(*this, x, site, role, axis, nullptr);
+  return encode_with(*this, x, site, role, axis, nullptr, false);
 }
 
 Operand Pass::encode_input(const ConstMatrix& x, const Site& site, ParamId range_id) const {
@@ -66,11 +67,11 @@ Operand Pass::encode_input(const ConstMatrix& x, const Site& site, ParamId range
     state[0] = first ? now.min : old_share * state[0] + new_share * now.min;
     state[1] = first ? width : old_share * state[1] + new_share * width;
     state[2] = std::min(state[2] + 1.0f, 16777216.0f);  // a float counts no further
-    return encode_with(*this, x, site, Role::activation, GridAxis::whole, &now);
+    return encode_with(*this, x, site, Role::activation, GridAxis::whole, &now, true);
   }
   if (state[2] == 0.0f) return encode(x, site, Role::activation);  // nothing was ever trained: the input's own range
   const Range running{state[0], state[0] + state[1]};
-  return encode_with(*this, x, site, Role::activation, GridAxis::whole, &running);
+  return encode_with(*this, x, site, Role::activation, GridAxis::whole, &running, false);
 }
 
 Tensor Pass::multiply(const Operand& a, const Operand& b, const Site& site, Product product) const {

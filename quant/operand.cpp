@@ -15,6 +15,7 @@ constexpr std::int64_t kSlack = 64;
 std::vector<Grid> fit_grids(const ConstMatrix& x, const Encoding& encoding, GridAxis axis, const Operand::Options& options) {
   const int bits = encoding.format.bits;
   if (axis == GridAxis::whole) {
+    if (options.own_range) return {Grid::fit(*options.range, bits, encoding.grid)};
     const Range own = measure_range(x, options.simd);  // measured also when a range is given: no NaN may reach the rounding
     require<NonFiniteError>(own.finite(), "a NaN or infinite value cannot be encoded");
     return {Grid::fit(options.range != nullptr ? *options.range : own, bits, encoding.grid)};

@@ -25,7 +25,8 @@ class Operand {
   struct Options {
     Simd simd = Simd::scalar;
     bool simulate = false;
-    const Range* range = nullptr;  ///< use this range instead of the matrix's own; whole-matrix grids only
+    const Range* range = nullptr;  ///< use this range instead of measuring the matrix's own; whole-matrix grids only
+    bool own_range = false;        ///< the given range is the matrix's own: spares a pass that would look for NaNs
   };
 
   /// Encodes x [rows, cols]. Element (i, j) draws rounding_bits(key, i * cols + j).

@@ -1,5 +1,6 @@
 #include "models/cli/run_main.h"
 
+#include <malloc.h>
 #include <omp.h>
 #include <unistd.h>
 
@@ -8,6 +9,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -314,6 +316,11 @@ int run(std::span<const std::string> args, const ModelFamily& family, const Cons
 }
 
 int run_main(int argc, char** argv, const ModelFamily& family) {
+#if defined(__GLIBC__)
+  // A step allocates the same large tensors as the one before; giving them back to the kernel in between costs a page fault for every 4 KiB.
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+#endif
   const std::vector<std::string> args(argv + std::min(argc, 1), argv + argc);
   const auto set = [](const char* name) {
     const char* value = std::getenv(name);
