@@ -55,7 +55,7 @@ for header in "${headers[@]}"; do
 done
 
 # Code compiled for one instruction set must not bring functions that the linker could pick for the whole program.
-mapfile -t reached < <(sources '.*/kernels/.*_(sse|avx|avx2|avx512|vnni|amx|neon|sve)[a-z0-9_]*\.(h|cpp)' quant)
+mapfile -t reached < <(sources '.*/kernels/.*_(sse|avx|avx2|avx512|vnni|amx|neon|sve)[a-z0-9_]*\.(h|cpp)' core quant)
 declare -A seen=()
 while ((${#reached[@]})); do  # the kernel files and every header of ours that they reach
   file=${reached[0]}
