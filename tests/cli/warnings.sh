@@ -5,7 +5,7 @@ run=("$cnn" --arch lenet5 --data synthetic --batch 8 --quiet)
 
 expect 0 'warning.*(odd|triangular)' "${run[@]}" --iterations 12 --out odd --schedule CT --cycles 3 --min-bits 3 --max-bits 8
 expect 0 'warning.*(reach|8 bits|max)' "${run[@]}" --iterations 8 --out short --schedule CR --cycles 8 --min-bits 3 --max-bits 8
-expect 0 'warning.*(warm|longer)' "${run[@]}" --iterations 8 --out warm --lr-schedule '0->1 : linear @100it ; 1 @rest'
-expect 0 '' "${run[@]}" --iterations 64 --out plain --schedule CR --cycles 2 --min-bits 3 --max-bits 8
+expect 0 'warning.*(warm|longer)' "${run[@]}" --iterations 8 --out warm --lr-schedule 'warm(100up) 1'
+expect 0 '' "${run[@]}" --iterations 120 --out plain --schedule CR --cycles 1 --min-bits 3 --max-bits 8
 grep -qi warning err.txt && fault "a sound setting is warned of: $(<err.txt)"
 finish
