@@ -13,4 +13,6 @@ same iterations "$(field iterations <json.txt)" 5
 accuracy=$(field test_accuracy <json.txt)
 "$cnn" --evaluate run --json </dev/null >evaluated.txt 2>err.txt || fault "--evaluate: $(<err.txt)"
 same "accuracy of the run and of its checkpoint" "$accuracy" "$(field test_accuracy <evaluated.txt)"
+"$ebb" inspect run </dev/null >inspect.txt 2>&1 || fault "ebb inspect: $(<inspect.txt)"
+grep -qi accuracy inspect.txt || fault "ebb inspect shows no accuracy: $(<inspect.txt)"
 finish
