@@ -50,7 +50,8 @@ std::vector<double> blocked(std::int64_t rows, std::int64_t width, const Block& 
 }
 
 /// Adds rows first .. last of a to sum and, if dot is given, of a b to dot.
-void add_rows(const ConstMatrix& a, const ConstMatrix& b, std::int64_t first, std::int64_t last, Simd simd, double* sum, double* dot) {
+void add_rows(const ConstMatrix& a, const ConstMatrix& b, std::int64_t first, std::int64_t last, Simd simd, double* sum,
+              double* dot) {
   const auto rows = [&](const ConstMatrix& x) { return kernels::FloatRows{x.data + first * x.row_stride, x.row_stride}; };
   if (a.col_stride == 1 && b.col_stride == 1) return sum_rows_kernel(simd)(rows(a), rows(b), last - first, a.cols, sum, dot);
   for (std::int64_t i = first; i < last; ++i) {
@@ -93,7 +94,8 @@ double tree_sum(std::span<double> parts) {
 }
 
 std::vector<double> column_sums(const ConstMatrix& x, Simd simd) {
-  return blocked(x.rows, x.cols, [&](std::int64_t first, std::int64_t last, double* out) { add_rows(x, x, first, last, simd, out, nullptr); });
+  return blocked(x.rows, x.cols,
+                 [&](std::int64_t first, std::int64_t last, double* out) { add_rows(x, x, first, last, simd, out, nullptr); });
 }
 
 ColumnSums column_sums_and_squares(const ConstMatrix& x, Simd simd) {
@@ -101,7 +103,9 @@ ColumnSums column_sums_and_squares(const ConstMatrix& x, Simd simd) {
   return {std::move(sum), std::move(squares)};
 }
 
-ColumnDots column_sums_and_dots(const ConstMatrix& a, const ConstMatrix& b, Simd simd) { return column_sums_and_dots(a, b, simd, {}); }
+ColumnDots column_sums_and_dots(const ConstMatrix& a, const ConstMatrix& b, Simd simd) {
+  return column_sums_and_dots(a, b, simd, {});
+}
 
 ColumnDots column_sums_and_dots(const ConstMatrix& a, const ConstMatrix& b, Simd simd,
                                 const std::function<void(std::int64_t, std::int64_t)>& prepare) {

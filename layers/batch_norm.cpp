@@ -123,8 +123,8 @@ Var BatchNorm::operator()(Pass& pass, Var x, const Then& then) const {
   const Shape shape = pass.tape.shape(x);
   const std::int64_t channels = pass.tape.shape(w)[0];
   const std::string& name = pass.params.entry(scale).name;
-  require<ShapeError>(shape.rank() >= 2 && shape[-1] == channels, "[batch_norm ", name, "] expected input [..., ", channels, "], got ",
-                      shape);
+  require<ShapeError>(shape.rank() >= 2 && shape[-1] == channels, "[batch_norm ", name, "] expected input [..., ", channels,
+                      "], got ", shape);
   require<ShapeError>(!then.add || pass.tape.shape(added) == shape, "[batch_norm ", name, "] cannot add ", pass.tape.shape(added),
                       " to ", shape);
   const ConstMatrix in = pass.tape[x].matrix();

@@ -14,8 +14,8 @@ namespace ebb {
 /// move by running = (1 - momentum) running + momentum current, the variance unbiased, as in PyTorch. In evaluation the running
 /// ones are used, and gradients treat them as constants. Source: Ioffe & Szegedy, "Batch normalization", ICML 2015.
 ///
-/// What follows a normalisation in a network can be done in the same pass over memory: y = relu(norm(x) + add). The result is bit for bit
-/// that of the separate ops.
+/// What follows a normalisation in a network can be done in the same pass over memory: y = relu(norm(x) + add). The result is bit
+/// for bit that of the separate ops.
 struct BatchNorm {
   struct Then {
     std::optional<Var> add = std::nullopt;  ///< a value of x's shape
@@ -30,8 +30,8 @@ struct BatchNorm {
   /// is taken
   static BatchNorm create(ParamStore& params, const std::string& name, std::int64_t channels);
 
-  /// x [..., channels]. @throws ShapeError for another number of channels, for an `add` of another shape, or in training unless there
-  /// are at least two values a channel
+  /// x [..., channels]. @throws ShapeError for another number of channels, for an `add` of another shape, or in training unless
+  /// there are at least two values a channel
   Var operator()(Pass& pass, Var x, const Then& then) const;
   Var operator()(Pass& pass, Var x) const { return (*this)(pass, x, Then{}); }
 };

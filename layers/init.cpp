@@ -34,9 +34,7 @@ Tensor lecun_uniform_init(const Shape& shape, Key key) {
   return uniform_init(shape, 1.0 / std::sqrt(static_cast<double>(fan_in(shape))), key);
 }
 
-Tensor he_init(const Shape& shape, Key key) {
-  return normal_init(shape, std::sqrt(2.0 / static_cast<double>(fan_in(shape))), key);
-}
+Tensor he_init(const Shape& shape, Key key) { return normal_init(shape, std::sqrt(2.0 / static_cast<double>(fan_in(shape))), key); }
 
 Tensor he_fan_out_init(const Shape& shape, Key key) {
   require<ShapeError>(shape.rank() == 4, "[he_fan_out_init] expected weights [out, taps, taps, in], got ", shape);

@@ -22,7 +22,8 @@ OperandQuality measure_quality(const ConstMatrix& x, const Operand& operand, con
     for (std::int64_t j = 0; j < x.cols; ++j) {
       const double value = x(i, j), kept = operand.value(i, j), error = value - kept;
       const Grid& grid = operand.grid(operand.axis() == GridAxis::columns ? j : i);
-      const double scale = grid.scale, lowest = scale * grid.low() + static_cast<double>(grid.offset), highest = lowest + scale * (grid.high() - grid.low());
+      const double scale = grid.scale, lowest = scale * grid.low() + static_cast<double>(grid.offset),
+                   highest = lowest + scale * (grid.high() - grid.low());
       ends += kept <= lowest + 0.5 * scale || kept >= highest - 0.5 * scale ? 1 : 0;
       zeros += kept >= -0.5 * scale && kept < 0.5 * scale ? 1 : 0;
       signal[static_cast<std::size_t>(i)] += value * value;
@@ -37,7 +38,8 @@ OperandQuality measure_quality(const ConstMatrix& x, const Operand& operand, con
   return quality;
 }
 
-Operand encode_with(const Pass& pass, const ConstMatrix& x, const Site& site, Role role, GridAxis axis, const Range* range, bool own_range) {
+Operand encode_with(const Pass& pass, const ConstMatrix& x, const Site& site, Role role, GridAxis axis, const Range* range,
+                    bool own_range) {
   const Encoding encoding = pass.plan.encoding(site, role);
   try {
     const Key key = pass.key.fold(site.name).fold(static_cast<std::uint64_t>(role));

@@ -6,12 +6,12 @@
 
 #include "core/key.h"
 #include "core/params.h"
+#include "core/simd.h"
 #include "core/tape.h"
 #include "quant/gemm.h"
 #include "quant/ledger.h"
 #include "quant/operand.h"
 #include "quant/plan.h"
-#include "core/simd.h"
 
 namespace ebb {
 
@@ -28,14 +28,15 @@ struct OperandQuality {
 
 /// One forward and backward sweep under one precision plan. Built anew for every iteration from explicit parts.
 ///
-/// In training, activations are encoded over their own range and running ranges are kept up; in evaluation the running range decides.
+/// In training, activations are encoded over their own range and running ranges are kept up; in evaluation the running range
+/// decides.
 struct Pass {
   enum class Mode : std::uint8_t { train, evaluate };
 
   ParamStore& params;
   PrecisionPlan plan;
   CostLedger& ledger;
-  Key key;                 ///< of this iteration: every random draw of the pass derives from it
+  Key key;  ///< of this iteration: every random draw of the pass derives from it
   Mode mode = Mode::train;
   Simd simd = Simd::scalar;
   std::vector<OperandQuality>* quality = nullptr;  ///< appended to by every encode when given

@@ -7,8 +7,8 @@
 
 namespace ebb {
 
-/// A read-only [rows, cols] matrix of stored codes (or of float32 values), as kernels see it: dense with strides, or gathered from an
-/// image by a patch geometry; either may be transposed.
+/// A read-only [rows, cols] matrix of stored codes (or of float32 values), as kernels see it: dense with strides, or gathered from
+/// an image by a patch geometry; either may be transposed.
 struct CodeMatrix {
   enum class Container : std::uint8_t { int8, int16, float32 };
 

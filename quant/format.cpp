@@ -28,7 +28,8 @@ const std::array<std::string, 2>& rounding_names() {
 }  // namespace
 
 Format Format::integer(std::int64_t bits) {
-  require<ConfigError>(bits >= 1 && bits <= kMaxIntegerBits, "[format] integer formats have 1 to ", kMaxIntegerBits, " bits, got ", bits);
+  require<ConfigError>(bits >= 1 && bits <= kMaxIntegerBits, "[format] integer formats have 1 to ", kMaxIntegerBits, " bits, got ",
+                       bits);
   return {Kind::integer, static_cast<std::uint8_t>(bits)};
 }
 

@@ -50,15 +50,16 @@ uint128 nominal_macs(const Operand& a, const Operand& b) {
 }  // namespace
 
 void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedger& ledger, const MutableMatrix& out) {
-  require<ShapeError>(a.cols() == b.rows(), "[", how.site.name, " ", how.product, "] cannot multiply ", a.rows(), " x ", a.cols(), " by ", b.rows(),
-                      " x ", b.cols());
-  require<ShapeError>(out.rows == a.rows() && out.cols == b.cols(), "[", how.site.name, " ", how.product, "] the result is ", a.rows(), " x ",
-                      b.cols(), ", got room for ", out.rows, " x ", out.cols);
+  require<ShapeError>(a.cols() == b.rows(), "[", how.site.name, " ", how.product, "] cannot multiply ", a.rows(), " x ", a.cols(),
+                      " by ", b.rows(), " x ", b.cols());
+  require<ShapeError>(out.rows == a.rows() && out.cols == b.cols(), "[", how.site.name, " ", how.product, "] the result is ",
+                      a.rows(), " x ", b.cols(), ", got room for ", out.rows, " x ", out.cols);
   require<ShapeError>(!(a.codes().patches && b.codes().patches), "[", how.site.name, "] only one operand can be a patch matrix");
   require<ShapeError>(a.axis() != GridAxis::columns && b.axis() != GridAxis::rows, "[", how.site.name, " ", how.product,
                       "] a grid cannot vary along the contracted axis: encode the operand along its free axis");
   const auto [left, right] = same_kind(a, b);
-  const std::uint64_t events = with_problem(left, right, how.accumulator, out, [&](const Problem& p) { return choose(p, how).run(p); });
+  const std::uint64_t events =
+      with_problem(left, right, how.accumulator, out, [&](const Problem& p) { return choose(p, how).run(p); });
   ledger.charge(how.site, how.product, nominal_macs(a, b), a.format(), b.format());
   if (events > 0) ledger.count_overflow(events);
 }

@@ -3,12 +3,12 @@
 #include <span>
 #include <string_view>
 
+#include "core/simd.h"
 #include "core/tensor.h"
 #include "quant/format.h"
 #include "quant/ledger.h"
 #include "quant/operand.h"
 #include "quant/plan.h"
-#include "core/simd.h"
 
 namespace ebb {
 
@@ -16,9 +16,9 @@ namespace ebb {
 struct Multiply {
   const Site& site;
   Product product = Product::forward;
-  Accumulator accumulator{};      ///< of integer products
-  Simd simd = Simd::scalar;       ///< highest instruction set to use
-  std::string_view kernel = {};   ///< force a kernel by name (see kernels()); empty chooses the first that applies
+  Accumulator accumulator{};     ///< of integer products
+  Simd simd = Simd::scalar;      ///< highest instruction set to use
+  std::string_view kernel = {};  ///< force a kernel by name (see kernels()); empty chooses the first that applies
 };
 
 /// A writable [rows, cols] matrix laid over float32 memory, columns next to each other.
@@ -30,10 +30,11 @@ struct MutableMatrix {
 /// The one matrix product: a [m, k] times b [k, n].
 ///
 /// Integer operands: every output is one exact integer sum over k (or a narrow accumulator's), then one affine scaling in double,
-/// rounded once to float32 (docs/NUMERICS.md gives the formula). Float32 operands: one ascending-k chain of fma an output, started at
-/// +0. If only one operand is integer, its codes are decoded to float32 first.
+/// rounded once to float32 (docs/NUMERICS.md gives the formula). Float32 operands: one ascending-k chain of fma an output, started
+/// at +0. If only one operand is integer, its codes are decoded to float32 first.
 ///
-/// Charges `ledger` with m n k times the operands' widths; patch operands charge their geometry's nominal positions instead of their rows.
+/// Charges `ledger` with m n k times the operands' widths; patch operands charge their geometry's nominal positions instead of
+/// their rows.
 /// @throws ShapeError unless the shapes fit; ConfigError for an unknown kernel or one that cannot do this product
 Tensor gemm(const Operand& a, const Operand& b, const Multiply& how, CostLedger& ledger);
 /// The same into memory of the caller.

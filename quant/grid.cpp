@@ -82,8 +82,8 @@ void encode_stochastic(const float* x, std::int64_t n, const Grid& grid, Key key
 }
 
 template <class Code>
-void encode_block(const float* x, std::int64_t n, const Grid& grid, Rounding rounding, Key key, std::uint64_t first, [[maybe_unused]] Simd simd,
-                  Code* out) {
+void encode_block(const float* x, std::int64_t n, const Grid& grid, Rounding rounding, Key key, std::uint64_t first,
+                  [[maybe_unused]] Simd simd, Code* out) {
 #if defined(__x86_64__)
   if constexpr (std::is_same_v<Code, std::int8_t>) {
     const bool wide = simd == Simd::avx512;
@@ -91,7 +91,8 @@ void encode_block(const float* x, std::int64_t n, const Grid& grid, Rounding rou
       return (wide ? kernels::encode_nearest8_avx512 : kernels::encode_nearest8_avx2)(x, n, kernel_grid(grid), out);
     }
     if (simd >= Simd::avx2 && first % 128 == 0) {
-      return (wide ? kernels::encode_stochastic8_avx512 : kernels::encode_stochastic8_avx2)(x, n, kernel_grid(grid), key.value(), first, out);
+      return (wide ? kernels::encode_stochastic8_avx512 : kernels::encode_stochastic8_avx2)(x, n, kernel_grid(grid), key.value(),
+                                                                                            first, out);
     }
   }
 #endif
@@ -134,7 +135,8 @@ Range measure_range(const ConstMatrix& x, Simd simd) {
 }
 
 Grid Grid::fit(const Range& range, int bits, GridStyle style) {
-  require<ConfigError>(style == GridStyle::affine || bits >= 2, "[grid] a symmetric grid needs at least 2 bits; use an affine grid for int1");
+  require<ConfigError>(style == GridStyle::affine || bits >= 2,
+                       "[grid] a symmetric grid needs at least 2 bits; use an affine grid for int1");
   require<NonFiniteError>(range.finite(), "a NaN or infinite value cannot be encoded");
   constexpr float floor_scale = 1e-8f;
   Grid grid{.bits = bits, .scale = floor_scale, .offset = 0.0f, .style = style};
@@ -146,9 +148,7 @@ Grid Grid::fit(const Range& range, int bits, GridStyle style) {
   return grid;
 }
 
-int encode(float x, const Grid& grid) {
-  return static_cast<int>(math::round_half_even(static_cast<double>(scaled(x, grid))));
-}
+int encode(float x, const Grid& grid) { return static_cast<int>(math::round_half_even(static_cast<double>(scaled(x, grid)))); }
 
 int encode(float x, const Grid& grid, std::uint16_t bits) {
   const float v = scaled(x, grid);
@@ -168,7 +168,8 @@ std::uint16_t rounding_bits(Key key, std::uint64_t i) {
 }
 
 template <class Code>
-void encode_run(const float* x, std::int64_t n, const Grid& grid, Rounding rounding, Key key, std::uint64_t first, Simd simd, Code* out) {
+void encode_run(const float* x, std::int64_t n, const Grid& grid, Rounding rounding, Key key, std::uint64_t first, Simd simd,
+                Code* out) {
   parallel_for(n, [&](std::int64_t begin, std::int64_t end) {
     encode_block(x + begin, end - begin, grid, rounding, key, first + static_cast<std::uint64_t>(begin), simd, out + begin);
   });

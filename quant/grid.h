@@ -4,9 +4,9 @@
 #include <span>
 
 #include "core/key.h"
+#include "core/simd.h"
 #include "core/tensor.h"
 #include "quant/format.h"
-#include "core/simd.h"
 
 namespace ebb {
 
@@ -39,7 +39,8 @@ struct Grid {
   /// The real number that the stored code 0 stands for, scale * centre + offset, in double.
   [[nodiscard]] double stored_zero() const { return static_cast<double>(scale) * centre() + static_cast<double>(offset); }
 
-  /// The grid over a range. @throws NonFiniteError unless min, max and max - min are finite; ConfigError for a symmetric grid of 1 bit
+  /// The grid over a range. @throws NonFiniteError unless min, max and max - min are finite; ConfigError for a symmetric grid of 1
+  /// bit
   static Grid fit(const Range& range, int bits, GridStyle style);
   friend bool operator==(const Grid&, const Grid&) = default;
 };
@@ -47,20 +48,21 @@ struct Grid {
 /// Nearest code, ties to even, saturating: round(clamp((x - offset) / scale, low, high)), with float32 subtraction and division.
 int encode(float x, const Grid& grid);
 /// Stochastic: with v = clamp((x - offset) / scale, low, high) and f = v - floor(v), rounds up iff 65536 f > bits + 1/2.
-/// P(up) is f rounded to the nearest multiple of 2^-16, so a code's expected value is off by at most 2^-17 of a step, and codes that
-/// hit the grid stay.
+/// P(up) is f rounded to the nearest multiple of 2^-16, so a code's expected value is off by at most 2^-17 of a step, and codes
+/// that hit the grid stay.
 int encode(float x, const Grid& grid, std::uint16_t bits);
 /// scale * code + offset, each operation rounded to float32.
 float decode(int code, const Grid& grid);
 
-/// The 16 random bits of element i: word (i / 16) % 4, half (i / 64) % 2 of Philox block 16 (i / 128) + i % 16. The interleaving lets
-/// vectors of 8 or 16 lanes, each lane a block of its own, write consecutive elements.
+/// The 16 random bits of element i: word (i / 16) % 4, half (i / 64) % 2 of Philox block 16 (i / 128) + i % 16. The interleaving
+/// lets vectors of 8 or 16 lanes, each lane a block of its own, write consecutive elements.
 std::uint16_t rounding_bits(Key key, std::uint64_t i);
 
 /// Encodes n consecutive elements with one grid into stored (centred) codes. Stochastic element j of x draws rounding_bits(key,
 /// first + j). `Code` is std::int8_t (bits <= 8) or std::int16_t.
 template <class Code>
-void encode_run(const float* x, std::int64_t n, const Grid& grid, Rounding rounding, Key key, std::uint64_t first, Simd simd, Code* out);
+void encode_run(const float* x, std::int64_t n, const Grid& grid, Rounding rounding, Key key, std::uint64_t first, Simd simd,
+                Code* out);
 extern template void encode_run(const float*, std::int64_t, const Grid&, Rounding, Key, std::uint64_t, Simd, std::int8_t*);
 extern template void encode_run(const float*, std::int64_t, const Grid&, Rounding, Key, std::uint64_t, Simd, std::int16_t*);
 

@@ -64,7 +64,8 @@ uint128 CostLedger::bit_ops_under(const PrecisionPlan& plan) const {
 }
 
 std::string CostLedger::save() const {
-  std::string text = concat(kHeader, ' ', iterations_, ' ', paper_bit_ops_, ' ', forward_macs_, ' ', open_forward_macs_, ' ', overflow_events_);
+  std::string text =
+      concat(kHeader, ' ', iterations_, ' ', paper_bit_ops_, ' ', forward_macs_, ' ', open_forward_macs_, ' ', overflow_events_);
   for (const Row& row : rows_) {
     text += concat('|', row.site.name, ' ', join(row.site.tags, ","));
     for (const Cell& cell : row.cells) text += concat(' ', cell.macs, ' ', cell.bit_ops);
@@ -84,7 +85,8 @@ CostLedger CostLedger::load(std::string_view text) {
   ledger.overflow_events_ = parse_uint128(head[5]);
   for (std::size_t i = 1; i < parts.size(); ++i) {
     const auto words = split(parts[i], ' ');
-    require<DataError>(words.size() == 2 + 2 * kProducts, "[ledger] expected a site with ", 2 * kProducts, " counters, got '", parts[i], "'");
+    require<DataError>(words.size() == 2 + 2 * kProducts, "[ledger] expected a site with ", 2 * kProducts, " counters, got '",
+                       parts[i], "'");
     Row row{{words[0], split(words[1], ',')}, {}};
     for (std::size_t p = 0; p < kProducts; ++p) {
       Cell& cell = row.cells[p];

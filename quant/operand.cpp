@@ -39,12 +39,13 @@ std::vector<Grid> fit_grids(const ConstMatrix& x, const Encoding& encoding, Grid
 }
 
 template <class Code>
-void encode_matrix(const ConstMatrix& x, const std::vector<Grid>& grids, GridAxis axis, Rounding rounding, Key key, Simd simd, Code* out) {
+void encode_matrix(const ConstMatrix& x, const std::vector<Grid>& grids, GridAxis axis, Rounding rounding, Key key, Simd simd,
+                   Code* out) {
   if (axis == GridAxis::whole && x.contiguous()) return encode_run(x.data, x.rows * x.cols, grids[0], rounding, key, 0, simd, out);
   if (axis == GridAxis::rows && x.contiguous()) {
     for (std::int64_t i = 0; i < x.rows; ++i) {
-      encode_run(x.data + i * x.cols, x.cols, grids[static_cast<std::size_t>(i)], rounding, key, static_cast<std::uint64_t>(i * x.cols), simd,
-                 out + i * x.cols);
+      encode_run(x.data + i * x.cols, x.cols, grids[static_cast<std::size_t>(i)], rounding, key,
+                 static_cast<std::uint64_t>(i * x.cols), simd, out + i * x.cols);
     }
     return;
   }
@@ -52,7 +53,8 @@ void encode_matrix(const ConstMatrix& x, const std::vector<Grid>& grids, GridAxi
     for (std::int64_t j = 0; j < x.cols; ++j) {
       const Grid& grid = grids[axis == GridAxis::whole ? 0 : static_cast<std::size_t>(axis == GridAxis::rows ? i : j)];
       const auto element = static_cast<std::uint64_t>(i * x.cols + j);
-      const int code = rounding == Rounding::stochastic ? encode(x(i, j), grid, rounding_bits(key, element)) : encode(x(i, j), grid);
+      const int code =
+          rounding == Rounding::stochastic ? encode(x(i, j), grid, rounding_bits(key, element)) : encode(x(i, j), grid);
       out[element] = static_cast<Code>(code - grid.centre());
     }
   }
@@ -60,7 +62,8 @@ void encode_matrix(const ConstMatrix& x, const std::vector<Grid>& grids, GridAxi
 
 /// Decodes stored codes to the float32 values of fake quantization.
 template <class Code>
-Aligned<float> decode_matrix(const Code* codes, std::int64_t size, std::int64_t cols, const std::vector<Grid>& grids, GridAxis axis) {
+Aligned<float> decode_matrix(const Code* codes, std::int64_t size, std::int64_t cols, const std::vector<Grid>& grids,
+                             GridAxis axis) {
   Aligned<float> values(static_cast<std::size_t>(size));
   const std::int64_t rows = cols == 0 ? 0 : size / cols;
   parallel_for(
@@ -119,7 +122,8 @@ Operand Operand::decoded() const {
   const Storage& source = *storage_;
   std::int64_t first = 0;
   const auto decode_all = [&](const auto& codes) {
-    storage->float32 = decode_matrix(codes.data(), static_cast<std::int64_t>(codes.size()) - kSlack, source.cols, source.grids, source.axis);
+    storage->float32 =
+        decode_matrix(codes.data(), static_cast<std::int64_t>(codes.size()) - kSlack, source.cols, source.grids, source.axis);
     using Code = typename std::remove_cvref_t<decltype(codes)>::value_type;
     first = static_cast<const Code*>(codes_.data) - codes.data();
   };
@@ -153,10 +157,12 @@ Operand Operand::transposed() const {
 }
 
 Operand Operand::columns(std::int64_t first, std::int64_t count) const {
-  require<ShapeError>(!codes_.patches && first >= 0 && count >= 0 && first + count <= cols(), "[operand] columns ", first, " .. ", first + count,
-                      " of a matrix with ", cols(), " columns");
+  require<ShapeError>(!codes_.patches && first >= 0 && count >= 0 && first + count <= cols(), "[operand] columns ", first, " .. ",
+                      first + count, " of a matrix with ", cols(), " columns");
   Operand part = *this;
-  const std::int64_t bytes = codes_.container == CodeMatrix::Container::int8 ? 1 : codes_.container == CodeMatrix::Container::int16 ? 2 : 4;
+  const std::int64_t bytes = codes_.container == CodeMatrix::Container::int8    ? 1
+                             : codes_.container == CodeMatrix::Container::int16 ? 2
+                                                                                : 4;
   part.codes_.data = static_cast<const char*>(codes_.data) + first * codes_.col_stride * bytes;
   part.codes_.cols = count;
   if (axis_ == GridAxis::columns) part.first_grid_ += first;
@@ -167,10 +173,11 @@ Operand Operand::rows(std::int64_t first, std::int64_t count) const { return tra
 
 Operand Operand::patches(const PatchGeometry& geometry) const {
   const PatchGeometry& g = geometry;
-  require<ShapeError>(!codes_.patches && axis_ == GridAxis::whole && codes_.col_stride == 1, "[patches] needs a dense operand with one grid");
+  require<ShapeError>(!codes_.patches && axis_ == GridAxis::whole && codes_.col_stride == 1,
+                      "[patches] needs a dense operand with one grid");
   require<ShapeError>(g.images * g.height * g.width == rows() && g.channels == cols() && g.pixel_stride == codes_.row_stride,
-                      "[patches] images ", g.images, " x ", g.height, " x ", g.width, " x ", g.channels, " do not fit a ", rows(), " x ", cols(),
-                      " matrix");
+                      "[patches] images ", g.images, " x ", g.height, " x ", g.width, " x ", g.channels, " do not fit a ", rows(),
+                      " x ", cols(), " matrix");
   Operand view = *this;
   view.codes_.patches = geometry;
   view.codes_.patches_transposed = false;

@@ -6,20 +6,21 @@
 
 #include "core/aligned.h"
 #include "core/key.h"
+#include "core/simd.h"
 #include "core/tensor.h"
 #include "quant/codes.h"
 #include "quant/format.h"
 #include "quant/grid.h"
 #include "quant/patches.h"
-#include "core/simd.h"
 
 namespace ebb {
 
 /// One side of a matrix product, encoded at a stated precision; the only thing that `gemm` takes. Rounding happens once, in the
 /// constructor; transposed, sliced and gathered views share the codes.
 ///
-/// An integer operand stands for the reals scale * code + offset of its grid or grids. A float32 operand refers to the matrix it was
-/// made from, which must outlive it. A simulated operand holds the decoded float32 values of its codes and still charges its format.
+/// An integer operand stands for the reals scale * code + offset of its grid or grids. A float32 operand refers to the matrix it
+/// was made from, which must outlive it. A simulated operand holds the decoded float32 values of its codes and still charges its
+/// format.
 class Operand {
  public:
   struct Options {

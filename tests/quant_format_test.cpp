@@ -3,8 +3,8 @@
 #include <string>
 
 #include "core/error.h"
-#include "quant/format.h"
 #include "core/simd.h"
+#include "quant/format.h"
 
 using namespace ebb;
 

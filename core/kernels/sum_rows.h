@@ -3,8 +3,9 @@
 #include <cstddef>
 #include <cstdint>
 
-/// The inner loops of core/sums.h, one set an instruction set. Only plain pointers and numbers cross this line: the files behind it are
-/// compiled for one instruction set each and must not instantiate inline library code that the linker could pick for other callers.
+/// The inner loops of core/sums.h, one set an instruction set. Only plain pointers and numbers cross this line: the files behind it
+/// are compiled for one instruction set each and must not instantiate inline library code that the linker could pick for other
+/// callers.
 namespace ebb::kernels {
 
 /// Rows of a float32 matrix whose columns are neighbours.

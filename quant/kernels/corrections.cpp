@@ -8,14 +8,16 @@
 namespace ebb::kernels {
 namespace {
 
-/// Taps and positions of one image axis: which taps of each position fall inside the image, and the classes of positions alike in that.
+/// Taps and positions of one image axis: which taps of each position fall inside the image, and the classes of positions alike in
+/// that.
 struct AxisTaps {
   std::vector<std::int32_t> of_position;             ///< class of each position
   std::vector<std::vector<std::int64_t>> taps;       ///< valid taps of each class
   std::vector<std::vector<std::int64_t>> positions;  ///< valid positions of each tap
 
   template <class Source>
-  AxisTaps(std::int64_t position_count, std::int64_t tap_count, const Source& source) : positions(static_cast<std::size_t>(tap_count)) {
+  AxisTaps(std::int64_t position_count, std::int64_t tap_count, const Source& source)
+      : positions(static_cast<std::size_t>(tap_count)) {
     std::map<std::vector<std::int64_t>, std::int32_t> known;
     for (std::int64_t at = 0; at < position_count; ++at) {
       std::vector<std::int64_t> valid;
@@ -116,7 +118,8 @@ std::vector<std::int64_t> patch_row_sums(const CodeMatrix& x) {
             const auto& valid = xs.positions[static_cast<std::size_t>(kx)];
             if (valid.empty()) continue;
             const std::int64_t from = valid.front(), count = static_cast<std::int64_t>(valid.size());
-            const std::int64_t skip = count > 1 ? valid[1] - from : 1, hop = count > 1 ? g.source_x(valid[1], kx) - g.source_x(from, kx) : 1;
+            const std::int64_t skip = count > 1 ? valid[1] - from : 1,
+                               hop = count > 1 ? g.source_x(valid[1], kx) - g.source_x(from, kx) : 1;
             const std::int32_t* const source = columns.data() + g.source_x(from, kx);
             for (std::int64_t v = 0; v < count; ++v) out[from + v * skip] += source[v * hop];
           }
@@ -127,8 +130,8 @@ std::vector<std::int64_t> patch_row_sums(const CodeMatrix& x) {
 }
 
 /// Element by element sums of the codes of `count` matrices of [rows, cols] codes that lie `rows * row_stride` apart.
-std::vector<std::int64_t> sum_stack(const CodeMatrix& x, std::int64_t count, std::int64_t rows, std::int64_t cols, std::int64_t row_stride,
-                                    std::int64_t col_stride) {
+std::vector<std::int64_t> sum_stack(const CodeMatrix& x, std::int64_t count, std::int64_t rows, std::int64_t cols,
+                                    std::int64_t row_stride, std::int64_t col_stride) {
   constexpr std::int64_t most = 65535;  // codes of 16 bits that an int32 can add up
   std::vector<std::int64_t> sums(static_cast<std::size_t>(rows * cols), 0);
   with_codes(x, [&](const auto* data) {
@@ -159,7 +162,8 @@ std::vector<std::int64_t> sum_stack(const CodeMatrix& x, std::int64_t count, std
   return sums;
 }
 
-/// Row sums of a transposed patch matrix, rows being (tap, channel): images are summed first, then the positions that a tap reaches.
+/// Row sums of a transposed patch matrix, rows being (tap, channel): images are summed first, then the positions that a tap
+/// reaches.
 std::vector<std::int64_t> transposed_patch_row_sums(const CodeMatrix& x) {
   const PatchGeometry& g = *x.patches;
   const std::vector<std::int64_t> all_images = sum_stack(x, g.images, g.height * g.width, g.channels, g.pixel_stride, 1);

@@ -9,15 +9,18 @@
 namespace ebb::kernels {
 
 /// Everything of a product's scaling but the sum of code products itself, for
-///   c(i, j) = float((alpha_j S + beta_j A_i) + gamma_ij),   alpha = s_a s_b, beta = s_a z_b, gamma = (z_a s_b) B_ij + (z_a z_b) K_i
-/// where A_i sums the codes of a's row, B_ij the codes of b's column and K_i counts the taps, each over the taps of row i that are not
-/// padding. Rows that miss the same taps share a class, and with it B, K and gamma.
+///   c(i, j) = float((alpha_j S + beta_j A_i) + gamma_ij),   alpha = s_a s_b, beta = s_a z_b, gamma = (z_a s_b) B_ij + (z_a z_b)
+///   K_i
+/// where A_i sums the codes of a's row, B_ij the codes of b's column and K_i counts the taps, each over the taps of row i that are
+/// not padding. Rows that miss the same taps share a class, and with it B, K and gamma.
 class Corrections {
  public:
   /// `always_row_sums`: compute A even where beta is zero.
   Corrections(const Problem& problem, bool always_row_sums);
 
-  [[nodiscard]] std::int64_t row_sum(std::int64_t i) const { return row_sums_.empty() ? 0 : row_sums_[static_cast<std::size_t>(i)]; }
+  [[nodiscard]] std::int64_t row_sum(std::int64_t i) const {
+    return row_sums_.empty() ? 0 : row_sums_[static_cast<std::size_t>(i)];
+  }
   /// Coefficients of one row, each n long; valid until the next call with the same scratch.
   struct Row {
     const double *alpha, *beta, *gamma;
@@ -25,7 +28,8 @@ class Corrections {
   [[nodiscard]] Row row(std::int64_t i, std::vector<double>& scratch) const;
 
   /// Writes outputs first .. first + sums.size() of row i from exact sums.
-  void write(const Problem& problem, std::int64_t i, std::int64_t first, std::span<const std::int64_t> sums, std::vector<double>& scratch) const;
+  void write(const Problem& problem, std::int64_t i, std::int64_t first, std::span<const std::int64_t> sums,
+             std::vector<double>& scratch) const;
 
  private:
   void fill(std::int64_t i, double* table) const;
@@ -34,11 +38,11 @@ class Corrections {
   std::int64_t n_;
   bool one_row_grid_;
   std::vector<std::int64_t> row_sums_;
-  std::vector<std::int32_t> row_class_;      ///< empty: all rows are of class 0
-  std::vector<std::int64_t> class_taps_;     ///< K of each class
-  std::vector<std::int64_t> class_b_sums_;   ///< B, [classes, n]
-  std::vector<double> scales_b_, zeros_b_;   ///< [n]
-  std::vector<double> tables_;               ///< alpha, beta, gamma of each class when a has one grid
+  std::vector<std::int32_t> row_class_;     ///< empty: all rows are of class 0
+  std::vector<std::int64_t> class_taps_;    ///< K of each class
+  std::vector<std::int64_t> class_b_sums_;  ///< B, [classes, n]
+  std::vector<double> scales_b_, zeros_b_;  ///< [n]
+  std::vector<double> tables_;              ///< alpha, beta, gamma of each class when a has one grid
 };
 
 }  // namespace ebb::kernels

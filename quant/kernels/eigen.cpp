@@ -6,9 +6,9 @@
 #include "quant/kernels/corrections.h"
 #include "quant/kernels/tiled.h"
 
-// Products of any codes on any machine. Eigen's order of summation changes with the vector width, so it serves only where every partial
-// sum is an integer that the type holds exactly; then all orders agree. Saturating accumulators, whose order is part of the definition,
-// are added here too, in that order.
+// Products of any codes on any machine. Eigen's order of summation changes with the vector width, so it serves only where every
+// partial sum is an integer that the type holds exactly; then all orders agree. Saturating accumulators, whose order is part of the
+// definition, are added here too, in that order.
 namespace ebb::kernels {
 namespace {
 
@@ -45,7 +45,8 @@ std::uint64_t product(const Problem& p) {
       Block left(rows, length);
       copy_codes(p.a.codes(), first, depth, left);
       const Block part = left * right;
-      for (std::int64_t s = 0; s < rows * n; ++s) sums[static_cast<std::size_t>(first * n + s)] += static_cast<std::int64_t>(part.data()[s]);
+      for (std::int64_t s = 0; s < rows * n; ++s)
+        sums[static_cast<std::size_t>(first * n + s)] += static_cast<std::int64_t>(part.data()[s]);
     }
   }
   std::uint64_t events = 0;
@@ -66,7 +67,8 @@ std::uint64_t product(const Problem& p) {
 
 bool applies(const Problem& p, std::int64_t limit) {
   const std::int64_t depth = std::min(std::max<std::int64_t>(p.k(), 1), kDepthBlock);
-  return p.integer() && p.accumulator.kind != Accumulator::Kind::saturate && p.m() > 0 && p.n() > 0 && depth <= limit / largest_product(p);
+  return p.integer() && p.accumulator.kind != Accumulator::Kind::saturate && p.m() > 0 && p.n() > 0 &&
+         depth <= limit / largest_product(p);
 }
 
 }  // namespace

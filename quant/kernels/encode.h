@@ -17,13 +17,16 @@ using RangeKernel = bool (*)(const float* x, std::int64_t n, float* min, float* 
 /// Nearest-even codes of x[0..n).
 using EncodeNearest8 = void (*)(const float* x, std::int64_t n, EncodeGrid grid, std::int8_t* out);
 /// Stochastic codes of x[0..n) where x[0] is element `first`, a multiple of 128.
-using EncodeStochastic8 = void (*)(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first, std::int8_t* out);
+using EncodeStochastic8 = void (*)(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first,
+                                   std::int8_t* out);
 
 bool range_avx2(const float* x, std::int64_t n, float* min, float* max);
 bool range_avx512(const float* x, std::int64_t n, float* min, float* max);
 void encode_nearest8_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::int8_t* out);
 void encode_nearest8_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::int8_t* out);
-void encode_stochastic8_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first, std::int8_t* out);
-void encode_stochastic8_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first, std::int8_t* out);
+void encode_stochastic8_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first,
+                             std::int8_t* out);
+void encode_stochastic8_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first,
+                               std::int8_t* out);
 
 }  // namespace ebb::kernels

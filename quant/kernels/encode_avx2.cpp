@@ -115,7 +115,8 @@ void encode_nearest8_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::
   });
 }
 
-void encode_stochastic8_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first, std::int8_t* out) {
+void encode_stochastic8_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first,
+                             std::int8_t* out) {
   const Scaler scaled(grid);
   const __m256 steps = _mm256_set1_ps(65536.0f), half = _mm256_set1_ps(0.5f);
   __m256i words[2][4];  // blocks 0..7 and 8..15 of the group of 128 elements

@@ -86,7 +86,8 @@ void encode_nearest8_avx512(const float* x, std::int64_t n, EncodeGrid grid, std
   }
 }
 
-void encode_stochastic8_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first, std::int8_t* out) {
+void encode_stochastic8_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first,
+                               std::int8_t* out) {
   const Scaler scaled(grid);
   const __m512 steps = _mm512_set1_ps(65536.0f), half = _mm512_set1_ps(0.5f);
   const __m512i one = _mm512_set1_epi32(1);

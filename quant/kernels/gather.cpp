@@ -17,7 +17,8 @@ void interleave_16(const std::int8_t* const rows[4], std::uint8_t flip, std::uin
   const __m128i r0 = load(rows[0]), r1 = load(rows[1]), r2 = load(rows[2]), r3 = load(rows[3]);
   const __m128i a0 = _mm_unpacklo_epi8(r0, r1), a1 = _mm_unpackhi_epi8(r0, r1);
   const __m128i b0 = _mm_unpacklo_epi8(r2, r3), b1 = _mm_unpackhi_epi8(r2, r3);
-  const __m128i c[4] = {_mm_unpacklo_epi16(a0, b0), _mm_unpackhi_epi16(a0, b0), _mm_unpacklo_epi16(a1, b1), _mm_unpackhi_epi16(a1, b1)};
+  const __m128i c[4] = {_mm_unpacklo_epi16(a0, b0), _mm_unpackhi_epi16(a0, b0), _mm_unpacklo_epi16(a1, b1),
+                        _mm_unpackhi_epi16(a1, b1)};
   for (int q = 0; q < 4; ++q) _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 16 * q), _mm_xor_si128(c[q], flips));
 }
 #else
@@ -44,7 +45,8 @@ void copy_run(const Number* from, std::int64_t count, Number* to) {
 }  // namespace
 
 template <class Number>
-void gather_patch_rows(const PatchGeometry& g, const Number* image, std::int64_t first, std::int64_t rows, Number* out, std::int64_t ld) {
+void gather_patch_rows(const PatchGeometry& g, const Number* image, std::int64_t first, std::int64_t rows, Number* out,
+                       std::int64_t ld) {
   const std::int64_t run = g.channels;
   // Neighbouring taps of a row of the image lie next to each other when nothing is skipped between them.
   const bool joined = g.divide == 1 && g.pixel_stride == g.channels;
@@ -93,8 +95,8 @@ template void gather_patch_rows(const PatchGeometry&, const std::int8_t*, std::i
 template void gather_patch_rows(const PatchGeometry&, const std::int16_t*, std::int64_t, std::int64_t, std::int16_t*, std::int64_t);
 template void gather_patch_rows(const PatchGeometry&, const float*, std::int64_t, std::int64_t, float*, std::int64_t);
 
-void interleave_by_four(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols, std::uint8_t flip, std::uint8_t* out,
-                        std::int64_t group_stride) {
+void interleave_by_four(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols, std::uint8_t flip,
+                        std::uint8_t* out, std::int64_t group_stride) {
   std::int8_t missing[16];  // becomes zero when flipped
   std::fill_n(missing, 16, static_cast<std::int8_t>(flip));
   for (std::int64_t g = 0; 4 * g < k; ++g) {

@@ -80,8 +80,8 @@ void float_tile(const float* a, std::int64_t a_row, std::int64_t a_k, const floa
   }
 }
 
-void float_multiply(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k, int rows,
-                    int panels, float* c, std::int64_t ldc) {
+void float_multiply(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k,
+                    int rows, int panels, float* c, std::int64_t ldc) {
   for (int p = 0; p < panels; ++p) {
     int i = 0;
     for (; i + 6 <= rows; i += 6) float_tile<6>(a + i * a_row, a_row, a_k, b + p * b_panel, k, c + 16 * p + i * ldc, ldc);

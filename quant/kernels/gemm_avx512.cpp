@@ -41,8 +41,8 @@ void int8_tile(Int8Left a, const Int8Right& b, std::int32_t* c, std::int64_t ldc
 }
 
 template <int kRows, int kPanels>
-void float_tile(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k, float* c,
-                std::int64_t ldc) {
+void float_tile(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k,
+                float* c, std::int64_t ldc) {
   __m512 sum[std::size_t{kRows}][std::size_t{kPanels}];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
@@ -82,10 +82,11 @@ void int8_rows(Int8Left a, const Int8Right& b, int rows, std::int32_t* c, std::i
 }
 
 template <int kPanels, int kLargest>
-void float_rows(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k, int rows,
-                float* c, std::int64_t ldc) {
+void float_rows(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k,
+                int rows, float* c, std::int64_t ldc) {
   int i = 0;
-  for (; i + kLargest <= rows; i += kLargest) float_tile<kLargest, kPanels>(a + i * a_row, a_row, a_k, b, b_panel, k, c + i * ldc, ldc);
+  for (; i + kLargest <= rows; i += kLargest)
+    float_tile<kLargest, kPanels>(a + i * a_row, a_row, a_k, b, b_panel, k, c + i * ldc, ldc);
   if constexpr (kLargest > 1) {
     if (i < rows) float_rows<kPanels, kLargest / 2>(a + i * a_row, a_row, a_k, b, b_panel, k, rows - i, c + i * ldc, ldc);
   }
@@ -100,8 +101,8 @@ void int8_multiply(const Int8Left& a, const Int8Right& b, int rows, int panels, 
   }
 }
 
-void float_multiply(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k, int rows,
-                    int panels, float* c, std::int64_t ldc) {
+void float_multiply(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k,
+                    int rows, int panels, float* c, std::int64_t ldc) {
   switch (panels) {
     case 1: return float_rows<1, 16>(a, a_row, a_k, b, b_panel, k, rows, c, ldc);
     case 2: return float_rows<2, 12>(a, a_row, a_k, b, b_panel, k, rows, c, ldc);

@@ -5,8 +5,9 @@
 namespace ebb::kernels {
 namespace {
 
-/// fma in float32 without the instruction: the product is exact in double; the sum is rounded to odd (an inexact sum with an even last
-/// bit moves to its odd neighbour on the side of the error), so that the final rounding to float sees on which side of a tie it lies.
+/// fma in float32 without the instruction: the product is exact in double; the sum is rounded to odd (an inexact sum with an even
+/// last bit moves to its odd neighbour on the side of the error), so that the final rounding to float sees on which side of a tie
+/// it lies.
 inline float fma_by_odd(float a, float b, float c) {
   const double product = static_cast<double>(a) * static_cast<double>(b);
   const double addend = c;
@@ -20,8 +21,8 @@ inline float fma_by_odd(float a, float b, float c) {
   return static_cast<float>(std::bit_cast<double>(bits));
 }
 
-void float_multiply(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k, int rows,
-                    int panels, float* c, std::int64_t ldc) {
+void float_multiply(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k,
+                    int rows, int panels, float* c, std::int64_t ldc) {
   for (int p = 0; p < panels; ++p) {
     const float* const panel = b + p * b_panel;
     for (int i = 0; i < rows; ++i) {

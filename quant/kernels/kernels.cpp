@@ -9,19 +9,18 @@ namespace {
 bool always_integer(const Problem& p) { return p.integer(); }
 bool always_float(const Problem& p) { return !p.integer(); }
 
-constexpr std::array kKernels{
+constexpr std::array kKernels {
 #if defined(__x86_64__)
-    Kernel{"int8-avx512", Simd::avx512, int8_applies, int8_on_avx512},
-    Kernel{"int8-avx2", Simd::avx2, int8_applies, int8_on_avx2},
-    Kernel{"float-avx512", Simd::avx512, float_applies, float_on_avx512},
-    Kernel{"float-avx2", Simd::avx2, float_applies, float_on_avx2},
+  Kernel{"int8-avx512", Simd::avx512, int8_applies, int8_on_avx512}, Kernel{"int8-avx2", Simd::avx2, int8_applies, int8_on_avx2},
+      Kernel{"float-avx512", Simd::avx512, float_applies, float_on_avx512},
+      Kernel{"float-avx2", Simd::avx2, float_applies, float_on_avx2},
 #endif
-    Kernel{"eigen-float32", Simd::scalar, eigen_float_applies, eigen_float},
-    Kernel{"eigen-float64", Simd::scalar, eigen_double_applies, eigen_double},
-    Kernel{"saturating", Simd::scalar, saturating_applies, saturating},
-    Kernel{"float-portable", Simd::scalar, float_applies, float_anywhere},
-    Kernel{"reference", Simd::scalar, always_integer, reference_integer},
-    Kernel{"reference", Simd::scalar, always_float, reference_float},
+      Kernel{"eigen-float32", Simd::scalar, eigen_float_applies, eigen_float},
+      Kernel{"eigen-float64", Simd::scalar, eigen_double_applies, eigen_double},
+      Kernel{"saturating", Simd::scalar, saturating_applies, saturating},
+      Kernel{"float-portable", Simd::scalar, float_applies, float_anywhere},
+      Kernel{"reference", Simd::scalar, always_integer, reference_integer},
+      Kernel{"reference", Simd::scalar, always_float, reference_float},
 };
 
 }  // namespace

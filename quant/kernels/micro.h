@@ -13,8 +13,8 @@ inline constexpr int kMaxRows = 16;
 
 /// Four consecutive k form a group of 4 bytes; groups come in segments. a: row i, segment s, group g at
 /// data + i * row + s * segment + g * group. b: panel p, segment s, group g is the 64 bytes [16 columns][4] at
-/// data + p * panel + (s * groups + g) * group. c[i * ldc + 16 p + j] = the sum over all segments and groups, in int32 (no overflow for
-/// up to 8192 groups in all).
+/// data + p * panel + (s * groups + g) * group. c[i * ldc + 16 p + j] = the sum over all segments and groups, in int32 (no overflow
+/// for up to 8192 groups in all).
 struct Int8Left {
   const std::int8_t* data;
   std::int64_t row, group, segment;
@@ -35,12 +35,12 @@ struct Int8Micro {
                 const double* gamma, float* out);
 };
 
-/// a: element (i, k) at a[i * a_row + k * a_k]. b: panel p, row k is 16 floats at b + p * b_panel + 16 k. Continues the chains in c:
-/// c[i * ldc + 16 p + j] = fma(a(i, k), b(k, j), c) for ascending k.
+/// a: element (i, k) at a[i * a_row + k * a_k]. b: panel p, row k is 16 floats at b + p * b_panel + 16 k. Continues the chains in
+/// c: c[i * ldc + 16 p + j] = fma(a(i, k), b(k, j), c) for ascending k.
 struct FloatMicro {
   int rows[kMaxPanels + 1];
-  void (*multiply)(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k, int rows,
-                   int panels, float* c, std::int64_t ldc);
+  void (*multiply)(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k,
+                   int rows, int panels, float* c, std::int64_t ldc);
 };
 
 const Int8Micro& int8_avx512();

@@ -11,13 +11,13 @@
 
 namespace ebb::kernels {
 
-/// One product as kernels receive it. If a patch matrix takes part it is `a`: gemm turns c = a b into c^T = b^T a^T where needed, and
-/// `store` writes transposed.
+/// One product as kernels receive it. If a patch matrix takes part it is `a`: gemm turns c = a b into c^T = b^T a^T where needed,
+/// and `store` writes transposed.
 struct Problem {
   const Operand& a;  ///< [m, k]
   const Operand& b;  ///< [k, n]
   Accumulator accumulator;
-  MutableMatrix out;         ///< [m, n], or [n, m] when transposed_out
+  MutableMatrix out;  ///< [m, n], or [n, m] when transposed_out
   bool transposed_out = false;
 
   [[nodiscard]] std::int64_t m() const { return a.rows(); }

@@ -47,7 +47,8 @@ std::uint64_t reference_integer(const Problem& p) {
         sum = kept;
       }
       const Grid &ga = p.a.grid(p.a.axis() == GridAxis::rows ? i : 0), &gb = p.b.grid(p.b.axis() == GridAxis::columns ? j : 0);
-      const double sa = static_cast<double>(ga.scale), sb = static_cast<double>(gb.scale), za = ga.stored_zero(), zb = gb.stored_zero();
+      const double sa = static_cast<double>(ga.scale), sb = static_cast<double>(gb.scale), za = ga.stored_zero(),
+                   zb = gb.stored_zero();
       const double products = (sa * sb) * static_cast<double>(sum) + (sa * zb) * static_cast<double>(a_sum);
       const double offsets = (za * sb) * static_cast<double>(b_sum) + (za * zb) * static_cast<double>(valid);
       p.c(i, j) = static_cast<float>(products + offsets);

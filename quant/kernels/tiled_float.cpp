@@ -6,8 +6,8 @@
 #include "quant/kernels/micro.h"
 #include "quant/kernels/tiled.h"
 
-// Float32 products. An output's chain of fma runs over all of k in ascending order, so k may be cut into chunks (the chain continues from
-// the partial sum in memory) but never shared among threads; threads share outputs.
+// Float32 products. An output's chain of fma runs over all of k in ascending order, so k may be cut into chunks (the chain
+// continues from the partial sum in memory) but never shared among threads; threads share outputs.
 namespace ebb::kernels {
 namespace {
 

@@ -1,5 +1,3 @@
-#include "quant/kernels/tiled.h"
-
 #include <algorithm>
 #include <cassert>
 #include <cstring>
@@ -9,25 +7,26 @@
 #include "quant/kernels/corrections.h"
 #include "quant/kernels/gather.h"
 #include "quant/kernels/micro.h"
+#include "quant/kernels/tiled.h"
 
-// Integer products of int8 codes in three shapes. `by_rows` packs b once and lets threads take blocks of rows of a; `by_depth` cuts a long
-// contraction (grad_weight) into chunks, packs both sides chunk by chunk, and adds the chunks' exact sums. `by_padded_lines` runs convolutions of
-// stride 1 over a padded copy of the image instead of gathered patches. Sums are integers, so the order in which threads finish cannot
-// matter.
+// Integer products of int8 codes in three shapes. `by_rows` packs b once and lets threads take blocks of rows of a; `by_depth` cuts
+// a long contraction (grad_weight) into chunks, packs both sides chunk by chunk, and adds the chunks' exact sums. `by_padded_lines`
+// runs convolutions of stride 1 over a padded copy of the image instead of gathered patches. Sums are integers, so the order in
+// which threads finish cannot matter.
 namespace ebb::kernels {
 namespace {
 
-constexpr std::int64_t kMaxGroups = 8192;        ///< 32,768 products of at most 255 x 128 fit an int32
+constexpr std::int64_t kMaxGroups = 8192;          ///< 32,768 products of at most 255 x 128 fit an int32
 constexpr std::int64_t kRowBlockBytes = 48 << 10;  ///< of a, so that a block stays in the first two cache levels
-constexpr std::int64_t kChunk = 1024;            ///< k of a by_depth chunk
+constexpr std::int64_t kChunk = 1024;              ///< k of a by_depth chunk
 constexpr std::int64_t kSlack = 64;
 
 std::int64_t round_up(std::int64_t value, std::int64_t unit) { return (value + unit - 1) / unit * unit; }
 
 const std::int8_t* codes(const CodeMatrix& x) { return static_cast<const std::int8_t*>(x.data); }
 
-/// b as panels of 16 columns, its k cut into segments of `run` rows that each begin a new group: panel p, segment s, group g is 64 bytes
-/// at ((p * segments + s) * groups + g) * 64, where groups = ceil(run / 4).
+/// b as panels of 16 columns, its k cut into segments of `run` rows that each begin a new group: panel p, segment s, group g is 64
+/// bytes at ((p * segments + s) * groups + g) * 64, where groups = ceil(run / 4).
 struct Panels {
   Aligned<std::uint8_t> bytes;
   std::int64_t groups, segments;
@@ -37,7 +36,9 @@ struct Panels {
   [[nodiscard]] Int8Right from(std::int64_t first, std::int64_t group, std::int64_t count) const {
     return {bytes.data() + first * stride() + 64 * group, stride(), 64, count, 1};
   }
-  [[nodiscard]] Int8Right from(std::int64_t first) const { return {bytes.data() + first * stride(), stride(), 64, groups, segments}; }
+  [[nodiscard]] Int8Right from(std::int64_t first) const {
+    return {bytes.data() + first * stride(), stride(), 64, groups, segments};
+  }
 };
 
 Panels pack_panels(const CodeMatrix& b, std::int64_t run, std::uint8_t flip) {
@@ -66,8 +67,8 @@ Panels pack_panels(const CodeMatrix& b, std::int64_t run, std::uint8_t flip) {
 }
 
 /// Scales the sums of columns col .. col + cols of one row and writes them to c.
-void finish_row(const Problem& p, const Int8Micro& micro, const Corrections& corrections, std::int64_t row, std::int64_t col, std::int64_t cols,
-                const std::int32_t* sums, std::vector<double>& scratch) {
+void finish_row(const Problem& p, const Int8Micro& micro, const Corrections& corrections, std::int64_t row, std::int64_t col,
+                std::int64_t cols, const std::int32_t* sums, std::vector<double>& scratch) {
   const Corrections::Row r = corrections.row(row, scratch);
   const std::int64_t a_sum = corrections.row_sum(row);
   const auto bias = static_cast<std::int32_t>(micro.biased_b ? 128 * a_sum : 0);
@@ -80,8 +81,8 @@ void finish_row(const Problem& p, const Int8Micro& micro, const Corrections& cor
 }
 
 /// As finish_row, for exact sums that may need a narrow accumulator's wrap-around.
-std::uint64_t finish_wide(const Problem& p, const Corrections& corrections, std::int64_t i, std::int64_t col, std::span<std::int64_t> sums,
-                          std::vector<double>& scratch) {
+std::uint64_t finish_wide(const Problem& p, const Corrections& corrections, std::int64_t i, std::int64_t col,
+                          std::span<std::int64_t> sums, std::vector<double>& scratch) {
   std::uint64_t events = 0;
   if (p.accumulator.kind == Accumulator::Kind::wrap) {
     for (std::int64_t& sum : sums) {
@@ -134,7 +135,8 @@ std::uint64_t by_rows(const Problem& p, const Int8Micro& micro) {
         const Int8Left rows_at{left.data + i * left.row, left.row, left.group, 0};
         if (plain) {
           micro.multiply(rows_at, right.from(panel), height, count, tile, ld);
-          for (std::int64_t r = 0; r < height; ++r) finish_row(p, micro, corrections, first + i + r, col, cols, tile + r * ld, scratch);
+          for (std::int64_t r = 0; r < height; ++r)
+            finish_row(p, micro, corrections, first + i + r, col, cols, tile + r * ld, scratch);
           continue;
         }
         std::fill_n(wide, height * ld, 0);
@@ -154,9 +156,9 @@ std::uint64_t by_rows(const Problem& p, const Int8Micro& micro) {
   return events;
 }
 
-/// Convolutions of stride 1. A block of lines is copied once into a zero-padded image; there the patches of neighbouring positions lie one
-/// pixel apart, so the positions of all lines form one run of rows with a constant stride and nothing is gathered. The taps_x - 1
-/// positions between two lines are computed and left out.
+/// Convolutions of stride 1. A block of lines is copied once into a zero-padded image; there the patches of neighbouring positions
+/// lie one pixel apart, so the positions of all lines form one run of rows with a constant stride and nothing is gathered. The
+/// taps_x - 1 positions between two lines are computed and left out.
 std::uint64_t by_padded_lines(const Problem& p, const Int8Micro& micro) {
   const PatchGeometry& g = *p.a.codes().patches;
   const std::int64_t n = p.n(), panels = (n + 15) / 16;
@@ -180,7 +182,8 @@ std::uint64_t by_padded_lines(const Problem& p, const Int8Micro& micro) {
       if (g.pixel_stride == pixel) {
         std::memcpy(to, from, static_cast<std::size_t>(run * pixel));
       } else {
-        for (std::int64_t x = 0; x < run; ++x) std::memcpy(to + x * pixel, from + x * g.pixel_stride, static_cast<std::size_t>(pixel));
+        for (std::int64_t x = 0; x < run; ++x)
+          std::memcpy(to + x * pixel, from + x * g.pixel_stride, static_cast<std::size_t>(pixel));
       }
     }
     std::vector<double> scratch;
@@ -207,8 +210,13 @@ std::uint64_t by_padded_lines(const Problem& p, const Int8Micro& micro) {
 class DepthWorker {
  public:
   DepthWorker(const Problem& p, const Int8Micro& micro)
-      : p_(p), micro_(micro), m16_(round_up(p.m(), 16)), n16_(round_up(p.n(), 16)), sums_(static_cast<std::size_t>(p.m() * n16_), 0),
-        left_(static_cast<std::size_t>(kChunk * m16_)), right_(static_cast<std::size_t>(kChunk * n16_)) {}
+      : p_(p),
+        micro_(micro),
+        m16_(round_up(p.m(), 16)),
+        n16_(round_up(p.n(), 16)),
+        sums_(static_cast<std::size_t>(p.m() * n16_), 0),
+        left_(static_cast<std::size_t>(kChunk * m16_)),
+        right_(static_cast<std::size_t>(kChunk * n16_)) {}
 
   void add_chunk(std::int64_t first) {
     const std::int64_t k = std::min(kChunk, p_.k() - first), groups = (k + 3) / 4;
@@ -235,7 +243,8 @@ class DepthWorker {
 
  private:
   /// Rows first .. first + k of x, a matrix whose rows run over the contraction, interleaved by fours.
-  void pack(const CodeMatrix& x, std::int64_t first, std::int64_t k, std::int64_t width, std::uint8_t flip, Aligned<std::uint8_t>& out) {
+  void pack(const CodeMatrix& x, std::int64_t first, std::int64_t k, std::int64_t width, std::uint8_t flip,
+            Aligned<std::uint8_t>& out) {
     const std::int8_t* rows = codes(x) + first * x.row_stride;
     std::int64_t ld = x.row_stride;
     if (x.patches) {
@@ -295,8 +304,8 @@ bool int8_applies(const Problem& p) {
   const auto has_unit_stride = [](const CodeMatrix& x) { return x.patches || x.row_stride == 1 || x.col_stride == 1; };
   const CodeMatrix &a = p.a.codes(), &b = p.b.codes();
   const bool rows_of_b = !(a.patches && a.patches_transposed) || b.col_stride == 1;
-  return p.integer() && p.int8() && p.accumulator.kind != Accumulator::Kind::saturate && has_unit_stride(a) && has_unit_stride(b) && rows_of_b &&
-         p.m() > 0 && p.n() > 0 && p.k() > 0;
+  return p.integer() && p.int8() && p.accumulator.kind != Accumulator::Kind::saturate && has_unit_stride(a) && has_unit_stride(b) &&
+         rows_of_b && p.m() > 0 && p.n() > 0 && p.k() > 0;
 }
 
 #if defined(__x86_64__)
