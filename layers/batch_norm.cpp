@@ -159,19 +159,25 @@ Var BatchNorm::operator()(Pass& pass, Var x, const Then& then) const {
     }
     grads.add(w, std::move(gw));
     grads.add(b, std::move(gb));
-    if (grads.wants(x)) {
-      const bool shared = then.add && grads.wants(added);  // g itself is still needed, as the gradient of what was added
-      Tensor gx = shared ? Tensor::uninitialized(shape) : std::move(g);
-      const float* const from = shared ? pg : gx.data();
+    const auto input_gradient = [&](const float* from, float* to) {
       if (batch) {
-        batch_gradient(input, affine, along, offset, from, gx.data());
+        batch_gradient(input, affine, along, offset, from, to);
       } else {
-        running_gradient(affine, input.rows, from, gx.data());
+        running_gradient(affine, input.rows, from, to);
       }
-      grads.add(x, std::move(gx));
-      if (!shared) return;
+    };
+    const bool add_wants = then.add && grads.wants(added);
+    if (grads.wants(x) && !add_wants) {
+      input_gradient(g.data(), g.data());
+      grads.add(x, std::move(g));
+      return;
     }
-    if (then.add) grads.add(added, std::move(g));
+    if (grads.wants(x)) {  // g itself is still needed, as the gradient of what was added
+      Tensor gx = Tensor::uninitialized(shape);
+      input_gradient(g.data(), gx.data());
+      grads.add(x, std::move(gx));
+    }
+    if (add_wants) grads.add(added, std::move(g));
   };
   return pass.tape.record(std::move(y), {x, w, b, added}, std::move(backward));
 }
