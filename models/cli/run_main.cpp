@@ -72,10 +72,13 @@ struct Run {
 
 std::string identity(const RunConfig& config) { return to_json(RunConfig{.program = config.program, .options = config.options}); }
 
-Recorded read_recorded(const std::string& directory, const std::string& program, std::optional<Checkpoint> checkpoint) {
-  Recorded recorded{parse_config(read_config(directory)), std::move(checkpoint)};
-  require<DataError>(recorded.config.program == program, "[run] ", directory, " is a run of ", recorded.config.program,
-                       ", not of ", program);
+// `read` gives the checkpoint, if there is one.
+template <class Read>
+Recorded read_recorded(const std::string& directory, const std::string& program, const Read& read) {
+  Recorded recorded{parse_config(read_config(directory)), {}};
+  recorded.checkpoint = read();
+  require<DataError>(recorded.config.program == program, "[run] ", directory, " is a run of ", recorded.config.program, ", not of ",
+                     program);
   require<DataError>(!recorded.checkpoint || recorded.checkpoint->config == identity(recorded.config), "[run] ", directory,
                      ": config.json is not the configuration that the checkpoint was saved under; restore it");
   return recorded;
@@ -220,7 +223,7 @@ class Session {
       train_on(run, directory, identity(config), directory->cut_back(0));
       return;
     }
-    const Recorded recorded = read_recorded(directory->path(), family_.program.name, directory->checkpoint());
+    const Recorded recorded = read_recorded(directory->path(), family_.program.name, [&] { return directory->checkpoint(); });
     Run run = prepare(resumed_options(line, recorded.config.options, {}));
     check_same_data(recorded.config, run);
     if (recorded.checkpoint) restore(run.state, *recorded.checkpoint);
@@ -230,7 +233,7 @@ class Session {
 
   void evaluate_run(const CommandLine& line) {
     const std::string& directory = line.options.evaluate;
-    const Recorded recorded = read_recorded(directory, family_.program.name, read_checkpoint(directory));
+    const Recorded recorded = read_recorded(directory, family_.program.name, [&] { return read_checkpoint(directory); });
     Run run = prepare(resumed_options(line, recorded.config.options, kFreeInEvaluation));
     const bool other_data = std::find(line.given.begin(), line.given.end(), "data") != line.given.end();
     if (!other_data) check_same_data(recorded.config, run);

@@ -1,0 +1,192 @@
+#include <doctest/doctest.h>
+#include <signal.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "models/cli/run_main.h"
+#include "tests/scratch.h"
+#include "tests/train_tiny_task.h"
+#include "train/files.h"
+#include "train/record.h"
+
+using namespace ebb;
+using namespace ebb::train;
+using Json = nlohmann::json;
+
+namespace {
+
+// What one call of the program shows and returns.
+struct Shown {
+  int code;
+  std::string out, err;
+};
+
+cli::ModelFamily tiny_family(std::int64_t bad_step = -1, std::int64_t signal_step = -1) {
+  const auto build = [=](const Options&, ParamStore& params) {
+    params = TinyTask::state().params;
+    Task task = TinyTask{.bad_step = bad_step}.task();
+    task.data = {{"training", bad_step == -2 ? "other" : "tiny"}};
+    task.loss = [loss = task.loss, signal_step](Pass& pass, std::int64_t t, std::int64_t part) {
+      if (t == signal_step) raise(SIGINT);
+      return loss(pass, t, part);
+    };
+    return task;
+  };
+  return {{.name = "ebb-tiny",
+           .summary = "Fits a line.",
+           .archs = {{.name = "line", .summary = "", .lr = 0.02, .lr_schedule = "1", .epochs = 5}}},
+          build};
+}
+
+Shown call(const std::string& text, const cli::ModelFamily& family = tiny_family(), bool terminal = false) {
+  std::ostringstream out, err;
+  const std::vector<std::string> args = split(text, ' ');
+  const int code = cli::run(args, family, {.out = out, .err = err, .terminal = terminal});
+  return {code, out.str(), err.str()};
+}
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+std::string hash_of(const Shown& shown) { return Json::parse(shown.out)["weights_sha256"]; }
+
+constexpr const char* kUnsaved = "--cycles 2 --iterations 20 --eval-every 4 --json";
+constexpr const char* kPlan = "--cycles 2 --iterations 20 --eval-every 4 --json --save-every 3";
+
+}  // namespace
+
+TEST_CASE("exit codes tell a wrong command line from everything else") {
+  const Scratch scratch;
+  struct Case {
+    std::string args;
+    int code;
+    const char* expected;
+  };
+  const Case cases[] = {
+      {"--help", cli::kDone, ""},
+      {"--frob", cli::kWrongCommandLine, "ebb-tiny: [command line] unknown option '--frob'"},
+      {"--min-bits 9 --max-bits 8", cli::kWrongCommandLine, "--min-bits 9 is above --max-bits 8"},
+      {"--schedule CX", cli::kWrongCommandLine, "CX"},
+      {"--bits round(3->8:cycle(8", cli::kWrongCommandLine, "^"},
+      {"--keep-fp32 fd", cli::kWrongCommandLine, "did you mean 'fc'?"},
+      {"--epochs 9000000000000000000", cli::kWrongCommandLine, "more than can be counted"},
+      {"--resume --out " + scratch / "none", cli::kFailed, "expected a run directory"},
+      {"--evaluate " + scratch / "none", cli::kFailed, "expected a run directory"},
+      {"--out " + scratch.path(), cli::kFailed, "exists already"},
+      {"--out /proc/ebb-test", cli::kFailed, "cannot make the directory /proc/ebb-test"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.args);
+    const Shown shown = call(c.args);
+    CAPTURE(shown.err);
+    CHECK(shown.code == c.code);
+    CHECK(contains(shown.err, c.expected));
+  }
+}
+
+TEST_CASE("a run records itself, is scored again, and a dry run has predicted its cost") {
+  const Scratch scratch;
+  const std::string out = " --out " + scratch / "run";
+  const Shown run = call(kPlan + out);
+  REQUIRE(run.code == cli::kDone);
+  const Json json = Json::parse(run.out);
+  CHECK(json["iterations"] == 20);
+  CHECK(json["interrupted"] == false);
+  CHECK(Json::parse(call(std::string(kUnsaved) + " --dry-run").out)["bit_ops"] == json["bit_ops"]);
+  const History history = read_history(scratch / "run");
+  CHECK(history.steps.size() == 20);
+  CHECK(history.evaluations.size() == 6);  // after 4, 8, 12 and 16, and both splits at the end
+  CHECK(json["test_accuracy"] == history.evaluations.back().score);
+
+  const Shown scored = call("--json --quiet --evaluate " + scratch / "run");
+  REQUIRE(scored.code == cli::kDone);
+  for (const char* same : {"test_accuracy", "weights_sha256", "train_loss", "bit_ops", "relative_cost"}) {
+    CAPTURE(same);
+    CHECK(Json::parse(scored.out)[same] == json[same]);
+  }
+  CHECK(call("--json --quiet --eval-bits 2 --evaluate " + scratch / "run").code == cli::kDone);
+  CHECK(contains(call("--seed 2 --evaluate " + scratch / "run").err, "--seed is '2' now and was '1'"));
+  CHECK(contains(call("--evaluate " + scratch / "run", tiny_family(-2)).err,
+                 "the data are not those of the run: training is 'other' now"));
+  CHECK(hash_of(call(std::string(kUnsaved) + " --quiet")) == json["weights_sha256"]);
+}
+
+TEST_CASE("Ctrl-C saves and leaves, and the resumed run ends as if nothing had happened") {
+  const Scratch scratch;
+  const Shown whole = call(std::string(kPlan) + " --out " + scratch / "whole");
+  const std::string out = " --out " + scratch / "cut";
+  for (const std::int64_t signal_step : {5, 6, 13}) {
+    const Shown cut = call(signal_step == 5 ? kPlan + out : out.substr(1) + " --json --resume", tiny_family(-1, signal_step));
+    CAPTURE(cut.err);
+    CHECK(cut.code == cli::kDone);
+    CHECK(Json::parse(cut.out)["interrupted"] == true);
+    CHECK(read_checkpoint(scratch / "cut").iteration == signal_step + 1);
+    CHECK(contains(cut.err, "--resume"));
+  }
+  const Shown resumed = call(out.substr(1) + " --json --resume --threads 1 --quiet");
+  REQUIRE(resumed.code == cli::kDone);
+  for (const char* same : {"weights_sha256", "bit_ops", "train_loss", "test_accuracy", "iterations", "interrupted"}) {
+    CAPTURE(same);
+    CHECK(Json::parse(resumed.out)[same] == Json::parse(whole.out)[same]);
+  }
+  // Once finished, resuming only reports.
+  CHECK(hash_of(call(out.substr(1) + " --json --resume")) == hash_of(whole));
+  const Shown other = call(out.substr(1) + " --resume --lr 0.3");
+  CHECK(other.code == cli::kFailed);
+  CHECK(contains(other.err, "--lr is '0.3' now and was '0.02' in the run"));
+  CHECK(contains(call(out.substr(1) + " --resume", tiny_family(-2)).err, "the data are not those of the run"));
+}
+
+TEST_CASE("a run killed before it wrote anything begins when it is resumed") {
+  const Scratch scratch;
+  std::filesystem::create_directory(scratch / "run");
+  const Shown resumed = call(std::string(kPlan) + " --resume --out " + scratch / "run");
+  CHECK(resumed.code == cli::kDone);
+  CHECK(contains(resumed.err, "warning: this run was ended before it began"));
+  CHECK(hash_of(resumed) == hash_of(call(kUnsaved)));
+}
+
+TEST_CASE("a configuration that was edited under its checkpoint is refused") {
+  const Scratch scratch;
+  const std::string config = scratch / "run/config.json";
+  REQUIRE(call(std::string(kPlan) + " --out " + scratch / "run").code == cli::kDone);
+  std::string text = read_file(config);
+  const std::size_t at = text.find("\"seed\": 1");
+  REQUIRE(at != std::string::npos);
+  write_file(config, text.replace(at, 9, "\"seed\": 2"));
+  const Shown resumed = call("--resume --out " + scratch / "run");
+  CHECK(resumed.code == cli::kFailed);
+  CHECK(contains(resumed.err, "config.json is not the configuration that the checkpoint was saved under"));
+}
+
+TEST_CASE("what is not finite ends the run with its place and keeps the last checkpoint") {
+  const Scratch scratch;
+  const Shown shown = call(std::string(kPlan) + " --out " + scratch / "run", tiny_family(8));
+  CHECK(shown.code == cli::kFailed);
+  CHECK(contains(shown.err, "iteration 8: [fc] activation"));
+  CHECK(read_checkpoint(scratch / "run").iteration == 6);
+}
+
+TEST_CASE("stdout has results only, and --quiet leaves stderr to warnings") {
+  const Shown loud = call("--iterations 5");
+  CHECK(contains(loud.err, "step 1/5"));
+  CHECK(contains(loud.err, "validation negative_loss"));
+  CHECK(contains(loud.out, "weights SHA-256"));
+  CHECK_FALSE(contains(loud.out, "step 1/5"));
+  const Shown quiet = call("--iterations 400 --schedule static --quiet");
+  CHECK(quiet.err.empty());
+  CHECK(contains(call("--iterations 5", tiny_family(), true).err, "\r\x1b[K"));
+  CHECK(contains(call("--iterations 10 --cycles 3 --schedule CT").err, "ebb-tiny: warning: "));
+}
+
+TEST_CASE("operands are measured on request") {
+  const Scratch scratch;
+  REQUIRE(call(std::string(kPlan) + " --statistics-every 5 --out " + scratch / "run").code == cli::kDone);
+  const std::vector<std::string> lines = split(read_file(scratch / "run/operands.jsonl"), '\n');
+  REQUIRE(lines.size() == 4 * 3 + 1);  // four steps, three operands, and what follows the last line feed
+  CHECK(Json::parse(lines[0])["site"] == "fc");
+}

@@ -1,0 +1,120 @@
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "core/error.h"
+#include "tests/scratch.h"
+#include "tests/train_tiny_task.h"
+#include "train/inspect.h"
+#include "train/report.h"
+
+using namespace ebb;
+using namespace ebb::train;
+using Json = nlohmann::json;
+
+namespace {
+
+RunConfig config() {
+  Options options;
+  options.lr = 0.02;
+  options.lr_schedule = "1";
+  options.iterations = 6;
+  options.data = "tiny \"quoted\"";
+  options.keep_fp32 = "";
+  RunConfig config{.program = "ebb-test", .options = option_texts(options, true)};
+  config.resolved = {{"iterations", "6"}};
+  config.data = {{"training", "0123"}, {"number", "1e400"}, {"zeros", "007"}};
+  return config;
+}
+
+}  // namespace
+
+TEST_CASE("a configuration comes back from its JSON, where numbers are numbers") {
+  CHECK(parse_config(to_json(config())) == config());
+  const Json json = Json::parse(to_json(config()));
+  CHECK(json["options"]["batch"] == 128);
+  CHECK(json["options"]["lr"] == 0.02);
+  CHECK(json["options"]["simulate"] == false);
+  CHECK(json["data"]["zeros"] == "007");  // as a number it would lose its zeros
+  for (const char* bad : {"", "{}", "[]", "{\"program\": 1}", "nonsense"}) {
+    CAPTURE(bad);
+    CHECK_THROWS_AS(parse_config(bad), DataError);
+  }
+}
+
+TEST_CASE("a summary is one JSON object with what scripts read") {
+  const Task task = TinyTask{}.task();
+  RunState state = TinyTask::state();
+  LoopSettings settings{.iterations = 6, .key = Key(1)};
+  settings.plan = [](std::int64_t) { return PrecisionPlan::uniform(Format::integer(4), Format::integer(8)); };
+  settings.rate = [](std::int64_t) { return 0.02; };
+  settings.evaluation_plan = settings.plan(0);
+  settings.eval_every = settings.save_every = 6;
+  History history;
+  const LoopEvents events{.step = [&](const StepRow& row) { history.steps.push_back(row); },
+                          .evaluation = [&](const EvalRow& row) { history.evaluations.push_back(row); }};
+  run_loop(task, state, settings, events);
+  for (std::size_t i = 0; i < 6; ++i)
+    history.steps[i].seconds = i == 0 ? 100.0 : static_cast<double>(i);  // median of 100 1 2 3 4 5
+
+  const PrecisionPlan reference = PrecisionPlan::uniform(Format::integer(8), Format::integer(8));
+  const Json json = Json::parse(to_json(summarize(history, state, task, reference, Simd::scalar)));
+  CHECK(json["test_accuracy"] == history.evaluations.back().score);
+  CHECK(json["seconds_per_step"] == 3.5);
+  // The last epoch is four steps long.
+  double loss = 0;
+  for (std::size_t i = 2; i < 6; ++i) loss += history.steps[i].loss;
+  CHECK(json["train_loss"] == loss / 4);
+  CHECK(json["bit_ops"] == std::to_string(6 * 36 * (16 + 32)));
+  CHECK(json["relative_cost"] == (16.0 + 32.0) / 128.0);
+  CHECK(json["relative_cost_paper"] == (16.0 + 64.0) / 192.0);
+  CHECK(json["iterations"] == 6);
+  CHECK(json["weights_sha256"] == weights_sha256(state.params));
+  CHECK(json["peak_rss_bytes"] > 1000000);
+  CHECK(json["kernel"].is_string());
+  CHECK(Json::parse(to_json(summarize({}, state, task, reference, Simd::scalar)))["train_loss"].is_null());
+}
+
+TEST_CASE("an inspection tells where the bit-operations went") {
+  const Scratch scratch;
+  const std::string path = scratch / "run";
+  const Task task = TinyTask{}.task();
+  RunState state = TinyTask::state();
+  {
+    RunDirectory run = RunDirectory::create(path, to_json(config()));
+    CHECK(to_table(inspect(path)).find("No checkpoint yet") != std::string::npos);
+    LoopSettings settings{.iterations = 6, .key = Key(1)};
+    settings.plan = [](std::int64_t) { return PrecisionPlan::uniform(Format::integer(4), Format::integer(8)); };
+    settings.rate = [](std::int64_t) { return 0.02; };
+    settings.evaluation_plan = settings.plan(0);
+    settings.eval_every = settings.save_every = 3;
+    const LoopEvents events{.step = [&](const StepRow& row) { run.add(row); },
+                            .evaluation = [&](const EvalRow& row) { run.add(row); },
+                            .save = [&](const RunState& s) { run.save(to_checkpoint(s, "{}")); }};
+    run_loop(task, state, settings, events);
+  }
+  const Inspection inspection = inspect(path);
+  const Json json = Json::parse(to_json(inspection));
+  CHECK(json["bit_ops"] == std::to_string(6 * 36 * (16 + 32)));
+  CHECK(json["relative_cost"] == (16.0 + 32.0) / 128.0);
+  REQUIRE(json["sites"].size() == 1);
+  CHECK(json["sites"][0]["forward"]["bit_ops"] == std::to_string(6 * 36 * 16));
+  CHECK(json["sites"][0]["grad_input"]["macs"] == "0");
+  CHECK(json["evaluations"].size() == 3);
+  CHECK(json["options"]["batch"] == "128");
+  const std::string table = to_table(inspection);
+  for (const char* part : {"10,368 bit-operations", "6 of 6", "fc", "66.7 %", "33.3 %"}) {
+    CAPTURE(part);
+    CHECK(table.find(part) != std::string::npos);
+  }
+  CHECK_THROWS_AS(static_cast<void>(inspect(scratch.path())), DataError);
+}
+
+TEST_CASE("tables align numbers to the right and texts to the left") {
+  CHECK(format_table({{"layer", "count", "share"}, {"fc", "1,000", "5.0 %"}, {"conv10", "7", ""}}) ==
+        "layer   count  share\nfc      1,000  5.0 %\nconv10      7\n");
+  CHECK(with_separators(0) == "0");
+  CHECK(with_separators(999) == "999");
+  CHECK(with_separators(1234567) == "1,234,567");
+}
