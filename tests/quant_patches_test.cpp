@@ -269,11 +269,11 @@ TEST_CASE("patches refuse an image or an operand that does not fit") {
   CHECK(x.patches(good).rows() == 12);
   PatchGeometry wrong = good;
   wrong.height = 4;
-  CHECK_THROWS_AS(x.patches(wrong), ShapeError);
+  CHECK_THROWS_AS(static_cast<void>(x.patches(wrong)), ShapeError);
   wrong = good;
   wrong.channels = 3;
-  CHECK_THROWS_AS(x.patches(wrong), ShapeError);
-  CHECK_THROWS_AS(rows.patches(good), ShapeError);
-  CHECK_THROWS_AS(x.transposed().patches(good), ShapeError);
-  CHECK_THROWS_AS(x.patches(good).columns(0, 1), ShapeError);
+  CHECK_THROWS_AS(static_cast<void>(x.patches(wrong)), ShapeError);
+  CHECK_THROWS_AS(static_cast<void>(rows.patches(good)), ShapeError);
+  CHECK_THROWS_AS(static_cast<void>(x.transposed().patches(good)), ShapeError);
+  CHECK_THROWS_AS(static_cast<void>(x.patches(good).columns(0, 1)), ShapeError);
 }
