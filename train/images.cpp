@@ -76,7 +76,7 @@ ImageData open_images(const Options& options) {
   return data;
 }
 
-Task image_task(std::shared_ptr<const ImageData> data, ImageNetwork network, const Options& options) {
+Task image_task(const std::shared_ptr<const ImageData>& data, const ImageNetwork& network, const Options& options) {
   const auto feed = std::make_shared<Feed>(data, options);
   Task task;
   task.metric = "accuracy";

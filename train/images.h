@@ -28,6 +28,6 @@ using ImageNetwork = std::function<Var(Pass&, Var images)>;
 /// Classification by softmax cross-entropy, scored by accuracy. Batches come from --seed, --batch and --accumulate; the next one is
 /// prepared in the background unless --no-prefetch.
 /// @throws ConfigError if the settings do not fit the data
-Task image_task(std::shared_ptr<const ImageData> data, ImageNetwork network, const Options& options);
+Task image_task(const std::shared_ptr<const ImageData>& data, const ImageNetwork& network, const Options& options);
 
 }  // namespace ebb::train

@@ -321,8 +321,8 @@ int run(std::span<const std::string> args, const ModelFamily& family, const Cons
 namespace {
 
 /// OpenMP threads that spin while they wait take the processor from the thread they wait for as soon as anything else runs on the
-/// machine: steps then take several times as long. The policy is read when the OpenMP library is loaded, so the program starts itself
-/// anew, once, with the environment it wants; whoever sets OMP_WAIT_POLICY keeps their choice.
+/// machine: steps then take several times as long. The policy is read when the OpenMP library is loaded, so the program starts
+/// itself anew, once, with the environment it wants; whoever sets OMP_WAIT_POLICY keeps their choice.
 void wait_without_spinning(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") != nullptr || setenv("OMP_WAIT_POLICY", "passive", 0) != 0) return;
   execv("/proc/self/exe", argv);  // returns only if it failed: then everything works as before, only slower
@@ -333,7 +333,8 @@ void wait_without_spinning(char** argv) {
 int run_main(int argc, char** argv, const ModelFamily& family) {
   wait_without_spinning(argv);
 #if defined(__GLIBC__)
-  // A step allocates the same large tensors as the one before; giving them back to the kernel in between costs a page fault for every 4 KiB.
+  // A step allocates the same large tensors as the one before; giving them back to the kernel in between costs a page fault for
+  // every 4 KiB.
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
 #endif
