@@ -8,10 +8,12 @@
 
 #include "core/error.h"
 #include "core/sha256.h"
+#include "errors.h"
 #include "train/checkpoint.h"
 
 using namespace ebb;
 using namespace ebb::train;
+using namespace ebb::test;
 
 namespace {
 
@@ -31,18 +33,6 @@ Checkpoint sample() {
   checkpoint.add_group("controller", {StoredTensor::of("plateau/best", momenta)});
   return checkpoint;
 }
-
-template <class F>
-std::string error_of(const F& f) {
-  try {
-    f();
-  } catch (const DataError& error) {
-    return error.what();
-  }
-  return "";
-}
-
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
 
@@ -83,20 +73,20 @@ TEST_CASE("every altered byte and every cut of a checkpoint is noticed") {
     std::string bad = good;
     bad[i] = static_cast<char>(bad[i] ^ 0x10);
     CAPTURE(i);
-    CHECK_FALSE(error_of([&] { parse_checkpoint(bad); }).empty());
-    CHECK_FALSE(error_of([&] { parse_checkpoint(good.substr(0, i)); }).empty());
+    CHECK_FALSE(data_error_of([&] { parse_checkpoint(bad); }).empty());
+    CHECK_FALSE(data_error_of([&] { parse_checkpoint(good.substr(0, i)); }).empty());
   }
-  CHECK(contains(error_of([&] { parse_checkpoint(good + "x"); }), "the file holds"));
+  CHECK(contains(data_error_of([&] { parse_checkpoint(good + "x"); }), "the file holds"));
 }
 
 TEST_CASE("foreign files and other networks are refused by name") {
-  CHECK(contains(error_of([] { parse_checkpoint(to_safetensors({})); }),
+  CHECK(contains(data_error_of([] { parse_checkpoint(to_safetensors({})); }),
                  "a safetensors file without one; this file is no checkpoint"));
   SafeTensors other;
   other.metadata["format"] = "ebb-checkpoint-2";
-  CHECK(contains(error_of([&] { parse_checkpoint(to_safetensors(other)); }),
+  CHECK(contains(data_error_of([&] { parse_checkpoint(to_safetensors(other)); }),
                  "expected the format 'ebb-checkpoint-1', got 'ebb-checkpoint-2'"));
-  CHECK(contains(error_of([] { parse_checkpoint("\x1f\x8b not a checkpoint"); }), "no safetensors file"));
+  CHECK(contains(data_error_of([] { parse_checkpoint("\x1f\x8b not a checkpoint"); }), "no safetensors file"));
 
   struct Case {
     const char* why;
@@ -127,7 +117,7 @@ TEST_CASE("foreign files and other networks are refused by name") {
     ParamStore params = network();
     c.change(params);
     const std::string before = weights_sha256(params);
-    const std::string message = error_of([&] { restore_params(sample(), params); });
+    const std::string message = data_error_of([&] { restore_params(sample(), params); });
     CAPTURE(message);
     CHECK(contains(message, c.expected));
     CHECK(weights_sha256(params) == before);

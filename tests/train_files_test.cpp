@@ -9,27 +9,16 @@
 #include <string>
 
 #include "core/error.h"
+#include "errors.h"
 #include "tests/scratch.h"
 #include "train/files.h"
 
 using namespace ebb;
 using namespace ebb::train;
+using namespace ebb::test;
 namespace fs = std::filesystem;
 
 namespace {
-
-// What f throws, or "" if it does not.
-template <class F>
-std::string message_of(const F& f) {
-  try {
-    f();
-  } catch (const DataError& error) {
-    return error.what();
-  }
-  return "";
-}
-
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 int fail_with(int code) {
   errno = code;
@@ -103,7 +92,7 @@ TEST_CASE("whatever fails, write_file leaves the old file, nothing beside it, an
     write_file(path, "old");
     FileSystem files = FileSystem::real();
     c.breakage(files);
-    const std::string message = message_of([&] { write_file(path, "twelve bytes", files); });
+    const std::string message = data_error_of([&] { write_file(path, "twelve bytes", files); });
     CAPTURE(message);
     CHECK(contains(message, path));
     CHECK(contains(message, c.expected));
@@ -119,7 +108,7 @@ TEST_CASE("a real limit of the operating system cuts a write short and leaves no
   const auto handler = std::signal(SIGXFSZ, SIG_IGN);
   const rlimit small{1000, old.rlim_max};
   REQUIRE(setrlimit(RLIMIT_FSIZE, &small) == 0);
-  const std::string message = message_of([&] { write_file(scratch / "file", std::string(5000, 'x')); });
+  const std::string message = data_error_of([&] { write_file(scratch / "file", std::string(5000, 'x')); });
   REQUIRE(setrlimit(RLIMIT_FSIZE, &old) == 0);
   std::signal(SIGXFSZ, handler);
   CHECK(contains(message, "File too large (after 1000 of 5000 bytes)"));
@@ -128,18 +117,18 @@ TEST_CASE("a real limit of the operating system cuts a write short and leaves no
 
 TEST_CASE("a really full device and a read-only directory give their reasons") {
   if (::access("/dev/full", W_OK) == 0) {
-    CHECK(contains(message_of([&] { LineFile("/dev/full", 0, FileSystem::real()).append("line"); }),
+    CHECK(contains(data_error_of([&] { LineFile("/dev/full", 0, FileSystem::real()).append("line"); }),
                    "/dev/full: No space left on device"));
   }
   const Scratch scratch;
   if (::geteuid() != 0) {  // root writes anywhere
     REQUIRE(::chmod(scratch.path().c_str(), 0555) == 0);
-    CHECK(contains(message_of([&] { write_file(scratch / "file", "x"); }), "Permission denied"));
+    CHECK(contains(data_error_of([&] { write_file(scratch / "file", "x"); }), "Permission denied"));
     REQUIRE(::chmod(scratch.path().c_str(), 0755) == 0);
   }
-  CHECK(contains(message_of([&] { write_file(scratch / "missing/file", "x"); }), "No such file or directory"));
-  CHECK(contains(message_of([&] { read_file(scratch / "missing"); }), "No such file or directory"));
-  CHECK(contains(message_of([&] { read_file(scratch.path()); }), "Is a directory"));
+  CHECK(contains(data_error_of([&] { write_file(scratch / "missing/file", "x"); }), "No such file or directory"));
+  CHECK(contains(data_error_of([&] { read_file(scratch / "missing"); }), "No such file or directory"));
+  CHECK(contains(data_error_of([&] { read_file(scratch.path()); }), "Is a directory"));
 }
 
 TEST_CASE("a line file holds whole lines only and continues after a stated size") {
@@ -159,12 +148,12 @@ TEST_CASE("a line file holds whole lines only and continues after a stated size"
     moved.append("three");
   }
   CHECK(read_file(path) == "one\nthree\n");
-  CHECK(contains(message_of([&] { LineFile(path, 100, FileSystem::real()); }),
+  CHECK(contains(data_error_of([&] { LineFile(path, 100, FileSystem::real()); }),
                  "expected at least 100 bytes to continue after, found 10"));
 
   LineFile full(path, 10, small_disk(8, 3));
   full.append("four");
-  CHECK(contains(message_of([&] { full.append("fifth"); }), "No space left on device (after 3 of 6 bytes)"));
+  CHECK(contains(data_error_of([&] { full.append("fifth"); }), "No space left on device (after 3 of 6 bytes)"));
   CHECK(read_file(path) == "one\nthree\nfour\n");
 }
 
@@ -174,7 +163,7 @@ TEST_CASE("a directory is claimed by one holder at a time") {
   {
     DirectoryLock first(path);
     const DirectoryLock moved = std::move(first);
-    CHECK(contains(message_of([&] { DirectoryLock{path}; }), "another run is writing to this directory"));
+    CHECK(contains(data_error_of([&] { DirectoryLock{path}; }), "another run is writing to this directory"));
   }
   CHECK_NOTHROW(DirectoryLock{path});
 }

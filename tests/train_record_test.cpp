@@ -6,25 +6,15 @@
 #include <string>
 
 #include "core/error.h"
+#include "errors.h"
 #include "tests/scratch.h"
 #include "train/record.h"
 
 using namespace ebb;
 using namespace ebb::train;
+using namespace ebb::test;
 
 namespace {
-
-template <class F>
-std::string error_of(const F& f) {
-  try {
-    f();
-  } catch (const DataError& error) {
-    return error.what();
-  }
-  return "";
-}
-
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 StepRow step(std::int64_t t) {
   return {.iteration = t,
@@ -120,15 +110,15 @@ TEST_CASE("a directory that exists, that is in use, or that is no run is refused
   const Scratch scratch;
   const std::string path = scratch / "a/b/run/";
   const RunDirectory first = RunDirectory::create(path, "{}");
-  CHECK(contains(error_of([&] { RunDirectory::create(path, "{}"); }),
+  CHECK(contains(data_error_of([&] { RunDirectory::create(path, "{}"); }),
                  "exists already, and a run never overwrites; choose another --out"));
   // does.
-  CHECK(contains(error_of([&] { RunDirectory::open(path); }), "another run is writing to this directory"));
-  CHECK(contains(error_of([&] { RunDirectory::open(scratch / "none"); }), "expected a run directory"));
-  CHECK(contains(error_of([&] { read_config(scratch.path()); }), "expected a run directory with config.json"));
-  CHECK(contains(error_of([&] { read_checkpoint(scratch.path()); }), "checkpoint.safetensors: No such file"));
+  CHECK(contains(data_error_of([&] { RunDirectory::open(path); }), "another run is writing to this directory"));
+  CHECK(contains(data_error_of([&] { RunDirectory::open(scratch / "none"); }), "expected a run directory"));
+  CHECK(contains(data_error_of([&] { read_config(scratch.path()); }), "expected a run directory with config.json"));
+  CHECK(contains(data_error_of([&] { read_checkpoint(scratch.path()); }), "checkpoint.safetensors: No such file"));
   write_file(scratch / "file", "x");
-  CHECK(contains(error_of([&] { RunDirectory::create(scratch / "file/run", "{}"); }), "cannot make the directory"));
+  CHECK(contains(data_error_of([&] { RunDirectory::create(scratch / "file/run", "{}"); }), "cannot make the directory"));
 }
 
 TEST_CASE("a full disk while the directory is made leaves nothing") {
@@ -138,7 +128,7 @@ TEST_CASE("a full disk while the directory is made leaves nothing") {
     errno = ENOSPC;
     return -1;
   };
-  CHECK(contains(error_of([&] { RunDirectory::create(scratch / "run", "{}", files); }), "No space left on device"));
+  CHECK(contains(data_error_of([&] { RunDirectory::create(scratch / "run", "{}", files); }), "No space left on device"));
   CHECK_FALSE(std::filesystem::exists(scratch / "run"));
 }
 
@@ -154,7 +144,7 @@ TEST_CASE("a full disk while a checkpoint is saved leaves the one before") {
   };
   RunDirectory run = RunDirectory::open(path, files);
   run.cut_back(8);
-  CHECK(contains(error_of([&] { run.save(at(9)); }), "checkpoint.safetensors: No space left on device"));
+  CHECK(contains(data_error_of([&] { run.save(at(9)); }), "checkpoint.safetensors: No space left on device"));
   CHECK(read_checkpoint(path) == at(8));
   CHECK_FALSE(std::filesystem::exists(path + "/checkpoint.safetensors.part"));
 }
@@ -164,15 +154,15 @@ TEST_CASE("a record that does not belong to its checkpoint, or is none, is refus
   const std::string path = scratch / "run";
   record_run(path);
   write_file(path + "/steps.jsonl", to_line(step(0)) + "\n");
-  CHECK(contains(error_of([&] { RunDirectory::open(path).cut_back(8); }),
+  CHECK(contains(data_error_of([&] { RunDirectory::open(path).cut_back(8); }),
                  "expected the 8 steps that the checkpoint follows, found 1"));
   for (const char* line : {"nonsense\n", "{}\n", "[]\n",
                            R"({"iteration":"0"})"
                            "\n"}) {
     CAPTURE(line);
     write_file(path + "/steps.jsonl", line);
-    CHECK(contains(error_of([&] { RunDirectory::open(path).cut_back(8); }), "steps.jsonl, line 1 is no line of a record"));
+    CHECK(contains(data_error_of([&] { RunDirectory::open(path).cut_back(8); }), "steps.jsonl, line 1 is no line of a record"));
   }
   write_file(path + "/checkpoint.safetensors", "nonsense");
-  CHECK(contains(error_of([&] { static_cast<void>(RunDirectory::open(path).checkpoint()); }), "while reading"));
+  CHECK(contains(data_error_of([&] { static_cast<void>(RunDirectory::open(path).checkpoint()); }), "while reading"));
 }

@@ -53,13 +53,7 @@ std::uint64_t product(const Problem& p) {
   std::vector<double> scratch;
   for (std::int64_t i = 0; i < m; ++i) {
     const std::span row(sums.data() + i * n, static_cast<std::size_t>(n));
-    if (p.accumulator.kind == Accumulator::Kind::wrap) {
-      for (std::int64_t& sum : row) {
-        const std::int64_t kept = wrapped(sum, p.accumulator.bits);
-        events += static_cast<std::uint64_t>(std::abs((sum - kept) >> p.accumulator.bits));
-        sum = kept;
-      }
-    }
+    events += wrap_sums(p.accumulator, row);
     corrections.write(p, i, 0, row, scratch);
   }
   return events;

@@ -1,4 +1,5 @@
 #include <array>
+#include <cstdlib>
 
 #include "quant/kernels/problem.h"
 #include "quant/kernels/tiled.h"
@@ -26,5 +27,16 @@ constexpr std::array kKernels {
 }  // namespace
 
 std::span<const Kernel> all_kernels() { return kKernels; }
+
+std::uint64_t wrap_sums(Accumulator accumulator, std::span<std::int64_t> sums) {
+  if (accumulator.kind != Accumulator::Kind::wrap) return 0;
+  std::uint64_t events = 0;
+  for (std::int64_t& sum : sums) {
+    const std::int64_t kept = wrapped(sum, accumulator.bits);
+    events += static_cast<std::uint64_t>(std::abs((sum - kept) >> accumulator.bits));
+    sum = kept;
+  }
+  return events;
+}
 
 }  // namespace ebb::kernels

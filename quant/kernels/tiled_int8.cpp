@@ -83,14 +83,7 @@ void finish_row(const Problem& p, const Int8Micro& micro, const Corrections& cor
 /// As finish_row, for exact sums that may need a narrow accumulator's wrap-around.
 std::uint64_t finish_wide(const Problem& p, const Corrections& corrections, std::int64_t i, std::int64_t col,
                           std::span<std::int64_t> sums, std::vector<double>& scratch) {
-  std::uint64_t events = 0;
-  if (p.accumulator.kind == Accumulator::Kind::wrap) {
-    for (std::int64_t& sum : sums) {
-      const std::int64_t kept = wrapped(sum, p.accumulator.bits);
-      events += static_cast<std::uint64_t>(std::abs((sum - kept) >> p.accumulator.bits));
-      sum = kept;
-    }
-  }
+  const std::uint64_t events = wrap_sums(p.accumulator, sums);
   corrections.write(p, i, col, sums, scratch);
   return events;
 }
