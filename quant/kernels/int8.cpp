@@ -1,31 +1,39 @@
 #include "quant/kernels/int8.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "quant/kernels/gather.h"
 
 namespace ebb::kernels {
 
+void pack_panel(const CodeMatrix& b, std::int64_t first, std::int64_t k, std::int64_t col, std::uint8_t flip, std::uint8_t* out) {
+  const std::int64_t groups = (k + 3) / 4;
+  if (b.row_stride != 1 || b.col_stride == 1) {
+    return interleave_by_four(int8_codes(b) + first * b.row_stride + col, b.row_stride, k, 16, flip, out, 64);
+  }
+  const std::uint8_t all[4] = {flip, flip, flip, flip};
+  for (std::int64_t j = 0; j < 16; ++j) {
+    const std::int8_t* const column = int8_codes(b) + std::min(col + j, b.cols - 1) * b.col_stride + first;
+    for (std::int64_t g = 0; g < groups; ++g) {
+      const auto bytes = static_cast<std::size_t>(std::min<std::int64_t>(4, k - 4 * g));
+      std::uint32_t four = 0, flips = 0;
+      std::memcpy(&four, column + 4 * g, bytes);
+      std::memcpy(&flips, all, bytes);
+      four ^= flips;
+      std::memcpy(out + 64 * g + 4 * j, &four, 4);
+    }
+  }
+}
+
 Panels pack_panels(const CodeMatrix& b, std::int64_t run, std::uint8_t flip) {
   const std::int64_t panels = (b.cols + 15) / 16;
   Panels packed{{}, (run + 3) / 4, b.rows / run};
   packed.bytes.resize(static_cast<std::size_t>(panels * packed.stride()));
-  const bool k_contiguous = b.row_stride == 1 && b.col_stride != 1;
 #pragma omp parallel for collapse(2) schedule(static) if (b.rows * b.cols > (1 << 16))
   for (std::int64_t p = 0; p < panels; ++p) {
     for (std::int64_t s = 0; s < packed.segments; ++s) {
-      std::uint8_t* const panel = packed.bytes.data() + (p * packed.segments + s) * packed.groups * 64;
-      if (!k_contiguous) {
-        interleave_by_four(int8_codes(b) + 16 * p + s * run * b.row_stride, b.row_stride, run, 16, flip, panel, 64);
-        continue;
-      }
-      for (std::int64_t j = 0; j < 16; ++j) {
-        const std::int8_t* const column = int8_codes(b) + std::min(16 * p + j, b.cols - 1) * b.col_stride + s * run;
-        for (std::int64_t k = 0; k < 4 * packed.groups; ++k) {
-          const auto code = static_cast<std::uint8_t>(k < run ? column[k] ^ static_cast<std::int8_t>(flip) : 0);
-          panel[k / 4 * 64 + 4 * j + k % 4] = code;
-        }
-      }
+      pack_panel(b, s * run, run, 16 * p, flip, packed.bytes.data() + (p * packed.segments + s) * packed.groups * 64);
     }
   }
   return packed;

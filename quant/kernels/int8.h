@@ -35,6 +35,9 @@ struct Panels {
   }
 };
 
+/// Packs rows first .. first + k and columns col .. col + 16 of b into groups of 64 bytes; missing rows of the last group are
+/// zeros, columns beyond the last are anything. All bytes are xored with `flip`.
+void pack_panel(const CodeMatrix& b, std::int64_t first, std::int64_t k, std::int64_t col, std::uint8_t flip, std::uint8_t* out);
 /// Packs b; its bytes are xored with `flip`.
 Panels pack_panels(const CodeMatrix& b, std::int64_t run, std::uint8_t flip);
 
@@ -44,9 +47,5 @@ void finish_row(const Problem& p, const Int8Micro& micro, const Corrections& cor
 /// As finish_row, for exact sums that may need a narrow accumulator's wrap-around.
 std::uint64_t finish_wide(const Problem& p, const Corrections& corrections, std::int64_t i, std::int64_t col,
                           std::span<std::int64_t> sums, std::vector<double>& scratch);
-
-/// Convolutions of stride 1 with an exact accumulator.
-bool conv_applies(const Problem& problem);
-std::uint64_t conv_int8(const Problem& problem, const Int8Micro& micro);
 
 }  // namespace ebb::kernels

@@ -24,6 +24,23 @@ struct Int8Right {
   std::int64_t panel, group;
   std::int64_t groups, segments;  ///< groups in a segment
 };
+/// One line of a convolution's outputs. Position x, tap (ky, kx), group g: the 4 codes at pixels + ky * line + (x * step + kx) *
+/// pixel + 4 g meet, for panel p, the 64 bytes [16 columns][4] at weights + (((p * taps_y + ky) * taps_x + kx) * groups + g) * 64.
+/// All that is indexed by column is long enough for whole panels.
+struct ConvLine {
+  const std::int8_t* pixels;
+  std::int64_t pixel, line, step;
+  const std::uint8_t* weights;
+  std::int64_t taps_y, taps_x, groups;
+  std::int64_t positions, n;
+  const std::int32_t* sums;    ///< of the codes under each position's taps
+  const double *alpha, *beta;  ///< of each column
+  const double* const* gamma;  ///< of each position and column
+  int wrap_bits;               ///< 0: exact
+  float* out;                  ///< of position x and column j: out[x * out_stride + j]
+  std::int64_t out_stride;
+};
+
 struct Int8Micro {
   /// Rows that a call should have for 1 .. 4 panels; fewer are allowed.
   int rows[kMaxPanels + 1];
@@ -33,7 +50,11 @@ struct Int8Micro {
   /// out[j] = float((alpha[j] * (c[j] - bias) + beta[j] * row_sum) + gamma[j]) in double.
   void (*scale)(const std::int32_t* c, std::int64_t n, std::int32_t bias, const double* alpha, const double* beta, double row_sum,
                 const double* gamma, float* out);
+  /// Computes a line and returns the overflow events of its narrow accumulator. Null: lines are done tile by tile.
+  std::uint64_t (*conv_line)(const ConvLine& line);
 };
+
+std::uint64_t conv_line_avx512(const ConvLine& line);
 
 /// a: element (i, k) at a[i * a_row + k * a_k]. b: panel p, row k is 16 floats at b + p * b_panel + 16 k. Continues the chains in
 /// c: c[i * ldc + 16 p + j] = fma(a(i, k), b(k, j), c) for ascending k.

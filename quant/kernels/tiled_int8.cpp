@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "core/aligned.h"
+#include "quant/kernels/conv_int8.h"
 #include "quant/kernels/gather.h"
 #include "quant/kernels/int8.h"
 #include "quant/kernels/tiled.h"
