@@ -1,6 +1,8 @@
 #include "core/sums.h"
 
 #include <algorithm>
+#include <cassert>
+#include <limits>
 #include <utility>
 
 #include "core/error.h"
@@ -12,19 +14,35 @@ namespace {
 
 constexpr std::int64_t kFlatWidth = 64;
 
-kernels::SumRows sum_rows_kernel([[maybe_unused]] Simd simd) {
+const kernels::SumKernels& sum_kernels([[maybe_unused]] Simd simd) {
 #if defined(__x86_64__)
-  if (simd == Simd::avx512) return kernels::sum_rows_avx512;
-  if (simd == Simd::avx2) return kernels::sum_rows_avx2;
+  if (simd == Simd::avx512) return kernels::sums_avx512();
+  if (simd == Simd::avx2) return kernels::sums_avx2();
 #endif
-  return kernels::sum_rows_portable;
+  return kernels::sums_portable();
+}
+
+std::int64_t block_count(std::int64_t rows) { return (rows + kSumBlock - 1) / kSumBlock; }
+
+/// The tree over blocks, for all columns at once: level by level, neighbour by neighbour, as in tree_sum. `partial` is [blocks,
+/// width]; its first row becomes the sums.
+void combine_blocks(std::vector<double>& partial, std::int64_t blocks, std::int64_t width) {
+  for (std::int64_t count = blocks; count > 1; count = (count + 1) / 2) {
+    for (std::int64_t pair = 0; pair < count / 2; ++pair) {
+      const double* const left = partial.data() + 2 * pair * width;
+      double* const out = partial.data() + pair * width;
+      for (std::int64_t j = 0; j < width; ++j) out[j] = left[j] + left[width + j];
+    }
+    if (count % 2 == 1) std::copy_n(partial.data() + (count - 1) * width, width, partial.data() + (count / 2) * width);
+  }
+  partial.resize(static_cast<std::size_t>(width));
 }
 
 /// Runs block(first_row, last_row, partial sums) for every block of rows, then combines the blocks by columns with the tree.
 /// `width` is the number of sums a block yields.
 template <class Block>
 std::vector<double> blocked(std::int64_t rows, std::int64_t width, const Block& block) {
-  const std::int64_t blocks = (rows + kSumBlock - 1) / kSumBlock;
+  const std::int64_t blocks = block_count(rows);
   std::vector<double> partial(static_cast<std::size_t>(std::max<std::int64_t>(blocks, 1) * width), 0.0);
   const std::int64_t grain = std::max<std::int64_t>(1, kParallelGrain / std::max<std::int64_t>(1, width * kSumBlock));
   parallel_for(
@@ -34,18 +52,7 @@ std::vector<double> blocked(std::int64_t rows, std::int64_t width, const Block& 
           block(b * kSumBlock, std::min(rows, (b + 1) * kSumBlock), partial.data() + b * width);
       },
       grain, 1);
-  // The tree over blocks, for all columns at once: level by level, neighbour by neighbour, as in tree_sum.
-  for (std::int64_t count = blocks; count > 1; count = (count + 1) / 2) {
-    for (std::int64_t pair = 0; pair < count / 2; ++pair) {
-      const double* const left = partial.data() + 2 * pair * width;
-      double* const out = partial.data() + pair * width;
-      for (std::int64_t j = 0; j < width; ++j) out[j] = left[j] + left[width + j];
-    }
-    if (count % 2 == 1 && count > 1) {
-      std::copy_n(partial.data() + (count - 1) * width, width, partial.data() + (count / 2) * width);
-    }
-  }
-  partial.resize(static_cast<std::size_t>(width));
+  combine_blocks(partial, blocks, width);
   return partial;
 }
 
@@ -53,7 +60,7 @@ std::vector<double> blocked(std::int64_t rows, std::int64_t width, const Block& 
 void add_rows(const ConstMatrix& a, const ConstMatrix& b, std::int64_t first, std::int64_t last, Simd simd, double* sum,
               double* dot) {
   const auto rows = [&](const ConstMatrix& x) { return kernels::FloatRows{x.data + first * x.row_stride, x.row_stride}; };
-  if (a.col_stride == 1 && b.col_stride == 1) return sum_rows_kernel(simd)(rows(a), rows(b), last - first, a.cols, sum, dot);
+  if (a.col_stride == 1 && b.col_stride == 1) return sum_kernels(simd).sum(rows(a), rows(b), last - first, a.cols, sum, dot);
   for (std::int64_t i = first; i < last; ++i) {
     for (std::int64_t j = 0; j < a.cols; ++j) {
       const double v = static_cast<double>(a(i, j));
@@ -104,21 +111,67 @@ ColumnSums column_sums_and_squares(const ConstMatrix& x, Simd simd) {
 }
 
 ColumnDots column_sums_and_dots(const ConstMatrix& a, const ConstMatrix& b, Simd simd) {
-  return column_sums_and_dots(a, b, simd, {});
-}
-
-ColumnDots column_sums_and_dots(const ConstMatrix& a, const ConstMatrix& b, Simd simd,
-                                const std::function<void(std::int64_t, std::int64_t)>& prepare) {
   require<ShapeError>(a.rows == b.rows && a.cols == b.cols, "[column dots] shapes differ: ", a.rows, " x ", a.cols, " and ", b.rows,
                       " x ", b.cols);
   const std::int64_t cols = a.cols;
   std::vector<double> both = blocked(a.rows, 2 * cols, [&](std::int64_t first, std::int64_t last, double* out) {
-    if (prepare) prepare(first, last);
     add_rows(a, b, first, last, simd, out, out + cols);
   });
   std::vector<double> dot(both.begin() + cols, both.end());
   both.resize(static_cast<std::size_t>(cols));
   return {std::move(both), std::move(dot)};
+}
+
+ColumnBlocks::ColumnBlocks(std::int64_t rows, std::int64_t cols, Simd simd)
+    : rows_(rows),
+      cols_(cols),
+      simd_(simd),
+      partial_(static_cast<std::size_t>(std::max<std::int64_t>(1, block_count(rows)) * 2 * cols), 0.0),
+      ends_(partial_.size()) {}
+
+void ColumnBlocks::summarise(const float* rows, std::int64_t first, std::int64_t last) {
+  assert(first % kSumBlock == 0 && (last % kSumBlock == 0 || last == rows_));
+  for (std::int64_t row = first; row < last; row += kSumBlock, rows += kSumBlock * cols_) {
+    const std::int64_t at = row / kSumBlock * 2 * cols_;
+    float *const min = ends_.data() + at, *const max = min + cols_;
+    std::fill_n(min, cols_, std::numeric_limits<float>::infinity());
+    std::fill_n(max, cols_, -std::numeric_limits<float>::infinity());
+    double* const sum = partial_.data() + at;
+    sum_kernels(simd_).summarise({rows, cols_}, std::min(kSumBlock, last - row), cols_, sum, sum + cols_, min, max);
+  }
+}
+
+void ColumnBlocks::add_dots(const float* a, const float* b, std::int64_t first, std::int64_t last) {
+  assert(first % kSumBlock == 0 && (last % kSumBlock == 0 || last == rows_));
+  for (std::int64_t row = first; row < last; row += kSumBlock, a += kSumBlock * cols_, b += kSumBlock * cols_) {
+    double* const sum = partial_.data() + row / kSumBlock * 2 * cols_;
+    sum_kernels(simd_).sum({a, cols_}, {b, cols_}, std::min(kSumBlock, last - row), cols_, sum, sum + cols_);
+  }
+}
+
+ColumnSums ColumnBlocks::sums() const {
+  std::vector<double> both = partial_;
+  combine_blocks(both, std::max<std::int64_t>(1, block_count(rows_)), 2 * cols_);
+  std::vector<double> second(both.begin() + cols_, both.end());
+  both.resize(static_cast<std::size_t>(cols_));
+  return {std::move(both), std::move(second)};
+}
+
+std::vector<Range> ColumnBlocks::ranges() const {
+  const std::vector<double> sum = sums().sum;
+  std::vector<Range> ranges(static_cast<std::size_t>(cols_));
+  for (std::int64_t j = 0; j < cols_; ++j) {
+    Range range{ends_[static_cast<std::size_t>(j)], ends_[static_cast<std::size_t>(cols_ + j)]};
+    for (std::int64_t at = 2 * cols_ + j; at < static_cast<std::int64_t>(ends_.size()); at += 2 * cols_) {
+      range.min = std::min(range.min, ends_[static_cast<std::size_t>(at)]);
+      range.max = std::max(range.max, ends_[static_cast<std::size_t>(at + cols_)]);
+    }
+    // A sum of finite floats cannot overflow a double, so it is finite exactly if they all are.
+    const double total = sum[static_cast<std::size_t>(j)];
+    if (total - total != 0.0) range.min = range.max = std::numeric_limits<float>::quiet_NaN();
+    ranges[static_cast<std::size_t>(j)] = rows_ == 0 ? Range{} : range;
+  }
+  return ranges;
 }
 
 double sum_of_squares(std::span<const float> x) {

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <vector>
 
+#include "core/range.h"
 #include "core/simd.h"
 #include "core/tensor.h"
 
@@ -31,10 +31,30 @@ struct ColumnDots {
   std::vector<double> sum, dot;
 };
 ColumnDots column_sums_and_dots(const ConstMatrix& a, const ConstMatrix& b, Simd simd = Simd::scalar);
-/// The same, calling prepare(first, last) on every block of rows just before it is read, so that a pass over a or b can ride along
-/// while the block is in cache. Blocks run in parallel; prepare must not throw.
-ColumnDots column_sums_and_dots(const ConstMatrix& a, const ConstMatrix& b, Simd simd,
-                                const std::function<void(std::int64_t, std::int64_t)>& prepare);
+
+/// Column sums of a [rows, cols] matrix whose blocks of rows come in any order and from any thread, for producers that still have
+/// them in cache.
+class ColumnBlocks {
+ public:
+  ColumnBlocks(std::int64_t rows, std::int64_t cols, Simd simd);
+
+  /// Adds rows first .. last, which lie one after the other: sums, sums of squares, smallest and largest elements. `first` is a
+  /// multiple of kSumBlock, and so is `last` unless it is the end.
+  void summarise(const float* rows, std::int64_t first, std::int64_t last);
+  /// Adds these rows of a and of the elementwise product a b instead.
+  void add_dots(const float* a, const float* b, std::int64_t first, std::int64_t last);
+
+  /// All of the matrix was added. The second half are the squares or the dots.
+  [[nodiscard]] ColumnSums sums() const;
+  /// Range of each column after summarise(); not finite if the column is not.
+  [[nodiscard]] std::vector<Range> ranges() const;
+
+ private:
+  std::int64_t rows_, cols_;
+  Simd simd_;
+  std::vector<double> partial_;  ///< [blocks, sums and squares or dots]
+  std::vector<float> ends_;      ///< [blocks, minima and maxima]
+};
 
 /// Sum of squares of a flat array, laid out for this purpose as rows of 64 elements: the column sums of squares, then their tree.
 double sum_of_squares(std::span<const float> x);

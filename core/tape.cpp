@@ -4,19 +4,46 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/parallel.h"
 
 namespace ebb {
 
-void Adjoints::add(Var x, Tensor g) {
-  const auto index = static_cast<std::size_t>(x.index);
-  if (!wanted_[index]) return;
-  require<ShapeError>(g.shape() == shapes_[index], "[backward] gradient ", g.shape(), " for a value of shape ", shapes_[index]);
-  Tensor& sum = gradients_[index];
-  if (sum.shape() == g.shape()) {
-    add_into(sum, g);
+void Adjoints::add(Var x, Tensor g, Facts facts) {
+  Sum& sum = at(x);
+  if (!sum.wanted) return;
+  require<ShapeError>(g.shape() == sum.shape, "[backward] gradient ", g.shape(), " for a value of shape ", sum.shape);
+  assert(sum.uses > 0 && !sum.complete);
+  --sum.uses;
+  if (sum.gradient.shape() == g.shape()) {
+    add_into(sum.gradient, g);
+    sum.facts = {};
   } else {
-    sum = std::move(g);
+    sum.gradient = std::move(g);
+    sum.facts = std::move(facts);
   }
+}
+
+RowWatcher Adjoints::completing(Var x) const {
+  const Sum& sum = at(x);
+  if (!sum.wanted || sum.uses != 1 || sum.watcher == nullptr || !*sum.watcher) return {};
+  const float* const earlier = sum.gradient.shape() == sum.shape ? sum.gradient.data() : nullptr;
+  return [watcher = sum.watcher, earlier, cols = sum.shape[-1]](std::int64_t first, std::int64_t last, float* rows) {
+    if (earlier != nullptr) {
+      const float* const more = earlier + first * cols;
+      for (std::int64_t i = 0; i < (last - first) * cols; ++i) rows[i] = more[i] + rows[i];
+    }
+    (*watcher)(first, last, rows);
+  };
+}
+
+void Adjoints::add_complete(Var x, Tensor g) {
+  Sum& sum = at(x);
+  require<ShapeError>(g.shape() == sum.shape, "[backward] gradient ", g.shape(), " for a value of shape ", sum.shape);
+  assert(sum.uses == 1);
+  --sum.uses;
+  sum.gradient = std::move(g);
+  sum.facts = {};
+  sum.complete = true;
 }
 
 Var Tape::constant(Tensor value) {
@@ -38,42 +65,81 @@ Var Tape::variable(Tensor value) {
   return x;
 }
 
-Var Tape::record(Tensor value, std::initializer_list<Var> inputs, Backward backward) {
+Var Tape::record(Tensor value, std::initializer_list<Var> inputs, Backward backward, Facts facts) {
   bool wanted = false;
-  for (const Var input : inputs) wanted = wanted || nodes_[static_cast<std::size_t>(input.index)].wanted;
-  nodes_.push_back(
-      {.value = std::move(value), .param = {}, .wanted = wanted, .backward = wanted ? std::move(backward) : Backward{}});
+  for (const Var input : inputs) {
+    wanted = wanted || node(input).wanted;
+    ++node(input).uses;
+  }
+  nodes_.push_back({.value = std::move(value),
+                    .param = {},
+                    .wanted = wanted,
+                    .backward = wanted ? std::move(backward) : Backward{},
+                    .facts = std::move(facts)});
   return {static_cast<std::int32_t>(nodes_.size() - 1)};
 }
 
-const Tensor& Tape::operator[](Var x) const {
-  assert(x.index >= 0 && static_cast<std::size_t>(x.index) < nodes_.size());
-  const Node& node = nodes_[static_cast<std::size_t>(x.index)];
-  return node.param.index >= 0 ? (*params_)[node.param] : node.value;
+Var Tape::record_deferred(const Shape& shape, RowWriter writer, std::initializer_list<Var> inputs, Backward backward, Facts facts) {
+  const Var x = record(Tensor{}, inputs, std::move(backward), std::move(facts));
+  nodes_.back().deferred_shape = shape;
+  nodes_.back().writer = std::move(writer);
+  return x;
 }
+
+void Tape::watch_gradient(Var x, RowWatcher watcher) { node(x).watcher = std::move(watcher); }
+
+Tape::Node& Tape::node(Var x) const {
+  assert(x.index >= 0 && static_cast<std::size_t>(x.index) < nodes_.size());
+  return nodes_[static_cast<std::size_t>(x.index)];
+}
+
+const Tensor& Tape::operator[](Var x) const {
+  Node& n = node(x);
+  if (n.param.index >= 0) return (*params_)[n.param];
+  if (n.writer) {
+    Tensor value = Tensor::uninitialized(n.deferred_shape);
+    const ConstMatrix rows = value.matrix();
+    parallel_rows(rows.rows, rows.cols,
+                  [&](std::int64_t first, std::int64_t last) { n.writer(first, last, value.data() + first * rows.cols); });
+    n.value = std::move(value);
+    n.writer = nullptr;
+  }
+  return n.value;
+}
+
+const Shape& Tape::shape(Var x) const { return deferred(x) != nullptr ? node(x).deferred_shape : (*this)[x].shape(); }
 
 Gradients Tape::backward(Var loss, float scale) {
   require<ShapeError>((*this)[loss].size() == 1, "[backward] the loss must be a scalar, got shape ", shape(loss));
   Adjoints grads(nodes_.size());
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
-    grads.wanted_[i] = nodes_[i].wanted;
-    grads.shapes_[i] = shape({static_cast<std::int32_t>(i)});
+    Adjoints::Sum& sum = grads.sums_[i];
+    sum.wanted = nodes_[i].wanted;
+    sum.shape = shape({static_cast<std::int32_t>(i)});
+    sum.uses = nodes_[i].uses;
+    sum.watcher = &nodes_[i].watcher;
   }
+  ++grads.at(loss).uses;
   grads.add(loss, Tensor::filled(shape(loss), scale));
   Gradients result(params_->size());
   variable_gradients_.assign(nodes_.size(), Tensor{});
   for (std::size_t i = nodes_.size(); i-- > 0;) {
-    Node& node = nodes_[i];
-    Tensor g = std::exchange(grads.gradients_[i], Tensor{});
-    const bool reached = g.shape() == grads.shapes_[i];
-    if (node.param.index >= 0) {
-      if (reached) result[static_cast<std::size_t>(node.param.index)] = std::move(g);
-    } else if (node.variable) {
-      variable_gradients_[i] = reached ? std::move(g) : Tensor::zeros(grads.shapes_[i]);
+    Node& n = nodes_[i];
+    Adjoints::Sum& sum = grads.sums_[i];
+    Tensor g = std::exchange(sum.gradient, Tensor{});
+    const bool reached = g.shape() == sum.shape;
+    if (n.param.index >= 0) {
+      if (reached) result[static_cast<std::size_t>(n.param.index)] = std::move(g);
+    } else if (n.variable) {
+      variable_gradients_[i] = reached ? std::move(g) : Tensor::zeros(sum.shape);
     } else {
-      if (reached && node.backward) node.backward(std::move(g), grads);
-      node.backward = nullptr;
-      if (i != static_cast<std::size_t>(loss.index)) node.value = Tensor{};
+      grads.current_ = &sum;
+      if (reached && n.backward) n.backward(std::move(g), grads);
+      n.backward = nullptr;
+      n.watcher = nullptr;
+      n.facts = {};
+      n.writer = nullptr;
+      if (i != static_cast<std::size_t>(loss.index)) n.value = Tensor{};
     }
   }
   return result;

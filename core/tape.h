@@ -3,9 +3,13 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/params.h"
+#include "core/range.h"
+#include "core/sums.h"
 #include "core/tensor.h"
 
 namespace ebb {
@@ -16,6 +20,18 @@ struct Var {
   friend bool operator==(Var, Var) = default;
 };
 
+/// What the producer of a matrix learnt of it while it was in cache, so that nobody has to read it again for that.
+struct Facts {
+  std::optional<Range> range = std::nullopt;              ///< of all elements
+  std::shared_ptr<const ColumnBlocks> columns = nullptr;  ///< summarised
+};
+
+/// Writes rows first .. last of a matrix to out; callable from any thread.
+using RowWriter = std::function<void(std::int64_t first, std::int64_t last, float* out)>;
+/// Receives rows first .. last of a gradient, which it may change, while they are in cache. Calls are disjoint, cover all rows,
+/// begin at multiples of kSumBlock and come from any thread.
+using RowWatcher = std::function<void(std::int64_t first, std::int64_t last, float* rows)>;
+
 /// Gradients of the parameters, by ParamId; a parameter that the loss does not depend on has an empty tensor.
 using Gradients = std::vector<Tensor>;
 
@@ -23,17 +39,39 @@ using Gradients = std::vector<Tensor>;
 class Adjoints {
  public:
   /// False when nothing upstream of x needs its gradient (a constant input), so that the work can be left out.
-  [[nodiscard]] bool wants(Var x) const { return wanted_[static_cast<std::size_t>(x.index)]; }
-  /// Adds g to the gradient of x; contributions are added in the order of the backward sweep. Ignored unless wanted.
+  [[nodiscard]] bool wants(Var x) const { return at(x).wanted; }
+  /// Adds g to the gradient of x; contributions are added in the order of the backward sweep. Ignored unless wanted. An op adds at
+  /// most once for each time that it recorded x as an input.
   /// @throws ShapeError unless g has the shape of x
-  void add(Var x, Tensor g);
+  void add(Var x, Tensor g, Facts facts = {});
+
+  /// For an op that produces its contribution to x's gradient row by row. If no other op will contribute after it and somebody
+  /// watches the gradient, returns what each range of finished rows must go through: it adds earlier contributions and calls the
+  /// watcher. Then add_complete() takes the result. Otherwise empty: use add().
+  [[nodiscard]] RowWatcher completing(Var x) const;
+  void add_complete(Var x, Tensor g);
+
+  /// Of the gradient that a backward function just received.
+  [[nodiscard]] const Facts& facts() const { return current_->facts; }
+  /// The gradient just received went through the watcher.
+  [[nodiscard]] bool watched() const { return current_->complete; }
 
  private:
   friend class Tape;
-  explicit Adjoints(std::size_t size) : gradients_(size), wanted_(size, false), shapes_(size) {}
-  std::vector<Tensor> gradients_;
-  std::vector<bool> wanted_;
-  std::vector<Shape> shapes_;
+  struct Sum {
+    Tensor gradient;
+    Facts facts;
+    Shape shape;
+    bool wanted = false, complete = false;
+    std::int32_t uses = 0;  ///< contributions that may still come
+    const RowWatcher* watcher = nullptr;
+  };
+  explicit Adjoints(std::size_t size) : sums_(size) {}
+  Sum& at(Var x) { return sums_[static_cast<std::size_t>(x.index)]; }
+  [[nodiscard]] const Sum& at(Var x) const { return sums_[static_cast<std::size_t>(x.index)]; }
+
+  std::vector<Sum> sums_;
+  const Sum* current_ = nullptr;
 };
 
 /// Define-by-run record of one forward pass. Values are written once; backward() sweeps the record in reverse.
@@ -51,13 +89,22 @@ class Tape {
   /// A leaf that is not a parameter but whose gradient can be asked for with gradient_of (for tests and input gradients).
   Var variable(Tensor value);
   /// The result of an op on the inputs. `backward` is dropped when none of them needs a gradient.
-  Var record(Tensor value, std::initializer_list<Var> inputs, Backward backward);
+  Var record(Tensor value, std::initializer_list<Var> inputs, Backward backward, Facts facts = {});
+  /// The same for a value that is computed when it is read: whole by operator[], or row by row through deferred(). What nobody
+  /// reads whole is never in memory.
+  Var record_deferred(const Shape& shape, RowWriter writer, std::initializer_list<Var> inputs, Backward backward, Facts facts = {});
+  /// Has the rows of x's gradient shown to the watcher if an op completes them in cache (Adjoints::completing).
+  void watch_gradient(Var x, RowWatcher watcher);
 
   /// The Var that the next record() will return, for backward functions that read their own op's result.
   [[nodiscard]] Var next() const { return {static_cast<std::int32_t>(nodes_.size())}; }
 
+  /// The value, computed now if it was deferred. For one thread at a time.
   [[nodiscard]] const Tensor& operator[](Var x) const;
-  [[nodiscard]] const Shape& shape(Var x) const { return (*this)[x].shape(); }
+  [[nodiscard]] const Shape& shape(Var x) const;
+  [[nodiscard]] const Facts& facts(Var x) const { return node(x).facts; }
+  /// The rows of a deferred value that nobody has read whole yet, else null.
+  [[nodiscard]] const RowWriter* deferred(Var x) const { return node(x).writer ? &node(x).writer : nullptr; }
 
   /// Gradients of a scalar by every parameter on the tape, each multiplied by `scale` (the seed of the sweep). A tape is swept
   /// once: nodes' values and backward functions are released on the way.
@@ -72,10 +119,16 @@ class Tape {
     ParamId param;
     bool wanted = false, variable = false;
     Backward backward;
+    Facts facts = {};
+    std::int32_t uses = 0;  ///< how often ops took it as an input
+    Shape deferred_shape = {};
+    RowWriter writer = {};  ///< until the value is computed
+    RowWatcher watcher = {};
   };
+  [[nodiscard]] Node& node(Var x) const;
 
   const ParamStore* params_;
-  std::vector<Node> nodes_;
+  mutable std::vector<Node> nodes_;  ///< mutable for deferred values
   std::vector<Tensor> variable_gradients_;
 };
 

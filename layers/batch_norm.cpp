@@ -1,12 +1,14 @@
 #include "layers/batch_norm.h"
 
 #include <cmath>
+#include <memory>
 #include <utility>
 #include <vector>
 
 #include "core/error.h"
 #include "core/parallel.h"
 #include "core/sums.h"
+#include "layers/kernels/norm_rows.h"
 
 namespace ebb {
 namespace {
@@ -19,11 +21,20 @@ struct Moments {
 /// out = (x - mean) slope + shift, by channel; all vectors in float32, as the loops use them.
 struct Affine {
   std::vector<float> mean, slope, shift;
+
+  [[nodiscard]] kernels::NormColumns columns() const { return {mean.data(), slope.data(), shift.data()}; }
 };
 
-Moments batch_moments(const ConstMatrix& x, const BatchNorm& norm, ParamStore& params, Simd simd) {
-  ColumnSums sums = column_sums_and_squares(x, simd);
-  const auto n = static_cast<double>(x.rows);
+const kernels::NormKernels& norm_kernels([[maybe_unused]] Simd simd) {
+#if defined(__x86_64__)
+  if (simd == Simd::avx512) return kernels::norm_avx512();
+  if (simd == Simd::avx2) return kernels::norm_avx2();
+#endif
+  return kernels::norm_portable();
+}
+
+Moments batch_moments(ColumnSums sums, std::int64_t rows, const BatchNorm& norm, ParamStore& params) {
+  const auto n = static_cast<double>(rows);
   Moments moments{std::move(sums.sum), std::move(sums.squares)};
   Tensor &running_mean = params[norm.running_mean], &running_var = params[norm.running_var];
   for (std::size_t c = 0; c < moments.mean.size(); ++c) {
@@ -61,40 +72,59 @@ Affine forward_affine(const Moments& moments, const Tensor& scale, const Tensor&
   return affine;
 }
 
-/// out = relu?((x - mean) slope + shift + add?), a row of `cols` channels after the other.
-template <bool kAdd, bool kRelu>
-void normalise_rows(const ConstMatrix& x, const Affine& affine, const float* add, float* out) {
-  const float *const mean = affine.mean.data(), *const slope = affine.slope.data(), *const shift = affine.shift.data();
-  parallel_rows(x.rows, x.cols, [=](std::int64_t first, std::int64_t last) {
-    for (std::int64_t i = first * x.cols; i < last * x.cols; i += x.cols) {
-      for (std::int64_t c = 0; c < x.cols; ++c) {
-        float y = (x.data[i + c] - mean[c]) * slope[c] + shift[c];
-        if (kAdd) y += add[i + c];
-        out[i + c] = kRelu && y <= 0.0f ? 0.0f : y;
-      }
+/// Range of relu?(norm(x)): the function of each column is monotonic, also when it is rounded, so its ends are those of x.
+Range normalised_range(const std::vector<Range>& of_x, const Affine& affine, bool relu) {
+  RangeOfParts parts;
+  for (std::size_t c = 0; c < of_x.size(); ++c) {
+    for (const float end : {of_x[c].min, of_x[c].max}) {
+      const float y = (end - affine.mean[c]) * affine.slope[c] + affine.shift[c];
+      const float out = relu && y <= 0.0f ? 0.0f : y;
+      parts.add(out - out == 0.0f, out, out);
     }
-  });
+  }
+  return parts.range();
 }
 
-void normalise(const ConstMatrix& x, const Affine& affine, const float* add, bool relu, float* out) {
-  const auto run = add != nullptr ? (relu ? normalise_rows<true, true> : normalise_rows<true, false>)
-                                  : (relu ? normalise_rows<false, true> : normalise_rows<false, false>);
-  run(x, affine, add, out);
+void add_range(RangeOfParts& parts, const kernels::RowsRange& range) {
+  parts.add(range.largest < 0x7f800000u, range.min, range.max);
 }
 
-/// gx = g slope + ((x - mean) along + offset): the gradient through the batch's own statistics. gx may be g.
-void batch_gradient(const ConstMatrix& x, const Affine& forward, const std::vector<float>& along, const std::vector<float>& offset,
-                    const float* g, float* gx) {
-  const float *const mean = forward.mean.data(), *const slope = forward.slope.data(), *const a = along.data(),
-                     *const b = offset.data();
-  parallel_rows(x.rows, x.cols, [=](std::int64_t first, std::int64_t last) {
-    for (std::int64_t i = first; i < last; ++i) {
-      for (std::int64_t c = 0; c < x.cols; ++c) {
-        const std::int64_t at = i * x.cols + c;
-        gx[at] = g[at] * slope[c] + ((x.data[at] - mean[c]) * a[c] + b[c]);
-      }
+/// What the passes over one normalisation's rows share.
+struct Saved {
+  const kernels::NormKernels& kernels;
+  std::int64_t rows, cols;
+  const float* x;  ///< [rows, cols]
+  bool relu;
+  Moments moments;
+  Affine affine;
+  ColumnBlocks dots;  ///< of the output's gradient and x
+
+  /// out = relu?(norm(x) + add?), rows first .. last; add and out begin at row first.
+  kernels::RowsRange normalise(std::int64_t first, std::int64_t last, const float* add, float* out) const {
+    return kernels.normalise(x + first * cols, affine.columns(), add, relu, last - first, cols, out);
+  }
+  /// Holds rows of the output's gradient back where the ReLU did, and sums them. `output` is needed if something was added before
+  /// the ReLU.
+  void receive(std::int64_t first, std::int64_t last, const float* output, float* g) {
+    for (std::int64_t row = first; row < last; row += kSumBlock, g += kSumBlock * cols) {
+      const std::int64_t end = std::min(last, row + kSumBlock);
+      if (relu && output != nullptr) kernels.mask_by_output(output + row * cols, (end - row) * cols, g);
+      if (relu && output == nullptr) kernels.mask_by_input(x + row * cols, affine.columns(), end - row, cols, g);
+      dots.add_dots(g, x + row * cols, row, end);
     }
+  }
+};
+
+/// gx = g slope + ((x - mean) along + offset): the gradient through the batch's own statistics. gx may be g. Returns its range.
+Range batch_gradient(const Saved& saved, const std::vector<float>& along, const std::vector<float>& offset, const float* g,
+                     float* gx) {
+  RangeOfParts parts;
+  parallel_rows(saved.rows, saved.cols, [&](std::int64_t first, std::int64_t last) {
+    const std::int64_t at = first * saved.cols;
+    add_range(parts, saved.kernels.gradient(saved.x + at, saved.affine.columns(), along.data(), offset.data(), g + at, last - first,
+                                            saved.cols, gx + at));
   });
+  return parts.range();
 }
 
 void running_gradient(const Affine& forward, std::int64_t rows, const float* g, float* gx) {
@@ -132,54 +162,81 @@ Var BatchNorm::operator()(Pass& pass, Var x, const Then& then) const {
   require<ShapeError>(!batch || in.rows >= 2, "[batch_norm ", name, "] statistics need at least two values a channel, got ", shape,
                       ": train with larger batches or images");
 
-  Moments moments = batch ? batch_moments(in, *this, pass.params, pass.simd) : running_moments(*this, pass.params);
+  const std::shared_ptr<const ColumnBlocks> known = pass.tape.facts(x).columns;
+  Moments moments = batch
+                        ? batch_moments(known ? known->sums() : column_sums_and_squares(in, pass.simd), in.rows, *this, pass.params)
+                        : running_moments(*this, pass.params);
   Affine affine = forward_affine(moments, pass.tape[w], pass.tape[b]);
-  Tensor y = Tensor::uninitialized(shape);
-  normalise(in, affine, then.add ? pass.tape[added].data() : nullptr, then.relu, y.data());
-
+  const auto saved = std::make_shared<Saved>(Saved{norm_kernels(pass.simd),
+                                                   in.rows,
+                                                   in.cols,
+                                                   in.data,
+                                                   then.relu,
+                                                   std::move(moments),
+                                                   std::move(affine),
+                                                   {in.rows, in.cols, pass.simd}});
+  const float* const to_add = then.add ? pass.tape[added].data() : nullptr;
   const Var self = pass.tape.next();
-  auto backward = [=, &pass, moments = std::move(moments), affine = std::move(affine)](Tensor&& g, Adjoints& grads) {
-    const ConstMatrix input = pass.tape[x].matrix();
-    const float* const output = then.relu ? pass.tape[self].data() : nullptr;
-    float* const pg = g.data();
-    const ColumnDots sums = column_sums_and_dots(g.matrix(), input, pass.simd, [=](std::int64_t first, std::int64_t last) {
-      if (output == nullptr) return;
-      for (std::int64_t i = first * channels; i < last * channels; ++i) pg[i] = output[i] <= 0.0f ? 0.0f : pg[i];
-    });
-    const auto n = static_cast<double>(input.rows);
+  // Where a ReLU follows an addition, its mask is read off the output; else it is computed from x.
+  const auto receive = [=, &pass](std::int64_t first, std::int64_t last, float* g) {
+    saved->receive(first, last, then.add ? pass.tape[self].data() : nullptr, g);
+  };
+
+  auto backward = [=, &pass](Tensor&& g, Adjoints& grads) {
+    if (!grads.watched()) {
+      parallel_for(
+          saved->rows, [&](std::int64_t first, std::int64_t last) { receive(first, last, g.data() + first * channels); }, kSumBlock,
+          kSumBlock);
+    }
+    const ColumnSums sums = saved->dots.sums();
+    const auto n = static_cast<double>(saved->rows);
     Tensor gw = Tensor::uninitialized({channels}), gb = Tensor::uninitialized({channels});
     std::vector<float> along(static_cast<std::size_t>(channels)), offset(along.size());
     for (std::size_t c = 0; c < along.size(); ++c) {
-      const double dot = moments.inverse[c] * (sums.dot[c] - moments.mean[c] * sums.sum[c]);
-      const double share = -double{affine.slope[c]} / n;
+      const double dot = saved->moments.inverse[c] * (sums.squares[c] - saved->moments.mean[c] * sums.sum[c]);
+      const double share = -double{saved->affine.slope[c]} / n;
       gw[static_cast<std::int64_t>(c)] = static_cast<float>(dot);
       gb[static_cast<std::int64_t>(c)] = static_cast<float>(sums.sum[c]);
-      along[c] = static_cast<float>(share * dot * moments.inverse[c]);
+      along[c] = static_cast<float>(share * dot * saved->moments.inverse[c]);
       offset[c] = static_cast<float>(share * sums.sum[c]);
     }
     grads.add(w, std::move(gw));
     grads.add(b, std::move(gb));
-    const auto input_gradient = [&](const float* from, float* to) {
-      if (batch) {
-        batch_gradient(input, affine, along, offset, from, to);
-      } else {
-        running_gradient(affine, input.rows, from, to);
-      }
+    const auto input_gradient = [&](const float* from, float* to) -> Facts {
+      if (batch) return {.range = batch_gradient(*saved, along, offset, from, to)};
+      running_gradient(saved->affine, saved->rows, from, to);
+      return {};
     };
     const bool add_wants = then.add && grads.wants(added);
     if (grads.wants(x) && !add_wants) {
-      input_gradient(g.data(), g.data());
-      grads.add(x, std::move(g));
+      Facts facts = input_gradient(g.data(), g.data());
+      grads.add(x, std::move(g), std::move(facts));
       return;
     }
     if (grads.wants(x)) {  // g itself is still needed, as the gradient of what was added
       Tensor gx = Tensor::uninitialized(shape);
-      input_gradient(g.data(), gx.data());
-      grads.add(x, std::move(gx));
+      Facts facts = input_gradient(g.data(), gx.data());
+      grads.add(x, std::move(gx), std::move(facts));
     }
     if (add_wants) grads.add(added, std::move(g));
   };
-  return pass.tape.record(std::move(y), {x, w, b, added}, std::move(backward));
+
+  Var y;
+  if (batch && known && !then.add) {  // its range is known before it is computed: the next layer takes codes straight from x
+    y = pass.tape.record_deferred(
+        shape, [saved](std::int64_t first, std::int64_t last, float* out) { saved->normalise(first, last, nullptr, out); },
+        {x, w, b, added}, std::move(backward), {.range = normalised_range(known->ranges(), saved->affine, then.relu)});
+  } else {
+    Tensor out = Tensor::uninitialized(shape);
+    RangeOfParts parts;
+    parallel_rows(in.rows, in.cols, [&](std::int64_t first, std::int64_t last) {
+      const std::int64_t at = first * in.cols;
+      add_range(parts, saved->normalise(first, last, to_add != nullptr ? to_add + at : nullptr, out.data() + at));
+    });
+    y = pass.tape.record(std::move(out), {x, w, b, added}, std::move(backward), {.range = parts.range()});
+  }
+  pass.tape.watch_gradient(y, receive);
+  return y;
 }
 
 }  // namespace ebb

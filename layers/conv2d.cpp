@@ -1,6 +1,7 @@
 #include "layers/conv2d.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "core/error.h"
@@ -92,26 +93,31 @@ Operand gathered(const Operand& images, std::int64_t group, const PatchGeometry&
   return pointwise ? part : part.patches(geometry);
 }
 
-Tensor forward(const Pass& pass, const Site& site, const Operand& qx, const Operand& qw, const Extents& e) {
-  Tensor y = Tensor::uninitialized(e.output());
+/// Rows of the result are complete with their last group.
+RowsDone after_last_group(const Extents& e, std::int64_t group, const RowsDone& rows_done) {
+  return group + 1 == e.config.groups ? rows_done : RowsDone{};
+}
+
+void forward(const Pass& pass, const Site& site, const Operand& qx, const Operand& qw, const Extents& e, Tensor& y,
+             const RowsDone& rows_done) {
   const PatchGeometry geometry = e.input_patches();
   for (std::int64_t group = 0; group < e.config.groups; ++group) {
     pass.multiply_into(gathered(qx, group, geometry, e.pointwise()), qw.rows(group * e.group_out, e.group_out).transposed(), site,
-                       Product::forward, {y.data() + group * e.group_out, geometry.rows(), e.group_out, e.out});
+                       Product::forward, {y.data() + group * e.group_out, geometry.rows(), e.group_out, e.out},
+                       after_last_group(e, group, rows_done));
   }
-  return y;
 }
 
-Tensor grad_input(const Pass& pass, const Site& site, const Operand& qg, const Tensor& w, const Extents& e) {
-  Tensor gx = Tensor::uninitialized(e.input());
+void grad_input(const Pass& pass, const Site& site, const Operand& qg, const Tensor& w, const Extents& e, Tensor& gx,
+                const RowsDone& rows_done) {
   const Tensor flipped = flipped_weights(w, e);
   const Operand qw = pass.encode(flipped.matrix(), site, Role::weight, GridAxis::columns);
   const PatchGeometry geometry = e.gradient_patches();
   for (std::int64_t group = 0; group < e.config.groups; ++group) {
     pass.multiply_into(gathered(qg, group, geometry, e.pointwise()), qw.columns(group * e.group_in, e.group_in), site,
-                       Product::grad_input, {gx.data() + group * e.group_in, geometry.rows(), e.group_in, e.in});
+                       Product::grad_input, {gx.data() + group * e.group_in, geometry.rows(), e.group_in, e.in},
+                       after_last_group(e, group, rows_done));
   }
-  return gx;
 }
 
 Tensor grad_weight(const Pass& pass, const Site& site, const Operand& qg, const Operand& qx, const Extents& e) {
@@ -146,20 +152,42 @@ Conv2d Conv2d::create(ParamStore& params, Site site, Tensor weight, ConvConfig c
   return layer;
 }
 
-Var Conv2d::operator()(Pass& pass, Var x) const {
-  const Var w = pass.tape.parameter(weight);
+Var Conv2d::operator()(Pass& pass, Var x, bool summarise) const {
+  const Var w = pass.tape.parameter(weight), b = bias.index >= 0 ? pass.tape.parameter(bias) : w;
   const Extents e = extents_of(site, config, pass.tape.shape(x), pass.tape.shape(w));
-  Operand qx = pass.encode_input(pass.tape[x].matrix(), site, input_range);
-  Tensor y = forward(pass, site, qx, pass.encode(weight_rows(pass.tape[w]), site, Role::weight, GridAxis::rows), e);
-  const Var b = bias.index >= 0 ? pass.tape.parameter(bias) : w;
-  if (b != w) add_bias(y, pass.tape[b]);
+  Operand qx = pass.encode_input(x, site, input_range);
+  const Operand qw = pass.encode(weight_rows(pass.tape[w]), site, Role::weight, GridAxis::rows);
+  Tensor y = Tensor::uninitialized(e.output());
+  const float* const added = b != w ? pass.tape[b].data() : nullptr;
+  const auto columns = summarise && pass.training() ? std::make_shared<ColumnBlocks>(y.size() / e.out, e.out, pass.simd) : nullptr;
+  RowsDone rows_done;
+  if (columns != nullptr || added != nullptr) {
+    rows_done = [=, out = y.data(), &columns, &e](std::int64_t first, std::int64_t last) {
+      if (added != nullptr) add_bias({out + first * e.out, last - first, e.out, e.out}, added);
+      if (columns != nullptr) columns->summarise(out + first * e.out, first, last);
+    };
+  }
+  forward(pass, site, qx, qw, e, y, rows_done);
 
-  return pass.tape.record(std::move(y), {x, w, b}, [=, &pass, site = site, qx = std::move(qx)](const Tensor& g, Adjoints& grads) {
-    const Operand qg = pass.encode(g.matrix(), site, Role::gradient);
-    if (grads.wants(x)) grads.add(x, grad_input(pass, site, qg, pass.tape[w], e));
+  auto backward = [=, &pass, site = site, qx = std::move(qx)](const Tensor& g, Adjoints& grads) {
+    const Operand qg = pass.encode_gradient(g, site, grads.facts());
+    if (grads.wants(x)) {
+      Tensor gx = Tensor::uninitialized(e.input());
+      RowsDone completed;
+      if (const RowWatcher complete = grads.completing(x)) {
+        completed = [=, out = gx.data()](std::int64_t first, std::int64_t last) { complete(first, last, out + first * e.in); };
+      }
+      grad_input(pass, site, qg, pass.tape[w], e, gx, completed);
+      if (completed) {
+        grads.add_complete(x, std::move(gx));
+      } else {
+        grads.add(x, std::move(gx));
+      }
+    }
     grads.add(w, grad_weight(pass, site, qg, qx, e));
     if (b != w) grads.add(b, bias_gradient(g));
-  });
+  };
+  return pass.tape.record(std::move(y), {x, w, b}, std::move(backward), {.range = std::nullopt, .columns = columns});
 }
 
 }  // namespace ebb

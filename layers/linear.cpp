@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "core/error.h"
-#include "core/parallel.h"
 #include "core/sums.h"
 
 namespace ebb {
@@ -42,15 +41,20 @@ Var Linear::operator()(Pass& pass, Var x) const {
   const std::int64_t out = pass.tape.shape(w)[0], in = pass.tape.shape(w)[1];
   require<ShapeError>(shape.rank() >= 2 && shape[-1] == in, "[", site.name, "] expected input [batch, ", in, "], got ", shape);
 
-  Operand qx = pass.encode_input(pass.tape[x].matrix(), site, input_range);
+  Operand qx = pass.encode_input(x, site, input_range);
   const Operand qw = pass.encode(pass.tape[w].matrix(), site, Role::weight, GridAxis::rows);
   Tensor y = Tensor::uninitialized(with_last(shape, out));
-  pass.multiply_into(qx, qw.transposed(), site, Product::forward, whole(y));
   const Var b = bias.index >= 0 ? pass.tape.parameter(bias) : w;
-  if (b != w) add_bias(y, pass.tape[b]);
+  RowsDone rows_done;
+  if (b != w) {
+    rows_done = [out, rows = y.data(), added = pass.tape[b].data()](std::int64_t first, std::int64_t last) {
+      add_bias({rows + first * out, last - first, out, out}, added);
+    };
+  }
+  pass.multiply_into(qx, qw.transposed(), site, Product::forward, whole(y), rows_done);
 
   return pass.tape.record(std::move(y), {x, w, b}, [=, &pass, site = site, qx = std::move(qx)](const Tensor& g, Adjoints& grads) {
-    const Operand qg = pass.encode(g.matrix(), site, Role::gradient);
+    const Operand qg = pass.encode_gradient(g, site, grads.facts());
     if (grads.wants(x)) {
       const Operand along_in = pass.encode(pass.tape[w].matrix(), site, Role::weight, GridAxis::columns);
       Tensor gx = Tensor::uninitialized(shape);
@@ -62,15 +66,10 @@ Var Linear::operator()(Pass& pass, Var x) const {
   });
 }
 
-void add_bias(Tensor& y, const Tensor& bias) {
-  const std::int64_t cols = bias.size(), rows = cols == 0 ? 0 : y.size() / cols;
-  float* const out = y.data();
-  const float* const b = bias.data();
-  parallel_rows(rows, cols, [=](std::int64_t first, std::int64_t last) {
-    for (std::int64_t i = first; i < last; ++i) {
-      for (std::int64_t j = 0; j < cols; ++j) out[i * cols + j] += b[j];
-    }
-  });
+void add_bias(const MutableMatrix& y, const float* bias) {
+  for (std::int64_t i = 0; i < y.rows; ++i) {
+    for (std::int64_t j = 0; j < y.cols; ++j) y.data[i * y.row_stride + j] += bias[j];
+  }
 }
 
 Tensor bias_gradient(const Tensor& g) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "core/error.h"
 #include "core/math.h"
@@ -38,50 +39,77 @@ OperandQuality measure_quality(const ConstMatrix& x, const Operand& operand, con
   return quality;
 }
 
-Operand encode_with(const Pass& pass, const ConstMatrix& x, const Site& site, Role role, GridAxis axis, const Range* range,
-                    bool own_range) {
-  const Encoding encoding = pass.plan.encoding(site, role);
+/// Calls make(key of the site and role), naming both in what it throws.
+template <class Make>
+Operand encode_at(const Pass& pass, const Site& site, Role role, const Make& make) {
   try {
-    const Key key = pass.key.fold(site.name).fold(static_cast<std::uint64_t>(role));
-    Operand operand(x, encoding, axis, key,
-                    {.simd = pass.simd, .simulate = pass.plan.simulate, .range = range, .own_range = own_range});
-    if (pass.quality != nullptr && !encoding.format.is_fp32()) pass.quality->push_back(measure_quality(x, operand, site, role));
-    return operand;
+    return make(pass.key.fold(site.name).fold(static_cast<std::uint64_t>(role)));
   } catch (const NonFiniteError& error) {
     throw NonFiniteError(concat("[", site.name, "] ", role, ": ", error.what()));
   }
 }
 
+Operand encode_matrix(const Pass& pass, const ConstMatrix& x, const Site& site, Role role, GridAxis axis, const Range* range,
+                      bool own_range) {
+  return encode_at(pass, site, role, [&](Key key) {
+    const Encoding encoding = pass.plan.encoding(site, role);
+    Operand operand(x, encoding, axis, key,
+                    {.simd = pass.simd, .simulate = pass.plan.simulate, .range = range, .own_range = own_range});
+    if (pass.quality != nullptr && !encoding.format.is_fp32()) pass.quality->push_back(measure_quality(x, operand, site, role));
+    return operand;
+  });
+}
+
+/// Moves the running range [minimum, width, updates] of a layer's input.
+void move_range(Tensor& state, const Range& now) {
+  const float width = now.max - now.min;
+  const bool first = state[2] == 0.0f;
+  const float old_share = kRangeMomentum, new_share = 1.0f - kRangeMomentum;
+  state[0] = first ? now.min : old_share * state[0] + new_share * now.min;
+  state[1] = first ? width : old_share * state[1] + new_share * width;
+  state[2] = std::min(state[2] + 1.0f, 16777216.0f);  // a float counts no further
+}
+
 }  // namespace
 
 Operand Pass::encode(const ConstMatrix& x, const Site& site, Role role, GridAxis axis) const {
-  return encode_with(*this, x, site, role, axis, nullptr, false);
+  return encode_matrix(*this, x, site, role, axis, nullptr, false);
 }
 
-Operand Pass::encode_input(const ConstMatrix& x, const Site& site, ParamId range_id) const {
+Operand Pass::encode_gradient(const Tensor& g, const Site& site, const Facts& facts) const {
+  const Range* const range = facts.range ? &*facts.range : nullptr;
+  return encode_matrix(*this, g.matrix(), site, Role::gradient, GridAxis::whole, range, range != nullptr);
+}
+
+Operand Pass::encode_input(Var x, const Site& site, ParamId range_id) const {
   Tensor& state = params[range_id];
-  if (training()) {
-    const Range now = measure_range(x, simd);
-    require<NonFiniteError>(now.finite(), "[", site.name, "] ", Role::activation, ": a NaN or infinite value reached the layer");
-    const float width = now.max - now.min;
-    const bool first = state[2] == 0.0f;
-    const float old_share = kRangeMomentum, new_share = 1.0f - kRangeMomentum;
-    state[0] = first ? now.min : old_share * state[0] + new_share * now.min;
-    state[1] = first ? width : old_share * state[1] + new_share * width;
-    state[2] = std::min(state[2] + 1.0f, 16777216.0f);  // a float counts no further
-    return encode_with(*this, x, site, Role::activation, GridAxis::whole, &now, true);
+  if (!training()) {
+    if (state[2] == 0.0f) return encode(tape[x].matrix(), site, Role::activation);  // never trained: the input's own range
+    const Range running{state[0], state[0] + state[1]};
+    return encode_matrix(*this, tape[x].matrix(), site, Role::activation, GridAxis::whole, &running, false);
   }
-  if (state[2] == 0.0f) return encode(x, site, Role::activation);  // nothing was ever trained: the input's own range
-  const Range running{state[0], state[0] + state[1]};
-  return encode_with(*this, x, site, Role::activation, GridAxis::whole, &running, false);
+  const std::optional<Range>& known = tape.facts(x).range;
+  const Range now = known ? *known : measure_range(tape[x].matrix(), simd);
+  require<NonFiniteError>(now.finite(), "[", site.name, "] ", Role::activation, ": a NaN or infinite value reached the layer");
+  move_range(state, now);
+  const Encoding encoding = plan.encoding(site, Role::activation);
+  if (const RowWriter* const rows = tape.deferred(x); rows != nullptr && !encoding.format.is_fp32() && quality == nullptr) {
+    const Shape& shape = tape.shape(x);
+    return encode_at(*this, site, Role::activation, [&](Key draws) {
+      return Operand({shape.size() / shape[-1], shape[-1], *rows}, encoding, now, draws, {.simd = simd, .simulate = plan.simulate});
+    });
+  }
+  return encode_matrix(*this, tape[x].matrix(), site, Role::activation, GridAxis::whole, &now, true);
 }
 
 Tensor Pass::multiply(const Operand& a, const Operand& b, const Site& site, Product product) const {
   return gemm(a, b, {.site = site, .product = product, .accumulator = plan.accumulator, .simd = simd}, ledger);
 }
 
-void Pass::multiply_into(const Operand& a, const Operand& b, const Site& site, Product product, const MutableMatrix& out) const {
-  gemm_into(a, b, {.site = site, .product = product, .accumulator = plan.accumulator, .simd = simd}, ledger, out);
+void Pass::multiply_into(const Operand& a, const Operand& b, const Site& site, Product product, const MutableMatrix& out,
+                         const RowsDone& rows_done) const {
+  gemm_into(a, b, {.site = site, .product = product, .accumulator = plan.accumulator, .simd = simd, .rows_done = rows_done}, ledger,
+            out);
 }
 
 ParamId add_running_range(ParamStore& params, const Site& site) {

@@ -46,11 +46,15 @@ struct Pass {
 
   /// Encodes an operand of a site by the plan. @throws NonFiniteError naming site and role
   Operand encode(const ConstMatrix& x, const Site& site, Role role, GridAxis axis = GridAxis::whole) const;
-  /// Encodes a layer's input and keeps up its running range: `range` is a layer state of [minimum, width, updates].
-  Operand encode_input(const ConstMatrix& x, const Site& site, ParamId range) const;
+  /// Encodes the gradient of a site's output, whose range may be known.
+  Operand encode_gradient(const Tensor& g, const Site& site, const Facts& facts) const;
+  /// Encodes a layer's input and keeps up its running range: `range` is a layer state of [minimum, width, updates]. A deferred
+  /// value of known range goes straight into codes.
+  Operand encode_input(Var x, const Site& site, ParamId range) const;
   /// gemm with this pass's accumulator, SIMD level and ledger.
   [[nodiscard]] Tensor multiply(const Operand& a, const Operand& b, const Site& site, Product product) const;
-  void multiply_into(const Operand& a, const Operand& b, const Site& site, Product product, const MutableMatrix& out) const;
+  void multiply_into(const Operand& a, const Operand& b, const Site& site, Product product, const MutableMatrix& out,
+                     const RowsDone& rows_done = {}) const;
 };
 
 /// Adds the running range state of a quantized input: [minimum, width, number of updates], all zero.

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/parallel.h"
 #include "quant/kernels/problem.h"
 
 namespace ebb {
@@ -58,10 +59,14 @@ void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedg
   require<ShapeError>(a.axis() != GridAxis::columns && b.axis() != GridAxis::rows, "[", how.site.name, " ", how.product,
                       "] a grid cannot vary along the contracted axis: encode the operand along its free axis");
   const auto [left, right] = same_kind(a, b);
-  const std::uint64_t events =
-      with_problem(left, right, how.accumulator, out, [&](const Problem& p) { return choose(p, how).run(p); });
+  Problem::Report report{how.rows_done};
+  const std::uint64_t events = with_problem(left, right, how.accumulator, out, [&](Problem p) {
+    if (how.rows_done) p.report = &report;
+    return choose(p, how).run(p);
+  });
   ledger.charge(how.site, how.product, nominal_macs(a, b), a.format(), b.format());
   if (events > 0) ledger.count_overflow(events);
+  if (how.rows_done && !report.used) parallel_for(out.rows, how.rows_done, kRowsDone, kRowsDone);
 }
 
 Tensor gemm(const Operand& a, const Operand& b, const Multiply& how, CostLedger& ledger) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <span>
 #include <string_view>
 
@@ -12,6 +14,11 @@
 
 namespace ebb {
 
+/// Called with rows first .. last of a product as soon as they are final, while they are in cache. Calls are disjoint, cover all
+/// rows, begin at multiples of kRowsDone and come from any thread.
+using RowsDone = std::function<void(std::int64_t first, std::int64_t last)>;
+inline constexpr std::int64_t kRowsDone = 64;
+
 /// What a product is for and how to run it.
 struct Multiply {
   const Site& site;
@@ -19,6 +26,7 @@ struct Multiply {
   Accumulator accumulator{};     ///< of integer products
   Simd simd = Simd::scalar;      ///< highest instruction set to use
   std::string_view kernel = {};  ///< force a kernel by name (see kernels()); empty chooses the first that applies
+  RowsDone rows_done = {};
 };
 
 /// A writable [rows, cols] matrix laid over float32 memory, columns next to each other.

@@ -5,7 +5,6 @@
 #include <bit>
 #include <cmath>
 #include <limits>
-#include <mutex>
 #include <type_traits>
 
 #include "core/error.h"
@@ -16,7 +15,6 @@
 namespace ebb {
 namespace {
 
-constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 constexpr std::uint32_t kRoundingDraw = 2;  // the fourth Philox counter word; 0 and 1 are Key's own
 
 std::array<std::uint32_t, 4> rounding_block(Key key, std::uint64_t block) {
@@ -104,34 +102,23 @@ void encode_block(const float* x, std::int64_t n, const Grid& grid, Rounding rou
 
 Range measure_range(const ConstMatrix& x, Simd simd) {
   if (x.rows == 0 || x.cols == 0) return {};
-  // Minimum and maximum do not depend on order, so the blocks may come in any.
   const auto kernel = range_kernel(simd);
-  std::mutex mutex;
-  bool finite = true, started = false;
-  float min = 0, max = 0;
-  const auto merge = [&](bool ok, float low, float high) {
-    const std::scoped_lock lock(mutex);
-    finite = finite && ok;
-    min = started ? std::min(min, low) : low;
-    max = started ? std::max(max, high) : high;
-    started = true;
-  };
+  RangeOfParts parts;
   if (x.contiguous()) {
     parallel_for(x.rows * x.cols, [&](std::int64_t first, std::int64_t last) {
       float low, high;
-      const bool ok = kernel(x.data + first, last - first, &low, &high);
-      merge(ok, low, high);
+      const bool finite = kernel(x.data + first, last - first, &low, &high);
+      parts.add(finite, low, high);
     });
   } else {
     for (std::int64_t i = 0; i < x.rows; ++i) {
       for (std::int64_t j = 0; j < x.cols; ++j) {
         const float v = x(i, j);
-        merge(std::isfinite(v), v, v);
+        parts.add(std::isfinite(v), v, v);
       }
     }
   }
-  if (!finite) return {kNaN, kNaN};
-  return {min + 0.0f, max + 0.0f};  // + 0 turns a negative zero into zero
+  return parts.range();
 }
 
 Grid Grid::fit(const Range& range, int bits, GridStyle style) {

@@ -4,18 +4,12 @@
 #include <span>
 
 #include "core/key.h"
+#include "core/range.h"
 #include "core/simd.h"
 #include "core/tensor.h"
 #include "quant/format.h"
 
 namespace ebb {
-
-/// Smallest and largest element. Not finite (both NaN) when any element is NaN or infinite; an empty range is 0 .. 0.
-struct Range {
-  float min = 0.0f, max = 0.0f;
-  [[nodiscard]] bool finite() const { return min - min == 0.0f && max - max == 0.0f; }
-  friend bool operator==(const Range&, const Range&) = default;
-};
 
 /// Range of a matrix; a negative zero counts as zero. The result does not depend on order, threads or SIMD level.
 Range measure_range(const ConstMatrix& x, Simd simd = Simd::scalar);

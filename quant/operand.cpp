@@ -1,6 +1,8 @@
 #include "quant/operand.h"
 
 #include <algorithm>
+#include <cassert>
+#include <numeric>
 #include <type_traits>
 #include <utility>
 
@@ -60,6 +62,26 @@ void encode_matrix(const ConstMatrix& x, const std::vector<Grid>& grids, GridAxi
   }
 }
 
+/// Encodes rows that are written piece by piece into a buffer of the first cache levels.
+template <class Code>
+void encode_rows(const Operand::Rows& x, const Grid& grid, Rounding rounding, Key key, Simd simd, Code* out) {
+  constexpr std::int64_t piece_elements = 4096, draws = 128;  // pieces begin where a group of rounding bits does
+  const std::int64_t unit = draws / std::gcd(draws, std::max<std::int64_t>(1, x.cols));
+  const std::int64_t piece = unit * std::max<std::int64_t>(1, piece_elements / std::max<std::int64_t>(1, unit * x.cols));
+  parallel_for(
+      x.rows,
+      [&](std::int64_t begin, std::int64_t end) {
+        Aligned<float> buffer(static_cast<std::size_t>(std::min(piece, end - begin) * x.cols));
+        for (std::int64_t first = begin; first < end; first += piece) {
+          const std::int64_t last = std::min(end, first + piece);
+          x.write(first, last, buffer.data());
+          encode_run(buffer.data(), (last - first) * x.cols, grid, rounding, key, static_cast<std::uint64_t>(first * x.cols), simd,
+                     out + first * x.cols);
+        }
+      },
+      piece, piece);
+}
+
 /// Decodes stored codes to the float32 values of fake quantization.
 template <class Code>
 Aligned<float> decode_matrix(const Code* codes, std::int64_t size, std::int64_t cols, const std::vector<Grid>& grids,
@@ -84,9 +106,9 @@ Aligned<float> decode_matrix(const Code* codes, std::int64_t size, std::int64_t 
 
 Operand::Operand(const ConstMatrix& x, const Encoding& encoding, GridAxis axis, Key key, const Options& options)
     : encoding_(encoding), axis_(axis) {
-  codes_.rows = x.rows;
-  codes_.cols = x.cols;
   if (encoding.format.is_fp32()) {
+    codes_.rows = x.rows;
+    codes_.cols = x.cols;
     axis_ = GridAxis::whole;
     codes_.container = CodeMatrix::Container::float32;
     codes_.data = x.data;
@@ -94,25 +116,41 @@ Operand::Operand(const ConstMatrix& x, const Encoding& encoding, GridAxis axis, 
     codes_.col_stride = x.col_stride;
     return;
   }
+  fill(x.rows, x.cols, fit_grids(x, encoding, axis, options), [&](const std::vector<Grid>& grids, auto* codes) {
+    encode_matrix(x, grids, axis, encoding.rounding, key, options.simd, codes);
+  });
+  if (options.simulate) *this = decoded();
+}
+
+Operand::Operand(const Rows& x, const Encoding& encoding, const Range& range, Key key, const Options& options)
+    : encoding_(encoding), axis_(GridAxis::whole) {
+  assert(!encoding.format.is_fp32());
+  fill(x.rows, x.cols, {Grid::fit(range, encoding.format.bits, encoding.grid)},
+       [&](const std::vector<Grid>& grids, auto* codes) { encode_rows(x, grids[0], encoding.rounding, key, options.simd, codes); });
+  if (options.simulate) *this = decoded();
+}
+
+template <class Encode>
+void Operand::fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids, const Encode& encode) {
   auto storage = std::make_shared<Storage>();
-  storage->cols = codes_.row_stride = x.cols;
-  storage->axis = axis;
-  storage->grids = fit_grids(x, encoding, axis, options);
-  const auto fill = [&](auto& codes, CodeMatrix::Container container) {
+  codes_.rows = rows;
+  codes_.cols = storage->cols = codes_.row_stride = cols;
+  storage->axis = axis_;
+  storage->grids = std::move(grids);
+  const auto into = [&](auto& codes, CodeMatrix::Container container) {
     // The slack lets kernels read whole vectors at the end of the last row.
-    codes.resize(static_cast<std::size_t>(x.rows * x.cols) + kSlack);
+    codes.resize(static_cast<std::size_t>(rows * cols) + kSlack);
     std::fill(codes.end() - kSlack, codes.end(), 0);
-    encode_matrix(x, storage->grids, axis, encoding.rounding, key, options.simd, codes.data());
+    encode(storage->grids, codes.data());
     codes_.container = container;
     codes_.data = codes.data();
   };
-  if (encoding.format.bits <= 8) {
-    fill(storage->int8, CodeMatrix::Container::int8);
+  if (encoding_.format.bits <= 8) {
+    into(storage->int8, CodeMatrix::Container::int8);
   } else {
-    fill(storage->int16, CodeMatrix::Container::int16);
+    into(storage->int16, CodeMatrix::Container::int16);
   }
   storage_ = std::move(storage);
-  if (options.simulate) *this = decoded();
 }
 
 Operand Operand::decoded() const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -23,6 +24,11 @@ namespace ebb {
 /// format.
 class Operand {
  public:
+  /// A [rows, cols] matrix that is computed when it is read; write(first, last, out) may be called from any thread.
+  struct Rows {
+    std::int64_t rows = 0, cols = 0;
+    const std::function<void(std::int64_t first, std::int64_t last, float* out)>& write;
+  };
   struct Options {
     Simd simd = Simd::scalar;
     bool simulate = false;
@@ -34,6 +40,9 @@ class Operand {
   /// @throws NonFiniteError if x has a NaN or an infinity and the format is not fp32; ConfigError for a symmetric grid of 1 bit
   Operand(const ConstMatrix& x, const Encoding& encoding, GridAxis axis, Key key, const Options& options);
   Operand(const ConstMatrix& x, const Encoding& encoding, GridAxis axis, Key key) : Operand(x, encoding, axis, key, Options{}) {}
+
+  /// Encodes rows as they are written, on one integer grid over the range that they are known to have.
+  Operand(const Rows& x, const Encoding& encoding, const Range& range, Key key, const Options& options);
 
   [[nodiscard]] std::int64_t rows() const { return codes_.rows; }
   [[nodiscard]] std::int64_t cols() const { return codes_.cols; }
@@ -72,6 +81,10 @@ class Operand {
     GridAxis axis = GridAxis::whole;
     std::vector<Grid> grids;
   };
+  /// Makes room for the codes of a [rows, cols] matrix and has encode(codes) write them.
+  template <class Encode>
+  void fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids, const Encode& encode);
+
   Encoding encoding_;
   GridAxis axis_;
   CodeMatrix codes_;

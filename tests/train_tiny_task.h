@@ -33,7 +33,7 @@ struct TinyTask {
     const Site site{"fc", {"first"}};
     const Var x = pass.tape.constant(rows), w = pass.tape.parameter(pass.params.find("fc.weight"));
     const ParamId range = pass.params.find("fc.input_range");
-    Operand qx = pass.encode_input(pass.tape[x].matrix(), site, range);
+    Operand qx = pass.encode_input(x, site, range);
     const Operand qw = pass.encode(pass.tape[w].matrix(), site, Role::weight, GridAxis::rows);
     Tensor y = pass.multiply(qx, qw.transposed(), site, Product::forward);
     return pass.tape.record(std::move(y), {x, w}, [&pass, site, w, qx = std::move(qx)](const Tensor& g, Adjoints& grads) {

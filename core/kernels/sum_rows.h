@@ -14,11 +14,16 @@ struct FloatRows {
   std::int64_t stride;
 };
 
-/// sum[j] += a(i, j) and, if dot is not null, dot[j] += a(i, j) b(i, j), for ascending rows i and all columns j, in double.
-using SumRows = void (*)(FloatRows a, FloatRows b, std::int64_t rows, std::int64_t cols, double* sum, double* dot);
+/// The loops of one instruction set, all over ascending rows i and all columns j, sums in double.
+struct SumKernels {
+  /// sum[j] += a(i, j) and, if dot is not null, dot[j] += a(i, j) b(i, j).
+  void (*sum)(FloatRows a, FloatRows b, std::int64_t rows, std::int64_t cols, double* sum, double* dot);
+  /// sum[j] += a(i, j), squares[j] += a(i, j)^2; min[j] and max[j] move to elements beyond them, NaNs excepted.
+  void (*summarise)(FloatRows a, std::int64_t rows, std::int64_t cols, double* sum, double* squares, float* min, float* max);
+};
 
-void sum_rows_portable(FloatRows a, FloatRows b, std::int64_t rows, std::int64_t cols, double* sum, double* dot);
-void sum_rows_avx2(FloatRows a, FloatRows b, std::int64_t rows, std::int64_t cols, double* sum, double* dot);
-void sum_rows_avx512(FloatRows a, FloatRows b, std::int64_t rows, std::int64_t cols, double* sum, double* dot);
+const SumKernels& sums_portable();
+const SumKernels& sums_avx2();
+const SumKernels& sums_avx512();
 
 }  // namespace ebb::kernels

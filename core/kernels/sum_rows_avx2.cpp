@@ -1,4 +1,4 @@
 #include "core/kernels/sum_rows.h"
 
-#define EBB_SUM_ROWS sum_rows_avx2
+#define EBB_SUMS sums_avx2
 #include "core/kernels/sum_rows.inc"

@@ -1,4 +1,4 @@
 #include "core/kernels/sum_rows.h"
 
-#define EBB_SUM_ROWS sum_rows_avx512
+#define EBB_SUMS sums_avx512
 #include "core/kernels/sum_rows.inc"

@@ -28,7 +28,7 @@ struct ConvNorm {
     Conv2d conv = Conv2d::create(params, std::move(site), std::move(initial), config);
     return {std::move(conv), BatchNorm::create(params, norm_name, weight[0])};
   }
-  Var operator()(Pass& pass, Var x, const BatchNorm::Then& then) const { return norm(pass, conv(pass, x), then); }
+  Var operator()(Pass& pass, Var x, const BatchNorm::Then& then) const { return norm(pass, conv(pass, x, true), then); }
 };
 
 struct BasicBlock {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "quant/kernels/conv_axis.h"
@@ -66,6 +67,12 @@ class Convolution {
         pixel_(4 * groups_),
         line_(x.reach(x.count) * pixel_),
         lines_(std::clamp<std::int64_t>((kRowBlockBytes / std::max<std::int64_t>(line_, 1) - y.taps) / y.step, 1, y.count)) {
+    if (p_.report != nullptr && x.stride == 1 && y.stride == 1) {
+      // Whole blocks of reported rows, if lines and images are cut that way.
+      const std::int64_t unit = kRowsDone / std::gcd(kRowsDone, x.count);
+      if (y.count % unit == 0) lines_ = std::max(unit, lines_ / unit * unit);
+      reports_ = y.count % unit == 0 && (y.count % lines_) % unit == 0;
+    }
     pack_weights();
     fill_coefficients();
   }
@@ -114,6 +121,7 @@ class Convolution {
                           .out_stride = x_.stride * p_.out.row_stride};
       events += micro_.conv_line != nullptr ? micro_.conv_line(line) : line_by_tiles(micro_, line);
     }
+    if (reports_) (*p_.report)(row, row + height * x_.count);
     return events;
   }
 
@@ -222,6 +230,7 @@ class Convolution {
   std::int64_t n16_, groups_;
   std::int64_t pixel_, line_;  ///< bytes of a pixel and of a padded line
   std::int64_t lines_;         ///< positions of the y axis that a block covers
+  bool reports_ = false;
   Aligned<std::uint8_t> weights_;
   std::vector<double> alpha_, beta_, gamma_;  ///< gamma: [y classes, x classes, n16]
 };

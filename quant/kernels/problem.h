@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -19,6 +20,16 @@ struct Problem {
   Accumulator accumulator;
   MutableMatrix out;  ///< [m, n], or [n, m] when transposed_out
   bool transposed_out = false;
+  /// Where a kernel that finishes rows early reports them; it reports all of them or none.
+  struct Report {
+    const RowsDone& rows_done;
+    std::atomic<bool> used = false;
+    void operator()(std::int64_t first, std::int64_t last) {
+      used.store(true, std::memory_order_relaxed);
+      rows_done(first, last);
+    }
+  };
+  Report* report = nullptr;  ///< null if nobody wants to know
 
   [[nodiscard]] std::int64_t m() const { return a.rows(); }
   [[nodiscard]] std::int64_t n() const { return b.cols(); }
