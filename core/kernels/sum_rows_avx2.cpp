@@ -1,4 +1,5 @@
 #include "core/kernels/sum_rows.h"
 
 #define EBB_SUMS sums_avx2
+#define EBB_LANES 8
 #include "core/kernels/sum_rows.inc"

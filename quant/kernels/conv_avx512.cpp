@@ -134,4 +134,21 @@ std::uint64_t conv_line_avx512(const ConvLine& line) {
   return line.step == 1 && line.taps_x == 3 ? panels<3>(line) : panels<1>(line);
 }
 
+void sum_pixels_avx512(const std::int8_t* codes, std::int64_t pixels, std::int64_t pixel, std::int32_t* sums) {
+  const __m512i flip = _mm512_set1_epi8(-128);
+  const std::int64_t at_once = 64 / pixel;
+  const auto bias = static_cast<std::int32_t>(128 * pixel);
+  for (std::int64_t i = 0; i < pixels; i += at_once, codes += 64) {
+    // Sums of eight bytes each; then neighbours meet until a pixel's sum stands in its first lane.
+    __m512i s = _mm512_sad_epu8(_mm512_xor_si512(_mm512_loadu_si512(codes), flip), _mm512_setzero_si512());
+    if (pixel >= 16) s = _mm512_add_epi64(s, _mm512_shuffle_epi32(s, _MM_PERM_BADC));
+    if (pixel >= 32) s = _mm512_add_epi64(s, _mm512_permutex_epi64(s, 0x4e));
+    if (pixel >= 64) s = _mm512_add_epi64(s, _mm512_shuffle_i64x2(s, s, 0x4e));
+    std::int64_t lanes[8];
+    _mm512_storeu_si512(lanes, s);
+    for (std::int64_t k = 0; k < at_once && i + k < pixels; ++k)
+      sums[i + k] = static_cast<std::int32_t>(lanes[k * pixel / 8]) - bias;
+  }
+}
+
 }  // namespace ebb::kernels

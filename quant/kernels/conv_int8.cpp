@@ -206,7 +206,9 @@ class Convolution {
       }
     }
     scratch.pixel_sums.resize(static_cast<std::size_t>(std::max<std::int64_t>(lines, 0) * wide));
-    sum_pixels(scratch.pixels.data(), static_cast<std::int64_t>(scratch.pixel_sums.size()), pixel_, scratch.pixel_sums.data());
+    const bool fast = micro_.sum_pixels != nullptr && pixel_ % 8 == 0 && 64 % pixel_ == 0;
+    (fast ? micro_.sum_pixels : sum_pixels)(scratch.pixels.data(), static_cast<std::int64_t>(scratch.pixel_sums.size()), pixel_,
+                                            scratch.pixel_sums.data());
   }
 
   /// The sum of the codes under the taps of each position of a line; padded taps are zeros there.

@@ -52,9 +52,13 @@ struct Int8Micro {
                 const double* gamma, float* out);
   /// Computes a line and returns the overflow events of its narrow accumulator. Null: lines are done tile by tile.
   std::uint64_t (*conv_line)(const ConvLine& line);
+  /// sums[i] = the sum of the codes of pixel i, each `pixel` bytes, a multiple of 8 that divides 64. Reads whole vectors. Null:
+  /// summed one by one.
+  void (*sum_pixels)(const std::int8_t* codes, std::int64_t pixels, std::int64_t pixel, std::int32_t* sums);
 };
 
 std::uint64_t conv_line_avx512(const ConvLine& line);
+void sum_pixels_avx512(const std::int8_t* codes, std::int64_t pixels, std::int64_t pixel, std::int32_t* sums);
 
 /// a: element (i, k) at a[i * a_row + k * a_k]. b: panel p, row k is 16 floats at b + p * b_panel + 16 k. Continues the chains in
 /// c: c[i * ldc + 16 p + j] = fma(a(i, k), b(k, j), c) for ascending k.
