@@ -37,6 +37,7 @@ for _ in $(seq 100); do [[ -n $(find interrupted -name '*.jsonl' -size +0 2>/dev
 kill -INT $pid
 wait $pid
 code=$?
-[[ -n $(find interrupted -name '*.safetensors') ]] || fault "Ctrl-C saved no checkpoint"
-((code == 0 || code == 130 || code == 1)) || fault "Ctrl-C: exit code $code"
+((code == 0)) || fault "Ctrl-C: exit code $code: $(<err.txt)"
+grep -q 'saved, go on with --out interrupted --resume' err.txt || fault "Ctrl-C does not say how to go on: $(<err.txt)"
+expect 0 '' "$cnn" --evaluate interrupted
 finish
