@@ -53,7 +53,7 @@ void print_schedule(const ScheduleOptions& options, std::ostream& out, std::ostr
   require<ConfigError>(options.iterations >= 1, "[schedule] expected --iterations >= 1, got ", options.iterations);
   require<ConfigError>(options.max_bits >= 1 && options.max_bits <= 16, "[schedule] expected --max-bits from 1 to 16, got ",
                        options.max_bits);
-  const int gradient_bits = options.gradient_bits == 0 ? options.max_bits : options.gradient_bits;
+  const int gradient_bits = options.gradient_bits.value_or(options.max_bits);
   require<ConfigError>(gradient_bits >= 1 && gradient_bits <= 16, "[schedule] expected --gradient-bits from 1 to 16, got ",
                        gradient_bits);
   require<ConfigError>(options.period == "floor" || options.period == "floor+1",
