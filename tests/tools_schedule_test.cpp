@@ -84,6 +84,7 @@ TEST_CASE("ebb schedule refuses a wrong command line") {
                                                   {"--name", "CR", "--expr", "lin", "--iterations", "10"},
                                                   {"--expr", "lin", "--iterations", "10", "--cycles", "2"},
                                                   {"--name", "CR", "--iterations", "many"},
+                                                  {"--name", "CR", "--iterations", "99999999999999999999"},
                                                   {"--name", "CR", "--itrations", "10"}};
   for (const auto& arguments : wrong_flags) CHECK_THROWS_AS(run(arguments), CLI::ParseError);
 }

@@ -34,6 +34,8 @@ expect 2 "unexpected argument 'CR'" "$ebb" schedule --iterations 10 CR
 expect 2 "unknown command 'shedule'; did you mean 'schedule'" "$ebb" shedule
 expect 2 'subcommand is required' "$ebb"
 expect 2 'iterations is required' "$ebb" schedule --name CR
+expect 2 "iterations: expected an integer, got '99999999999999999999'" "$ebb" schedule --name CR --iterations 99999999999999999999
+expect 2 "seed: expected an integer, got '99999999999999999999'" "$ebb" quantize --format int4 --seed 99999999999999999999
 expect 2 'resume needs the run directory' "$cnn" --resume
 expect 2 'seed is given 2 times' "${run[@]}" --out a --seed 1 --seed 2
 expect 2 'lr-schedule at iteration 1.*finite' "${run[@]}" --out a --lr-schedule 'sqrt(affine(update, -1, 0.5))'
