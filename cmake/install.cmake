@@ -26,7 +26,6 @@ foreach(library IN LISTS linked)
 endforeach()
 string(STRIP "${EBB_PC_REQUIRES}" EBB_PC_REQUIRES)
 
-# The headers name each other from the folder's root ("core/key.h"), so both include/ and include/ebb/ are searched.
 set(EBB_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/ebb)
 install(
   TARGETS ebb
@@ -34,8 +33,11 @@ install(
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
   FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ebb
   FILE_SET umbrella DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(CODE "set(EBB_INCLUDEDIR \"${CMAKE_INSTALL_INCLUDEDIR}\")")
+install(SCRIPT cmake/installed_includes.cmake)
 install(EXPORT ebbTargets NAMESPACE ebb:: DESTINATION ${EBB_CMAKE_DIR})
-configure_package_config_file(cmake/ebbConfig.cmake.in ebbConfig.cmake INSTALL_DESTINATION ${EBB_CMAKE_DIR})
+configure_package_config_file(cmake/ebbConfig.cmake.in ebbConfig.cmake INSTALL_DESTINATION ${EBB_CMAKE_DIR}
+                              PATH_VARS CMAKE_INSTALL_INCLUDEDIR)
 write_basic_package_version_file(ebbConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/ebbConfig.cmake ${PROJECT_BINARY_DIR}/ebbConfigVersion.cmake DESTINATION ${EBB_CMAKE_DIR})
 

@@ -22,7 +22,7 @@ int Value::bits() const {
   if (!is_number()) return kNames[symbol].bits;
   require<ConfigError>(number >= 1 && number <= 16 && number == std::floor(number),
                        "[schedule] expected a width of 1 to 16 whole bits, got ", number,
-                       "; wrap the expression in round(...) or use a format's name such as fp32");
+                       "; round(...) makes values whole, clamp(1, 16) holds them there, and fp32 is a width by name");
   return static_cast<int>(number);
 }
 

@@ -73,6 +73,7 @@ TEST_CASE("ebb schedule refuses a wrong command line") {
                                                      {"--name", "CR", "--iterations", "10", "--min-bits", "9", "--max-bits", "8"},
                                                      {"--name", "CR", "--iterations", "10", "--max-bits", "17"},
                                                      {"--name", "CR", "--iterations", "10", "--gradient-bits", "17"},
+                                                     {"--name", "CR", "--iterations", "10", "--gradient-bits", "0"},
                                                      {"--name", "CR", "--iterations", "10", "--cycles", "0"},
                                                      {"--name", "CR", "--iterations", "10", "--period", "ceil"},
                                                      {"--expr", "1->0 rex", "--iterations", "10"},
@@ -83,6 +84,7 @@ TEST_CASE("ebb schedule refuses a wrong command line") {
                                                   {"--name", "CR", "--expr", "lin", "--iterations", "10"},
                                                   {"--expr", "lin", "--iterations", "10", "--cycles", "2"},
                                                   {"--name", "CR", "--iterations", "many"},
+                                                  {"--name", "CR", "--iterations", "99999999999999999999"},
                                                   {"--name", "CR", "--itrations", "10"}};
   for (const auto& arguments : wrong_flags) CHECK_THROWS_AS(run(arguments), CLI::ParseError);
 }

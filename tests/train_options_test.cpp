@@ -111,7 +111,8 @@ TEST_CASE("a wrong command line names the option, what was expected and the near
       {"--save-every 5", "--save-every needs the run directory"},
       {"--evaluate a --out b", "--evaluate and --out contradict"},
       {"--out a --dry-run --resume", "--resume and --dry-run contradict"},
-      {"--seed 1 --seed 2", "--seed"},
+      {"--resume --evaluate a", "--resume needs the run directory"},
+      {"--seed 1 --seed 2", "--seed is given 2 times; give it once"},
   };
   for (const Case& c : cases) {
     CAPTURE(c.args);

@@ -80,14 +80,18 @@ TEST_CASE("expressions that are wrong, or no widths, are refused before anything
     const char* rate;
     const char* expected;
   };
-  const Case cases[] = {{"round(3->8 : cycle(8 cos)", "1", "^"},
-                        {"3->8 : lin", "1", "may yield fractions, which are no widths; wrap it in round(...)"},
-                        {"round(3->20 : lin)", "1", "at iteration"},
-                        {"0", "1", "at iteration 0"},
-                        {"bf16", "1", "bf16"},
-                        {"4", "1->0 : coz", "cos"},
-                        {"4 @20% ; 8 @30%", "1", "fill 50 of 100 updates"},
-                        {"4", "1 @3ep ; 0 @rest", "ep"}};
+  const Case cases[] = {
+      {"round(3->8 : cycle(8 cos)", "1", "^"},
+      {"3->8 : lin", "1", "may yield fractions, which are no widths; wrap it in round(...)"},
+      {"round(3->20 : lin)", "1", "at iteration"},
+      {"0", "1", "at iteration 0"},
+      {"bf16", "1", "bf16"},
+      {"4", "1->0 : coz", "cos"},
+      {"4 @20% ; 8 @30%", "1", "fill 50 of 100 updates"},
+      {"4", "sqrt(affine(update, -1, 5))", "--lr-schedule at iteration 6: expected a finite factor of 0 and more"},
+      {"4", "affine(lin, 1, -.5)", "--lr-schedule at iteration 51: expected a finite factor of 0 and more"},
+      {"4", "fp32", "--lr-schedule at iteration 0"},
+      {"4", "1 @3ep ; 0 @rest", "ep"}};
   for (const Case& c : cases) {
     CAPTURE(c.bits);
     Options options = options_with("CR");

@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "quant/grid.h"
+#include "tools/integer_check.h"
 
 namespace ebb::tools {
 namespace {
@@ -101,7 +102,7 @@ void add_quantize_command(CLI::App& app, std::istream& in, std::ostream& out) {
   command->add_option("--grid", options->grid, "affine: codes 0 .. 2^N-1 over min .. max; symmetric: about zero, scaled by max|x|")
       ->capture_default_str();
   command->add_option("--rounding", options->rounding, "nearest-even or stochastic")->capture_default_str();
-  command->add_option("--seed", options->seed, "Seed of stochastic rounding")->capture_default_str();
+  command->add_option("--seed", options->seed, "Seed of stochastic rounding")->capture_default_str()->check(integer_check, "");
   command->callback([options, &in, &out] { quantize(*options, in, out); });
 }
 

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "schedules/cpt.h"
+#include "tools/integer_check.h"
 
 namespace ebb::tools {
 namespace {
@@ -53,7 +54,7 @@ void print_schedule(const ScheduleOptions& options, std::ostream& out, std::ostr
   require<ConfigError>(options.iterations >= 1, "[schedule] expected --iterations >= 1, got ", options.iterations);
   require<ConfigError>(options.max_bits >= 1 && options.max_bits <= 16, "[schedule] expected --max-bits from 1 to 16, got ",
                        options.max_bits);
-  const int gradient_bits = options.gradient_bits == 0 ? options.max_bits : options.gradient_bits;
+  const int gradient_bits = options.gradient_bits.value_or(options.max_bits);
   require<ConfigError>(gradient_bits >= 1 && gradient_bits <= 16, "[schedule] expected --gradient-bits from 1 to 16, got ",
                        gradient_bits);
   require<ConfigError>(options.period == "floor" || options.period == "floor+1",
@@ -92,15 +93,17 @@ void add_schedule_command(CLI::App& app, std::ostream& out, std::ostream& warnin
   CLI::Option* const expression =
       command->add_option("--expr", options->expression, "An expression; its grammar is in docs/SCHEDULES.md");
   name->excludes(expression);
-  command->add_option("--iterations", options->iterations, "Optimizer updates of the run")->required();
+  command->add_option("--iterations", options->iterations, "Optimizer updates of the run")->required()->check(integer_check, "");
   const auto cyclic = [&](CLI::Option* option) { option->capture_default_str()->excludes(expression); };
-  cyclic(command->add_option("--cycles", options->cycles, "Cycles of a named schedule"));
-  cyclic(command->add_option("--min-bits", options->min_bits, "Lowest width of a named schedule"));
+  cyclic(command->add_option("--cycles", options->cycles, "Cycles of a named schedule")->check(integer_check, ""));
+  cyclic(command->add_option("--min-bits", options->min_bits, "Lowest width of a named schedule")->check(integer_check, ""));
   cyclic(command->add_option("--period", options->period, "Length of a cycle: floor+1 or floor of iterations / cycles"));
   CLI::Option* const max_bits =
       command->add_option("--max-bits", options->max_bits, "Highest width, and the static one that costs are relative to")
-          ->capture_default_str();
-  command->add_option("--gradient-bits", options->gradient_bits, "Width of gradients in the cost [as --max-bits]");
+          ->capture_default_str()
+          ->check(integer_check, "");
+  command->add_option("--gradient-bits", options->gradient_bits, "Width of gradients in the cost [as --max-bits]")
+      ->check(integer_check, "");
   command->add_flag("--summary", options->summary, "Print mean_value and, for bits, relative_cost and savings_percent only");
   command->callback([options, max_bits, &out, &warnings] {
     options->max_bits_given = max_bits->count() > 0;

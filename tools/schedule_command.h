@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <iosfwd>
+#include <optional>
 #include <string>
 
 namespace CLI {
@@ -14,8 +15,8 @@ struct ScheduleOptions {
   std::string name = {}, expression = {};  ///< one of the two
   std::int64_t iterations = 0, cycles = 8;
   int min_bits = 3, max_bits = 8;
-  bool max_bits_given = false;  ///< an expression with max_bits is meant to be a schedule of bits
-  int gradient_bits = 0;        ///< 0: max_bits
+  bool max_bits_given = false;            ///< an expression with max_bits is meant to be a schedule of bits
+  std::optional<int> gradient_bits = {};  ///< max_bits if not given
   std::string period = "floor+1";
   bool summary = false;
 };

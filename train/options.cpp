@@ -183,9 +183,29 @@ void add_options(CLI::App& app, CommandLine& line, const std::string& default_ar
       option = app.add_option_function<std::string>(
           flag(field.name), [&line, &field](const std::string& text) { set(line.options, field, text); },
           concat(field.help, " [", fallback, "]"));
-      option->type_name(field.value);
+      option->type_name(field.value)->take_last();  // more than one are refused afterwards, in our words
     }
     option->group(field.group);
+  }
+}
+
+// What can be told from the words alone, before a run directory is opened.
+void check_combinations(const CommandLine& line) {
+  const Options& options = line.options;
+  const auto given = [&](std::string_view name) {
+    return std::find(line.given.begin(), line.given.end(), name) != line.given.end();
+  };
+  const auto not_both = [](bool a, std::string_view first, bool b, std::string_view second) {
+    require<ConfigError>(!(a && b), "[command line] --", first, " and --", second, " contradict each other; give one of them");
+  };
+  not_both(given("schedule"), "schedule", given("bits"), "bits");
+  not_both(options.iterations.has_value(), "iterations", options.epochs.has_value(), "epochs");
+  not_both(!options.evaluate.empty(), "evaluate", !options.out.empty(), "out");
+  not_both(!options.evaluate.empty(), "evaluate", options.dry_run, "dry-run");
+  not_both(options.resume, "resume", options.dry_run, "dry-run");
+  for (const char* name : {"save-every", "resume", "statistics-every"}) {
+    require<ConfigError>(!given(name) || !options.out.empty(), "[command line] --", name,
+                         " needs the run directory: add --out DIR");
   }
 }
 
@@ -224,13 +244,12 @@ CommandLine parse_command_line(std::span<const std::string> args, const Program&
   }
   check_extras(app.remaining());
   for (const Field& field : kFields) {
-    if (app.count(flag(field.name)) > 0) line.given.emplace_back(field.name);
+    const std::size_t count = app.count(flag(field.name));
+    require<ConfigError>(count <= 1 || is_flag(field), "[command line] --", field.name, " is given ", count,
+                         " times; give it once");
+    if (count > 0) line.given.emplace_back(field.name);
   }
-  const auto given = [&](std::string_view name) {
-    return std::find(line.given.begin(), line.given.end(), name) != line.given.end();
-  };
-  require<ConfigError>(!given("schedule") || !given("bits"),
-                       "[command line] --schedule and --bits contradict each other; give one of them");
+  check_combinations(line);
   return line;
 }
 
@@ -292,9 +311,6 @@ void check(const Options& options, const Program& program) {
     expect(text == "fp32" || (parse(text, bits) && bits >= 1 && bits <= Format::kMaxIntegerBits), name, "1 to 16 bits or fp32",
            concat("'", text, "'"));
   };
-  const auto not_both = [](bool a, std::string_view first, bool b, std::string_view second) {
-    require<ConfigError>(!(a && b), "[command line] --", first, " and --", second, " contradict each other; give one of them");
-  };
 
   one_of("augment", options.augment, {"auto", "none", "crop-flip"});
   expect(options.validation >= 0 && options.validation < 1, "validation", "a share of 0 to below 1", options.validation);
@@ -317,7 +333,6 @@ void check(const Options& options, const Program& program) {
   require<ConfigError>(!options.simulate || accumulator.is_exact(),
                        "[command line] --simulate multiplies in float32, which has no --accumulator ", options.accumulator);
 
-  not_both(options.iterations.has_value(), "iterations", options.epochs.has_value(), "epochs");
   at_least_one("iterations", options.iterations);
   at_least_one("epochs", options.epochs);
   at_least_one("batch", options.batch);
@@ -336,14 +351,6 @@ void check(const Options& options, const Program& program) {
   parse_simd(options.simd);
   at_least_one("save-every", options.save_every);
   at_least_one("statistics-every", options.statistics_every);
-  for (const auto& [name, used] : {std::pair{"save-every", options.save_every.has_value()},
-                                   {"resume", options.resume},
-                                   {"statistics-every", options.statistics_every.has_value()}}) {
-    require<ConfigError>(!used || !options.out.empty(), "[command line] --", name, " needs the run directory: add --out DIR");
-  }
-  not_both(!options.evaluate.empty(), "evaluate", !options.out.empty(), "out");
-  not_both(!options.evaluate.empty(), "evaluate", options.dry_run, "dry-run");
-  not_both(options.resume, "resume", options.dry_run, "dry-run");
 }
 
 }  // namespace ebb::train

@@ -1,6 +1,7 @@
 #include "train/precision.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <utility>
 
@@ -53,13 +54,14 @@ PrecisionPlan with_formats(PrecisionPlan plan, const SiteFormats& formats) {
   return plan;
 }
 
-// Widths that change over a run come from few distinct formats, so these are checked once and not at every step.
-void check_widths(const Bound& bits, std::int64_t iterations) {
+// Schedules are pure functions of the iteration: a value that cannot be used is known before anything is trained.
+template <class Use>
+void try_all(std::string_view option, std::int64_t iterations, const Use& use) {
   for (std::int64_t t = 0; t < iterations; ++t) {
     try {
-      static_cast<void>(format_of(bits.value(t)));
+      use(t);
     } catch (const ConfigError& error) {
-      throw ConfigError(concat("[command line] --bits at iteration ", t, ": ", error.what()));
+      throw ConfigError(concat("[command line] --", option, " at iteration ", t, ": ", error.what()));
     }
   }
 }
@@ -80,7 +82,11 @@ PrecisionPlan reference_plan(const Options& options) {
 Precision resolve_precision(const Options& options, const Totals& totals) {
   const Schedule schedule = bits_schedule(options), rate_schedule = Schedule::parse(options.lr_schedule.value_or("1"));
   const Bound bits = schedule.bind(totals), multiplier = rate_schedule.bind(totals);
-  check_widths(bits, totals.updates);
+  try_all("bits", totals.updates, [&](std::int64_t t) { static_cast<void>(format_of(bits.value(t))); });
+  try_all("lr-schedule", totals.updates, [&](std::int64_t t) {
+    const double factor = multiplier(t);
+    require<ConfigError>(factor >= 0 && std::isfinite(factor), "expected a finite factor of 0 and more, got ", factor);
+  });
   const Format gradient = parse_width(options.gradient_bits);
   const PrecisionPlan common = common_plan(options);
   const bool all_fp32 = options.bits.empty() && options.schedule == "fp32";

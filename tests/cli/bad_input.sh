@@ -27,7 +27,18 @@ expect 2 '\^' "$ebb" schedule --expr '1->0 rex rex' --iterations 10
 expect 2 "unknown .*'CX'" "$ebb" schedule --name CX --iterations 10 --min-bits 3 --max-bits 8
 expect 2 "int44" "$ebb" quantize --format int44 --grid affine --rounding nearest-even
 expect 2 "unknown .*'nearest'.*nearest-even" "$ebb" quantize --format int4 --grid affine --rounding nearest
-expect 2 '' "$ebb" shedule
+expect 2 'gradient-bits from 1 to 16, got 0' "$ebb" schedule --name CR --iterations 10 --gradient-bits 0
+expect 2 "unknown option '--itrations'; did you mean '--iterations'" "$ebb" schedule --name CR --itrations 10
+expect 2 "unknown option '--vresion'" "$ebb" --vresion
+expect 2 "unexpected argument 'CR'" "$ebb" schedule --iterations 10 CR
+expect 2 "unknown command 'shedule'; did you mean 'schedule'" "$ebb" shedule
+expect 2 'subcommand is required' "$ebb"
+expect 2 'iterations is required' "$ebb" schedule --name CR
+expect 2 "iterations: expected an integer, got '99999999999999999999'" "$ebb" schedule --name CR --iterations 99999999999999999999
+expect 2 "seed: expected an integer, got '99999999999999999999'" "$ebb" quantize --format int4 --seed 99999999999999999999
+expect 2 'resume needs the run directory' "$cnn" --resume
+expect 2 'seed is given 2 times' "${run[@]}" --out a --seed 1 --seed 2
+expect 2 'lr-schedule at iteration 1.*finite' "${run[@]}" --out a --lr-schedule 'sqrt(affine(update, -1, 0.5))'
 [[ ! -e a ]] || fault "a wrong command line left a run directory behind"
 
 expect 1 'no-such-folder' "$cnn" --arch lenet5 --data no-such-folder --iterations 2 --out b

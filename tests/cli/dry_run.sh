@@ -16,6 +16,11 @@ compare keep --iterations 5 --schedule RTH --cycles 2 --min-bits 3 --max-bits 6 
 compare accumulate --iterations 4 --schedule static --max-bits 8 --gradient-bits 8 --accumulate 3
 compare short-batch --epochs 1 --validation 0.99 --schedule static --max-bits 8 --gradient-bits 8
 same "static relative cost" "$(field relative_cost <static.run)" 1.0
+# 9 steps of 32 images: 192 for each forward MAC, and 64 for each MAC of each product that there is.
+macs=$(sed -nE 's/^  "macs": ([0-9]+),/\1/p' static.dry)
+same "the papers' bit_ops at 8/8" "$(field bit_ops_paper <static.run)" $((192 * macs * 9 * 32))
+products=$(grep -oE '"(forward|grad_input|grad_weight)": [0-9]+' static.dry | awk '{ sum += $2 } END { print sum }')
+same "bit_ops at 8/8" "$(field bit_ops <static.run)" $((64 * products * 9 * 32))
 [[ ! -e dry ]] || fault "a dry run left a directory behind"
 "$cnn" --arch resnet20 --data synthetic-cifar --iterations 10 --schedule CR --dry-run --out dry </dev/null >table.txt 2>&1
 [[ ! -e dry ]] || fault "a dry run left a directory behind"

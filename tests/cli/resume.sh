@@ -2,6 +2,15 @@
 # kill -9 at random points, then --resume: the same weights, ledger and record as an undisturbed run. Ctrl-C saves and leaves.
 source "$(dirname "$0")/lib.sh" "$@"
 
+# wait_for_steps RUN N: until N steps are on record
+wait_for_steps() {
+  for _ in $(seq 3000); do
+    [[ -f $1/steps.jsonl ]] && (($(wc -l <"$1/steps.jsonl") >= $2)) && return
+    sleep 0.02
+  done
+  fault "$1 never came to step $2"
+}
+
 flags=(--iterations 60 --save-every 5 --threads 2)
 for plan in "--schedule CR --cycles 2 --min-bits 3 --max-bits 8 --gradient-bits 8" "--schedule fp32"; do
   name=${plan//[^a-zA-Z0-9]/}
@@ -12,10 +21,11 @@ for plan in "--schedule CR --cycles 2 --min-bits 3 --max-bits 8 --gradient-bits 
     # shellcheck disable=SC2086
     "$cnn" --arch lenet5 --data synthetic --batch 32 --quiet "${flags[@]}" $plan --out "$name-cut" $resume </dev/null >/dev/null 2>&1 &
     pid=$!
-    sleep "0.$((RANDOM % 8))$((RANDOM % 10))"
-    kill -9 $pid 2>/dev/null
+    wait_for_steps "$name-cut" $((20 * kill - 5 - RANDOM % 15))
+    kill -9 $pid
     wait $pid 2>/dev/null
-    [[ -e $name-cut ]] && resume=--resume
+    (($? == 137)) || fault "$plan: the run ended before it was killed"
+    resume=--resume
   done
   # shellcheck disable=SC2086
   tiny "${flags[@]}" $plan --out "$name-cut" $resume >cut.json 2>err.txt || fault "$plan: resuming fails: $(<err.txt)"
@@ -33,10 +43,11 @@ expect 0 '' "$cnn" --arch lenet5 --data synthetic --batch 32 --quiet --iteration
 
 "$cnn" --arch lenet5 --data synthetic --batch 32 --quiet --iterations 100000 --out interrupted </dev/null >/dev/null 2>err.txt &
 pid=$!
-for _ in $(seq 100); do [[ -n $(find interrupted -name '*.jsonl' -size +0 2>/dev/null) ]] && break; sleep 0.1; done
+wait_for_steps interrupted 1
 kill -INT $pid
 wait $pid
 code=$?
-[[ -n $(find interrupted -name '*.safetensors') ]] || fault "Ctrl-C saved no checkpoint"
-((code == 0 || code == 130 || code == 1)) || fault "Ctrl-C: exit code $code"
+((code == 0)) || fault "Ctrl-C: exit code $code: $(<err.txt)"
+grep -q 'saved, go on with --out interrupted --resume' err.txt || fault "Ctrl-C does not say how to go on: $(<err.txt)"
+expect 0 '' "$cnn" --evaluate interrupted
 finish

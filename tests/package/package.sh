@@ -15,23 +15,46 @@ if leaks=$(grep -rlI -e "$source" -e "$scratch/first" "$prefix"); then
 fi
 cp -r "$source/examples" "$scratch/examples"  # out of reach of the source tree's headers
 
-case $how in
-  cmake)
-    cmake -S "$scratch/examples" -B "$scratch/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_CXX_COMPILER="$cxx" \
-      -DCMAKE_CXX_FLAGS="$flags" -DCMAKE_BUILD_TYPE=Release
-    cmake --build "$scratch/build"
-    ;;
-  pkg-config)
-    command -v pkg-config >/dev/null || { echo "pkg-config is not installed"; exit 77; }
-    export PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name ebb.pc)")
-    mkdir "$scratch/build"
-    for program in "$scratch"/examples/*.cpp; do
-      # shellcheck disable=SC2046
-      "$cxx" -std=c++20 -O2 $flags "$program" -o "$scratch/build/$(basename "$program" .cpp)" $(pkg-config --cflags --libs ebb)
-    done
-    ;;
-esac
-for program in "$scratch"/examples/*.cpp; do
-  echo "== $(basename "$program" .cpp)"
-  "$scratch/build/$(basename "$program" .cpp)"
+# A project may have headers of its own under the names of ours: searched before Ebb's they must not hide them, and behind them they must
+# be found.
+while read -r header; do
+  mkdir -p "$scratch/own/$(dirname "$header")"
+  echo "inline int own_header() { return 0; }" >"$scratch/own/$header"
+done < <(cd "$prefix/include/ebb" && find . -name '*.h')
+cat >"$scratch/examples/own_headers.cpp" <<'END'
+#include <ebb/ebb.h>
+
+#include "core/tensor.h"
+
+int main() { return ebb::Tensor::zeros({2}).size() == 2 ? own_header() : 1; }
+END
+cat >>"$scratch/examples/CMakeLists.txt" <<'END'
+add_executable(own_headers own_headers.cpp)
+target_link_libraries(own_headers PRIVATE ebb::ebb)
+END
+
+# build FLAGS PROGRAM...: into $scratch/build
+build_cmake() {
+  cmake -S "$scratch/examples" -B "$scratch/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_CXX_COMPILER="$cxx" \
+    -DCMAKE_CXX_FLAGS="$1" -DCMAKE_BUILD_TYPE=Release
+  cmake --build "$scratch/build" --target "${@:2}"
+}
+build_pkg-config() {
+  mkdir -p "$scratch/build"
+  for program in "${@:2}"; do
+    # shellcheck disable=SC2046,SC2086
+    "$cxx" -std=c++20 -O2 $1 "$scratch/examples/$program.cpp" -o "$scratch/build/$program" $(pkg-config --cflags --libs ebb)
+  done
+}
+if [[ $how == pkg-config ]]; then
+  command -v pkg-config >/dev/null || { echo "pkg-config is not installed"; exit 77; }
+  PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name ebb.pc)")
+  export PKG_CONFIG_PATH
+fi
+"build_$how" "$flags -idirafter $scratch/own" own_headers
+mapfile -t programs < <(basename -s .cpp "$scratch"/examples/*.cpp)
+"build_$how" "$flags -I$scratch/own" "${programs[@]}"
+for program in "${programs[@]}"; do
+  echo "== $program"
+  "$scratch/build/$program"
 done
