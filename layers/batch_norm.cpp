@@ -1,5 +1,6 @@
 #include "layers/batch_norm.h"
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <utility>
@@ -89,6 +90,14 @@ void add_range(RangeOfParts& parts, const kernels::RowsRange& range) {
   parts.add(range.largest < 0x7f800000u, range.min, range.max);
 }
 
+/// Calls body(first, last) on all rows, from several threads, on so few at a time that strips of columns find them in cache.
+template <class Body>
+void for_each_block(std::int64_t rows, std::int64_t cols, const Body& body) {
+  parallel_rows(rows, cols, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t first = begin; first < end; first += kSumBlock) body(first, std::min(end, first + kSumBlock));
+  });
+}
+
 /// What the passes over one normalisation's rows share.
 struct Saved {
   const kernels::NormKernels& kernels;
@@ -119,7 +128,7 @@ struct Saved {
 Range batch_gradient(const Saved& saved, const std::vector<float>& along, const std::vector<float>& offset, const float* g,
                      float* gx) {
   RangeOfParts parts;
-  parallel_rows(saved.rows, saved.cols, [&](std::int64_t first, std::int64_t last) {
+  for_each_block(saved.rows, saved.cols, [&](std::int64_t first, std::int64_t last) {
     const std::int64_t at = first * saved.cols;
     add_range(parts, saved.kernels.gradient(saved.x + at, saved.affine.columns(), along.data(), offset.data(), g + at, last - first,
                                             saved.cols, gx + at));
@@ -229,7 +238,7 @@ Var BatchNorm::operator()(Pass& pass, Var x, const Then& then) const {
   } else {
     Tensor out = Tensor::uninitialized(shape);
     RangeOfParts parts;
-    parallel_rows(in.rows, in.cols, [&](std::int64_t first, std::int64_t last) {
+    for_each_block(in.rows, in.cols, [&](std::int64_t first, std::int64_t last) {
       const std::int64_t at = first * in.cols;
       add_range(parts, saved->normalise(first, last, to_add != nullptr ? to_add + at : nullptr, out.data() + at));
     });
