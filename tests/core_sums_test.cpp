@@ -2,6 +2,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "core/error.h"
@@ -84,6 +85,52 @@ TEST_CASE("column sums follow their definition bit for bit, for odd sizes, views
     }
   }
   omp_set_num_threads(threads);
+}
+
+TEST_CASE("blocks of rows summarised in any order give the column sums, squares and ranges of the whole, at every SIMD level") {
+  for (const std::int64_t rows : {0, 1, 64, 65, 300}) {
+    for (const std::int64_t cols : {1, 8, 21, 64}) {
+      for (const Simd simd : {Simd::scalar, Simd::avx2, Simd::avx512}) {
+        if (simd > best_simd()) continue;
+        CAPTURE(rows);
+        CAPTURE(cols);
+        Tensor x = random_matrix(Key(7), rows, cols);
+        const Tensor y = random_matrix(Key(8), rows, cols);
+        ColumnBlocks summary(rows, cols, simd), dots(rows, cols, simd);
+        for (std::int64_t first = (rows - 1) / 64 * 64; rows > 0 && first >= 0; first -= 64) {
+          summary.summarise(x.data() + first * cols, first, std::min(rows, first + 64));
+          dots.add_dots(x.data() + first * cols, y.data() + first * cols, first, std::min(rows, first + 64));
+        }
+        CHECK(summary.sums().sum == column_sums_and_squares(x.matrix()).sum);
+        CHECK(summary.sums().squares == column_sums_and_squares(x.matrix()).squares);
+        CHECK(dots.sums().sum == column_sums(x.matrix()));
+        CHECK(dots.sums().squares == column_sums_and_dots(x.matrix(), y.matrix()).dot);
+        const std::vector<Range> ranges = summary.ranges();
+        for (std::int64_t j = 0; j < cols && rows > 0; ++j) {
+          float low = x[j], high = x[j];
+          for (std::int64_t i = 0; i < rows; ++i) {
+            low = std::min(low, x[i * cols + j]);
+            high = std::max(high, x[i * cols + j]);
+          }
+          CHECK(ranges[static_cast<std::size_t>(j)] == Range{low, high});
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("the range of a column with a NaN or an infinity is not finite, and that of its neighbours is") {
+  constexpr float infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  for (const float bad : {infinity, -infinity, nan}) {
+    for (const Simd simd : {Simd::scalar, Simd::avx2, Simd::avx512}) {
+      if (simd > best_simd()) continue;
+      Tensor x = random_matrix(Key(9), 100, 20);
+      x[70 * 20 + 3] = bad;
+      ColumnBlocks blocks(100, 20, simd);
+      blocks.summarise(x.data(), 0, 100);
+      for (std::size_t j = 0; j < 20; ++j) CHECK(blocks.ranges()[j].finite() == (j != 3));
+    }
+  }
 }
 
 TEST_CASE("flat sums are the tree over 64 column sums of rows of 64") {

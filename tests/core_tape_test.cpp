@@ -156,3 +156,77 @@ TEST_CASE("a loss that is no scalar and a gradient of another shape are refused"
   const Var loss = tape.record(Tensor::scalar(0), {w}, [=](const Tensor&, Adjoints& grads) { grads.add(w, Tensor::zeros({3})); });
   CHECK_THROWS_WITH_AS(tape.backward(loss), "[backward] gradient [3] for a value of shape []", ShapeError);
 }
+
+TEST_CASE("a deferred value is computed when it is read whole, once, and not before") {
+  ParamStore params;
+  Tape tape(params);
+  const Var x = tape.variable(vector_of({1, 2, 3}));
+  int rows = 0;
+  const Var y = tape.record_deferred(
+      {4, 2},
+      [&](std::int64_t first, std::int64_t last, float* out) {
+        rows += static_cast<int>(last - first);
+        for (std::int64_t i = 2 * first; i < 2 * last; ++i) *out++ = static_cast<float>(i);
+      },
+      {x}, [](const Tensor&, Adjoints&) {}, {.range = Range{0, 7}});
+  CHECK(tape.shape(y) == Shape{4, 2});
+  CHECK(tape.facts(y).range->max == 7.0f);
+  CHECK(tape.deferred(y) != nullptr);
+  CHECK(rows == 0);
+  CHECK(tape[y][5] == 5.0f);
+  CHECK(tape[y][7] == 7.0f);
+  CHECK(rows == 4);
+  CHECK(tape.deferred(y) == nullptr);
+}
+
+TEST_CASE("only the last contribution to a watched gradient is completed in cache, on top of those before it") {
+  ParamStore params;
+  Tape tape(params);
+  const Var x = tape.variable(vector_of({1, 2}));
+  std::vector<std::string> seen;
+  const Var middle = tape.record(Tensor::filled({2, 1}, 5.0f), {x}, [&](const Tensor& g, Adjoints& grads) {
+    seen.push_back(std::string("watched ") + (grads.watched() ? "yes" : "no") + " gradient " + to_text(g[0]) + " " + to_text(g[1]));
+  });
+  tape.watch_gradient(middle, [&](std::int64_t first, std::int64_t last, float* rows) {
+    for (std::int64_t i = first; i < last; ++i) {
+      seen.push_back("row " + std::to_string(i) + " " + to_text(rows[i - first]));
+      rows[i - first] *= 10;
+    }
+  });
+  // Three readers; the backward sweep meets the third first.
+  std::vector<Var> readers;
+  for (int k = 1; k <= 3; ++k) {
+    readers.push_back(tape.record(Tensor::scalar(0), {middle}, [=, &seen](const Tensor&, Adjoints& grads) {
+      Tensor g = Tensor::filled({2, 1}, static_cast<float>(k));
+      const RowWatcher complete = grads.completing(middle);
+      seen.push_back(std::to_string(k) + (complete ? " completes" : " adds"));
+      if (!complete) return grads.add(middle, g);
+      complete(0, 2, g.data());
+      grads.add_complete(middle, g);
+    }));
+  }
+  const Var loss = weighted(tape, seen, "loss", readers[0], 1, weighted(tape, seen, "pair", readers[1], 1, readers[2], 1), 1);
+  tape.backward(loss);
+  CHECK(seen == std::vector<std::string>{"loss=1", "pair=1", "3 adds", "2 adds", "1 completes", "row 0 6", "row 1 6",
+                                         "watched yes gradient 60 60"});
+}
+
+TEST_CASE("a sum of gradients forgets what was known of its parts") {
+  ParamStore params;
+  Tape tape(params);
+  const Var x = tape.variable(vector_of({1, 2}));
+  std::vector<bool> known;
+  const auto stage = [&](Var in) {
+    return tape.record(vector_of({0, 0}), {in}, [&, in](const Tensor& g, Adjoints& grads) {
+      known.push_back(grads.facts().range.has_value());
+      grads.add(in, g, {.range = Range{-1, 1}});
+    });
+  };
+  const Var once = stage(x), twice = stage(once);
+  const Var sum = tape.record(Tensor::scalar(0), {once, twice}, [=](const Tensor&, Adjoints& grads) {
+    grads.add(once, vector_of({1, 1}), {.range = Range{1, 1}});
+    grads.add(twice, vector_of({1, 1}), {.range = Range{1, 1}});
+  });
+  tape.backward(sum);
+  CHECK(known == std::vector<bool>{true, false});
+}

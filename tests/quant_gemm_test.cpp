@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -318,6 +319,82 @@ TEST_CASE(
       }
     }
     CHECK(wrong == 0);
+  }
+}
+
+TEST_CASE(
+    "finished rows are reported once each, in ranges that begin at multiples of 64, and hold what they will hold at the end") {
+  Dice dice(Key(36));
+  // Images of one block and of several, of lines that fill blocks of 64 rows and of lines that do not, with 1 and 2 parts an axis.
+  const PatchGeometry geometries[] = {
+      {.images = 3,
+       .height = 16,
+       .width = 16,
+       .channels = 8,
+       .out_height = 16,
+       .out_width = 16,
+       .taps_y = 3,
+       .taps_x = 3,
+       .pad_top = 1,
+       .pad_left = 1},
+      {.images = 2,
+       .height = 80,
+       .width = 48,
+       .channels = 32,
+       .out_height = 80,
+       .out_width = 48,
+       .taps_y = 3,
+       .taps_x = 3,
+       .pad_top = 1,
+       .pad_left = 1},
+      {.images = 2, .height = 70, .width = 50, .channels = 33, .out_height = 69, .out_width = 47, .taps_y = 2, .taps_x = 4},
+      {.images = 2,
+       .height = 65,
+       .width = 41,
+       .channels = 16,
+       .out_height = 33,
+       .out_width = 21,
+       .taps_y = 3,
+       .taps_x = 3,
+       .step = 2,
+       .pad_top = 1,
+       .pad_left = 1},
+      {.images = 2,
+       .height = 16,
+       .width = 16,
+       .channels = 16,
+       .out_height = 32,
+       .out_width = 32,
+       .taps_y = 3,
+       .taps_x = 3,
+       .divide = 2,
+       .pad_top = 1,
+       .pad_left = 1},
+      {.images = 5, .height = 3, .width = 4, .channels = 5, .out_height = 3, .out_width = 4, .taps_y = 1, .taps_x = 1}};
+  for (PatchGeometry g : geometries) {
+    g.pixel_stride = g.channels;
+    g.nominal_positions = g.rows();
+    const Tensor image = random_values(dice, g.images * g.height * g.width, g.channels), w = random_values(dice, g.cols(), 20);
+    for (const int bits : {8, 12, 32}) {
+      const Encoding e{bits == 32 ? Format::fp32() : Format::integer(bits)};
+      const Operand patches = Operand(image.matrix(), e, GridAxis::whole, Key(1)).patches(g);
+      const Operand b(w.matrix(), e, GridAxis::columns, Key(2));
+      CostLedger ledger;
+      const Tensor expected = gemm(patches, b, {.site = kSite, .kernel = "reference"}, ledger);
+      Tensor c = Tensor::filled(expected.shape(), -1.0f);
+      std::vector<std::atomic<int>> times(static_cast<std::size_t>(g.rows()));
+      std::atomic<int> wrong = 0;
+      const RowsDone rows_done = [&](std::int64_t first, std::int64_t last) {
+        wrong += first % kRowsDone != 0 || (last % kRowsDone != 0 && last != g.rows());
+        for (std::int64_t i = first; i < last; ++i) ++times[static_cast<std::size_t>(i)];
+        wrong += !std::equal(c.data() + first * 20, c.data() + last * 20, expected.data() + first * 20);
+      };
+      gemm_into(patches, b, {.site = kSite, .simd = best_simd(), .rows_done = rows_done}, ledger, {c.data(), g.rows(), 20, 20});
+      CAPTURE(g.height);
+      CAPTURE(bits);
+      CHECK(wrong == 0);
+      CHECK(std::all_of(times.begin(), times.end(), [](const std::atomic<int>& n) { return n == 1; }));
+    }
   }
 }
 

@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <functional>
 #include <limits>
 #include <string>
 #include <vector>
@@ -42,6 +44,30 @@ TEST_CASE("an operand holds the codes of its definition, in the narrowest contai
       }
     }
     CAPTURE(to_text(e.format));
+    CHECK(wrong == 0);
+  }
+}
+
+TEST_CASE("rows that are written on demand get the codes of the whole matrix") {
+  Dice dice(Key(57));
+  for (int i = 0; i < 200; ++i) {
+    const std::int64_t rows = dice.between(0, dice.one_in(8) ? 3000 : 40), cols = dice.between(1, dice.one_in(8) ? 700 : 40);
+    const Tensor x = random_values(dice, rows, cols);
+    const Encoding e = random_encoding(dice, false);
+    const Key key = dice.key();
+    const Operand::Options options{.simd = dice.one_in(2) ? Simd::scalar : best_simd(), .simulate = dice.one_in(4)};
+    const std::function<void(std::int64_t, std::int64_t, float*)> write = [&](std::int64_t first, std::int64_t last, float* out) {
+      std::copy(x.data() + first * cols, x.data() + last * cols, out);
+    };
+    const Operand whole(x.matrix(), e, GridAxis::whole, key, options);
+    const Operand written({rows, cols, write}, e, measure_range(x.matrix()), key, options);
+    REQUIRE(written.rows() == rows);
+    REQUIRE(written.cols() == cols);
+    CHECK(written.is_float() == options.simulate);
+    std::int64_t wrong = 0;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      for (std::int64_t c = 0; c < cols; ++c) wrong += written.value(r, c) != whole.value(r, c);
+    }
     CHECK(wrong == 0);
   }
 }
