@@ -95,12 +95,13 @@ class Convolution {
     scratch.gamma.resize(static_cast<std::size_t>(x_.count));
     const std::int64_t row = (image * geometry().out_height + y_.first + top * y_.stride) * geometry().out_width + x_.first;
     std::uint64_t events = 0;
+    std::int32_t gamma_class = -1;
     for (std::int64_t i = 0; i < height; ++i) {
       sum_taps(scratch.pixel_sums.data() + i * y_.step * wide, wide, scratch);
-      const std::int64_t y_class = y_classes_.of_position[static_cast<std::size_t>(top + i)];
-      for (std::size_t x = 0; x < scratch.gamma.size(); ++x) {
-        const auto c = y_class * static_cast<std::int64_t>(x_classes_.taps.size()) + x_classes_.of_position[x];
-        scratch.gamma[x] = gamma_.data() + c * n16_;
+      if (const std::int32_t y_class = y_classes_.of_position[static_cast<std::size_t>(top + i)]; y_class != gamma_class) {
+        gamma_class = y_class;
+        const double* const first = gamma_.data() + y_class * static_cast<std::int64_t>(x_classes_.taps.size()) * n16_;
+        for (std::size_t x = 0; x < scratch.gamma.size(); ++x) scratch.gamma[x] = first + x_classes_.of_position[x] * n16_;
       }
       const ConvLine line{.pixels = scratch.pixels.data() + i * y_.step * line_,
                           .pixel = pixel_,
