@@ -30,9 +30,8 @@ inline __m256 scaled(__m256i s, __m512d a, __m512d alpha, __m512d beta, const do
   return _mm512_cvtpd_ps(_mm512_add_pd(term, _mm512_loadu_pd(gamma)));
 }
 
-template <int kRows, int kPanels>
+template <bool kWraps, int kRows, int kPanels>
 std::uint64_t finish(const ConvLine& l, const Tile& t, __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}]) {
-  const bool wraps = l.wrap_bits > 0 && l.wrap_bits < 32;
   __m512i events = _mm512_setzero_si512();
 #pragma GCC unroll 2
   for (int p = 0; p < kPanels; ++p) {
@@ -45,7 +44,7 @@ std::uint64_t finish(const ConvLine& l, const Tile& t, __m512i (&sum)[std::size_
     for (int r = 0; r < kRows; ++r) {
       const std::int32_t a = l.sums[t.x + r];
       __m512i s = _mm512_sub_epi32(sum[r][p], _mm512_set1_epi32(128 * a));  // the weights are stored 128 too high
-      if (wraps) {
+      if (kWraps) {
         __m512i turns = _mm512_setzero_si512();
         s = wrap(s, l.wrap_bits, turns);
         events = _mm512_add_epi32(events, _mm512_maskz_mov_epi32(mask, turns));
@@ -57,7 +56,7 @@ std::uint64_t finish(const ConvLine& l, const Tile& t, __m512i (&sum)[std::size_
       _mm512_mask_storeu_ps(l.out + (t.x + r) * l.out_stride + col, mask, _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1));
     }
   }
-  return wraps ? static_cast<std::uint64_t>(_mm512_reduce_add_epi32(events)) : 0;
+  return kWraps ? static_cast<std::uint64_t>(_mm512_reduce_add_epi32(events)) : 0;
 }
 
 /// kTaps neighbouring taps of a row at a time; more than one only at step 1.
@@ -103,7 +102,8 @@ std::uint64_t tile(const ConvLine& l, const Tile& t) {
       }
     }
   }
-  return finish<kRows, kPanels>(l, t, sum);
+  const bool wraps = l.wrap_bits > 0 && l.wrap_bits < 32;
+  return wraps ? finish<true, kRows, kPanels>(l, t, sum) : finish<false, kRows, kPanels>(l, t, sum);
 }
 
 /// The largest tiles first, then halves for the positions that are left.
