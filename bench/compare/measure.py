@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+"""measure.py SECTION DIRECTORY [--anyway]: runs one section with the programs in DIRECTORY, and writes SECTION.jsonl there.
+
+One JSON object a line: {"group", "case", "threads", "contender", "seconds": [...]}, or {"group": "memory", "contender", "bytes"}, or
+{"group": "machine", ...}. Training steps run in a process for each contender. All of them stay alive and do one step in turn, so that
+whatever else the machine does meets them alike.
+"""
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).parent
+ROUNDS = 15
+SECONDS = 35  # for a set of turns, once there are MIN_ROUNDS
+MIN_ROUNDS = 3
+SLOW = 5  # seconds of a step that runs once
+MOST_DISTURBED = 0.05  # share of the machine that other programs may take
+THREADS = [n for n in (1, 2) if n <= os.cpu_count()]
+
+# Memory stays with the program between steps, as ebb-cnn arranges for itself; PyTorch is faster with it too.
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 31)}
+
+
+class Contender:
+    """A process that does training steps on request."""
+
+    def __init__(self, name, case, command, environment=None):
+        self.name, self.case = name, case
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env={**os.environ, **(environment or {})})
+
+    def ask(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{self.name} ended early")
+        return answer.strip()
+
+    def step(self, threads):
+        return float(self.ask(f"1 {threads}"))
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def ebb(directory, plan, batch=128):
+    case = "ResNet-20" if batch == 128 else f"ResNet-20, batch {batch}"
+    return Contender(f"Ebb {plan}", case, [directory / "compare_step", plan, str(batch)])
+
+
+def pytorch(variant):
+    return Contender(f"PyTorch {variant}", "ResNet-20", ["/usr/bin/python3", HERE / "step.py", variant, "128"], KEEP_MEMORY)
+
+
+def has_pytorch():
+    return subprocess.run(["/usr/bin/python3", "-c", "import torch"], capture_output=True).returncode == 0
+
+
+def take_turns(turns, write):
+    """Calls the turns in order, round by round, and writes what each returned: `turns` maps the fields of a row to a function."""
+    laps = [[turn() for _, turn in turns]]  # warm-up
+    slow = [lap > SLOW for lap in laps[0]]  # these ran long enough for one lap to count
+    begun = time.monotonic()
+    while len(laps) - 1 < ROUNDS and (len(laps) - 1 < MIN_ROUNDS or time.monotonic() - begun < SECONDS):
+        laps.append([lap if once else turn() for (_, turn), lap, once in zip(turns, laps[0], slow)])
+    for i, (fields, _) in enumerate(turns):
+        write(**fields, seconds=[lap[i] for lap in (laps[:1] if slow[i] else laps[1:])])
+
+
+def step_turns(contenders, threads):
+    return [
+        (
+            {"group": "step", "case": contender.case, "threads": threads, "contender": contender.name},
+            lambda contender=contender: contender.step(threads),
+        )
+        for contender in contenders
+    ]
+
+
+def products(directory, write):
+    for threads in THREADS:
+        command = [directory / "compare_products", str(threads), str(ROUNDS)]
+        for line in subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines():
+            write(**json.loads(line))
+
+
+def steps(directory, write):
+    contenders = [ebb(directory, "8/8"), ebb(directory, "fp32")]
+    if has_pytorch():
+        variants = ["float32", "float32 channels-last", "bf16 autocast channels-last", "fake quantization"]
+        contenders += map(pytorch, variants + ["fake quantization channels-last"])
+    for threads in THREADS:
+        take_turns(step_turns(contenders, threads), write)
+    for contender in contenders:
+        write(group="memory", contender=contender.name, bytes=int(contender.ask("memory")))
+        write(group="version", text=contender.ask("version"))
+        contender.close()
+
+
+def accumulators(directory, write):
+    contenders = [ebb(directory, plan) for plan in ("8/8", "8/8/wrap16", "8/8/sat32", "8/8/sat16")]
+    # 1-bit codes are 0 and -1, and a batch of 16 contracts at most 16 x 32 x 32 of their products: no 16-bit sum can overflow.
+    contenders += [ebb(directory, plan, 16) for plan in ("1/1", "1/1/sat16")]
+    take_turns(step_turns(contenders, 1), write)
+    for contender in contenders:
+        contender.close()
+
+
+def bits(directory, write):
+    contender = ebb(directory, "8/8")
+
+    def turn(plan):
+        contender.ask(f"plan {plan}")
+        first = contender.step(1)  # memory and caches are those of another plan
+        return first if first > SLOW else contender.step(1)
+
+    plans = [f"{n}/{n}" for n in range(1, 17)] + ["fp32"]
+    turns = [({"group": "bits", "case": p, "threads": 1, "contender": f"Ebb {p}"}, lambda p=p: turn(p)) for p in plans]
+    take_turns(turns, write)
+    contender.close()
+
+
+def cpu_seconds():
+    """Busy seconds of all processors since the machine started, and of this process with all its children."""
+    user, nice, system, _, _, irq, soft_irq, steal = map(int, open("/proc/stat").readline().split()[1:9])
+    busy = (user + nice + system + irq + soft_irq + steal) / os.sysconf("SC_CLK_TCK")
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return busy, sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def main():
+    section, directory = sys.argv[1], pathlib.Path(sys.argv[2])
+    measure = {"products": products, "steps": steps, "accumulators": accumulators, "bits": bits}[section]
+    lines = []
+    begun, (busy, own) = time.monotonic(), cpu_seconds()
+    measure(directory, lambda **row: lines.append(json.dumps(row)))
+    (busy_after, own_after), elapsed = cpu_seconds(), time.monotonic() - begun
+    others = max(0.0, (busy_after - busy) - (own_after - own)) / elapsed
+    print(f"{section}: {elapsed:.0f} s; other programs kept {others:.2f} processors busy", file=sys.stderr)
+    if others > MOST_DISTURBED * os.cpu_count() and "--anyway" not in sys.argv:
+        sys.exit("That is too much for a comparison; nothing was written.")
+    lines.append(json.dumps({"group": "machine", "section": section, "date": time.strftime("%Y-%m-%d"), "others": others}))
+    (directory / f"{section}.jsonl").write_text("\n".join(lines) + "\n")
+
+
+main()

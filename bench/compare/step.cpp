@@ -1,0 +1,48 @@
+// One training step of the CIFAR ResNet-20 in Ebb, everything included: batch (crop, mirror, normalise), forward, backward,
+// optimizer.
+//   compare_step PLAN BATCH
+// PLAN is as in training.h. Reads "STEPS THREADS" lines from standard input and answers each with the seconds of every step;
+// "memory" gets the peak resident set in bytes, "version" says what runs, and "plan PLAN" goes on under another plan.
+#include <omp.h>
+#include <sys/resource.h>
+
+#include <chrono>
+#include <iostream>
+#include <sstream>
+#include <string>
+
+#include "training.h"
+
+int main(int argc, char** argv) {
+  using namespace ebb;
+  if (argc != 3) return std::cerr << "usage: compare_step PLAN BATCH\n", 1;
+  bench::wait_without_spinning(argv);
+  bench::keep_memory();
+  bench::Training training("resnet20", "synthetic-cifar", std::stoll(argv[2]));
+  training.plan = bench::parse_plan(argv[1]);
+  for (std::string line; std::getline(std::cin, line);) {
+    std::istringstream words(line);
+    std::string first;
+    words >> first;
+    if (first == "version") {
+      std::cout << "Ebb on " << to_text(best_simd());
+    } else if (first == "memory") {
+      rusage usage{};
+      getrusage(RUSAGE_SELF, &usage);
+      std::cout << 1024 * usage.ru_maxrss;
+    } else if (first == "plan") {
+      words >> first;
+      training.plan = bench::parse_plan(first);
+    } else {
+      int threads = 0;
+      words >> threads;
+      omp_set_num_threads(threads);
+      for (int steps = std::stoi(first); steps > 0; --steps) {
+        const auto begun = std::chrono::steady_clock::now();
+        training.step();
+        std::cout << std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count() << ' ';
+      }
+    }
+    std::cout << std::endl;
+  }
+}

@@ -1,0 +1,32 @@
+#include "products.h"
+
+#include "layers/init.h"
+
+namespace ebb::bench {
+
+Tensor random_tensor(const Shape& shape, std::string_view name) { return normal_init(shape, 1.0, Key(1).fold(name)); }
+
+RandomProduct::RandomProduct(const ProductShape& shape, Format format, Accumulator accumulator)
+    : shape_(shape),
+      accumulator_(accumulator),
+      a_(random_tensor(shape.role == Product::grad_weight ? Shape{shape.k, shape.m} : Shape{shape.m, shape.k}, "a")),
+      b_(random_tensor(shape.role == Product::forward ? Shape{shape.n, shape.k} : Shape{shape.k, shape.n}, "b")),
+      c_(Tensor::zeros({shape.m, shape.n})) {
+  const Operand::Options options{.simd = best_simd()};
+  const Operand a(a_.matrix(), {format}, GridAxis::whole, Key(1), options);
+  const GridAxis free_axis = shape.role == Product::forward      ? GridAxis::rows
+                             : shape.role == Product::grad_input ? GridAxis::columns
+                                                                 : GridAxis::whole;
+  const Operand b(b_.matrix(), {format}, free_axis, Key(1), options);
+  left_ = shape.role == Product::grad_weight ? a.transposed() : a;
+  right_ = shape.role == Product::forward ? b.transposed() : b;
+}
+
+const Tensor& RandomProduct::operator()() {
+  static const Site site{"bench", {}};
+  gemm_into(*left_, *right_, {.site = site, .product = shape_.role, .accumulator = accumulator_, .simd = best_simd()}, ledger_,
+            {.data = c_.data(), .rows = shape_.m, .cols = shape_.n, .row_stride = shape_.n});
+  return c_;
+}
+
+}  // namespace ebb::bench

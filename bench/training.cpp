@@ -1,0 +1,47 @@
+#include "training.h"
+
+#include <malloc.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <limits>
+#include <sstream>
+
+namespace ebb::bench {
+
+PrecisionPlan parse_plan(const std::string& text) {
+  if (text == "fp32") return PrecisionPlan::fp32();
+  std::istringstream words(text);
+  std::string forward, gradient, accumulator;
+  std::getline(words, forward, '/');
+  std::getline(words, gradient, '/');
+  PrecisionPlan plan = PrecisionPlan::uniform(Format::parse("int" + forward), Format::parse("int" + gradient));
+  if (std::getline(words, accumulator)) plan.accumulator = Accumulator::parse(accumulator);
+  return plan;
+}
+
+Training::Training(std::string_view architecture, std::string_view data, std::int64_t batch)
+    : data_(open_data(data)),
+      batches_(data_.train, {.batch = batch, .augmentation = data_.augmentation}, root_.fold("batches")),
+      network_(make_classifier(architecture, data_.train.shape, data_.train.classes, params_, root_.fold("initial values"))) {}
+
+void Training::step(const Batch& batch) {
+  const Key key = root_.fold(static_cast<std::uint64_t>(step_++));
+  Pass pass{.params = params_, .plan = plan, .ledger = ledger_, .key = key, .simd = best_simd()};
+  const Var logits = network_.forward(pass, pass.tape.constant(batch.inputs));
+  const Var loss = softmax_cross_entropy(pass, logits, batch.labels);
+  optimizer_.step(params_, pass.tape.backward(loss), 0.01);
+}
+
+void wait_without_spinning(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") == nullptr && setenv("OMP_WAIT_POLICY", "passive", 0) == 0) execv("/proc/self/exe", argv);
+}
+
+void keep_memory() {
+#if defined(__GLIBC__)
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+#endif
+}
+
+}  // namespace ebb::bench

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "ebb/ebb.h"
+#include "models/classifier.h"
+
+namespace ebb::bench {
+
+/// "fp32", or forward and gradient bits and perhaps an accumulator: "8/8", "3/8", "8/8/sat16".
+PrecisionPlan parse_plan(const std::string& text);
+
+/// A network in training on the embedded images, SGD with momentum and weight decay.
+class Training {
+ public:
+  Training(std::string_view architecture, std::string_view data, std::int64_t batch);
+
+  PrecisionPlan plan = PrecisionPlan::fp32();
+
+  /// Crop, mirror and normalise the images of the next step.
+  [[nodiscard]] Batch next_batch() const { return batches_.batch(step_); }
+  /// Forward, backward and update.
+  void step(const Batch& batch);
+  /// The next batch and its step.
+  void step() { step(next_batch()); }
+
+  [[nodiscard]] const CostLedger& ledger() const { return ledger_; }
+
+ private:
+  Key root_{1};
+  DataSet data_;
+  BatchSource batches_;
+  ParamStore params_;
+  Classifier network_;
+  Optimizer optimizer_{Sgd{.config = {.momentum = 0.9, .weight_decay = 1e-4}, .velocity = {}}};
+  CostLedger ledger_;
+  std::int64_t step_ = 0;
+};
+
+/// What the executables of models/ do first: OpenMP's threads wait without spinning, for which the program starts itself anew
+/// unless OMP_WAIT_POLICY is set, and memory stays with the program.
+void wait_without_spinning(char** argv);
+void keep_memory();
+
+}  // namespace ebb::bench
