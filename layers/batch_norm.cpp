@@ -191,7 +191,7 @@ Var BatchNorm::operator()(Pass& pass, Var x, const Then& then) const {
     saved->receive(first, last, then.add ? pass.tape[self].data() : nullptr, g);
   };
 
-  auto backward = [=, &pass](Tensor&& g, Adjoints& grads) {
+  auto backward = [=](Tensor&& g, Adjoints& grads) {
     if (!grads.watched()) {
       parallel_for(
           saved->rows, [&](std::int64_t first, std::int64_t last) { receive(first, last, g.data() + first * channels); }, kSumBlock,
