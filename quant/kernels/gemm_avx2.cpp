@@ -97,7 +97,7 @@ void scale(const std::int32_t* c, std::int64_t n, std::int32_t bias, const doubl
   }
 }
 
-constexpr Int8Micro kInt8{{0, 12, 12, 12, 12}, false, int8_multiply, scale, nullptr, nullptr};
+constexpr Int8Micro kInt8{.rows = {0, 12, 12, 12, 12}, .biased_b = false, .multiply = int8_multiply, .scale = scale};
 constexpr FloatMicro kFloat{{0, 12, 12, 12, 12}, float_multiply};
 
 }  // namespace
