@@ -145,7 +145,9 @@ def main():
     print(f"{section}: {elapsed:.0f} s; other programs kept {others:.2f} processors busy", file=sys.stderr)
     if others > MOST_DISTURBED * os.cpu_count() and "--anyway" not in sys.argv:
         sys.exit("That is too much for a comparison; nothing was written.")
-    lines.append(json.dumps({"group": "machine", "section": section, "date": time.strftime("%Y-%m-%d"), "others": others}))
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True).stdout.strip()
+    machine = {"section": section, "date": time.strftime("%Y-%m-%d"), "commit": commit or "unknown", "others": others}
+    lines.append(json.dumps({"group": "machine", **machine}))
     (directory / f"{section}.jsonl").write_text("\n".join(lines) + "\n")
 
 
