@@ -15,7 +15,7 @@ import time
 
 HERE = pathlib.Path(__file__).parent
 ROUNDS = 15
-SECONDS = 35  # for a set of turns, once there are MIN_ROUNDS
+SECONDS = 25  # for a set of turns, once there are MIN_ROUNDS
 MIN_ROUNDS = 3
 SLOW = 5  # seconds of a step that runs once
 MOST_DISTURBED = 0.05  # share of the machine that other programs may take

@@ -197,6 +197,8 @@ def machine(r):
 
 def main():
     r, targets = Results(sys.argv[1]), Targets()
+    if not r.machine:
+        sys.exit(f"report.py: nothing has been measured in {sys.argv[1]}")
     for collect in (product_targets, encode_targets, step_targets, accumulator_targets, bits_targets):
         collect(r, targets)
     print("# Benchmarks\n\nWritten by `bench/compare/run`; do not edit.\n")
