@@ -15,7 +15,7 @@ import time
 
 HERE = pathlib.Path(__file__).parent
 ROUNDS = 15
-SECONDS = 35  # for a set of turns, once there are MIN_ROUNDS
+SECONDS = 25  # for a set of turns, once there are MIN_ROUNDS
 MIN_ROUNDS = 3
 SLOW = 5  # seconds of a step that runs once
 MOST_DISTURBED = 0.05  # share of the machine that other programs may take
@@ -145,7 +145,9 @@ def main():
     print(f"{section}: {elapsed:.0f} s; other programs kept {others:.2f} processors busy", file=sys.stderr)
     if others > MOST_DISTURBED * os.cpu_count() and "--anyway" not in sys.argv:
         sys.exit("That is too much for a comparison; nothing was written.")
-    lines.append(json.dumps({"group": "machine", "section": section, "date": time.strftime("%Y-%m-%d"), "others": others}))
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True).stdout.strip()
+    machine = {"section": section, "date": time.strftime("%Y-%m-%d"), "commit": commit or "unknown", "others": others}
+    lines.append(json.dumps({"group": "machine", **machine}))
     (directory / f"{section}.jsonl").write_text("\n".join(lines) + "\n")
 
 

@@ -188,15 +188,17 @@ def other_tables(r):
 def machine(r):
     model = re.search(r"model name\s*:\s*(.*)", pathlib.Path("/proc/cpuinfo").read_text())
     compiler = subprocess.run(["c++", "--version"], capture_output=True, text=True).stdout.splitlines()[0]
-    others = ", ".join(f"{row['section']} {row['others']:.2f}" for row in r.machine)
+    sections = ", ".join(f"{row['section']} at {row['commit']} ({row['others']:.2f})" for row in r.machine)
     dates = sorted({row["date"] for row in r.machine})
     yield f"Machine: {model.group(1) if model else platform.machine()}, Linux {platform.release()}; {compiler}."
     yield f"Versions: {'; '.join(r.versions)}. Measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))}."
-    yield f"Processors that other programs kept busy meanwhile, on average: {others}."
+    yield f"Sections, each with its commit and how many processors other programs kept busy meanwhile: {sections}."
 
 
 def main():
     r, targets = Results(sys.argv[1]), Targets()
+    if not r.machine:
+        sys.exit(f"report.py: nothing has been measured in {sys.argv[1]}")
     for collect in (product_targets, encode_targets, step_targets, accumulator_targets, bits_targets):
         collect(r, targets)
     print("# Benchmarks\n\nWritten by `bench/compare/run`; do not edit.\n")
