@@ -86,6 +86,30 @@ RandomProduct extreme_product(std::int64_t m, std::int64_t k, std::int64_t n, in
   return p;
 }
 
+/// The weights' gradient of a 1 x 1 convolution of stride 2 over few channels and many images, all codes at one end.
+RandomProduct deep_weight_gradient(std::int64_t images, float x_value, float g_value) {
+  RandomProduct p;
+  p.what = concat("weight gradient over ", images, " images, all codes extreme ", x_value, ' ', g_value);
+  const PatchGeometry geometry{.images = images,
+                               .height = 32,
+                               .width = 31,
+                               .channels = 1,
+                               .pixel_stride = 1,
+                               .out_height = 16,
+                               .out_width = 16,
+                               .taps_y = 1,
+                               .taps_x = 1,
+                               .step = 2,
+                               .nominal_positions = images * 16 * 16};
+  p.memory = {Tensor::filled({images * 32 * 31, 1}, x_value), Tensor::filled({images * 16 * 16, 1}, g_value)};
+  static const Range range{-1.0f, 1.0f};
+  const Operand::Options options{.range = &range};
+  const Encoding int8{Format::integer(8)};
+  p.sides.push_back(Operand(p.memory[1].matrix(), int8, GridAxis::whole, Key(1), options).transposed());
+  p.sides.push_back(Operand(p.memory[0].matrix(), int8, GridAxis::whole, Key(2), options).patches(geometry));
+  return p;
+}
+
 }  // namespace
 
 TEST_CASE("every kernel equals the reference on thousands of random products, whatever the number of threads") {
@@ -114,6 +138,7 @@ TEST_CASE("every kernel equals the reference where all codes are extreme and whe
       check_kernels(extreme_product(2, 131072, 2, 8, 8, a, b), done);  // 255 x 255 at this depth does not fit 32 bits
       check_kernels(extreme_product(1, 200000, 2, 16, 16, a, b), done);
       check_kernels(extreme_product(2, 200000, 1, 16, 8, a, b), done);
+      check_kernels(deep_weight_gradient(600, a, b), done);
     }
   }
 }

@@ -101,6 +101,16 @@ inline PatchGeometry random_geometry(Dice& dice, std::int64_t channels, std::int
   g.pad_left = dice.between(-1, 2);
   g.out_height = dice.between(1, 8);
   g.out_width = dice.between(1, 8);
+  if (dice.one_in(12)) {  // many small images: kernels take several at a time
+    g.images = dice.between(30, 80);
+    g.out_height = dice.between(1, 3);
+    g.out_width = dice.between(1, 5);
+  } else if (dice.one_in(16)) {  // lines of which only a few fit what a kernel keeps at hand
+    g.images = 1;
+    g.height = dice.between(5, 9);
+    g.width = g.out_width = dice.between(100, 700);
+  }
+  if (dice.one_in(8)) g.taps_y = g.taps_x = 5;
   g.nominal_positions = g.rows();
   return g;
 }

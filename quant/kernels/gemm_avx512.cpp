@@ -118,7 +118,8 @@ void scale(const std::int32_t* c, std::int64_t n, std::int32_t bias, const doubl
   }
 }
 
-constexpr Int8Micro kInt8{{0, 16, 12, 8, 6}, true, int8_multiply, scale, conv_line_avx512, sum_pixels_avx512};
+constexpr Int8Micro kInt8{{0, 16, 12, 8, 6},  true, int8_multiply, scale, conv_line_avx512, sum_pixels_avx512, interleave_avx512,
+                          add_products_avx512};
 constexpr FloatMicro kFloat{{0, 16, 12, 8, 6}, float_multiply};
 
 }  // namespace

@@ -41,6 +41,18 @@ struct ConvLine {
   std::int64_t out_stride;
 };
 
+/// A line of pixels to be interleaved by fours of positions: position i, channel c, at pixels + i * hop + c, becomes byte i % 4 of
+/// the four at out + i / 4 * group + 4 c, xored with `flip`; positions that fill up the last group are zeros before that. 16 bytes
+/// from each pixel's last channels on can be read. The codes' sums are added to sums[c].
+struct GroupedLine {
+  const std::int8_t* pixels;
+  std::int64_t hop, positions, channels;
+  std::uint8_t flip;
+  std::uint8_t* out;
+  std::int64_t group;
+  std::int32_t* sums;
+};
+
 struct Int8Micro {
   /// Rows that a call should have for 1 .. 4 panels; fewer are allowed.
   int rows[kMaxPanels + 1];
@@ -55,10 +67,18 @@ struct Int8Micro {
   /// sums[i] = the sum of the codes of pixel i, each `pixel` bytes, a multiple of 8 that divides 64. Reads whole vectors. Null:
   /// summed one by one.
   void (*sum_pixels)(const std::int8_t* codes, std::int64_t pixels, std::int64_t pixel, std::int32_t* sums);
+  /// For the weights' gradient, where they are faster than what every machine has; else null. `add_products` adds the products of
+  /// a, its rows 4 bytes apart and a multiple of 4 in number, and b, its panels 64 bytes apart, to c.
+  void (*interleave)(const GroupedLine& line) = nullptr;
+  void (*add_products)(const Int8Left& a, const Int8Right& b, std::int64_t rows, std::int64_t panels, std::int32_t* c,
+                       std::int64_t ldc) = nullptr;
 };
 
 std::uint64_t conv_line_avx512(const ConvLine& line);
 void sum_pixels_avx512(const std::int8_t* codes, std::int64_t pixels, std::int64_t pixel, std::int32_t* sums);
+void interleave_avx512(const GroupedLine& line);
+void add_products_avx512(const Int8Left& a, const Int8Right& b, std::int64_t rows, std::int64_t panels, std::int32_t* c,
+                         std::int64_t ldc);
 
 /// a: element (i, k) at a[i * a_row + k * a_k]. b: panel p, row k is 16 floats at b + p * b_panel + 16 k. Continues the chains in
 /// c: c[i * ldc + 16 p + j] = fma(a(i, k), b(k, j), c) for ascending k.

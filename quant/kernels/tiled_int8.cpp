@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "core/aligned.h"
+#include "quant/kernels/conv_grad.h"
 #include "quant/kernels/conv_int8.h"
 #include "quant/kernels/gather.h"
 #include "quant/kernels/int8.h"
@@ -164,6 +165,7 @@ std::uint64_t run(const Problem& p, const Int8Micro& micro) {
   const bool deep = p.k() >= 4 * kChunk && p.k() >= 4 * std::max(p.m(), p.n());
   const bool must = a.patches && a.patches_transposed;
   if (conv_applies(p)) return conv_int8(p, micro);
+  if (conv_grad_applies(p)) return conv_grad(p, micro);
   return must || (deep && a_by_k && b.col_stride == 1) ? by_depth(p, micro) : by_rows(p, micro);
 }
 
