@@ -190,8 +190,16 @@ void add_row(const CodeMatrix& b, std::int64_t k, std::int64_t* out) {
 
 }  // namespace
 
-Corrections::Corrections(const Problem& p, bool always_row_sums)
-    : problem_(&p), n_(p.n()), one_row_grid_(p.a.axis() == GridAxis::whole || p.m() == 0) {
+Corrections::Corrections(const Problem& p, bool always_row_sums) : Corrections(p, std::vector<std::int64_t>{}) {
+  const CodeMatrix& a = p.a.codes();
+  const bool b_offset = std::any_of(zeros_b_.begin(), zeros_b_.end(), [](double z) { return z != 0.0; });
+  if (b_offset || always_row_sums) {
+    row_sums_ = !a.patches ? dense_row_sums(a) : a.patches_transposed ? transposed_patch_row_sums(a) : patch_row_sums(a);
+  }
+}
+
+Corrections::Corrections(const Problem& p, std::vector<std::int64_t> column_sums)
+    : problem_(&p), n_(p.n()), one_row_grid_(p.a.axis() == GridAxis::whole || p.m() == 0), class_b_sums_(std::move(column_sums)) {
   const CodeMatrix &a = p.a.codes(), &b = p.b.codes();
   const auto n = static_cast<std::size_t>(n_);
   for (std::int64_t j = 0; j < n_; ++j) {
@@ -199,13 +207,9 @@ Corrections::Corrections(const Problem& p, bool always_row_sums)
     scales_b_.push_back(static_cast<double>(grid.scale));
     zeros_b_.push_back(grid.stored_zero());
   }
-  const bool b_offset = std::any_of(zeros_b_.begin(), zeros_b_.end(), [](double z) { return z != 0.0; });
-  if (b_offset || always_row_sums) {
-    row_sums_ = !a.patches ? dense_row_sums(a) : a.patches_transposed ? transposed_patch_row_sums(a) : patch_row_sums(a);
-  }
   if (!a.patches) {
     class_taps_ = {p.k()};
-    class_b_sums_ = dense_row_sums(b.transposed());
+    if (class_b_sums_.empty()) class_b_sums_ = dense_row_sums(b.transposed());
   } else if (const PatchGeometry& g = *a.patches; a.patches_transposed) {
     // A row is (tap, channel) and k runs over positions: b's rows are summed over images, then over the positions a tap reaches.
     const AxisTaps ys = vertical(g), xs = horizontal(g);
@@ -291,10 +295,17 @@ Corrections::Row Corrections::row(std::int64_t i, std::vector<double>& scratch) 
   return {table, table + n_, table + 2 * n_};
 }
 
+void Corrections::gamma(std::int64_t first, std::span<const double*> of_rows) const {
+  for (std::size_t i = 0; i < of_rows.size(); ++i) {
+    const std::int64_t c = row_class_.empty() ? 0 : row_class_[static_cast<std::size_t>(first) + i];
+    of_rows[i] = tables_.data() + (3 * c + 2) * n_;
+  }
+}
+
 void Corrections::write(const Problem& p, std::int64_t i, std::int64_t first, std::span<const std::int64_t> sums,
-                        std::vector<double>& scratch) const {
+                        std::int64_t row_sum, std::vector<double>& scratch) const {
   const Row r = row(i, scratch);
-  const auto a_sum = static_cast<double>(row_sum(i));
+  const auto a_sum = static_cast<double>(row_sum);
   for (std::size_t s = 0; s < sums.size(); ++s) {
     const std::int64_t j = first + static_cast<std::int64_t>(s);
     p.c(i, j) = static_cast<float>((r.alpha[j] * static_cast<double>(sums[s]) + r.beta[j] * a_sum) + r.gamma[j]);

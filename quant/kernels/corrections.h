@@ -17,10 +17,15 @@ class Corrections {
  public:
   /// `always_row_sums`: compute A even where beta is zero.
   Corrections(const Problem& problem, bool always_row_sums);
+  /// For callers that sum rows themselves and, where a is dense, know the sums of b's columns (else empty).
+  Corrections(const Problem& problem, std::vector<std::int64_t> column_sums);
 
   [[nodiscard]] std::int64_t row_sum(std::int64_t i) const {
     return row_sums_.empty() ? 0 : row_sums_[static_cast<std::size_t>(i)];
   }
+  /// True when alpha and beta are the same for all rows; then coefficients stay valid and `gamma` gives those of many rows.
+  [[nodiscard]] bool one_row_grid() const { return one_row_grid_; }
+  void gamma(std::int64_t first, std::span<const double*> of_rows) const;
   /// Coefficients of one row, each n long; valid until the next call with the same scratch.
   struct Row {
     const double *alpha, *beta, *gamma;
@@ -29,6 +34,11 @@ class Corrections {
 
   /// Writes outputs first .. first + sums.size() of row i from exact sums.
   void write(const Problem& problem, std::int64_t i, std::int64_t first, std::span<const std::int64_t> sums,
+             std::vector<double>& scratch) const {
+    write(problem, i, first, sums, row_sum(i), scratch);
+  }
+  /// The same with A of the caller.
+  void write(const Problem& problem, std::int64_t i, std::int64_t first, std::span<const std::int64_t> sums, std::int64_t row_sum,
              std::vector<double>& scratch) const;
 
  private:

@@ -7,39 +7,7 @@
 namespace ebb::kernels {
 namespace {
 
-/// kRows x kPanels accumulators of 16 int32: with 24 of them the two multiply ports never wait for a result.
-template <int kRows, int kPanels>
-void int8_tile(Int8Left a, const Int8Right& b, std::int32_t* c, std::int64_t ldc) {
-  __m512i sum[std::size_t{kRows}][std::size_t{kPanels}];
-#pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 4
-    for (int p = 0; p < kPanels; ++p) sum[i][p] = _mm512_setzero_si512();
-  }
-  const std::uint8_t* from = b.data;
-  for (std::int64_t s = 0; s < b.segments; ++s) {
-    const std::int8_t* left = a.data + s * a.segment;
-    for (std::int64_t g = 0; g < b.groups; ++g, from += b.group, left += a.group) {
-      __m512i right[std::size_t{kPanels}];
-#pragma GCC unroll 4
-      for (int p = 0; p < kPanels; ++p) right[p] = _mm512_loadu_si512(from + p * b.panel);
-#pragma GCC unroll 16
-      for (int i = 0; i < kRows; ++i) {
-        std::int32_t four;
-        __builtin_memcpy(&four, left + i * a.row, 4);
-        const __m512i all = _mm512_set1_epi32(four);
-#pragma GCC unroll 4
-        for (int p = 0; p < kPanels; ++p) sum[i][p] = _mm512_dpbusd_epi32(sum[i][p], right[p], all);
-      }
-    }
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 4
-    for (int p = 0; p < kPanels; ++p) _mm512_storeu_si512(c + i * ldc + 16 * p, sum[i][p]);
-  }
-}
-
+/// kRows x kPanels accumulators of 16 floats: with 24 of them the multiply ports never wait for a result.
 template <int kRows, int kPanels>
 void float_tile(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k,
                 float* c, std::int64_t ldc) {
@@ -70,18 +38,6 @@ void float_tile(const float* a, std::int64_t a_row, std::int64_t a_k, const floa
 
 /// Cuts `rows` into the tiles that exist for kPanels panels: the largest, then halves for what is left.
 template <int kPanels, int kLargest>
-void int8_rows(Int8Left a, const Int8Right& b, int rows, std::int32_t* c, std::int64_t ldc) {
-  int i = 0;
-  for (; i + kLargest <= rows; i += kLargest) {
-    int8_tile<kLargest, kPanels>(a, b, c + i * ldc, ldc);
-    a.data += kLargest * a.row;
-  }
-  if constexpr (kLargest > 1) {
-    if (i < rows) int8_rows<kPanels, kLargest / 2>(a, b, rows - i, c + i * ldc, ldc);
-  }
-}
-
-template <int kPanels, int kLargest>
 void float_rows(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k,
                 int rows, float* c, std::int64_t ldc) {
   int i = 0;
@@ -89,15 +45,6 @@ void float_rows(const float* a, std::int64_t a_row, std::int64_t a_k, const floa
     float_tile<kLargest, kPanels>(a + i * a_row, a_row, a_k, b, b_panel, k, c + i * ldc, ldc);
   if constexpr (kLargest > 1) {
     if (i < rows) float_rows<kPanels, kLargest / 2>(a + i * a_row, a_row, a_k, b, b_panel, k, rows - i, c + i * ldc, ldc);
-  }
-}
-
-void int8_multiply(const Int8Left& a, const Int8Right& b, int rows, int panels, std::int32_t* c, std::int64_t ldc) {
-  switch (panels) {
-    case 1: return int8_rows<1, 16>(a, b, rows, c, ldc);
-    case 2: return int8_rows<2, 12>(a, b, rows, c, ldc);
-    case 3: return int8_rows<3, 8>(a, b, rows, c, ldc);
-    default: return int8_rows<4, 6>(a, b, rows, c, ldc);
   }
 }
 
@@ -111,17 +58,10 @@ void float_multiply(const float* a, std::int64_t a_row, std::int64_t a_k, const 
   }
 }
 
-void scale(const std::int32_t* c, std::int64_t n, std::int32_t bias, const double* alpha, const double* beta, double row_sum,
-           const double* gamma, float* out) {
-  for (std::int64_t j = 0; j < n; ++j) {
-    out[j] = static_cast<float>((alpha[j] * static_cast<double>(c[j] - bias) + beta[j] * row_sum) + gamma[j]);
-  }
-}
-
-constexpr Int8Micro kInt8{.rows = {0, 16, 12, 8, 6},
+constexpr Int8Micro kInt8{.rows = {},
                           .biased_b = true,
-                          .multiply = int8_multiply,
-                          .scale = scale,
+                          .multiply = nullptr,
+                          .scale = nullptr,
                           .conv_line = conv_line_avx512,
                           .sum_pixels = sum_pixels_avx512,
                           .interleave = interleave_avx512,

@@ -26,37 +26,4 @@ void pack_panel(const CodeMatrix& b, std::int64_t first, std::int64_t k, std::in
   }
 }
 
-Panels pack_panels(const CodeMatrix& b, std::int64_t run, std::uint8_t flip) {
-  const std::int64_t panels = (b.cols + 15) / 16;
-  Panels packed{{}, (run + 3) / 4, b.rows / run};
-  packed.bytes.resize(static_cast<std::size_t>(panels * packed.stride()));
-#pragma omp parallel for collapse(2) schedule(static) if (b.rows * b.cols > (1 << 16))
-  for (std::int64_t p = 0; p < panels; ++p) {
-    for (std::int64_t s = 0; s < packed.segments; ++s) {
-      pack_panel(b, s * run, run, 16 * p, flip, packed.bytes.data() + (p * packed.segments + s) * packed.groups * 64);
-    }
-  }
-  return packed;
-}
-
-void finish_row(const Problem& p, const Int8Micro& micro, const Corrections& corrections, std::int64_t row, std::int64_t col,
-                std::int64_t cols, const std::int32_t* sums, std::vector<double>& scratch) {
-  const Corrections::Row r = corrections.row(row, scratch);
-  const std::int64_t a_sum = corrections.row_sum(row);
-  const auto bias = static_cast<std::int32_t>(micro.biased_b ? 128 * a_sum : 0);
-  float line[kMaxPanels * kPanel];
-  float* const out = p.transposed_out ? line : &p.c(row, col);
-  micro.scale(sums, cols, bias, r.alpha + col, r.beta + col, static_cast<double>(a_sum), r.gamma + col, out);
-  if (p.transposed_out) {
-    for (std::int64_t j = 0; j < cols; ++j) p.c(row, col + j) = line[j];
-  }
-}
-
-std::uint64_t finish_wide(const Problem& p, const Corrections& corrections, std::int64_t i, std::int64_t col,
-                          std::span<std::int64_t> sums, std::vector<double>& scratch) {
-  const std::uint64_t events = wrap_sums(p.accumulator, sums);
-  corrections.write(p, i, col, sums, scratch);
-  return events;
-}
-
 }  // namespace ebb::kernels

@@ -58,6 +58,7 @@ struct Int8Micro {
   int rows[kMaxPanels + 1];
   /// b holds code + 128 as unsigned bytes, so that c comes out as sum a (b + 128).
   bool biased_b;
+  /// Null, like `scale`, where there is a conv_line.
   void (*multiply)(const Int8Left& a, const Int8Right& b, int rows, int panels, std::int32_t* c, std::int64_t ldc);
   /// out[j] = float((alpha[j] * (c[j] - bias) + beta[j] * row_sum) + gamma[j]) in double.
   void (*scale)(const std::int32_t* c, std::int64_t n, std::int32_t bias, const double* alpha, const double* beta, double row_sum,

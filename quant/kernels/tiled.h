@@ -4,10 +4,14 @@
 
 namespace ebb::kernels {
 
-/// Products of two int8 operands with exact or wrap-around accumulators, on packed tiles.
+/// Products of integer codes with exact or wrap-around accumulators, on packed tiles: of two int8 operands, and of any.
 bool int8_applies(const Problem& problem);
+bool codes_apply(const Problem& problem);
 std::uint64_t int8_on_avx512(const Problem& problem);
 std::uint64_t int8_on_avx2(const Problem& problem);
+std::uint64_t codes_on_avx512(const Problem& problem);
+std::uint64_t codes_on_avx2(const Problem& problem);
+std::uint64_t codes_anywhere(const Problem& problem);
 
 /// Float32 products, every output one ascending-k chain of fma.
 bool float_applies(const Problem& problem);

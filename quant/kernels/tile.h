@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstdint>
+
+/// The innermost loops of products of integer codes, one set an instruction set. As in encode.h only plain pointers and numbers
+/// cross this line.
+///
+/// Codes that follow each other in k form a group of 4 bytes: four int8 or two int16. b comes in panels of 16 columns, a group of
+/// a panel being the 64 bytes [16 columns][one group].
+namespace ebb::kernels {
+
+/// Panels that one call may cover, and rows at the most for any number of panels.
+inline constexpr int kTilePanels = 4;
+inline constexpr int kTileRows = 16;
+
+/// Rows of a: group g of row i at data + i * row + g * group bytes.
+struct TileLeft {
+  const std::int8_t* data;
+  std::int64_t row, group;
+};
+/// Panels of b: group g of panel p at data + p * panel + 64 g bytes.
+struct TileRight {
+  const std::uint8_t* data;
+  std::int64_t panel, groups;
+};
+/// How sums s become results: row i, column j is float((alpha[j] * s + beta[j] * sums[i]) + gamma[i][j]), all in double.
+struct TileTarget {
+  const double *alpha, *beta;
+  const double* const* gamma;
+  const std::int32_t* sums;  ///< of each row's codes
+  float* out;
+  std::int64_t ld;
+
+  [[nodiscard]] TileTarget from_row(std::int64_t i) const { return {alpha, beta, gamma + i, sums + i, out + i * ld, ld}; }
+};
+
+struct TileMicro {
+  /// Rows that a call should have for 1 .. 4 panels; fewer are allowed.
+  int rows[kTilePanels + 1];
+  int code_bytes;     ///< 1 or 2
+  std::uint8_t bias;  ///< 0x80 where b holds code + 128 as unsigned bytes; else 0
+
+  /// Adds the sum over all groups, in int32 that must not overflow, times 2^shift to c[i * ldc + 16 p + j]. Where b is biased the
+  /// sum is that of a (b + 128).
+  void (*accumulate)(const TileLeft& a, const TileRight& b, std::int64_t rows, int panels, int shift, std::int64_t* c,
+                     std::int64_t ldc);
+  /// Writes the sums as results, free of the bias: columns col .. col + cols of every row. With wrap_bits in 1 .. 31 the sums are
+  /// taken modulo 2^wrap_bits; returns how often they went round.
+  std::uint64_t (*product)(const TileLeft& a, const TileRight& b, std::int64_t rows, int panels, const TileTarget& to,
+                           std::int64_t col, std::int64_t cols, int wrap_bits);
+  /// Sums of k codes of each row, in int32.
+  void (*sum_rows)(const TileLeft& a, std::int64_t rows, std::int64_t k, std::int32_t* out);
+  /// Packs a matrix whose k rows lie ld bytes apart: column j of group g goes to out + g * group + (j / 16) * panel + 4 (j % 16).
+  /// Missing rows of the last group become zeros. Reads and writes whole runs of 16 columns. Bytes are xored with `flip`.
+  void (*interleave)(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols, std::uint8_t flip, std::uint8_t* out,
+                     std::int64_t group, std::int64_t panel);
+  /// Packs one panel of a matrix whose columns lie ld bytes apart, each k codes long; columns beyond the last are anything.
+  void (*transpose)(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols, std::uint8_t flip, std::uint8_t* out);
+};
+
+const TileMicro& tile_int8_avx512();
+const TileMicro& tile_int16_avx512();
+const TileMicro& tile_int16_avx2();
+const TileMicro& tile_int16_portable();
+
+/// The packing of int16 codes that every instruction set has.
+void interleave_int16(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols, std::uint8_t flip,
+                      std::uint8_t* out, std::int64_t group, std::int64_t panel);
+void transpose_int16(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols, std::uint8_t flip,
+                     std::uint8_t* out);
+
+}  // namespace ebb::kernels

@@ -1,0 +1,356 @@
+#include <immintrin.h>
+
+#include <cstddef>
+
+#include "quant/kernels/tile.h"
+
+namespace ebb::kernels {
+namespace {
+
+/// What multiplies one group of 16 columns of b with one group of a, broadcast.
+struct Int8Dot {
+  static constexpr std::int32_t kBias = 128;
+  static __m512i add(__m512i sum, __m512i b, __m512i a) { return _mm512_dpbusd_epi32(sum, b, a); }
+};
+struct Int16Dot {
+  static constexpr std::int32_t kBias = 0;
+  static __m512i add(__m512i sum, __m512i b, __m512i a) { return _mm512_dpwssd_epi32(sum, b, a); }
+};
+
+constexpr int kTileVectors = 24;  ///< sums of a tile at the most, in vectors of 16
+
+/// float((alpha s + beta a) + gamma) of eight columns.
+inline __m256 scaled(__m256i s, __m512d a, __m512d alpha, __m512d beta, __m512d gamma) {
+  const __m512d products = _mm512_add_pd(_mm512_mul_pd(alpha, _mm512_cvtepi32_pd(s)), _mm512_mul_pd(beta, a));
+  return _mm512_cvtpd_ps(_mm512_add_pd(products, gamma));
+}
+
+/// The low bits of each sum as two's complement; adds how often each of `mask` went round to `events`.
+inline __m512i wrapped(__m512i sum, int bits, __mmask16 mask, __m512i& events) {
+  const __m128i up = _mm_cvtsi32_si128(32 - bits);
+  const __m512i kept = _mm512_sra_epi32(_mm512_sll_epi32(sum, up), up);
+  const __m512i turns = _mm512_abs_epi32(_mm512_sra_epi32(_mm512_sub_epi32(sum, kept), _mm_cvtsi32_si128(bits)));
+  const __m512i counted = _mm512_maskz_mov_epi32(mask, turns);
+  events = _mm512_add_epi64(events, _mm512_and_si512(counted, _mm512_set1_epi64(0xffffffff)));
+  events = _mm512_add_epi64(events, _mm512_srli_epi64(counted, 32));
+  return kept;
+}
+
+/// The sums of a finished tile on their way to results. Scaling keeps other ports busy than multiplying does, so it is done vector
+/// by vector while the next tile grows.
+struct Pending {
+  alignas(64) std::int32_t sums[kTileVectors * 16];
+  TileTarget to;
+  std::int64_t rows = 0, wrap_bits = 0;
+  std::int64_t row = 0, col = 0, left = 0;  ///< of the next vector; `left` columns are still to do. Vectors go down rows first
+  const std::int32_t *next = sums, *end = sums;
+  __m512i events;
+
+  [[nodiscard]] bool any() const { return next != end; }
+
+  // Inline, so that the sums of the growing tile stay in their registers.
+  [[gnu::always_inline]] void scale_next() {
+    __m512i s = _mm512_load_si512(next);
+    const __m512d a = _mm512_set1_pd(static_cast<double>(to.sums[row]));
+    const double *const alpha = to.alpha + col, *const beta = to.beta + col, *const gamma = to.gamma[row] + col;
+    float* const out = to.out + row * to.ld + col;
+    if (left >= 16 && wrap_bits == 0) [[likely]] {
+      const auto load = [](const double* x) { return _mm512_loadu_pd(x); };
+      _mm256_storeu_ps(out, scaled(_mm512_castsi512_si256(s), a, load(alpha), load(beta), load(gamma)));
+      _mm256_storeu_ps(out + 8, scaled(_mm512_extracti64x4_epi64(s, 1), a, load(alpha + 8), load(beta + 8), load(gamma + 8)));
+    } else {
+      const auto mask = static_cast<__mmask16>(left >= 16 ? 0xffff : (1 << left) - 1);
+      const auto low = static_cast<__mmask8>(mask), high = static_cast<__mmask8>(mask >> 8);
+      const auto load = [](__mmask8 m, const double* x) { return _mm512_maskz_loadu_pd(m, x); };
+      if (wrap_bits > 0) s = wrapped(s, static_cast<int>(wrap_bits), mask, events);
+      const __m512i upper = _mm512_shuffle_i64x2(s, s, 0xee);
+      _mm256_mask_storeu_ps(out, low, scaled(_mm512_castsi512_si256(s), a, load(low, alpha), load(low, beta), load(low, gamma)));
+      _mm256_mask_storeu_ps(
+          out + 8, high,
+          scaled(_mm512_castsi512_si256(upper), a, load(high, alpha + 8), load(high, beta + 8), load(high, gamma + 8)));
+    }
+    next += 16;
+    if (++row == rows) {
+      row = 0;
+      col += 16;
+      left -= 16;
+    }
+  }
+  void scale_rest() {
+    while (any()) scale_next();
+  }
+};
+
+/// A tile becomes results, by way of `pending`.
+struct Scale {
+  TileTarget to;
+  std::int64_t first, cols;
+  Pending* pending;
+
+  [[nodiscard]] Scale below(int rows) const { return {to.from_row(rows), first, cols, pending}; }
+  /// A row begins at the opposite of what b's bias will add to it.
+  template <std::int32_t kBias>
+  [[nodiscard]] __m512i start(int row) const {
+    return kBias == 0 ? _mm512_setzero_si512() : _mm512_set1_epi32(-kBias * to.sums[row]);
+  }
+  [[nodiscard]] bool has_work() const { return pending->any(); }
+  [[gnu::always_inline]] void work() const { pending->scale_next(); }
+
+  template <int kRows, int kPanels>
+  void finish(const __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}]) const {
+    pending->scale_rest();
+#pragma GCC unroll 4
+    for (int p = 0; p < kPanels; ++p) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) _mm512_store_si512(pending->sums + (p * kRows + i) * 16, sum[i][p]);
+    }
+    pending->to = to;
+    pending->rows = kRows;
+    pending->row = 0;
+    pending->col = first;
+    pending->left = cols;
+    pending->next = pending->sums;
+    pending->end = pending->sums + kRows * kPanels * 16;
+  }
+};
+
+/// Adds a tile's sums, shifted, to wider ones in memory.
+struct Accumulate {
+  std::int64_t* c;
+  std::int64_t ld;
+  int shift;
+
+  [[nodiscard]] Accumulate below(int rows) const { return {c + rows * ld, ld, shift}; }
+  template <std::int32_t kBias>
+  [[nodiscard]] __m512i start(int) const {
+    return _mm512_setzero_si512();
+  }
+  [[nodiscard]] static bool has_work() { return false; }
+  static void work() {}
+
+  /// By way of memory: with 64-bit sums in sight, compilers run out of registers in the loop before.
+  template <int kRows, int kPanels>
+  void finish(const __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}]) const {
+    alignas(64) std::int32_t sums[std::size_t{kRows}][std::size_t{kPanels} * 16];
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+      for (int p = 0; p < kPanels; ++p) _mm512_store_si512(sums[i] + 16 * p, sum[i][p]);
+    }
+    for (int i = 0; i < kRows; ++i) add(sums[i], kPanels * 16, c + i * ld);
+  }
+
+ private:
+  void add(const std::int32_t* from, int n, std::int64_t* to) const;
+};
+
+void Accumulate::add(const std::int32_t* from, int n, std::int64_t* to) const {
+  for (int j = 0; j < n; j += 8) {
+    const __m512i part = _mm512_cvtepi32_epi64(_mm256_load_si256(reinterpret_cast<const __m256i*>(from + j)));
+    _mm512_storeu_si512(to + j, _mm512_add_epi64(_mm512_loadu_si512(to + j), _mm512_sll_epi64(part, _mm_cvtsi32_si128(shift))));
+  }
+}
+
+/// kRows x kPanels accumulators of 16 int32: with 24 of them the multiply ports never wait for a result.
+template <class Dot, int kRows, int kPanels, class Finish>
+void tile(const TileLeft& a, const TileRight& b, const Finish& finish) {
+  __m512i sum[std::size_t{kRows}][std::size_t{kPanels}];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+    for (int p = 0; p < kPanels; ++p) sum[i][p] = finish.template start<Dot::kBias>(i);
+  }
+  const std::int8_t* left = a.data;
+  const std::uint8_t* from = b.data;
+  // One vector of the tile before, then a share of the groups, and so on.
+  const std::int64_t share = b.groups / kTileVectors > 1 ? b.groups / kTileVectors : 1;
+  for (std::int64_t g = 0; g < b.groups;) {
+    const bool work = finish.has_work();
+    const std::int64_t end = work && g + share < b.groups ? g + share : b.groups;
+    if (work) finish.work();
+    for (; g < end; ++g, from += 64, left += a.group) {
+      __m512i right[std::size_t{kPanels}];
+#pragma GCC unroll 4
+      for (int p = 0; p < kPanels; ++p) right[p] = _mm512_loadu_si512(from + p * b.panel);
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) {
+        std::int32_t group;
+        __builtin_memcpy(&group, left + i * a.row, 4);
+        const __m512i all = _mm512_set1_epi32(group);
+#pragma GCC unroll 4
+        for (int p = 0; p < kPanels; ++p) sum[i][p] = Dot::add(sum[i][p], right[p], all);
+      }
+    }
+  }
+  finish.template finish<kRows, kPanels>(sum);
+}
+
+/// Cuts `rows` into the tiles that exist for kPanels panels: the largest, then halves for what is left.
+template <class Dot, int kPanels, int kLargest, class Finish>
+void tiles(TileLeft a, const TileRight& b, std::int64_t rows, Finish finish) {
+  for (; rows >= kLargest; rows -= kLargest) {
+    tile<Dot, kLargest, kPanels>(a, b, finish);
+    a.data += kLargest * a.row;
+    finish = finish.below(kLargest);
+  }
+  if constexpr (kLargest > 1) {
+    if (rows > 0) tiles<Dot, kPanels, kLargest / 2>(a, b, rows, finish);
+  }
+}
+
+template <class Dot, class Finish>
+void panels_of(const TileLeft& a, const TileRight& b, std::int64_t rows, int panels, const Finish& finish) {
+  switch (panels) {
+    case 1: return tiles<Dot, 1, 16>(a, b, rows, finish);
+    case 2: return tiles<Dot, 2, 12>(a, b, rows, finish);
+    case 3: return tiles<Dot, 3, 8>(a, b, rows, finish);
+    default: return tiles<Dot, 4, 6>(a, b, rows, finish);
+  }
+}
+template <class Dot>
+void accumulate(const TileLeft& a, const TileRight& b, std::int64_t rows, int panels, int shift, std::int64_t* c,
+                std::int64_t ldc) {
+  panels_of<Dot>(a, b, rows, panels, Accumulate{c, ldc, shift});
+}
+template <class Dot>
+std::uint64_t product(const TileLeft& a, const TileRight& b, std::int64_t rows, int panels, const TileTarget& to, std::int64_t col,
+                      std::int64_t cols, int wrap_bits) {
+  Pending pending;
+  pending.wrap_bits = wrap_bits;
+  pending.events = _mm512_setzero_si512();
+  panels_of<Dot>(a, b, rows, panels, Scale{to, col, cols, &pending});
+  pending.scale_rest();
+  return wrap_bits > 0 ? static_cast<std::uint64_t>(_mm512_reduce_add_epi64(pending.events)) : 0;
+}
+
+/// [16 columns][4] of four rows of 16 codes: the rows side by side, then a transposition of 4 x 4 words, then of 4 x 4 bytes.
+inline __m512i interleaved(const std::int8_t* const rows[4]) {
+  const auto load = [](const std::int8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); };
+  const __m512i words = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i bytes = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+  __m512i x = _mm512_castsi128_si512(load(rows[0]));
+  x = _mm512_mask_broadcast_i32x4(x, 0x00f0, load(rows[1]));
+  x = _mm512_mask_broadcast_i32x4(x, 0x0f00, load(rows[2]));
+  x = _mm512_mask_broadcast_i32x4(x, 0xf000, load(rows[3]));
+  return _mm512_shuffle_epi8(_mm512_permutexvar_epi32(words, x), bytes);
+}
+
+void interleave_fours(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols, std::uint8_t flip,
+                      std::uint8_t* out, std::int64_t group, std::int64_t panel) {
+  const __m512i flips = _mm512_set1_epi8(static_cast<char>(flip));
+  std::int8_t missing[16];  // becomes zero when flipped
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(missing), _mm512_castsi512_si128(flips));
+  for (std::int64_t g = 0; 4 * g < k; ++g, x += 4 * ld, out += group) {
+    std::uint8_t* to = out;
+    for (std::int64_t j = 0; j < cols; j += 16, to += panel) {
+      const std::int8_t* rows[4];
+      for (std::int64_t t = 0; t < 4; ++t) rows[t] = 4 * g + t < k ? x + t * ld + j : missing;
+      _mm512_storeu_si512(to, _mm512_xor_si512(interleaved(rows), flips));
+    }
+  }
+}
+
+/// Transposes 16 x 16 words.
+void transpose_words(__m512i (&x)[16]) {
+  __m512i y[16];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    y[2 * i] = _mm512_unpacklo_epi32(x[2 * i], x[2 * i + 1]);
+    y[2 * i + 1] = _mm512_unpackhi_epi32(x[2 * i], x[2 * i + 1]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; ++h) {
+      x[4 * i + 2 * h] = _mm512_unpacklo_epi64(y[4 * i + h], y[4 * i + 2 + h]);
+      x[4 * i + 2 * h + 1] = _mm512_unpackhi_epi64(y[4 * i + h], y[4 * i + 2 + h]);
+    }
+  }
+  // Lane l of x[4 i + w] now holds word 4 l + w of rows 4 i .. 4 i + 3: what is left is a transposition of lanes.
+#pragma GCC unroll 4
+  for (int w = 0; w < 4; ++w) {
+    const __m512i a = _mm512_shuffle_i32x4(x[w], x[4 + w], 0x44), b = _mm512_shuffle_i32x4(x[w], x[4 + w], 0xee);
+    const __m512i c = _mm512_shuffle_i32x4(x[8 + w], x[12 + w], 0x44), d = _mm512_shuffle_i32x4(x[8 + w], x[12 + w], 0xee);
+    y[w] = _mm512_shuffle_i32x4(a, c, 0x88);
+    y[4 + w] = _mm512_shuffle_i32x4(a, c, 0xdd);
+    y[8 + w] = _mm512_shuffle_i32x4(b, d, 0x88);
+    y[12 + w] = _mm512_shuffle_i32x4(b, d, 0xdd);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) x[i] = y[i];
+}
+
+/// Row sums. In place, a row's codes follow each other: sixteen rows' partial sums are transposed and added. Interleaved, groups
+/// lie apart and rows are neighbours.
+template <class Dot, int kCodeBytes>
+void sum_rows(const TileLeft& a, std::int64_t rows, std::int64_t k, std::int32_t* out) {
+  const __m512i ones = kCodeBytes == 1 ? _mm512_set1_epi8(1) : _mm512_set1_epi16(1);
+  const std::int64_t bytes = k * kCodeBytes, whole = bytes / 64 * 64;
+  const __mmask64 tail = (std::uint64_t{1} << (bytes % 64)) - 1;
+  for (std::int64_t i = 0; i < rows; i += 16) {
+    const std::int64_t count = rows - i < 16 ? rows - i : 16;
+    const auto lanes = static_cast<__mmask16>((1 << count) - 1);
+    __m512i total = _mm512_setzero_si512();
+    if (a.group == 4) {
+      __m512i sums[16];
+#pragma GCC unroll 16
+      for (int r = 0; r < 16; ++r) {
+        const std::int8_t* const row = a.data + (i + (r < count ? r : count - 1)) * a.row;
+        __m512i sum = Dot::add(_mm512_setzero_si512(), ones, _mm512_maskz_loadu_epi8(tail, row + whole));
+        for (std::int64_t at = 0; at < whole; at += 64) sum = Dot::add(sum, ones, _mm512_loadu_si512(row + at));
+        sums[r] = sum;
+      }
+      transpose_words(sums);
+#pragma GCC unroll 16
+      for (int r = 0; r < 16; ++r) total = _mm512_add_epi32(total, sums[r]);
+    } else {
+      for (std::int64_t g = 0; 4 * g < bytes; ++g)
+        total = Dot::add(total, ones, _mm512_maskz_loadu_epi32(lanes, a.data + g * a.group + 4 * i));
+    }
+    _mm512_mask_storeu_epi32(out + i, lanes, total);
+  }
+}
+
+template <int kCodeBytes>
+void transpose(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols, std::uint8_t flip, std::uint8_t* out) {
+  const __m512i flips = _mm512_set1_epi8(static_cast<char>(flip));
+  const std::int64_t bytes = k * kCodeBytes;
+  for (std::int64_t at = 0; at < bytes; at += 64) {
+    const std::int64_t left = bytes - at;
+    const __mmask64 valid = left >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << left) - 1;
+    __m512i words[16];
+#pragma GCC unroll 16
+    for (int j = 0; j < 16; ++j) {
+      const std::int8_t* const column = x + (j < cols ? j : cols - 1) * ld + at;
+      words[j] = _mm512_xor_si512(_mm512_maskz_loadu_epi8(valid, column), _mm512_maskz_mov_epi8(valid, flips));
+    }
+    transpose_words(words);
+    const std::int64_t groups = left >= 64 ? 16 : (left + 3) / 4;
+    for (std::int64_t g = 0; g < groups; ++g) _mm512_storeu_si512(out + 16 * at + 64 * g, words[g]);
+  }
+}
+
+void interleave_pairs(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols, std::uint8_t, std::uint8_t* out,
+                      std::int64_t group, std::int64_t panel) {
+  const auto load = [](const std::int8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); };
+  for (std::int64_t g = 0; 2 * g < k; ++g, x += 2 * ld, out += group) {
+    std::uint8_t* to = out;
+    for (std::int64_t j = 0; j < cols; j += 16, to += panel) {
+      const __m512i low = _mm512_cvtepu16_epi32(load(x + 2 * j));
+      const __m512i high = 2 * g + 1 < k ? _mm512_cvtepu16_epi32(load(x + ld + 2 * j)) : _mm512_setzero_si512();
+      _mm512_storeu_si512(to, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+    }
+  }
+}
+
+constexpr TileMicro kInt8{{0, 16, 12, 8, 6}, 1,           0x80, accumulate<Int8Dot>, product<Int8Dot>, sum_rows<Int8Dot, 1>,
+                          interleave_fours,  transpose<1>};
+constexpr TileMicro kInt16{{0, 16, 12, 8, 6}, 2,           0, accumulate<Int16Dot>, product<Int16Dot>, sum_rows<Int16Dot, 2>,
+                           interleave_pairs,  transpose<2>};
+
+}  // namespace
+
+const TileMicro& tile_int8_avx512() { return kInt8; }
+const TileMicro& tile_int16_avx512() { return kInt16; }
+
+}  // namespace ebb::kernels

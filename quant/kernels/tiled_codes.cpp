@@ -1,0 +1,334 @@
+#include <algorithm>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "quant/kernels/conv_grad.h"
+#include "quant/kernels/conv_int8.h"
+#include "quant/kernels/corrections.h"
+#include "quant/kernels/packing.h"
+#include "quant/kernels/tiled.h"
+
+// Products of integer codes on packed tiles, in two shapes. `ByRows` packs b once and lets threads take blocks of rows of a;
+// `ByDepth` cuts a long contraction (grad_weight) into chunks, packs both sides chunk by chunk, and adds the chunks' exact sums.
+// Sums are integers, so the order in which threads finish cannot matter. Row sums of a come from what was just packed, column sums
+// of b from its panels.
+namespace ebb::kernels {
+namespace {
+
+constexpr std::int64_t kChunk = 1024;              ///< k of a ByDepth chunk
+constexpr std::int64_t kBlockBytes = 48 << 10;     ///< of a, so that a block stays in the first two cache levels
+constexpr std::int64_t kBlockUnit = 48;            ///< rows: a multiple of all tiles
+constexpr std::int64_t kStrip = 16 * kTilePanels;  ///< columns that are packed together
+
+std::int64_t up(std::int64_t value, std::int64_t unit) { return (value + unit - 1) / unit * unit; }
+
+/// How far a tile may go before its sums could leave an int32, and into which parts b is cut so that this is far enough.
+struct Reach {
+  std::int64_t groups;  ///< of one run at the most
+  std::vector<Part> parts{Part::whole};
+
+  Reach(const Problem& p, const TileMicro& micro) {
+    const std::int64_t a = Problem::largest(p.a), b = Problem::largest(p.b) + (micro.bias != 0 ? 127 : 0),
+                       codes = 4 / micro.code_bytes;
+    constexpr std::int64_t limit = (std::int64_t{1} << 31) - 1, few = 16;
+    groups = limit / (codes * a * b);
+    if (groups >= few) return;
+    groups = limit / (codes * a * 128);
+    parts = {Part::high, Part::low};
+  }
+  /// Groups per run when `all` are cut into runs of about the same length.
+  [[nodiscard]] std::int64_t run(std::int64_t all) const {
+    const std::int64_t runs = (all + groups - 1) / groups;
+    return (all + runs - 1) / runs;
+  }
+  static int shift(Part part) { return part == Part::high ? 8 : 0; }
+};
+
+/// A packed b: its parts one after the other, each as panels of `groups` groups.
+struct Packed {
+  std::int64_t groups, panels;
+  Aligned<std::uint8_t> bytes;
+
+  Packed(const TileMicro& micro, std::int64_t k, std::int64_t n, std::size_t parts)
+      : groups((k * micro.code_bytes + 3) / 4),
+        panels(up(n, 16) / 16),
+        bytes(static_cast<std::size_t>(up(panels, kTilePanels) * groups * 64) * parts) {}
+  [[nodiscard]] std::int64_t panel_bytes() const { return groups * 64; }
+  [[nodiscard]] std::uint8_t* panel(std::size_t part, std::int64_t at) {
+    return bytes.data() + (static_cast<std::int64_t>(part) * panels + at) * panel_bytes();
+  }
+  [[nodiscard]] TileRight right(std::size_t part, std::int64_t at, std::int64_t group, std::int64_t count) const {
+    return {bytes.data() + (static_cast<std::int64_t>(part) * panels + at) * panel_bytes() + 64 * group, panel_bytes(), count};
+  }
+};
+
+/// Adds the whole sums of rows x panels to c, run by run and part by part.
+void accumulate(const TileMicro& micro, const Reach& reach, const TileLeft& left, const Packed& right, std::int64_t panel,
+                std::int64_t rows, int count, std::int64_t* c, std::int64_t ldc) {
+  const std::int64_t run = reach.run(right.groups);
+  for (std::size_t part = 0; part < reach.parts.size(); ++part) {
+    for (std::int64_t g = 0; g < right.groups; g += run) {
+      const TileLeft at{left.data + g * left.group, left.row, left.group};
+      micro.accumulate(at, right.right(part, panel, g, std::min(run, right.groups - g)), rows, count,
+                       Reach::shift(reach.parts[part]), c, ldc);
+    }
+  }
+}
+
+/// Writes outputs col .. col + sums.size() of row i from exact sums. A bias of b has added 128 times the row's sum to them.
+std::uint64_t finish(const Problem& p, const TileMicro& micro, const Corrections& corrections, std::int64_t i, std::int64_t col,
+                     std::int64_t row_sum, std::span<std::int64_t> sums, std::vector<double>& scratch) {
+  if (micro.bias != 0) {
+    for (std::int64_t& sum : sums) sum -= 128 * row_sum;
+  }
+  const std::uint64_t events = wrap_sums(p.accumulator, sums);
+  corrections.write(p, i, col, sums, row_sum, scratch);
+  return events;
+}
+
+/// Sums of b's columns from its packed panels.
+std::vector<std::int64_t> unbiased(std::vector<std::int64_t> sums, std::int64_t n, std::int64_t k, const TileMicro& micro) {
+  sums.resize(static_cast<std::size_t>(n));
+  if (micro.bias != 0) {
+    for (std::int64_t& sum : sums) sum -= 128 * k;
+  }
+  return sums;
+}
+
+class ByRows {
+ public:
+  ByRows(const Problem& p, const TileMicro& micro)
+      : p_(p), micro_(micro), reach_(p, micro), right_(micro, p.k(), p.n(), reach_.parts.size()) {}
+
+  std::uint64_t run() {
+    std::vector<std::int64_t> column_sums(p_.a.codes().patches ? 0 : static_cast<std::size_t>(16 * right_.panels), 0);
+    std::uint64_t events = 0;
+    const std::int64_t block = std::clamp(up(kBlockBytes / (p_.k() * micro_.code_bytes), kBlockUnit), kBlockUnit, 4 * kBlockUnit);
+    std::unique_ptr<Corrections> corrections;
+#pragma omp parallel reduction(+ : events) if (p_.m() * p_.n() * p_.k() > (1 << 15))
+    {
+      Scratch scratch;
+#pragma omp for schedule(static)
+      for (std::int64_t col = 0; col < p_.n(); col += kStrip) pack(col, column_sums, scratch.buffers);
+#pragma omp single
+      corrections = std::make_unique<Corrections>(p_, unbiased(std::move(column_sums), p_.n(), p_.k(), micro_));
+#pragma omp for schedule(dynamic) nowait
+      for (std::int64_t first = 0; first < p_.m(); first += block)
+        events += rows(*corrections, first, std::min(block, p_.m() - first), scratch);
+    }
+    return events;
+  }
+
+ private:
+  struct Scratch {
+    PackBuffers buffers;
+    std::vector<std::int32_t> row_sums;   ///< of a block
+    std::vector<std::int64_t> wide_sums;  ///< the same where they may not fit
+    std::vector<const double*> gamma;     ///< of a block
+    std::vector<double> table;
+    std::vector<float> turned;  ///< a tile's results, where they are stored transposed
+  };
+
+  void pack(std::int64_t col, std::vector<std::int64_t>& column_sums, PackBuffers& buffers) {
+    const std::int64_t cols = std::min(kStrip, p_.n() - col), panel = col / 16, panels = up(cols, 16) / 16;
+    for (std::size_t part = 0; part < reach_.parts.size(); ++part) {
+      pack_right(p_.b.codes(), col, cols, 0, p_.k(), reach_.parts[part], micro_, buffers, right_.panel(part, panel),
+                 right_.panel_bytes());
+    }
+    if (column_sums.empty()) return;
+    for (std::size_t part = 0; part < reach_.parts.size(); ++part) {
+      std::int64_t sums[kStrip] = {};
+      for (std::int64_t g = 0; g < right_.groups; g += reach_.groups)
+        add_column_sums(micro_, right_.right(part, panel, g, std::min(reach_.groups, right_.groups - g)), panels, sums);
+      for (std::int64_t j = 0; j < 16 * panels; ++j)
+        column_sums[static_cast<std::size_t>(col + j)] += sums[j] << Reach::shift(reach_.parts[part]);
+    }
+  }
+
+  struct Place {
+    std::int64_t block, row, rows, panel;
+    int panels;
+  };
+
+  /// One block of rows against all of b.
+  std::uint64_t rows(const Corrections& corrections, std::int64_t first, std::int64_t count, Scratch& scratch) const {
+    const TileLeft left = pack_left(p_.a.codes(), first, count, 0, p_.k(), micro_, false, scratch.buffers);
+    const bool narrow = right_.groups <= reach_.groups && reach_.parts.size() == 1;
+    const auto size = static_cast<std::size_t>(count);
+    if (narrow) {
+      scratch.row_sums.resize(size);
+      micro_.sum_rows(left, count, p_.k(), scratch.row_sums.data());
+      scratch.gamma.resize(size);
+      if (corrections.one_row_grid()) corrections.gamma(first, scratch.gamma);
+    } else {
+      scratch.wide_sums.assign(size, 0);
+      add_row_sums(micro_, left, count, p_.k(), scratch.wide_sums.data());
+    }
+    std::uint64_t events = 0;
+    for (std::int64_t panel = 0; panel < right_.panels; panel += kTilePanels) {
+      const int panels = static_cast<int>(std::min<std::int64_t>(kTilePanels, right_.panels - panel));
+      // A row of its own grid has coefficients of its own.
+      const std::int64_t unit = !narrow ? micro_.rows[panels] : corrections.one_row_grid() ? count : 1;
+      for (std::int64_t i = 0; i < count; i += unit) {
+        const Place place{first, i, std::min(unit, count - i), panel, panels};
+        const TileLeft at{left.data + i * left.row, left.row, left.group};
+        events += narrow ? narrow_tile(corrections, at, place, scratch) : wide_tile(corrections, at, place, scratch);
+      }
+    }
+    return events;
+  }
+
+  /// Sums that fit an int32 go from registers to results.
+  std::uint64_t narrow_tile(const Corrections& corrections, const TileLeft& left, const Place& at, Scratch& scratch) const {
+    const std::int64_t first = at.block + at.row, col = 16 * at.panel, cols = std::min<std::int64_t>(16 * at.panels, p_.n() - col);
+    const Corrections::Row row = corrections.row(first, scratch.table);
+    const double* const* gamma = corrections.one_row_grid() ? scratch.gamma.data() + at.row : &row.gamma;
+    TileTarget to{row.alpha, row.beta, gamma, scratch.row_sums.data() + at.row, nullptr, p_.out.row_stride};
+    const int wrap_bits = p_.accumulator.kind == Accumulator::Kind::wrap && p_.accumulator.bits < 32 ? p_.accumulator.bits : 0;
+    const TileRight right = right_.right(0, at.panel, 0, right_.groups);
+    if (!p_.transposed_out) {
+      to.out = &p_.c(first, 0);
+      return micro_.product(left, right, at.rows, at.panels, to, col, cols, wrap_bits);
+    }
+    std::vector<float>& turned = scratch.turned;
+    to.ld = 16 * right_.panels;
+    turned.resize(static_cast<std::size_t>(at.rows * to.ld));
+    to.out = turned.data();
+    const std::uint64_t events = micro_.product(left, right, at.rows, at.panels, to, col, cols, wrap_bits);
+    for (std::int64_t j = col; j < col + cols; ++j) {
+      for (std::int64_t r = 0; r < at.rows; ++r) p_.c(first + r, j) = turned[static_cast<std::size_t>(r * to.ld + j)];
+    }
+    return events;
+  }
+
+  std::uint64_t wide_tile(const Corrections& corrections, const TileLeft& left, const Place& at, Scratch& scratch) const {
+    const std::int64_t col = 16 * at.panel, cols = std::min<std::int64_t>(16 * at.panels, p_.n() - col);
+    std::int64_t wide[kTileRows * kStrip];
+    std::fill_n(wide, at.rows * kStrip, 0);
+    accumulate(micro_, reach_, left, right_, at.panel, at.rows, at.panels, wide, kStrip);
+    std::uint64_t events = 0;
+    for (std::int64_t r = 0; r < at.rows; ++r) {
+      events += finish(p_, micro_, corrections, at.block + at.row + r, col, scratch.wide_sums[static_cast<std::size_t>(at.row + r)],
+                       {wide + r * kStrip, static_cast<std::size_t>(cols)}, scratch.table);
+    }
+    return events;
+  }
+
+  const Problem& p_;
+  const TileMicro& micro_;
+  Reach reach_;
+  Packed right_;
+};
+
+/// One thread's share of a ByDepth product.
+class DepthShare {
+ public:
+  DepthShare(const Problem& p, const TileMicro& micro, const Reach& reach)
+      : p_(p),
+        micro_(micro),
+        reach_(reach),
+        n16_(up(p.n(), 16)),
+        sums(static_cast<std::size_t>(p.m() * n16_), 0),
+        row_sums(static_cast<std::size_t>(p.m()), 0),
+        column_sums(static_cast<std::size_t>(n16_), 0) {}
+
+  void add_chunk(std::int64_t first) {
+    const std::int64_t k = std::min(kChunk, p_.k() - first);
+    const TileLeft left = pack_left(p_.a.codes(), 0, p_.m(), first, k, micro_, true, buffers_);
+    add_row_sums(micro_, left, p_.m(), k, row_sums.data());
+    Packed right(micro_, k, p_.n(), reach_.parts.size());
+    for (std::size_t part = 0; part < reach_.parts.size(); ++part) {
+      pack_right(p_.b.codes(), 0, p_.n(), first, k, reach_.parts[part], micro_, right_buffers_, right.panel(part, 0),
+                 right.panel_bytes());
+      std::vector<std::int64_t> part_sums(column_sums.size(), 0);
+      add_column_sums(micro_, right.right(part, 0, 0, right.groups), right.panels, part_sums.data());
+      for (std::size_t j = 0; j < part_sums.size(); ++j) column_sums[j] += part_sums[j] << Reach::shift(reach_.parts[part]);
+    }
+    for (std::int64_t panel = 0; panel < right.panels; panel += kTilePanels) {
+      const int panels = static_cast<int>(std::min<std::int64_t>(kTilePanels, right.panels - panel));
+      for (std::int64_t i = 0; i < p_.m(); i += micro_.rows[panels]) {
+        const int rows = static_cast<int>(std::min<std::int64_t>(micro_.rows[panels], p_.m() - i));
+        accumulate(micro_, reach_, {left.data + i * left.row, left.row, left.group}, right, panel, rows, panels,
+                   sums.data() + i * n16_ + 16 * panel, n16_);
+      }
+    }
+  }
+
+  /// Adds another thread's share.
+  void add(const DepthShare& other) {
+    const auto add_all = [](std::vector<std::int64_t>& to, const std::vector<std::int64_t>& from) {
+      for (std::size_t i = 0; i < to.size(); ++i) to[i] += from[i];
+    };
+    add_all(sums, other.sums);
+    add_all(row_sums, other.row_sums);
+    add_all(column_sums, other.column_sums);
+  }
+
+ private:
+  const Problem& p_;
+  const TileMicro& micro_;
+  const Reach& reach_;
+  std::int64_t n16_;
+  PackBuffers buffers_, right_buffers_;
+
+ public:
+  std::vector<std::int64_t> sums, row_sums, column_sums;
+};
+
+std::uint64_t by_depth(const Problem& p, const TileMicro& micro) {
+  const Reach reach(p, micro);
+  DepthShare all(p, micro, reach);
+#pragma omp parallel if (p.k() > kChunk)
+  {
+    DepthShare share(p, micro, reach);
+#pragma omp for schedule(dynamic) nowait
+    for (std::int64_t first = 0; first < p.k(); first += kChunk) share.add_chunk(first);
+#pragma omp critical
+    all.add(share);
+  }
+  const Corrections corrections(
+      p, p.a.codes().patches ? std::vector<std::int64_t>{} : unbiased(std::move(all.column_sums), p.n(), p.k(), micro));
+  std::uint64_t events = 0;
+  std::vector<double> scratch;
+  const std::int64_t n16 = up(p.n(), 16);
+  for (std::int64_t i = 0; i < p.m(); ++i) {
+    events += finish(p, micro, corrections, i, 0, all.row_sums[static_cast<std::size_t>(i)],
+                     {all.sums.data() + i * n16, static_cast<std::size_t>(p.n())}, scratch);
+  }
+  return events;
+}
+
+std::uint64_t run(const Problem& p, const TileMicro& micro) {
+  const bool must = p.a.codes().patches && p.a.codes().patches_transposed;
+  const bool deep = p.k() >= 4 * kChunk && p.m() * p.n() <= 1 << 16;
+  return must || deep ? by_depth(p, micro) : ByRows(p, micro).run();
+}
+
+#if defined(__x86_64__)
+/// Convolutions of int8 codes have ways of their own.
+std::uint64_t run_int8(const Problem& p, const Int8Micro& convolution, const TileMicro& micro) {
+  if (conv_applies(p)) return conv_int8(p, convolution);
+  if (conv_grad_applies(p) && p.b.codes().col_stride == 1) return conv_grad(p, convolution);
+  return run(p, micro);
+}
+#endif
+
+}  // namespace
+
+bool codes_apply(const Problem& p) {
+  const auto has_unit_stride = [](const CodeMatrix& x) { return x.patches || x.row_stride == 1 || x.col_stride == 1; };
+  return p.integer() && p.accumulator.kind != Accumulator::Kind::saturate && has_unit_stride(p.a.codes()) &&
+         has_unit_stride(p.b.codes()) && p.m() > 0 && p.n() > 0 && p.k() > 0;
+}
+
+bool int8_applies(const Problem& p) { return codes_apply(p) && p.int8(); }
+std::uint64_t codes_anywhere(const Problem& p) { return run(p, tile_int16_portable()); }
+#if defined(__x86_64__)
+std::uint64_t int8_on_avx512(const Problem& p) { return run_int8(p, int8_avx512(), tile_int8_avx512()); }
+std::uint64_t int8_on_avx2(const Problem& p) { return run_int8(p, int8_avx2(), tile_int16_avx2()); }
+std::uint64_t codes_on_avx512(const Problem& p) { return run(p, tile_int16_avx512()); }
+std::uint64_t codes_on_avx2(const Problem& p) { return run(p, tile_int16_avx2()); }
+#endif
+
+}  // namespace ebb::kernels
