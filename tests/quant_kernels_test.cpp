@@ -110,7 +110,78 @@ RandomProduct deep_weight_gradient(std::int64_t images, float x_value, float g_v
   return p;
 }
 
+/// A product of two dense operands of random codes, either one possibly a transposed view.
+RandomProduct dense_product(Key key, std::int64_t m, std::int64_t k, std::int64_t n, int a_bits, int b_bits, bool a_turned,
+                            bool b_turned, Accumulator accumulator) {
+  RandomProduct p;
+  p.accumulator = accumulator;
+  p.what = concat(m, 'x', k, 'x', n, " int", a_bits, a_turned ? " transposed" : "", " int", b_bits, b_turned ? " transposed" : "",
+                  ' ', accumulator);
+  const auto add = [&](std::int64_t rows, std::int64_t cols, int bits, bool turned, GridAxis axis) {
+    Dice dice(key.fold(p.sides.size()));
+    p.memory.push_back(Tensor::uninitialized({turned ? cols : rows, turned ? rows : cols}));
+    for (float& x : p.memory.back().values()) x = dice.normal();
+    const Operand side(p.memory.back().matrix(), Encoding{Format::integer(bits)}, axis, dice.key());
+    p.sides.push_back(turned ? side.transposed() : side);
+  };
+  add(m, k, a_bits, a_turned, GridAxis::whole);
+  add(k, n, b_bits, b_turned, b_turned ? GridAxis::rows : GridAxis::columns);
+  return p;
+}
+
 }  // namespace
+
+TEST_CASE("every kernel equals the reference at the borders of tiles, panels, blocks and chunks, for every layout") {
+  struct Size {
+    const char* why;
+    std::int64_t m, k, n;
+  };
+  const Size sizes[] = {{"one row more than a tile", 7, 9, 17},
+                        {"one column less than a strip", 13, 31, 63},
+                        {"one column more than a strip, one row more than a block", 49, 65, 65},
+                        {"blocks of rows and a tail of each size", 203, 130, 33},
+                        {"more k than a vector of codes, not a whole group", 6, 67, 130},
+                        {"a chunk less one", 3, 4095, 5},
+                        {"whole chunks", 18, 4096, 17},
+                        {"chunks and one", 5, 5121, 3},
+                        {"more than 512 codes", 4, 513, 70}};
+  const std::pair<int, int> widths[] = {{8, 8}, {4, 8}, {12, 12}, {13, 13}, {14, 14}, {16, 16}, {8, 16}, {16, 3}};
+  const Accumulator accumulators[] = {Accumulator::exact(), Accumulator::wrap(12), Accumulator::saturate(16),
+                                      Accumulator::saturate(13)};
+  std::map<std::string, int> done;
+  std::uint64_t i = 0;
+  for (const Size& size : sizes) {
+    CAPTURE(size.why);
+    for (const auto& [a_bits, b_bits] : widths) {
+      for (int layout = 0; layout < 4; ++layout, ++i) {
+        check_kernels(dense_product(Key(7).fold(i), size.m, size.k, size.n, a_bits, b_bits, layout % 2 != 0, layout / 2 != 0,
+                                    accumulators[i % 4]),
+                      done);
+      }
+    }
+  }
+}
+
+TEST_CASE("saturating kernels equal the reference for every width of the register, with bounds that hold, fail, and just fail") {
+  std::map<std::string, int> done;
+  for (int bits = 2; bits <= 62; ++bits) {
+    const Accumulator accumulator = Accumulator::saturate(bits);
+    for (const auto& [a_bits, b_bits] : {std::pair{1, 1}, {2, 3}, {4, 4}, {8, 8}, {9, 8}, {16, 16}})
+      check_kernels(dense_product(Key(8).fold(static_cast<std::uint64_t>(bits)), 6, 130, 35, a_bits, b_bits, false, bits % 2 != 0,
+                                  accumulator),
+                    done);
+  }
+  // All codes extreme: 128 products of 128 x 128 are 2^21, which 22 bits hold only on the negative side.
+  for (const float a : {-1.0f, 1.0f}) {
+    for (const std::int64_t k : {127, 128, 129, 5000}) {
+      for (const int bits : {8, 15, 16, 17, 21, 22, 23, 31, 32}) {
+        RandomProduct p = extreme_product(5, k, 40, 8, 8, a, -1.0f);
+        p.accumulator = Accumulator::saturate(bits);
+        check_kernels(p, done);
+      }
+    }
+  }
+}
 
 TEST_CASE("every kernel equals the reference on thousands of random products, whatever the number of threads") {
   const int threads = omp_get_max_threads();

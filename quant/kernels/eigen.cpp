@@ -7,8 +7,7 @@
 #include "quant/kernels/tiled.h"
 
 // Products of any codes on any machine. Eigen's order of summation changes with the vector width, so it serves only where every
-// partial sum is an integer that the type holds exactly; then all orders agree. Saturating accumulators, whose order is part of the
-// definition, are added here too, in that order.
+// partial sum is an integer that the type holds exactly; then all orders agree.
 namespace ebb::kernels {
 namespace {
 
@@ -71,40 +70,5 @@ bool eigen_float_applies(const Problem& p) { return applies(p, std::int64_t{1} <
 bool eigen_double_applies(const Problem& p) { return applies(p, std::int64_t{1} << 53); }
 std::uint64_t eigen_float(const Problem& p) { return product<float>(p); }
 std::uint64_t eigen_double(const Problem& p) { return product<double>(p); }
-
-bool saturating_applies(const Problem& p) {
-  return p.integer() && p.accumulator.kind == Accumulator::Kind::saturate && p.m() > 0 && p.n() > 0;
-}
-
-std::uint64_t saturating(const Problem& p) {
-  const Corrections corrections(p, false);
-  const CodeMatrix &a = p.a.codes(), &b = p.b.codes();
-  const std::int64_t m = p.m(), n = p.n(), k = p.k();
-  const std::int64_t high = (std::int64_t{1} << (p.accumulator.bits - 1)) - 1, low = -high - 1;
-  std::vector<std::int32_t> right(static_cast<std::size_t>(k * n));
-  for (std::int64_t s = 0; s < k; ++s) {
-    for (std::int64_t j = 0; j < n; ++j) right[static_cast<std::size_t>(s * n + j)] = b.code_at(b.offset(s, j));
-  }
-  std::uint64_t events = 0;
-#pragma omp parallel for schedule(dynamic) reduction(+ : events)
-  for (std::int64_t i = 0; i < m; ++i) {
-    std::vector<std::int64_t> sums(static_cast<std::size_t>(n), 0);
-    std::vector<double> scratch;
-    for (std::int64_t s = 0; s < k; ++s) {
-      const std::int64_t x = a.code_at(a.offset(i, s));
-      const std::int32_t* const y = right.data() + s * n;
-      for (std::int64_t j = 0; j < n; ++j) {
-        const std::int64_t exact = x * y[j];
-        const std::int64_t term = std::clamp(exact, low, high);
-        const std::int64_t sum = sums[static_cast<std::size_t>(j)] + term;
-        const std::int64_t held = std::clamp(sum, low, high);
-        events += (term != exact ? 1u : 0u) + (held != sum ? 1u : 0u);
-        sums[static_cast<std::size_t>(j)] = held;
-      }
-    }
-    corrections.write(p, i, 0, sums, scratch);
-  }
-  return events;
-}
 
 }  // namespace ebb::kernels

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 
@@ -15,13 +16,15 @@ constexpr std::array kKernels {
   Kernel{"int8-avx512", Simd::avx512, int8_applies, int8_on_avx512},
       Kernel{"codes-avx512", Simd::avx512, codes_apply, codes_on_avx512},
       Kernel{"int8-avx2", Simd::avx2, int8_applies, int8_on_avx2}, Kernel{"codes-avx2", Simd::avx2, codes_apply, codes_on_avx2},
+      Kernel{"saturating-avx512", Simd::avx512, saturating_applies, saturating_on_avx512},
+      Kernel{"saturating-avx2", Simd::avx2, saturating_applies, saturating_on_avx2},
       Kernel{"float-avx512", Simd::avx512, float_applies, float_on_avx512},
       Kernel{"float-avx2", Simd::avx2, float_applies, float_on_avx2},
 #endif
       Kernel{"codes-portable", Simd::scalar, codes_apply, codes_anywhere},
       Kernel{"eigen-float32", Simd::scalar, eigen_float_applies, eigen_float},
       Kernel{"eigen-float64", Simd::scalar, eigen_double_applies, eigen_double},
-      Kernel{"saturating", Simd::scalar, saturating_applies, saturating},
+      Kernel{"saturating", Simd::scalar, saturating_applies, saturating_anywhere},
       Kernel{"float-portable", Simd::scalar, float_applies, float_anywhere},
       Kernel{"reference", Simd::scalar, always_integer, reference_integer},
       Kernel{"reference", Simd::scalar, always_float, reference_float},
@@ -30,6 +33,11 @@ constexpr std::array kKernels {
 }  // namespace
 
 std::span<const Kernel> all_kernels() { return kKernels; }
+
+const Kernel& first_kernel(const Problem& p, Simd simd) {
+  return *std::find_if(kKernels.begin(), kKernels.end(),
+                       [&](const Kernel& kernel) { return kernel.simd <= simd && kernel.applies(p); });
+}
 
 std::uint64_t wrap_sums(Accumulator accumulator, std::span<std::int64_t> sums) {
   if (accumulator.kind != Accumulator::Kind::wrap) return 0;

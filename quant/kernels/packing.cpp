@@ -84,6 +84,15 @@ TileLeft pack_left(const CodeMatrix& a, std::int64_t row, std::int64_t rows, std
   return {reinterpret_cast<const std::int8_t*>(buffers.packed.data()), 4, group};
 }
 
+CodeLines left_codes(const CodeMatrix& a, std::int64_t row, std::int64_t rows, std::int64_t k, std::int64_t depth,
+                     PackBuffers& buffers) {
+  const bool follow = rows_follow_k(a);
+  const Lines lines = follow ? lines_of(a, row, rows, k, depth, Part::whole, 2, buffers)
+                             : lines_of(a.transposed(), k, depth, row, rows, Part::whole, 2, buffers);
+  const auto* const data = reinterpret_cast<const std::int16_t*>(lines.data);
+  return follow ? CodeLines{data, lines.stride / 2, 1} : CodeLines{data, 1, lines.stride / 2};
+}
+
 void pack_right(const CodeMatrix& b, std::int64_t col, std::int64_t cols, std::int64_t k, std::int64_t depth, Part part,
                 const TileMicro& micro, PackBuffers& buffers, std::uint8_t* out, std::int64_t panel) {
   if (b.col_stride == 1) {

@@ -26,6 +26,15 @@ struct PackBuffers {
 TileLeft pack_left(const CodeMatrix& a, std::int64_t row, std::int64_t rows, std::int64_t k, std::int64_t depth,
                    const TileMicro& micro, bool copy, PackBuffers& buffers);
 
+/// Codes as int16 with any strides: code (i, k) at data[i * row + k * this->k].
+struct CodeLines {
+  const std::int16_t* data;
+  std::int64_t row, k;
+};
+/// The same rows for kernels that take codes one by one.
+CodeLines left_codes(const CodeMatrix& a, std::int64_t row, std::int64_t rows, std::int64_t k, std::int64_t depth,
+                     PackBuffers& buffers);
+
 /// Columns col .. col + cols (a multiple of 16, or up to the last) and rows k .. k + depth of a dense b [k, n] as panels that lie
 /// `panel` bytes apart.
 void pack_right(const CodeMatrix& b, std::int64_t col, std::int64_t cols, std::int64_t k, std::int64_t depth, Part part,

@@ -56,6 +56,8 @@ struct Kernel {
 
 /// Fastest first; the last is the reference.
 std::span<const Kernel> all_kernels();
+/// The first that applies and needs no more than `simd`.
+const Kernel& first_kernel(const Problem& problem, Simd simd);
 
 std::uint64_t reference_integer(const Problem& problem);
 std::uint64_t reference_float(const Problem& problem);

@@ -30,8 +30,6 @@ struct TileTarget {
   const std::int32_t* sums;  ///< of each row's codes
   float* out;
   std::int64_t ld;
-
-  [[nodiscard]] TileTarget from_row(std::int64_t i) const { return {alpha, beta, gamma + i, sums + i, out + i * ld, ld}; }
 };
 
 struct TileMicro {

@@ -87,7 +87,9 @@ struct Scale {
   std::int64_t first, cols;
   Pending* pending;
 
-  [[nodiscard]] Scale below(int rows) const { return {to.from_row(rows), first, cols, pending}; }
+  [[nodiscard]] Scale below(int rows) const {
+    return {{to.alpha, to.beta, to.gamma + rows, to.sums + rows, to.out + rows * to.ld, to.ld}, first, cols, pending};
+  }
   /// A row begins at the opposite of what b's bias will add to it.
   template <std::int32_t kBias>
   [[nodiscard]] __m512i start(int row) const {

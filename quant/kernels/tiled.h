@@ -25,8 +25,10 @@ bool eigen_double_applies(const Problem& problem);
 std::uint64_t eigen_float(const Problem& problem);
 std::uint64_t eigen_double(const Problem& problem);
 
-/// Saturating accumulators: the reference's additions, row by row over all columns at once.
+/// Saturating accumulators: exact sums where no event is possible, else the definition's additions for many outputs at once.
 bool saturating_applies(const Problem& problem);
-std::uint64_t saturating(const Problem& problem);
+std::uint64_t saturating_on_avx512(const Problem& problem);
+std::uint64_t saturating_on_avx2(const Problem& problem);
+std::uint64_t saturating_anywhere(const Problem& problem);
 
 }  // namespace ebb::kernels
