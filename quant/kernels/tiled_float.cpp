@@ -37,48 +37,65 @@ std::uint64_t run(const Problem& p, const FloatMicro& micro) {
   const CodeMatrix &a = p.a.codes(), &b = p.b.codes();
   const std::int64_t m = p.m(), n = p.n(), k_all = p.k(), n16 = round_up(n, 16), panels = n16 / 16;
   const bool across = a.patches && a.patches_transposed;  // rows of a are taps: whole rows of patches are gathered for a chunk of k
-  Aligned<float> sums(static_cast<std::size_t>(m * n16));
-  std::fill(sums.begin(), sums.end(), 0.0f);
+  // Chains grow where the results belong if whole panels fit there.
+  const bool in_place = n == n16 && !p.transposed_out;
+  Aligned<float> buffer(in_place ? 0 : static_cast<std::size_t>(m * n16));
+  float* const sums = in_place ? p.out.data : buffer.data();
+  const std::int64_t ld = in_place ? p.out.row_stride : n16;
   Aligned<float> right(static_cast<std::size_t>(n16 * std::min(kChunk, k_all)));
   Aligned<float> gathered(across ? static_cast<std::size_t>(m * std::min(kChunk, k_all)) : 0);
 #pragma omp parallel if (m * n * k_all > (1 << 15))
-  for (std::int64_t first = 0; first < k_all; first += kChunk) {
-    const std::int64_t k = std::min(kChunk, k_all - first);
-    pack_panels(b, first, k, right.data());
-    if (across) {
+  {
 #pragma omp for schedule(static)
-      for (std::int64_t r = 0; r < k; ++r) gather_patch_rows(*a.patches, floats(a), first + r, 1, gathered.data() + r * m, m);
-    }
-#pragma omp for schedule(dynamic)
-    for (std::int64_t row = 0; row < m; row += kRowBlock) {
-      const std::int64_t rows = std::min(kRowBlock, m - row);
-      const float* left = floats(a) + row * a.row_stride + first * a.col_stride;
-      std::int64_t a_row = a.row_stride, a_k = a.col_stride;
-      Aligned<float> patches;
+    for (std::int64_t i = 0; i < m; ++i) std::fill_n(sums + i * ld, n16, 0.0f);
+    Aligned<float> packed;
+    for (std::int64_t first = 0; first < k_all; first += kChunk) {
+      const std::int64_t k = std::min(kChunk, k_all - first);
+      pack_panels(b, first, k, right.data());
       if (across) {
-        left = gathered.data() + row;
-        a_row = 1;
-        a_k = m;
-      } else if (a.patches) {
-        patches.resize(static_cast<std::size_t>(rows * k_all));
-        gather_patch_rows(*a.patches, floats(a), row, rows, patches.data(), k_all);
-        left = patches.data() + first;
-        a_row = k_all;
-        a_k = 1;
+#pragma omp for schedule(static)
+        for (std::int64_t r = 0; r < k; ++r) gather_patch_rows(*a.patches, floats(a), first + r, 1, gathered.data() + r * m, m);
       }
-      for (std::int64_t panel = 0; panel < panels; panel += kMaxPanels) {
-        const int count = static_cast<int>(std::min<std::int64_t>(kMaxPanels, panels - panel));
-        for (std::int64_t i = 0; i < rows; i += micro.rows[count]) {
-          const int height = static_cast<int>(std::min<std::int64_t>(micro.rows[count], rows - i));
-          micro.multiply(left + i * a_row, a_row, a_k, right.data() + panel * k * 16, k * 16, k, height, count,
-                         sums.data() + (row + i) * n16 + panel * 16, n16);
+#pragma omp for schedule(dynamic)
+      for (std::int64_t row = 0; row < m; row += kRowBlock) {
+        const std::int64_t rows = std::min(kRowBlock, m - row);
+        const float* left = floats(a) + row * a.row_stride + first * a.col_stride;
+        std::int64_t a_row = a.row_stride, a_k = a.col_stride;
+        if (across) {
+          left = gathered.data() + row;
+          a_row = 1;
+          a_k = m;
+        } else if (a.patches) {
+          packed.resize(static_cast<std::size_t>(rows * k_all));
+          gather_patch_rows(*a.patches, floats(a), row, rows, packed.data(), k_all);
+          left = packed.data() + first;
+          a_row = k_all;
+          a_k = 1;
+        }
+        if (a_k != 1) {  // neighbours in k lie far apart: a block of them is brought together
+          packed.resize(static_cast<std::size_t>(k * kRowBlock));
+          for (std::int64_t s = 0; s < k; ++s) {
+            for (std::int64_t i = 0; i < rows; ++i) packed[static_cast<std::size_t>(s * kRowBlock + i)] = left[i * a_row + s * a_k];
+          }
+          left = packed.data();
+          a_row = 1;
+          a_k = kRowBlock;
+        }
+        for (std::int64_t panel = 0; panel < panels; panel += kMaxPanels) {
+          const int count = static_cast<int>(std::min<std::int64_t>(kMaxPanels, panels - panel));
+          for (std::int64_t i = 0; i < rows; i += micro.rows[count]) {
+            const int height = static_cast<int>(std::min<std::int64_t>(micro.rows[count], rows - i));
+            micro.multiply(left + i * a_row, a_row, a_k, right.data() + panel * k * 16, k * 16, k, height, count,
+                           sums + (row + i) * ld + panel * 16, ld);
+          }
         }
       }
     }
   }
+  if (in_place) return 0;
 #pragma omp parallel for schedule(static) if (m * n > (1 << 15))
   for (std::int64_t i = 0; i < m; ++i) {
-    for (std::int64_t j = 0; j < n; ++j) p.c(i, j) = sums[static_cast<std::size_t>(i * n16 + j)];
+    for (std::int64_t j = 0; j < n; ++j) p.c(i, j) = sums[i * n16 + j];
   }
   return 0;
 }
