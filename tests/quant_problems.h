@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -133,6 +134,21 @@ inline Accumulator random_accumulator(Dice& dice) {
   return kind == 0 ? Accumulator::wrap(bits) : kind == 1 ? Accumulator::saturate(bits) : Accumulator::exact();
 }
 
+/// Makes some float32 products meet values too small for their products, or an infinity. Operands refer to this memory.
+inline void make_unusual(Dice& dice, RandomProduct& p) {
+  const std::int64_t kind = dice.below(4);
+  Tensor& any = p.memory[static_cast<std::size_t>(dice.below(static_cast<std::int64_t>(p.memory.size())))];
+  if (kind == 0) {
+    p.what += " tiny";
+    for (Tensor& x : p.memory) {
+      for (float& v : x.values()) v *= 1e-25f;
+    }
+  } else if (kind == 1 && any.size() > 0) {
+    p.what += " with an infinity";
+    any[dice.below(any.size())] = std::numeric_limits<float>::infinity();
+  }
+}
+
 /// The i-th product of a seed.
 inline RandomProduct random_product(Key seed, std::uint64_t i) {
   Dice dice(seed.fold(i));
@@ -150,6 +166,7 @@ inline RandomProduct random_product(Key seed, std::uint64_t i) {
                                       : random_dense(dice, p, free, gathered.rows(), float32, GridAxis::rows);
     p.sides = on_the_left ? std::vector{gathered, other} : std::vector{other, gathered};
     p.what += on_the_left ? "" : " (patches on the right)";
+    if (float32) make_unusual(dice, p);
     return p;
   }
   const bool deep = dice.one_in(100);

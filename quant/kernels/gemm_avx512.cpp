@@ -66,7 +66,8 @@ constexpr Int8Micro kInt8{.rows = {},
                           .sum_pixels = sum_pixels_avx512,
                           .interleave = interleave_avx512,
                           .add_products = add_products_avx512};
-constexpr FloatMicro kFloat{{0, 16, 12, 8, 6}, float_multiply};
+constexpr FloatMicro kFloat{
+    .rows = {0, 16, 12, 8, 6}, .multiply = float_multiply, .conv_line = float_line_avx512, .add_positions = add_positions_avx512};
 
 }  // namespace
 

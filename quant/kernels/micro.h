@@ -81,13 +81,44 @@ void interleave_avx512(const GroupedLine& line);
 void add_products_avx512(const Int8Left& a, const Int8Right& b, std::int64_t rows, std::int64_t panels, std::int32_t* c,
                          std::int64_t ldc);
 
+/// One line of a float32 convolution's outputs. Position x, tap (ky, kx), channel c: pixels[ky * line + (x * step + kx) * pixel +
+/// c] meets, for panel p, the 16 floats at weights + (((p * taps_y + ky) * taps_x + kx) * pixel + c) * 16; out[x * out_stride + j]
+/// is their chain in this order.
+struct FloatLine {
+  const float* pixels;
+  std::int64_t pixel, line, step;
+  const float* weights;
+  std::int64_t taps_y, taps_x;
+  std::int64_t positions, n;
+  float* out;
+  std::int64_t out_stride;
+};
+
+/// Positions (image, y, x) of a weights' gradient: row i of a is pixels[image * image + y * line + x * position + i], and panel p
+/// of b the next 16 floats from gradient + p * panel on.
+struct FloatPositions {
+  const float* pixels;
+  std::int64_t position, line, image;  ///< floats from one to the next
+  const float* gradient;
+  std::int64_t row, panel;
+  std::int64_t width, height, images;
+};
+
 /// a: element (i, k) at a[i * a_row + k * a_k]. b: panel p, row k is 16 floats at b + p * b_panel + 16 k. Continues the chains in
 /// c: c[i * ldc + 16 p + j] = fma(a(i, k), b(k, j), c) for ascending k.
 struct FloatMicro {
   int rows[kMaxPanels + 1];
   void (*multiply)(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k,
                    int rows, int panels, float* c, std::int64_t ldc);
+  /// For convolutions, where they are faster than many calls of `multiply`; else null. `conv_line` returns whether an output is -0.
+  /// `add_positions` continues the chains in c of `rows` rows, a multiple of 4, over all positions in ascending order.
+  bool (*conv_line)(const FloatLine& line) = nullptr;
+  void (*add_positions)(const FloatPositions& positions, std::int64_t rows, std::int64_t panels, float* c,
+                        std::int64_t ldc) = nullptr;
 };
+
+bool float_line_avx512(const FloatLine& line);
+void add_positions_avx512(const FloatPositions& positions, std::int64_t rows, std::int64_t panels, float* c, std::int64_t ldc);
 
 const Int8Micro& int8_avx512();
 const Int8Micro& int8_avx2();

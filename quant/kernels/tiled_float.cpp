@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "core/aligned.h"
+#include "quant/kernels/conv_float.h"
 #include "quant/kernels/gather.h"
 #include "quant/kernels/micro.h"
 #include "quant/kernels/tiled.h"
@@ -33,7 +34,7 @@ void pack_panels(const CodeMatrix& b, std::int64_t first, std::int64_t k, float*
   }
 }
 
-std::uint64_t run(const Problem& p, const FloatMicro& micro) {
+void by_rows(const Problem& p, const FloatMicro& micro) {
   const CodeMatrix &a = p.a.codes(), &b = p.b.codes();
   const std::int64_t m = p.m(), n = p.n(), k_all = p.k(), n16 = round_up(n, 16), panels = n16 / 16;
   const bool across = a.patches && a.patches_transposed;  // rows of a are taps: whole rows of patches are gathered for a chunk of k
@@ -96,6 +97,16 @@ std::uint64_t run(const Problem& p, const FloatMicro& micro) {
 #pragma omp parallel for schedule(static) if (m * n > (1 << 15))
   for (std::int64_t i = 0; i < m; ++i) {
     for (std::int64_t j = 0; j < n; ++j) p.c(i, j) = sums[i * n16 + j];
+  }
+}
+
+std::uint64_t run(const Problem& p, const FloatMicro& micro) {
+  if (conv_float_applies(p)) {
+    conv_float(p, micro);
+  } else if (conv_float_grad_applies(p)) {
+    conv_float_grad(p, micro);
+  } else {
+    by_rows(p, micro);
   }
   return 0;
 }
