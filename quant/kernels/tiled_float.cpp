@@ -93,7 +93,7 @@ void by_rows(const Problem& p, const FloatMicro& micro) {
       }
     }
   }
-  if (in_place) return 0;
+  if (in_place) return;
 #pragma omp parallel for schedule(static) if (m * n > (1 << 15))
   for (std::int64_t i = 0; i < m; ++i) {
     for (std::int64_t j = 0; j < n; ++j) p.c(i, j) = sums[i * n16 + j];
