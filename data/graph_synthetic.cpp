@@ -1,8 +1,6 @@
 #include "data/graph_synthetic.h"
 
 #include <algorithm>
-#include <unordered_set>
-#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -12,20 +10,25 @@ namespace ebb {
 namespace {
 
 std::vector<Edge> draw_edges(const BlockModel& model, Key key) {
-  const auto nodes = static_cast<std::uint64_t>(model.nodes), classes = static_cast<std::uint64_t>(model.classes);
-  std::unordered_set<std::uint64_t> known;
-  known.reserve(static_cast<std::size_t>(model.edges));
-  std::vector<Edge> edges;
-  for (std::uint64_t draw = 0; static_cast<std::int64_t>(edges.size()) < model.edges; ++draw) {
-    const std::uint64_t a = key.below(3 * draw, nodes), block = a % classes;
-    const bool inside = key.uniform(3 * draw + 1) < model.inside;
-    const std::uint64_t members = (nodes - block + classes - 1) / classes;
-    const std::uint64_t b = inside ? block + classes * key.below(3 * draw + 2, members) : key.below(3 * draw + 2, nodes);
-    if (a != b && known.insert(std::min(a, b) * nodes + std::max(a, b)).second) {
-      edges.push_back({static_cast<std::int64_t>(a), static_cast<std::int64_t>(b)});
+  const auto nodes = static_cast<std::uint64_t>(model.nodes), classes = static_cast<std::uint64_t>(model.classes),
+             wanted = static_cast<std::uint64_t>(model.edges);
+  std::vector<std::uint64_t> edges;  // lower end * nodes + higher end
+  for (std::uint64_t draw = 0; edges.size() < wanted;) {
+    for (; edges.size() < wanted; ++draw) {
+      const std::uint64_t a = key.below(3 * draw, nodes), block = a % classes;
+      const bool inside = key.uniform(3 * draw + 1) < model.inside;
+      const std::uint64_t members = (nodes - block + classes - 1) / classes;
+      const std::uint64_t b = inside ? block + classes * key.below(3 * draw + 2, members) : key.below(3 * draw + 2, nodes);
+      if (a != b) edges.push_back(std::min(a, b) * nodes + std::max(a, b));
     }
+    std::ranges::sort(edges);
+    edges.erase(std::ranges::unique(edges).begin(), edges.end());
   }
-  return edges;
+  std::vector<Edge> result;
+  for (const std::uint64_t edge : edges) {
+    result.push_back({static_cast<std::int64_t>(edge / nodes), static_cast<std::int64_t>(edge % nodes)});
+  }
+  return result;
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <map>
 #include <string>
-#include <unordered_map>
 
 #include "core/error.h"
 
@@ -73,7 +72,7 @@ class Lines {
   bool done_ = false;
 };
 
-using NodeIds = std::unordered_map<std::string_view, std::int64_t>;
+using NodeIds = std::map<std::string_view, std::int64_t>;
 
 /// Appends a row of features; the first row says how many there are.
 void add_features(const Lines& lines, std::vector<float>& features, std::int64_t rows, std::span<const std::string_view> fields) {

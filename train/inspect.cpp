@@ -14,8 +14,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr Product kAllProducts[] = {Product::forward, Product::grad_input, Product::grad_weight};
-
 const CostLedger::Cell& cell(const CostLedger::Row& row, Product product) { return row.cells[static_cast<std::size_t>(product)]; }
 
 uint128 bit_ops(const CostLedger::Row& row) {

@@ -142,7 +142,7 @@ CostLedger predict(const CostLedger& example, const Task& task, const std::funct
   for (const auto& [bits, share] : shares) {
     for (const CostLedger::Row& row : example.rows()) {
       const SiteFormats formats = share.plan.at(row.site);
-      for (const Product product : {Product::forward, Product::grad_input, Product::grad_weight}) {
+      for (const Product product : kAllProducts) {
         const uint128 macs = row.cells[static_cast<std::size_t>(product)].macs * static_cast<uint128>(share.examples);
         const SiteFormats::Pair pair = formats.of(product);
         if (macs > 0) ledger.charge(row.site, product, macs, pair.left, pair.right);

@@ -17,8 +17,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr Product kAllProducts[] = {Product::forward, Product::grad_input, Product::grad_weight};
-
 // A text as the JSON value that reads back to the same text.
 Json typed(const std::string& text) {
   std::int64_t integer = 0;
