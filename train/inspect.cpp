@@ -51,7 +51,7 @@ Inspection inspect(const std::string& directory) {
   result.saved_at = checkpoint.iteration;
   result.ledger = CostLedger::load(ledgers.at("training").text());
   result.evaluation_ledger = CostLedger::load(ledgers.at("evaluation").text());
-  result.cost = relative_cost(result.ledger, reference_plan(resumed_options({}, result.config.options, {})));
+  result.cost = relative_cost(result.ledger, reference_plan(common_options(result.config.options)));
   return result;
 }
 
@@ -70,7 +70,7 @@ std::string to_table(const Inspection& inspection) {
     for (const EvalRow& row : history.evaluations) {
       if (row.split != split) continue;
       last = &row;
-      if (best == nullptr || row.score > best->score) best = &row;
+      if (best == nullptr || (lower_is_better(row.metric) ? row.score < best->score : row.score > best->score)) best = &row;
     }
     if (last == nullptr) continue;
     facts.push_back({concat(split, ' ', last->metric), concat(format_fixed(last->score, 4), " at step ", last->iteration, ", best ",
@@ -115,20 +115,11 @@ std::string to_json(const Inspection& inspection) {
     }
     sites.push_back(site);
   }
-  const auto last_score = [&](std::string_view split) {
-    Json score;
-    for (const EvalRow& row : history.evaluations) {
-      if (row.split == split) score = row.score;
-    }
-    return score;
-  };
   Json json{{"run", inspection.directory},
             {"program", inspection.config.program},
             {"options", options},
             {"iterations", history.steps.size()},
             {"saved_at", inspection.saved_at ? Json(*inspection.saved_at) : Json()},
-            {"test_accuracy", last_score("test")},
-            {"validation_accuracy", last_score("validation")},
             {"seconds", total_seconds(history)},
             {"bit_ops", to_text(inspection.ledger.total_bit_ops())},
             {"bit_ops_paper", to_text(inspection.ledger.paper_bit_ops())},
@@ -137,6 +128,7 @@ std::string to_json(const Inspection& inspection) {
             {"evaluation_bit_ops", to_text(inspection.evaluation_ledger.total_bit_ops())},
             {"sites", sites},
             {"evaluations", evaluations}};
+  for (const EvalRow& row : history.evaluations) json[concat(row.split, '_', row.metric)] = row.score;  // the last one stays
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

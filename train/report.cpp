@@ -123,15 +123,16 @@ Texts build_fingerprint(const PrecisionPlan& plan, Simd simd) {
 }
 
 Summary summarize(const History& history, const RunState& state, const Task& task, const PrecisionPlan& reference, Simd simd) {
-  Summary summary{.ledger = state.ledger,
+  Summary summary{.metric = task.metric,
+                  .ledger = state.ledger,
                   .cost = relative_cost(state.ledger, reference),
                   .peak_rss_bytes = peak_rss_bytes(),
                   .weights_sha256 = weights_sha256(state.params),
                   .iterations = state.iteration,
                   .kernel = kernel_name(reference, simd)};
   for (const EvalRow& row : history.evaluations) {
-    if (row.split == "test") summary.test_accuracy = row.score;
-    if (row.split == "validation") summary.validation_accuracy = row.score;
+    if (row.split == "test") summary.test = row;
+    if (row.split == "validation") summary.validation = row;
   }
   std::vector<double> seconds;
   double loss = 0;
@@ -146,8 +147,12 @@ Summary summarize(const History& history, const RunState& state, const Task& tas
 }
 
 std::string to_json(const Summary& summary) {
-  Json json{{"test_accuracy", maybe(summary.test_accuracy)},
-            {"validation_accuracy", maybe(summary.validation_accuracy)},
+  const auto score = [](const std::optional<EvalRow>& row) { return row ? Json(row->score) : Json(nullptr); };
+  const auto loss = [](const std::optional<EvalRow>& row) { return row ? Json(row->loss) : Json(nullptr); };
+  Json json{{"test_" + summary.metric, score(summary.test)},
+            {"validation_" + summary.metric, score(summary.validation)},
+            {"test_loss", loss(summary.test)},
+            {"validation_loss", loss(summary.validation)},
             {"train_loss", maybe(summary.train_loss)},
             {"bit_ops", to_text(summary.ledger.total_bit_ops())},
             {"bit_ops_paper", to_text(summary.ledger.paper_bit_ops())},

@@ -30,4 +30,5 @@
 #include "optim/gradients.h"
 #include "optim/optimizer.h"
 #include "schedules/cpt.h"
+#include "schedules/plateau.h"
 #include "schedules/schedule.h"
