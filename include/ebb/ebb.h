@@ -19,6 +19,7 @@
 #include "layers/conv2d.h"
 #include "layers/elementwise.h"
 #include "layers/init.h"
+#include "layers/layer_norm.h"
 #include "layers/linear.h"
 #include "layers/loss.h"
 #include "layers/pass.h"
