@@ -44,10 +44,33 @@ Site part_of(const std::string& name, const char* part, std::vector<std::string>
 }
 
 /// A linear layer narrows before neighbours are summed, and widens afterwards.
-bool linear_first(const Pass& pass, const Linear& linear) {
-  const Shape& weight = pass.params[linear.weight].shape();
-  return weight[1] > weight[0];
-}
+bool linear_first(const Shape& weight) { return weight[1] > weight[0]; }
+
+/// Products and sums at the formats of a plan.
+struct Bill {
+  CostLedger& ledger;
+  const PrecisionPlan& plan;
+  const Shape& weight;
+
+  void add(const Site& site, Product product, std::int64_t macs) const {
+    const SiteFormats::Pair formats = plan.at(site).of(product);
+    if (macs > 0) ledger.charge(site, product, static_cast<uint128>(macs), formats.left, formats.right);
+  }
+  void add(const Linear& linear, std::int64_t rows, bool wants_input) const {
+    const std::int64_t macs = rows * weight.size();
+    add(linear.site, Product::forward, macs);
+    if (wants_input) add(linear.site, Product::grad_input, macs);
+    add(linear.site, Product::grad_weight, macs);
+  }
+  /// A linear layer and sums over neighbours, in the order of GraphConv.
+  void add(const Linear& linear, const Site& aggregate, const Neighbourhood& hood, bool wants_input) const {
+    const bool first = linear_first(weight);
+    const std::int64_t sums = hood.heard.entries() * weight[first ? 0 : 1];
+    add(linear, first ? hood.nodes() : hood.targets(), wants_input);
+    add(aggregate, Product::aggregate, sums);
+    if (first || wants_input) add(aggregate, Product::aggregate_grad, sums);
+  }
+};
 
 }  // namespace
 
@@ -127,32 +150,40 @@ GraphConv GraphConv::create(ParamStore& params, const std::string& name, const s
   require<ShapeError>(weight.shape().rank() == 2, "[", name, "] expected weights [out, in], got ", weight.shape());
   const std::int64_t out = weight.shape()[0], in = weight.shape()[1];
   const Tensor zeros = Tensor::zeros({out});
+  const Shape shape = weight.shape();
   GraphConv layer{.linear = Linear::create(params, part_of(name, "linear", tags), std::move(weight),
                                            in > out ? std::nullopt : std::optional(zeros)),
                   .aggregate = part_of(name, "aggregate", tags, "aggregate"),
-                  .bias = {}};
+                  .bias = {},
+                  .weight = shape};
   if (in > out) layer.bias = params.add(name + ".bias", zeros);
   return layer;
 }
 
 Var GraphConv::operator()(Pass& pass, Var x, const std::shared_ptr<const Neighbourhood>& hood) const {
-  if (!linear_first(pass, linear)) return linear(pass, sum_neighbours(pass, aggregate, x, hood));
+  if (!linear_first(weight)) return linear(pass, sum_neighbours(pass, aggregate, x, hood));
   return plus_bias(pass, sum_neighbours(pass, aggregate, linear(pass, x), hood), bias);
+}
+
+void GraphConv::charge(CostLedger& ledger, const PrecisionPlan& plan, const Neighbourhood& hood, bool wants_input) const {
+  Bill{ledger, plan, weight}.add(linear, aggregate, hood, wants_input);
 }
 
 SageConv SageConv::create(ParamStore& params, const std::string& name, const std::vector<std::string>& tags, Tensor self,
                           Tensor neighbour) {
   require<ShapeError>(self.shape().rank() == 2 && self.shape() == neighbour.shape(), "[", name,
                       "] expected two weights of one shape [out, in], got ", self.shape(), " and ", neighbour.shape());
-  Tensor bias = Tensor::zeros({self.shape()[0]});
+  const Shape shape = self.shape();
+  Tensor bias = Tensor::zeros({shape[0]});
   return {.self = Linear::create(params, part_of(name, "self", tags), std::move(self), std::move(bias)),
           .neighbour = Linear::create(params, part_of(name, "neighbour", tags), std::move(neighbour), std::nullopt),
-          .aggregate = part_of(name, "aggregate", tags, "aggregate")};
+          .aggregate = part_of(name, "aggregate", tags, "aggregate"),
+          .weight = shape};
 }
 
 Var SageConv::operator()(Pass& pass, Var x, const std::shared_ptr<const Neighbourhood>& hood) const {
-  const Var around = linear_first(pass, neighbour) ? sum_neighbours(pass, aggregate, neighbour(pass, x), hood)
-                                                   : neighbour(pass, sum_neighbours(pass, aggregate, x, hood));
+  const Var around = linear_first(weight) ? sum_neighbours(pass, aggregate, neighbour(pass, x), hood)
+                                          : neighbour(pass, sum_neighbours(pass, aggregate, x, hood));
   Var own = x;
   if (hood->targets() < hood->nodes()) {
     std::vector<std::int64_t> targets(static_cast<std::size_t>(hood->targets()));
@@ -160,6 +191,12 @@ Var SageConv::operator()(Pass& pass, Var x, const std::shared_ptr<const Neighbou
     own = select_rows(pass, x, targets);
   }
   return add(pass, self(pass, own), around);
+}
+
+void SageConv::charge(CostLedger& ledger, const PrecisionPlan& plan, const Neighbourhood& hood, bool wants_input) const {
+  const Bill bill{ledger, plan, weight};
+  bill.add(neighbour, aggregate, hood, wants_input);
+  bill.add(self, hood.targets(), wants_input);
 }
 
 }  // namespace ebb

@@ -54,11 +54,15 @@ struct GraphConv {
   Linear linear;
   Site aggregate;
   ParamId bias;  ///< added after the sums; index -1 where the linear layer has it
+  Shape weight;  ///< [out, in]
 
   /// @throws ShapeError unless weight is [out, in]; ConfigError if a name is taken
   static GraphConv create(ParamStore& params, const std::string& name, const std::vector<std::string>& tags, Tensor weight);
 
   Var operator()(Pass& pass, Var x, const std::shared_ptr<const Neighbourhood>& hood) const;
+
+  /// Charges what this layer's forward and backward sweep will, without doing them; `wants_input`: x takes a gradient.
+  void charge(CostLedger& ledger, const PrecisionPlan& plan, const Neighbourhood& hood, bool wants_input) const;
 };
 
 /// GraphSAGE with the mean of the neighbours (Hamilton, Ying, Leskovec, NeurIPS 2017): y = x_self W_self^T + b + mean(x) W^T, with
@@ -66,12 +70,16 @@ struct GraphConv {
 struct SageConv {
   Linear self, neighbour;
   Site aggregate;
+  Shape weight;  ///< [out, in]
 
   /// @throws ShapeError unless both weights are of one shape [out, in]; ConfigError if a name is taken
   static SageConv create(ParamStore& params, const std::string& name, const std::vector<std::string>& tags, Tensor self,
                          Tensor neighbour);
 
   Var operator()(Pass& pass, Var x, const std::shared_ptr<const Neighbourhood>& hood) const;
+
+  /// See GraphConv.
+  void charge(CostLedger& ledger, const PrecisionPlan& plan, const Neighbourhood& hood, bool wants_input) const;
 };
 
 }  // namespace ebb

@@ -22,6 +22,16 @@ uint128 bit_ops(const CostLedger::Row& row) {
   return total;
 }
 
+/// The products of linear layers, and sums over neighbours where there are any.
+std::vector<Product> occurring(const CostLedger& ledger) {
+  std::vector<Product> products;
+  for (const Product product : kAllProducts) {
+    const bool any = std::ranges::any_of(ledger.rows(), [&](const CostLedger::Row& row) { return cell(row, product).macs > 0; });
+    if (any || product < Product::aggregate) products.push_back(product);
+  }
+  return products;
+}
+
 double share(uint128 part, uint128 whole) { return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole); }
 
 std::string option(const Inspection& inspection, const std::string& name) {
@@ -92,10 +102,12 @@ std::string to_table(const Inspection& inspection) {
   facts.push_back(
       {"evaluations", concat(with_separators(inspection.evaluation_ledger.total_bit_ops()), " bit-operations, charged apart")});
 
-  std::vector<std::vector<std::string>> rows{{"layer", "bit-operations", "share", "forward", "grad_input", "grad_weight"}};
+  std::vector<std::vector<std::string>> rows{{"layer", "bit-operations", "share"}};
+  const std::vector<Product> products = occurring(inspection.ledger);
+  for (const Product product : products) rows[0].push_back(to_text(product));
   for (const CostLedger::Row& row : inspection.ledger.rows()) {
     rows.push_back({row.site.name, with_separators(bit_ops(row)), percent(share(bit_ops(row), total))});
-    for (const Product product : kAllProducts) rows.back().push_back(percent(share(cell(row, product).bit_ops, total)));
+    for (const Product product : products) rows.back().push_back(percent(share(cell(row, product).bit_ops, total)));
   }
   return concat(format_facts(facts), "\nWhere the bit-operations of training went, up to step ", *inspection.saved_at, ":\n",
                 format_table(rows));

@@ -52,6 +52,9 @@ struct Task {
   std::vector<Split> splits{};
   /// The loss of one blank example: what counts shapes and MACs without touching the data.
   std::function<Var(Pass&)> probe{};
+  /// Instead of the probe, where steps are no multiples of one example: charges what step t will charge under a plan, without doing
+  /// it.
+  std::function<void(CostLedger&, const PrecisionPlan&, std::int64_t t)> charge{};
   /// What identifies the data, for the record: names and texts.
   std::vector<std::pair<std::string, std::string>> data{};
 };

@@ -60,6 +60,7 @@ struct LayerRow {
 /// What --dry-run shows.
 struct Forecast {
   std::vector<LayerRow> layers{};
+  std::string unit = "one example";  ///< that MACs are counted for
   std::int64_t parameters = 0, iterations = 0, steps_per_epoch = 0;
   std::string bits, rate;  ///< schedule expressions
   CostLedger ledger{};     ///< predicted
