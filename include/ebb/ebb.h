@@ -15,6 +15,8 @@
 #include "data/open.h"
 #include "data/prefetch.h"
 #include "data/synthetic.h"
+#include "data/text.h"
+#include "data/windows.h"
 #include "layers/batch_norm.h"
 #include "layers/conv2d.h"
 #include "layers/elementwise.h"
