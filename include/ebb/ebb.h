@@ -33,6 +33,7 @@
 #include "models/classifier.h"
 #include "models/cnn/lenet.h"
 #include "models/cnn/resnet.h"
+#include "models/lstm/network.h"
 #include "models/mlp/network.h"
 #include "optim/gradients.h"
 #include "optim/optimizer.h"
