@@ -93,6 +93,7 @@ Operand Pass::encode_input(Var x, const Site& site, ParamId range_id) const {
   require<NonFiniteError>(now.finite(), "[", site.name, "] ", Role::activation, ": a NaN or infinite value reached the layer");
   move_range(state, now);
   const Encoding encoding = plan.encoding(site, Role::activation);
+  if (encoding.format.is_fp32()) tape.keep(x);  // its operand refers to it
   if (const RowWriter* const rows = tape.deferred(x); rows != nullptr && !encoding.format.is_fp32() && quality == nullptr) {
     const Shape& shape = tape.shape(x);
     return encode_at(*this, site, Role::activation, [&](Key draws) {
