@@ -43,7 +43,7 @@ kernels::RangeKernel range_kernel([[maybe_unused]] Simd simd) {
   return range_scalar;
 }
 
-kernels::EncodeGrid kernel_grid(const Grid& grid) {
+[[maybe_unused]] kernels::EncodeGrid kernel_grid(const Grid& grid) {
   return {grid.offset, grid.scale, static_cast<float>(grid.low()), static_cast<float>(grid.high()), grid.centre()};
 }
 
