@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <mutex>
 #include <numeric>
 #include <utility>
 
@@ -10,8 +9,6 @@
 
 namespace ebb {
 namespace {
-
-using Order = std::vector<std::int64_t>;
 
 /// Where an image is read: output pixel (y, x) shows input pixel (y + down, x + right), of the mirrored row when mirrored.
 struct Placement {
@@ -88,59 +85,19 @@ Batch gather(const ImageSet& set, std::span<const std::int64_t> images, const Pl
   return batch;
 }
 
-Order draw_order(Key key, std::int64_t count) {
-  Order order(static_cast<std::size_t>(count));
-  std::iota(order.begin(), order.end(), 0);
-  shuffle_indices(key, order);
-  return order;
-}
-
 }  // namespace
 
-struct BatchSource::OrderCache {
-  std::mutex mutex;
-  std::int64_t epoch = -1;
-  std::shared_ptr<const Order> order;
-};
-
 BatchSource::BatchSource(const ImageSet& set, BatchOptions options, Key key)
-    : set_(&set), options_(options), key_(key), orders_(std::make_unique<OrderCache>()) {
-  require<ConfigError>(options.batch >= 1, "[batches] expected a batch of at least 1 image, got ", options.batch);
+    : set_(&set), options_(options), key_(key), order_(set.count(), options.batch, key.fold("order")) {
   require<ConfigError>(options.augmentation.pad >= 0, "[batches] expected a padding of at least 0 pixels, got ",
                        options.augmentation.pad);
   require_consistent(set);
   const Normalizer complete(set);
 }
-BatchSource::BatchSource(BatchSource&&) noexcept = default;
-BatchSource::~BatchSource() = default;
-
-std::int64_t BatchSource::batches_per_epoch() const { return (set_->count() + options_.batch - 1) / options_.batch; }
-
-std::int64_t BatchSource::batch_size(std::int64_t iteration) const {
-  const std::int64_t first = iteration % batches_per_epoch() * options_.batch;
-  return std::min(options_.batch, set_->count() - first);
-}
-
-std::vector<std::int64_t> BatchSource::indices(std::int64_t iteration) const {
-  require<ConfigError>(iteration >= 0, "[batches] expected an iteration >= 0, got ", iteration);
-  const std::int64_t e = epoch(iteration);
-  std::shared_ptr<const Order> order;
-  {
-    const std::scoped_lock lock(orders_->mutex);
-    if (orders_->epoch != e) {
-      orders_->order =
-          std::make_shared<const Order>(draw_order(key_.fold("order").fold(static_cast<std::uint64_t>(e)), set_->count()));
-      orders_->epoch = e;
-    }
-    order = orders_->order;
-  }
-  const std::int64_t first = iteration % batches_per_epoch() * options_.batch;
-  return {order->begin() + first, order->begin() + first + batch_size(iteration)};
-}
 
 Batch BatchSource::batch(std::int64_t iteration) const {
   const std::vector<std::int64_t> images = indices(iteration);
-  const Key key = key_.fold("augment").fold(static_cast<std::uint64_t>(epoch(iteration)));
+  const Key key = key_.fold("augment").fold(static_cast<std::uint64_t>(order_.epoch(iteration)));
   return gather(*set_, images, [&](std::int64_t image) { return draw_placement(options_.augmentation, key, image); });
 }
 

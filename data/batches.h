@@ -1,12 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <vector>
 
 #include "core/key.h"
 #include "core/tensor.h"
+#include "data/epoch_order.h"
 #include "data/images.h"
 
 namespace ebb {
@@ -47,25 +47,21 @@ class BatchSource {
   /// no normalisation for each of its channels
   BatchSource(const ImageSet& set, BatchOptions options, Key key);
   BatchSource(ImageSet&&, BatchOptions, Key) = delete;
-  BatchSource(BatchSource&&) noexcept;
-  ~BatchSource();
 
-  [[nodiscard]] std::int64_t batches_per_epoch() const;
-  [[nodiscard]] std::int64_t epoch(std::int64_t iteration) const { return iteration / batches_per_epoch(); }
+  [[nodiscard]] std::int64_t batches_per_epoch() const { return order_.batches_per_epoch(); }
+  [[nodiscard]] std::int64_t epoch(std::int64_t iteration) const { return order_.epoch(iteration); }
   /// Number of images in the batch of an iteration, without making it.
-  [[nodiscard]] std::int64_t batch_size(std::int64_t iteration) const;
+  [[nodiscard]] std::int64_t batch_size(std::int64_t iteration) const { return order_.batch_size(iteration); }
   /// The indices of the images in the batch of an iteration >= 0.
-  [[nodiscard]] std::vector<std::int64_t> indices(std::int64_t iteration) const;
+  [[nodiscard]] std::vector<std::int64_t> indices(std::int64_t iteration) const { return order_.indices(iteration); }
   /// The batch of an iteration >= 0. May be called from several threads.
   [[nodiscard]] Batch batch(std::int64_t iteration) const;
 
  private:
-  struct OrderCache;
-
   const ImageSet* set_;
   BatchOptions options_;
   Key key_;
-  std::unique_ptr<OrderCache> orders_;  // the last epoch's order: speed only, a copy of what the key determines
+  EpochOrder order_;
 };
 
 /// Images first .. first+count-1 in file order, unchanged but normalised: for evaluation.

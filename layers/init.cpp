@@ -34,6 +34,11 @@ Tensor lecun_uniform_init(const Shape& shape, Key key) {
   return uniform_init(shape, 1.0 / std::sqrt(static_cast<double>(fan_in(shape))), key);
 }
 
+Tensor glorot_uniform_init(const Shape& shape, Key key) {
+  require<ShapeError>(shape.rank() == 2, "[glorot_uniform_init] expected weights [out, in], got ", shape);
+  return uniform_init(shape, std::sqrt(6.0 / static_cast<double>(shape[0] + shape[1])), key);
+}
+
 Tensor he_init(const Shape& shape, Key key) { return normal_init(shape, std::sqrt(2.0 / static_cast<double>(fan_in(shape))), key); }
 
 Tensor he_fan_out_init(const Shape& shape, Key key) {

@@ -7,7 +7,7 @@
 namespace ebb {
 namespace {
 
-constexpr std::string_view kHeader = "ebb-ledger-1";
+constexpr std::string_view kHeader = "ebb-ledger-2";
 
 uint128 product_of_bits(const SiteFormats::Pair& pair) { return uint128{pair.left.bits} * pair.right.bits; }
 
@@ -56,7 +56,7 @@ uint128 CostLedger::bit_ops_under(const PrecisionPlan& plan) const {
   uint128 sum = 0;
   for (const Row& row : rows_) {
     const SiteFormats formats = plan.at(row.site);
-    for (const Product product : {Product::forward, Product::grad_input, Product::grad_weight}) {
+    for (const Product product : kAllProducts) {
       sum += row.cells[static_cast<std::size_t>(product)].macs * product_of_bits(formats.of(product));
     }
   }

@@ -18,9 +18,11 @@ SiteFormats::Pair SiteFormats::of(Product product) const {
   switch (product) {
     case Product::forward: return {activation, weight};
     case Product::grad_input: return {gradient, weight};
-    case Product::grad_weight: break;
+    case Product::grad_weight: return {activation, gradient};
+    case Product::aggregate: return {kAdjacency, activation};
+    case Product::aggregate_grad: break;
   }
-  return {activation, gradient};
+  return {kAdjacency, gradient};
 }
 
 PrecisionPlan PrecisionPlan::uniform(Format forward, Format gradient) {

@@ -17,6 +17,9 @@ struct Site {
   [[nodiscard]] bool matches(std::string_view pattern) const;
 };
 
+/// Who is whose neighbour is a matter of ones and zeros.
+inline constexpr Format kAdjacency{.kind = Format::Kind::integer, .bits = 1};
+
 /// The formats of one site.
 struct SiteFormats {
   Format weight, activation, gradient;
@@ -24,7 +27,7 @@ struct SiteFormats {
   static constexpr SiteFormats fp32() { return {}; }
   [[nodiscard]] Format of(Role role) const;
   /// The formats of a product's left and right operand: forward is activation x weight, grad_input gradient x weight,
-  /// grad_weight activation x gradient.
+  /// grad_weight activation x gradient; aggregate and aggregate_grad are kAdjacency x activation and x gradient.
   struct Pair {
     Format left, right;
   };

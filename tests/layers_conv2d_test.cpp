@@ -189,7 +189,7 @@ TEST_CASE("every product of a convolution is charged the forward product's nomin
       const Var y = conv(pass, x);
       const auto macs = static_cast<uint128>(pass.tape.shape(y).size() * p.w[1] * p.w[2] * p.w[3]);
       pass.tape.backward(dot(pass, y, Tensor::filled(pass.tape.shape(y), 1.0f)));
-      const std::array<CostLedger::Cell, 3> expected{
+      const std::array<CostLedger::Cell, kProducts> expected{
           {{macs, macs * 16}, first ? CostLedger::Cell{} : CostLedger::Cell{macs, macs * 32}, {macs, macs * 32}}};
       REQUIRE(bench.ledger.rows().size() == 1);
       CHECK(bench.ledger.rows()[0].cells == expected);

@@ -103,11 +103,11 @@ TEST_CASE("a run records itself, is scored again, and a dry run has predicted it
   const History history = read_history(scratch / "run");
   CHECK(history.steps.size() == 20);
   CHECK(history.evaluations.size() == 6);  // after 4, 8, 12 and 16, and both splits at the end
-  CHECK(json["test_accuracy"] == history.evaluations.back().score);
+  CHECK(json["test_negative_loss"] == history.evaluations.back().score);
 
   const Shown scored = call("--json --quiet --evaluate " + scratch / "run");
   REQUIRE(scored.code == cli::kDone);
-  for (const char* same : {"test_accuracy", "weights_sha256", "train_loss", "bit_ops", "relative_cost"}) {
+  for (const char* same : {"test_negative_loss", "weights_sha256", "train_loss", "bit_ops", "relative_cost"}) {
     CAPTURE(same);
     CHECK(Json::parse(scored.out)[same] == json[same]);
   }
@@ -132,7 +132,7 @@ TEST_CASE("Ctrl-C saves and leaves, and the resumed run ends as if nothing had h
   }
   const Shown resumed = call(out.substr(1) + " --json --resume --threads 1 --quiet");
   REQUIRE(resumed.code == cli::kDone);
-  for (const char* same : {"weights_sha256", "bit_ops", "train_loss", "test_accuracy", "iterations", "interrupted"}) {
+  for (const char* same : {"weights_sha256", "bit_ops", "train_loss", "test_negative_loss", "iterations", "interrupted"}) {
     CAPTURE(same);
     CHECK(Json::parse(resumed.out)[same] == Json::parse(whole.out)[same]);
   }

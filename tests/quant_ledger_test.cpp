@@ -127,7 +127,7 @@ TEST_CASE("a text that is no ledger is refused") {
   ledger.charge(kFirst, Product::forward, 12, k8, k4);
   const std::string good = ledger.save();
   CHECK_NOTHROW(CostLedger::load(good));
-  std::vector<std::string> bad{"",         "x",         "ebb-ledger-2 0 0 0 0 0", "ebb-ledger-1 0 0 0 0",
+  std::vector<std::string> bad{"",         "x",         "ebb-ledger-1 0 0 0 0 0", "ebb-ledger-2 0 0 0 0",
                                good + "|", good + " 1", good + "|conv 1 2 3"};
   for (std::size_t length = 0; length + 3 < good.size(); ++length) {
     if (good[length] == ' ' || good[length] == '|')

@@ -30,6 +30,8 @@ TEST_CASE("forward is activation x weight, grad_input gradient x weight, grad_we
   CHECK(f.of(Product::forward).left.bits * f.of(Product::forward).right.bits == 8);
   CHECK(f.of(Product::grad_input).left.bits * f.of(Product::grad_input).right.bits == 12);
   CHECK(f.of(Product::grad_weight).left.bits * f.of(Product::grad_weight).right.bits == 24);
+  CHECK(f.of(Product::aggregate).left.bits * f.of(Product::aggregate).right.bits == f.activation.bits);
+  CHECK(f.of(Product::aggregate_grad).left.bits * f.of(Product::aggregate_grad).right.bits == f.gradient.bits);
 }
 
 TEST_CASE("the last matching exception decides, and the plan's own formats where none matches") {

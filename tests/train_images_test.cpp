@@ -19,6 +19,21 @@ using namespace ebb::train;
 
 namespace {
 
+// Options with the settings of images at their defaults.
+Options image_options() {
+  Options options;
+  options.batch = 128;
+  options.settings = image_settings();
+  for (Setting& setting : options.settings) setting.text = setting.fallback;
+  return options;
+}
+
+void set(Options& options, const std::string& name, const std::string& text) {
+  for (Setting& setting : options.settings) {
+    if (setting.name == name) setting.text = text;
+  }
+}
+
 std::shared_ptr<const ImageData> small_data() {
   ImageData data;
   data.set = {.name = "small",
@@ -55,7 +70,7 @@ LoopSettings settings(std::int64_t iterations) {
 TEST_CASE("an image task scores every test image once, in pieces") {
   const auto data = small_data();
   Softmax model = softmax();
-  Options options;
+  Options options = image_options();
   options.batch = 16;
   const Task task = image_task(data, model.network, options);
   CHECK(task.steps_per_epoch == 4);
@@ -86,7 +101,7 @@ TEST_CASE("micro-batches, prefetch and what was asked before never change what a
   std::vector<std::string> hashes;
   for (const bool no_prefetch : {false, true}) {
     Softmax model = softmax();
-    Options options;
+    Options options = image_options();
     options.batch = 20;
     options.accumulate = 3;
     options.no_prefetch = no_prefetch;
@@ -106,9 +121,9 @@ TEST_CASE("micro-batches, prefetch and what was asked before never change what a
 }
 
 TEST_CASE("a validation split comes from the training images and is scored first") {
-  Options options;
-  options.validation = 0.1;
-  options.augment = "crop-flip";
+  Options options = image_options();
+  set(options, "validation", "0.1");
+  set(options, "augment", "crop-flip");
   const ImageData data = open_images(options);
   CHECK(data.validation.count() > 0);
   CHECK(data.set.train.count() == 9 * data.validation.count());
@@ -118,6 +133,6 @@ TEST_CASE("a validation split comes from the training images and is scored first
   CHECK(task.splits[0].name == "validation");
   CHECK(task.splits[1].name == "test");
 
-  options.data = "/no/such/folder";
+  set(options, "data", "/no/such/folder");
   CHECK_THROWS_AS(static_cast<void>(open_images(options)), DataError);
 }

@@ -110,6 +110,54 @@ TEST_CASE("stopped anywhere and resumed from the checkpoint's bytes, a run ends 
   }
 }
 
+TEST_CASE("a plateau lowers the rate for good at each evaluation without a new low, also across a resumed run") {
+  Task task = TinyTask{}.task();
+  LoopSettings s = settings(24);
+  s.rate = [](std::int64_t) { return 2.0; };  // far too fast, so that the loss rises
+  s.save_every = 6;
+  const auto start = [] {
+    RunState state = TinyTask::state();
+    state.plateau = Plateau{.factor = 0.25};
+    return state;
+  };
+  RunState whole = start(), cut = start();
+  std::vector<EvalRow> evaluations;
+  std::vector<StepRow> steps;
+  std::string saved;
+  run_loop(task, whole, s,
+           {.step = [&](const StepRow& row) { steps.push_back(row); },
+            .evaluation = [&](const EvalRow& row) { evaluations.push_back(row); },
+            .save =
+                [&](const RunState& state) {
+                  if (state.iteration == 12) saved = to_bytes(to_checkpoint(state, "{}"));
+                }});
+  double lowest = std::numeric_limits<double>::infinity(), rate = 2.0;
+  for (std::size_t i = 0; i + 1 < evaluations.size(); ++i) {  // the last one is of the second split
+    CHECK(steps[4 * i].learning_rate == rate);
+    if (!(evaluations[i].loss < lowest)) rate *= 0.25;
+    lowest = std::min(lowest, evaluations[i].loss);
+  }
+  CHECK(rate < 2.0);
+  CHECK(whole.plateau->multiplier == rate / 2.0);
+
+  restore(cut, parse_checkpoint(saved));
+  run_loop(task, cut, s, {});
+  CHECK(weights_sha256(cut.params) == weights_sha256(whole.params));
+  CHECK(cut.plateau->lowest == whole.plateau->lowest);
+  RunState without = TinyTask::state();
+  without.plateau = Plateau{};
+  CHECK_THROWS_AS(restore(without, to_checkpoint(TinyTask::state(), "{}")), DataError);
+}
+
+TEST_CASE("scores are means, or functions of the mean loss") {
+  const Score total{.loss_sum = 6.0, .metric_sum = 1.0, .examples = 4};
+  CHECK(score_of("accuracy", total) == 0.25);
+  CHECK(std::abs(score_of("perplexity", total) - std::exp(1.5)) < 1e-14);
+  CHECK(std::abs(score_of("bits_per_byte", total) - 1.5 / std::log(2.0)) < 1e-15);
+  CHECK(lower_is_better("perplexity"));
+  CHECK_FALSE(lower_is_better("accuracy"));
+}
+
 TEST_CASE("evaluating, measuring and saving never change a result") {
   const Task task = TinyTask{}.task();
   LoopSettings often = settings(12), seldom = settings(12);

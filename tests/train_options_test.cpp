@@ -12,10 +12,37 @@ using namespace ebb::train;
 
 namespace {
 
-const Program kProgram{.name = "ebb-test",
-                       .summary = "Trains nothing",
-                       .archs = {{.name = "small", .summary = "a small one", .lr = 0.05, .lr_schedule = "1", .epochs = 3},
-                                 {.name = "resnet8", .summary = "residual", .lr_schedule = "1->0:cos", .optimizer = "adam"}}};
+const Program kProgram{
+    .name = "ebb-test",
+    .summary = "Trains nothing",
+    .archs = {{.name = "small", .summary = "a small one", .lr = 0.05, .lr_schedule = "1", .epochs = 3},
+              {.name = "resnet8",
+               .summary = "residual",
+               .lr_schedule = "1->0:cos",
+               .optimizer = "adam",
+               .batch = 32,
+               .settings = {{"layers", "2"}}}},
+    .settings = {{.name = "data", .value = "DIR", .fallback = "embedded", .help = "where to read"},
+                 {.name = "layers",
+                  .value = "N",
+                  .kind = Setting::Kind::integer,
+                  .fallback = "1",
+                  .help = "how deep",
+                  .expected = "1 and more",
+                  .accepts = [](double n) { return n >= 1; }},
+                 {.name = "keep",
+                  .value = "F",
+                  .kind = Setting::Kind::real,
+                  .fallback = "0.5",
+                  .help = "share kept",
+                  .expected = "a share of 0 to below 1",
+                  .accepts = [](double share) { return share >= 0 && share < 1; }},
+                 {.name = "unit", .value = "word|byte", .fallback = "byte", .help = "", .choices = {"word", "byte"}},
+                 {.name = "tied", .value = "", .kind = Setting::Kind::flag, .fallback = "false", .help = "share weights"}},
+    .presets = {{.name = "known",
+                 .summary = "an experiment",
+                 .options = {{"schedule", "LT"}, {"epochs", "40"}, {"layers", "3"}, {"min-bits", "5"}, {"lr", "20"}},
+                 .doubts = {"nobody knows"}}}};
 
 CommandLine parsed(const std::string& text) {
   const std::vector<std::string> args = split(text, ' ');
@@ -53,7 +80,7 @@ TEST_CASE("a command line fills the options and names what was given") {
   CHECK(line.options.lr == 1e-3);
   CHECK(line.options.simulate);
   CHECK(line.options.keep_fp32 == "first,last");
-  CHECK(line.options.batch == 128);
+  CHECK_FALSE(line.options.batch.has_value());
   CHECK(line.given == std::vector<std::string>{"arch", "bits", "keep-fp32", "simulate", "iterations", "lr", "out"});
   CHECK(parsed("").options.arch == "small");
 }
@@ -65,10 +92,31 @@ TEST_CASE("what is not given is the architecture's") {
   CHECK(options.optimizer == "adam");
   CHECK(options.lr_schedule == "1->0:cos");
   CHECK(options.epochs == 10);
+  CHECK(options.batch == 32);
+  CHECK(options.integer("layers") == 2);
+  CHECK(options.real("keep") == 0.5);
+  CHECK_FALSE(options.flag("tied"));
+  CHECK(options.text("unit") == "byte");
+  CHECK_THROWS_WITH_AS(static_cast<void>(options.text("depth")), doctest::Contains("no --depth"), ConfigError);
   CHECK_FALSE(options.iterations.has_value());
   Options counted = parsed("--iterations 7").options;
   apply_defaults(counted, kProgram);
   CHECK_FALSE(counted.epochs.has_value());
+}
+
+TEST_CASE("a preset sets what is not given, and gives way to the other of two options that exclude each other") {
+  Options options = parsed("--preset known --lr 5 --tied").options;
+  apply_defaults(options, kProgram);
+  CHECK(options.schedule == "LT");
+  CHECK(options.min_bits == 5);
+  CHECK(options.lr == 5.0);
+  CHECK(options.epochs == 40);
+  CHECK(options.integer("layers") == 3);
+  CHECK(options.flag("tied"));
+  const Options other = parsed("--preset known --iterations 9 --bits 4").options;
+  CHECK_FALSE(other.epochs.has_value());
+  CHECK(other.schedule == "CR");
+  CHECK(find_preset(kProgram, "known").doubts.size() == 1);
 }
 
 TEST_CASE("a wrong command line names the option, what was expected and the nearest known word") {
@@ -103,7 +151,15 @@ TEST_CASE("a wrong command line names the option, what was expected and the near
       {"--optimizer sdg", "did you mean 'sgd'?"},
       {"--epochs 1 --iterations 2", "--iterations and --epochs contradict each other"},
       {"--schedule CR --bits 4", "--schedule and --bits contradict each other"},
-      {"--validation 1", "--validation: expected a share of 0 to below 1, got 1"},
+      {"--lr-plateau 1", "--lr-plateau: expected a factor above 0 and below 1, got 1"},
+      {"--layers two", "--layers: expected an integer, got 'two'"},
+      {"--layers 0", "--layers: expected 1 and more, got 0"},
+      {"--keep 1", "--keep: expected a share of 0 to below 1, got 1"},
+      {"--keep nan", "--keep: expected a share of 0 to below 1, got nan"},
+      {"--unit words", "did you mean 'word'?"},
+      {"--layer 3", "did you mean '--layers'?"},
+      {"--layers 1 --layers 2", "--layers is given 2 times"},
+      {"--preset knwon", "unknown preset 'knwon'; did you mean 'known'?"},
       {"--threads 0", "--threads: expected 1 to 1024, got 0"},
       {"--simd sse", "sse"},
       {"--clip 0", "--clip: expected a norm above 0, got 0"},
@@ -125,11 +181,12 @@ TEST_CASE("a wrong command line names the option, what was expected and the near
 TEST_CASE("--help shows every option in its group with its default, and the defaults by architecture") {
   const CommandLine line = parsed("--help");
   REQUIRE(line.text.has_value());
-  for (const auto& option : option_texts(Options{}, false)) {
+  for (const auto& option : option_texts(parsed("").options, false)) {
     CAPTURE(option.first);
     CHECK(contains(*line.text, concat("--", option.first)));
   }
-  for (const char* part : {"Precision:", "Machine:", "resnet8", "1->0:cos", "Exit codes: 0 done", "128"}) {
+  for (const char* part : {"Precision:", "Machine:", "resnet8", "1->0:cos", "Exit codes: 0 done", "128", "how deep [see below]",
+                           "share kept [0.5]", "--preset known: an experiment"}) {
     CAPTURE(part);
     CHECK(contains(*line.text, part));
   }
@@ -137,7 +194,7 @@ TEST_CASE("--help shows every option in its group with its default, and the defa
 }
 
 TEST_CASE("a resumed run takes its recorded options, free ones anew, and refuses the others by name") {
-  Options original = parsed("--arch resnet8 --batch 32 --clip 2 --threads 1 --out run").options;
+  Options original = parsed("--arch resnet8 --batch 32 --clip 2 --threads 1 --out run --keep 0.25 --preset known").options;
   apply_defaults(original, kProgram);
   const auto recorded = option_texts(original, true);
   CHECK(std::none_of(recorded.begin(), recorded.end(), [](const auto& option) { return option.first == "threads"; }));
@@ -161,6 +218,8 @@ TEST_CASE("a resumed run takes its recorded options, free ones anew, and refuses
   const Case cases[] = {{"--batch 64", "--batch is '64' now and was '32' in the run"},
                         {"--seed 2", "--seed is '2' now and was '1' in the run"},
                         {"--iterations 5", "--iterations is '5' now and was nothing in the run"},
+                        {"--keep 0.75", "--keep is '0.75' now and was '0.25' in the run"},
+                        {"--layers 2", "--layers is '2' now and was '3' in the run"},
                         {"--arch small", "--arch is 'small' now and was 'resnet8'"},
                         {"--simulate", "--simulate is 'true' now and was 'false'"}};
   for (const Case& c : cases) {
@@ -170,4 +229,5 @@ TEST_CASE("a resumed run takes its recorded options, free ones anew, and refuses
   }
   const std::vector<std::pair<std::string, std::string>> newer{{"warp", "9"}};
   CHECK_THROWS_WITH_AS(static_cast<void>(resumed_options(parsed(""), newer, {})), doctest::Contains("--warp"), DataError);
+  CHECK(common_options(recorded).clip == 2.0);
 }

@@ -20,7 +20,8 @@ RunConfig config() {
   options.lr = 0.02;
   options.lr_schedule = "1";
   options.iterations = 6;
-  options.data = "tiny \"quoted\"";
+  options.batch = 128;
+  options.settings = {{.name = "data", .value = "DIR", .fallback = "", .help = "", .text = "tiny \"quoted\""}};
   options.keep_fp32 = "";
   RunConfig config{.program = "ebb-test", .options = option_texts(options, true)};
   config.resolved = {{"iterations", "6"}};
@@ -60,7 +61,7 @@ TEST_CASE("a summary is one JSON object with what scripts read") {
 
   const PrecisionPlan reference = PrecisionPlan::uniform(Format::integer(8), Format::integer(8));
   const Json json = Json::parse(to_json(summarize(history, state, task, reference, Simd::scalar)));
-  CHECK(json["test_accuracy"] == history.evaluations.back().score);
+  CHECK(json["test_negative_loss"] == history.evaluations.back().score);
   CHECK(json["seconds_per_step"] == 3.5);
   // The last epoch is four steps long.
   double loss = 0;
@@ -102,6 +103,7 @@ TEST_CASE("an inspection tells where the bit-operations went") {
   CHECK(json["sites"][0]["forward"]["bit_ops"] == std::to_string(6 * 36 * 16));
   CHECK(json["sites"][0]["grad_input"]["macs"] == "0");
   CHECK(json["evaluations"].size() == 3);
+  CHECK(json["test_negative_loss"] == inspection.history.evaluations.back().score);
   CHECK(json["options"]["batch"] == "128");
   const std::string table = to_table(inspection);
   for (const char* part : {"10,368 bit-operations", "6 of 6", "fc", "66.7 %", "33.3 %"}) {

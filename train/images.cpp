@@ -27,7 +27,7 @@ struct Feed {
 
   Feed(std::shared_ptr<const ImageData> images, const Options& options)
       : data(std::move(images)),
-        source(data->set.train, {.batch = options.batch, .augmentation = data->set.augmentation},
+        source(data->set.train, {.batch = options.batch.value(), .augmentation = data->set.augmentation},
                Key(static_cast<std::uint64_t>(options.seed)).fold("batches")),
         prefetch([this](std::int64_t t) { return source.batch(t); }, !options.no_prefetch),
         accumulate(options.accumulate) {}
@@ -63,13 +63,32 @@ Split split_of(std::string name, std::shared_ptr<const ImageData> data, const Im
 
 }  // namespace
 
+std::vector<Setting> image_settings() {
+  return {{.name = "data",
+           .value = "DIR|NAME",
+           .fallback = "synthetic",
+           .help = "directory with IDX or CIFAR files, or synthetic, or synthetic-cifar"},
+          {.name = "augment",
+           .value = "auto|none|crop-flip",
+           .fallback = "auto",
+           .help = "change training images at random; auto: crop-flip for colour images",
+           .choices = {"auto", "none", "crop-flip"}},
+          {.name = "validation",
+           .value = "F",
+           .kind = Setting::Kind::real,
+           .fallback = "0",
+           .help = "share of the training images set aside and scored instead of the test set on the way",
+           .expected = "a share of 0 to below 1",
+           .accepts = [](double share) { return share >= 0 && share < 1; }}};
+}
+
 ImageData open_images(const Options& options) {
-  ImageData data{.set = open_data(options.data), .validation = {}};
-  if (options.augment == "none") data.set.augmentation = Augmentation::none();
-  if (options.augment == "crop-flip") data.set.augmentation = Augmentation::crop_and_flip();
-  if (options.validation > 0) {
+  ImageData data{.set = open_data(options.text("data")), .validation = {}};
+  if (options.text("augment") == "none") data.set.augmentation = Augmentation::none();
+  if (options.text("augment") == "crop-flip") data.set.augmentation = Augmentation::crop_and_flip();
+  if (const double share = options.real("validation"); share > 0) {
     ValidationSplit split =
-        split_validation(data.set.train, options.validation, Key(static_cast<std::uint64_t>(options.seed)).fold("validation"));
+        split_validation(data.set.train, share, Key(static_cast<std::uint64_t>(options.seed)).fold("validation"));
     data.set.train = std::move(split.train);
     data.validation = std::move(split.validation);
   }

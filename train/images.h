@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "core/tape.h"
 #include "data/images.h"
@@ -12,6 +13,9 @@
 #include "train/options.h"
 
 namespace ebb::train {
+
+/// --data, --augment and --validation.
+std::vector<Setting> image_settings();
 
 /// The images of a run: --data opened, --validation set aside, --augment settled.
 struct ImageData {

@@ -14,14 +14,22 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr Product kAllProducts[] = {Product::forward, Product::grad_input, Product::grad_weight};
-
 const CostLedger::Cell& cell(const CostLedger::Row& row, Product product) { return row.cells[static_cast<std::size_t>(product)]; }
 
 uint128 bit_ops(const CostLedger::Row& row) {
   uint128 total = 0;
   for (const CostLedger::Cell& c : row.cells) total += c.bit_ops;
   return total;
+}
+
+/// The products of linear layers, and sums over neighbours where there are any.
+std::vector<Product> occurring(const CostLedger& ledger) {
+  std::vector<Product> products;
+  for (const Product product : kAllProducts) {
+    const bool any = std::ranges::any_of(ledger.rows(), [&](const CostLedger::Row& row) { return cell(row, product).macs > 0; });
+    if (any || product < Product::aggregate) products.push_back(product);
+  }
+  return products;
 }
 
 double share(uint128 part, uint128 whole) { return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole); }
@@ -53,7 +61,7 @@ Inspection inspect(const std::string& directory) {
   result.saved_at = checkpoint.iteration;
   result.ledger = CostLedger::load(ledgers.at("training").text());
   result.evaluation_ledger = CostLedger::load(ledgers.at("evaluation").text());
-  result.cost = relative_cost(result.ledger, reference_plan(resumed_options({}, result.config.options, {})));
+  result.cost = relative_cost(result.ledger, reference_plan(common_options(result.config.options)));
   return result;
 }
 
@@ -72,7 +80,7 @@ std::string to_table(const Inspection& inspection) {
     for (const EvalRow& row : history.evaluations) {
       if (row.split != split) continue;
       last = &row;
-      if (best == nullptr || row.score > best->score) best = &row;
+      if (best == nullptr || (lower_is_better(row.metric) ? row.score < best->score : row.score > best->score)) best = &row;
     }
     if (last == nullptr) continue;
     facts.push_back({concat(split, ' ', last->metric), concat(format_fixed(last->score, 4), " at step ", last->iteration, ", best ",
@@ -94,10 +102,12 @@ std::string to_table(const Inspection& inspection) {
   facts.push_back(
       {"evaluations", concat(with_separators(inspection.evaluation_ledger.total_bit_ops()), " bit-operations, charged apart")});
 
-  std::vector<std::vector<std::string>> rows{{"layer", "bit-operations", "share", "forward", "grad_input", "grad_weight"}};
+  std::vector<std::vector<std::string>> rows{{"layer", "bit-operations", "share"}};
+  const std::vector<Product> products = occurring(inspection.ledger);
+  for (const Product product : products) rows[0].push_back(to_text(product));
   for (const CostLedger::Row& row : inspection.ledger.rows()) {
     rows.push_back({row.site.name, with_separators(bit_ops(row)), percent(share(bit_ops(row), total))});
-    for (const Product product : kAllProducts) rows.back().push_back(percent(share(cell(row, product).bit_ops, total)));
+    for (const Product product : products) rows.back().push_back(percent(share(cell(row, product).bit_ops, total)));
   }
   return concat(format_facts(facts), "\nWhere the bit-operations of training went, up to step ", *inspection.saved_at, ":\n",
                 format_table(rows));
@@ -117,20 +127,11 @@ std::string to_json(const Inspection& inspection) {
     }
     sites.push_back(site);
   }
-  const auto last_score = [&](std::string_view split) {
-    Json score;
-    for (const EvalRow& row : history.evaluations) {
-      if (row.split == split) score = row.score;
-    }
-    return score;
-  };
   Json json{{"run", inspection.directory},
             {"program", inspection.config.program},
             {"options", options},
             {"iterations", history.steps.size()},
             {"saved_at", inspection.saved_at ? Json(*inspection.saved_at) : Json()},
-            {"test_accuracy", last_score("test")},
-            {"validation_accuracy", last_score("validation")},
             {"seconds", total_seconds(history)},
             {"bit_ops", to_text(inspection.ledger.total_bit_ops())},
             {"bit_ops_paper", to_text(inspection.ledger.paper_bit_ops())},
@@ -139,6 +140,7 @@ std::string to_json(const Inspection& inspection) {
             {"evaluation_bit_ops", to_text(inspection.evaluation_ledger.total_bit_ops())},
             {"sites", sites},
             {"evaluations", evaluations}};
+  for (const EvalRow& row : history.evaluations) json[concat(row.split, '_', row.metric)] = row.score;  // the last one stays
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

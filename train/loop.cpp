@@ -1,9 +1,12 @@
 #include "train/loop.h"
 
+#include <array>
+#include <bit>
 #include <chrono>
 #include <cmath>
 
 #include "core/error.h"
+#include "core/math.h"
 #include "core/sums.h"
 #include "optim/gradients.h"
 
@@ -61,7 +64,7 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings, co
   const Clock::time_point start = Clock::now();
   const std::int64_t t = state.iteration;
   const PrecisionPlan plan = settings.plan(t);
-  const double rate = settings.rate(t);
+  const double rate = settings.rate(t) * (state.plateau ? state.plateau->multiplier : 1.0);
   const uint128 before = state.ledger.total_bit_ops();
   std::vector<OperandQuality> quality;
   const bool measure = settings.statistics_every && due(t, *settings.statistics_every);
@@ -86,14 +89,22 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings, co
 }
 
 void evaluate_and_report(const Task& task, RunState& state, const LoopSettings& settings, const LoopEvents& events, bool all) {
-  for (const Split& split : task.splits) {
-    const EvalRow row = evaluate(task, split, state, settings);
+  for (std::size_t i = 0; i < task.splits.size(); ++i) {
+    const EvalRow row = evaluate(task, task.splits[i], state, settings);
+    if (i == 0 && state.plateau) state.plateau->observe(row.loss);
     if (events.evaluation) events.evaluation(row);
     if (!all) break;
   }
 }
 
 }  // namespace
+
+double score_of(std::string_view metric, const Score& total) {
+  const double loss = total.loss_sum / static_cast<double>(total.examples);
+  if (metric == "perplexity") return math::exp(loss);
+  if (metric == "bits_per_byte") return loss / math::log(2.0);
+  return total.metric_sum / static_cast<double>(total.examples);
+}
 
 Checkpoint to_checkpoint(const RunState& state, std::string config) {
   Checkpoint checkpoint{.iteration = state.iteration, .config = std::move(config)};
@@ -104,6 +115,11 @@ Checkpoint to_checkpoint(const RunState& state, std::string config) {
   checkpoint.add_group("optimizer", {StoredTensor::of("steps", std::span<const std::uint64_t>(&optimizer.steps, 1))});
   checkpoint.add_group("ledger", {StoredTensor::of("training", std::string_view(state.ledger.save())),
                                   StoredTensor::of("evaluation", std::string_view(state.evaluation_ledger.save()))});
+  if (state.plateau) {
+    const std::array values{std::bit_cast<std::uint64_t>(state.plateau->lowest),
+                            std::bit_cast<std::uint64_t>(state.plateau->multiplier)};
+    checkpoint.add_group("controller", {StoredTensor::of("plateau", std::span<const std::uint64_t>(values))});
+  }
   return checkpoint;
 }
 
@@ -121,10 +137,19 @@ void restore(RunState& state, const Checkpoint& checkpoint) {
   const SafeTensors ledgers{.metadata = {}, .tensors = checkpoint.group("ledger")};
   const CostLedger training = CostLedger::load(ledgers.at("training").text());
   const CostLedger evaluation = CostLedger::load(ledgers.at("evaluation").text());
+  std::optional<Plateau> plateau = state.plateau;
+  if (plateau) {
+    const SafeTensors controllers{.metadata = {}, .tensors = checkpoint.group("controller")};
+    const std::vector<std::uint64_t> values = controllers.at("plateau").words();
+    require<DataError>(values.size() == 2, "[checkpoint] expected two numbers of the plateau's state, got ", values.size());
+    plateau->lowest = std::bit_cast<double>(values[0]);
+    plateau->multiplier = std::bit_cast<double>(values[1]);
+  }
   restore_params(checkpoint, state.params);
   state.optimizer.restore(state.params, std::move(slots));
   state.ledger = training;
   state.evaluation_ledger = evaluation;
+  state.plateau = plateau;
   state.iteration = checkpoint.iteration;
 }
 
@@ -158,12 +183,11 @@ EvalRow evaluate(const Task& task, const Split& split, RunState& state, const Lo
     total.metric_sum += score.metric_sum;
     total.examples += score.examples;
   }
-  const double examples = static_cast<double>(total.examples);
   return {.iteration = state.iteration,
           .split = split.name,
-          .loss = total.loss_sum / examples,
+          .loss = total.loss_sum / static_cast<double>(total.examples),
           .metric = task.metric,
-          .score = total.metric_sum / examples,
+          .score = score_of(task.metric, total),
           .bits = role_bits(settings.evaluation_plan),
           .bit_ops = state.evaluation_ledger.total_bit_ops() - before,
           .seconds = seconds_since(start)};

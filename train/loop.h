@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "optim/optimizer.h"
 #include "quant/ledger.h"
 #include "quant/plan.h"
+#include "schedules/plateau.h"
 #include "train/checkpoint.h"
 #include "train/record.h"
 
@@ -22,9 +24,13 @@ namespace ebb::train {
 
 /// What one piece of an evaluation adds to its sums.
 struct Score {
-  double loss_sum = 0, metric_sum = 0;  ///< over the examples
-  std::int64_t examples = 0;
+  double loss_sum = 0, metric_sum = 0;  ///< over the examples; metric_sum of metrics that are means over them
+  std::int64_t examples = 0;            ///< what losses are means over: images, tokens, nodes
 };
+
+/// What an evaluation is scored by: "perplexity" is e to the mean loss, "bits_per_byte" the mean loss over ln 2; any other name,
+/// "accuracy" first of all, is the mean of metric_sum.
+double score_of(std::string_view metric, const Score& total);
 
 /// Examples that are scored together, in pieces that fit the memory; piece i is always the same.
 struct Split {
@@ -36,7 +42,7 @@ struct Split {
 /// What the loop knows of a network and its data: images, tokens or graphs stay behind these functions. All of them are pure
 /// functions of their arguments, the parameters and the pass.
 struct Task {
-  std::string metric = "accuracy";
+  std::string metric = "accuracy";  ///< see score_of
   std::int64_t steps_per_epoch = 1;
   /// Examples in each micro-batch of step t; more than one when gradients are accumulated.
   std::function<std::vector<std::int64_t>(std::int64_t t)> parts{};
@@ -46,6 +52,9 @@ struct Task {
   std::vector<Split> splits{};
   /// The loss of one blank example: what counts shapes and MACs without touching the data.
   std::function<Var(Pass&)> probe{};
+  /// Instead of the probe, where steps are no multiples of one example: charges what step t will charge under a plan, without doing
+  /// it.
+  std::function<void(CostLedger&, const PrecisionPlan&, std::int64_t t)> charge{};
   /// What identifies the data, for the record: names and texts.
   std::vector<std::pair<std::string, std::string>> data{};
 };
@@ -54,9 +63,10 @@ struct Task {
 struct RunState {
   ParamStore params{};
   Optimizer optimizer{};
-  CostLedger ledger{};             ///< of training
-  CostLedger evaluation_ledger{};  ///< of evaluations, which no cost of training includes
-  std::int64_t iteration = 0;      ///< optimizer steps done
+  CostLedger ledger{};               ///< of training
+  CostLedger evaluation_ledger{};    ///< of evaluations, which no cost of training includes
+  std::optional<Plateau> plateau{};  ///< if the learning rate follows the evaluations
+  std::int64_t iteration = 0;        ///< optimizer steps done
 };
 
 Checkpoint to_checkpoint(const RunState& state, std::string config);
@@ -68,7 +78,7 @@ struct LoopSettings {
   std::int64_t iterations = 0;
   Key key{0};
   std::function<PrecisionPlan(std::int64_t t)> plan{};
-  std::function<double(std::int64_t t)> rate{};
+  std::function<double(std::int64_t t)> rate{};  ///< before the plateau's multiplier
   PrecisionPlan evaluation_plan{};
   std::optional<double> clip{};  ///< largest global norm of the gradients
   std::int64_t eval_every = 1, save_every = 1;

@@ -2,38 +2,37 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
+#include <utility>
 #include <variant>
 
 #include "core/error.h"
-#include "core/simd.h"
-#include "quant/format.h"
+#include "core/text.h"
 
 namespace ebb::train {
 namespace {
 
-using Member =
-    std::variant<std::string Options::*, std::int64_t Options::*, double Options::*, bool Options::*,
-                 std::optional<std::string> Options::*, std::optional<std::int64_t> Options::*, std::optional<double> Options::*>;
+using SettingIndex = std::size_t;  // in Options::settings
+using Member = std::variant<std::string Options::*, std::int64_t Options::*, double Options::*, bool Options::*,
+                            std::optional<std::string> Options::*, std::optional<std::int64_t> Options::*,
+                            std::optional<double> Options::*, SettingIndex>;
 
-/// One option: the command line, the help, the recorded configuration and the comparison on resuming all read this table.
+/// One option: the command line, the help, the recorded configuration and the comparison on resuming all read a table of these.
 struct Field {
-  const char* group;
-  const char* name;  // without the dashes
-  const char* value;
-  const char* fallback;  // text for the help where the default is not a constant
-  const char* help;
+  std::string_view group;
+  std::string_view name;  // without the dashes
+  std::string_view value;
+  std::string_view fallback;  // text for the help where the default is not a constant
+  std::string_view help;
   Member member;
   bool shapes_results = true;
 };
 
+constexpr std::string_view kModelGroup = "Model and data";
+
 const Field kFields[] = {
-    {"Model and data", "arch", "NAME", "", "network to train; the table below lists them", &Options::arch},
-    {"Model and data", "data", "DIR|NAME", "", "directory with IDX or CIFAR files, or synthetic, or synthetic-cifar",
-     &Options::data},
-    {"Model and data", "augment", "auto|none|crop-flip", "", "change training images at random; auto: crop-flip for colour images",
-     &Options::augment},
-    {"Model and data", "validation", "F", "none",
-     "share of the training images set aside and scored instead of the test set on the way", &Options::validation},
+    {kModelGroup, "arch", "NAME", "", "network to train; the table below lists them", &Options::arch},
+    {kModelGroup, "preset", "NAME", "none", "options of a known experiment; those given beside it go first", &Options::preset},
 
     {"Precision", "schedule", "NAME", "", "static, fp32, or one of CR LR ER RR CT LT ETV ETH RTV RTH", &Options::schedule},
     {"Precision", "bits", "EXPR", "none", "forward bits as a schedule expression, in place of --schedule", &Options::bits},
@@ -54,11 +53,13 @@ const Field kFields[] = {
 
     {"Training", "iterations", "N", "from --epochs", "optimizer steps", &Options::iterations},
     {"Training", "epochs", "N", "see below", "passes over the training set", &Options::epochs},
-    {"Training", "batch", "N", "", "images of a step", &Options::batch},
+    {"Training", "batch", "N", "see below", "examples of a step", &Options::batch},
     {"Training", "accumulate", "N", "", "micro-batches that a batch is cut into", &Options::accumulate},
     {"Training", "optimizer", "sgd|adam|adamw", "see below", "rule that moves the parameters", &Options::optimizer},
     {"Training", "lr", "X", "see below", "learning rate", &Options::lr},
     {"Training", "lr-schedule", "EXPR", "see below", "schedule expression that multiplies --lr", &Options::lr_schedule},
+    {"Training", "lr-plateau", "F", "none", "factor of the learning rate whenever an evaluation's loss is no new low",
+     &Options::lr_plateau},
     {"Training", "momentum", "X", "", "momentum of sgd", &Options::momentum},
     {"Training", "weight-decay", "X", "see below", "pull of all parameters towards zero", &Options::weight_decay},
     {"Training", "clip", "X", "none", "largest global norm of the gradients", &Options::clip},
@@ -80,6 +81,20 @@ const Field kFields[] = {
     {"Run", "json", "", "", "one JSON object on stdout at the end", &Options::json, false},
     {"Run", "quiet", "", "", "no progress", &Options::quiet, false},
 };
+
+/// All options of a program: those of every program, and the settings of its family.
+std::vector<Field> fields_of(const Options& options) {
+  std::vector<Field> fields(std::begin(kFields), std::end(kFields));
+  std::vector<Field> settings;
+  for (SettingIndex i = 0; i < options.settings.size(); ++i) {
+    const Setting& setting = options.settings[i];
+    settings.push_back({kModelGroup, setting.name, setting.value,
+                        setting.fallback.empty() ? "none" : std::string_view(setting.fallback), setting.help, i});
+  }
+  const auto end_of_group = std::ranges::find_if(fields, [](const Field& field) { return field.group != kModelGroup; });
+  fields.insert(end_of_group, settings.begin(), settings.end());
+  return fields;
+}
 
 std::string flag(std::string_view name) { return concat("--", name); }
 
@@ -111,6 +126,10 @@ void set(Options& options, const Field& field, const std::string& text) {
                  [&](std::optional<std::string> Options::*member) { options.*member = text; },
                  [&](std::optional<std::int64_t> Options::*member) { options.*member = integer(field, text); },
                  [&](std::optional<double> Options::*member) { options.*member = real(field, text); },
+                 [&](SettingIndex index) {
+                   check(options.settings[index], text);
+                   options.settings[index].text = text;
+                 },
              },
              field.member);
 }
@@ -122,39 +141,51 @@ std::string text_of(const Options& options, const Field& field) {
           [&](std::optional<std::string> Options::*member) { return (options.*member).value_or(""); },
           [&](std::optional<std::int64_t> Options::*member) { return options.*member ? to_text(*(options.*member)) : ""; },
           [&](std::optional<double> Options::*member) { return options.*member ? to_text(*(options.*member)) : ""; },
+          [&](SettingIndex index) { return options.settings[index].text; },
       },
       field.member);
 }
 
-bool is_flag(const Field& field) { return std::holds_alternative<bool Options::*>(field.member); }
-
-const Field* find_field(std::string_view name) {
-  const auto* found = std::find_if(std::begin(kFields), std::end(kFields), [&](const Field& field) { return field.name == name; });
-  return found == std::end(kFields) ? nullptr : found;
+bool is_flag(const Options& options, const Field& field) {
+  const SettingIndex* index = std::get_if<SettingIndex>(&field.member);
+  return std::holds_alternative<bool Options::*>(field.member) ||
+         (index != nullptr && options.settings[*index].kind == Setting::Kind::flag);
 }
 
-std::vector<std::string> names_of(const std::vector<Arch>& archs) {
+/// The one of that name among architectures or presets.
+template <class Named>
+const Named& find_named(const std::vector<Named>& known, const std::string& name, std::string_view option, std::string_view what) {
   std::vector<std::string> names;
-  for (const Arch& arch : archs) names.push_back(arch.name);
-  return names;
+  for (const Named& one : known) names.push_back(one.name);
+  const auto found = std::ranges::find(names, name);
+  require<ConfigError>(found != names.end(), "[command line] --", option, ": ", unknown_word(what, name, names));
+  return known[static_cast<std::size_t>(found - names.begin())];
 }
 
-const Arch& find_arch(const Options& options, const Program& program) {
-  const auto found =
-      std::find_if(program.archs.begin(), program.archs.end(), [&](const Arch& arch) { return arch.name == options.arch; });
-  require<ConfigError>(found != program.archs.end(),
-                       "[command line] --arch: ", unknown_word("architecture", options.arch, names_of(program.archs)));
-  return *found;
+/// What an architecture makes of a setting that is not given.
+const std::string& default_text(const Setting& setting, const Arch& arch) {
+  const auto own = std::ranges::find(arch.settings, setting.name, &Texts::value_type::first);
+  return own == arch.settings.end() ? setting.fallback : own->second;
 }
 
-std::string table_of(const std::vector<Arch>& archs) {
-  const std::vector<std::vector<std::string>> header{
-      {"--arch", "--epochs", "--optimizer", "--lr", "--weight-decay", "--lr-schedule", ""}};
-  std::vector<std::vector<std::string>> rows = header;
-  for (const Arch& arch : archs) {
-    rows.push_back({arch.name, to_text(arch.epochs), arch.optimizer, to_text(arch.lr), to_text(arch.weight_decay), arch.lr_schedule,
-                    arch.summary});
+bool varies(const Setting& setting, const Program& program) {
+  return std::ranges::any_of(program.archs, [&](const Arch& arch) { return default_text(setting, arch) != setting.fallback; });
+}
+
+std::string table_of(const Program& program) {
+  std::vector<std::vector<std::string>> rows{
+      {"--arch", "--epochs", "--batch", "--optimizer", "--lr", "--weight-decay", "--lr-schedule"}};
+  for (const Arch& arch : program.archs) {
+    rows.push_back({arch.name, to_text(arch.epochs), to_text(arch.batch), arch.optimizer, to_text(arch.lr),
+                    to_text(arch.weight_decay), arch.lr_schedule});
   }
+  for (const Setting& setting : program.settings) {
+    if (!varies(setting, program)) continue;
+    rows[0].push_back(flag(setting.name));
+    for (std::size_t i = 0; i < program.archs.size(); ++i) rows[i + 1].push_back(default_text(setting, program.archs[i]));
+  }
+  rows[0].emplace_back();
+  for (std::size_t i = 0; i < program.archs.size(); ++i) rows[i + 1].push_back(program.archs[i].summary);
   std::string text = "Defaults by architecture:\n";
   for (const auto& row : rows) {
     std::string line = " ";
@@ -165,55 +196,75 @@ std::string table_of(const std::vector<Arch>& archs) {
     }
     text += line.erase(line.find_last_not_of(' ') + 1) + "\n";
   }
+  for (const Preset& preset : program.presets) text += concat("\n--preset ", preset.name, ": ", preset.summary, '\n');
   return text +
          "\nExit codes: 0 done (also after Ctrl-C, which saves first); 2 the command line itself is wrong; 1 anything else.\n"
          "Progress and warnings go to stderr; NO_COLOR switches colours off.";
 }
 
-void add_options(CLI::App& app, CommandLine& line, const std::string& default_arch) {
-  Options defaults;
-  defaults.arch = default_arch;
-  for (const Field& field : kFields) {
-    const std::string fallback = *field.fallback != '\0' ? field.fallback : text_of(defaults, field);
+void add_options(CLI::App& app, CommandLine& line, const std::vector<Field>& fields, const Program& program) {
+  const Options defaults = line.options;
+  for (const Field& field : fields) {
+    if (field.name == "preset" && program.presets.empty()) continue;
+    const SettingIndex* index = std::get_if<SettingIndex>(&field.member);
+    const bool by_arch = index != nullptr && varies(program.settings[*index], program);
+    const std::string fallback(by_arch ? "see below" : !field.fallback.empty() ? field.fallback : text_of(defaults, field));
+    const std::string help(field.help);
     CLI::Option* option = nullptr;
-    if (is_flag(field)) {
+    if (is_flag(defaults, field)) {
       option = app.add_flag_function(
-          flag(field.name), [&line, &field](std::int64_t) { set(line.options, field, "true"); }, field.help);
+          flag(field.name), [&line, &field](std::int64_t) { set(line.options, field, "true"); }, help);
     } else {
       option = app.add_option_function<std::string>(
           flag(field.name), [&line, &field](const std::string& text) { set(line.options, field, text); },
-          concat(field.help, " [", fallback, "]"));
-      option->type_name(field.value)->take_last();  // more than one are refused afterwards, in our words
+          concat(help, " [", fallback, "]"));
+      option->type_name(std::string(field.value))->take_last();  // more than one are refused afterwards, in our words
     }
-    option->group(field.group);
+    option->group(std::string(field.group));
+  }
+}
+
+// Options of which only one has a meaning.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kEither{{{"schedule", "bits"}, {"iterations", "epochs"}}};
+
+bool is_given(const CommandLine& line, std::string_view name) { return std::ranges::find(line.given, name) != line.given.end(); }
+
+// What the preset says, where the command line says nothing.
+void apply_preset(CommandLine& line, const std::vector<Field>& fields, const Program& program) {
+  if (line.options.preset.empty()) return;
+  const Preset& preset = find_preset(program, line.options.preset);
+  for (const auto& [name, text] : preset.options) {
+    const auto settled = [&, &option = name](const auto& either) {
+      return (either.first == option && is_given(line, either.second)) || (either.second == option && is_given(line, either.first));
+    };
+    if (is_given(line, name) || std::ranges::any_of(kEither, settled)) continue;
+    const auto field = std::ranges::find(fields, name, &Field::name);
+    require<ConfigError>(field != fields.end(), "[preset ", preset.name, "] no option --", name);
+    set(line.options, *field, text);
   }
 }
 
 // What can be told from the words alone, before a run directory is opened.
 void check_combinations(const CommandLine& line) {
   const Options& options = line.options;
-  const auto given = [&](std::string_view name) {
-    return std::find(line.given.begin(), line.given.end(), name) != line.given.end();
-  };
   const auto not_both = [](bool a, std::string_view first, bool b, std::string_view second) {
     require<ConfigError>(!(a && b), "[command line] --", first, " and --", second, " contradict each other; give one of them");
   };
-  not_both(given("schedule"), "schedule", given("bits"), "bits");
-  not_both(options.iterations.has_value(), "iterations", options.epochs.has_value(), "epochs");
+  for (const auto& [a, b] : kEither) not_both(is_given(line, a), a, is_given(line, b), b);
   not_both(!options.evaluate.empty(), "evaluate", !options.out.empty(), "out");
   not_both(!options.evaluate.empty(), "evaluate", options.dry_run, "dry-run");
   not_both(options.resume, "resume", options.dry_run, "dry-run");
   for (const char* name : {"save-every", "resume", "statistics-every"}) {
-    require<ConfigError>(!given(name) || !options.out.empty(), "[command line] --", name,
+    require<ConfigError>(!is_given(line, name) || !options.out.empty(), "[command line] --", name,
                          " needs the run directory: add --out DIR");
   }
 }
 
-void check_extras(const std::vector<std::string>& extras) {
+void check_extras(const std::vector<std::string>& extras, const std::vector<Field>& fields) {
   if (extras.empty()) return;
   const std::string name = extras[0].substr(0, extras[0].find('='));
   std::vector<std::string> known;
-  for (const Field& field : kFields) known.push_back(flag(field.name));
+  for (const Field& field : fields) known.push_back(flag(field.name));
   const std::string nearest = name.starts_with("--") ? nearest_word(name, known) : "";
   throw ConfigError(concat("[command line] ", name.starts_with('-') ? "unknown option '" : "unexpected argument '", name, "'; ",
                            nearest.empty() ? "" : concat("did you mean '", nearest, "'? "), "--help lists all options"));
@@ -224,11 +275,13 @@ void check_extras(const std::vector<std::string>& extras) {
 CommandLine parse_command_line(std::span<const std::string> args, const Program& program) {
   CommandLine line;
   line.options.arch = program.archs.at(0).name;
+  line.options.settings = program.settings;
+  const std::vector<Field> fields = fields_of(line.options);
   CLI::App app(program.summary, program.name);
   app.set_version_flag("--version", concat(program.name, " ", EBB_VERSION));
   app.allow_extras();
-  app.footer(table_of(program.archs));
-  add_options(app, line, line.options.arch);
+  app.footer(table_of(program));
+  add_options(app, line, fields, program);
 
   std::vector<std::string> reversed(args.rbegin(), args.rend());  // the order that CLI11 takes vectors in
   try {
@@ -242,50 +295,77 @@ CommandLine parse_command_line(std::span<const std::string> args, const Program&
   } catch (const CLI::ParseError& error) {
     throw ConfigError(concat("[command line] ", error.what(), "; --help lists all options"));
   }
-  check_extras(app.remaining());
-  for (const Field& field : kFields) {
-    const std::size_t count = app.count(flag(field.name));
-    require<ConfigError>(count <= 1 || is_flag(field), "[command line] --", field.name, " is given ", count,
+  check_extras(app.remaining(), fields);
+  for (const Field& field : fields) {
+    const CLI::Option* option = app.get_option_no_throw(flag(field.name));
+    const std::size_t count = option == nullptr ? 0 : option->count();
+    require<ConfigError>(count <= 1 || is_flag(line.options, field), "[command line] --", field.name, " is given ", count,
                          " times; give it once");
     if (count > 0) line.given.emplace_back(field.name);
   }
   check_combinations(line);
+  apply_preset(line, fields, program);
   return line;
 }
 
 void apply_defaults(Options& options, const Program& program) {
-  const Arch& arch = find_arch(options, program);
+  const Arch& arch = find_arch(program, options.arch);
   if (!options.optimizer) options.optimizer = arch.optimizer;
   if (!options.lr) options.lr = arch.lr;
   if (!options.lr_schedule) options.lr_schedule = arch.lr_schedule;
   if (!options.weight_decay) options.weight_decay = arch.weight_decay;
+  if (!options.batch) options.batch = arch.batch;
   if (!options.iterations && !options.epochs) options.epochs = arch.epochs;
+  for (Setting& setting : options.settings) {
+    if (setting.text.empty()) setting.text = default_text(setting, arch);
+  }
 }
 
-std::vector<std::pair<std::string, std::string>> option_texts(const Options& options, bool results_only) {
-  std::vector<std::pair<std::string, std::string>> texts;
-  for (const Field& field : kFields) {
+std::int64_t Options::integer(std::string_view name) const {
+  std::int64_t value = 0;
+  require<ConfigError>(parse(text(name), value), "[options] --", name, " is no integer");
+  return value;
+}
+
+double Options::real(std::string_view name) const {
+  double value = 0;
+  require<ConfigError>(parse(text(name), value), "[options] --", name, " is no number");
+  return value;
+}
+
+const Arch& find_arch(const Program& program, const std::string& name) {
+  return find_named(program.archs, name, "arch", "architecture");
+}
+
+const Preset& find_preset(const Program& program, const std::string& name) {
+  return find_named(program.presets, name, "preset", "preset");
+}
+
+Texts option_texts(const Options& options, bool results_only) {
+  Texts texts;
+  for (const Field& field : fields_of(options)) {
     if (field.shapes_results || !results_only) texts.emplace_back(field.name, text_of(options, field));
   }
   return texts;
 }
 
-Options resumed_options(const CommandLine& now, std::span<const std::pair<std::string, std::string>> recorded,
-                        std::span<const std::string> free) {
+Options resumed_options(const CommandLine& now, const Texts& recorded, std::span<const std::string> free) {
   const auto show = [](const std::string& text) { return text.empty() ? std::string("nothing") : concat("'", text, "'"); };
   Options options = now.options;
+  const std::vector<Field> fields = fields_of(options);
   for (const auto& [name, text] : recorded) {
-    const Field* field = find_field(name);
-    require<DataError>(field != nullptr, "[resume] the run was made with --", name, ", which this version does not know");
+    const auto field = std::ranges::find(fields, name, &Field::name);
+    require<DataError>(field != fields.end(), "[resume] the run was made with --", name, ", which this version does not know");
     if (!field->shapes_results) continue;
-    const bool given = std::find(now.given.begin(), now.given.end(), name) != now.given.end();
+    const bool given = is_given(now, name);
     if (given && std::find(free.begin(), free.end(), name) != free.end()) continue;
     const std::string wanted = text_of(now.options, *field);
     require<DataError>(!given || wanted == text, "[resume] --", name, " is ", show(wanted), " now and was ", show(text),
                        " in the run, which would change its results; leave --", name, " out, or begin a new run in another --out");
     if (text.empty()) {
       std::visit(Overloaded{[](auto Options::*) {}, [&](std::string Options::*member) { (options.*member).clear(); },
-                            [&]<class T>(std::optional<T> Options::*member) { (options.*member).reset(); }},
+                            [&]<class T>(std::optional<T> Options::*member) { (options.*member).reset(); },
+                            [&](SettingIndex index) { options.settings[index].text.clear(); }},
                  field->member);
     } else {
       set(options, *field, text);
@@ -294,63 +374,12 @@ Options resumed_options(const CommandLine& now, std::span<const std::pair<std::s
   return options;
 }
 
-void check(const Options& options, const Program& program) {
-  find_arch(options, program);
-  const auto expect = [](bool ok, std::string_view name, std::string_view expected, const auto& got) {
-    require<ConfigError>(ok, "[command line] --", name, ": expected ", expected, ", got ", got);
-  };
-  const auto one_of = [](std::string_view name, const std::string& text, const std::vector<std::string>& known) {
-    require<ConfigError>(std::find(known.begin(), known.end(), text) != known.end(), "[command line] --", name, ": ",
-                         unknown_word("value", text, known));
-  };
-  const auto at_least_one = [&](std::string_view name, std::optional<std::int64_t> value) {
-    if (value) expect(*value >= 1, name, "an integer of 1 and more", *value);
-  };
-  const auto width = [&](std::string_view name, const std::string& text) {
-    std::int64_t bits = 0;
-    expect(text == "fp32" || (parse(text, bits) && bits >= 1 && bits <= Format::kMaxIntegerBits), name, "1 to 16 bits or fp32",
-           concat("'", text, "'"));
-  };
-
-  one_of("augment", options.augment, {"auto", "none", "crop-flip"});
-  expect(options.validation >= 0 && options.validation < 1, "validation", "a share of 0 to below 1", options.validation);
-  expect(!options.data.empty(), "data", "a directory, synthetic or synthetic-cifar", "nothing");
-
-  at_least_one("cycles", options.cycles);
-  one_of("period", options.period, {"floor+1", "floor"});
-  for (const auto& [name, bits] : {std::pair{"min-bits", options.min_bits}, {"max-bits", options.max_bits}}) {
-    expect(bits >= 1 && bits <= Format::kMaxIntegerBits, name, "1 to 16 bits", bits);
+Options common_options(const Texts& recorded) {
+  Texts common;
+  for (const auto& option : recorded) {
+    if (std::ranges::find(kFields, option.first, &Field::name) != std::end(kFields)) common.push_back(option);
   }
-  require<ConfigError>(options.min_bits <= options.max_bits, "[command line] --min-bits ", options.min_bits,
-                       " is above --max-bits ", options.max_bits, "; exchange them");
-  width("gradient-bits", options.gradient_bits);
-  if (!options.eval_bits.empty()) width("eval-bits", options.eval_bits);
-  parse_grid_style(options.grid);
-  require<ConfigError>(
-      options.grid != "symmetric" || (options.min_bits >= 2 && options.gradient_bits != "1" && options.eval_bits != "1"),
-      "[command line] --grid symmetric has no grid of 1 bit; use 2 bits and more, or --grid affine");
-  const Accumulator accumulator = Accumulator::parse(options.accumulator);
-  require<ConfigError>(!options.simulate || accumulator.is_exact(),
-                       "[command line] --simulate multiplies in float32, which has no --accumulator ", options.accumulator);
-
-  at_least_one("iterations", options.iterations);
-  at_least_one("epochs", options.epochs);
-  at_least_one("batch", options.batch);
-  at_least_one("accumulate", options.accumulate);
-  at_least_one("eval-every", options.eval_every);
-  if (options.optimizer) one_of("optimizer", *options.optimizer, {"sgd", "adam", "adamw"});
-  const auto finite_from_zero = [](double value) { return value >= 0 && value < 1e30; };
-  if (options.lr) expect(finite_from_zero(*options.lr), "lr", "a rate of 0 and more", *options.lr);
-  if (options.weight_decay)
-    expect(finite_from_zero(*options.weight_decay), "weight-decay", "a number of 0 and more", *options.weight_decay);
-  if (options.clip) expect(*options.clip > 0 && finite_from_zero(*options.clip), "clip", "a norm above 0", *options.clip);
-  expect(options.momentum >= 0 && options.momentum < 1, "momentum", "a number of 0 to below 1", options.momentum);
-  expect(options.seed >= 0, "seed", "an integer of 0 and more", options.seed);
-
-  expect(options.threads >= 1 && options.threads <= 1024, "threads", "1 to 1024", options.threads);
-  parse_simd(options.simd);
-  at_least_one("save-every", options.save_every);
-  at_least_one("statistics-every", options.statistics_every);
+  return resumed_options({}, common, {});
 }
 
 }  // namespace ebb::train

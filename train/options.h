@@ -5,8 +5,9 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
+
+#include "train/setting.h"
 
 namespace ebb::train {
 
@@ -14,10 +15,8 @@ namespace ebb::train {
 /// architecture, or stand for "not asked for".
 struct Options {
   // Model and data
-  std::string arch;
-  std::string data = "synthetic";
-  std::string augment = "auto";
-  double validation = 0;
+  std::string arch, preset;
+  std::vector<Setting> settings;  ///< what only this family of models has, data included
   // Precision
   std::string schedule = "CR";
   std::string bits;  ///< an expression instead of `schedule`, if not empty
@@ -31,9 +30,10 @@ struct Options {
   bool simulate = false;
   // Training
   std::optional<std::int64_t> iterations, epochs;
-  std::int64_t batch = 128, accumulate = 1;
+  std::optional<std::int64_t> batch;
+  std::int64_t accumulate = 1;
   std::optional<std::string> optimizer, lr_schedule;
-  std::optional<double> lr, weight_decay, clip;
+  std::optional<double> lr, weight_decay, clip, lr_plateau;
   double momentum = 0.9;
   std::int64_t seed = 1;
   std::optional<std::int64_t> eval_every;
@@ -47,6 +47,12 @@ struct Options {
   bool resume = false;
   std::string evaluate;
   bool dry_run = false, json = false, quiet = false;
+
+  /// Values of the settings, once they are filled in. @throws ConfigError for a name that the program did not declare
+  [[nodiscard]] const std::string& text(std::string_view name) const { return find_setting(settings, name).text; }
+  [[nodiscard]] std::int64_t integer(std::string_view name) const;
+  [[nodiscard]] double real(std::string_view name) const;
+  [[nodiscard]] bool flag(std::string_view name) const { return text(name) == "true"; }
 };
 
 /// A network that a program can train, with what the options default to for it.
@@ -55,18 +61,28 @@ struct Arch {
   double lr = 0.1;
   std::string lr_schedule, optimizer = "sgd";
   double weight_decay = 1e-4;
-  std::int64_t epochs = 10;
+  std::int64_t epochs = 10, batch = 128;
+  Texts settings{};  ///< of the family, where they differ from what the program declares
+};
+
+/// Options of a known experiment, by name. What is given beside it goes first.
+struct Preset {
+  std::string name, summary;
+  Texts options;
+  std::vector<std::string> doubts;  ///< what is not known of the experiment, each a sentence
 };
 
 /// What the command line of one program offers.
 struct Program {
   std::string name, summary;
-  std::vector<Arch> archs;  ///< the first is the default
+  std::vector<Arch> archs;          ///< the first is the default
+  std::vector<Setting> settings{};  ///< what its family has beside the options of every program
+  std::vector<Preset> presets{};
 };
 
 /// A parsed command line.
 struct CommandLine {
-  Options options;                  ///< as given, without the defaults of the architecture
+  Options options;                  ///< as given or by the preset, without the defaults of the architecture
   std::vector<std::string> given;   ///< names of the options that were given, as in "batch"
   std::optional<std::string> text;  ///< asked for by --help or --version: show it and do nothing else
 };
@@ -74,6 +90,10 @@ struct CommandLine {
 /// Reads arguments (without the program's name).
 /// @throws ConfigError for unknown flags and for malformed, unknown or contradictory values, with the nearest known word
 CommandLine parse_command_line(std::span<const std::string> args, const Program& program);
+
+/// @throws ConfigError for a name that the program does not know, with the nearest known word
+const Arch& find_arch(const Program& program, const std::string& name);
+const Preset& find_preset(const Program& program, const std::string& name);
 
 /// Fills what was left to the architecture.
 void apply_defaults(Options& options, const Program& program);
@@ -84,12 +104,14 @@ void check(const Options& options, const Program& program);
 
 /// Name and text of every option; `results_only` leaves out those that cannot change a result (threads, SIMD, logging), which a
 /// resumed run may choose anew. An option without value has the text "".
-std::vector<std::pair<std::string, std::string>> option_texts(const Options& options, bool results_only);
+Texts option_texts(const Options& options, bool results_only);
 
 /// The options of a recorded run, with those of this command line that cannot change its results, and those named in `free`.
 /// @throws DataError naming the first given option whose value differs from the run's, with both values, or an option that this
 ///         version does not know
-Options resumed_options(const CommandLine& now, std::span<const std::pair<std::string, std::string>> recorded,
-                        std::span<const std::string> free);
+Options resumed_options(const CommandLine& now, const Texts& recorded, std::span<const std::string> free);
+
+/// Of a recorded run, the options that every program has; those of its family are left out.
+Options common_options(const Texts& recorded);
 
 }  // namespace ebb::train

@@ -117,6 +117,11 @@ void check_keep_fp32(const Options& options, std::span<const CostLedger::Row> si
 }
 
 CostLedger count_example(const Task& task, const ParamStore& params) {
+  if (task.charge) {
+    CostLedger first_step;
+    task.charge(first_step, PrecisionPlan::fp32(), 0);
+    return first_step;
+  }
   ParamStore copy = params;  // a pass in training mode moves running statistics
   CostLedger ledger;
   Pass pass{.params = copy, .plan = PrecisionPlan::fp32(), .ledger = ledger, .key = Key(0), .simd = best_simd()};
@@ -126,6 +131,15 @@ CostLedger count_example(const Task& task, const ParamStore& params) {
 
 CostLedger predict(const CostLedger& example, const Task& task, const std::function<PrecisionPlan(std::int64_t)>& plan,
                    std::int64_t iterations) {
+  if (task.charge) {
+    CostLedger ledger;
+    for (std::int64_t t = 0; t < iterations; ++t) {
+      const PrecisionPlan at = plan(t);
+      task.charge(ledger, at, t);
+      ledger.close_iteration(at.formats.activation, at.formats.gradient);
+    }
+    return ledger;
+  }
   // Few widths occur, so the examples are counted by plan first and each plan charged once.
   struct Share {
     PrecisionPlan plan;
@@ -142,7 +156,7 @@ CostLedger predict(const CostLedger& example, const Task& task, const std::funct
   for (const auto& [bits, share] : shares) {
     for (const CostLedger::Row& row : example.rows()) {
       const SiteFormats formats = share.plan.at(row.site);
-      for (const Product product : {Product::forward, Product::grad_input, Product::grad_weight}) {
+      for (const Product product : kAllProducts) {
         const uint128 macs = row.cells[static_cast<std::size_t>(product)].macs * static_cast<uint128>(share.examples);
         const SiteFormats::Pair pair = formats.of(product);
         if (macs > 0) ledger.charge(row.site, product, macs, pair.left, pair.right);

@@ -39,7 +39,7 @@ Precision resolve_precision(const Options& options, const Totals& totals);
 void check_keep_fp32(const Options& options, std::span<const CostLedger::Row> sites);
 
 /// The products of one example, forward and backward, found by running the task's blank example in float32 on a copy of the
-/// parameters. MACs are proportional to the number of examples.
+/// parameters; MACs are proportional to the number of examples. Of a task that charges its steps itself, those of the first step.
 CostLedger count_example(const Task& task, const ParamStore& params);
 
 /// The ledger that a run will end with, to the bit-operation, from the products of one example.

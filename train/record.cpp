@@ -107,6 +107,8 @@ std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::erro
 
 }  // namespace
 
+bool lower_is_better(std::string_view metric) { return metric == "perplexity" || metric == "bits_per_byte"; }
+
 std::string to_line(const StepRow& row) {
   return dump({{"iteration", row.iteration},
                {"epoch", row.epoch},

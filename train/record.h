@@ -42,6 +42,8 @@ struct EvalRow {
   double seconds = 0;
   friend bool operator==(const EvalRow&, const EvalRow&) = default;
 };
+/// Of which metric less is more: perplexity and bits_per_byte, not accuracy.
+bool lower_is_better(std::string_view metric);
 
 /// The lines of the record, as JSON objects without a line feed. Reals keep all their bits; bit_ops is a decimal string, since it
 /// may pass what other programs hold exactly.

@@ -17,8 +17,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr Product kAllProducts[] = {Product::forward, Product::grad_input, Product::grad_weight};
-
 // A text as the JSON value that reads back to the same text.
 Json typed(const std::string& text) {
   std::int64_t integer = 0;
@@ -73,6 +71,8 @@ Json macs_of(const CostLedger::Row& row) {
   return macs;
 }
 
+uint128 macs(const LayerRow& layer, Product product) { return layer.example.cells[static_cast<std::size_t>(product)].macs; }
+
 uint128 total_macs(const CostLedger::Row& row) {
   uint128 total = 0;
   for (const CostLedger::Cell& cell : row.cells) total += cell.macs;
@@ -125,15 +125,16 @@ Texts build_fingerprint(const PrecisionPlan& plan, Simd simd) {
 }
 
 Summary summarize(const History& history, const RunState& state, const Task& task, const PrecisionPlan& reference, Simd simd) {
-  Summary summary{.ledger = state.ledger,
+  Summary summary{.metric = task.metric,
+                  .ledger = state.ledger,
                   .cost = relative_cost(state.ledger, reference),
                   .peak_rss_bytes = peak_rss_bytes(),
                   .weights_sha256 = weights_sha256(state.params),
                   .iterations = state.iteration,
                   .kernel = kernel_name(reference, simd)};
   for (const EvalRow& row : history.evaluations) {
-    if (row.split == "test") summary.test_accuracy = row.score;
-    if (row.split == "validation") summary.validation_accuracy = row.score;
+    if (row.split == "test") summary.test = row;
+    if (row.split == "validation") summary.validation = row;
   }
   std::vector<double> seconds;
   double loss = 0;
@@ -148,8 +149,12 @@ Summary summarize(const History& history, const RunState& state, const Task& tas
 }
 
 std::string to_json(const Summary& summary) {
-  Json json{{"test_accuracy", maybe(summary.test_accuracy)},
-            {"validation_accuracy", maybe(summary.validation_accuracy)},
+  const auto score = [](const std::optional<EvalRow>& row) { return row ? Json(row->score) : Json(nullptr); };
+  const auto loss = [](const std::optional<EvalRow>& row) { return row ? Json(row->loss) : Json(nullptr); };
+  Json json{{"test_" + summary.metric, score(summary.test)},
+            {"validation_" + summary.metric, score(summary.validation)},
+            {"test_loss", loss(summary.test)},
+            {"validation_loss", loss(summary.validation)},
             {"train_loss", maybe(summary.train_loss)},
             {"bit_ops", to_text(summary.ledger.total_bit_ops())},
             {"bit_ops_paper", to_text(summary.ledger.paper_bit_ops())},
@@ -169,7 +174,8 @@ std::string to_json(const Summary& summary) {
 
 Forecast forecast(const Task& task, const ParamStore& params, const Precision& precision, std::int64_t iterations) {
   const CostLedger example = count_example(task, params);
-  Forecast result{.parameters = params.parameter_count(),
+  Forecast result{.unit = task.charge ? "first step" : "one example",
+                  .parameters = params.parameter_count(),
                   .iterations = iterations,
                   .steps_per_epoch = task.steps_per_epoch,
                   .bits = precision.bits_text,
@@ -192,9 +198,9 @@ Forecast forecast(const Task& task, const ParamStore& params, const Precision& p
 
 std::string to_json(const Forecast& forecast) {
   Json layers = Json::array();
-  uint128 macs = 0;
+  uint128 forward = 0;
   for (const LayerRow& layer : forecast.layers) {
-    macs += layer.example.cells[0].macs;
+    forward += macs(layer, Product::forward);
     Json formats;
     for (const Role role : {Role::weight, Role::activation, Role::gradient}) {
       formats[to_text(role)] = span_text(layer.lowest.of(role), layer.highest.of(role));
@@ -207,7 +213,7 @@ std::string to_json(const Forecast& forecast) {
   }
   return dump({{"layers", layers},
                {"parameters", forecast.parameters},
-               {"macs", static_cast<std::uint64_t>(macs)},
+               {"macs", static_cast<std::uint64_t>(forward)},
                {"iterations", forecast.iterations},
                {"steps_per_epoch", forecast.steps_per_epoch},
                {"bits", forecast.bits},
@@ -219,17 +225,26 @@ std::string to_json(const Forecast& forecast) {
 }
 
 std::string to_table(const Forecast& forecast) {
+  // Graph networks alone add up neighbours.
+  const bool sums = std::ranges::any_of(forecast.layers, [](const LayerRow& layer) { return macs(layer, Product::aggregate) > 0; });
   std::vector<std::vector<std::string>> rows{{"layer", "weights", "MACs forward", "MACs all", "weight", "activation", "gradient"}};
-  uint128 forward = 0, all = 0;
+  if (sums) rows[0].insert(rows[0].begin() + 3, "sums forward");
+  uint128 forward = 0, added = 0, all = 0;
+  const auto add_row = [&](std::vector<std::string> row, uint128 summed) {
+    if (sums) row.insert(row.begin() + 3, with_separators(summed));
+    rows.push_back(std::move(row));
+  };
   for (const LayerRow& layer : forecast.layers) {
-    forward += layer.example.cells[0].macs;
+    const uint128 products = macs(layer, Product::forward), summed = macs(layer, Product::aggregate);
+    forward += products;
+    added += summed;
     all += total_macs(layer.example);
-    rows.push_back({layer.site.name, to_text(layer.weight), with_separators(layer.example.cells[0].macs),
-                    with_separators(total_macs(layer.example)), span_text(layer.lowest.weight, layer.highest.weight),
-                    span_text(layer.lowest.activation, layer.highest.activation),
-                    span_text(layer.lowest.gradient, layer.highest.gradient)});
+    add_row({layer.site.name, to_text(layer.weight), with_separators(products), with_separators(total_macs(layer.example)),
+             span_text(layer.lowest.weight, layer.highest.weight), span_text(layer.lowest.activation, layer.highest.activation),
+             span_text(layer.lowest.gradient, layer.highest.gradient)},
+            summed);
   }
-  rows.push_back({"one example", "", with_separators(forward), with_separators(all), "", "", ""});
+  add_row({forecast.unit, "", with_separators(forward), with_separators(all), "", "", ""}, added);
   return concat(format_table(rows), '\n', with_separators(static_cast<uint128>(forecast.parameters)), " parameters; ",
                 forecast.iterations, " steps, ", forecast.steps_per_epoch, " an epoch\nbits     ", forecast.bits, "\nlr       ",
                 forecast.rate, "\nbit-ops  ", with_separators(forecast.ledger.total_bit_ops()), " exact, ",

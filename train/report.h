@@ -14,9 +14,6 @@
 
 namespace ebb::train {
 
-/// Names and texts in their order.
-using Texts = std::vector<std::pair<std::string, std::string>>;
-
 /// What config.json says of a run. Texts that are numbers or truth values appear as such in the JSON.
 struct RunConfig {
   std::string program;
@@ -38,8 +35,9 @@ Texts build_fingerprint(const PrecisionPlan& plan, Simd simd);
 
 /// What a run came to: the object of --json.
 struct Summary {
-  std::optional<double> test_accuracy{}, validation_accuracy{};  ///< of the last evaluation of that split
-  std::optional<double> train_loss{};                            ///< mean over the last epoch's steps
+  std::string metric{};                         ///< what the splits are scored by
+  std::optional<EvalRow> test{}, validation{};  ///< the last evaluation of that split
+  std::optional<double> train_loss{};           ///< mean over the last epoch's steps
   CostLedger ledger;
   RelativeCost cost;
   std::optional<double> seconds_per_step{};  ///< median
@@ -62,6 +60,7 @@ struct LayerRow {
 /// What --dry-run shows.
 struct Forecast {
   std::vector<LayerRow> layers{};
+  std::string unit = "one example";  ///< that MACs are counted for
   std::int64_t parameters = 0, iterations = 0, steps_per_epoch = 0;
   std::string bits, rate;  ///< schedule expressions
   CostLedger ledger{};     ///< predicted

@@ -9,6 +9,7 @@
 namespace ebb::cli {
 
 ModelFamily image_family(train::Program program) {
+  program.settings = train::image_settings();
   const auto build = [](const train::Options& options, ParamStore& params) {
     const auto data = std::make_shared<const train::ImageData>(train::open_images(options));
     const Key key = Key(static_cast<std::uint64_t>(options.seed)).fold("initial values");

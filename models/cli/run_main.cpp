@@ -92,6 +92,7 @@ Run assemble(Options options, const ModelFamily& family) {
           .state = {.params = {},
                     .optimizer =
                         make_optimizer(*options.optimizer, {.momentum = options.momentum, .weight_decay = *options.weight_decay})}};
+  if (options.lr_plateau) run.state.plateau = Plateau{.factor = *options.lr_plateau};
   run.task = family.build(options, run.state.params);
 
   std::int64_t iterations = options.iterations.value_or(0);
@@ -99,7 +100,7 @@ Run assemble(Options options, const ModelFamily& family) {
                        "[command line] --epochs: ", *options.epochs, " epochs of ", run.task.steps_per_epoch,
                        " steps are more than can be counted");
   run.precision = resolve_precision(
-      options, {.updates = iterations, .updates_per_epoch = run.task.steps_per_epoch, .samples_per_update = options.batch});
+      options, {.updates = iterations, .updates_per_epoch = run.task.steps_per_epoch, .samples_per_update = options.batch.value()});
   const std::int64_t eval_every = options.eval_every.value_or(run.task.steps_per_epoch);
   run.settings = {.iterations = iterations,
                   .key = Key(static_cast<std::uint64_t>(options.seed)).fold("steps"),
@@ -148,13 +149,27 @@ std::string describe(const EvalRow& row) {
                 format_fixed(row.loss, 4), "  ", format_bits(row.bits), "  ", format_duration(row.seconds));
 }
 
+// What a preset came to beside the options given, and what it is not sure of.
+std::string describe(const Preset& preset, const Options& options) {
+  std::string text = concat("preset ", preset.name, ": ", preset.summary, '\n');
+  for (const auto& [name, value] : option_texts(options, true)) {
+    if (std::ranges::find(preset.options, name, &Texts::value_type::first) != preset.options.end())
+      text += concat("  --", name, ' ', value, '\n');
+  }
+  for (const std::string& doubt : preset.doubts) text += concat("  uncertain: ", doubt, '\n');
+  return text;
+}
+
 std::string describe(const Summary& summary) {
   std::vector<std::vector<std::string>> facts;
-  const auto add = [&](const char* name, const std::optional<double>& value) {
+  const auto add = [&](const std::string& name, const std::optional<double>& value) {
     if (value) facts.push_back({name, format_fixed(*value, 4)});
   };
-  add("test accuracy", summary.test_accuracy);
-  add("validation accuracy", summary.validation_accuracy);
+  const auto add_score = [&](const std::optional<EvalRow>& row) {
+    if (row) add(concat(row->split, ' ', row->metric), row->score);
+  };
+  add_score(summary.test);
+  add_score(summary.validation);
   add("training loss", summary.train_loss);
   facts.push_back({"steps", to_text(summary.iterations)});
   facts.push_back({"bit-operations", with_separators(summary.ledger.total_bit_ops())});
@@ -202,6 +217,7 @@ class Session {
     Run run = assemble(options, family_);
     check_keep_fp32(run.options, count_example(run.task, run.state.params).rows());
     for (const std::string& doubt : run.precision.doubts) note("warning: " + doubt);
+    if (!options.preset.empty() && !options.quiet) tell(describe(find_preset(family_.program, options.preset), options));
     return run;
   }
 

@@ -1,0 +1,202 @@
+#include "layers/graph.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+#include "core/error.h"
+#include "core/parallel.h"
+#include "layers/elementwise.h"
+#include "quant/aggregate.h"
+
+namespace ebb {
+namespace {
+
+/// out = x with row i multiplied by scale[i]; x and out may be the same.
+void scale_rows(const Tensor& x, std::span<const float> scale, Tensor& out) {
+  const std::int64_t cols = x.matrix().cols;
+  parallel_rows(x.matrix().rows, cols, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) {
+      const float factor = scale[static_cast<std::size_t>(i)];
+      for (std::int64_t j = i * cols; j < (i + 1) * cols; ++j) out[j] = x[j] * factor;
+    }
+  });
+}
+
+/// Adds a bias [cols] to every row.
+Var plus_bias(Pass& pass, Var x, ParamId bias) {
+  const Var b = pass.tape.parameter(bias);
+  Tensor y = pass.tape[x];
+  const std::int64_t cols = y.matrix().cols;
+  parallel_rows(y.matrix().rows, cols, [&](std::int64_t first, std::int64_t last) {
+    add_bias({y.data() + first * cols, last - first, cols, cols}, pass.tape[b].data());
+  });
+  return pass.tape.record(std::move(y), {x, b}, [=](Tensor&& g, Adjoints& grads) {
+    grads.add(b, bias_gradient(g));
+    grads.add(x, std::move(g));
+  });
+}
+
+Site part_of(const std::string& name, const char* part, std::vector<std::string> tags, const char* tag = nullptr) {
+  if (tag != nullptr) tags.emplace_back(tag);
+  return {concat(name, '.', part), std::move(tags)};
+}
+
+/// A linear layer narrows before neighbours are summed, and widens afterwards.
+bool linear_first(const Shape& weight) { return weight[1] > weight[0]; }
+
+/// Products and sums at the formats of a plan.
+struct Bill {
+  CostLedger& ledger;
+  const PrecisionPlan& plan;
+  const Shape& weight;
+
+  void add(const Site& site, Product product, std::int64_t macs) const {
+    const SiteFormats::Pair formats = plan.at(site).of(product);
+    if (macs > 0) ledger.charge(site, product, static_cast<uint128>(macs), formats.left, formats.right);
+  }
+  void add(const Linear& linear, std::int64_t rows, bool wants_input) const {
+    const std::int64_t macs = rows * weight.size();
+    add(linear.site, Product::forward, macs);
+    if (wants_input) add(linear.site, Product::grad_input, macs);
+    add(linear.site, Product::grad_weight, macs);
+  }
+  /// A linear layer and sums over neighbours, in the order of GraphConv.
+  void add(const Linear& linear, const Site& aggregate, const Neighbourhood& hood, bool wants_input) const {
+    const bool first = linear_first(weight);
+    const std::int64_t sums = hood.heard.entries() * weight[first ? 0 : 1];
+    add(linear, first ? hood.nodes() : hood.targets(), wants_input);
+    add(aggregate, Product::aggregate, sums);
+    if (first || wants_input) add(aggregate, Product::aggregate_grad, sums);
+  }
+};
+
+}  // namespace
+
+std::shared_ptr<const Neighbourhood> symmetric_neighbourhood(const Csr& heard, std::span<const std::int64_t> degrees,
+                                                             bool self_loops) {
+  require<ShapeError>(static_cast<std::int64_t>(degrees.size()) == heard.cols && heard.rows() <= heard.cols,
+                      "[neighbourhood] expected a degree for each of ", heard.cols, " nodes, targets first, got ", degrees.size());
+  auto hood = std::make_shared<Neighbourhood>();
+  hood->heard = self_loops ? heard.with_diagonal() : heard;
+  hood->hearers = hood->heard.transposed();
+  const auto degree = [&](std::int64_t i) {
+    const std::int64_t d = degrees[static_cast<std::size_t>(i)] + (self_loops ? 1 : 0);
+    return static_cast<double>(std::max<std::int64_t>(1, d));
+  };
+  for (std::int64_t i = 0; i < hood->nodes(); ++i) hood->node_scale.push_back(static_cast<float>(1.0 / std::sqrt(degree(i))));
+  for (std::int64_t i = 0; i < hood->targets(); ++i) {
+    const auto count = static_cast<double>(std::max<std::int64_t>(1, hood->heard.count(i)));
+    hood->target_scale.push_back(static_cast<float>(std::sqrt(degree(i)) / count));
+  }
+  return hood;
+}
+
+std::shared_ptr<const Neighbourhood> mean_neighbourhood(const Csr& heard) {
+  auto hood = std::make_shared<Neighbourhood>(Neighbourhood{.heard = heard, .hearers = heard.transposed()});
+  for (std::int64_t i = 0; i < hood->targets(); ++i) {
+    hood->target_scale.push_back(static_cast<float>(1.0 / static_cast<double>(std::max<std::int64_t>(1, heard.count(i)))));
+  }
+  return hood;
+}
+
+Var sum_neighbours(Pass& pass, const Site& site, Var x, const std::shared_ptr<const Neighbourhood>& hood) {
+  const Shape shape = pass.tape.shape(x);
+  require<ShapeError>(shape.rank() == 2 && shape[0] == hood->nodes(), "[", site.name, "] expected features [", hood->nodes(),
+                      ", n], got ", shape);
+  const auto how = [&pass](const Site& at, Product product) {
+    return Multiply{.site = at, .product = product, .accumulator = pass.plan.accumulator, .simd = pass.simd};
+  };
+  Tensor scaled;
+  if (!hood->node_scale.empty()) {
+    scaled = Tensor::uninitialized(shape);
+    scale_rows(pass.tape[x], hood->node_scale, scaled);
+  }
+  const Tensor& operand = hood->node_scale.empty() ? pass.tape[x] : scaled;
+  const Operand qx = pass.encode(operand.matrix(), site, Role::activation);
+  Tensor y = aggregate(hood->heard, hood->target_scale, qx, how(site, Product::aggregate), pass.ledger);
+  return pass.tape.record(std::move(y), {x}, [=, &pass](Tensor&& g, Adjoints& grads) {
+    scale_rows(g, hood->target_scale, g);
+    const Operand qg = pass.encode(g.matrix(), site, Role::gradient);
+    grads.add(x, aggregate(hood->hearers, hood->node_scale, qg, how(site, Product::aggregate_grad), pass.ledger));
+  });
+}
+
+Var select_rows(Pass& pass, Var x, std::span<const std::int64_t> indices) {
+  const Tensor& from = pass.tape[x];
+  const Shape shape = from.shape();
+  require<ShapeError>(shape.rank() == 2, "[select_rows] expected a matrix, got ", shape);
+  const std::int64_t cols = shape[1];
+  Tensor y = Tensor::uninitialized({static_cast<std::int64_t>(indices.size()), cols});
+  float* out = y.data();
+  for (const std::int64_t i : indices) {
+    require<ShapeError>(i >= 0 && i < shape[0], "[select_rows] there is no row ", i, " in ", shape);
+    out = std::copy_n(from.data() + i * cols, cols, out);
+  }
+  return pass.tape.record(std::move(y), {x},
+                          [=, rows = std::vector<std::int64_t>(indices.begin(), indices.end())](const Tensor& g, Adjoints& grads) {
+                            Tensor gx = Tensor::zeros(shape);
+                            const float* row = g.data();
+                            for (const std::int64_t i : rows) {
+                              std::copy_n(row, cols, gx.data() + i * cols);
+                              row += cols;
+                            }
+                            grads.add(x, std::move(gx));
+                          });
+}
+
+GraphConv GraphConv::create(ParamStore& params, const std::string& name, const std::vector<std::string>& tags, Tensor weight) {
+  require<ShapeError>(weight.shape().rank() == 2, "[", name, "] expected weights [out, in], got ", weight.shape());
+  const std::int64_t out = weight.shape()[0], in = weight.shape()[1];
+  const Tensor zeros = Tensor::zeros({out});
+  const Shape shape = weight.shape();
+  GraphConv layer{.linear = Linear::create(params, part_of(name, "linear", tags), std::move(weight),
+                                           in > out ? std::nullopt : std::optional(zeros)),
+                  .aggregate = part_of(name, "aggregate", tags, "aggregate"),
+                  .bias = {},
+                  .weight = shape};
+  if (in > out) layer.bias = params.add(name + ".bias", zeros);
+  return layer;
+}
+
+Var GraphConv::operator()(Pass& pass, Var x, const std::shared_ptr<const Neighbourhood>& hood) const {
+  if (!linear_first(weight)) return linear(pass, sum_neighbours(pass, aggregate, x, hood));
+  return plus_bias(pass, sum_neighbours(pass, aggregate, linear(pass, x), hood), bias);
+}
+
+void GraphConv::charge(CostLedger& ledger, const PrecisionPlan& plan, const Neighbourhood& hood, bool wants_input) const {
+  Bill{ledger, plan, weight}.add(linear, aggregate, hood, wants_input);
+}
+
+SageConv SageConv::create(ParamStore& params, const std::string& name, const std::vector<std::string>& tags, Tensor self,
+                          Tensor neighbour) {
+  require<ShapeError>(self.shape().rank() == 2 && self.shape() == neighbour.shape(), "[", name,
+                      "] expected two weights of one shape [out, in], got ", self.shape(), " and ", neighbour.shape());
+  const Shape shape = self.shape();
+  Tensor bias = Tensor::zeros({shape[0]});
+  return {.self = Linear::create(params, part_of(name, "self", tags), std::move(self), std::move(bias)),
+          .neighbour = Linear::create(params, part_of(name, "neighbour", tags), std::move(neighbour), std::nullopt),
+          .aggregate = part_of(name, "aggregate", tags, "aggregate"),
+          .weight = shape};
+}
+
+Var SageConv::operator()(Pass& pass, Var x, const std::shared_ptr<const Neighbourhood>& hood) const {
+  const Var around = linear_first(weight) ? sum_neighbours(pass, aggregate, neighbour(pass, x), hood)
+                                          : neighbour(pass, sum_neighbours(pass, aggregate, x, hood));
+  Var own = x;
+  if (hood->targets() < hood->nodes()) {
+    std::vector<std::int64_t> targets(static_cast<std::size_t>(hood->targets()));
+    std::iota(targets.begin(), targets.end(), 0);
+    own = select_rows(pass, x, targets);
+  }
+  return add(pass, self(pass, own), around);
+}
+
+void SageConv::charge(CostLedger& ledger, const PrecisionPlan& plan, const Neighbourhood& hood, bool wants_input) const {
+  const Bill bill{ledger, plan, weight};
+  bill.add(neighbour, aggregate, hood, wants_input);
+  bill.add(self, hood.targets(), wants_input);
+}
+
+}  // namespace ebb

@@ -1,0 +1,116 @@
+#include "models/gnn/network.h"
+
+#include <memory>
+#include <utility>
+#include <variant>
+
+#include "core/error.h"
+#include "layers/elementwise.h"
+#include "layers/init.h"
+#include "layers/layer_norm.h"
+
+namespace ebb {
+namespace {
+
+using Layer = std::variant<GraphConv, SageConv>;
+
+Layer make_layer(const std::string& arch, const std::string& name, const std::vector<std::string>& tags, const Shape& weight,
+                 ParamStore& params, Key key) {
+  const auto initial = [&](const char* part) { return glorot_uniform_init(weight, key.fold(name).fold(part)); };
+  if (arch == "gcn") return GraphConv::create(params, name, tags, initial("linear"));
+  return SageConv::create(params, name, tags, initial("self"), initial("neighbour"));
+}
+
+}  // namespace
+
+std::vector<train::Setting> gnn_settings() {
+  using train::Setting;
+  const auto at_least_one = [](double n) { return n >= 1; };
+  const auto probability = [](double p) { return p >= 0 && p < 1; };
+  return {{.name = "layers",
+           .value = "N",
+           .kind = Setting::Kind::integer,
+           .fallback = "2",
+           .help = "graph layers, the last of which gives the logits",
+           .expected = "1 and more",
+           .accepts = at_least_one},
+          {.name = "hidden",
+           .value = "N",
+           .kind = Setting::Kind::integer,
+           .fallback = "16",
+           .help = "features between layers",
+           .expected = "1 and more",
+           .accepts = at_least_one},
+          {.name = "dropout",
+           .value = "P",
+           .kind = Setting::Kind::real,
+           .fallback = "0.5",
+           .help = "probability of dropout between layers",
+           .expected = "a probability of 0 to below 1",
+           .accepts = probability},
+          {.name = "input-dropout",
+           .value = "P",
+           .kind = Setting::Kind::real,
+           .fallback = "0.5",
+           .help = "probability of dropout of the features",
+           .expected = "a probability of 0 to below 1",
+           .accepts = probability},
+          {.name = "norm",
+           .value = "none|layer",
+           .fallback = "none",
+           .help = "after each ReLU; layer: layer norm by node",
+           .choices = {"none", "layer"}},
+          {.name = "self-loops",
+           .value = "on|off",
+           .fallback = "on",
+           .help = "whether nodes of gcn hear themselves, as in the renormalised graph convolution",
+           .choices = {"on", "off"}}};
+}
+
+GnnConfig gnn_config(const train::Options& options) {
+  return {.arch = options.arch,
+          .layers = options.integer("layers"),
+          .hidden = options.integer("hidden"),
+          .input_dropout = options.real("input-dropout"),
+          .dropout = options.real("dropout"),
+          .layer_norm = options.text("norm") == "layer",
+          .self_loops = options.text("self-loops") == "on"};
+}
+
+train::GraphNetwork make_gnn(const GnnConfig& config, std::int64_t features, int classes, ParamStore& params, Key key) {
+  require<ConfigError>(config.arch == "gcn" || config.arch == "sage", "[gnn] expected gcn or sage, got '", config.arch, "'");
+  require<ConfigError>(config.layers >= 1 && config.hidden >= 1, "[gnn] expected 1 layer and 1 feature and more, got ",
+                       config.layers, " and ", config.hidden);
+  auto layers = std::make_shared<std::vector<Layer>>();
+  for (std::int64_t i = 0; i < config.layers; ++i) {
+    const bool last = i + 1 == config.layers;
+    std::vector<std::string> tags;
+    if (i == 0) tags.emplace_back("first");
+    if (last) tags.emplace_back("last");
+    const Shape weight{last ? classes : config.hidden, i == 0 ? features : config.hidden};
+    layers->push_back(make_layer(config.arch, concat("layer", i + 1), tags, weight, params, key));
+  }
+  train::GraphNetwork network{.layers = config.layers, .neighbourhood = {}, .forward = {}, .charge = {}};
+  network.neighbourhood = [config](const Csr& heard, std::span<const std::int64_t> degrees) {
+    return config.arch == "gcn" ? symmetric_neighbourhood(heard, degrees, config.self_loops) : mean_neighbourhood(heard);
+  };
+  network.forward = [config, layers](Pass& pass, Var x, const train::Neighbourhoods& hoods) {
+    for (std::size_t i = 0; i < layers->size(); ++i) {
+      const double probability = i == 0 ? config.input_dropout : config.dropout;
+      if (probability > 0) x = dropout(pass, x, probability, concat("layer", i + 1));
+      x = std::visit([&](const auto& layer) { return layer(pass, x, hoods[i]); }, (*layers)[i]);
+      if (i + 1 == layers->size()) break;
+      x = relu(pass, x);
+      if (config.layer_norm) x = layer_norm(pass, x);
+    }
+    return x;
+  };
+  network.charge = [layers](CostLedger& ledger, const PrecisionPlan& plan, const train::Neighbourhoods& hoods) {
+    for (std::size_t i = 0; i < layers->size(); ++i) {
+      std::visit([&](const auto& layer) { layer.charge(ledger, plan, *hoods[i], i > 0); }, (*layers)[i]);
+    }
+  };
+  return network;
+}
+
+}  // namespace ebb

@@ -1,0 +1,35 @@
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "core/error.h"
+#include "data/graph_text.h"
+
+using namespace ebb;
+
+// Three texts with a NUL between them are read as the files of either format: what is accepted and gets a split is consistent or
+// refused.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  std::string_view rest(reinterpret_cast<const char*>(data), size);
+  const auto next = [&] {
+    const std::size_t end = rest.find('\0');
+    const std::string_view text = rest.substr(0, end);
+    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+    return text;
+  };
+  const NamedText first{"first", next()}, second{"second", next()}, third{"third", next()};
+  try {
+    Graph graph = parse_linqs("linqs", first, second);
+    graph.split = parse_linqs_split(first, third);
+    require_consistent(graph);
+  } catch (const DataError&) {
+  }
+  try {
+    Graph graph = parse_ogb("ogb", first, second, third);
+    graph.split.train = parse_ogb_part(second, graph.nodes());
+    graph.split.test = parse_ogb_part(third, graph.nodes());
+    require_consistent(graph);
+  } catch (const DataError&) {
+  }
+  return 0;
+}

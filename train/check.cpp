@@ -1,0 +1,74 @@
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/error.h"
+#include "core/simd.h"
+#include "quant/format.h"
+#include "train/options.h"
+
+namespace ebb::train {
+
+void check(const Options& options, const Program& program) {
+  static_cast<void>(find_arch(program, options.arch));
+  for (const Setting& setting : options.settings) {
+    if (!setting.text.empty()) check(setting, setting.text);
+  }
+  const auto expect = [](bool ok, std::string_view name, std::string_view expected, const auto& got) {
+    require<ConfigError>(ok, "[command line] --", name, ": expected ", expected, ", got ", got);
+  };
+  const auto one_of = [](std::string_view name, const std::string& text, const std::vector<std::string>& known) {
+    require<ConfigError>(std::find(known.begin(), known.end(), text) != known.end(), "[command line] --", name, ": ",
+                         unknown_word("value", text, known));
+  };
+  const auto at_least_one = [&](std::string_view name, std::optional<std::int64_t> value) {
+    if (value) expect(*value >= 1, name, "an integer of 1 and more", *value);
+  };
+  const auto width = [&](std::string_view name, const std::string& text) {
+    std::int64_t bits = 0;
+    expect(text == "fp32" || (parse(text, bits) && bits >= 1 && bits <= Format::kMaxIntegerBits), name, "1 to 16 bits or fp32",
+           concat("'", text, "'"));
+  };
+
+  at_least_one("cycles", options.cycles);
+  one_of("period", options.period, {"floor+1", "floor"});
+  for (const auto& [name, bits] : {std::pair{"min-bits", options.min_bits}, {"max-bits", options.max_bits}}) {
+    expect(bits >= 1 && bits <= Format::kMaxIntegerBits, name, "1 to 16 bits", bits);
+  }
+  require<ConfigError>(options.min_bits <= options.max_bits, "[command line] --min-bits ", options.min_bits,
+                       " is above --max-bits ", options.max_bits, "; exchange them");
+  width("gradient-bits", options.gradient_bits);
+  if (!options.eval_bits.empty()) width("eval-bits", options.eval_bits);
+  parse_grid_style(options.grid);
+  require<ConfigError>(
+      options.grid != "symmetric" || (options.min_bits >= 2 && options.gradient_bits != "1" && options.eval_bits != "1"),
+      "[command line] --grid symmetric has no grid of 1 bit; use 2 bits and more, or --grid affine");
+  const Accumulator accumulator = Accumulator::parse(options.accumulator);
+  require<ConfigError>(!options.simulate || accumulator.is_exact(),
+                       "[command line] --simulate multiplies in float32, which has no --accumulator ", options.accumulator);
+
+  at_least_one("iterations", options.iterations);
+  at_least_one("epochs", options.epochs);
+  at_least_one("batch", options.batch);
+  at_least_one("accumulate", options.accumulate);
+  at_least_one("eval-every", options.eval_every);
+  if (options.optimizer) one_of("optimizer", *options.optimizer, {"sgd", "adam", "adamw"});
+  const auto finite_from_zero = [](double value) { return value >= 0 && value < 1e30; };
+  if (options.lr) expect(finite_from_zero(*options.lr), "lr", "a rate of 0 and more", *options.lr);
+  if (options.weight_decay)
+    expect(finite_from_zero(*options.weight_decay), "weight-decay", "a number of 0 and more", *options.weight_decay);
+  if (options.lr_plateau)
+    expect(*options.lr_plateau > 0 && *options.lr_plateau < 1, "lr-plateau", "a factor above 0 and below 1", *options.lr_plateau);
+  if (options.clip) expect(*options.clip > 0 && finite_from_zero(*options.clip), "clip", "a norm above 0", *options.clip);
+  expect(options.momentum >= 0 && options.momentum < 1, "momentum", "a number of 0 to below 1", options.momentum);
+  expect(options.seed >= 0, "seed", "an integer of 0 and more", options.seed);
+
+  expect(options.threads >= 1 && options.threads <= 1024, "threads", "1 to 1024", options.threads);
+  parse_simd(options.simd);
+  at_least_one("save-every", options.save_every);
+  at_least_one("statistics-every", options.statistics_every);
+}
+
+}  // namespace ebb::train

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace ebb::train {
+
+/// Names of options and their texts.
+using Texts = std::vector<std::pair<std::string, std::string>>;
+
+/// An option that one family of models has beside those of every program: declared once, then served by the command line, --help,
+/// the record and --resume like any other.
+struct Setting {
+  enum class Kind : std::uint8_t { integer, real, text, flag };
+
+  std::string name, value;  ///< as in --NAME VALUE
+  Kind kind = Kind::text;
+  std::string fallback;  ///< its text unless it is given; an architecture may know better
+  std::string help;
+  std::vector<std::string> choices{};  ///< the texts there are; none: any
+  std::string expected{};              ///< what a number has to be, in words
+  bool (*accepts)(double) = nullptr;   ///< what a number has to be; null: any
+  std::string text{};                  ///< its value; empty until it is given or filled in
+};
+
+/// @throws ConfigError unless the text is a value of the setting, e.g. "[command line] --layers: expected 1 and more, got '0'"
+void check(const Setting& setting, const std::string& text);
+
+/// The setting of that name. @throws ConfigError if there is none: a program reads what it did not declare
+const Setting& find_setting(const std::vector<Setting>& settings, std::string_view name);
+
+}  // namespace ebb::train
