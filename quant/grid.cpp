@@ -5,7 +5,6 @@
 #include <bit>
 #include <cmath>
 #include <limits>
-#include <type_traits>
 
 #include "core/error.h"
 #include "core/math.h"
@@ -83,15 +82,13 @@ template <class Code>
 void encode_block(const float* x, std::int64_t n, const Grid& grid, Rounding rounding, Key key, std::uint64_t first,
                   [[maybe_unused]] Simd simd, Code* out) {
 #if defined(__x86_64__)
-  if constexpr (std::is_same_v<Code, std::int8_t>) {
-    const bool wide = simd == Simd::avx512;
-    if (simd >= Simd::avx2 && rounding == Rounding::nearest_even) {
-      return (wide ? kernels::encode_nearest8_avx512 : kernels::encode_nearest8_avx2)(x, n, kernel_grid(grid), out);
-    }
-    if (simd >= Simd::avx2 && first % 128 == 0) {
-      return (wide ? kernels::encode_stochastic8_avx512 : kernels::encode_stochastic8_avx2)(x, n, kernel_grid(grid), key.value(),
-                                                                                            first, out);
-    }
+  if (simd >= Simd::avx2 && rounding == Rounding::nearest_even) {
+    return simd == Simd::avx512 ? kernels::encode_nearest_avx512(x, n, kernel_grid(grid), out)
+                                : kernels::encode_nearest_avx2(x, n, kernel_grid(grid), out);
+  }
+  if (simd >= Simd::avx2 && first % 128 == 0) {
+    return simd == Simd::avx512 ? kernels::encode_stochastic_avx512(x, n, kernel_grid(grid), key.value(), first, out)
+                                : kernels::encode_stochastic_avx2(x, n, kernel_grid(grid), key.value(), first, out);
   }
 #endif
   if (rounding == Rounding::stochastic) return encode_stochastic(x, n, grid, key, first, out);
