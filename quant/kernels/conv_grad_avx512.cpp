@@ -2,115 +2,140 @@
 
 #include <cstddef>
 
-#include "quant/kernels/micro.h"
+#include "quant/kernels/dot_avx512.h"
+#include "quant/kernels/tile.h"
 
 // The weights' gradient of convolutions: interleaving lines of pixels, and products of interleaved lines whose rows lie 4 bytes
 // apart. The distance is a constant because the compiler would keep run-time row addresses in vector registers.
 namespace ebb::kernels {
 namespace {
 
-/// Dword 4 q + p is channel group q of pixel p; then the bytes of each lane from [pixel][channel] to [channel][pixel].
-inline __m512i channels_first(__m512i pixels) {
-  const __m512i dwords = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
-  const __m512i bytes = _mm512_broadcast_i32x4(_mm_set_epi8(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0));
-  return _mm512_shuffle_epi8(_mm512_permutexvar_epi32(dwords, pixels), bytes);
-}
+/// 16 channels of the pixels of one group, `count` of which exist; the others are zeros.
+template <class Dot>
+__m512i load_group(const std::int8_t* pixels, std::int64_t hop, std::int64_t count);
 
-/// 16 channels of `count` pixels; those missing are zeros.
-inline __m512i load_pixels(const std::int8_t* pixels, std::int64_t hop, std::int64_t count) {
+template <>
+inline __m512i load_group<Int8Dot>(const std::int8_t* pixels, std::int64_t hop, std::int64_t count) {
   const auto load = [&](std::int64_t i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(pixels + i * hop)); };
   __m512i four = _mm512_zextsi128_si512(load(0));
-  if (count > 1) four = _mm512_inserti32x4(four, load(1), 1);
-  if (count > 2) four = _mm512_inserti32x4(four, load(2), 2);
-  if (count > 3) four = _mm512_inserti32x4(four, load(3), 3);
-  return four;
+  if (hop == 16 && count == 4) {
+    four = _mm512_loadu_si512(pixels);
+  } else {
+    if (count > 1) four = _mm512_inserti32x4(four, load(1), 1);
+    if (count > 2) four = _mm512_inserti32x4(four, load(2), 2);
+    if (count > 3) four = _mm512_inserti32x4(four, load(3), 3);
+  }
+  // Dword 4 q + p becomes channel group q of pixel p; then the bytes of each lane go from [pixel][channel] to [channel][pixel].
+  const __m512i dwords = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+  const __m512i bytes = _mm512_broadcast_i32x4(_mm_set_epi8(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0));
+  return _mm512_shuffle_epi8(_mm512_permutexvar_epi32(dwords, four), bytes);
+}
+
+template <>
+inline __m512i load_group<Int16Dot>(const std::int8_t* pixels, std::int64_t hop, std::int64_t count) {
+  const auto load = [&](std::int64_t i) {
+    return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(pixels + i * hop)));
+  };
+  return count > 1 ? _mm512_or_si512(load(0), _mm512_slli_epi32(load(1), 16)) : load(0);
 }
 
 /// The 16 channels from c on, or fewer if there are no more.
-template <bool kWhole>
+template <class Dot, bool kWhole>
 void interleave_16(const GroupedLine& l, std::int64_t c) {
-  const __m512i flips = _mm512_set1_epi8(static_cast<char>(l.flip)), ones = _mm512_set1_epi8(1);
+  constexpr std::int64_t kPixels = 4 / Dot::kCodeBytes;
+  const __m512i flips = _mm512_set1_epi8(static_cast<char>(l.flip)), ones = Dot::ones();
   const auto mask = static_cast<__mmask16>(kWhole ? 0xffff : (1 << (l.channels - c)) - 1);
-  const std::int8_t* from = l.pixels + c;
-  std::uint8_t* out = l.out + 4 * c;
+  const std::int8_t* from = l.pixels + c * Dot::kCodeBytes;
+  std::uint8_t* out = l.out + c / 16 * l.panel;
   __m512i sums = _mm512_maskz_loadu_epi32(mask, l.sums + c);
-  const auto put = [&](__m512i pixels) {
-    const __m512i group = channels_first(pixels);
-    sums = _mm512_dpbusd_epi32(sums, ones, group);
+  const auto put = [&](__m512i group) {
+    sums = Dot::add(sums, ones, group);
     kWhole ? _mm512_storeu_si512(out, _mm512_xor_si512(group, flips))
            : _mm512_mask_storeu_epi32(out, mask, _mm512_xor_si512(group, flips));
-    from += 4 * l.hop;
+    from += kPixels * l.hop;
     out += l.group;
   };
-  const std::int64_t whole = l.positions / 4;
-  if (l.hop == 16) {
-    for (std::int64_t g = 0; g < whole; ++g) put(_mm512_loadu_si512(from));
-  } else {
-    for (std::int64_t g = 0; g < whole; ++g) put(load_pixels(from, l.hop, 4));
-  }
-  if (l.positions % 4 > 0) put(load_pixels(from, l.hop, l.positions % 4));
+  for (std::int64_t g = 0; g < l.positions / kPixels; ++g) put(load_group<Dot>(from, l.hop, kPixels));
+  if (l.positions % kPixels > 0) put(load_group<Dot>(from, l.hop, l.positions % kPixels));
   _mm512_mask_storeu_epi32(l.sums + c, mask, sums);
 }
 
-template <int kRows, int kPanels>
-void tile(const Int8Left& a, const Int8Right& b, std::int32_t* c, std::int64_t ldc) {
-  __m512i sum[std::size_t{kRows}][std::size_t{kPanels}];
+template <class Dot>
+void interleave(const GroupedLine& line) {
+  std::int64_t c = 0;
+  for (; c + 16 <= line.channels; c += 16) interleave_16<Dot, true>(line, c);
+  if (c < line.channels) interleave_16<Dot, false>(line, c);
+}
+
+/// A tile's sums over all segments, which meet c run by run.
+template <class Dot, int kRows, int kPanels>
+void tile(const std::int8_t* a, const std::uint8_t* b, const SegmentProducts& s, std::int64_t* c) {
+  std::int64_t segment = 0, first = 0;
+  const std::uint8_t* from = b;
+  while (segment < s.segments) {
+    __m512i sum[std::size_t{kRows}][std::size_t{kPanels}];
 #pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) {
+    for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 2
-    for (int p = 0; p < kPanels; ++p) sum[i][p] = _mm512_loadu_si512(c + i * ldc + 16 * p);
-  }
-  const std::uint8_t* from = b.data;
-  for (std::int64_t s = 0; s < b.segments; ++s) {
-    const std::int8_t* left = a.data + s * a.segment;
-    for (std::int64_t g = 0; g < b.groups; ++g, from += b.group, left += a.group) {
-      __m512i right[std::size_t{kPanels}];
+      for (int p = 0; p < kPanels; ++p) sum[i][p] = _mm512_setzero_si512();
+    }
+    for (std::int64_t left = s.run; left > 0 && segment < s.segments;) {
+      const std::int64_t groups = s.groups - first < left ? s.groups - first : left;
+      const std::int8_t* at = a + segment * s.segment + first * s.group;
+      for (std::int64_t g = 0; g < groups; ++g, from += 64, at += s.group) {
+        __m512i right[std::size_t{kPanels}];
 #pragma GCC unroll 2
-      for (int p = 0; p < kPanels; ++p) right[p] = _mm512_loadu_si512(from + 64 * p);
+        for (int p = 0; p < kPanels; ++p) right[p] = _mm512_loadu_si512(from + p * s.panel);
 #pragma GCC unroll 16
-      for (int i = 0; i < kRows; ++i) {
-        std::int32_t four;
-        __builtin_memcpy(&four, left + 4 * i, 4);
-        const __m512i all = _mm512_set1_epi32(four);
+        for (int i = 0; i < kRows; ++i) {
+          std::int32_t group;
+          __builtin_memcpy(&group, at + 4 * i, 4);
+          const __m512i all = _mm512_set1_epi32(group);
 #pragma GCC unroll 2
-        for (int p = 0; p < kPanels; ++p) sum[i][p] = _mm512_dpbusd_epi32(sum[i][p], right[p], all);
+          for (int p = 0; p < kPanels; ++p) sum[i][p] = Dot::add(sum[i][p], right[p], all);
+        }
+      }
+      left -= groups;
+      first += groups;
+      if (first == s.groups) {
+        first = 0;
+        ++segment;
       }
     }
-  }
+    // By way of memory: with 64-bit sums in sight, compilers run out of registers in the loop before.
+    alignas(64) std::int32_t narrow[std::size_t{kRows}][std::size_t{kPanels} * 16];
 #pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) {
+    for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 2
-    for (int p = 0; p < kPanels; ++p) _mm512_storeu_si512(c + i * ldc + 16 * p, sum[i][p]);
+      for (int p = 0; p < kPanels; ++p) _mm512_store_si512(narrow[i] + 16 * p, sum[i][p]);
+    }
+    for (int i = 0; i < kRows; ++i) add_shifted(narrow[i], kPanels * 16, s.shift, c + i * s.ldc);
   }
 }
 
 /// The largest tiles first, then smaller ones for the rows that are left.
-template <int kRows, int kPanels>
-void rows_of(Int8Left a, const Int8Right& b, std::int64_t rows, std::int32_t* c, std::int64_t ldc) {
+template <class Dot, int kRows, int kPanels>
+void rows_of(const std::int8_t* a, const std::uint8_t* b, const SegmentProducts& s, std::int64_t rows, std::int64_t* c) {
   std::int64_t i = 0;
-  for (; i + kRows <= rows; i += kRows) {
-    tile<kRows, kPanels>(a, b, c + i * ldc, ldc);
-    a.data += 4 * kRows;
-  }
+  for (; i + kRows <= rows; i += kRows) tile<Dot, kRows, kPanels>(a + 4 * i, b, s, c + i * s.ldc);
   if constexpr (kRows > 4) {
-    if (i < rows) rows_of<kRows - 4, kPanels>(a, b, rows - i, c + i * ldc, ldc);
+    if (i < rows) rows_of<Dot, kRows - 4, kPanels>(a + 4 * i, b, s, rows - i, c + i * s.ldc);
+  }
+}
+
+template <class Dot>
+void add_products(const SegmentProducts& s) {
+  for (std::int64_t p = 0; p < s.panels; p += 2) {
+    const std::uint8_t* const b = s.b + p * s.panel;
+    p + 1 < s.panels ? rows_of<Dot, 12, 2>(s.a, b, s, s.rows, s.c + 16 * p) : rows_of<Dot, 16, 1>(s.a, b, s, s.rows, s.c + 16 * p);
   }
 }
 
 }  // namespace
 
-void interleave_avx512(const GroupedLine& line) {
-  std::int64_t c = 0;
-  for (; c + 16 <= line.channels; c += 16) interleave_16<true>(line, c);
-  if (c < line.channels) interleave_16<false>(line, c);
-}
-
-void add_products_avx512(const Int8Left& a, const Int8Right& b, std::int64_t rows, std::int64_t panels, std::int32_t* c,
-                         std::int64_t ldc) {
-  Int8Right right = b;
-  for (std::int64_t p = 0; p < panels; p += 2, right.data += 128) {
-    p + 1 < panels ? rows_of<12, 2>(a, right, rows, c + 16 * p, ldc) : rows_of<16, 1>(a, right, rows, c + 16 * p, ldc);
-  }
-}
+void interleave_line_int8_avx512(const GroupedLine& line) { interleave<Int8Dot>(line); }
+void interleave_line_int16_avx512(const GroupedLine& line) { interleave<Int16Dot>(line); }
+void add_products_int8_avx512(const SegmentProducts& products) { add_products<Int8Dot>(products); }
+void add_products_int16_avx512(const SegmentProducts& products) { add_products<Int16Dot>(products); }
 
 }  // namespace ebb::kernels

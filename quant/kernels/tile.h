@@ -32,6 +32,59 @@ struct TileTarget {
   std::int64_t ld;
 };
 
+/// One line of a convolution's outputs. Position x, tap (ky, kx), group g: the 4 bytes at pixels + ky * line + (x * step + kx) *
+/// pixel + 4 g. All that is indexed by column is long enough for whole panels.
+///
+/// So that sums stay within an int32, the groups of a pixel are cut into slices of `slice` groups and, where that is not enough,
+/// the weights' codes into a high and a low part: code = 2^8 high + low. A run is one slice of one part under all taps. Its weights
+/// are, for panel p, the bytes [ky][kx][groups of the slice][16 columns][group] at weights + p * panel + (part * groups + first) *
+/// taps_y
+/// * taps_x * 64, `first` being the slice's first group.
+struct ConvLine {
+  const std::int8_t* pixels;
+  std::int64_t pixel, line, step;
+  const std::uint8_t* weights;
+  std::int64_t panel;  ///< bytes
+  std::int64_t taps_y, taps_x, groups;
+  std::int64_t slice;
+  int parts;
+  std::int64_t positions, n;
+  const std::int32_t* sums;    ///< of the codes under each position's taps
+  const double *alpha, *beta;  ///< of each column
+  const double* const* gamma;  ///< of each position and column
+  int wrap_bits;               ///< 0: exact
+  float* out;                  ///< of position x and column j: out[x * out_stride + j]
+  std::int64_t out_stride;
+};
+
+/// A line of pixels whose positions are to be interleaved, as many as make a group of 4 bytes: channel c of position i, at pixels +
+/// i * hop bytes, becomes part of the group at out + i / n * group + c / 16 * panel + c % 16 * 4, xored with `flip`. Positions that
+/// fill up the last group are zeros before that. 64 bytes from each pixel's last channels on can be read. The codes' sums are added
+/// to sums[c].
+struct GroupedLine {
+  const std::int8_t* pixels;
+  std::int64_t hop, positions, channels;
+  std::uint8_t flip;
+  std::uint8_t* out;
+  std::int64_t group, panel;
+  std::int32_t* sums;
+};
+
+/// Products of interleaved lines, in segments. Group g of row i of segment s of a is at a + s * segment + g * group + 4 i, rows
+/// being a multiple of 4; that of panel p of b at b + p * panel + (s * groups + g) * 64. Sums of `run` groups fit an int32; times
+/// 2^shift they are added to c[i * ldc + 16 p + j].
+struct SegmentProducts {
+  const std::int8_t* a;
+  std::int64_t group, segment;
+  const std::uint8_t* b;
+  std::int64_t panel;
+  std::int64_t groups, segments, rows, panels;
+  std::int64_t run;
+  int shift;
+  std::int64_t* c;
+  std::int64_t ldc;
+};
+
 struct TileMicro {
   /// Rows that a call should have for 1 .. 4 panels; fewer are allowed.
   int rows[kTilePanels + 1];
@@ -54,12 +107,25 @@ struct TileMicro {
                      std::int64_t group, std::int64_t panel);
   /// Packs one panel of a matrix whose columns lie ld bytes apart, each k codes long; columns beyond the last are anything.
   void (*transpose)(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols, std::uint8_t flip, std::uint8_t* out);
+
+  /// For convolutions, where they are faster than many calls of the above; else null. `conv_line` returns how often sums went
+  /// round.
+  std::uint64_t (*conv_line)(const ConvLine& line) = nullptr;
+  void (*interleave_line)(const GroupedLine& line) = nullptr;
+  void (*add_products)(const SegmentProducts& products) = nullptr;
 };
 
 const TileMicro& tile_int8_avx512();
 const TileMicro& tile_int16_avx512();
 const TileMicro& tile_int16_avx2();
 const TileMicro& tile_int16_portable();
+
+std::uint64_t conv_line_int8_avx512(const ConvLine& line);
+std::uint64_t conv_line_int16_avx512(const ConvLine& line);
+void interleave_line_int8_avx512(const GroupedLine& line);
+void interleave_line_int16_avx512(const GroupedLine& line);
+void add_products_int8_avx512(const SegmentProducts& products);
+void add_products_int16_avx512(const SegmentProducts& products);
 
 /// The packing of int16 codes that every instruction set has.
 void interleave_int16(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols, std::uint8_t flip,

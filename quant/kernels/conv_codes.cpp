@@ -1,61 +1,68 @@
-#include "quant/kernels/conv_int8.h"
+#include "quant/kernels/conv_codes.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 #include <numeric>
+#include <span>
 #include <vector>
 
 #include "quant/kernels/conv_axis.h"
-#include "quant/kernels/gather.h"
+#include "quant/kernels/packing.h"
 
 namespace ebb::kernels {
 namespace {
 
-/// A line through the tiles that every instruction set has.
-std::uint64_t line_by_tiles(const Int8Micro& micro, const ConvLine& l) {
-  const std::int64_t panels = (l.n + kPanel - 1) / kPanel, stride = l.taps_y * l.taps_x * l.groups * 64;
-  std::int32_t tile[kMaxRows * kMaxPanels * kPanel];
+constexpr std::int64_t kPanel = 16;
+constexpr std::int64_t kMostCodes = 65535;  ///< codes of 16 bits whose sum fits an int32
+
+/// Far enough for at least one group of every tap, if there is a way.
+Reach reach_of(const Problem& p, const TileMicro& micro) {
+  const PatchGeometry& g = *p.a.codes().patches;
+  return {p, micro, std::max<std::int64_t>(16, g.taps_y * g.taps_x)};
+}
+
+/// A line through the tiles that every instruction set has; b has no bias there.
+std::uint64_t line_by_tiles(const TileMicro& micro, const ConvLine& l) {
+  const std::int64_t panels = (l.n + kPanel - 1) / kPanel, taps = l.taps_y * l.taps_x, hop = l.step * l.pixel;
+  // A row of taps is one run of groups where pixels are taken whole.
+  const std::int64_t together = l.slice >= l.groups ? std::max<std::int64_t>(1, l.taps_x) : 1;
+  std::int64_t tile[kTileRows * kTilePanels * kPanel];
   std::uint64_t events = 0;
-  for (std::int64_t panel = 0; panel < panels; panel += kMaxPanels) {
-    const int count = static_cast<int>(std::min<std::int64_t>(kMaxPanels, panels - panel));
+  for (std::int64_t panel = 0; panel < panels; panel += kTilePanels) {
+    const int count = static_cast<int>(std::min<std::int64_t>(kTilePanels, panels - panel));
     const std::int64_t ld = count * kPanel, col = panel * kPanel, cols = std::min(ld, l.n - col);
-    const Int8Right right{l.weights + panel * stride, stride, 64, l.taps_x * l.groups, l.taps_y};
     for (std::int64_t x = 0; x < l.positions; x += micro.rows[count]) {
-      const int tall = static_cast<int>(std::min<std::int64_t>(micro.rows[count], l.positions - x));
-      micro.multiply({l.pixels + x * l.step * l.pixel, l.step * l.pixel, 4, l.line}, right, tall, count, tile, ld);
-      for (std::int64_t r = 0; r < tall; ++r) {
-        std::int32_t* const sums = tile + r * ld;
-        std::int32_t bias = micro.biased_b ? 128 * l.sums[x + r] : 0;
-        if (l.wrap_bits > 0 && l.wrap_bits < 32) {
-          for (std::int64_t j = 0; j < cols; ++j) {
-            const auto kept = static_cast<std::int32_t>(wrapped(sums[j] - bias, l.wrap_bits));
-            events += static_cast<std::uint64_t>(std::abs((std::int64_t{sums[j]} - bias - kept) >> l.wrap_bits));
-            sums[j] = kept;
+      const std::int64_t rows = std::min<std::int64_t>(micro.rows[count], l.positions - x);
+      std::fill_n(tile, rows * ld, 0);
+      for (int part = 0; part < l.parts; ++part) {
+        for (std::int64_t g = 0; g < l.groups; g += l.slice) {
+          const std::int64_t groups = std::min(l.slice, l.groups - g);
+          const std::uint8_t* weights = l.weights + panel * l.panel + (part * l.groups + g) * taps * 64;
+          for (std::int64_t tap = 0; tap < taps; tap += together, weights += together * groups * 64) {
+            const std::int8_t* const pixels = l.pixels + x * hop + tap / l.taps_x * l.line + tap % l.taps_x * l.pixel + 4 * g;
+            micro.accumulate({pixels, hop, 4}, {weights, l.panel, together * groups}, rows, count, part + 1 < l.parts ? 8 : 0, tile,
+                             ld);
           }
-          bias = 0;
         }
-        micro.scale(sums, cols, bias, l.alpha + col, l.beta + col, l.sums[x + r], l.gamma[x + r] + col,
-                    l.out + (x + r) * l.out_stride + col);
+      }
+      for (std::int64_t r = 0; r < rows; ++r) {
+        const std::span sums(tile + r * ld, static_cast<std::size_t>(cols));
+        if (l.wrap_bits > 0) events += wrap_sums(Accumulator::wrap(l.wrap_bits), sums);
+        const double *const alpha = l.alpha + col, *const beta = l.beta + col, *const gamma = l.gamma[x + r] + col;
+        const double row_sum = l.sums[x + r];
+        float* const out = l.out + (x + r) * l.out_stride + col;
+        for (std::size_t j = 0; j < sums.size(); ++j)
+          out[j] = static_cast<float>((alpha[j] * static_cast<double>(sums[j]) + beta[j] * row_sum) + gamma[j]);
       }
     }
   }
   return events;
 }
 
-void sum_pixels(const std::int8_t* codes, std::int64_t pixels, std::int64_t pixel, std::int32_t* sums) {
-  for (std::int64_t i = 0; i < pixels; ++i, codes += pixel) {
-    std::int32_t sum = 0;
-    for (std::int64_t c = 0; c < pixel; ++c) sum += codes[c];
-    sums[i] = sum;
-  }
-}
-
 /// A convolution over one residue of each axis (of stride 1 there is only one): its packed weights and the coefficients of its
 /// outputs, which depend on the position only through its class.
 class Convolution {
  public:
-  Convolution(const Problem& problem, const Int8Micro& micro, const ConvAxis& y, const ConvAxis& x)
+  Convolution(const Problem& problem, const TileMicro& micro, const ConvAxis& y, const ConvAxis& x)
       : p_(problem),
         micro_(micro),
         y_(y),
@@ -63,18 +70,20 @@ class Convolution {
         y_classes_(y),
         x_classes_(x),
         n16_(round_up(problem.n(), kPanel)),
-        groups_((geometry().channels + 3) / 4),
+        groups_((geometry().channels * micro.code_bytes + 3) / 4),
+        reach_(reach_of(problem, micro)),
+        slice_(reach_.run(groups_, std::max<std::int64_t>(1, taps()))),
+        panel_(static_cast<std::int64_t>(reach_.parts.size()) * taps() * groups_ * 64),
         pixel_(4 * groups_),
         line_(x.reach(x.count) * pixel_),
-        lines_(std::clamp<std::int64_t>((kRowBlockBytes / std::max<std::int64_t>(line_, 1) - y.taps) / y.step, 1, y.count)) {
+        lines_(std::clamp<std::int64_t>((kBlockBytes / std::max<std::int64_t>(line_, 1) - y.taps) / y.step, 1, y.count)) {
     if (p_.report != nullptr && x.stride == 1 && y.stride == 1) {
       // Whole blocks of reported rows, if lines and images are cut that way.
       const std::int64_t unit = kRowsDone / std::gcd(kRowsDone, x.count);
       if (y.count % unit == 0) lines_ = std::max(unit, lines_ / unit * unit);
       reports_ = y.count % unit == 0 && (y.count % lines_) % unit == 0;
     }
-    pack_weights();
-    fill_coefficients();
+    fill_coefficients(pack_weights());
   }
 
   [[nodiscard]] std::int64_t blocks() const { return geometry().images * blocks_an_image(); }
@@ -108,9 +117,12 @@ class Convolution {
                           .line = line_,
                           .step = x_.step,
                           .weights = weights_.data(),
+                          .panel = panel_,
                           .taps_y = y_.taps,
                           .taps_x = x_.taps,
                           .groups = groups_,
+                          .slice = slice_,
+                          .parts = static_cast<int>(reach_.parts.size()),
                           .positions = x_.count,
                           .n = p_.n(),
                           .sums = scratch.sums.data(),
@@ -135,33 +147,35 @@ class Convolution {
     return ((y_.first_tap + ky * y_.stride) * geometry().taps_x + x_.first_tap + kx * x_.stride) * geometry().channels;
   }
 
-  /// Panel p, tap t, group g: 64 bytes at ((p * taps + t) * groups + g) * 64.
-  void pack_weights() {
-    const CodeMatrix& b = p_.b.codes();
-    weights_.resize(static_cast<std::size_t>(taps() * groups_ * 4 * n16_));
+  /// Packs b run by run, see ConvLine, and returns the sums of its codes under each tap, [taps, n16].
+  std::vector<std::int64_t> pack_weights() {
+    weights_.resize(static_cast<std::size_t>(panel_ * (n16_ / kPanel)));
+    std::vector<std::int64_t> sums(static_cast<std::size_t>(taps() * n16_), 0), run_sums(static_cast<std::size_t>(n16_));
+    PackBuffers buffers;
     std::uint8_t* out = weights_.data();
-    for (std::int64_t panel = 0; panel < n16_; panel += kPanel) {
-      for (std::int64_t ky = 0; ky < y_.taps; ++ky) {
-        for (std::int64_t kx = 0; kx < x_.taps; ++kx, out += 64 * groups_) {
-          pack_panel(b, first_row(ky, kx), geometry().channels, panel, micro_.biased_b ? 0x80 : 0, out);
+    const std::int64_t codes = 4 / micro_.code_bytes;  // of a group
+    for (const Part part : reach_.parts) {
+      for (std::int64_t group = 0; group < groups_; group += slice_) {
+        const std::int64_t groups = std::min(slice_, groups_ - group), channel = group * codes,
+                           channels = std::min(groups * codes, geometry().channels - channel);
+        for (std::int64_t tap = 0; tap < taps(); ++tap, out += 64 * groups) {
+          pack_right(p_.b.codes(), 0, p_.n(), first_row(tap / x_.taps, tap % x_.taps) + channel, channels, part, micro_, buffers,
+                     out, panel_);
+          std::fill(run_sums.begin(), run_sums.end(), 0);
+          add_column_sums(micro_, {out, panel_, groups}, n16_ / kPanel, run_sums.data());
+          for (std::size_t j = 0; j < run_sums.size(); ++j) {
+            const std::int64_t biased = micro_.bias != 0 ? 128 * channels : 0;
+            sums[static_cast<std::size_t>(tap * n16_) + j] += (run_sums[j] - biased) * (std::int64_t{1} << Reach::shift(part));
+          }
         }
       }
     }
+    return sums;
   }
 
-  void fill_coefficients() {
-    const CodeMatrix& b = p_.b.codes();
+  void fill_coefficients(const std::vector<std::int64_t>& tap_sums) {
     const std::int64_t n = p_.n();
     const double sa = p_.a.grid().scale, za = p_.a.grid().stored_zero();
-    std::vector<std::int64_t> tap_sums(static_cast<std::size_t>(taps() * n16_), 0);
-    for (std::int64_t tap = 0; tap < taps(); ++tap) {
-      const std::int64_t first = first_row(tap / x_.taps, tap % x_.taps);
-      for (std::int64_t k = first; k < first + geometry().channels; ++k) {
-        for (std::int64_t j = 0; j < n; ++j) {
-          tap_sums[static_cast<std::size_t>(tap * n16_ + j)] += int8_codes(b)[k * b.row_stride + j * b.col_stride];
-        }
-      }
-    }
     alpha_.assign(static_cast<std::size_t>(n16_), 0.0);
     beta_ = alpha_;
     gamma_.assign(y_classes_.taps.size() * x_classes_.taps.size() * alpha_.size(), 0.0);
@@ -190,26 +204,19 @@ class Convolution {
   void copy_lines(std::int64_t image, std::int64_t top, std::int64_t height, Scratch& scratch) const {
     const PatchGeometry& g = geometry();
     const std::int64_t lines = y_.reach(height), wide = line_ / pixel_;
-    scratch.pixels.resize(static_cast<std::size_t>(std::max<std::int64_t>(lines, 0) * line_ + 4 * kSlack));
+    scratch.pixels.resize(static_cast<std::size_t>(std::max<std::int64_t>(lines, 0) * line_ + 2 * kPackSlack));
     std::fill(scratch.pixels.begin(), scratch.pixels.end(), 0);
     const std::int64_t left = std::max<std::int64_t>(0, x_.pad), skip = std::max<std::int64_t>(0, -x_.pad);
     const std::int64_t run = std::min(g.width - skip, wide - left);
     for (std::int64_t y = 0; y < lines && run > 0; ++y) {
       const std::int64_t sy = top * y_.step + y - y_.pad;
       if (sy < 0 || sy >= g.height) continue;
-      const std::int8_t* const from = int8_codes(p_.a.codes()) + ((image * g.height + sy) * g.width + skip) * g.pixel_stride;
-      std::int8_t* const to = scratch.pixels.data() + y * line_ + left * pixel_;
-      if (g.channels == pixel_ && g.pixel_stride == pixel_) {
-        std::memcpy(to, from, static_cast<std::size_t>(run * pixel_));
-      } else {
-        for (std::int64_t x = 0; x < run; ++x)
-          std::memcpy(to + x * pixel_, from + x * g.pixel_stride, static_cast<std::size_t>(g.channels));
-      }
+      copy_pixels(p_.a.codes(), (image * g.height + sy) * g.width + skip, run, micro_.code_bytes,
+                  scratch.pixels.data() + y * line_ + left * pixel_, pixel_);
     }
     scratch.pixel_sums.resize(static_cast<std::size_t>(std::max<std::int64_t>(lines, 0) * wide));
-    const bool fast = micro_.sum_pixels != nullptr && pixel_ % 8 == 0 && 64 % pixel_ == 0;
-    (fast ? micro_.sum_pixels : sum_pixels)(scratch.pixels.data(), static_cast<std::int64_t>(scratch.pixel_sums.size()), pixel_,
-                                            scratch.pixel_sums.data());
+    micro_.sum_rows({scratch.pixels.data(), pixel_, 4}, static_cast<std::int64_t>(scratch.pixel_sums.size()), g.channels,
+                    scratch.pixel_sums.data());
   }
 
   /// The sum of the codes under the taps of each position of a line; padded taps are zeros there.
@@ -227,10 +234,13 @@ class Convolution {
   }
 
   const Problem& p_;
-  const Int8Micro& micro_;
+  const TileMicro& micro_;
   ConvAxis y_, x_;
   ConvClasses y_classes_, x_classes_;
   std::int64_t n16_, groups_;
+  Reach reach_;
+  std::int64_t slice_;         ///< groups of a pixel in one run
+  std::int64_t panel_;         ///< bytes of packed weights
   std::int64_t pixel_, line_;  ///< bytes of a pixel and of a padded line
   std::int64_t lines_;         ///< positions of the y axis that a block covers
   bool reports_ = false;
@@ -240,15 +250,15 @@ class Convolution {
 
 }  // namespace
 
-bool conv_applies(const Problem& p) {
+bool conv_applies(const Problem& p, const TileMicro& micro) {
   const CodeMatrix& a = p.a.codes();
   if (!a.patches || a.patches_transposed || p.transposed_out) return false;
   const PatchGeometry& g = *a.patches;
   const bool one_run = g.step == 1 || g.divide == 1;
-  return one_run && g.taps_y * g.taps_x * ((g.channels + 3) / 4) <= kMaxGroups;
+  return one_run && g.cols() <= kMostCodes && reach_of(p, micro).groups >= g.taps_y * g.taps_x;
 }
 
-std::uint64_t conv_int8(const Problem& p, const Int8Micro& micro) {
+std::uint64_t conv_codes(const Problem& p, const TileMicro& micro) {
   const PatchGeometry& g = *p.a.codes().patches;
   std::vector<Convolution> parts;
   for (const ConvAxis& y : conv_axes(g, g.out_height, g.taps_y, g.pad_top, g.height)) {
