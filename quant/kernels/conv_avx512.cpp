@@ -12,10 +12,10 @@ namespace ebb::kernels {
 namespace {
 
 struct Tile {
-  const std::int8_t* pixels;    ///< first tap of the first position
-  const std::uint8_t* weights;  ///< of the first panel
-  std::int64_t x, col;          ///< first position and column
+  std::int64_t x, col;  ///< first position and column
 };
+/// How sums become whole: at once, run by run, or run by run with the help of residues.
+enum class Sums { narrow, wide, residues };
 
 __mmask16 columns_left(const ConvLine& l, std::int64_t col) {
   return static_cast<__mmask16>(l.n - col >= 16 ? 0xffff : (1 << (l.n - col)) - 1);
@@ -69,23 +69,26 @@ std::uint64_t finish_wide(const ConvLine& l, const Tile& t, std::int32_t bias, i
   return l.wrap_bits > 0 ? static_cast<std::uint64_t>(_mm512_reduce_add_epi64(events)) : 0;
 }
 
-/// Sums `groups` groups of every pixel under all taps, kTaps neighbouring taps of a row at a time; more than one only at step 1.
+/// Sums `groups` groups of every pixel, the weights' being those from group `first` on, under all taps, kTaps neighbouring taps of
+/// a row at a time; more than one only at step 1.
 template <class Dot, int kTaps, int kRows, int kPanels>
-[[gnu::always_inline]] inline void grow(const ConvLine& l, const std::int8_t* pixels, const std::uint8_t* from, std::int64_t groups,
-                                        __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}]) {
+[[gnu::always_inline]] inline void grow(const ConvLine& l, const ConvCodes& codes, const Tile& t, std::int64_t first,
+                                        std::int64_t groups, __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}]) {
   constexpr int kPixels = kRows + kTaps - 1, kPointers = (kPixels + 3) / 4;
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
     for (int p = 0; p < kPanels; ++p) sum[r][p] = _mm512_setzero_si512();
   }
-  const std::int64_t hop = l.step * l.pixel, tap_bytes = 64 * groups, panel_bytes = l.panel;
+  const std::int64_t hop = l.step * codes.pixel, tap_bytes = 64 * groups, panel_bytes = codes.panel;
+  const std::int8_t* const pixels = codes.pixels + t.x * hop + first % codes.groups * 4;
+  const std::uint8_t* from = codes.weights + t.col / 16 * panel_bytes + first * l.taps_y * l.taps_x * 64;
   for (std::int64_t ky = 0; ky < l.taps_y; ++ky) {
     for (std::int64_t kx = 0; kx < l.taps_x; kx += kTaps, from += (kTaps - 1) * tap_bytes) {
       // Four pixels to a pointer: their addresses fit x86's base + index * scale.
       const std::int8_t* at[std::size_t{kPointers}];
 #pragma GCC unroll 5
-      for (int i = 0; i < kPointers; ++i) at[i] = pixels + ky * l.line + kx * l.pixel + 4 * i * hop;
+      for (int i = 0; i < kPointers; ++i) at[i] = pixels + ky * codes.line + kx * codes.pixel + 4 * i * hop;
       for (std::int64_t g = 0; g < groups; ++g, from += 64) {
         __m512i right[std::size_t{kTaps}][std::size_t{kPanels}];
 #pragma GCC unroll 3
@@ -113,30 +116,40 @@ template <class Dot, int kTaps, int kRows, int kPanels>
   }
 }
 
-template <class Dot, bool kWide, int kTaps, int kRows, int kPanels>
+/// By way of memory: with wider sums in sight, compilers run out of registers in the loop before.
+template <int kRows, int kPanels>
+[[gnu::always_inline]] inline void store(const __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}], std::int32_t* to) {
+#pragma GCC unroll 2
+  for (int p = 0; p < kPanels; ++p) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) _mm512_store_si512(to + 16 * (p * kRows + r), sum[r][p]);
+  }
+}
+
+template <class Dot, Sums kSums, int kTaps, int kRows, int kPanels>
 std::uint64_t tile(const ConvLine& l, const Tile& t) {
   __m512i sum[std::size_t{kRows}][std::size_t{kPanels}];
-  if constexpr (!kWide) {
-    grow<Dot, kTaps, kRows, kPanels>(l, t.pixels, t.weights, l.groups, sum);
+  if constexpr (kSums == Sums::narrow) {
+    grow<Dot, kTaps, kRows, kPanels>(l, l.codes, t, 0, l.codes.groups, sum);
     const bool wraps = l.wrap_bits > 0 && l.wrap_bits < 32;
     return wraps ? finish<Dot, true, kRows, kPanels>(l, t, sum) : finish<Dot, false, kRows, kPanels>(l, t, sum);
   } else {
-    constexpr int kSums = kRows * kPanels * 16;
-    alignas(64) std::int32_t narrow[std::size_t{kSums}];
-    alignas(64) std::int64_t wide[std::size_t{kSums}];
+    constexpr std::size_t kCount = kRows * kPanels * 16;
+    alignas(64) std::int32_t narrow[kCount], residues[kCount];
+    alignas(64) std::int64_t wide[kCount];
     __builtin_memset(wide, 0, sizeof wide);
     for (int part = 0; part < l.parts; ++part) {
-      for (std::int64_t g = 0; g < l.groups; g += l.slice) {
-        const std::int64_t groups = l.groups - g < l.slice ? l.groups - g : l.slice;
-        grow<Dot, kTaps, kRows, kPanels>(l, t.pixels + 4 * g, t.weights + (part * l.groups + g) * l.taps_y * l.taps_x * 64, groups,
-                                         sum);
-        // By way of memory: with 64-bit sums in sight, compilers run out of registers in the loop before.
-#pragma GCC unroll 2
-        for (int p = 0; p < kPanels; ++p) {
-#pragma GCC unroll 16
-          for (int r = 0; r < kRows; ++r) _mm512_store_si512(narrow + 16 * (p * kRows + r), sum[r][p]);
+      for (std::int64_t g = 0; g < l.codes.groups; g += l.slice) {
+        const std::int64_t groups = l.codes.groups - g < l.slice ? l.codes.groups - g : l.slice;
+        grow<Dot, kTaps, kRows, kPanels>(l, l.codes, t, part * l.codes.groups + g, groups, sum);
+        store<kRows, kPanels>(sum, narrow);
+        if constexpr (kSums == Sums::residues) {
+          grow<Int8Dot, kTaps, kRows, kPanels>(l, l.residues, t, g / 2, groups / 2, sum);
+          store<kRows, kPanels>(sum, residues);
+          add_resolved(narrow, residues, kCount, wide);
+        } else {
+          add_shifted(narrow, kCount, part + 1 < l.parts ? 8 : 0, wide);
         }
-        add_shifted(narrow, kSums, part + 1 < l.parts ? 8 : 0, wide);
       }
     }
     return finish_wide(l, t, Dot::kBias, kRows, kPanels, wide);
@@ -144,36 +157,51 @@ std::uint64_t tile(const ConvLine& l, const Tile& t) {
 }
 
 /// The largest tiles first, then halves for the positions that are left.
-template <class Dot, bool kWide, int kTaps, int kRows, int kPanels>
+template <class Dot, Sums kSums, int kTaps, int kRows, int kPanels>
 std::uint64_t positions(const ConvLine& l, Tile t) {
   std::uint64_t events = 0;
-  for (; t.x + kRows <= l.positions; t.x += kRows, t.pixels += kRows * l.step * l.pixel)
-    events += tile<Dot, kWide, kTaps, kRows, kPanels>(l, t);
+  for (; t.x + kRows <= l.positions; t.x += kRows) events += tile<Dot, kSums, kTaps, kRows, kPanels>(l, t);
   if constexpr (kRows > 1) {
-    if (t.x < l.positions) events += positions<Dot, kWide, kTaps, kRows / 2, kPanels>(l, t);
+    if (t.x < l.positions) events += positions<Dot, kSums, kTaps, kRows / 2, kPanels>(l, t);
   }
   return events;
 }
 
-template <class Dot, bool kWide, int kTaps>
+template <class Dot, Sums kSums, int kTaps>
 std::uint64_t panels(const ConvLine& l) {
   std::uint64_t events = 0;
-  Tile t{l.pixels, l.weights, 0, 0};
-  for (; t.col + 16 < l.n; t.col += 32, t.weights += 2 * l.panel) events += positions<Dot, kWide, kTaps, 8, 2>(l, t);
-  if (t.col < l.n) events += positions<Dot, kWide, kTaps, 16, 1>(l, t);
+  std::int64_t col = 0;
+  for (; col + 16 < l.n; col += 32) events += positions<Dot, kSums, kTaps, 8, 2>(l, {0, col});
+  if (col < l.n) events += positions<Dot, kSums, kTaps, 16, 1>(l, {0, col});
   return events;
 }
 
-template <class Dot>
+template <class Dot, Sums kSums>
 std::uint64_t line_of(const ConvLine& l) {
-  const bool threes = l.step == 1 && l.taps_x == 3;
-  if (l.parts == 1 && l.slice >= l.groups) return threes ? panels<Dot, false, 3>(l) : panels<Dot, false, 1>(l);
-  return threes ? panels<Dot, true, 3>(l) : panels<Dot, true, 1>(l);
+  return l.step == 1 && l.taps_x == 3 ? panels<Dot, kSums, 3>(l) : panels<Dot, kSums, 1>(l);
 }
+
+bool narrow(const ConvLine& l) { return l.parts == 1 && l.slice >= l.codes.groups && l.residues.pixels == nullptr; }
 
 }  // namespace
 
-std::uint64_t conv_line_int8_avx512(const ConvLine& line) { return line_of<Int8Dot>(line); }
-std::uint64_t conv_line_int16_avx512(const ConvLine& line) { return line_of<Int16Dot>(line); }
+std::uint64_t conv_line_int8_avx512(const ConvLine& line) {
+  return narrow(line) ? line_of<Int8Dot, Sums::narrow>(line) : line_of<Int8Dot, Sums::wide>(line);
+}
+std::uint64_t conv_line_int16_avx512(const ConvLine& line) {
+  if (line.residues.pixels != nullptr) return line_of<Int16Dot, Sums::residues>(line);
+  return narrow(line) ? line_of<Int16Dot, Sums::narrow>(line) : line_of<Int16Dot, Sums::wide>(line);
+}
+
+void residues_avx512(const std::int16_t* codes, std::int64_t n, std::int8_t* out) {
+  const __m512i low = _mm512_set1_epi16(255), highest = _mm512_set1_epi16(127);
+  for (std::int64_t i = 0; i < n; i += 32) {
+    // 256 is congruent to 1: the bytes' sum, or 255 less.
+    const __m512i code = _mm512_loadu_si512(codes + i);
+    const __m512i sum = _mm512_add_epi16(_mm512_srai_epi16(code, 8), _mm512_and_si512(code, low));
+    const __m512i residue = _mm512_mask_sub_epi16(sum, _mm512_cmpgt_epi16_mask(sum, highest), sum, low);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), _mm512_cvtepi16_epi8(residue));
+  }
+}
 
 }  // namespace ebb::kernels

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,14 +18,14 @@ constexpr std::int64_t kMostCodes = 65535;  ///< codes of 16 bits whose sum fits
 /// Far enough for at least one group of every tap, if there is a way.
 Reach reach_of(const Problem& p, const TileMicro& micro) {
   const PatchGeometry& g = *p.a.codes().patches;
-  return {p, micro, std::max<std::int64_t>(16, g.taps_y * g.taps_x)};
+  return Reach::with_residues(p, micro, std::max<std::int64_t>(16, g.taps_y * g.taps_x));
 }
 
 /// A line through the tiles that every instruction set has; b has no bias there.
 std::uint64_t line_by_tiles(const TileMicro& micro, const ConvLine& l) {
-  const std::int64_t panels = (l.n + kPanel - 1) / kPanel, taps = l.taps_y * l.taps_x, hop = l.step * l.pixel;
+  const std::int64_t panels = (l.n + kPanel - 1) / kPanel, taps = l.taps_y * l.taps_x, hop = l.step * l.codes.pixel;
   // A row of taps is one run of groups where pixels are taken whole.
-  const std::int64_t together = l.slice >= l.groups ? std::max<std::int64_t>(1, l.taps_x) : 1;
+  const std::int64_t together = l.slice >= l.codes.groups ? std::max<std::int64_t>(1, l.taps_x) : 1;
   std::int64_t tile[kTileRows * kTilePanels * kPanel];
   std::uint64_t events = 0;
   for (std::int64_t panel = 0; panel < panels; panel += kTilePanels) {
@@ -34,13 +35,14 @@ std::uint64_t line_by_tiles(const TileMicro& micro, const ConvLine& l) {
       const std::int64_t rows = std::min<std::int64_t>(micro.rows[count], l.positions - x);
       std::fill_n(tile, rows * ld, 0);
       for (int part = 0; part < l.parts; ++part) {
-        for (std::int64_t g = 0; g < l.groups; g += l.slice) {
-          const std::int64_t groups = std::min(l.slice, l.groups - g);
-          const std::uint8_t* weights = l.weights + panel * l.panel + (part * l.groups + g) * taps * 64;
+        for (std::int64_t g = 0; g < l.codes.groups; g += l.slice) {
+          const std::int64_t groups = std::min(l.slice, l.codes.groups - g);
+          const std::uint8_t* weights = l.codes.weights + panel * l.codes.panel + (part * l.codes.groups + g) * taps * 64;
           for (std::int64_t tap = 0; tap < taps; tap += together, weights += together * groups * 64) {
-            const std::int8_t* const pixels = l.pixels + x * hop + tap / l.taps_x * l.line + tap % l.taps_x * l.pixel + 4 * g;
-            micro.accumulate({pixels, hop, 4}, {weights, l.panel, together * groups}, rows, count, part + 1 < l.parts ? 8 : 0, tile,
-                             ld);
+            const std::int8_t* const pixels =
+                l.codes.pixels + x * hop + tap / l.taps_x * l.codes.line + tap % l.taps_x * l.codes.pixel + 4 * g;
+            micro.accumulate({pixels, hop, 4}, {weights, l.codes.panel, together * groups}, rows, count, part + 1 < l.parts ? 8 : 0,
+                             tile, ld);
           }
         }
       }
@@ -70,9 +72,10 @@ class Convolution {
         y_classes_(y),
         x_classes_(x),
         n16_(round_up(problem.n(), kPanel)),
-        groups_((geometry().channels * micro.code_bytes + 3) / 4),
         reach_(reach_of(problem, micro)),
-        slice_(reach_.run(groups_, std::max<std::int64_t>(1, taps()))),
+        unit_(reach_.residues ? 2 : 1),
+        groups_(round_up((geometry().channels * micro.code_bytes + 3) / 4, unit_)),
+        slice_(unit_ * reach_.run(groups_ / unit_, unit_ * std::max<std::int64_t>(1, taps()))),
         panel_(static_cast<std::int64_t>(reach_.parts.size()) * taps() * groups_ * 64),
         pixel_(4 * groups_),
         line_(x.reach(x.count) * pixel_),
@@ -90,7 +93,7 @@ class Convolution {
 
   /// What a thread keeps from block to block.
   struct Scratch {
-    Aligned<std::int8_t> pixels;
+    Aligned<std::int8_t> pixels, residues;
     std::vector<std::int32_t> pixel_sums, column_sums, sums;
     std::vector<const double*> gamma;
   };
@@ -112,15 +115,13 @@ class Convolution {
         const double* const first = gamma_.data() + y_class * static_cast<std::int64_t>(x_classes_.taps.size()) * n16_;
         for (std::size_t x = 0; x < scratch.gamma.size(); ++x) scratch.gamma[x] = first + x_classes_.of_position[x] * n16_;
       }
-      const ConvLine line{.pixels = scratch.pixels.data() + i * y_.step * line_,
-                          .pixel = pixel_,
-                          .line = line_,
+      const std::int64_t at = i * y_.step * line_;
+      const std::int8_t* const residues = reach_.residues ? scratch.residues.data() + at / 2 : nullptr;
+      const ConvLine line{.codes = {scratch.pixels.data() + at, pixel_, line_, weights_.data(), panel_, groups_},
+                          .residues = {residues, pixel_ / 2, line_ / 2, residue_weights_.data(), panel_ / 2, groups_ / 2},
                           .step = x_.step,
-                          .weights = weights_.data(),
-                          .panel = panel_,
                           .taps_y = y_.taps,
                           .taps_x = x_.taps,
-                          .groups = groups_,
                           .slice = slice_,
                           .parts = static_cast<int>(reach_.parts.size()),
                           .positions = x_.count,
@@ -150,6 +151,8 @@ class Convolution {
   /// Packs b run by run, see ConvLine, and returns the sums of its codes under each tap, [taps, n16].
   std::vector<std::int64_t> pack_weights() {
     weights_.resize(static_cast<std::size_t>(panel_ * (n16_ / kPanel)));
+    std::fill(weights_.begin(), weights_.end(), 0);
+    if (reach_.residues) pack_residues();
     std::vector<std::int64_t> sums(static_cast<std::size_t>(taps() * n16_), 0), run_sums(static_cast<std::size_t>(n16_));
     PackBuffers buffers;
     std::uint8_t* out = weights_.data();
@@ -171,6 +174,31 @@ class Convolution {
       }
     }
     return sums;
+  }
+
+  /// The residues of b, laid out like its codes.
+  void pack_residues() {
+    const CodeMatrix& b = p_.b.codes();
+    // As int8 that the packing of biased bytes turns into 0 .. 254.
+    Aligned<std::int8_t> residues(static_cast<std::size_t>(b.rows * n16_));
+    for (std::int64_t k = 0; k < b.rows; ++k) {
+      for (std::int64_t j = 0; j < n16_; ++j) {
+        const std::int32_t code = b.code_at(k * b.row_stride + std::min(j, b.cols - 1) * b.col_stride);
+        residues[static_cast<std::size_t>(k * n16_ + j)] = static_cast<std::int8_t>(((code + 255 * 256) % 255) - 128);
+      }
+    }
+    const CodeMatrix matrix{.data = residues.data(), .rows = b.rows, .cols = p_.n(), .row_stride = n16_, .patches = std::nullopt};
+    residue_weights_.resize(weights_.size() / 2);
+    PackBuffers buffers;
+    std::uint8_t* out = residue_weights_.data();
+    for (std::int64_t group = 0; group < groups_; group += slice_) {
+      const std::int64_t groups = std::min(slice_, groups_ - group) / 2, channel = 2 * group,
+                         channels = std::min(groups * 4, geometry().channels - channel);
+      for (std::int64_t tap = 0; tap < taps(); ++tap, out += 64 * groups) {
+        pack_right(matrix, 0, p_.n(), first_row(tap / x_.taps, tap % x_.taps) + channel, channels, Part::whole, *micro_.bytes,
+                   buffers, out, panel_ / 2);
+      }
+    }
   }
 
   void fill_coefficients(const std::vector<std::int64_t>& tap_sums) {
@@ -214,6 +242,11 @@ class Convolution {
       copy_pixels(p_.a.codes(), (image * g.height + sy) * g.width + skip, run, micro_.code_bytes,
                   scratch.pixels.data() + y * line_ + left * pixel_, pixel_);
     }
+    if (reach_.residues) {
+      const std::int64_t codes = round_up(std::max<std::int64_t>(lines, 0) * line_ / 2, 32);
+      scratch.residues.resize(static_cast<std::size_t>(codes + kPackSlack));
+      micro_.residues(reinterpret_cast<const std::int16_t*>(scratch.pixels.data()), codes, scratch.residues.data());
+    }
     scratch.pixel_sums.resize(static_cast<std::size_t>(std::max<std::int64_t>(lines, 0) * wide));
     micro_.sum_rows({scratch.pixels.data(), pixel_, 4}, static_cast<std::int64_t>(scratch.pixel_sums.size()), g.channels,
                     scratch.pixel_sums.data());
@@ -237,14 +270,15 @@ class Convolution {
   const TileMicro& micro_;
   ConvAxis y_, x_;
   ConvClasses y_classes_, x_classes_;
-  std::int64_t n16_, groups_;
+  std::int64_t n16_;
   Reach reach_;
-  std::int64_t slice_;         ///< groups of a pixel in one run
-  std::int64_t panel_;         ///< bytes of packed weights
-  std::int64_t pixel_, line_;  ///< bytes of a pixel and of a padded line
-  std::int64_t lines_;         ///< positions of the y axis that a block covers
+  std::int64_t unit_, groups_;  ///< of a pixel: a multiple of `unit_`
+  std::int64_t slice_;          ///< groups of a pixel in one run
+  std::int64_t panel_;          ///< bytes of packed weights
+  std::int64_t pixel_, line_;   ///< bytes of a pixel and of a padded line
+  std::int64_t lines_;          ///< positions of the y axis that a block covers
   bool reports_ = false;
-  Aligned<std::uint8_t> weights_;
+  Aligned<std::uint8_t> weights_, residue_weights_;
   std::vector<double> alpha_, beta_, gamma_;  ///< gamma: [y classes, x classes, n16]
 };
 

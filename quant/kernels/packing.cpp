@@ -38,6 +38,17 @@ Reach::Reach(const Problem& p, const TileMicro& micro, std::int64_t few) {
   parts = {Part::high, Part::low};
 }
 
+Reach Reach::with_residues(const Problem& p, const TileMicro& micro, std::int64_t few) {
+  Reach reach(p, micro, few);
+  const std::int64_t most = (std::int64_t{253} << 31) / (4 / micro.code_bytes * Problem::largest(p.a) * Problem::largest(p.b));
+  if (reach.parts.size() > 1 && micro.residues != nullptr && most >= 2 * few) {
+    reach.groups = most;
+    reach.parts = {Part::whole};
+    reach.residues = true;
+  }
+  return reach;
+}
+
 Lines lines_of(const CodeMatrix& x, std::int64_t first, std::int64_t count, std::int64_t from, std::int64_t length, Part part,
                int code_bytes, PackBuffers& buffers) {
   const std::int64_t bytes = container_bytes(x);

@@ -18,8 +18,11 @@ enum class Part : std::uint8_t { whole, high, low };
 struct Reach {
   std::int64_t groups;  ///< of one run at the most
   std::vector<Part> parts{Part::whole};
+  bool residues = false;  ///< sums leave an int32 and are told by their residues modulo 255, see ConvLine
 
   Reach(const Problem& problem, const TileMicro& micro, std::int64_t few = 16);
+  /// The same for micro kernels that know residues: half a product's work where a second part would be a whole one's.
+  static Reach with_residues(const Problem& problem, const TileMicro& micro, std::int64_t few = 16);
   /// Groups per run when `all` are cut into runs of about the same length, `times` groups being summed at once.
   [[nodiscard]] std::int64_t run(std::int64_t all, std::int64_t times = 1) const {
     const std::int64_t most = groups / times, runs = (all + most - 1) / most;

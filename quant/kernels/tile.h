@@ -32,20 +32,29 @@ struct TileTarget {
   std::int64_t ld;
 };
 
-/// One line of a convolution's outputs. Position x, tap (ky, kx), group g: the 4 bytes at pixels + ky * line + (x * step + kx) *
-/// pixel + 4 g. All that is indexed by column is long enough for whole panels.
+/// The codes of a convolution: position x, tap (ky, kx), group g of the pixel at pixels + ky * line + (x * step + kx) * pixel + 4 g
+/// bytes, and panels of weights `panel` bytes apart.
+struct ConvCodes {
+  const std::int8_t* pixels;
+  std::int64_t pixel, line;
+  const std::uint8_t* weights;
+  std::int64_t panel, groups;
+};
+
+/// One line of a convolution's outputs. All that is indexed by column is long enough for whole panels.
 ///
 /// So that sums stay within an int32, the groups of a pixel are cut into slices of `slice` groups and, where that is not enough,
 /// the weights' codes into a high and a low part: code = 2^8 high + low. A run is one slice of one part under all taps. Its weights
 /// are, for panel p, the bytes [ky][kx][groups of the slice][16 columns][group] at weights + p * panel + (part * groups + first) *
 /// taps_y
 /// * taps_x * 64, `first` being the slice's first group.
+///
+/// Instead of parts there can be residues modulo 255 of all codes, as int8 of pixels and unsigned bytes of weights. Sums of `codes`
+/// may then leave an int32, which keeps their low bits, as far as the residues' sums tell the rest: up to 253 times 2^31. Slices
+/// are of an even number of groups, half of which hold the same channels' residues.
 struct ConvLine {
-  const std::int8_t* pixels;
-  std::int64_t pixel, line, step;
-  const std::uint8_t* weights;
-  std::int64_t panel;  ///< bytes
-  std::int64_t taps_y, taps_x, groups;
+  ConvCodes codes, residues;  ///< residues.pixels is null where there are none
+  std::int64_t step, taps_y, taps_x;
   std::int64_t slice;
   int parts;
   std::int64_t positions, n;
@@ -113,6 +122,9 @@ struct TileMicro {
   std::uint64_t (*conv_line)(const ConvLine& line) = nullptr;
   void (*interleave_line)(const GroupedLine& line) = nullptr;
   void (*add_products)(const SegmentProducts& products) = nullptr;
+  /// Where those take residues of int16 codes: the tiles that pack them, and what turns n codes, a multiple of 32, into theirs.
+  const TileMicro* bytes = nullptr;
+  void (*residues)(const std::int16_t* codes, std::int64_t n, std::int8_t* out) = nullptr;
 };
 
 const TileMicro& tile_int8_avx512();
@@ -122,6 +134,7 @@ const TileMicro& tile_int16_portable();
 
 std::uint64_t conv_line_int8_avx512(const ConvLine& line);
 std::uint64_t conv_line_int16_avx512(const ConvLine& line);
+void residues_avx512(const std::int16_t* codes, std::int64_t n, std::int8_t* out);
 void interleave_line_int8_avx512(const GroupedLine& line);
 void interleave_line_int16_avx512(const GroupedLine& line);
 void add_products_int8_avx512(const SegmentProducts& products);

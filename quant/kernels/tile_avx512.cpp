@@ -350,7 +350,9 @@ constexpr TileMicro kInt16{.rows = {0, 16, 12, 8, 6},
                            .transpose = transpose<2>,
                            .conv_line = conv_line_int16_avx512,
                            .interleave_line = interleave_line_int16_avx512,
-                           .add_products = add_products_int16_avx512};
+                           .add_products = add_products_int16_avx512,
+                           .bytes = &kInt8,
+                           .residues = residues_avx512};
 
 }  // namespace
 
