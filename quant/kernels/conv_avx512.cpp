@@ -193,14 +193,16 @@ std::uint64_t conv_line_int16_avx512(const ConvLine& line) {
   return narrow(line) ? line_of<Int16Dot, Sums::narrow>(line) : line_of<Int16Dot, Sums::wide>(line);
 }
 
-void residues_avx512(const std::int16_t* codes, std::int64_t n, std::int8_t* out) {
-  const __m512i low = _mm512_set1_epi16(255), highest = _mm512_set1_epi16(127);
+void residues_avx512(const std::int16_t* codes, std::int64_t n, int shift, std::int8_t* out) {
+  const __m512i m = _mm512_set1_epi16(255), highest = _mm512_set1_epi16(127), lowest = _mm512_set1_epi16(-128);
+  const __m512i down = _mm512_set1_epi16(static_cast<short>(shift));
   for (std::int64_t i = 0; i < n; i += 32) {
-    // 256 is congruent to 1: the bytes' sum, or 255 less.
+    // 256 is congruent to 1: the sum of the bytes, and 255 more or less.
     const __m512i code = _mm512_loadu_si512(codes + i);
-    const __m512i sum = _mm512_add_epi16(_mm512_srai_epi16(code, 8), _mm512_and_si512(code, low));
-    const __m512i residue = _mm512_mask_sub_epi16(sum, _mm512_cmpgt_epi16_mask(sum, highest), sum, low);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), _mm512_cvtepi16_epi8(residue));
+    __m512i x = _mm512_sub_epi16(_mm512_add_epi16(_mm512_srai_epi16(code, 8), _mm512_and_si512(code, m)), down);
+    x = _mm512_mask_sub_epi16(x, _mm512_cmpgt_epi16_mask(x, highest), x, m);
+    x = _mm512_mask_add_epi16(x, _mm512_cmplt_epi16_mask(x, lowest), x, m);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), _mm512_cvtepi16_epi8(x));
   }
 }
 

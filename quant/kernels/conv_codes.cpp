@@ -245,7 +245,7 @@ class Convolution {
     if (reach_.residues) {
       const std::int64_t codes = round_up(std::max<std::int64_t>(lines, 0) * line_ / 2, 32);
       scratch.residues.resize(static_cast<std::size_t>(codes + kPackSlack));
-      micro_.residues(reinterpret_cast<const std::int16_t*>(scratch.pixels.data()), codes, scratch.residues.data());
+      micro_.residues(reinterpret_cast<const std::int16_t*>(scratch.pixels.data()), codes, 0, scratch.residues.data());
     }
     scratch.pixel_sums.resize(static_cast<std::size_t>(std::max<std::int64_t>(lines, 0) * wide));
     micro_.sum_rows({scratch.pixels.data(), pixel_, 4}, static_cast<std::int64_t>(scratch.pixel_sums.size()), g.channels,

@@ -38,19 +38,27 @@ void interleave_anywhere(const TileMicro& micro, const GroupedLine& line) {
 
 /// Adds products segment by segment; see TileMicro::add_products.
 void add_by_tiles(const TileMicro& micro, const SegmentProducts& s) {
+  const Interleaved& x = s.codes;
   for (std::int64_t panel = 0; panel < s.panels; panel += kTilePanels) {
     const int count = static_cast<int>(std::min<std::int64_t>(kTilePanels, s.panels - panel));
     for (std::int64_t segment = 0; segment < s.segments; ++segment) {
-      for (std::int64_t g = 0; g < s.groups; g += s.run) {
-        const TileRight right{s.b + panel * s.panel + (segment * s.groups + g) * 64, s.panel, std::min(s.run, s.groups - g)};
+      const std::int64_t all = s.units * x.groups, run = s.run * x.groups;
+      for (std::int64_t g = 0; g < all; g += run) {
+        const TileRight right{x.b + panel * x.panel + (segment * all + g) * 64, x.panel, std::min(run, all - g)};
         for (std::int64_t i = 0; i < s.rows; i += micro.rows[count]) {
-          const TileLeft left{s.a + segment * s.segment + g * s.group + 4 * i, 4, s.group};
+          const TileLeft left{x.a + segment * x.segment + g * x.group + 4 * i, 4, x.group};
           micro.accumulate(left, right, std::min<std::int64_t>(micro.rows[count], s.rows - i), count, s.shift,
                            s.c + i * s.ldc + kPanel * panel, s.ldc);
         }
       }
     }
   }
+}
+
+/// Far enough for at least one line where residues tell the sums, which go line by line.
+Reach reach_of(const Problem& p, const TileMicro& micro, std::int64_t line_groups) {
+  Reach reach = Reach::with_residues(p, micro);
+  return reach.groups >= line_groups ? reach : Reach(p, micro);
 }
 
 /// Adds the codes of a row of b to sums.
@@ -79,8 +87,9 @@ class WeightGradient {
         rows4_(round_up(rows_, 4)),
         n16_(round_up(p_.n(), kPanel)),
         groups_((x_.count * micro.code_bytes + 3) / 4),
-        reach_(problem, micro) {
-    const std::int64_t line_bytes = 4 * groups_ * (y_.step * rows4_ + parts() * n16_);
+        residue_groups_((x_.count + 3) / 4),
+        reach_(reach_of(problem, micro, groups_)) {
+    const std::int64_t line_bytes = 4 * (groups_ + (reach_.residues ? residue_groups_ : 0)) * (y_.step * rows4_ + parts() * n16_);
     lines_ = std::clamp<std::int64_t>(kChunkBytes / line_bytes - y_.taps, 1, std::min(kMostPositions / x_.count, y_.count));
     if (lines_ == y_.count) {
       const std::int64_t fit = std::min(kChunkBytes / (line_bytes * (lines_ + y_.taps)), kMostPositions / (x_.count * lines_));
@@ -102,8 +111,10 @@ class WeightGradient {
   struct Scratch {
     Aligned<std::int8_t> line, image;
     Aligned<std::uint8_t> gradient;  ///< [parts][panels][images][lines]
+    Aligned<std::int8_t> residue_line, residue_image;
+    Aligned<std::uint8_t> residue_gradient;
     Aligned<std::int64_t> products;
-    Aligned<std::int32_t> sums, line_sums;  ///< `sums`: of rows, then of columns
+    Aligned<std::int32_t> sums, line_sums, unused;  ///< `sums`: of rows, then of columns
     PackBuffers buffers;
     std::int64_t positions = 0;  ///< added up in `sums`
 
@@ -113,7 +124,15 @@ class WeightGradient {
           gradient(static_cast<std::size_t>(g.parts() * g.n16_ / kPanel * g.panel())),
           products(g.products_.size()),
           sums(g.sums_.size()),
-          line_sums(static_cast<std::size_t>(std::max(g.rows_, g.p_.n()))) {
+          line_sums(static_cast<std::size_t>(std::max(g.rows_, g.p_.n()))),
+          unused(line_sums.size()) {
+      if (g.reach_.residues) {
+        residue_image.resize(static_cast<std::size_t>(g.images_ * g.residue_segment()));
+        residue_gradient.resize(static_cast<std::size_t>(g.n16_ / kPanel * g.residue_panel()));
+        std::fill(residue_image.begin(), residue_image.end(), 0);
+        std::fill(residue_gradient.begin(), residue_gradient.end(), 0);
+        std::fill(unused.begin(), unused.end(), 0);
+      }
       std::fill(line.begin(), line.end(), 0);
       std::fill(image.begin(), image.end(), 0);
       std::fill(gradient.begin(), gradient.end(), 0);
@@ -131,24 +150,26 @@ class WeightGradient {
     if (scratch.positions + positions > kMostPositions) flush_sums(scratch);
     scratch.positions += positions;
     for (std::int64_t i = 0; i < images; ++i) {
-      pack_image(image + i, top, height, scratch.image.data() + i * segment(), scratch);
-      for (std::int64_t y = 0; y < height; ++y) pack_gradient(image + i, top + y, (i * height + y) * groups_ * 64, scratch);
+      pack_image(image + i, top, height, i, scratch);
+      for (std::int64_t y = 0; y < height; ++y) pack_gradient(image + i, top + y, i * height + y, scratch);
     }
     for (std::int64_t part = 0; part < parts(); ++part) {
       for (std::int64_t ky = 0; ky < y_.taps; ++ky) {
-        const SegmentProducts products{.a = scratch.image.data() + slot(ky) * image_line(),
-                                       .group = 4 * rows4_,
-                                       .segment = segment(),
-                                       .b = scratch.gradient.data() + part * (n16_ / kPanel) * panel(),
-                                       .panel = panel(),
-                                       .groups = height * groups_,
-                                       .segments = images,
-                                       .rows = rows4_,
-                                       .panels = n16_ / kPanel,
-                                       .run = reach_.groups,
-                                       .shift = Reach::shift(reach_.parts[static_cast<std::size_t>(part)]),
-                                       .c = scratch.products.data() + ky * rows4_ * n16_,
-                                       .ldc = n16_};
+        const std::int8_t* const residues =
+            reach_.residues ? scratch.residue_image.data() + slot(ky) * residue_image_line() : nullptr;
+        const SegmentProducts products{
+            .codes = {scratch.image.data() + slot(ky) * image_line(), 4 * rows4_, segment(),
+                      scratch.gradient.data() + part * (n16_ / kPanel) * panel(), panel(), reach_.residues ? groups_ : 1},
+            .residues = {residues, 4 * rows4_, residue_segment(), scratch.residue_gradient.data(), residue_panel(),
+                         residue_groups_},
+            .units = height * (reach_.residues ? 1 : groups_),
+            .segments = images,
+            .rows = rows4_,
+            .panels = n16_ / kPanel,
+            .run = reach_.groups / (reach_.residues ? groups_ : 1),
+            .shift = Reach::shift(reach_.parts[static_cast<std::size_t>(part)]),
+            .c = scratch.products.data() + ky * rows4_ * n16_,
+            .ldc = n16_};
         micro_.add_products != nullptr ? micro_.add_products(products) : add_by_tiles(micro_, products);
       }
     }
@@ -195,13 +216,17 @@ class WeightGradient {
   [[nodiscard]] const Grid& column_grid(std::int64_t j) const { return p_.b.grid(p_.b.axis() == GridAxis::columns ? j : 0); }
   [[nodiscard]] std::int64_t blocks_an_image() const { return (y_.count + lines_ - 1) / lines_; }
   [[nodiscard]] std::int64_t image_line() const { return 4 * groups_ * rows4_; }
+  [[nodiscard]] std::int64_t residue_image_line() const { return 4 * residue_groups_ * rows4_; }
   /// Bytes of the interleaved lines of an image. Padded line q * step + r is at slot r * residue_lines + q, so that the lines that
   /// a row of taps meets are neighbours.
-  [[nodiscard]] std::int64_t segment() const { return std::min(y_.step, y_.taps) * residue_lines_ * image_line(); }
+  [[nodiscard]] std::int64_t segment() const { return slots() * image_line(); }
+  [[nodiscard]] std::int64_t residue_segment() const { return slots() * residue_image_line(); }
+  [[nodiscard]] std::int64_t slots() const { return std::min(y_.step, y_.taps) * residue_lines_; }
   [[nodiscard]] std::int64_t slot(std::int64_t line) const { return line % y_.step * residue_lines_ + line / y_.step; }
   [[nodiscard]] std::int64_t parts() const { return static_cast<std::int64_t>(reach_.parts.size()); }
   /// Bytes of a panel of one part of a chunk's gradient.
   [[nodiscard]] std::int64_t panel() const { return images_ * lines_ * groups_ * 64; }
+  [[nodiscard]] std::int64_t residue_panel() const { return images_ * lines_ * residue_groups_ * 64; }
   [[nodiscard]] std::size_t column_sums_at() const {
     return static_cast<std::size_t>((y_.taps + std::min(y_.step, y_.taps)) * rows_);
   }
@@ -216,18 +241,37 @@ class WeightGradient {
     scratch.positions = 0;
   }
 
+  /// Interleaves the residues of a line of int16 codes, positions lying `hop` codes apart.
+  void interleave_residues(const std::int8_t* line, std::int64_t codes, int shift, std::int64_t hop, std::int64_t channels,
+                           std::uint8_t* out, std::int64_t group, std::int64_t panel, Scratch& scratch) const {
+    const std::int64_t all = round_up(codes, 32);
+    scratch.residue_line.resize(static_cast<std::size_t>(all + kPackSlack));
+    micro_.residues(reinterpret_cast<const std::int16_t*>(line), all, shift, scratch.residue_line.data());
+    micro_.bytes->interleave_line({.pixels = scratch.residue_line.data(),
+                                   .hop = hop,
+                                   .positions = x_.count,
+                                   .channels = channels,
+                                   .flip = static_cast<std::uint8_t>(shift),
+                                   .out = out,
+                                   .group = group,
+                                   .panel = panel,
+                                   .sums = scratch.unused.data()});
+  }
+
   /// Interleaves the lines under positions top .. top + height of an image; a position's rows (kx, channel) are neighbours in the
   /// padded line. The codes of a line are summed for all rows of taps at once, unless it is near the end and some do not meet it.
-  void pack_image(std::int64_t image, std::int64_t top, std::int64_t height, std::int8_t* out, Scratch& scratch) const {
+  void pack_image(std::int64_t image, std::int64_t top, std::int64_t height, std::int64_t at, Scratch& scratch) const {
     const PatchGeometry& g = geometry();
     const std::int64_t left = std::max<std::int64_t>(0, x_.pad), skip = std::max<std::int64_t>(0, -x_.pad);
     const std::int64_t run = std::max<std::int64_t>(0, std::min(g.width - skip, x_.reach(x_.count) - left));
     for (std::int64_t line = 0; line < y_.reach(height); ++line) {
       if (line % y_.step >= y_.taps) continue;
-      std::int8_t* const to = out + slot(line) * image_line();
+      std::int8_t* const to = scratch.image.data() + at * segment() + slot(line) * image_line();
+      std::int8_t* const residues = scratch.residue_image.data() + at * residue_segment() + slot(line) * residue_image_line();
       const std::int64_t sy = top * y_.step + line - y_.pad;
       if (sy < 0 || sy >= g.height || run == 0) {
         std::memset(to, 0, static_cast<std::size_t>(image_line()));
+        if (reach_.residues) std::memset(residues, 0, static_cast<std::size_t>(residue_image_line()));
         continue;
       }
       const std::int64_t pixel = g.channels * micro_.code_bytes;
@@ -246,6 +290,10 @@ class WeightGradient {
                   .group = 4 * rows4_,
                   .panel = 64,
                   .sums = line_sums});
+      if (reach_.residues) {
+        interleave_residues(scratch.line.data(), x_.reach(x_.count) * g.channels, 0, x_.step * g.channels, rows_,
+                            reinterpret_cast<std::uint8_t*>(residues), 4 * rows4_, 64, scratch);
+      }
       for (std::int64_t ky = line % y_.step; !met_by_all && ky < y_.taps && ky <= line; ky += y_.step) {
         if ((line - ky) / y_.step >= height) continue;
         for (std::int64_t r = 0; r < rows_; ++r) sums[ky * rows_ + r] += line_sums[r];
@@ -255,7 +303,7 @@ class WeightGradient {
 
   /// Interleaves a line of the gradient, part by part, and sums its codes, and those of the positions that are not of the commonest
   /// class of the x axis, for each class of the y axis.
-  void pack_gradient(std::int64_t image, std::int64_t y, std::int64_t at, Scratch& scratch) const {
+  void pack_gradient(std::int64_t image, std::int64_t y, std::int64_t line, Scratch& scratch) const {
     const std::int64_t n = p_.n(), first = (image * y_.count + y) * x_.count;
     const auto classes = static_cast<std::int64_t>(x_classes_.taps.size());
     std::int32_t* const sums =
@@ -270,11 +318,15 @@ class WeightGradient {
                   .positions = x_.count,
                   .channels = n,
                   .flip = micro_.bias,
-                  .out = scratch.gradient.data() + part * (n16_ / kPanel) * panel() + at,
+                  .out = scratch.gradient.data() + part * (n16_ / kPanel) * panel() + line * groups_ * 64,
                   .group = 64,
                   .panel = panel(),
                   .sums = line_sums});
       for (std::int64_t j = 0; j < n; ++j) sums[common_ * n + j] += line_sums[j] * (1 << Reach::shift(of));
+      if (reach_.residues) {
+        interleave_residues(lines.data, (x_.count - 1) * lines.stride / 2 + n, 128, lines.stride / 2, n,
+                            scratch.residue_gradient.data() + line * residue_groups_ * 64, 64, residue_panel(), scratch);
+      }
     }
     for (const std::int64_t x : uncommon_)
       add_codes(p_.b.codes(), first + x, sums + x_classes_.of_position[static_cast<std::size_t>(x)] * n);
@@ -324,7 +376,8 @@ class WeightGradient {
   ConvClasses y_classes_, x_classes_;
   std::int32_t common_;                 ///< the class of most positions of a line
   std::vector<std::int64_t> uncommon_;  ///< positions of other classes
-  std::int64_t rows_, rows4_, n16_, groups_;
+  std::int64_t rows_, rows4_, n16_;
+  std::int64_t groups_, residue_groups_;  ///< of a line
   Reach reach_;
   std::int64_t lines_, images_ = 1;  ///< of a chunk
   std::int64_t residue_lines_;

@@ -67,75 +67,91 @@ void interleave(const GroupedLine& line) {
   if (c < line.channels) interleave_16<Dot, false>(line, c);
 }
 
-/// A tile's sums over all segments, which meet c run by run.
+/// Sums of `count` units from unit `first` on, counted over all segments.
 template <class Dot, int kRows, int kPanels>
-void tile(const std::int8_t* a, const std::uint8_t* b, const SegmentProducts& s, std::int64_t* c) {
-  std::int64_t segment = 0, first = 0;
-  const std::uint8_t* from = b;
-  while (segment < s.segments) {
-    __m512i sum[std::size_t{kRows}][std::size_t{kPanels}];
+[[gnu::always_inline]] inline void grow(const SegmentProducts& s, const Interleaved& x, std::int64_t row, std::int64_t panel,
+                                        std::int64_t first, std::int64_t count,
+                                        __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}]) {
 #pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i) {
+  for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 2
-      for (int p = 0; p < kPanels; ++p) sum[i][p] = _mm512_setzero_si512();
-    }
-    for (std::int64_t left = s.run; left > 0 && segment < s.segments;) {
-      const std::int64_t groups = s.groups - first < left ? s.groups - first : left;
-      const std::int8_t* at = a + segment * s.segment + first * s.group;
-      for (std::int64_t g = 0; g < groups; ++g, from += 64, at += s.group) {
-        __m512i right[std::size_t{kPanels}];
+    for (int p = 0; p < kPanels; ++p) sum[i][p] = _mm512_setzero_si512();
+  }
+  const std::uint8_t* from = x.b + panel * x.panel + first * x.groups * 64;
+  while (count > 0) {
+    const std::int64_t unit = first % s.units, units = s.units - unit < count ? s.units - unit : count;
+    const std::int8_t* at = x.a + first / s.units * x.segment + unit * x.groups * x.group + 4 * row;
+    for (std::int64_t g = 0; g < units * x.groups; ++g, from += 64, at += x.group) {
+      __m512i right[std::size_t{kPanels}];
 #pragma GCC unroll 2
-        for (int p = 0; p < kPanels; ++p) right[p] = _mm512_loadu_si512(from + p * s.panel);
+      for (int p = 0; p < kPanels; ++p) right[p] = _mm512_loadu_si512(from + p * x.panel);
 #pragma GCC unroll 16
-        for (int i = 0; i < kRows; ++i) {
-          std::int32_t group;
-          __builtin_memcpy(&group, at + 4 * i, 4);
-          const __m512i all = _mm512_set1_epi32(group);
+      for (int i = 0; i < kRows; ++i) {
+        std::int32_t group;
+        __builtin_memcpy(&group, at + 4 * i, 4);
+        const __m512i all = _mm512_set1_epi32(group);
 #pragma GCC unroll 2
-          for (int p = 0; p < kPanels; ++p) sum[i][p] = Dot::add(sum[i][p], right[p], all);
-        }
-      }
-      left -= groups;
-      first += groups;
-      if (first == s.groups) {
-        first = 0;
-        ++segment;
+        for (int p = 0; p < kPanels; ++p) sum[i][p] = Dot::add(sum[i][p], right[p], all);
       }
     }
-    // By way of memory: with 64-bit sums in sight, compilers run out of registers in the loop before.
-    alignas(64) std::int32_t narrow[std::size_t{kRows}][std::size_t{kPanels} * 16];
+    first += units;
+    count -= units;
+  }
+}
+
+/// By way of memory: with wider sums in sight, compilers run out of registers in the loop before.
+template <int kRows, int kPanels>
+[[gnu::always_inline]] inline void store(const __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}], std::int32_t* to) {
 #pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i) {
+  for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 2
-      for (int p = 0; p < kPanels; ++p) _mm512_store_si512(narrow[i] + 16 * p, sum[i][p]);
+    for (int p = 0; p < kPanels; ++p) _mm512_store_si512(to + 16 * (i * kPanels + p), sum[i][p]);
+  }
+}
+
+/// A tile's sums over all segments, which meet c run by run.
+template <class Dot, bool kResidues, int kRows, int kPanels>
+void tile(const SegmentProducts& s, std::int64_t row, std::int64_t panel) {
+  __m512i sum[std::size_t{kRows}][std::size_t{kPanels}];
+  constexpr int kWidth = kPanels * 16;
+  alignas(64) std::int32_t narrow[std::size_t{kRows} * kWidth], residues[std::size_t{kRows} * kWidth];
+  std::int64_t* const c = s.c + row * s.ldc + 16 * panel;
+  for (std::int64_t first = 0; first < s.units * s.segments; first += s.run) {
+    const std::int64_t left = s.units * s.segments - first, count = left < s.run ? left : s.run;
+    grow<Dot, kRows, kPanels>(s, s.codes, row, panel, first, count, sum);
+    store<kRows, kPanels>(sum, narrow);
+    if constexpr (kResidues) {
+      grow<Int8Dot, kRows, kPanels>(s, s.residues, row, panel, first, count, sum);
+      store<kRows, kPanels>(sum, residues);
+      for (int i = 0; i < kRows; ++i) add_resolved(narrow + i * kWidth, residues + i * kWidth, kWidth, c + i * s.ldc);
+    } else {
+      for (int i = 0; i < kRows; ++i) add_shifted(narrow + i * kWidth, kWidth, s.shift, c + i * s.ldc);
     }
-    for (int i = 0; i < kRows; ++i) add_shifted(narrow[i], kPanels * 16, s.shift, c + i * s.ldc);
   }
 }
 
 /// The largest tiles first, then smaller ones for the rows that are left.
-template <class Dot, int kRows, int kPanels>
-void rows_of(const std::int8_t* a, const std::uint8_t* b, const SegmentProducts& s, std::int64_t rows, std::int64_t* c) {
-  std::int64_t i = 0;
-  for (; i + kRows <= rows; i += kRows) tile<Dot, kRows, kPanels>(a + 4 * i, b, s, c + i * s.ldc);
+template <class Dot, bool kResidues, int kRows, int kPanels>
+void rows_of(const SegmentProducts& s, std::int64_t row, std::int64_t panel) {
+  for (; row + kRows <= s.rows; row += kRows) tile<Dot, kResidues, kRows, kPanels>(s, row, panel);
   if constexpr (kRows > 4) {
-    if (i < rows) rows_of<Dot, kRows - 4, kPanels>(a + 4 * i, b, s, rows - i, c + i * s.ldc);
+    if (row < s.rows) rows_of<Dot, kResidues, kRows - 4, kPanels>(s, row, panel);
   }
 }
 
-template <class Dot>
+template <class Dot, bool kResidues>
 void add_products(const SegmentProducts& s) {
-  for (std::int64_t p = 0; p < s.panels; p += 2) {
-    const std::uint8_t* const b = s.b + p * s.panel;
-    p + 1 < s.panels ? rows_of<Dot, 12, 2>(s.a, b, s, s.rows, s.c + 16 * p) : rows_of<Dot, 16, 1>(s.a, b, s, s.rows, s.c + 16 * p);
-  }
+  for (std::int64_t p = 0; p < s.panels; p += 2)
+    p + 1 < s.panels ? rows_of<Dot, kResidues, 12, 2>(s, 0, p) : rows_of<Dot, kResidues, 16, 1>(s, 0, p);
 }
 
 }  // namespace
 
 void interleave_line_int8_avx512(const GroupedLine& line) { interleave<Int8Dot>(line); }
 void interleave_line_int16_avx512(const GroupedLine& line) { interleave<Int16Dot>(line); }
-void add_products_int8_avx512(const SegmentProducts& products) { add_products<Int8Dot>(products); }
-void add_products_int16_avx512(const SegmentProducts& products) { add_products<Int16Dot>(products); }
+void add_products_int8_avx512(const SegmentProducts& products) { add_products<Int8Dot, false>(products); }
+void add_products_int16_avx512(const SegmentProducts& products) {
+  products.residues.a != nullptr ? add_products<Int16Dot, true>(products) : add_products<Int16Dot, false>(products);
+}
 
 }  // namespace ebb::kernels

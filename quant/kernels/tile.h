@@ -79,15 +79,19 @@ struct GroupedLine {
   std::int32_t* sums;
 };
 
-/// Products of interleaved lines, in segments. Group g of row i of segment s of a is at a + s * segment + g * group + 4 i, rows
-/// being a multiple of 4; that of panel p of b at b + p * panel + (s * groups + g) * 64. Sums of `run` groups fit an int32; times
-/// 2^shift they are added to c[i * ldc + 16 p + j].
-struct SegmentProducts {
+/// Interleaved lines, in segments of equal units of `groups` groups. Group g of unit u of segment s is, for row i of a, at a + s *
+/// segment + (u * groups + g) * group + 4 i, and for panel p of b at b + p * panel + ((s * units + u) * groups + g) * 64.
+struct Interleaved {
   const std::int8_t* a;
   std::int64_t group, segment;
   const std::uint8_t* b;
-  std::int64_t panel;
-  std::int64_t groups, segments, rows, panels;
+  std::int64_t panel, groups;
+};
+/// Products of interleaved lines, rows of a being a multiple of 4. Sums over `run` units fit an int32 or, where there are residues,
+/// are told by them as in ConvLine; times 2^shift they are added to c[i * ldc + 16 p + j].
+struct SegmentProducts {
+  Interleaved codes, residues;  ///< residues.a is null where there are none
+  std::int64_t units, segments, rows, panels;
   std::int64_t run;
   int shift;
   std::int64_t* c;
@@ -122,9 +126,10 @@ struct TileMicro {
   std::uint64_t (*conv_line)(const ConvLine& line) = nullptr;
   void (*interleave_line)(const GroupedLine& line) = nullptr;
   void (*add_products)(const SegmentProducts& products) = nullptr;
-  /// Where those take residues of int16 codes: the tiles that pack them, and what turns n codes, a multiple of 32, into theirs.
+  /// Where those take residues of int16 codes: the tiles that pack them, and what turns n codes, a multiple of 32, into those
+  /// of code - shift, in -128 .. 127; shift is 0 or 128.
   const TileMicro* bytes = nullptr;
-  void (*residues)(const std::int16_t* codes, std::int64_t n, std::int8_t* out) = nullptr;
+  void (*residues)(const std::int16_t* codes, std::int64_t n, int shift, std::int8_t* out) = nullptr;
 };
 
 const TileMicro& tile_int8_avx512();
@@ -134,7 +139,7 @@ const TileMicro& tile_int16_portable();
 
 std::uint64_t conv_line_int8_avx512(const ConvLine& line);
 std::uint64_t conv_line_int16_avx512(const ConvLine& line);
-void residues_avx512(const std::int16_t* codes, std::int64_t n, std::int8_t* out);
+void residues_avx512(const std::int16_t* codes, std::int64_t n, int shift, std::int8_t* out);
 void interleave_line_int8_avx512(const GroupedLine& line);
 void interleave_line_int16_avx512(const GroupedLine& line);
 void add_products_int8_avx512(const SegmentProducts& products);
