@@ -69,6 +69,17 @@ std::uint64_t finish_wide(const ConvLine& l, const Tile& t, std::int32_t bias, i
   return l.wrap_bits > 0 ? static_cast<std::uint64_t>(_mm512_reduce_add_epi64(events)) : 0;
 }
 
+/// Straight from one run's sums and their residues, [panels][rows][16]; without wrapping.
+void finish_resolved(const ConvLine& l, const Tile& t, int rows, int panels, const std::int32_t* low,
+                     const std::int32_t* residues) {
+  for (int p = 0; p < panels; ++p) {
+    const std::int64_t col = t.col + 16 * p;
+    const __mmask16 mask = columns_left(l, col);
+    for (int r = 0; r < rows; ++r, low += 16, residues += 16)
+      put(l, t.x + r, col, mask, resolved(low, residues), resolved(low + 8, residues + 8));
+  }
+}
+
 /// Sums `groups` groups of every pixel, the weights' being those from group `first` on, under all taps, kTaps neighbouring taps of
 /// a row at a time; more than one only at step 1.
 template <class Dot, int kTaps, int kRows, int kPanels>
@@ -137,19 +148,26 @@ std::uint64_t tile(const ConvLine& l, const Tile& t) {
     constexpr std::size_t kCount = kRows * kPanels * 16;
     alignas(64) std::int32_t narrow[kCount], residues[kCount];
     alignas(64) std::int64_t wide[kCount];
+    const auto run = [&](int part, std::int64_t g) __attribute__((always_inline)) {
+      const std::int64_t groups = l.codes.groups - g < l.slice ? l.codes.groups - g : l.slice;
+      grow<Dot, kTaps, kRows, kPanels>(l, l.codes, t, part * l.codes.groups + g, groups, sum);
+      store<kRows, kPanels>(sum, narrow);
+      if constexpr (kSums == Sums::residues) {
+        grow<Int8Dot, kTaps, kRows, kPanels>(l, l.residues, t, g / 2, groups / 2, sum);
+        store<kRows, kPanels>(sum, residues);
+      }
+    };
+    if (kSums == Sums::residues && l.slice >= l.codes.groups && l.wrap_bits == 0) {
+      run(0, 0);
+      finish_resolved(l, t, kRows, kPanels, narrow, residues);
+      return 0;
+    }
     __builtin_memset(wide, 0, sizeof wide);
     for (int part = 0; part < l.parts; ++part) {
       for (std::int64_t g = 0; g < l.codes.groups; g += l.slice) {
-        const std::int64_t groups = l.codes.groups - g < l.slice ? l.codes.groups - g : l.slice;
-        grow<Dot, kTaps, kRows, kPanels>(l, l.codes, t, part * l.codes.groups + g, groups, sum);
-        store<kRows, kPanels>(sum, narrow);
-        if constexpr (kSums == Sums::residues) {
-          grow<Int8Dot, kTaps, kRows, kPanels>(l, l.residues, t, g / 2, groups / 2, sum);
-          store<kRows, kPanels>(sum, residues);
-          add_resolved(narrow, residues, kCount, wide);
-        } else {
-          add_shifted(narrow, kCount, part + 1 < l.parts ? 8 : 0, wide);
-        }
+        run(part, g);
+        kSums == Sums::residues ? add_resolved(narrow, residues, kCount, wide)
+                                : add_shifted(narrow, kCount, part + 1 < l.parts ? 8 : 0, wide);
       }
     }
     return finish_wide(l, t, Dot::kBias, kRows, kPanels, wide);
