@@ -255,7 +255,7 @@ TEST_CASE("every kernel equals the reference where a convolution's sums pass 32 
   const std::pair<int, int> widths[] = {{8, 8}, {9, 9}, {12, 12}, {13, 13}, {14, 14}, {16, 16}, {8, 16}, {16, 8}, {3, 16}};
   const Accumulator accumulators[] = {Accumulator::exact(), Accumulator::wrap(12), Accumulator::exact(), Accumulator::wrap(31),
                                       Accumulator::wrap(36)};
-  const std::pair<float, float> values[] = {{-1.0f, -1.0f}, {1.0f, -1.0f}, {0.0f, 0.0f}, {-1.0f, 1.0f}};
+  const std::pair<float, float> values[] = {{1.0f, -1.0f}, {0.0f, 0.0f}, {-1.0f, 1.0f}};
   std::map<std::string, int> done;
   std::size_t i = 0;
   for (const Geometry& of : geometries) {
@@ -277,11 +277,10 @@ TEST_CASE("every kernel equals the reference where a convolution's sums pass 32 
                               .pad_top = of.pad,
                               .pad_left = of.pad,
                               .nominal_positions = 2 * out * out};
-        for (const std::int64_t n : {5, 16, 50}) {
-          const auto& [a, b] = values[i % 4];
-          check_kernels(extreme_convolution(g, n, a_bits, b_bits, a, b, turned, accumulators[i % 5]), done);
-          ++i;
-        }
+        const std::int64_t columns[] = {5, 16, 50};
+        for (const auto& [a, b] : {std::pair{-1.0f, -1.0f}, values[i % 3]})
+          check_kernels(extreme_convolution(g, columns[i % 3], a_bits, b_bits, a, b, turned, accumulators[i % 5]), done);
+        ++i;
       }
     }
   }
