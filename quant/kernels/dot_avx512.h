@@ -1,7 +1,5 @@
 #pragma once
 
-#include <immintrin.h>
-
 #include <cstdint>
 
 /// What the AVX-512 kernels of integer codes share. In an unnamed namespace: every file that is compiled for one instruction set

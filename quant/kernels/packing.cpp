@@ -18,7 +18,7 @@ std::int16_t part_of(std::int16_t code, Part part) {
 template <class Code>
 void convert(const Code* from, std::int64_t n, Part part, std::int16_t* to) {
   if (part == Part::whole) {
-    for (std::int64_t i = 0; i < n; ++i) to[i] = from[i];
+    std::copy_n(from, n, to);
   } else {
     for (std::int64_t i = 0; i < n; ++i) to[i] = part_of(from[i], part);
   }

@@ -14,7 +14,7 @@ constexpr int kTileVectors = 24;  ///< sums of a tile at the most, in vectors of
 /// by vector while the next tile grows.
 struct Pending {
   alignas(64) std::int32_t sums[kTileVectors * 16];
-  TileTarget to;
+  TileTarget to{};
   std::int64_t rows = 0, wrap_bits = 0;
   std::int64_t row = 0, col = 0, left = 0;  ///< of the next vector; `left` columns are still to do. Vectors go down rows first
   const std::int32_t *next = sums, *end = sums;
@@ -24,6 +24,7 @@ struct Pending {
 
   // Inline, so that the sums of the growing tile stay in their registers.
   [[gnu::always_inline]] void scale_next() {
+    if (to.sums == nullptr) __builtin_unreachable();  // any() says that a tile set them
     __m512i s = _mm512_load_si512(next);
     const __m512d a = _mm512_set1_pd(static_cast<double>(to.sums[row]));
     const double *const alpha = to.alpha + col, *const beta = to.beta + col, *const gamma = to.gamma[row] + col;

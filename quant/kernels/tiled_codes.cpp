@@ -88,7 +88,7 @@ class ByRows {
 #pragma omp for schedule(static)
       for (std::int64_t col = 0; col < p_.n(); col += kStrip) pack(col, column_sums, scratch.buffers);
 #pragma omp single
-      corrections = std::make_unique<Corrections>(p_, unbiased(std::move(column_sums), p_.n(), p_.k(), micro_));
+      corrections = std::make_unique<Corrections>(p_, unbiased(column_sums, p_.n(), p_.k(), micro_));
 #pragma omp for schedule(dynamic) nowait
       for (std::int64_t first = 0; first < p_.m(); first += block)
         events += rows(*corrections, first, std::min(block, p_.m() - first), scratch);
