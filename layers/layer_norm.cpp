@@ -1,5 +1,6 @@
 #include "layers/layer_norm.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <utility>
@@ -12,115 +13,84 @@
 namespace ebb {
 namespace {
 
-constexpr double kEpsilon = 1e-5;
+constexpr std::int64_t kChains = 16;
 
-/// Sum of term(0) .. term(n - 1) in the order that LayerNorm states.
+/// Sum of term(j) over 0 .. n: chain j mod 16 in ascending j, then the chains' tree.
 template <class Term>
-double sum_row(std::int64_t n, const Term& term) {
-  constexpr std::int64_t lanes = 16;
-  std::array<double, lanes> sums{};
+double row_sum(std::int64_t n, const Term& term) {
+  std::array<double, kChains> chains{};
   std::int64_t j = 0;
-  for (; j + lanes <= n; j += lanes) {
-    for (std::int64_t lane = 0; lane < lanes; ++lane) sums[static_cast<std::size_t>(lane)] += term(j + lane);
+  for (; j + kChains <= n; j += kChains) {
+    for (std::int64_t c = 0; c < kChains; ++c) chains[static_cast<std::size_t>(c)] += term(j + c);
   }
-  for (std::int64_t lane = 0; j < n; ++j, ++lane) sums[static_cast<std::size_t>(lane)] += term(j);
-  return tree_sum(sums);
-}
-
-/// Normalised rows and the slope 1 / sqrt(variance + epsilon) of each.
-struct Normalized {
-  Tensor xhat;
-  std::vector<double> slopes;
-};
-
-Normalized normalize(const Tensor& x) {
-  const ConstMatrix in = x.matrix();
-  const std::int64_t n = in.cols;
-  Normalized result{Tensor::uninitialized(x.shape()), std::vector<double>(static_cast<std::size_t>(in.rows))};
-  parallel_rows(in.rows, 4 * n, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t i = first; i < last; ++i) {
-      const float* const row = in.data + i * n;
-      float* const out = result.xhat.data() + i * n;
-      const double mean = sum_row(n, [=](std::int64_t j) { return static_cast<double>(row[j]); }) / static_cast<double>(n);
-      const double squares = sum_row(n, [=](std::int64_t j) {
-        const double d = static_cast<double>(row[j]) - mean;
-        return d * d;
-      });
-      const double slope = 1.0 / std::sqrt(squares / static_cast<double>(n) + kEpsilon);
-      for (std::int64_t j = 0; j < n; ++j) out[j] = static_cast<float>((static_cast<double>(row[j]) - mean) * slope);
-      result.slopes[static_cast<std::size_t>(i)] = slope;
-    }
-  });
-  return result;
-}
-
-/// Turns g, the gradient of xhat, into that of x: slope (g - mean(g) - xhat mean(g xhat)) by rows, in double, rounded once.
-void normalize_gradient(Tensor& g, const Tensor& xhat, const std::vector<double>& slopes) {
-  const std::int64_t rows = g.matrix().rows, n = g.matrix().cols;
-  parallel_rows(rows, 4 * n, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t i = first; i < last; ++i) {
-      float* const row = g.data() + i * n;
-      const float* const hat = xhat.data() + i * n;
-      const auto at = [](const float* values, std::int64_t j) { return static_cast<double>(values[j]); };
-      const double mean = sum_row(n, [&](std::int64_t j) { return at(row, j); }) / static_cast<double>(n);
-      const double along = sum_row(n, [&](std::int64_t j) { return at(row, j) * at(hat, j); }) / static_cast<double>(n);
-      const double slope = slopes[static_cast<std::size_t>(i)];
-      for (std::int64_t j = 0; j < n; ++j) row[j] = static_cast<float>(slope * (at(row, j) - mean - at(hat, j) * along));
-    }
-  });
-}
-
-Tensor rounded(const std::vector<double>& values) {
-  Tensor result = Tensor::uninitialized({static_cast<std::int64_t>(values.size())});
-  for (std::int64_t j = 0; j < result.size(); ++j) result[j] = static_cast<float>(values[static_cast<std::size_t>(j)]);
-  return result;
+  for (std::int64_t c = 0; j + c < n; ++c) chains[static_cast<std::size_t>(c)] += term(j + c);
+  return tree_sum(chains);
 }
 
 }  // namespace
 
 LayerNorm LayerNorm::create(ParamStore& params, const std::string& name, std::int64_t width) {
-  require<ShapeError>(width >= 1, "[", name, "] expected rows of at least 1 element, got ", width);
-  return {.width = width,
-          .weight = params.add(name + ".weight", Tensor::filled({width}, 1.0f)),
-          .bias = params.add(name + ".bias", Tensor::zeros({width}))};
+  return {params.add(name + ".weight", Tensor::filled({width}, 1.0f)), params.add(name + ".bias", Tensor::zeros({width}))};
 }
 
 Var LayerNorm::operator()(Pass& pass, Var x) const {
-  const Shape shape = pass.tape.shape(x);
-  require<ShapeError>(shape.rank() >= 1 && shape[-1] == width, "[layer norm] expected input [..., ", width, "], got ", shape);
   const Var w = pass.tape.parameter(weight), b = pass.tape.parameter(bias);
-  Normalized kept = normalize(pass.tape[x]);
-  Tensor y = Tensor::uninitialized(shape);
-  parallel_rows(y.matrix().rows, width, [&, out = y.data()](std::int64_t first, std::int64_t last) {
-    const float *const scale = pass.tape[w].data(), *const shift = pass.tape[b].data(), *const hat = kept.xhat.data();
+  const Tensor& in = pass.tape[x];
+  const std::int64_t width = pass.tape.shape(w)[0];
+  require<ShapeError>(in.shape().rank() >= 1 && in.shape()[-1] == width, "[layer_norm] expected [..., ", width, "], got ",
+                      in.shape());
+  const std::int64_t rows = in.size() / width;
+  Tensor normal = Tensor::uninitialized(in.shape()), y = Tensor::uninitialized(in.shape());
+  std::vector<float> inverse(static_cast<std::size_t>(rows));
+  const float* const pw = pass.tape[w].data();
+  const float* const pb = pass.tape[b].data();
+  parallel_rows(rows, 4 * width, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
-      for (std::int64_t j = 0; j < width; ++j) out[i * width + j] = hat[i * width + j] * scale[j] + shift[j];
+      const float* const row = in.data() + i * width;
+      const double n = static_cast<double>(width);
+      const double mean = row_sum(width, [=](std::int64_t j) { return static_cast<double>(row[j]); }) / n;
+      const double variance = row_sum(width,
+                                      [=](std::int64_t j) {
+                                        const double d = static_cast<double>(row[j]) - mean;
+                                        return d * d;
+                                      }) /
+                              n;
+      const double slope = 1.0 / std::sqrt(variance + kEpsilon);
+      inverse[static_cast<std::size_t>(i)] = static_cast<float>(slope);
+      float *const pn = normal.data() + i * width, *const py = y.data() + i * width;
+      for (std::int64_t j = 0; j < width; ++j) {
+        pn[j] = static_cast<float>((static_cast<double>(row[j]) - mean) * slope);
+        py[j] = pn[j] * pw[j] + pb[j];
+      }
     }
   });
-  return pass.tape.record(std::move(y), {x, w, b}, [=, &pass, n = width, kept = std::move(kept)](Tensor&& g, Adjoints& grads) {
-    const ColumnDots sums = column_sums_and_dots(g.matrix(), kept.xhat.matrix(), pass.simd);
-    grads.add(w, rounded(sums.dot));
-    grads.add(b, rounded(sums.sum));
-    if (!grads.wants(x)) return;
-    parallel_rows(g.matrix().rows, n, [&, scale = pass.tape[w].data()](std::int64_t first, std::int64_t last) {
-      for (std::int64_t i = first; i < last; ++i) {
-        for (std::int64_t j = 0; j < n; ++j) g[i * n + j] *= scale[j];
-      }
-    });
-    normalize_gradient(g, kept.xhat, kept.slopes);
-    grads.add(x, std::move(g));
-  });
-}
-
-Var layer_norm(Pass& pass, Var x) {
-  const Shape& shape = pass.tape.shape(x);
-  require<ShapeError>(shape.rank() >= 1 && shape[-1] >= 1, "[layer norm] expected rows of at least 1 element, got ", shape);
-  Normalized kept = normalize(pass.tape[x]);
-  return pass.tape.record(std::move(kept.xhat), {x},
-                          [=, &pass, y = pass.tape.next(), slopes = std::move(kept.slopes)](Tensor&& g, Adjoints& grads) {
-                            normalize_gradient(g, pass.tape[y], slopes);
-                            grads.add(x, std::move(g));
-                          });
+  return pass.tape.record(
+      std::move(y), {x, w, b}, [=, &pass, normal = std::move(normal), inverse = std::move(inverse)](Tensor&& g, Adjoints& grads) {
+        const ColumnDots sums = column_sums_and_dots(g.matrix(), normal.matrix(), pass.simd);
+        const auto rounded = [](const std::vector<double>& values) {
+          Tensor t = Tensor::uninitialized({static_cast<std::int64_t>(values.size())});
+          std::ranges::transform(values, t.data(), [](double v) { return static_cast<float>(v); });
+          return t;
+        };
+        grads.add(w, rounded(sums.dot));
+        grads.add(b, rounded(sums.sum));
+        if (!grads.wants(x)) return;
+        const float* const slope = pass.tape[w].data();
+        parallel_rows(rows, 4 * width, [&](std::int64_t first, std::int64_t last) {
+          for (std::int64_t i = first; i < last; ++i) {
+            float* const row = g.data() + i * width;
+            const float* const pn = normal.data() + i * width;
+            for (std::int64_t j = 0; j < width; ++j) row[j] *= slope[j];
+            const double n = static_cast<double>(width);
+            const auto mean = static_cast<float>(row_sum(width, [=](std::int64_t j) { return static_cast<double>(row[j]); }) / n);
+            const auto along = static_cast<float>(
+                row_sum(width, [=](std::int64_t j) { return static_cast<double>(row[j]) * static_cast<double>(pn[j]); }) / n);
+            const float scale = inverse[static_cast<std::size_t>(i)];
+            for (std::int64_t j = 0; j < width; ++j) row[j] = ((row[j] - mean) - pn[j] * along) * scale;
+          }
+        });
+        grads.add(x, std::move(g));
+      });
 }
 
 }  // namespace ebb

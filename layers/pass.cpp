@@ -41,17 +41,18 @@ OperandQuality measure_quality(const ConstMatrix& x, const Operand& operand, con
 
 /// Calls make(key of the site and role), naming both in what it throws.
 template <class Make>
-Operand encode_at(const Pass& pass, const Site& site, Role role, const Make& make) {
+Operand encode_at(const Pass& pass, const Site& site, Role role, std::uint64_t use, const Make& make) {
   try {
-    return make(pass.key.fold(site.name).fold(static_cast<std::uint64_t>(role)));
+    const Key key = pass.key.fold(site.name).fold(static_cast<std::uint64_t>(role));
+    return make(use == 0 ? key : key.fold(use));
   } catch (const NonFiniteError& error) {
     throw NonFiniteError(concat("[", site.name, "] ", role, ": ", error.what()));
   }
 }
 
 Operand encode_matrix(const Pass& pass, const ConstMatrix& x, const Site& site, Role role, GridAxis axis, const Range* range,
-                      bool own_range) {
-  return encode_at(pass, site, role, [&](Key key) {
+                      bool own_range, std::uint64_t use = 0) {
+  return encode_at(pass, site, role, use, [&](Key key) {
     const Encoding encoding = pass.plan.encoding(site, role);
     Operand operand(x, encoding, axis, key,
                     {.simd = pass.simd, .simulate = pass.plan.simulate, .range = range, .own_range = own_range});
@@ -61,7 +62,7 @@ Operand encode_matrix(const Pass& pass, const ConstMatrix& x, const Site& site, 
 }
 
 /// Moves the running range [minimum, width, updates] of a layer's input.
-void move_range(Tensor& state, const Range& now) {
+void move(Tensor& state, const Range& now) {
   const float width = now.max - now.min;
   const bool first = state[2] == 0.0f;
   const float old_share = kRangeMomentum, new_share = 1.0f - kRangeMomentum;
@@ -72,8 +73,20 @@ void move_range(Tensor& state, const Range& now) {
 
 }  // namespace
 
-Operand Pass::encode(const ConstMatrix& x, const Site& site, Role role, GridAxis axis) const {
-  return encode_matrix(*this, x, site, role, axis, nullptr, false);
+Operand Pass::encode(const ConstMatrix& x, const Site& site, Role role, GridAxis axis, std::uint64_t use) const {
+  return encode_matrix(*this, x, site, role, axis, nullptr, false, use);
+}
+
+Operand Pass::encode_activation(const ConstMatrix& x, const Site& site, ParamId range, std::uint64_t use) const {
+  const Tensor& state = params[range];
+  if (training() || state[2] == 0.0f) return encode(x, site, Role::activation, GridAxis::whole, use);  // or never trained
+  const Range running{state[0], state[0] + state[1]};
+  return encode_matrix(*this, x, site, Role::activation, GridAxis::whole, &running, false, use);
+}
+
+void Pass::move_range(const Site& site, ParamId range, const Range& now) const {
+  require<NonFiniteError>(now.finite(), "[", site.name, "] ", Role::activation, ": a NaN or infinite value reached the layer");
+  move(params[range], now);
 }
 
 Operand Pass::encode_gradient(const Tensor& g, const Site& site, const Facts& facts) const {
@@ -82,21 +95,15 @@ Operand Pass::encode_gradient(const Tensor& g, const Site& site, const Facts& fa
 }
 
 Operand Pass::encode_input(Var x, const Site& site, ParamId range_id) const {
-  Tensor& state = params[range_id];
-  if (!training()) {
-    if (state[2] == 0.0f) return encode(tape[x].matrix(), site, Role::activation);  // never trained: the input's own range
-    const Range running{state[0], state[0] + state[1]};
-    return encode_matrix(*this, tape[x].matrix(), site, Role::activation, GridAxis::whole, &running, false);
-  }
+  if (!training()) return encode_activation(tape[x].matrix(), site, range_id, 0);
   const std::optional<Range>& known = tape.facts(x).range;
   const Range now = known ? *known : measure_range(tape[x].matrix(), simd);
-  require<NonFiniteError>(now.finite(), "[", site.name, "] ", Role::activation, ": a NaN or infinite value reached the layer");
-  move_range(state, now);
+  move_range(site, range_id, now);
   const Encoding encoding = plan.encoding(site, Role::activation);
   if (encoding.format.is_fp32()) tape.keep(x);  // its operand refers to it
   if (const RowWriter* const rows = tape.deferred(x); rows != nullptr && !encoding.format.is_fp32() && quality == nullptr) {
     const Shape& shape = tape.shape(x);
-    return encode_at(*this, site, Role::activation, [&](Key draws) {
+    return encode_at(*this, site, Role::activation, 0, [&](Key draws) {
       return Operand({shape.size() / shape[-1], shape[-1], *rows}, encoding, now, draws, {.simd = simd, .simulate = plan.simulate});
     });
   }

@@ -44,8 +44,14 @@ struct Pass {
 
   [[nodiscard]] bool training() const { return mode == Mode::train; }
 
-  /// Encodes an operand of a site by the plan. @throws NonFiniteError naming site and role
-  Operand encode(const ConstMatrix& x, const Site& site, Role role, GridAxis axis = GridAxis::whole) const;
+  /// Encodes an operand of a site by the plan. Operands of one site and role in one pass (the steps of a recurrence) tell their
+  /// draws apart by `use`. @throws NonFiniteError naming site and role
+  Operand encode(const ConstMatrix& x, const Site& site, Role role, GridAxis axis = GridAxis::whole, std::uint64_t use = 0) const;
+  /// An activation over its own range in training, over the running one in evaluation if there is one. Whoever calls this keeps
+  /// the running range up by move_range().
+  Operand encode_activation(const ConstMatrix& x, const Site& site, ParamId range, std::uint64_t use) const;
+  /// @throws NonFiniteError naming the site
+  void move_range(const Site& site, ParamId range, const Range& now) const;
   /// Encodes the gradient of a site's output, whose range may be known.
   Operand encode_gradient(const Tensor& g, const Site& site, const Facts& facts) const;
   /// Encodes a layer's input and keeps up its running range: `range` is a layer state of [minimum, width, updates]. A deferred

@@ -35,7 +35,7 @@ Neighbourhoods sampled(const Feed& feed, const GraphBatch& batch) {
   return hoods;
 }
 
-// "10,5": neighbours at the most by layer.
+// "10,5": neighbours at the most by layer; "10": in every layer.
 std::vector<std::int64_t> parse_fanouts(const std::string& text, std::int64_t layers) {
   std::vector<std::int64_t> fanouts;
   for (const std::string& word : split(text, ',')) {
@@ -44,8 +44,9 @@ std::vector<std::int64_t> parse_fanouts(const std::string& text, std::int64_t la
                          "[command line] --fanout: expected all or numbers of 1 and more, got '", text, "'");
     fanouts.push_back(fanout);
   }
-  require<ConfigError>(static_cast<std::int64_t>(fanouts.size()) == layers, "[command line] --fanout: expected all or ", layers,
-                       " numbers, one a layer, got '", text, "'");
+  if (fanouts.size() == 1) fanouts.assign(static_cast<std::size_t>(layers), fanouts[0]);
+  require<ConfigError>(static_cast<std::int64_t>(fanouts.size()) == layers, "[command line] --fanout: expected all, a number, or ",
+                       layers, " numbers, one a layer, got '", text, "'");
   return fanouts;
 }
 
@@ -80,7 +81,7 @@ std::vector<Setting> graph_settings() {
        .help = "each node's features to sum 1, or each feature to mean 0 and deviation 1; auto: rows unless one is negative",
        .choices = {"auto", "none", "rows", "columns"}},
       {.name = "fanout",
-       .value = "all|N,N,...",
+       .value = "all|N|N,N,...",
        .fallback = "all",
        .help = "neighbours sampled at the most, by layer from the features on, for steps of --batch nodes; all: whole graph"}};
 }

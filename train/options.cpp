@@ -46,7 +46,8 @@ const Field kFields[] = {
      &Options::gradient_bits},
     {"Precision", "eval-bits", "N|fp32", "max-bits", "forward bits of evaluations", &Options::eval_bits},
     {"Precision", "grid", "affine|symmetric", "", "how codes lie over the values", &Options::grid},
-    {"Precision", "keep-fp32", "LIST", "none", "layers left in float32: first, last, shortcut or names, separated by commas",
+    {"Precision", "keep-fp32", "LIST", "none",
+     "layers left in float32: first, last, shortcut, aggregate (sums over neighbours) or names, separated by commas",
      &Options::keep_fp32},
     {"Precision", "accumulator", "exact|wrapN|satN", "", "register that integer products are summed in", &Options::accumulator},
     {"Precision", "simulate", "", "", "multiply decoded codes in float32 (fake quantization), for comparison", &Options::simulate},
@@ -62,7 +63,7 @@ const Field kFields[] = {
      &Options::lr_plateau},
     {"Training", "momentum", "X", "", "momentum of sgd", &Options::momentum},
     {"Training", "weight-decay", "X", "see below", "pull of all parameters towards zero", &Options::weight_decay},
-    {"Training", "clip", "X", "none", "largest global norm of the gradients", &Options::clip},
+    {"Training", "clip", "X", "see below", "largest global norm of the gradients", &Options::clip},
     {"Training", "seed", "N", "", "of everything random", &Options::seed},
     {"Training", "eval-every", "N", "an epoch", "steps between evaluations", &Options::eval_every},
 
@@ -174,10 +175,10 @@ bool varies(const Setting& setting, const Program& program) {
 
 std::string table_of(const Program& program) {
   std::vector<std::vector<std::string>> rows{
-      {"--arch", "--epochs", "--batch", "--optimizer", "--lr", "--weight-decay", "--lr-schedule"}};
+      {"--arch", "--epochs", "--batch", "--optimizer", "--lr", "--weight-decay", "--clip", "--lr-schedule"}};
   for (const Arch& arch : program.archs) {
     rows.push_back({arch.name, to_text(arch.epochs), to_text(arch.batch), arch.optimizer, to_text(arch.lr),
-                    to_text(arch.weight_decay), arch.lr_schedule});
+                    to_text(arch.weight_decay), arch.clip ? to_text(*arch.clip) : "none", arch.lr_schedule});
   }
   for (const Setting& setting : program.settings) {
     if (!varies(setting, program)) continue;
@@ -315,6 +316,7 @@ void apply_defaults(Options& options, const Program& program) {
   if (!options.lr_schedule) options.lr_schedule = arch.lr_schedule;
   if (!options.weight_decay) options.weight_decay = arch.weight_decay;
   if (!options.batch) options.batch = arch.batch;
+  if (!options.clip) options.clip = arch.clip;
   if (!options.iterations && !options.epochs) options.epochs = arch.epochs;
   for (Setting& setting : options.settings) {
     if (setting.text.empty()) setting.text = default_text(setting, arch);

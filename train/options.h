@@ -62,6 +62,7 @@ struct Arch {
   std::string lr_schedule, optimizer = "sgd";
   double weight_decay = 1e-4;
   std::int64_t epochs = 10, batch = 128;
+  std::optional<double> clip{};
   Texts settings{};  ///< of the family, where they differ from what the program declares
 };
 

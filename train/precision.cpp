@@ -111,7 +111,12 @@ void check_keep_fp32(const Options& options, std::span<const CostLedger::Row> si
         std::any_of(sites.begin(), sites.end(), [&](const CostLedger::Row& row) { return row.site.matches(pattern); });
     if (known || std::find(groups.begin(), groups.end(), pattern) != groups.end()) continue;
     std::vector<std::string> names = groups;
-    for (const CostLedger::Row& row : sites) names.push_back(row.site.name);
+    for (const CostLedger::Row& row : sites) {
+      names.push_back(row.site.name);
+      for (const std::string& tag : row.site.tags) {
+        if (std::find(names.begin(), names.end(), tag) == names.end()) names.push_back(tag);
+      }
+    }
     throw ConfigError(concat("[command line] --keep-fp32: ", unknown_word("layer", pattern, names)));
   }
 }

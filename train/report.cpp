@@ -181,6 +181,11 @@ Forecast forecast(const Task& task, const ParamStore& params, const Precision& p
                   .bits = precision.bits_text,
                   .rate = precision.rate_text,
                   .ledger = predict(example, task, precision.plan, iterations)};
+  if (task.charge) {
+    result.examples = 1;  // the step
+  } else {
+    for (const std::int64_t part : task.parts(0)) result.examples += part;
+  }
   result.cost = relative_cost(result.ledger, precision.reference);
   PrecisionPlan low = precision.plan(0), high = low;
   for (std::int64_t t = 1; t < iterations; ++t) {
@@ -214,6 +219,7 @@ std::string to_json(const Forecast& forecast) {
   return dump({{"layers", layers},
                {"parameters", forecast.parameters},
                {"macs", static_cast<std::uint64_t>(forward)},
+               {"examples_per_step", forecast.examples},
                {"iterations", forecast.iterations},
                {"steps_per_epoch", forecast.steps_per_epoch},
                {"bits", forecast.bits},
@@ -245,6 +251,11 @@ std::string to_table(const Forecast& forecast) {
             summed);
   }
   add_row({forecast.unit, "", with_separators(forward), with_separators(all), "", "", ""}, added);
+  if (forecast.examples > 1) {
+    const auto examples = static_cast<uint128>(forecast.examples);
+    add_row({concat("a step of ", examples), "", with_separators(forward * examples), with_separators(all * examples), "", "", ""},
+            added * examples);
+  }
   return concat(format_table(rows), '\n', with_separators(static_cast<uint128>(forecast.parameters)), " parameters; ",
                 forecast.iterations, " steps, ", forecast.steps_per_epoch, " an epoch\nbits     ", forecast.bits, "\nlr       ",
                 forecast.rate, "\nbit-ops  ", with_separators(forecast.ledger.total_bit_ops()), " exact, ",

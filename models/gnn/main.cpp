@@ -23,9 +23,10 @@ train::Program program() {
                     .lr = 0.003,
                     .lr_schedule = "1->0 : cos",
                     .optimizer = "adam",
-                    .weight_decay = 5e-4,
-                    .epochs = 200,
-                    .settings = {{"hidden", "128"}, {"input-dropout", "0"}}}};
+                    .weight_decay = 0,
+                    .epochs = 20,
+                    .batch = 256,
+                    .settings = {{"hidden", "128"}, {"input-dropout", "0"}, {"norm", "layer"}, {"fanout", "10"}}}};
   program.settings = train::graph_settings();
   for (train::Setting& setting : gnn_settings()) program.settings.push_back(std::move(setting));
   const train::Texts both{{"scale-features", "columns"},
@@ -49,7 +50,7 @@ train::Program program() {
       "codes (Q-Agg)",
       "the reference grids activations by node and quantizes the bias and the logits; here one grid a tensor, bias and logits in "
       "float32",
-      "the reference normalises the whole matrix at once; here each node"};
+      "the reference normalises the whole matrix at once, without weight and bias; here each node, with both"};
   program.presets = {
       {.name = "cpt-arxiv",
        .summary = "GCN on OGBN-Arxiv; give --data the folder, or --data synthetic-arxiv for a graph of that size",

@@ -82,26 +82,29 @@ train::GraphNetwork make_gnn(const GnnConfig& config, std::int64_t features, int
   require<ConfigError>(config.layers >= 1 && config.hidden >= 1, "[gnn] expected 1 layer and 1 feature and more, got ",
                        config.layers, " and ", config.hidden);
   auto layers = std::make_shared<std::vector<Layer>>();
+  auto norms = std::make_shared<std::vector<LayerNorm>>();
   for (std::int64_t i = 0; i < config.layers; ++i) {
     const bool last = i + 1 == config.layers;
     std::vector<std::string> tags;
     if (i == 0) tags.emplace_back("first");
     if (last) tags.emplace_back("last");
     const Shape weight{last ? classes : config.hidden, i == 0 ? features : config.hidden};
-    layers->push_back(make_layer(config.arch, concat("layer", i + 1), tags, weight, params, key));
+    const std::string name = concat("layer", i + 1);
+    layers->push_back(make_layer(config.arch, name, tags, weight, params, key));
+    if (config.layer_norm && !last) norms->push_back(LayerNorm::create(params, name + ".norm", config.hidden));
   }
   train::GraphNetwork network{.layers = config.layers, .neighbourhood = {}, .forward = {}, .charge = {}};
   network.neighbourhood = [config](const Csr& heard, std::span<const std::int64_t> degrees) {
     return config.arch == "gcn" ? symmetric_neighbourhood(heard, degrees, config.self_loops) : mean_neighbourhood(heard);
   };
-  network.forward = [config, layers](Pass& pass, Var x, const train::Neighbourhoods& hoods) {
+  network.forward = [config, layers, norms](Pass& pass, Var x, const train::Neighbourhoods& hoods) {
     for (std::size_t i = 0; i < layers->size(); ++i) {
       const double probability = i == 0 ? config.input_dropout : config.dropout;
       if (probability > 0) x = dropout(pass, x, probability, concat("layer", i + 1));
       x = std::visit([&](const auto& layer) { return layer(pass, x, hoods[i]); }, (*layers)[i]);
       if (i + 1 == layers->size()) break;
       x = relu(pass, x);
-      if (config.layer_norm) x = layer_norm(pass, x);
+      if (config.layer_norm) x = (*norms)[i](pass, x);
     }
     return x;
   };

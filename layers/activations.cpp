@@ -1,0 +1,78 @@
+#include "layers/activations.h"
+
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+#include "core/parallel.h"
+#include "layers/functions.h"
+
+namespace ebb {
+namespace {
+
+// The logistic function's argument is x (kSlope + kCube x^2).
+constexpr float kSlope = 1.5957691216057308f, kCube = 0.044715f * 1.5957691216057308f;
+
+Shape halved(const Shape &shape) {
+  std::vector<std::int64_t> extents(shape.extents().begin(), shape.extents().end());
+  extents.back() /= 2;
+  return Shape(extents);
+}
+
+}  // namespace
+
+Var gelu(Pass &pass, Var x) {
+  const Tensor &in = pass.tape[x];
+  Tensor gate = Tensor::uninitialized(in.shape()), y = Tensor::uninitialized(in.shape());
+  parallel_for(in.size(), [&](std::int64_t first, std::int64_t last) {
+    const float *const px = in.data();
+    float *const ps = gate.data(), *const py = y.data();
+    for (std::int64_t i = first; i < last; ++i) ps[i] = px[i] * (kSlope + kCube * (px[i] * px[i]));
+    sigmoid_rows(ps + first, last - first, ps + first, pass.simd);
+    for (std::int64_t i = first; i < last; ++i) py[i] = px[i] * ps[i];
+  });
+  return pass.tape.record(std::move(y), {x}, [=, &pass, gate = std::move(gate)](Tensor &&g, Adjoints &grads) {
+    const float *const px = pass.tape[x].data(), *const ps = gate.data();
+    float *const pg = g.data();
+    parallel_for(g.size(), [=](std::int64_t first, std::int64_t last) {
+      for (std::int64_t i = first; i < last; ++i) {
+        const float slope = px[i] * (kSlope + 3.0f * kCube * (px[i] * px[i]));
+        pg[i] *= ps[i] + ps[i] * (1.0f - ps[i]) * slope;
+      }
+    });
+    grads.add(x, std::move(g));
+  });
+}
+
+Var swiglu(Pass &pass, Var x) {
+  const Tensor &in = pass.tape[x];
+  require<ShapeError>(in.shape().rank() >= 1 && in.shape()[-1] % 2 == 0, "[swiglu] expected [..., 2 n], got ", in.shape());
+  const std::int64_t n = in.shape()[-1] / 2, rows = in.size() / (2 * n);
+  Tensor gate = Tensor::uninitialized(halved(in.shape())), y = Tensor::uninitialized(halved(in.shape()));
+  parallel_rows(rows, 2 * n, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) {
+      const float *const a = in.data() + 2 * n * i, *const b = a + n;
+      float *const ps = gate.data() + n * i, *const py = y.data() + n * i;
+      sigmoid_rows(a, n, ps, pass.simd);
+      for (std::int64_t j = 0; j < n; ++j) py[j] = a[j] * ps[j] * b[j];
+    }
+  });
+  return pass.tape.record(std::move(y), {x}, [=, &pass, gate = std::move(gate)](const Tensor &g, Adjoints &grads) {
+    const Tensor &input = pass.tape[x];
+    Tensor gx = Tensor::uninitialized(input.shape());
+    parallel_rows(rows, 2 * n, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t i = first; i < last; ++i) {
+        const float *const a = input.data() + 2 * n * i, *const b = a + n, *const ps = gate.data() + n * i,
+                           *const pg = g.data() + n * i;
+        float *const ga = gx.data() + 2 * n * i, *const gb = ga + n;
+        for (std::int64_t j = 0; j < n; ++j) {
+          ga[j] = pg[j] * b[j] * (ps[j] + a[j] * ps[j] * (1.0f - ps[j]));
+          gb[j] = pg[j] * (a[j] * ps[j]);
+        }
+      }
+    });
+    grads.add(x, std::move(gx));
+  });
+}
+
+}  // namespace ebb

@@ -1,0 +1,22 @@
+#include "layers/functions.h"
+
+#include "layers/kernels/functions.h"
+
+namespace ebb {
+namespace {
+
+const kernels::FunctionKernels& functions([[maybe_unused]] Simd simd) {
+#if defined(__x86_64__)
+  if (simd >= Simd::avx512) return kernels::functions_avx512();
+  if (simd >= Simd::avx2) return kernels::functions_avx2();
+#endif
+  return kernels::functions_portable();
+}
+
+}  // namespace
+
+void exp_rows(const float* x, std::int64_t n, float shift, float* out, Simd simd) { functions(simd).exp(x, n, shift, out); }
+void sigmoid_rows(const float* x, std::int64_t n, float* out, Simd simd) { functions(simd).sigmoid(x, n, out); }
+void tanh_rows(const float* x, std::int64_t n, float* out, Simd simd) { functions(simd).tanh(x, n, out); }
+
+}  // namespace ebb

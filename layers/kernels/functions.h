@@ -1,0 +1,19 @@
+#pragma once
+
+#include <cstdint>
+
+/// Elementary functions over arrays of float32, one set an instruction set, all with the same bits. Only plain pointers and numbers
+/// cross this line, as in norm_rows.h. x and out may be the same.
+namespace ebb::kernels {
+
+struct FunctionKernels {
+  void (*exp)(const float* x, std::int64_t n, float shift, float* out);  ///< e^(x - shift)
+  void (*sigmoid)(const float* x, std::int64_t n, float* out);
+  void (*tanh)(const float* x, std::int64_t n, float* out);
+};
+
+const FunctionKernels& functions_portable();
+const FunctionKernels& functions_avx2();
+const FunctionKernels& functions_avx512();
+
+}  // namespace ebb::kernels

@@ -1,0 +1,140 @@
+#include "layers/lstm.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <utility>
+
+#include "core/error.h"
+#include "core/parallel.h"
+#include "layers/functions.h"
+#include "layers/init.h"
+
+namespace ebb {
+namespace {
+
+constexpr std::int64_t kCostOfCell = 16;  // in additions, to decide whether threads are worth waking
+
+/// What the backward sweep needs of a window.
+struct Window {
+  std::int64_t steps, streams, units;
+  Tensor gates;          ///< [steps * streams, 4 units]: i, f, g, o
+  Tensor hidden_before;  ///< [steps * streams, units]: h_(t-1)
+  Tensor cell;           ///< [(steps + 1) * streams, units]: c_0 to c_T
+  Tensor squashed;       ///< [steps * streams, units]: tanh(c_t)
+
+  [[nodiscard]] std::int64_t wide() const { return streams * 4 * units; }
+  [[nodiscard]] std::int64_t narrow() const { return streams * units; }
+};
+
+ConstMatrix rows_at(const Tensor& x, std::int64_t first, std::int64_t rows) {
+  const std::int64_t cols = x.shape()[-1];
+  return {x.data() + first * cols, rows, cols, cols};
+}
+
+/// Gates and cell of step t, whose gate inputs are in w.gates without the part of `from_hidden`.
+void step_forward(Window& w, std::int64_t t, const float* from_hidden, float* h, Simd simd) {
+  float *const gates = w.gates.data() + t * w.wide(), *const squashed = w.squashed.data() + t * w.narrow();
+  const float* const before = w.cell.data() + t * w.narrow();
+  float* const after = w.cell.data() + (t + 1) * w.narrow();
+  const std::int64_t n = w.units;
+  parallel_rows(w.streams, 4 * n * kCostOfCell, [=](std::int64_t first, std::int64_t last) {
+    for (std::int64_t s = first; s < last; ++s) {
+      float* const z = gates + s * 4 * n;
+      for (std::int64_t j = 0; j < 4 * n; ++j) z[j] += from_hidden[s * 4 * n + j];
+      sigmoid_rows(z, 2 * n, z, simd);
+      tanh_rows(z + 2 * n, n, z + 2 * n, simd);
+      sigmoid_rows(z + 3 * n, n, z + 3 * n, simd);
+      const float *const i = z, *const f = z + n, *const g = z + 2 * n, *const o = z + 3 * n;
+      float* const c = after + s * n;
+      for (std::int64_t j = 0; j < n; ++j) c[j] = f[j] * before[s * n + j] + i[j] * g[j];
+      tanh_rows(c, n, squashed + s * n, simd);
+      for (std::int64_t j = 0; j < n; ++j) h[s * n + j] = o[j] * squashed[s * n + j];
+    }
+  });
+}
+
+/// The gradient of step t's gate inputs, from those of h_t (`gh`, in two parts) and c_t (`gc`, which becomes that of c_(t-1)).
+void step_backward(const Window& w, std::int64_t t, const float* gh, const float* gh_later, float* gc, float* gz) {
+  const float *const gates = w.gates.data() + t * w.wide(), *const squashed = w.squashed.data() + t * w.narrow();
+  const float* const before = w.cell.data() + t * w.narrow();
+  const std::int64_t n = w.units;
+  parallel_rows(w.streams, 4 * n * kCostOfCell, [=](std::int64_t first, std::int64_t last) {
+    for (std::int64_t s = first; s < last; ++s) {
+      const float *const i = gates + s * 4 * n, *const f = i + n, *const g = i + 2 * n, *const o = i + 3 * n;
+      float* const z = gz + s * 4 * n;
+      for (std::int64_t j = 0; j < n; ++j) {
+        const std::int64_t at = s * n + j;
+        const float of_h = gh[at] + gh_later[at], tc = squashed[at];
+        const float of_c = gc[at] + of_h * o[j] * (1.0f - tc * tc);
+        z[j] = of_c * g[j] * (i[j] * (1.0f - i[j]));
+        z[n + j] = of_c * before[at] * (f[j] * (1.0f - f[j]));
+        z[2 * n + j] = of_c * i[j] * (1.0f - g[j] * g[j]);
+        z[3 * n + j] = of_h * tc * (o[j] * (1.0f - o[j]));
+        gc[at] = of_c * f[j];
+      }
+    }
+  });
+}
+
+}  // namespace
+
+Lstm Lstm::create(ParamStore& params, const std::string& name, std::int64_t in, std::int64_t units, Key key) {
+  require<ConfigError>(in >= 1 && units >= 1, "[", name, "] expected at least one input and one unit, got ", in, " and ", units);
+  const double bound = 1.0 / std::sqrt(static_cast<double>(units));
+  const auto drawn = [&](const Shape& shape, const char* what) { return uniform_init(shape, bound, key.fold(name).fold(what)); };
+  Lstm layer;
+  layer.input = Linear::create(params, {name + ".input", {}}, drawn({4 * units, in}, "input"), drawn({4 * units}, "bias"));
+  layer.hidden = {name + ".hidden", {}};
+  layer.weight = params.add(layer.hidden.name + ".weight", drawn({4 * units, units}, "hidden"));
+  layer.range = add_running_range(params, layer.hidden);
+  return layer;
+}
+
+Var Lstm::operator()(Pass& pass, Var x, LstmState& state) const {
+  const Var w = pass.tape.parameter(weight);
+  const std::int64_t units = pass.tape.shape(w)[1], streams = state.hidden.shape()[0], rows = pass.tape.shape(x)[0];
+  require<ShapeError>(state.hidden.shape() == Shape{streams, units} && state.cell.shape() == state.hidden.shape() && rows > 0 &&
+                          rows % streams == 0,
+                      "[", hidden.name, "] expected [time * ", streams, ", in] and a state of [", streams, ", ", units, "], got ",
+                      pass.tape.shape(x), " and ", state.hidden.shape());
+  const Var z = input(pass, x);
+  const auto window = std::make_shared<Window>(Window{.steps = rows / streams,
+                                                      .streams = streams,
+                                                      .units = units,
+                                                      .gates = pass.tape[z],
+                                                      .hidden_before = Tensor::uninitialized({rows, units}),
+                                                      .cell = Tensor::uninitialized({rows + streams, units}),
+                                                      .squashed = Tensor::uninitialized({rows, units})});
+  Tensor h = Tensor::uninitialized({rows, units}), from_hidden = Tensor::uninitialized({streams, 4 * units});
+  std::ranges::copy(state.cell.values(), window->cell.data());
+  const Operand qw = pass.encode(pass.tape[w].matrix(), hidden, Role::weight, GridAxis::rows);
+  for (std::int64_t t = 0; t < window->steps; ++t) {
+    const float* const before = t == 0 ? state.hidden.data() : h.data() + (t - 1) * window->narrow();
+    std::copy_n(before, window->narrow(), window->hidden_before.data() + t * window->narrow());
+    const Operand qh = pass.encode_activation({before, streams, units, units}, hidden, range, static_cast<std::uint64_t>(t) + 1);
+    pass.multiply_into(qh, qw.transposed(), hidden, Product::forward, {from_hidden.data(), streams, 4 * units, 4 * units});
+    step_forward(*window, t, from_hidden.data(), h.data() + t * window->narrow(), pass.simd);
+  }
+  if (pass.training()) pass.move_range(hidden, range, measure_range(window->hidden_before.matrix(), pass.simd));
+  std::copy_n(h.data() + (window->steps - 1) * window->narrow(), window->narrow(), state.hidden.data());
+  std::copy_n(window->cell.data() + window->steps * window->narrow(), window->narrow(), state.cell.data());
+
+  return pass.tape.record(std::move(h), {z, w}, [=, &pass, hidden = hidden](const Tensor& g, Adjoints& grads) {
+    Tensor gz = Tensor::uninitialized({rows, 4 * units}), gh = Tensor::zeros({streams, units}),
+           gc = Tensor::zeros({streams, units});
+    const Operand along_in = pass.encode(pass.tape[w].matrix(), hidden, Role::weight, GridAxis::columns);
+    for (std::int64_t t = window->steps; t-- > 0;) {
+      step_backward(*window, t, g.data() + t * window->narrow(), gh.data(), gc.data(), gz.data() + t * window->wide());
+      const Operand qz = pass.encode(rows_at(gz, t * streams, streams), hidden, Role::gradient, GridAxis::whole,
+                                     static_cast<std::uint64_t>(t) + 1);
+      pass.multiply_into(qz, along_in, hidden, Product::grad_input, {gh.data(), streams, units, units});
+    }
+    const Operand all_z = pass.encode(gz.matrix(), hidden, Role::gradient);
+    const Operand all_h = pass.encode(window->hidden_before.matrix(), hidden, Role::activation);
+    grads.add(w, pass.multiply(all_z.transposed(), all_h, hidden, Product::grad_weight));
+    grads.add(z, std::move(gz));
+  });
+}
+
+}  // namespace ebb

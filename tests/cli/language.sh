@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# language.sh PROGRAM EBB: what ebb-cnn's scripts hold against images, held against a language model: one hash for one configuration, also
+# after kill -9 and --resume; a dry run that predicts the ledger; JSON; wrong options and texts.
+source "$(dirname "$0")/lib.sh" "$@"
+program=$cnn
+name=$(basename "$program")
+# Pinned as in determinism.sh.
+declare -A golden=(
+  [ebb-lstm,int]=daea9a04ad9101caf72f17ae4d7b9af032a0a431e36d2865e31fe6f8ba3e9a39
+  [ebb-lstm,fp32]=2586c2f507027f510c1b48d09be2700a44483b3ae3459d6fe68ab5cf6d993a23
+)
+declare -A small=(
+  [ebb-lstm]="--arch char-lstm --units 24 --embedding 12 --layers 2 --length 16 --batch 8"
+)
+int="--schedule CR --cycles 2 --min-bits 3 --max-bits 8 --gradient-bits 8"
+fp32="--schedule fp32"
+
+# shellcheck disable=SC2086
+train() { "$program" ${small[$name]} --quiet --json --eval-every 100 "$@" </dev/null; }
+hash() { train "$@" 2>err.txt | field weights_sha256; }
+
+for plan in int fp32; do
+  # shellcheck disable=SC2086
+  {
+    first=$(hash ${!plan} --iterations 14 --threads 1 --simd scalar)
+    same "$plan, pinned" "${golden[$name,$plan]}" "$first"
+    same "$plan, 3 threads" "$first" "$(hash ${!plan} --iterations 14 --threads 3)"
+    train ${!plan} --iterations 14 --save-every 5 --out "whole-$plan" >whole.json 2>err.txt || fault "$plan fails: $(<err.txt)"
+    train ${!plan} --iterations 14 --dry-run >dry.json 2>err.txt || fault "$plan, dry run: $(<err.txt)"
+  }
+  same "$plan, bit_ops predicted and charged" "$(field bit_ops <dry.json)" "$(field bit_ops <whole.json)"
+  same "$plan, with a directory" "$first" "$(field weights_sha256 <whole.json)"
+done
+
+# Killed at some step, resumed: the same weights, ledger and scores.
+flags=(--iterations 400 --save-every 7)
+# shellcheck disable=SC2086
+train $int "${flags[@]}" --out whole >whole.json 2>err.txt || fault "the undisturbed run fails: $(<err.txt)"
+# shellcheck disable=SC2086
+"$program" ${small[$name]} --quiet --eval-every 100 $int "${flags[@]}" --out cut </dev/null >/dev/null 2>&1 &
+pid=$!
+for _ in $(seq 3000); do
+  [[ -f cut/steps.jsonl ]] && (($(wc -l <cut/steps.jsonl) >= 100 + RANDOM % 100)) && break
+  sleep 0.01
+done
+kill -9 $pid
+wait $pid 2>/dev/null
+(($? == 137)) || fault "the run ended before it was killed"
+"$program" --quiet --json --out cut --resume </dev/null >cut.json 2>err.txt || fault "resuming fails: $(<err.txt)"
+for member in weights_sha256 bit_ops iterations validation_bits_per_byte test_bits_per_byte train_loss; do
+  same "$member after a kill" "$(field $member <whole.json)" "$(field $member <cut.json)"
+done
+"$program" --evaluate whole --json </dev/null >evaluated.json 2>err.txt || fault "--evaluate: $(<err.txt)"
+same "a score of the run and of its checkpoint" "$(field test_bits_per_byte <whole.json)" "$(field test_bits_per_byte <evaluated.json)"
+"$ebb" inspect whole </dev/null >inspect.txt 2>&1 && grep -q 'test bits_per_byte' inspect.txt || fault "ebb inspect: $(<inspect.txt)"
+
+# Words, and what is wrong with a text.
+mkdir words bad
+printf 'the cat sees the dog\nthe dog sees\n%.0s' {1..60} | tee words/train.txt words/test.txt >words/valid.txt
+# shellcheck disable=SC2086
+"$program" ${small[$name]} --data words --iterations 3 --quiet --json </dev/null >words.json 2>err.txt || fault "words: $(<err.txt)"
+[[ -n $(field test_perplexity <words.json) ]] || fault "words have no perplexity: $(<words.json)"
+printf 'ok\n\xff\xfe\n' >bad/train.txt
+printf 'ok\n' >bad/valid.txt
+# shellcheck disable=SC2086
+{
+  expect 1 'line 2, byte 3 of the text is not UTF-8' "$program" ${small[$name]} --data bad
+  expect 1 'no such file or folder' "$program" ${small[$name]} --data none
+  expect 1 'too few' "$program" ${small[$name]} --data bad --unit byte
+  expect 2 "unknown value 'words'; did you mean 'word'" "$program" --unit words
+  expect 2 'length: expected 1 and more, got 0' "$program" --length 0
+  expect 2 'dropout: expected a share' "$program" --dropout 1
+  expect 2 "did you mean '--vocabulary'" "$program" --vocabulry 5
+}
+finish

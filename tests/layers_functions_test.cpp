@@ -1,0 +1,88 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "core/key.h"
+#include "core/simd.h"
+#include "layers/functions.h"
+
+using namespace ebb;
+
+namespace {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+/// Floats from the whole line, and the neighbourhood of the ends and of zero.
+std::vector<float> sample() {
+  std::vector<float> x;
+  for (std::uint64_t bits = 0; bits < (std::uint64_t{1} << 32); bits += 99'991) {
+    const auto word = static_cast<std::uint32_t>(bits);
+    float value = 0;
+    std::memcpy(&value, &word, sizeof value);
+    if (!std::isnan(value)) x.push_back(value);
+  }
+  for (std::uint64_t i = 0; i < 20'000; ++i) x.push_back(static_cast<float>(180.0 * Key(1).uniform(i) - 90.0));
+  for (std::uint64_t i = 0; i < 20'000; ++i) x.push_back(static_cast<float>(4.0 * Key(2).uniform(i) - 2.0));
+  for (const float edge : {0.0f, -0.0f, 0.625f, 88.722f, 88.723f, 88.73f, -86.89f, -86.91f, kInf, -kInf}) x.push_back(edge);
+  return x;
+}
+
+using Rows = void (*)(const float*, std::int64_t, float*, Simd);
+void exp_plain(const float* x, std::int64_t n, float* out, Simd simd) { exp_rows(x, n, 0.0f, out, simd); }
+
+}  // namespace
+
+TEST_CASE("exp, logistic function and tanh are within their bounds of libm in double") {
+  const std::vector<float> x = sample();
+  std::vector<float> y(x.size());
+  const auto n = static_cast<std::int64_t>(x.size());
+  exp_rows(x.data(), n, 0.0f, y.data(), Simd::scalar);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double want = std::exp(double{x[i]});
+    CAPTURE(x[i]);
+    if (x[i] < -86.9f) {
+      REQUIRE(y[i] == 0.0f);
+    } else if (x[i] > 88.72283f) {
+      REQUIRE(y[i] == kInf);
+    } else {
+      REQUIRE(std::abs(double{y[i]} - want) <= 2 * 0x1p-24 * want);
+    }
+  }
+  sigmoid_rows(x.data(), n, y.data(), Simd::scalar);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    CAPTURE(x[i]);
+    const double want = 1.0 / (1.0 + std::exp(-double{x[i]}));
+    REQUIRE(std::abs(double{y[i]} - want) <= 4 * 0x1p-24 * want + 0x1p-126);
+  }
+  tanh_rows(x.data(), n, y.data(), Simd::scalar);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    CAPTURE(x[i]);
+    const double want = std::tanh(double{x[i]});
+    REQUIRE(std::abs(double{y[i]} - want) <= 4 * 0x1p-24 * std::abs(want));
+  }
+}
+
+TEST_CASE("every instruction set gives the same bits, at every length and in place") {
+  const std::vector<float> x = sample();
+  for (const Rows rows : {Rows(exp_plain), Rows(sigmoid_rows), Rows(tanh_rows)}) {
+    std::vector<float> want(x.size());
+    rows(x.data(), static_cast<std::int64_t>(x.size()), want.data(), Simd::scalar);
+    for (const Simd simd : {Simd::avx2, Simd::avx512}) {
+      if (simd > best_simd()) continue;
+      for (const std::size_t n : {std::size_t{0}, std::size_t{1}, std::size_t{15}, std::size_t{17}, std::size_t{33}, x.size()}) {
+        std::vector<float> got(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(n));
+        rows(got.data(), static_cast<std::int64_t>(n), got.data(), simd);
+        REQUIRE(std::memcmp(got.data(), want.data(), n * sizeof(float)) == 0);
+      }
+    }
+  }
+  float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const Rows rows : {Rows(exp_plain), Rows(sigmoid_rows), Rows(tanh_rows)}) {
+    float y = 0;
+    rows(&nan, 1, &y, Simd::scalar);
+    CHECK(std::isnan(y));
+  }
+}

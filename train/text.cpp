@@ -1,0 +1,144 @@
+#include "train/text.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "core/error.h"
+#include "data/windows.h"
+#include "layers/loss.h"
+
+namespace ebb::train {
+namespace {
+
+constexpr std::int64_t kEvaluationStreams = 10;  // as the usual evaluations of Penn Treebank models
+
+/// Where training keeps the state of the streams between steps.
+struct Carried {
+  struct Layer {
+    ParamId hidden, cell;
+  };
+  std::vector<Layer> layers;
+
+  Carried(ParamStore& params, const std::vector<LstmState>& begin) {
+    for (std::size_t i = 0; i < begin.size(); ++i) {
+      const std::string name = concat("carried", i);
+      layers.push_back({params.add(name + ".hidden", begin[i].hidden, ParamStore::Kind::state),
+                        params.add(name + ".cell", begin[i].cell, ParamStore::Kind::state)});
+    }
+  }
+  [[nodiscard]] std::vector<LstmState> load(const ParamStore& params) const {
+    std::vector<LstmState> states;
+    for (const Layer& layer : layers) states.push_back({params[layer.hidden], params[layer.cell]});
+    return states;
+  }
+  void store(std::vector<LstmState> states, ParamStore& params) const {
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      params[layers[i].hidden] = std::move(states[i].hidden);
+      params[layers[i].cell] = std::move(states[i].cell);
+    }
+  }
+};
+
+/// The whole text as one piece, since every window needs the state of the one before; each window has a tape of its own.
+Split stream_split(std::string name, const std::shared_ptr<const Corpus>& corpus, const TokenIds& text, std::int64_t length,
+                   const RecurrentNetwork& network) {
+  const auto score = [corpus, network, windows = StreamWindows(text, kEvaluationStreams, length)](Pass& pass, std::int64_t) {
+    std::vector<LstmState> states = network.begin(kEvaluationStreams);
+    Score total;
+    for (std::int64_t w = 0; w < windows.count(); ++w) {
+      const TokenBatch batch = windows.window(w);
+      Pass part{.params = pass.params,
+                .plan = pass.plan,
+                .ledger = pass.ledger,
+                .key = pass.key.fold(static_cast<std::uint64_t>(w)),
+                .mode = pass.mode,
+                .simd = pass.simd};
+      const Var loss = softmax_cross_entropy(part, network.forward(part, batch.inputs, states), batch.targets);
+      total.loss_sum += static_cast<double>(part.tape[loss].item()) * static_cast<double>(batch.size());
+      total.examples += batch.size();
+    }
+    return total;
+  };
+  return {std::move(name), 1, score};
+}
+
+}  // namespace
+
+std::vector<Setting> text_settings() {
+  const auto positive = [](double n) { return n >= 1; };
+  return {
+      {.name = "data",
+       .value = "PATH|embedded",
+       .fallback = "embedded",
+       .help = "text file, or folder with train.txt, valid.txt and perhaps test.txt; embedded is a small text made by a grammar"},
+      {.name = "unit",
+       .value = "auto|byte|word",
+       .fallback = "auto",
+       .help = "what a token is; auto: words of folders, else bytes",
+       .choices = {"auto", "byte", "word"}},
+      {.name = "vocabulary",
+       .value = "N",
+       .kind = Setting::Kind::integer,
+       .fallback = "50000",
+       .help = "most words; the rarer ones become <unk>",
+       .expected = "3 and more",
+       .accepts = [](double n) { return n >= 3; }},
+      {.name = "length",
+       .value = "N",
+       .kind = Setting::Kind::integer,
+       .fallback = "64",
+       .help = "tokens of a window of text",
+       .expected = "1 and more",
+       .accepts = positive}};
+}
+
+Corpus open_corpus(const Options& options) {
+  const std::string &where = options.text("data"), &unit = options.text("unit");
+  const bool words = unit == "word" || (unit == "auto" && where != "embedded" && std::filesystem::is_directory(where));
+  return open_text(where, {.unit = words ? TokenUnit::word : TokenUnit::byte, .vocabulary = options.integer("vocabulary")});
+}
+
+std::string text_metric(const Corpus& corpus) {
+  return corpus.vocabulary.unit() == TokenUnit::word ? "perplexity" : "bits_per_byte";
+}
+
+Texts describe(const Corpus& corpus) {
+  return {{"description", concat(corpus.name, ": ", corpus.train.size(), " training, ", corpus.validation.size(),
+                                 " validation and ", corpus.test.size(), " test tokens, ", corpus.vocabulary.size(), " different ",
+                                 to_text(corpus.vocabulary.unit()), 's')},
+          {"training", Corpus::fingerprint(corpus.train)},
+          {"validation", Corpus::fingerprint(corpus.validation)},
+          {"test", Corpus::fingerprint(corpus.test)}};
+}
+
+Task stream_task(const std::shared_ptr<const Corpus>& corpus, const RecurrentNetwork& network, ParamStore& params,
+                 const Options& options) {
+  require<ConfigError>(options.accumulate == 1, "[command line] --accumulate ", options.accumulate,
+                       " would cut streams that carry their state; lower --batch or --length instead");
+  const std::int64_t streams = options.batch.value(), length = options.integer("length");
+  const auto windows = std::make_shared<const StreamWindows>(corpus->train, streams, length);
+  const Carried carried(params, network.begin(streams));
+  Task task;
+  task.metric = text_metric(*corpus);
+  task.steps_per_epoch = windows->count();
+  task.parts = [=](std::int64_t t) { return std::vector{streams * windows->length(t % windows->count())}; };
+  task.loss = [=](Pass& pass, std::int64_t t, std::int64_t) {
+    const std::int64_t w = t % windows->count();
+    const TokenBatch batch = windows->window(w);
+    std::vector<LstmState> states = w == 0 ? network.begin(streams) : carried.load(pass.params);
+    const Var logits = network.forward(pass, batch.inputs, states);
+    carried.store(std::move(states), pass.params);
+    return softmax_cross_entropy(pass, logits, batch.targets);
+  };
+  task.splits.push_back(stream_split("validation", corpus, corpus->validation, length, network));
+  if (!corpus->test.empty()) task.splits.push_back(stream_split("test", corpus, corpus->test, length, network));
+  task.probe = [network](Pass& pass) {
+    const std::vector<std::int32_t> token{0};
+    std::vector<LstmState> states = network.begin(1);
+    return softmax_cross_entropy(pass, network.forward(pass, token, states), token);
+  };
+  task.data = describe(*corpus);
+  return task;
+}
+
+}  // namespace ebb::train
