@@ -120,6 +120,10 @@ void Pass::multiply_into(const Operand& a, const Operand& b, const Site& site, P
             out);
 }
 
+void Pass::multiply_all(std::span<const BatchedProduct> products, const Site& site, Product product) const {
+  gemm_batch(products, {.site = site, .product = product, .accumulator = plan.accumulator, .simd = simd}, ledger);
+}
+
 ParamId add_running_range(ParamStore& params, const Site& site) {
   return params.add(site.name + ".input_range", Tensor::zeros({3}), ParamStore::Kind::state);
 }

@@ -107,6 +107,17 @@ Range measure_range(const ConstMatrix& x, Simd simd) {
       const bool finite = kernel(x.data + first, last - first, &low, &high);
       parts.add(finite, low, high);
     });
+  } else if (x.col_stride == 1) {
+    parallel_rows(x.rows, x.cols, [&](std::int64_t first, std::int64_t last) {
+      RangeOfParts some;
+      for (std::int64_t i = first; i < last; ++i) {
+        float low, high;
+        const bool finite = kernel(x.data + i * x.row_stride, x.cols, &low, &high);
+        some.add(finite, low, high);
+      }
+      const Range range = some.range();
+      parts.add(range.finite(), range.min, range.max);
+    });
   } else {
     for (std::int64_t i = 0; i < x.rows; ++i) {
       for (std::int64_t j = 0; j < x.cols; ++j) {
