@@ -45,11 +45,8 @@ inline constexpr std::array kLayerProducts{ProductShape{"resnet20/stage1", Produ
 
 /// The product of another role of the layer whose forward product is given.
 constexpr ProductShape in_role(const ProductShape& forward, Product role) {
-  switch (role) {
-    case Product::forward: return forward;
-    case Product::grad_input: return {forward.of, role, forward.m, forward.k, forward.n};
-    case Product::grad_weight: return {forward.of, role, forward.k, forward.n, forward.m};
-  }
+  if (role == Product::grad_input) return {forward.of, role, forward.m, forward.k, forward.n};
+  if (role == Product::grad_weight) return {forward.of, role, forward.k, forward.n, forward.m};
   return forward;
 }
 

@@ -3,7 +3,9 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <numeric>
 #include <sstream>
 
 namespace ebb::bench {
@@ -19,8 +21,22 @@ PrecisionPlan parse_plan(const std::string& text) {
   return plan;
 }
 
+namespace {
+
+/// Eight batches of an embedded set, as many as bench/compare/step.py holds.
+DataSet few_images(std::string_view name, std::int64_t batch) {
+  DataSet data = open_data(name);
+  std::vector<std::int64_t> first(static_cast<std::size_t>(std::min(8 * batch, data.train.count())));
+  std::iota(first.begin(), first.end(), std::int64_t{0});
+  data.train = subset(data.train, first);
+  data.test = {};
+  return data;
+}
+
+}  // namespace
+
 Training::Training(std::string_view architecture, std::string_view data, std::int64_t batch)
-    : data_(open_data(data)),
+    : data_(few_images(data, batch)),
       batches_(data_.train, {.batch = batch, .augmentation = data_.augmentation}, root_.fold("batches")),
       network_(make_classifier(architecture, data_.train.shape, data_.train.classes, params_, root_.fold("initial values"))) {}
 

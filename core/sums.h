@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -55,6 +56,20 @@ class ColumnBlocks {
   std::vector<double> partial_;  ///< [blocks, sums and squares or dots]
   std::vector<float> ends_;      ///< [blocks, minima and maxima]
 };
+
+/// Sum of term(0) .. term(n-1), values in double, for short rows: 16 chains, chain c adding the terms c, c + 16, ... in ascending
+/// order, then their tree.
+template <class Term>
+double chained_sum(std::int64_t n, const Term& term) {
+  constexpr std::int64_t chains = 16;
+  std::array<double, chains> sums{};
+  std::int64_t j = 0;
+  for (; j + chains <= n; j += chains) {
+    for (std::int64_t c = 0; c < chains; ++c) sums[static_cast<std::size_t>(c)] += term(j + c);
+  }
+  for (std::int64_t c = 0; j + c < n; ++c) sums[static_cast<std::size_t>(c)] += term(j + c);
+  return tree_sum(sums);
+}
 
 /// Sum of squares of a flat array, laid out for this purpose as rows of 64 elements: the column sums of squares, then their tree.
 double sum_of_squares(std::span<const float> x);

@@ -81,7 +81,7 @@ Var Tape::record(Tensor value, std::initializer_list<Var> inputs, Backward backw
 
 Var Tape::record_deferred(const Shape& shape, RowWriter writer, std::initializer_list<Var> inputs, Backward backward, Facts facts) {
   const Var x = record(Tensor{}, inputs, std::move(backward), std::move(facts));
-  nodes_.back().deferred_shape = shape;
+  nodes_.back().absent_shape = shape;
   nodes_.back().writer = std::move(writer);
   return x;
 }
@@ -95,9 +95,10 @@ Tape::Node& Tape::node(Var x) const {
 
 const Tensor& Tape::operator[](Var x) const {
   Node& n = node(x);
+  require<ConfigError>(!n.taken, "[tape] a value was read after its last reader took its memory: see Tape::take");
   if (n.param.index >= 0) return (*params_)[n.param];
   if (n.writer) {
-    Tensor value = Tensor::uninitialized(n.deferred_shape);
+    Tensor value = Tensor::uninitialized(n.absent_shape);
     const ConstMatrix rows = value.matrix();
     parallel_rows(rows.rows, rows.cols,
                   [&](std::int64_t first, std::int64_t last) { n.writer(first, last, value.data() + first * rows.cols); });
@@ -107,7 +108,15 @@ const Tensor& Tape::operator[](Var x) const {
   return n.value;
 }
 
-const Shape& Tape::shape(Var x) const { return deferred(x) != nullptr ? node(x).deferred_shape : (*this)[x].shape(); }
+const Shape& Tape::shape(Var x) const { return node(x).taken || deferred(x) ? node(x).absent_shape : (*this)[x].shape(); }
+
+std::optional<Tensor> Tape::take(Var x) {
+  Node& n = node(x);
+  if (n.kept || n.param.index >= 0) return {};
+  n.absent_shape = (*this)[x].shape();  // computes what was deferred
+  n.taken = true;
+  return std::exchange(n.value, Tensor{});
+}
 
 Gradients Tape::backward(Var loss, float scale) {
   require<ShapeError>((*this)[loss].size() == 1, "[backward] the loss must be a scalar, got shape ", shape(loss));

@@ -96,10 +96,16 @@ class Tape {
   /// Has the rows of x's gradient shown to the watcher if an op completes them in cache (Adjoints::completing).
   void watch_gradient(Var x, RowWatcher watcher);
 
+  /// Memory of x's value is referred to until backward(): nobody may take it.
+  void keep(Var x) const { node(x).kept = true; }
+  /// The value of x for an op that is its last reader and puts its own result in its place. Empty if its memory must stay: that of
+  /// a parameter, or one that is kept. Reading x afterwards is an error.
+  std::optional<Tensor> take(Var x);
+
   /// The Var that the next record() will return, for backward functions that read their own op's result.
   [[nodiscard]] Var next() const { return {static_cast<std::int32_t>(nodes_.size())}; }
 
-  /// The value, computed now if it was deferred. For one thread at a time.
+  /// The value, computed now if it was deferred. For one thread at a time. @throws ConfigError if it was taken
   [[nodiscard]] const Tensor& operator[](Var x) const;
   [[nodiscard]] const Shape& shape(Var x) const;
   [[nodiscard]] const Facts& facts(Var x) const { return node(x).facts; }
@@ -121,7 +127,8 @@ class Tape {
     Backward backward;
     Facts facts = {};
     std::int32_t uses = 0;  ///< how often ops took it as an input
-    Shape deferred_shape = {};
+    bool kept = false, taken = false;
+    Shape absent_shape = {};  ///< of a value that is deferred or taken
     RowWriter writer = {};  ///< until the value is computed
     RowWatcher watcher = {};
   };

@@ -90,12 +90,13 @@ void add_range(RangeOfParts& parts, const kernels::RowsRange& range) {
   parts.add(range.largest < 0x7f800000u, range.min, range.max);
 }
 
-/// Calls body(first, last) on all rows, from several threads, on so few at a time that strips of columns find them in cache.
+/// Calls body(first, last) on all rows, from several threads, on blocks of kSumBlock, so that strips of columns find them in cache.
 template <class Body>
 void for_each_block(std::int64_t rows, std::int64_t cols, const Body& body) {
-  parallel_rows(rows, cols, [&](std::int64_t begin, std::int64_t end) {
+  const auto blocks = [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t first = begin; first < end; first += kSumBlock) body(first, std::min(end, first + kSumBlock));
-  });
+  };
+  parallel_for(rows, blocks, kParallelGrain / std::max<std::int64_t>(1, cols), kSumBlock);
 }
 
 /// What the passes over one normalisation's rows share.
@@ -107,18 +108,22 @@ struct Saved {
   Moments moments;
   Affine affine;
   ColumnBlocks dots;  ///< of the output's gradient and x
+  /// Where a ReLU after an addition let values pass; without an addition that is computed from x anew.
+  std::vector<std::uint32_t> passed;
 
-  /// out = relu?(norm(x) + add?), rows first .. last; add and out begin at row first.
-  kernels::RowsRange normalise(std::int64_t first, std::int64_t last, const float* add, float* out) const {
-    return kernels.normalise(x + first * cols, affine.columns(), add, relu, last - first, cols, out);
+  [[nodiscard]] std::uint32_t* passed_from(std::int64_t row) { return passed.data() + row / 32 * cols; }
+
+  /// out = relu?(norm(x) + add?), rows first .. last; add and out begin at row first, with an addition a multiple of 32.
+  kernels::RowsRange normalise(std::int64_t first, std::int64_t last, const float* add, float* out) {
+    return kernels.normalise(x + first * cols, affine.columns(), add, relu, last - first, cols, out,
+                             passed.empty() ? nullptr : passed_from(first));
   }
-  /// Holds rows of the output's gradient back where the ReLU did, and sums them. `output` is needed if something was added before
-  /// the ReLU.
-  void receive(std::int64_t first, std::int64_t last, const float* output, float* g) {
+  /// Holds rows of the output's gradient back where the ReLU did, and sums them.
+  void receive(std::int64_t first, std::int64_t last, float* g) {
     for (std::int64_t row = first; row < last; row += kSumBlock, g += kSumBlock * cols) {
       const std::int64_t end = std::min(last, row + kSumBlock);
-      if (relu && output != nullptr) kernels.mask_by_output(output + row * cols, (end - row) * cols, g);
-      if (relu && output == nullptr) kernels.mask_by_input(x + row * cols, affine.columns(), end - row, cols, g);
+      if (relu && !passed.empty()) kernels.mask_by_bits(passed_from(row), end - row, cols, g);
+      if (relu && passed.empty()) kernels.mask_by_input(x + row * cols, affine.columns(), end - row, cols, g);
       dots.add_dots(g, x + row * cols, row, end);
     }
   }
@@ -183,13 +188,10 @@ Var BatchNorm::operator()(Pass& pass, Var x, const Then& then) const {
                                                    then.relu,
                                                    std::move(moments),
                                                    std::move(affine),
-                                                   {in.rows, in.cols, pass.simd}});
-  const float* const to_add = then.add ? pass.tape[added].data() : nullptr;
-  const Var self = pass.tape.next();
-  // Where a ReLU follows an addition, its mask is read off the output; else it is computed from x.
-  const auto receive = [=, &pass](std::int64_t first, std::int64_t last, float* g) {
-    saved->receive(first, last, then.add ? pass.tape[self].data() : nullptr, g);
-  };
+                                                   {in.rows, in.cols, pass.simd},
+                                                   {}});
+  if (then.add && then.relu) saved->passed.resize(static_cast<std::size_t>((in.rows + 31) / 32 * in.cols));
+  const auto receive = [saved](std::int64_t first, std::int64_t last, float* g) { saved->receive(first, last, g); };
 
   auto backward = [=](Tensor&& g, Adjoints& grads) {
     if (!grads.watched()) {
@@ -236,7 +238,9 @@ Var BatchNorm::operator()(Pass& pass, Var x, const Then& then) const {
         shape, [saved](std::int64_t first, std::int64_t last, float* out) { saved->normalise(first, last, nullptr, out); },
         {x, w, b, added}, std::move(backward), {.range = normalised_range(known->ranges(), saved->affine, then.relu)});
   } else {
-    Tensor out = Tensor::uninitialized(shape);
+    std::optional<Tensor> place = then.add && then.last_reader ? pass.tape.take(added) : std::nullopt;
+    const float* const to_add = !then.add ? nullptr : place ? place->data() : pass.tape[added].data();
+    Tensor out = place ? *std::move(place) : Tensor::uninitialized(shape);
     RangeOfParts parts;
     for_each_block(in.rows, in.cols, [&](std::int64_t first, std::int64_t last) {
       const std::int64_t at = first * in.cols;

@@ -13,7 +13,8 @@ Var relu(Pass& pass, Var x);
 Var add(Pass& pass, Var x, Var y);
 
 /// In training, sets every element to zero with the given probability (rounded to a multiple of 2^-32) and multiplies the others by
-/// 1 / (1 - probability); in evaluation returns x itself. Element i draws word i % 4 of Philox block i / 4 under the key of `name`.
+/// 1 / (1 - probability); in evaluation, or with a probability of 0, returns x itself. Element i draws word i % 4 of Philox block i
+/// / 4 under the key of `name`.
 /// @throws ConfigError unless 0 <= probability < 1
 Var dropout(Pass& pass, Var x, double probability, std::string_view name);
 

@@ -1,7 +1,6 @@
 #include "layers/layer_norm.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -11,23 +10,6 @@
 #include "core/sums.h"
 
 namespace ebb {
-namespace {
-
-constexpr std::int64_t kChains = 16;
-
-/// Sum of term(j) over 0 .. n: chain j mod 16 in ascending j, then the chains' tree.
-template <class Term>
-double row_sum(std::int64_t n, const Term& term) {
-  std::array<double, kChains> chains{};
-  std::int64_t j = 0;
-  for (; j + kChains <= n; j += kChains) {
-    for (std::int64_t c = 0; c < kChains; ++c) chains[static_cast<std::size_t>(c)] += term(j + c);
-  }
-  for (std::int64_t c = 0; j + c < n; ++c) chains[static_cast<std::size_t>(c)] += term(j + c);
-  return tree_sum(chains);
-}
-
-}  // namespace
 
 LayerNorm LayerNorm::create(ParamStore& params, const std::string& name, std::int64_t width) {
   return {params.add(name + ".weight", Tensor::filled({width}, 1.0f)), params.add(name + ".bias", Tensor::zeros({width}))};
@@ -48,12 +30,12 @@ Var LayerNorm::operator()(Pass& pass, Var x) const {
     for (std::int64_t i = first; i < last; ++i) {
       const float* const row = in.data() + i * width;
       const double n = static_cast<double>(width);
-      const double mean = row_sum(width, [=](std::int64_t j) { return static_cast<double>(row[j]); }) / n;
-      const double variance = row_sum(width,
-                                      [=](std::int64_t j) {
-                                        const double d = static_cast<double>(row[j]) - mean;
-                                        return d * d;
-                                      }) /
+      const double mean = chained_sum(width, [=](std::int64_t j) { return static_cast<double>(row[j]); }) / n;
+      const double variance = chained_sum(width,
+                                          [=](std::int64_t j) {
+                                            const double d = static_cast<double>(row[j]) - mean;
+                                            return d * d;
+                                          }) /
                               n;
       const double slope = 1.0 / std::sqrt(variance + kEpsilon);
       inverse[static_cast<std::size_t>(i)] = static_cast<float>(slope);
@@ -82,9 +64,10 @@ Var LayerNorm::operator()(Pass& pass, Var x) const {
             const float* const pn = normal.data() + i * width;
             for (std::int64_t j = 0; j < width; ++j) row[j] *= slope[j];
             const double n = static_cast<double>(width);
-            const auto mean = static_cast<float>(row_sum(width, [=](std::int64_t j) { return static_cast<double>(row[j]); }) / n);
+            const auto mean =
+                static_cast<float>(chained_sum(width, [=](std::int64_t j) { return static_cast<double>(row[j]); }) / n);
             const auto along = static_cast<float>(
-                row_sum(width, [=](std::int64_t j) { return static_cast<double>(row[j]) * static_cast<double>(pn[j]); }) / n);
+                chained_sum(width, [=](std::int64_t j) { return static_cast<double>(row[j]) * static_cast<double>(pn[j]); }) / n);
             const float scale = inverse[static_cast<std::size_t>(i)];
             for (std::int64_t j = 0; j < width; ++j) row[j] = ((row[j] - mean) - pn[j] * along) * scale;
           }

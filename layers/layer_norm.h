@@ -7,7 +7,7 @@
 namespace ebb {
 
 /// Layer normalisation over the last axis: n = (x - mean) / sqrt(var + epsilon) by row, y = n weight + bias. Mean, variance and the
-/// row sums of the gradient are in double, in 16 interleaved chains that tree_sum combines; n, y and gx are rounded once a step.
+/// row sums of the gradient are chained sums in double.
 /// Source: Ba, Kiros, Hinton, "Layer normalization", 2016.
 struct LayerNorm {
   static constexpr double kEpsilon = 1e-5;

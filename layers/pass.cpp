@@ -100,6 +100,7 @@ Operand Pass::encode_input(Var x, const Site& site, ParamId range_id) const {
   const Range now = known ? *known : measure_range(tape[x].matrix(), simd);
   move_range(site, range_id, now);
   const Encoding encoding = plan.encoding(site, Role::activation);
+  if (encoding.format.is_fp32()) tape.keep(x);  // its operand refers to it
   if (const RowWriter* const rows = tape.deferred(x); rows != nullptr && !encoding.format.is_fp32() && quality == nullptr) {
     const Shape& shape = tape.shape(x);
     return encode_at(*this, site, Role::activation, 0, [&](Key draws) {
@@ -117,6 +118,10 @@ void Pass::multiply_into(const Operand& a, const Operand& b, const Site& site, P
                          const RowsDone& rows_done) const {
   gemm_into(a, b, {.site = site, .product = product, .accumulator = plan.accumulator, .simd = simd, .rows_done = rows_done}, ledger,
             out);
+}
+
+void Pass::multiply_all(std::span<const BatchedProduct> products, const Site& site, Product product) const {
+  gemm_batch(products, {.site = site, .product = product, .accumulator = plan.accumulator, .simd = simd}, ledger);
 }
 
 ParamId add_running_range(ParamStore& params, const Site& site) {

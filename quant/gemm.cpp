@@ -14,12 +14,6 @@ namespace {
 using kernels::Kernel;
 using kernels::Problem;
 
-/// Both operands as one kind of number: an integer operand beside a float32 one is decoded.
-std::pair<Operand, Operand> same_kind(const Operand& a, const Operand& b) {
-  if (a.is_float() == b.is_float()) return {a, b};
-  return a.is_float() ? std::pair{a, b.decoded()} : std::pair{a.decoded(), b};
-}
-
 const Kernel& choose(const Problem& problem, const Multiply& how) {
   for (const Kernel& kernel : kernels::all_kernels()) {
     const bool wanted = how.kernel.empty() ? kernel.simd <= how.simd : kernel.name == how.kernel && kernel.simd <= best_simd();
@@ -48,9 +42,7 @@ uint128 nominal_macs(const Operand& a, const Operand& b) {
   return m * n * k;
 }
 
-}  // namespace
-
-void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedger& ledger, const MutableMatrix& out) {
+void require_product(const Operand& a, const Operand& b, const Multiply& how, const MutableMatrix& out) {
   require<ShapeError>(a.cols() == b.rows(), "[", how.site.name, " ", how.product, "] cannot multiply ", a.rows(), " x ", a.cols(),
                       " by ", b.rows(), " x ", b.cols());
   require<ShapeError>(out.rows == a.rows() && out.cols == b.cols(), "[", how.site.name, " ", how.product, "] the result is ",
@@ -58,6 +50,17 @@ void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedg
   require<ShapeError>(!(a.codes().patches && b.codes().patches), "[", how.site.name, "] only one operand can be a patch matrix");
   require<ShapeError>(a.axis() != GridAxis::columns && b.axis() != GridAxis::rows, "[", how.site.name, " ", how.product,
                       "] a grid cannot vary along the contracted axis: encode the operand along its free axis");
+}
+
+}  // namespace
+
+std::pair<Operand, Operand> same_kind(const Operand& a, const Operand& b) {
+  if (a.is_float() == b.is_float()) return {a, b};
+  return a.is_float() ? std::pair{a, b.decoded()} : std::pair{a.decoded(), b};
+}
+
+void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedger& ledger, const MutableMatrix& out) {
+  require_product(a, b, how, out);
   const auto [left, right] = same_kind(a, b);
   Problem::Report report{how.rows_done};
   const std::uint64_t events = with_problem(left, right, how.accumulator, out, [&](Problem p) {
@@ -67,6 +70,19 @@ void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedg
   ledger.charge(how.site, how.product, nominal_macs(a, b), a.format(), b.format());
   if (events > 0) ledger.count_overflow(events);
   if (how.rows_done && !report.used) parallel_for(out.rows, how.rows_done, kRowsDone, kRowsDone);
+}
+
+void gemm_batch(std::span<const BatchedProduct> products, const Multiply& how, CostLedger& ledger) {
+  for (const BatchedProduct& product : products) require_product(product.a, product.b, how, product.out);
+  std::uint64_t events = 0;
+#pragma omp parallel for schedule(dynamic) reduction(+ : events)
+  for (std::size_t i = 0; i < products.size(); ++i) {
+    const auto [left, right] = same_kind(products[i].a, products[i].b);
+    events += with_problem(left, right, how.accumulator, products[i].out, [&](const Problem& p) { return choose(p, how).run(p); });
+  }
+  for (const BatchedProduct& product : products)
+    ledger.charge(how.site, how.product, nominal_macs(product.a, product.b), product.a.format(), product.b.format());
+  if (events > 0) ledger.count_overflow(events);
 }
 
 Tensor gemm(const Operand& a, const Operand& b, const Multiply& how, CostLedger& ledger) {

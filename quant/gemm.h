@@ -4,6 +4,7 @@
 #include <functional>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "core/simd.h"
 #include "core/tensor.h"
@@ -47,6 +48,19 @@ struct MutableMatrix {
 Tensor gemm(const Operand& a, const Operand& b, const Multiply& how, CostLedger& ledger);
 /// The same into memory of the caller.
 void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedger& ledger, const MutableMatrix& out);
+
+/// Both operands as one kind of number: an integer operand beside a float32 one is decoded, whole. What gemm does itself; for
+/// callers who cut operands up.
+std::pair<Operand, Operand> same_kind(const Operand& a, const Operand& b);
+
+/// One of several products of a site that do not depend on each other, as the heads of an attention.
+struct BatchedProduct {
+  Operand a, b;
+  MutableMatrix out;
+};
+/// All of them, each as gemm_into does it. Threads take whole products, so many small ones keep them busier than each by itself
+/// could. `how.rows_done` stays empty.
+void gemm_batch(std::span<const BatchedProduct> products, const Multiply& how, CostLedger& ledger);
 
 /// Names of the kernels, fastest first. "reference" applies to everything and is what the others are held against.
 std::span<const std::string_view> kernel_names();

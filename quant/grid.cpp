@@ -5,7 +5,6 @@
 #include <bit>
 #include <cmath>
 #include <limits>
-#include <type_traits>
 
 #include "core/error.h"
 #include "core/math.h"
@@ -43,7 +42,7 @@ kernels::RangeKernel range_kernel([[maybe_unused]] Simd simd) {
   return range_scalar;
 }
 
-kernels::EncodeGrid kernel_grid(const Grid& grid) {
+[[maybe_unused]] kernels::EncodeGrid kernel_grid(const Grid& grid) {
   return {grid.offset, grid.scale, static_cast<float>(grid.low()), static_cast<float>(grid.high()), grid.centre()};
 }
 
@@ -83,15 +82,13 @@ template <class Code>
 void encode_block(const float* x, std::int64_t n, const Grid& grid, Rounding rounding, Key key, std::uint64_t first,
                   [[maybe_unused]] Simd simd, Code* out) {
 #if defined(__x86_64__)
-  if constexpr (std::is_same_v<Code, std::int8_t>) {
-    const bool wide = simd == Simd::avx512;
-    if (simd >= Simd::avx2 && rounding == Rounding::nearest_even) {
-      return (wide ? kernels::encode_nearest8_avx512 : kernels::encode_nearest8_avx2)(x, n, kernel_grid(grid), out);
-    }
-    if (simd >= Simd::avx2 && first % 128 == 0) {
-      return (wide ? kernels::encode_stochastic8_avx512 : kernels::encode_stochastic8_avx2)(x, n, kernel_grid(grid), key.value(),
-                                                                                            first, out);
-    }
+  if (simd >= Simd::avx2 && rounding == Rounding::nearest_even) {
+    return simd == Simd::avx512 ? kernels::encode_nearest_avx512(x, n, kernel_grid(grid), out)
+                                : kernels::encode_nearest_avx2(x, n, kernel_grid(grid), out);
+  }
+  if (simd >= Simd::avx2 && first % 128 == 0) {
+    return simd == Simd::avx512 ? kernels::encode_stochastic_avx512(x, n, kernel_grid(grid), key.value(), first, out)
+                                : kernels::encode_stochastic_avx2(x, n, kernel_grid(grid), key.value(), first, out);
   }
 #endif
   if (rounding == Rounding::stochastic) return encode_stochastic(x, n, grid, key, first, out);
@@ -109,6 +106,17 @@ Range measure_range(const ConstMatrix& x, Simd simd) {
       float low, high;
       const bool finite = kernel(x.data + first, last - first, &low, &high);
       parts.add(finite, low, high);
+    });
+  } else if (x.col_stride == 1) {
+    parallel_rows(x.rows, x.cols, [&](std::int64_t first, std::int64_t last) {
+      RangeOfParts some;
+      for (std::int64_t i = first; i < last; ++i) {
+        float low, high;
+        const bool finite = kernel(x.data + i * x.row_stride, x.cols, &low, &high);
+        some.add(finite, low, high);
+      }
+      const Range range = some.range();
+      parts.add(range.finite(), range.min, range.max);
     });
   } else {
     for (std::int64_t i = 0; i < x.rows; ++i) {

@@ -14,6 +14,41 @@ namespace {
 
 constexpr std::int64_t kSlack = 64;
 
+std::vector<Range> row_ranges(const ConstMatrix& x, Simd simd) {
+  std::vector<Range> ranges(static_cast<std::size_t>(x.rows));
+  parallel_rows(x.rows, x.cols, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) {
+      const ConstMatrix row{x.data + i * x.row_stride, 1, x.cols, x.row_stride, x.col_stride};
+      ranges[static_cast<std::size_t>(i)] = measure_range(row, simd);
+    }
+  });
+  return ranges;
+}
+
+std::vector<Range> column_ranges(const ConstMatrix& x) {
+  std::vector<Range> ranges(static_cast<std::size_t>(x.cols));
+  if (x.rows == 0) return ranges;
+  constexpr std::int64_t strip = 64;  // columns whose ranges stay in cache down the rows
+  parallel_rows((x.cols + strip - 1) / strip, strip * x.rows, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t col = first * strip; col < std::min(last * strip, x.cols); col += strip) {
+      const std::int64_t cols = std::min(strip, x.cols - col);
+      float low[strip], high[strip], nought[strip] = {};  // nought becomes NaN where a value is not finite
+      for (std::int64_t j = 0; j < cols; ++j) low[j] = high[j] = x(0, col + j);
+      for (std::int64_t i = 0; i < x.rows; ++i) {
+        const float* const row = x.data + i * x.row_stride + col * x.col_stride;
+        for (std::int64_t j = 0; j < cols; ++j) {
+          const float v = row[j * x.col_stride];
+          low[j] = v < low[j] ? v : low[j];
+          high[j] = v > high[j] ? v : high[j];
+          nought[j] += v - v;
+        }
+      }
+      for (std::int64_t j = 0; j < cols; ++j) ranges[static_cast<std::size_t>(col + j)] = {low[j] + nought[j], high[j] + nought[j]};
+    }
+  });
+  return ranges;
+}
+
 std::vector<Grid> fit_grids(const ConstMatrix& x, const Encoding& encoding, GridAxis axis, const Operand::Options& options) {
   const int bits = encoding.format.bits;
   if (axis == GridAxis::whole) {
@@ -23,34 +58,54 @@ std::vector<Grid> fit_grids(const ConstMatrix& x, const Encoding& encoding, Grid
     return {Grid::fit(options.range != nullptr ? *options.range : own, bits, encoding.grid)};
   }
   require<ConfigError>(options.range == nullptr, "[operand] a given range needs a grid over the whole matrix");
-  const ConstMatrix lines = axis == GridAxis::rows ? x : x.transposed();
   std::vector<Grid> grids;
-  grids.reserve(static_cast<std::size_t>(lines.rows));
-  for (std::int64_t i = 0; i < lines.rows; ++i) {
-    const ConstMatrix line{lines.data + i * lines.row_stride, lines.cols, 1, lines.col_stride, 1};
-    Range range{};
-    for (std::int64_t j = 0; j < line.rows; ++j) {
-      const float v = line(j, 0);
-      require<NonFiniteError>(v - v == 0.0f, "a NaN or infinite value cannot be encoded");
-      range.min = j == 0 || v < range.min ? v : range.min;
-      range.max = j == 0 || v > range.max ? v : range.max;
-    }
-    grids.push_back(Grid::fit({range.min + 0.0f, range.max + 0.0f}, bits, encoding.grid));
+  for (const Range& range : axis == GridAxis::rows ? row_ranges(x, options.simd) : column_ranges(x)) {
+    require<NonFiniteError>(range.finite(), "a NaN or infinite value cannot be encoded");
+    grids.push_back(Grid::fit(range, bits, encoding.grid));
   }
   return grids;
+}
+
+/// Nearest codes of a matrix with contiguous rows and a grid a column: encode(), in float32 throughout, which has the
+/// same bits because codes are far below 2^22.
+template <class Code>
+void encode_columns(const ConstMatrix& x, const std::vector<Grid>& grids, Code* out) {
+  constexpr float rounder = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, ties to even
+  std::vector<float> offset, scale;
+  for (const Grid& grid : grids) {
+    offset.push_back(grid.offset);
+    scale.push_back(grid.scale);
+  }
+  const auto low = static_cast<float>(grids[0].low()), high = static_cast<float>(grids[0].high());
+  const int centre = grids[0].centre();
+  parallel_rows(x.rows, x.cols, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) {
+      const float* const row = x.data + i * x.row_stride;
+      for (std::int64_t j = 0; j < x.cols; ++j) {
+        float v = (row[j] - offset[static_cast<std::size_t>(j)]) / scale[static_cast<std::size_t>(j)];
+        v = v < low ? low : v;
+        v = v > high ? high : v;
+        out[i * x.cols + j] = static_cast<Code>(static_cast<int>((v + rounder) - rounder) - centre);
+      }
+    }
+  });
 }
 
 template <class Code>
 void encode_matrix(const ConstMatrix& x, const std::vector<Grid>& grids, GridAxis axis, Rounding rounding, Key key, Simd simd,
                    Code* out) {
   if (axis == GridAxis::whole && x.contiguous()) return encode_run(x.data, x.rows * x.cols, grids[0], rounding, key, 0, simd, out);
-  if (axis == GridAxis::rows && x.contiguous()) {
-    for (std::int64_t i = 0; i < x.rows; ++i) {
-      encode_run(x.data + i * x.cols, x.cols, grids[static_cast<std::size_t>(i)], rounding, key,
-                 static_cast<std::uint64_t>(i * x.cols), simd, out + i * x.cols);
-    }
+  if (axis != GridAxis::columns && x.col_stride == 1) {
+    parallel_rows(x.rows, x.cols, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t i = first; i < last; ++i) {
+        encode_run(x.data + i * x.row_stride, x.cols, grids[axis == GridAxis::whole ? 0 : static_cast<std::size_t>(i)], rounding,
+                   key, static_cast<std::uint64_t>(i * x.cols), simd, out + i * x.cols);
+      }
+    });
     return;
   }
+  if (axis == GridAxis::columns && x.col_stride == 1 && rounding == Rounding::nearest_even && x.cols > 0)
+    return encode_columns(x, grids, out);
   for (std::int64_t i = 0; i < x.rows; ++i) {
     for (std::int64_t j = 0; j < x.cols; ++j) {
       const Grid& grid = grids[axis == GridAxis::whole ? 0 : static_cast<std::size_t>(axis == GridAxis::rows ? i : j)];

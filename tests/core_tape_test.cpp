@@ -230,3 +230,22 @@ TEST_CASE("a sum of gradients forgets what was known of its parts") {
   tape.backward(sum);
   CHECK(known == std::vector<bool>{true, false});
 }
+
+TEST_CASE("a value can be taken by its last reader, but neither a parameter nor what is kept") {
+  ParamStore params;
+  const ParamId id = params.add("w", Tensor::scalar(3.0f));
+  Tape tape(params);
+  const Var w = tape.parameter(id), x = tape.variable(vector_of({1, 2})), kept = tape.variable(vector_of({5, 6}));
+  const Var late = tape.record_deferred(
+      {2}, [](std::int64_t, std::int64_t, float* out) { out[0] = out[1] = 7; }, {x}, [](Tensor&&, Adjoints&) {});
+  tape.keep(kept);
+  CHECK_FALSE(tape.take(w).has_value());
+  CHECK_FALSE(tape.take(kept).has_value());
+  CHECK(tape[kept] == vector_of({5, 6}));
+  CHECK(tape.take(x) == vector_of({1, 2}));
+  CHECK(tape.take(late) == vector_of({7, 7}));
+  for (const Var gone : {x, late}) {
+    CHECK(tape.shape(gone) == Shape{2});
+    CHECK_THROWS_AS(static_cast<void>(tape[gone]), ConfigError);
+  }
+}

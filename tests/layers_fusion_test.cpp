@@ -19,11 +19,12 @@ using namespace ebb::test;
 
 namespace {
 
-/// A residual network of four convolutions, one of stride 2 with a shortcut. `fused`: sums, masks, additions and codes are made
-/// while rows are in cache; otherwise every op reads and writes whole tensors.
+/// A residual network of five convolutions, one of stride 2 with a shortcut, one around which the value itself goes. `fused`: sums,
+/// masks, additions and codes are made while rows are in cache, and sums take their addend's memory; otherwise every op reads and
+/// writes whole tensors.
 struct Network {
-  Conv2d stem, first, second, shortcut;
-  BatchNorm stem_norm, first_norm, second_norm, shortcut_norm;
+  Conv2d stem, first, second, shortcut, third;
+  BatchNorm stem_norm, first_norm, second_norm, shortcut_norm, third_norm;
 
   static Network create(ParamStore& params, std::int64_t in, std::int64_t channels) {
     const auto conv = [&](const char* name, std::int64_t from, std::int64_t taps, ConvConfig config) {
@@ -40,15 +41,17 @@ struct Network {
             conv("first", channels, 3, {.stride = 2, .pad = 1}),
             conv("second", channels, 3, {.pad = 1}),
             conv("shortcut", channels, 1, {.stride = 2}),
+            conv("third", channels, 3, {.pad = 1}),
             norm("stem_norm"),
             norm("first_norm"),
             norm("second_norm"),
-            norm("shortcut_norm")};
+            norm("shortcut_norm"),
+            norm("third_norm")};
   }
 
   Var operator()(Pass& pass, Var x, bool fused) const {
     const auto step = [&](const Conv2d& conv, const BatchNorm& norm, Var in, std::optional<Var> around, bool rectify) {
-      if (fused) return norm(pass, conv(pass, in, true), {.add = around, .relu = rectify});
+      if (fused) return norm(pass, conv(pass, in, true), {.add = around, .last_reader = true, .relu = rectify});
       Var y = norm(pass, conv(pass, in));
       if (around) y = add(pass, y, *around);
       return rectify ? relu(pass, y) : y;
@@ -56,7 +59,8 @@ struct Network {
     const Var trunk = step(stem, stem_norm, x, std::nullopt, true);
     const Var inner = step(first, first_norm, trunk, std::nullopt, true);
     const Var around = step(shortcut, shortcut_norm, trunk, std::nullopt, false);
-    return step(second, second_norm, inner, around, true);
+    const Var middle = step(second, second_norm, inner, around, true);
+    return step(third, third_norm, middle, middle, true);
   }
 };
 
@@ -114,6 +118,22 @@ TEST_CASE("work done while rows are in cache changes no bit of values, gradients
     }
   }
   omp_set_num_threads(threads);
+}
+
+TEST_CASE("a sum takes its addend's memory, unless somebody refers to it") {
+  for (const bool codes : {true, false}) {
+    Bench bench;
+    const Network network = Network::create(bench.params, 3, 16);
+    Pass pass = bench.pass(codes ? PrecisionPlan::uniform(Format::integer(8), Format::integer(8)) : PrecisionPlan::fp32());
+    const Var x = pass.tape.constant(random_tensor({2, 8, 8, 3}, Key(7)));
+    const Var middle = network.stem_norm(pass, network.stem(pass, x), {.relu = true});
+    const float* const memory = pass.tape[middle].data();
+    const Var inner = network.third(pass, middle, true);
+    const Var y = network.third_norm(pass, inner, {.add = middle, .last_reader = true, .relu = true});
+    CHECK((pass.tape[y].data() == memory) == codes);
+    CHECK(pass.tape.shape(middle) == pass.tape.shape(y));
+    if (codes) CHECK_THROWS_AS(static_cast<void>(pass.tape[middle]), ConfigError);
+  }
 }
 
 TEST_CASE("a normalised value of known range is never in memory when its readers take codes") {

@@ -87,9 +87,9 @@ RandomProduct extreme_product(std::int64_t m, std::int64_t k, std::int64_t n, in
 }
 
 /// The weights' gradient of a 1 x 1 convolution of stride 2 over few channels and many images, all codes at one end.
-RandomProduct deep_weight_gradient(std::int64_t images, float x_value, float g_value) {
+RandomProduct deep_weight_gradient(std::int64_t images, int bits, float x_value, float g_value) {
   RandomProduct p;
-  p.what = concat("weight gradient over ", images, " images, all codes extreme ", x_value, ' ', g_value);
+  p.what = concat("weight gradient over ", images, " images, int", bits, ", all codes extreme ", x_value, ' ', g_value);
   const PatchGeometry geometry{.images = images,
                                .height = 32,
                                .width = 31,
@@ -104,9 +104,33 @@ RandomProduct deep_weight_gradient(std::int64_t images, float x_value, float g_v
   p.memory = {Tensor::filled({images * 32 * 31, 1}, x_value), Tensor::filled({images * 16 * 16, 1}, g_value)};
   static const Range range{-1.0f, 1.0f};
   const Operand::Options options{.range = &range};
-  const Encoding int8{Format::integer(8)};
-  p.sides.push_back(Operand(p.memory[1].matrix(), int8, GridAxis::whole, Key(1), options).transposed());
-  p.sides.push_back(Operand(p.memory[0].matrix(), int8, GridAxis::whole, Key(2), options).patches(geometry));
+  const Encoding encoding{Format::integer(bits)};
+  p.sides.push_back(Operand(p.memory[1].matrix(), encoding, GridAxis::whole, Key(1), options).transposed());
+  p.sides.push_back(Operand(p.memory[0].matrix(), encoding, GridAxis::whole, Key(2), options).patches(geometry));
+  return p;
+}
+
+/// A convolution of an image, its codes and the other operand's at one end of their grids or, where a
+/// value is 0, at either end at random. The weights' gradient if `turned`.
+RandomProduct extreme_convolution(PatchGeometry g, std::int64_t n, int a_bits, int b_bits, float a_value, float b_value,
+                                  bool turned, Accumulator accumulator) {
+  RandomProduct p;
+  p.accumulator = accumulator;
+  p.what = concat("extreme convolution ", g.channels, " of ", g.pixel_stride, " channels, taps ", g.taps_y, 'x', g.taps_x, " step ",
+                  g.step, " divide ", g.divide, " pad ", g.pad_top, " n ", n, " int", a_bits, " int", b_bits, ' ', a_value, ' ',
+                  b_value, turned ? " turned " : " ", accumulator);
+  const std::int64_t rows = turned ? g.rows() : g.cols();
+  p.memory = {Tensor::filled({g.images * g.height * g.width, g.pixel_stride}, a_value), Tensor::filled({rows, n}, b_value)};
+  Dice dice(Key(11));
+  for (Tensor& x : p.memory) {
+    for (float& v : x.values()) v = v != 0.0f ? v : dice.one_in(2) ? 1.0f : -1.0f;
+  }
+  static const Range range{-1.0f, 1.0f};
+  const Operand::Options options{.simd = best_simd(), .range = &range};
+  const Operand image(p.memory[0].matrix(), Encoding{Format::integer(a_bits)}, GridAxis::whole, Key(1), options);
+  const Operand patches = image.columns(g.pixel_stride - g.channels, g.channels).patches(g);
+  p.sides.push_back(turned ? patches.transposed() : patches);
+  p.sides.emplace_back(p.memory[1].matrix(), Encoding{Format::integer(b_bits)}, GridAxis::whole, Key(2), options);
   return p;
 }
 
@@ -209,7 +233,55 @@ TEST_CASE("every kernel equals the reference where all codes are extreme and whe
       check_kernels(extreme_product(2, 131072, 2, 8, 8, a, b), done);  // 255 x 255 at this depth does not fit 32 bits
       check_kernels(extreme_product(1, 200000, 2, 16, 16, a, b), done);
       check_kernels(extreme_product(2, 200000, 1, 16, 8, a, b), done);
-      check_kernels(deep_weight_gradient(600, a, b), done);
+      for (const int bits : {8, 16}) check_kernels(deep_weight_gradient(300, bits, a, b), done);
+    }
+  }
+}
+
+TEST_CASE("every kernel equals the reference where a convolution's sums pass 32 bits, run by run and part by part") {
+  struct Geometry {
+    const char* why;
+    std::int64_t channels, taps, step, divide, pad;
+  };
+  const Geometry geometries[] = {{"1 x 1", 40, 1, 1, 1, 0},
+                                 {"1 x 1 of stride 2", 7, 1, 2, 1, 0},
+                                 {"one code in a group", 1, 3, 1, 1, 1},
+                                 {"whole vectors of channels", 16, 3, 1, 1, 1},
+                                 {"several runs of a pixel, the last one shorter", 66, 3, 1, 1, 1},
+                                 {"stride 2", 33, 3, 2, 1, 1},
+                                 {"the gradient of stride 2", 20, 3, 1, 2, 1},
+                                 {"more taps than a run of whole codes", 3, 5, 1, 1, 2},
+                                 {"no tap beyond the image", 12, 2, 1, 1, -1}};
+  const std::pair<int, int> widths[] = {{8, 8}, {9, 9}, {12, 12}, {13, 13}, {14, 14}, {16, 16}, {8, 16}, {16, 8}, {3, 16}};
+  const Accumulator accumulators[] = {Accumulator::exact(), Accumulator::wrap(12), Accumulator::exact(), Accumulator::wrap(31),
+                                      Accumulator::wrap(36)};
+  const std::pair<float, float> values[] = {{1.0f, -1.0f}, {0.0f, 0.0f}, {-1.0f, 1.0f}};
+  std::map<std::string, int> done;
+  std::size_t i = 0;
+  for (const Geometry& of : geometries) {
+    CAPTURE(of.why);
+    for (const auto& [a_bits, b_bits] : widths) {
+      for (const bool turned : {false, true}) {
+        const std::int64_t out = (9 * of.divide + 2 * of.pad - of.taps) / of.step + 1;
+        const PatchGeometry g{.images = 2,
+                              .height = 9,
+                              .width = 9,
+                              .channels = of.channels,
+                              .pixel_stride = of.channels + static_cast<std::int64_t>(i % 2),
+                              .out_height = out,
+                              .out_width = out,
+                              .taps_y = of.taps,
+                              .taps_x = of.taps,
+                              .step = of.step,
+                              .divide = of.divide,
+                              .pad_top = of.pad,
+                              .pad_left = of.pad,
+                              .nominal_positions = 2 * out * out};
+        const std::int64_t columns[] = {5, 16, 50};
+        for (const auto& [a, b] : {std::pair{-1.0f, -1.0f}, values[i % 3]})
+          check_kernels(extreme_convolution(g, columns[i % 3], a_bits, b_bits, a, b, turned, accumulators[i % 5]), done);
+        ++i;
+      }
     }
   }
 }

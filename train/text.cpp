@@ -1,5 +1,6 @@
 #include "train/text.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
@@ -60,6 +61,24 @@ Split stream_split(std::string name, const std::shared_ptr<const Corpus>& corpus
     return total;
   };
   return {std::move(name), 1, score};
+}
+
+constexpr std::int64_t kEvaluationTokens = 8192;  // scored at a time
+
+Split window_split(std::string name, const std::shared_ptr<const Corpus>& corpus, const TokenIds& text, std::int64_t length,
+                   const WindowNetwork& network) {
+  const ConsecutiveWindows windows(text, std::max<std::int64_t>(1, kEvaluationTokens / length), length);
+  const auto score = [corpus, network, windows](Pass& pass, std::int64_t piece) {
+    const TokenBatch batch = windows.batch(piece);
+    const Var loss = softmax_cross_entropy(pass, network(pass, batch.inputs, batch.rows), batch.targets);
+    return Score{static_cast<double>(pass.tape[loss].item()) * static_cast<double>(batch.size()), 0, batch.size()};
+  };
+  return {std::move(name), windows.count(), score};
+}
+
+/// Rows of micro-batch `part` when `rows` are cut into `parts`: as micro_batches cuts images, larger ones first.
+std::int64_t part_rows(std::int64_t rows, std::int64_t parts, std::int64_t part) {
+  return rows / parts + (part < rows % parts ? 1 : 0);
 }
 
 }  // namespace
@@ -136,6 +155,40 @@ Task stream_task(const std::shared_ptr<const Corpus>& corpus, const RecurrentNet
     const std::vector<std::int32_t> token{0};
     std::vector<LstmState> states = network.begin(1);
     return softmax_cross_entropy(pass, network.forward(pass, token, states), token);
+  };
+  task.data = describe(*corpus);
+  return task;
+}
+
+Task window_task(const std::shared_ptr<const Corpus>& corpus, const WindowNetwork& network, const Options& options) {
+  const std::int64_t rows = options.batch.value(), length = options.integer("length"), parts = std::min(options.accumulate, rows);
+  const Key key = Key(static_cast<std::uint64_t>(options.seed)).fold("windows");
+  const auto tokens = static_cast<std::int64_t>(corpus->train.size());
+  require<DataError>(tokens > length, "[text] the ", tokens, " training tokens are too few for windows of ", length,
+                     " and the token after them; shorten --length");
+  Task task;
+  task.metric = text_metric(*corpus);
+  task.steps_per_epoch = (tokens - 1 + rows * length - 1) / (rows * length);
+  task.parts = [=](std::int64_t) {
+    std::vector<std::int64_t> sizes;
+    for (std::int64_t part = 0; part < parts; ++part) sizes.push_back(part_rows(rows, parts, part));
+    return sizes;
+  };
+  task.loss = [=](Pass& pass, std::int64_t t, std::int64_t part) {
+    const TokenBatch batch = random_windows(corpus->train, rows, length, key.fold(static_cast<std::uint64_t>(t)));
+    std::int64_t first = 0;
+    for (std::int64_t before = 0; before < part; ++before) first += part_rows(rows, parts, before);
+    const std::int64_t count = part_rows(rows, parts, part);
+    const auto cut = [&](const TokenIds& ids) {
+      return std::span(ids).subspan(static_cast<std::size_t>(first * length), static_cast<std::size_t>(count * length));
+    };
+    return softmax_cross_entropy(pass, network(pass, cut(batch.inputs), count), cut(batch.targets));
+  };
+  task.splits.push_back(window_split("validation", corpus, corpus->validation, length, network));
+  if (!corpus->test.empty()) task.splits.push_back(window_split("test", corpus, corpus->test, length, network));
+  task.probe = [network, length](Pass& pass) {
+    const std::vector<std::int32_t> blank(static_cast<std::size_t>(length), 0);
+    return softmax_cross_entropy(pass, network(pass, blank, 1), blank);
   };
   task.data = describe(*corpus);
   return task;

@@ -37,6 +37,14 @@ struct RecurrentNetwork {
   std::function<std::vector<LstmState>(std::int64_t streams)> begin;
 };
 
+/// A network that sees one window at a time: logits [rows * length, vocabulary] of tokens laid out row by row, each row by itself.
+using WindowNetwork = std::function<Var(Pass&, std::span<const std::int32_t> tokens, std::int64_t rows)>;
+
+/// Prediction of the next token in --batch windows of --length tokens that begin at random places of the text; an epoch is as many
+/// steps as read about as many tokens as the text has. An evaluation cuts its text into consecutive windows. Examples are windows.
+/// @throws DataError for a text shorter than a window
+Task window_task(const std::shared_ptr<const Corpus>& corpus, const WindowNetwork& network, const Options& options);
+
 /// Prediction of the next token in --batch streams of the text, read side by side in windows of --length: truncated
 /// backpropagation. Training carries the state from window to window within an epoch as layer state of the store
 /// ("carried0.hidden", "carried0.cell",

@@ -208,8 +208,8 @@ def main():
         "for training, 15 rounds where time allows. Products are of plain row-major matrices, into memory at hand; Ebb's includes packing,\n"
         "the affine corrections of a grid for each column, and scaling to float32; oneDNN's ends at its int32 sums, by the faster of its two\n"
         "interfaces; Eigen is compiled with -O3 -march=native. Ebb's step includes making the batch (crop, mirror, normalise); PyTorch gets\n"
-        "ready batches in its layout, and the same allocator settings as Ebb. PyTorch's memory contains its libraries. A contender that\n"
-        "needs more than 5 s a step runs once.\n"
+        "ready batches in its layout, and the same allocator settings as Ebb. Both hold eight batches of images; PyTorch's memory contains its\n"
+        "libraries. A contender that needs more than 5 s a step runs once.\n"
     )
     print("## Ratios\n\n" + table(["ratio", "threads", "measured", "target", ""], targets.rows))
     print("## Measurements\n\n" + "\n".join([*product_tables(r), *other_tables(r)]), end="")

@@ -20,13 +20,14 @@ struct RowsRange {
 };
 
 struct NormKernels {
-  /// out = relu?(y + add?); add may be null.
+  /// out = relu?(y + add?); add may be null, or out. With both, bit i % 32 of word i / 32 * cols + j of `passed` becomes 1 where the
+  /// ReLU let row i, column j pass.
   RowsRange (*normalise)(const float* x, const NormColumns& columns, const float* add, bool relu, std::int64_t rows,
-                         std::int64_t cols, float* out);
+                         std::int64_t cols, float* out, std::uint32_t* passed);
   /// g becomes 0 where y <= 0, y computed anew.
   void (*mask_by_input)(const float* x, const NormColumns& columns, std::int64_t rows, std::int64_t cols, float* g);
-  /// g becomes 0 where out <= 0.
-  void (*mask_by_output)(const float* out, std::int64_t n, float* g);
+  /// g becomes 0 where `passed` has no bit.
+  void (*mask_by_bits)(const std::uint32_t* passed, std::int64_t rows, std::int64_t cols, float* g);
   /// gx = g slope + ((x - mean) along + offset); gx may be g.
   RowsRange (*gradient)(const float* x, const NormColumns& columns, const float* along, const float* offset, const float* g,
                         std::int64_t rows, std::int64_t cols, float* gx);

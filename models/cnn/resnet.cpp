@@ -50,7 +50,7 @@ struct BasicBlock {
   Var operator()(Pass& pass, Var x) const {
     const Var inner = first(pass, x, {.relu = true});
     const Var around = shortcut ? (*shortcut)(pass, x, {}) : x;
-    return second(pass, inner, {.add = around, .relu = true});
+    return second(pass, inner, {.add = around, .last_reader = true, .relu = true});
   }
 };
 

@@ -2,82 +2,105 @@
 
 #include <cstddef>
 
-#include "quant/kernels/micro.h"
+#include "quant/kernels/dot_avx512.h"
+#include "quant/kernels/tile.h"
 
-// Lines of convolutions. A tile holds its positions' sums in registers from the first tap to the scaled result. Where neighbouring
-// positions share pixels (step 1) a broadcast group of four codes serves all three taps of a kernel's row at once.
+// Lines of convolutions. A tile holds its positions' sums in registers from the first tap to the scaled result; where they could
+// leave an int32 it does so run by run, and the runs' sums meet in 64 bits in the first level of the cache. Where neighbouring
+// positions share pixels (step 1) a broadcast group of codes serves all three taps of a kernel's row at once.
 namespace ebb::kernels {
 namespace {
 
 struct Tile {
-  const std::int8_t* pixels;    ///< first tap of the first position
-  const std::uint8_t* weights;  ///< of the first panel
-  std::int64_t x, col;          ///< first position and column
+  std::int64_t x, col;  ///< first position and column
 };
+/// How sums become whole: at once, run by run, or run by run with the help of residues.
+enum class Sums { narrow, wide, residues };
 
-/// The low bits of each sum as two's complement; adds how often each went round to `events`.
-__m512i wrap(__m512i sum, int bits, __m512i& events) {
-  const __m128i up = _mm_cvtsi32_si128(32 - bits);
-  const __m512i kept = _mm512_sra_epi32(_mm512_sll_epi32(sum, up), up);
-  const __m512i turns = _mm512_sra_epi32(_mm512_sub_epi32(sum, kept), _mm_cvtsi32_si128(bits));
-  events = _mm512_add_epi32(events, _mm512_abs_epi32(turns));
-  return kept;
+__mmask16 columns_left(const ConvLine& l, std::int64_t col) {
+  return static_cast<__mmask16>(l.n - col >= 16 ? 0xffff : (1 << (l.n - col)) - 1);
 }
 
-/// float((alpha s + beta a) + gamma) of eight columns.
-inline __m256 scaled(__m256i s, __m512d a, __m512d alpha, __m512d beta, const double* gamma) {
-  const __m512d term = _mm512_add_pd(_mm512_mul_pd(alpha, _mm512_cvtepi32_pd(s)), _mm512_mul_pd(beta, a));
-  return _mm512_cvtpd_ps(_mm512_add_pd(term, _mm512_loadu_pd(gamma)));
+/// Scales and stores 16 sums of position x.
+inline void put(const ConvLine& l, std::int64_t x, std::int64_t col, __mmask16 mask, __m512d low, __m512d high) {
+  const __m512d a = _mm512_set1_pd(static_cast<double>(l.sums[x]));
+  const auto load = [](const double* at) { return _mm512_loadu_pd(at); };
+  const double *const alpha = l.alpha + col, *const beta = l.beta + col, *const gamma = l.gamma[x] + col;
+  const __m256 first = scaled(low, a, load(alpha), load(beta), load(gamma));
+  const __m256 second = scaled(high, a, load(alpha + 8), load(beta + 8), load(gamma + 8));
+  _mm512_mask_storeu_ps(l.out + x * l.out_stride + col, mask, _mm512_insertf32x8(_mm512_castps256_ps512(first), second, 1));
 }
 
-template <bool kWraps, int kRows, int kPanels>
-std::uint64_t finish(const ConvLine& l, const Tile& t, __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}]) {
+template <class Dot, bool kWraps, int kRows, int kPanels>
+std::uint64_t finish(const ConvLine& l, const Tile& t, const __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}]) {
   __m512i events = _mm512_setzero_si512();
 #pragma GCC unroll 2
   for (int p = 0; p < kPanels; ++p) {
     const std::int64_t col = t.col + 16 * p;
-    const __m512d alpha0 = _mm512_loadu_pd(l.alpha + col), alpha1 = _mm512_loadu_pd(l.alpha + col + 8);
-    const __m512d beta0 = _mm512_loadu_pd(l.beta + col), beta1 = _mm512_loadu_pd(l.beta + col + 8);
-    const std::int64_t left = l.n - col;
-    const auto mask = static_cast<__mmask16>(left >= 16 ? 0xffff : (1 << left) - 1);
+    const __mmask16 mask = columns_left(l, col);
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      const std::int32_t a = l.sums[t.x + r];
-      __m512i s = _mm512_sub_epi32(sum[r][p], _mm512_set1_epi32(128 * a));  // the weights are stored 128 too high
-      if (kWraps) {
-        __m512i turns = _mm512_setzero_si512();
-        s = wrap(s, l.wrap_bits, turns);
-        events = _mm512_add_epi32(events, _mm512_maskz_mov_epi32(mask, turns));
-      }
-      const __m512d both = _mm512_set1_pd(static_cast<double>(a));
-      const double* const gamma = l.gamma[t.x + r] + col;
-      const __m256 low = scaled(_mm512_castsi512_si256(s), both, alpha0, beta0, gamma);
-      const __m256 high = scaled(_mm512_extracti64x4_epi64(s, 1), both, alpha1, beta1, gamma + 8);
-      _mm512_mask_storeu_ps(l.out + (t.x + r) * l.out_stride + col, mask, _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1));
+      __m512i s = _mm512_sub_epi32(sum[r][p], _mm512_set1_epi32(Dot::kBias * l.sums[t.x + r]));
+      if (kWraps) s = wrapped(s, l.wrap_bits, mask, events);
+      put(l, t.x + r, col, mask, _mm512_cvtepi32_pd(_mm512_castsi512_si256(s)),
+          _mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(s, 1)));
     }
   }
-  return kWraps ? static_cast<std::uint64_t>(_mm512_reduce_add_epi32(events)) : 0;
+  return kWraps ? static_cast<std::uint64_t>(_mm512_reduce_add_epi64(events)) : 0;
 }
 
-/// kTaps neighbouring taps of a row at a time; more than one only at step 1.
-template <int kTaps, int kRows, int kPanels>
-std::uint64_t tile(const ConvLine& l, const Tile& t) {
+/// The same from sums of 64 bits, [panels][rows][16].
+std::uint64_t finish_wide(const ConvLine& l, const Tile& t, std::int32_t bias, int rows, int panels, const std::int64_t* sums) {
+  __m512i events = _mm512_setzero_si512();
+  for (int p = 0; p < panels; ++p) {
+    const std::int64_t col = t.col + 16 * p;
+    const __mmask16 mask = columns_left(l, col);
+    for (int r = 0; r < rows; ++r, sums += 16) {
+      const __m512i biased = _mm512_set1_epi64(std::int64_t{bias} * l.sums[t.x + r]);
+      __m512i low = _mm512_sub_epi64(_mm512_loadu_si512(sums), biased);
+      __m512i high = _mm512_sub_epi64(_mm512_loadu_si512(sums + 8), biased);
+      if (l.wrap_bits > 0) {
+        low = wrapped_wide(low, l.wrap_bits, static_cast<__mmask8>(mask), events);
+        high = wrapped_wide(high, l.wrap_bits, static_cast<__mmask8>(mask >> 8), events);
+      }
+      put(l, t.x + r, col, mask, _mm512_cvtepi64_pd(low), _mm512_cvtepi64_pd(high));
+    }
+  }
+  return l.wrap_bits > 0 ? static_cast<std::uint64_t>(_mm512_reduce_add_epi64(events)) : 0;
+}
+
+/// Straight from one run's sums and their residues, [panels][rows][16]; without wrapping.
+void finish_resolved(const ConvLine& l, const Tile& t, int rows, int panels, const std::int32_t* low,
+                     const std::int32_t* residues) {
+  for (int p = 0; p < panels; ++p) {
+    const std::int64_t col = t.col + 16 * p;
+    const __mmask16 mask = columns_left(l, col);
+    for (int r = 0; r < rows; ++r, low += 16, residues += 16)
+      put(l, t.x + r, col, mask, resolved(low, residues), resolved(low + 8, residues + 8));
+  }
+}
+
+/// Sums `groups` groups of every pixel, the weights' being those from group `first` on, under all taps, kTaps neighbouring taps of
+/// a row at a time; more than one only at step 1.
+template <class Dot, int kTaps, int kRows, int kPanels>
+[[gnu::always_inline]] inline void grow(const ConvLine& l, const ConvCodes& codes, const Tile& t, std::int64_t first,
+                                        std::int64_t groups, __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}]) {
   constexpr int kPixels = kRows + kTaps - 1, kPointers = (kPixels + 3) / 4;
-  __m512i sum[std::size_t{kRows}][std::size_t{kPanels}];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
     for (int p = 0; p < kPanels; ++p) sum[r][p] = _mm512_setzero_si512();
   }
-  const std::int64_t hop = l.step * l.pixel, tap_bytes = 64 * l.groups, panel_bytes = l.taps_y * l.taps_x * tap_bytes;
-  const std::uint8_t* from = t.weights;
+  const std::int64_t hop = l.step * codes.pixel, tap_bytes = 64 * groups, panel_bytes = codes.panel;
+  const std::int8_t* const pixels = codes.pixels + t.x * hop + first % codes.groups * 4;
+  const std::uint8_t* from = codes.weights + t.col / 16 * panel_bytes + first * l.taps_y * l.taps_x * 64;
   for (std::int64_t ky = 0; ky < l.taps_y; ++ky) {
     for (std::int64_t kx = 0; kx < l.taps_x; kx += kTaps, from += (kTaps - 1) * tap_bytes) {
       // Four pixels to a pointer: their addresses fit x86's base + index * scale.
       const std::int8_t* at[std::size_t{kPointers}];
 #pragma GCC unroll 5
-      for (int i = 0; i < kPointers; ++i) at[i] = t.pixels + ky * l.line + kx * l.pixel + 4 * i * hop;
-      for (std::int64_t g = 0; g < l.groups; ++g, from += 64) {
+      for (int i = 0; i < kPointers; ++i) at[i] = pixels + ky * codes.line + kx * codes.pixel + 4 * i * hop;
+      for (std::int64_t g = 0; g < groups; ++g, from += 64) {
         __m512i right[std::size_t{kTaps}][std::size_t{kPanels}];
 #pragma GCC unroll 3
         for (int k = 0; k < kTaps; ++k) {
@@ -86,15 +109,15 @@ std::uint64_t tile(const ConvLine& l, const Tile& t) {
         }
 #pragma GCC unroll 18
         for (int i = 0; i < kPixels; ++i) {
-          std::int32_t four;
-          __builtin_memcpy(&four, at[i / 4] + (i % 4) * hop, 4);
-          const __m512i all = _mm512_set1_epi32(four);
+          std::int32_t group;
+          __builtin_memcpy(&group, at[i / 4] + (i % 4) * hop, 4);
+          const __m512i all = _mm512_set1_epi32(group);
 #pragma GCC unroll 3
           for (int k = 0; k < kTaps; ++k) {
             const int r = i - k;
             if (r < 0 || r >= kRows) continue;
 #pragma GCC unroll 2
-            for (int p = 0; p < kPanels; ++p) sum[r][p] = _mm512_dpbusd_epi32(sum[r][p], right[k][p], all);
+            for (int p = 0; p < kPanels; ++p) sum[r][p] = Dot::add(sum[r][p], right[k][p], all);
           }
         }
 #pragma GCC unroll 5
@@ -102,52 +125,102 @@ std::uint64_t tile(const ConvLine& l, const Tile& t) {
       }
     }
   }
-  const bool wraps = l.wrap_bits > 0 && l.wrap_bits < 32;
-  return wraps ? finish<true, kRows, kPanels>(l, t, sum) : finish<false, kRows, kPanels>(l, t, sum);
+}
+
+/// By way of memory: with wider sums in sight, compilers run out of registers in the loop before.
+template <int kRows, int kPanels>
+[[gnu::always_inline]] inline void store(const __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}], std::int32_t* to) {
+#pragma GCC unroll 2
+  for (int p = 0; p < kPanels; ++p) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) _mm512_store_si512(to + 16 * (p * kRows + r), sum[r][p]);
+  }
+}
+
+template <class Dot, Sums kSums, int kTaps, int kRows, int kPanels>
+std::uint64_t tile(const ConvLine& l, const Tile& t) {
+  __m512i sum[std::size_t{kRows}][std::size_t{kPanels}];
+  if constexpr (kSums == Sums::narrow) {
+    grow<Dot, kTaps, kRows, kPanels>(l, l.codes, t, 0, l.codes.groups, sum);
+    const bool wraps = l.wrap_bits > 0 && l.wrap_bits < 32;
+    return wraps ? finish<Dot, true, kRows, kPanels>(l, t, sum) : finish<Dot, false, kRows, kPanels>(l, t, sum);
+  } else {
+    constexpr std::size_t kCount = kRows * kPanels * 16;
+    alignas(64) std::int32_t narrow[kCount], residues[kCount];
+    alignas(64) std::int64_t wide[kCount];
+    const auto run = [&](int part, std::int64_t g) __attribute__((always_inline)) {
+      const std::int64_t groups = l.codes.groups - g < l.slice ? l.codes.groups - g : l.slice;
+      grow<Dot, kTaps, kRows, kPanels>(l, l.codes, t, part * l.codes.groups + g, groups, sum);
+      store<kRows, kPanels>(sum, narrow);
+      if constexpr (kSums == Sums::residues) {
+        grow<Int8Dot, kTaps, kRows, kPanels>(l, l.residues, t, g / 2, groups / 2, sum);
+        store<kRows, kPanels>(sum, residues);
+      }
+    };
+    if (kSums == Sums::residues && l.slice >= l.codes.groups && l.wrap_bits == 0) {
+      run(0, 0);
+      finish_resolved(l, t, kRows, kPanels, narrow, residues);
+      return 0;
+    }
+    __builtin_memset(wide, 0, sizeof wide);
+    for (int part = 0; part < l.parts; ++part) {
+      for (std::int64_t g = 0; g < l.codes.groups; g += l.slice) {
+        run(part, g);
+        kSums == Sums::residues ? add_resolved(narrow, residues, kCount, wide)
+                                : add_shifted(narrow, kCount, part + 1 < l.parts ? 8 : 0, wide);
+      }
+    }
+    return finish_wide(l, t, Dot::kBias, kRows, kPanels, wide);
+  }
 }
 
 /// The largest tiles first, then halves for the positions that are left.
-template <int kTaps, int kRows, int kPanels>
+template <class Dot, Sums kSums, int kTaps, int kRows, int kPanels>
 std::uint64_t positions(const ConvLine& l, Tile t) {
   std::uint64_t events = 0;
-  for (; t.x + kRows <= l.positions; t.x += kRows, t.pixels += kRows * l.step * l.pixel)
-    events += tile<kTaps, kRows, kPanels>(l, t);
+  for (; t.x + kRows <= l.positions; t.x += kRows) events += tile<Dot, kSums, kTaps, kRows, kPanels>(l, t);
   if constexpr (kRows > 1) {
-    if (t.x < l.positions) events += positions<kTaps, kRows / 2, kPanels>(l, t);
+    if (t.x < l.positions) events += positions<Dot, kSums, kTaps, kRows / 2, kPanels>(l, t);
   }
   return events;
 }
 
-template <int kTaps>
+template <class Dot, Sums kSums, int kTaps>
 std::uint64_t panels(const ConvLine& l) {
-  const std::int64_t panel_bytes = l.taps_y * l.taps_x * l.groups * 64;
   std::uint64_t events = 0;
-  Tile t{l.pixels, l.weights, 0, 0};
-  for (; t.col + 16 < l.n; t.col += 32, t.weights += 2 * panel_bytes) events += positions<kTaps, 8, 2>(l, t);
-  if (t.col < l.n) events += positions<kTaps, 16, 1>(l, t);
+  std::int64_t col = 0;
+  for (; col + 16 < l.n; col += 32) events += positions<Dot, kSums, kTaps, 8, 2>(l, {0, col});
+  if (col < l.n) events += positions<Dot, kSums, kTaps, 16, 1>(l, {0, col});
   return events;
 }
 
-}  // namespace
-
-std::uint64_t conv_line_avx512(const ConvLine& line) {
-  return line.step == 1 && line.taps_x == 3 ? panels<3>(line) : panels<1>(line);
+template <class Dot, Sums kSums>
+std::uint64_t line_of(const ConvLine& l) {
+  return l.step == 1 && l.taps_x == 3 ? panels<Dot, kSums, 3>(l) : panels<Dot, kSums, 1>(l);
 }
 
-void sum_pixels_avx512(const std::int8_t* codes, std::int64_t pixels, std::int64_t pixel, std::int32_t* sums) {
-  const __m512i flip = _mm512_set1_epi8(-128);
-  const std::int64_t at_once = 64 / pixel;
-  const auto bias = static_cast<std::int32_t>(128 * pixel);
-  for (std::int64_t i = 0; i < pixels; i += at_once, codes += 64) {
-    // Sums of eight bytes each; then neighbours meet until a pixel's sum stands in its first lane.
-    __m512i s = _mm512_sad_epu8(_mm512_xor_si512(_mm512_loadu_si512(codes), flip), _mm512_setzero_si512());
-    if (pixel >= 16) s = _mm512_add_epi64(s, _mm512_shuffle_epi32(s, _MM_PERM_BADC));
-    if (pixel >= 32) s = _mm512_add_epi64(s, _mm512_permutex_epi64(s, 0x4e));
-    if (pixel >= 64) s = _mm512_add_epi64(s, _mm512_shuffle_i64x2(s, s, 0x4e));
-    std::int64_t lanes[8];
-    _mm512_storeu_si512(lanes, s);
-    for (std::int64_t k = 0; k < at_once && i + k < pixels; ++k)
-      sums[i + k] = static_cast<std::int32_t>(lanes[k * pixel / 8]) - bias;
+bool narrow(const ConvLine& l) { return l.parts == 1 && l.slice >= l.codes.groups && l.residues.pixels == nullptr; }
+
+}  // namespace
+
+std::uint64_t conv_line_int8_avx512(const ConvLine& line) {
+  return narrow(line) ? line_of<Int8Dot, Sums::narrow>(line) : line_of<Int8Dot, Sums::wide>(line);
+}
+std::uint64_t conv_line_int16_avx512(const ConvLine& line) {
+  if (line.residues.pixels != nullptr) return line_of<Int16Dot, Sums::residues>(line);
+  return narrow(line) ? line_of<Int16Dot, Sums::narrow>(line) : line_of<Int16Dot, Sums::wide>(line);
+}
+
+void residues_avx512(const std::int16_t* codes, std::int64_t n, int shift, std::int8_t* out) {
+  const __m512i m = _mm512_set1_epi16(255), highest = _mm512_set1_epi16(127), lowest = _mm512_set1_epi16(-128);
+  const __m512i down = _mm512_set1_epi16(static_cast<short>(shift));
+  for (std::int64_t i = 0; i < n; i += 32) {
+    // 256 is congruent to 1: the sum of the bytes, and 255 more or less.
+    const __m512i code = _mm512_loadu_si512(codes + i);
+    __m512i x = _mm512_sub_epi16(_mm512_add_epi16(_mm512_srai_epi16(code, 8), _mm512_and_si512(code, m)), down);
+    x = _mm512_mask_sub_epi16(x, _mm512_cmpgt_epi16_mask(x, highest), x, m);
+    x = _mm512_mask_add_epi16(x, _mm512_cmplt_epi16_mask(x, lowest), x, m);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), _mm512_cvtepi16_epi8(x));
   }
 }
 

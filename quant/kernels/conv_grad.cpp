@@ -6,59 +6,76 @@
 #include <vector>
 
 #include "quant/kernels/conv_axis.h"
-#include "quant/kernels/gather.h"
+#include "quant/kernels/packing.h"
 
 namespace ebb::kernels {
 namespace {
 
+constexpr std::int64_t kPanel = 16;
 constexpr std::int64_t kChunkBytes = 192 << 10;  ///< of both sides, interleaved, so that a chunk stays in the second cache level
+constexpr std::int64_t kMostPositions = 65535;   ///< whose codes of 16 bits an int32 can sum
 constexpr std::int64_t kShares = 16;             ///< chunks that many images make at the least, for threads to take
 
-/// An interleaved line on any machine; see Int8Micro::interleave.
-void interleave_anywhere(const GroupedLine& line) {
+/// An interleaved line on any machine; see TileMicro::interleave_line.
+void interleave_anywhere(const TileMicro& micro, const GroupedLine& line) {
   constexpr std::int64_t wide = 16;
+  const std::int64_t pixels = 4 / micro.code_bytes;  // of a group
   for (std::int64_t c = 0; c < line.channels; c += wide) {
     const std::int64_t cols = std::min(wide, line.channels - c);
-    std::int32_t sums[wide] = {};
-    for (std::int64_t i = 0; i < line.positions; i += 4) {
+    for (std::int64_t i = 0; i < line.positions; i += pixels) {
       std::uint8_t group[4 * wide];
-      const std::int64_t count = std::min<std::int64_t>(4, line.positions - i);
-      const std::int8_t* const pixels = line.pixels + i * line.hop + c;
-      interleave_by_four(pixels, line.hop, count, wide, line.flip, group, 0);
-      std::memcpy(line.out + i / 4 * line.group + 4 * c, group, static_cast<std::size_t>(4 * cols));
-      for (std::int64_t t = 0; t < count; ++t) {
-        for (std::int64_t j = 0; j < wide; ++j) sums[j] += pixels[t * line.hop + j];
-      }
+      const std::int64_t count = std::min(pixels, line.positions - i);
+      micro.interleave(line.pixels + i * line.hop + c * micro.code_bytes, line.hop, count, wide, line.flip, group, 64, 64);
+      std::memcpy(line.out + i / pixels * line.group + c / wide * line.panel, group, static_cast<std::size_t>(4 * cols));
     }
+    std::int32_t sums[wide];
+    const std::int64_t groups = (line.positions + pixels - 1) / pixels;
+    micro.sum_rows({reinterpret_cast<const std::int8_t*>(line.out + c / wide * line.panel), 4, line.group}, cols, groups * pixels,
+                   sums);
     for (std::int64_t j = 0; j < cols; ++j) line.sums[c + j] += sums[j];
   }
 }
 
-/// Adds products tile by tile; see Int8Micro::add_products.
-void add_by_tiles(const Int8Micro& micro, const Int8Left& a, const Int8Right& b, std::int64_t rows, std::int64_t panels,
-                  std::int32_t* c, std::int64_t ldc) {
-  std::int32_t tile[kMaxRows * kMaxPanels * kPanel];
-  for (std::int64_t panel = 0; panel < panels; panel += kMaxPanels) {
-    const int count = static_cast<int>(std::min<std::int64_t>(kMaxPanels, panels - panel));
-    const std::int64_t ld = count * kPanel;
-    Int8Right right = b;
-    right.data += panel * b.panel;
-    for (std::int64_t i = 0; i < rows; i += micro.rows[count]) {
-      const int height = static_cast<int>(std::min<std::int64_t>(micro.rows[count], rows - i));
-      micro.multiply({a.data + i * a.row, a.row, a.group, a.segment}, right, height, count, tile, ld);
-      for (std::int64_t r = 0; r < height; ++r) {
-        std::int32_t* const to = c + (i + r) * ldc + panel * kPanel;
-        for (std::int64_t j = 0; j < ld; ++j) to[j] += tile[r * ld + j];
+/// Adds products segment by segment; see TileMicro::add_products.
+void add_by_tiles(const TileMicro& micro, const SegmentProducts& s) {
+  const Interleaved& x = s.codes;
+  for (std::int64_t panel = 0; panel < s.panels; panel += kTilePanels) {
+    const int count = static_cast<int>(std::min<std::int64_t>(kTilePanels, s.panels - panel));
+    for (std::int64_t segment = 0; segment < s.segments; ++segment) {
+      const std::int64_t all = s.units * x.groups, run = s.run * x.groups;
+      for (std::int64_t g = 0; g < all; g += run) {
+        const TileRight right{x.b + panel * x.panel + (segment * all + g) * 64, x.panel, std::min(run, all - g)};
+        for (std::int64_t i = 0; i < s.rows; i += micro.rows[count]) {
+          const TileLeft left{x.a + segment * x.segment + g * x.group + 4 * i, 4, x.group};
+          micro.accumulate(left, right, std::min<std::int64_t>(micro.rows[count], s.rows - i), count, s.shift,
+                           s.c + i * s.ldc + kPanel * panel, s.ldc);
+        }
       }
     }
   }
+}
+
+/// Far enough for at least one line where residues tell the sums, which go line by line.
+Reach reach_of(const Problem& p, const TileMicro& micro, std::int64_t line_groups) {
+  Reach reach = Reach::with_residues(p, micro);
+  return reach.groups >= line_groups ? reach : Reach(p, micro);
+}
+
+/// Adds the codes of a row of b to sums.
+void add_codes(const CodeMatrix& b, std::int64_t row, std::int32_t* sums) {
+  const auto add = [&](const auto* codes) {
+    for (std::int64_t j = 0; j < b.cols; ++j) sums[j] += codes[j];
+  };
+  const std::int64_t at = row * b.row_stride;
+  b.container == CodeMatrix::Container::int8 ? add(static_cast<const std::int8_t*>(b.data) + at)
+                                             : add(static_cast<const std::int16_t*>(b.data) + at);
 }
 
 /// The contraction is cut into chunks of whole images, or of a few lines where an image is large. Rows of the patch matrix that
 /// belong to one row of taps, (kx, channel), are neighbours in every group, `rows4_` of them with those that fill up the last tile.
 class WeightGradient {
  public:
-  WeightGradient(const Problem& problem, const Int8Micro& micro)
+  WeightGradient(const Problem& problem, const TileMicro& micro)
       : p_(problem),
         micro_(micro),
         y_(conv_axes(geometry(), geometry().out_height, geometry().taps_y, geometry().pad_top, geometry().height)[0]),
@@ -69,40 +86,57 @@ class WeightGradient {
         rows_(x_.taps * geometry().channels),
         rows4_(round_up(rows_, 4)),
         n16_(round_up(p_.n(), kPanel)),
-        groups_((x_.count + 3) / 4) {
-    const std::int64_t line_bytes = 4 * groups_ * (y_.step * rows4_ + n16_), most_lines = std::min(kMaxGroups / groups_, y_.count);
-    lines_ = std::clamp<std::int64_t>(kChunkBytes / line_bytes - y_.taps, 1, most_lines);
+        groups_((x_.count * micro.code_bytes + 3) / 4),
+        residue_groups_((x_.count + 3) / 4),
+        reach_(reach_of(problem, micro, groups_)) {
+    const std::int64_t line_bytes = 4 * (groups_ + (reach_.residues ? residue_groups_ : 0)) * (y_.step * rows4_ + parts() * n16_);
+    lines_ = std::clamp<std::int64_t>(kChunkBytes / line_bytes - y_.taps, 1, std::min(kMostPositions / x_.count, y_.count));
     if (lines_ == y_.count) {
-      const std::int64_t fit = std::min(kChunkBytes / (line_bytes * (lines_ + y_.taps)), kMaxGroups / (groups_ * lines_));
+      const std::int64_t fit = std::min(kChunkBytes / (line_bytes * (lines_ + y_.taps)), kMostPositions / (x_.count * lines_));
       images_ = std::clamp<std::int64_t>(std::min(fit, geometry().images / kShares), 1, geometry().images);
     }
     for (std::int64_t x = 0; x < x_.count; ++x) {
       if (x_classes_.of_position[static_cast<std::size_t>(x)] != common_) uncommon_.push_back(x);
     }
     residue_lines_ = lines_ + (y_.taps - 1) / y_.step;
-    totals_.assign(totals_size(), 0);
+    products_.assign(static_cast<std::size_t>(y_.taps * rows4_ * n16_), 0);
+    sums_.assign(column_sums_at() + y_classes_.taps.size() * x_classes_.taps.size() * static_cast<std::size_t>(p_.n()), 0);
   }
 
   [[nodiscard]] std::int64_t chunks() const {
     return lines_ < y_.count ? geometry().images * blocks_an_image() : (geometry().images + images_ - 1) / images_;
   }
 
-  /// What a thread keeps from chunk to chunk. The sums of products, of rows and of columns lie one after the other.
+  /// What a thread keeps from chunk to chunk.
   struct Scratch {
     Aligned<std::int8_t> line, image;
-    Aligned<std::uint8_t> gradient;
-    Aligned<std::int32_t> sums, line_sums;
-    std::int64_t groups = 0;  ///< added up in `sums`
+    Aligned<std::uint8_t> gradient;  ///< [parts][panels][images][lines]
+    Aligned<std::int8_t> residue_line, residue_image;
+    Aligned<std::uint8_t> residue_gradient;
+    Aligned<std::int64_t> products;
+    Aligned<std::int32_t> sums, line_sums, unused;  ///< `sums`: of rows, then of columns
+    PackBuffers buffers;
+    std::int64_t positions = 0;  ///< added up in `sums`
 
     explicit Scratch(const WeightGradient& g)
-        : line(static_cast<std::size_t>(g.x_.reach(g.x_.count) * g.geometry().channels + kSlack)),
+        : line(static_cast<std::size_t>(g.x_.reach(g.x_.count) * g.geometry().channels * g.micro_.code_bytes + kPackSlack)),
           image(static_cast<std::size_t>(g.images_ * g.segment())),
-          gradient(static_cast<std::size_t>(g.images_ * g.lines_ * g.groups_ * 4 * g.n16_)),
-          sums(g.totals_size()),
-          line_sums(static_cast<std::size_t>(g.rows_)) {
+          gradient(static_cast<std::size_t>(g.parts() * g.n16_ / kPanel * g.panel())),
+          products(g.products_.size()),
+          sums(g.sums_.size()),
+          line_sums(static_cast<std::size_t>(std::max(g.rows_, g.p_.n()))),
+          unused(line_sums.size()) {
+      if (g.reach_.residues) {
+        residue_image.resize(static_cast<std::size_t>(g.images_ * g.residue_segment()));
+        residue_gradient.resize(static_cast<std::size_t>(g.n16_ / kPanel * g.residue_panel()));
+        std::fill(residue_image.begin(), residue_image.end(), 0);
+        std::fill(residue_gradient.begin(), residue_gradient.end(), 0);
+        std::fill(unused.begin(), unused.end(), 0);
+      }
       std::fill(line.begin(), line.end(), 0);
       std::fill(image.begin(), image.end(), 0);
       std::fill(gradient.begin(), gradient.end(), 0);
+      std::fill(products.begin(), products.end(), 0);
       std::fill(sums.begin(), sums.end(), 0);
     }
   };
@@ -112,33 +146,40 @@ class WeightGradient {
     const std::int64_t image = cut ? chunk / blocks_an_image() : chunk * images_,
                        top = cut ? chunk % blocks_an_image() * lines_ : 0;
     const std::int64_t images = std::min(images_, geometry().images - image), height = std::min(lines_, y_.count - top);
-    const std::int64_t groups = images * height * groups_;
-    if (scratch.groups + groups > kMaxGroups) flush(scratch);
-    scratch.groups += groups;
-    std::uint8_t* gradient = scratch.gradient.data();
+    const std::int64_t positions = images * height * x_.count;
+    if (scratch.positions + positions > kMostPositions) flush_sums(scratch);
+    scratch.positions += positions;
     for (std::int64_t i = 0; i < images; ++i) {
-      pack_image(image + i, top, height, scratch.image.data() + i * segment(), scratch);
-      for (std::int64_t y = top; y < top + height; ++y, gradient += 4 * groups_ * n16_)
-        pack_gradient(image + i, y, gradient, scratch);
+      pack_image(image + i, top, height, i, scratch);
+      for (std::int64_t y = 0; y < height; ++y) pack_gradient(image + i, top + y, i * height + y, scratch);
     }
-    const Int8Right right{scratch.gradient.data(), 64, 4 * n16_, height * groups_, images};
-    for (std::int64_t ky = 0; ky < y_.taps; ++ky) {
-      const Int8Left left{scratch.image.data() + slot(ky) * image_line(), 4, 4 * rows4_, segment()};
-      std::int32_t* const to = scratch.sums.data() + ky * rows4_ * n16_;
-      if (micro_.add_products != nullptr) {
-        micro_.add_products(left, right, rows4_, n16_ / kPanel, to, n16_);
-      } else {
-        add_by_tiles(micro_, left, right, rows4_, n16_ / kPanel, to, n16_);
+    for (std::int64_t part = 0; part < parts(); ++part) {
+      for (std::int64_t ky = 0; ky < y_.taps; ++ky) {
+        const std::int8_t* const residues =
+            reach_.residues ? scratch.residue_image.data() + slot(ky) * residue_image_line() : nullptr;
+        const SegmentProducts products{
+            .codes = {scratch.image.data() + slot(ky) * image_line(), 4 * rows4_, segment(),
+                      scratch.gradient.data() + part * (n16_ / kPanel) * panel(), panel(), reach_.residues ? groups_ : 1},
+            .residues = {residues, 4 * rows4_, residue_segment(), scratch.residue_gradient.data(), residue_panel(),
+                         residue_groups_},
+            .units = height * (reach_.residues ? 1 : groups_),
+            .segments = images,
+            .rows = rows4_,
+            .panels = n16_ / kPanel,
+            .run = reach_.groups / (reach_.residues ? groups_ : 1),
+            .shift = Reach::shift(reach_.parts[static_cast<std::size_t>(part)]),
+            .c = scratch.products.data() + ky * rows4_ * n16_,
+            .ldc = n16_};
+        micro_.add_products != nullptr ? micro_.add_products(products) : add_by_tiles(micro_, products);
       }
     }
   }
 
-  /// Moves a thread's sums, which are near an int32's end, to the totals.
+  /// Adds what a thread has to the totals.
   void flush(Scratch& scratch) {
+    flush_sums(scratch);
 #pragma omp critical(ebb_weight_gradient)
-    for (std::size_t s = 0; s < totals_.size(); ++s) totals_[s] += scratch.sums[s];
-    std::fill(scratch.sums.begin(), scratch.sums.end(), 0);
-    scratch.groups = 0;
+    for (std::size_t s = 0; s < products_.size(); ++s) products_[s] += scratch.products[s];
   }
 
   /// Scales the totals and writes the result.
@@ -156,9 +197,9 @@ class WeightGradient {
     for (std::int64_t ky = 0; ky < y_.taps; ++ky) {
       for (std::int64_t r = 0; r < rows_; ++r) {
         if (r % geometry().channels == 0) fill_gamma(ky, r / geometry().channels, za, gamma);
-        const std::int64_t* const products = totals_.data() + (ky * rows4_ + r) * n16_;
-        const std::int64_t row_sum = totals_[row_sums_at() + static_cast<std::size_t>(ky * rows_ + r)];
-        const std::int64_t bias = micro_.biased_b ? 128 * row_sum : 0;
+        const std::int64_t* const products = products_.data() + (ky * rows4_ + r) * n16_;
+        const std::int64_t row_sum = sums_[static_cast<std::size_t>(ky * rows_ + r)];
+        const std::int64_t bias = micro_.bias != 0 ? 128 * row_sum : 0;
         for (std::size_t j = 0; j < sums.size(); ++j) sums[j] = products[j] - bias;
         events += wrap_sums(p_.accumulator, sums);
         for (std::size_t j = 0; j < sums.size(); ++j) {
@@ -175,49 +216,84 @@ class WeightGradient {
   [[nodiscard]] const Grid& column_grid(std::int64_t j) const { return p_.b.grid(p_.b.axis() == GridAxis::columns ? j : 0); }
   [[nodiscard]] std::int64_t blocks_an_image() const { return (y_.count + lines_ - 1) / lines_; }
   [[nodiscard]] std::int64_t image_line() const { return 4 * groups_ * rows4_; }
+  [[nodiscard]] std::int64_t residue_image_line() const { return 4 * residue_groups_ * rows4_; }
   /// Bytes of the interleaved lines of an image. Padded line q * step + r is at slot r * residue_lines + q, so that the lines that
   /// a row of taps meets are neighbours.
-  [[nodiscard]] std::int64_t segment() const { return std::min(y_.step, y_.taps) * residue_lines_ * image_line(); }
+  [[nodiscard]] std::int64_t segment() const { return slots() * image_line(); }
+  [[nodiscard]] std::int64_t residue_segment() const { return slots() * residue_image_line(); }
+  [[nodiscard]] std::int64_t slots() const { return std::min(y_.step, y_.taps) * residue_lines_; }
   [[nodiscard]] std::int64_t slot(std::int64_t line) const { return line % y_.step * residue_lines_ + line / y_.step; }
-  [[nodiscard]] std::size_t row_sums_at() const { return static_cast<std::size_t>(y_.taps * rows4_ * n16_); }
+  [[nodiscard]] std::int64_t parts() const { return static_cast<std::int64_t>(reach_.parts.size()); }
+  /// Bytes of a panel of one part of a chunk's gradient.
+  [[nodiscard]] std::int64_t panel() const { return images_ * lines_ * groups_ * 64; }
+  [[nodiscard]] std::int64_t residue_panel() const { return images_ * lines_ * residue_groups_ * 64; }
   [[nodiscard]] std::size_t column_sums_at() const {
-    return row_sums_at() + static_cast<std::size_t>((y_.taps + std::min(y_.step, y_.taps)) * rows_);
-  }
-  [[nodiscard]] std::size_t totals_size() const {
-    return column_sums_at() + y_classes_.taps.size() * x_classes_.taps.size() * static_cast<std::size_t>(p_.n());
+    return static_cast<std::size_t>((y_.taps + std::min(y_.step, y_.taps)) * rows_);
   }
   void interleave(const GroupedLine& line) const {
-    micro_.interleave != nullptr ? micro_.interleave(line) : interleave_anywhere(line);
+    micro_.interleave_line != nullptr ? micro_.interleave_line(line) : interleave_anywhere(micro_, line);
+  }
+
+  void flush_sums(Scratch& scratch) {
+#pragma omp critical(ebb_weight_gradient)
+    for (std::size_t s = 0; s < sums_.size(); ++s) sums_[s] += scratch.sums[s];
+    std::fill(scratch.sums.begin(), scratch.sums.end(), 0);
+    scratch.positions = 0;
+  }
+
+  /// Interleaves the residues of a line of int16 codes, positions lying `hop` codes apart.
+  void interleave_residues(const std::int8_t* line, std::int64_t codes, int shift, std::int64_t hop, std::int64_t channels,
+                           std::uint8_t* out, std::int64_t group, std::int64_t panel, Scratch& scratch) const {
+    const std::int64_t all = round_up(codes, 32);
+    scratch.residue_line.resize(static_cast<std::size_t>(all + kPackSlack));
+    micro_.residues(reinterpret_cast<const std::int16_t*>(line), all, shift, scratch.residue_line.data());
+    micro_.bytes->interleave_line({.pixels = scratch.residue_line.data(),
+                                   .hop = hop,
+                                   .positions = x_.count,
+                                   .channels = channels,
+                                   .flip = static_cast<std::uint8_t>(shift),
+                                   .out = out,
+                                   .group = group,
+                                   .panel = panel,
+                                   .sums = scratch.unused.data()});
   }
 
   /// Interleaves the lines under positions top .. top + height of an image; a position's rows (kx, channel) are neighbours in the
   /// padded line. The codes of a line are summed for all rows of taps at once, unless it is near the end and some do not meet it.
-  void pack_image(std::int64_t image, std::int64_t top, std::int64_t height, std::int8_t* out, Scratch& scratch) const {
+  void pack_image(std::int64_t image, std::int64_t top, std::int64_t height, std::int64_t at, Scratch& scratch) const {
     const PatchGeometry& g = geometry();
     const std::int64_t left = std::max<std::int64_t>(0, x_.pad), skip = std::max<std::int64_t>(0, -x_.pad);
     const std::int64_t run = std::max<std::int64_t>(0, std::min(g.width - skip, x_.reach(x_.count) - left));
     for (std::int64_t line = 0; line < y_.reach(height); ++line) {
       if (line % y_.step >= y_.taps) continue;
-      std::int8_t* const to = out + slot(line) * image_line();
+      std::int8_t* const to = scratch.image.data() + at * segment() + slot(line) * image_line();
+      std::int8_t* const residues = scratch.residue_image.data() + at * residue_segment() + slot(line) * residue_image_line();
       const std::int64_t sy = top * y_.step + line - y_.pad;
       if (sy < 0 || sy >= g.height || run == 0) {
         std::memset(to, 0, static_cast<std::size_t>(image_line()));
+        if (reach_.residues) std::memset(residues, 0, static_cast<std::size_t>(residue_image_line()));
         continue;
       }
-      copy_pixels(int8_codes(p_.a.codes()) + ((image * g.height + sy) * g.width + skip) * g.pixel_stride, run,
-                  scratch.line.data() + left * g.channels);
+      const std::int64_t pixel = g.channels * micro_.code_bytes;
+      copy_pixels(p_.a.codes(), (image * g.height + sy) * g.width + skip, run, micro_.code_bytes,
+                  scratch.line.data() + left * pixel, pixel);
       const bool met_by_all = line >= y_.taps - 1 && line / y_.step < height;
-      std::int32_t* const sums = scratch.sums.data() + row_sums_at();
+      std::int32_t* const sums = scratch.sums.data();
       std::int32_t* const line_sums = met_by_all ? sums + (y_.taps + line % y_.step) * rows_ : scratch.line_sums.data();
       if (!met_by_all) std::fill_n(line_sums, rows_, 0);
       interleave({.pixels = scratch.line.data(),
-                  .hop = x_.step * g.channels,
+                  .hop = x_.step * pixel,
                   .positions = x_.count,
                   .channels = rows_,
                   .flip = 0,
                   .out = reinterpret_cast<std::uint8_t*>(to),
                   .group = 4 * rows4_,
+                  .panel = 64,
                   .sums = line_sums});
+      if (reach_.residues) {
+        interleave_residues(scratch.line.data(), x_.reach(x_.count) * g.channels, 0, x_.step * g.channels, rows_,
+                            reinterpret_cast<std::uint8_t*>(residues), 4 * rows4_, 64, scratch);
+      }
       for (std::int64_t ky = line % y_.step; !met_by_all && ky < y_.taps && ky <= line; ky += y_.step) {
         if ((line - ky) / y_.step >= height) continue;
         for (std::int64_t r = 0; r < rows_; ++r) sums[ky * rows_ + r] += line_sums[r];
@@ -225,46 +301,44 @@ class WeightGradient {
     }
   }
 
-  void copy_pixels(const std::int8_t* from, std::int64_t pixels, std::int8_t* to) const {
-    const std::int64_t channels = geometry().channels, stride = geometry().pixel_stride;
-    if (channels == stride) {
-      std::memcpy(to, from, static_cast<std::size_t>(pixels * channels));
-    } else {
-      for (std::int64_t i = 0; i < pixels; ++i)
-        std::memcpy(to + i * channels, from + i * stride, static_cast<std::size_t>(channels));
-    }
-  }
-
-  /// Interleaves a line of the gradient and sums its codes, and those of the positions that are not of the commonest class of the x
-  /// axis, for each class of the y axis.
-  void pack_gradient(std::int64_t image, std::int64_t y, std::uint8_t* out, Scratch& scratch) const {
-    const CodeMatrix& b = p_.b.codes();
-    const std::int8_t* const line = int8_codes(b) + (image * y_.count + y) * x_.count * b.row_stride;
+  /// Interleaves a line of the gradient, part by part, and sums its codes, and those of the positions that are not of the commonest
+  /// class of the x axis, for each class of the y axis.
+  void pack_gradient(std::int64_t image, std::int64_t y, std::int64_t line, Scratch& scratch) const {
+    const std::int64_t n = p_.n(), first = (image * y_.count + y) * x_.count;
     const auto classes = static_cast<std::int64_t>(x_classes_.taps.size());
     std::int32_t* const sums =
-        scratch.sums.data() + column_sums_at() + y_classes_.of_position[static_cast<std::size_t>(y)] * classes * p_.n();
-    interleave({.pixels = line,
-                .hop = b.row_stride,
-                .positions = x_.count,
-                .channels = p_.n(),
-                .flip = static_cast<std::uint8_t>(micro_.biased_b ? 0x80 : 0),
-                .out = out,
-                .group = 4 * n16_,
-                .sums = sums + common_ * p_.n()});
-    for (const std::int64_t x : uncommon_) {
-      std::int32_t* const to = sums + x_classes_.of_position[static_cast<std::size_t>(x)] * p_.n();
-      const std::int8_t* const codes = line + x * b.row_stride;
-      for (std::int64_t j = 0; j < p_.n(); ++j) to[j] += codes[j];
+        scratch.sums.data() + column_sums_at() + y_classes_.of_position[static_cast<std::size_t>(y)] * classes * n;
+    for (std::int64_t part = 0; part < parts(); ++part) {
+      const Part of = reach_.parts[static_cast<std::size_t>(part)];
+      const Lines lines = lines_of(p_.b.codes(), first, x_.count, 0, n, of, micro_.code_bytes, scratch.buffers);
+      std::int32_t* const line_sums = scratch.line_sums.data();
+      std::fill_n(line_sums, n, 0);
+      interleave({.pixels = lines.data,
+                  .hop = lines.stride,
+                  .positions = x_.count,
+                  .channels = n,
+                  .flip = micro_.bias,
+                  .out = scratch.gradient.data() + part * (n16_ / kPanel) * panel() + line * groups_ * 64,
+                  .group = 64,
+                  .panel = panel(),
+                  .sums = line_sums});
+      for (std::int64_t j = 0; j < n; ++j) sums[common_ * n + j] += line_sums[j] * (1 << Reach::shift(of));
+      if (reach_.residues) {
+        interleave_residues(lines.data, (x_.count - 1) * lines.stride / 2 + n, 128, lines.stride / 2, n,
+                            scratch.residue_gradient.data() + line * residue_groups_ * 64, 64, residue_panel(), scratch);
+      }
     }
+    for (const std::int64_t x : uncommon_)
+      add_codes(p_.b.codes(), first + x, sums + x_classes_.of_position[static_cast<std::size_t>(x)] * n);
   }
 
   /// Turns what was summed for many rows of taps or for whole lines into sums of each row of taps and of each class.
   void resolve_sums() {
-    std::int64_t* const rows = totals_.data() + row_sums_at();
+    std::int64_t* const rows = sums_.data();
     for (std::int64_t ky = 0; ky < y_.taps; ++ky) {
       for (std::int64_t r = 0; r < rows_; ++r) rows[ky * rows_ + r] += rows[(y_.taps + ky % y_.step) * rows_ + r];
     }
-    std::int64_t* sums = totals_.data() + column_sums_at();
+    std::int64_t* sums = sums_.data() + column_sums_at();
     const std::int64_t n = p_.n();
     for (std::size_t y_class = 0; y_class < y_classes_.taps.size(); ++y_class) {
       std::int64_t* const common = sums + common_ * n;
@@ -283,7 +357,7 @@ class WeightGradient {
     };
     const auto valid = static_cast<double>(geometry().images * positions(y_classes_, ky) * positions(x_classes_, kx));
     for (std::int64_t j = 0; j < p_.n(); ++j) {
-      const std::int64_t* sums = totals_.data() + column_sums_at() + j;
+      const std::int64_t* sums = sums_.data() + column_sums_at() + j;
       std::int64_t sum = 0;
       for (const auto& y_taps : y_classes_.taps) {
         for (const auto& x_taps : x_classes_.taps) {
@@ -297,25 +371,29 @@ class WeightGradient {
   }
 
   const Problem& p_;
-  const Int8Micro& micro_;
+  const TileMicro& micro_;
   ConvAxis y_, x_;
   ConvClasses y_classes_, x_classes_;
   std::int32_t common_;                 ///< the class of most positions of a line
   std::vector<std::int64_t> uncommon_;  ///< positions of other classes
-  std::int64_t rows_, rows4_, n16_, groups_;
+  std::int64_t rows_, rows4_, n16_;
+  std::int64_t groups_, residue_groups_;  ///< of a line
+  Reach reach_;
   std::int64_t lines_, images_ = 1;  ///< of a chunk
   std::int64_t residue_lines_;
-  std::vector<std::int64_t> totals_;
+  std::vector<std::int64_t> products_;  ///< [taps_y, rows4, n16]
+  std::vector<std::int64_t> sums_;      ///< of the codes of rows, then of columns
 };
 
 }  // namespace
 
 bool conv_grad_applies(const Problem& p) {
   const CodeMatrix& a = p.a.codes();
-  return a.patches && a.patches_transposed && a.patches->divide == 1 && (a.patches->out_width + 3) / 4 <= kMaxGroups;
+  return a.patches && a.patches_transposed && a.patches->divide == 1 && a.patches->out_width <= kMostPositions &&
+         p.b.codes().col_stride == 1;
 }
 
-std::uint64_t conv_grad(const Problem& p, const Int8Micro& micro) {
+std::uint64_t conv_grad(const Problem& p, const TileMicro& micro) {
   WeightGradient product(p, micro);
 #pragma omp parallel if (product.chunks() > 1 && p.m() * p.n() * p.k() > (1 << 15))
   {

@@ -14,19 +14,23 @@ struct EncodeGrid {
 
 /// Minimum and maximum of x[0..n), n >= 1; returns false if any element is NaN or infinite (then min and max mean nothing).
 using RangeKernel = bool (*)(const float* x, std::int64_t n, float* min, float* max);
-/// Nearest-even codes of x[0..n).
-using EncodeNearest8 = void (*)(const float* x, std::int64_t n, EncodeGrid grid, std::int8_t* out);
-/// Stochastic codes of x[0..n) where x[0] is element `first`, a multiple of 128.
-using EncodeStochastic8 = void (*)(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first,
-                                   std::int8_t* out);
-
 bool range_avx2(const float* x, std::int64_t n, float* min, float* max);
 bool range_avx512(const float* x, std::int64_t n, float* min, float* max);
-void encode_nearest8_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::int8_t* out);
-void encode_nearest8_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::int8_t* out);
-void encode_stochastic8_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first,
-                             std::int8_t* out);
-void encode_stochastic8_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first,
-                               std::int8_t* out);
+
+/// Nearest-even codes of x[0..n).
+void encode_nearest_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::int8_t* out);
+void encode_nearest_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::int16_t* out);
+void encode_nearest_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::int8_t* out);
+void encode_nearest_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::int16_t* out);
+
+/// Stochastic codes of x[0..n) where x[0] is element `first`, a multiple of 128.
+void encode_stochastic_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first,
+                            std::int8_t* out);
+void encode_stochastic_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first,
+                            std::int16_t* out);
+void encode_stochastic_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first,
+                              std::int8_t* out);
+void encode_stochastic_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first,
+                              std::int16_t* out);
 
 }  // namespace ebb::kernels

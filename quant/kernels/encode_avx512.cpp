@@ -23,6 +23,9 @@ struct Scaler {
   void store(std::int8_t* out, __m512i codes, __mmask16 lanes) const {
     _mm512_mask_cvtepi32_storeu_epi8(out, lanes, _mm512_sub_epi32(codes, centre));
   }
+  void store(std::int16_t* out, __m512i codes, __mmask16 lanes) const {
+    _mm512_mask_cvtepi32_storeu_epi16(out, lanes, _mm512_sub_epi32(codes, centre));
+  }
 };
 
 /// High and low words of sixteen 32 x 32 bit products.
@@ -60,24 +63,8 @@ void philox(std::uint64_t key, std::uint64_t block, __m512i words[4]) {
   words[3] = c3;
 }
 
-}  // namespace
-
-bool range_avx512(const float* x, std::int64_t n, float* min, float* max) {
-  __m512 low = _mm512_set1_ps(x[0]), high = low;
-  __m512i largest = _mm512_setzero_si512();
-  const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
-  for (std::int64_t i = 0; i < n; i += 16) {
-    const __m512 v = _mm512_mask_loadu_ps(_mm512_set1_ps(x[0]), first_lanes(n - i), x + i);
-    low = _mm512_min_ps(low, v);
-    high = _mm512_max_ps(high, v);
-    largest = _mm512_max_epu32(largest, _mm512_and_si512(_mm512_castps_si512(v), magnitude));
-  }
-  *min = _mm512_reduce_min_ps(low);
-  *max = _mm512_reduce_max_ps(high);
-  return _mm512_reduce_max_epu32(largest) < 0x7f800000u;
-}
-
-void encode_nearest8_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::int8_t* out) {
+template <class Code>
+void nearest(const float* x, std::int64_t n, EncodeGrid grid, Code* out) {
   const Scaler scaled(grid);
   for (std::int64_t i = 0; i < n; i += 16) {
     const __mmask16 lanes = first_lanes(n - i);
@@ -86,8 +73,8 @@ void encode_nearest8_avx512(const float* x, std::int64_t n, EncodeGrid grid, std
   }
 }
 
-void encode_stochastic8_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first,
-                               std::int8_t* out) {
+template <class Code>
+void stochastic(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first, Code* out) {
   const Scaler scaled(grid);
   const __m512 steps = _mm512_set1_ps(65536.0f), half = _mm512_set1_ps(0.5f);
   const __m512i one = _mm512_set1_epi32(1);
@@ -107,6 +94,34 @@ void encode_stochastic8_avx512(const float* x, std::int64_t n, EncodeGrid grid, 
       scaled.store(out + i, _mm512_mask_add_epi32(code, up, code, one), lanes);
     }
   }
+}
+
+}  // namespace
+
+bool range_avx512(const float* x, std::int64_t n, float* min, float* max) {
+  __m512 low = _mm512_set1_ps(x[0]), high = low;
+  __m512i largest = _mm512_setzero_si512();
+  const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+  for (std::int64_t i = 0; i < n; i += 16) {
+    const __m512 v = _mm512_mask_loadu_ps(_mm512_set1_ps(x[0]), first_lanes(n - i), x + i);
+    low = _mm512_min_ps(low, v);
+    high = _mm512_max_ps(high, v);
+    largest = _mm512_max_epu32(largest, _mm512_and_si512(_mm512_castps_si512(v), magnitude));
+  }
+  *min = _mm512_reduce_min_ps(low);
+  *max = _mm512_reduce_max_ps(high);
+  return _mm512_reduce_max_epu32(largest) < 0x7f800000u;
+}
+
+void encode_nearest_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::int8_t* out) { nearest(x, n, grid, out); }
+void encode_nearest_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::int16_t* out) { nearest(x, n, grid, out); }
+void encode_stochastic_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first,
+                              std::int8_t* out) {
+  stochastic(x, n, grid, key, first, out);
+}
+void encode_stochastic_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first,
+                              std::int16_t* out) {
+  stochastic(x, n, grid, key, first, out);
 }
 
 }  // namespace ebb::kernels

@@ -3,31 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
-
 namespace ebb::kernels {
 namespace {
-
-#if defined(__SSE2__)
-void interleave_16(const std::int8_t* const rows[4], std::uint8_t flip, std::uint8_t* out) {
-  const auto load = [](const std::int8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); };
-  const __m128i flips = _mm_set1_epi8(static_cast<char>(flip));
-  const __m128i r0 = load(rows[0]), r1 = load(rows[1]), r2 = load(rows[2]), r3 = load(rows[3]);
-  const __m128i a0 = _mm_unpacklo_epi8(r0, r1), a1 = _mm_unpackhi_epi8(r0, r1);
-  const __m128i b0 = _mm_unpacklo_epi8(r2, r3), b1 = _mm_unpackhi_epi8(r2, r3);
-  const __m128i c[4] = {_mm_unpacklo_epi16(a0, b0), _mm_unpackhi_epi16(a0, b0), _mm_unpacklo_epi16(a1, b1),
-                        _mm_unpackhi_epi16(a1, b1)};
-  for (int q = 0; q < 4; ++q) _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 16 * q), _mm_xor_si128(c[q], flips));
-}
-#else
-void interleave_16(const std::int8_t* const rows[4], std::uint8_t flip, std::uint8_t* out) {
-  for (int j = 0; j < 16; ++j) {
-    for (int t = 0; t < 4; ++t) out[4 * j + t] = static_cast<std::uint8_t>(rows[t][j]) ^ flip;
-  }
-}
-#endif
 
 /// Copies a short run: pieces of a fixed size become plain moves, where a memcpy of a run-time size would be a call.
 template <class Number>
@@ -94,18 +71,5 @@ void gather_patch_rows(const PatchGeometry& g, const Number* image, std::int64_t
 template void gather_patch_rows(const PatchGeometry&, const std::int8_t*, std::int64_t, std::int64_t, std::int8_t*, std::int64_t);
 template void gather_patch_rows(const PatchGeometry&, const std::int16_t*, std::int64_t, std::int64_t, std::int16_t*, std::int64_t);
 template void gather_patch_rows(const PatchGeometry&, const float*, std::int64_t, std::int64_t, float*, std::int64_t);
-
-void interleave_by_four(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols, std::uint8_t flip,
-                        std::uint8_t* out, std::int64_t group_stride) {
-  std::int8_t missing[16];  // becomes zero when flipped
-  std::fill_n(missing, 16, static_cast<std::int8_t>(flip));
-  for (std::int64_t g = 0; 4 * g < k; ++g) {
-    for (std::int64_t j = 0; j < cols; j += 16) {
-      const std::int8_t* rows[4];
-      for (std::int64_t t = 0; t < 4; ++t) rows[t] = 4 * g + t < k ? x + (4 * g + t) * ld + j : missing;
-      interleave_16(rows, flip, out + g * group_stride + 4 * j);
-    }
-  }
-}
 
 }  // namespace ebb::kernels

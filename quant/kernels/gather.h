@@ -17,9 +17,4 @@ extern template void gather_patch_rows(const PatchGeometry&, const std::int16_t*
                                        std::int64_t);
 extern template void gather_patch_rows(const PatchGeometry&, const float*, std::int64_t, std::int64_t, float*, std::int64_t);
 
-/// Interleaves k rows of `cols` bytes (row r at x + r * ld) by fours: out[g * group_stride + 4 j + t] = x[4 g + t][j]; missing rows
-/// of the last group are zeros. Reads and writes whole runs of 16 columns; the bytes of x are xored with `flip`.
-void interleave_by_four(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols, std::uint8_t flip,
-                        std::uint8_t* out, std::int64_t group_stride);
-
 }  // namespace ebb::kernels

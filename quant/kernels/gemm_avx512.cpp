@@ -58,20 +58,11 @@ void float_multiply(const float* a, std::int64_t a_row, std::int64_t a_k, const 
   }
 }
 
-constexpr Int8Micro kInt8{.rows = {},
-                          .biased_b = true,
-                          .multiply = nullptr,
-                          .scale = nullptr,
-                          .conv_line = conv_line_avx512,
-                          .sum_pixels = sum_pixels_avx512,
-                          .interleave = interleave_avx512,
-                          .add_products = add_products_avx512};
 constexpr FloatMicro kFloat{
     .rows = {0, 16, 12, 8, 6}, .multiply = float_multiply, .conv_line = float_line_avx512, .add_positions = add_positions_avx512};
 
 }  // namespace
 
-const Int8Micro& int8_avx512() { return kInt8; }
 const FloatMicro& float_avx512() { return kFloat; }
 
 }  // namespace ebb::kernels

@@ -15,7 +15,7 @@ constexpr std::array kKernels {
 #if defined(__x86_64__)
   Kernel{"int8-avx512", Simd::avx512, int8_applies, int8_on_avx512},
       Kernel{"codes-avx512", Simd::avx512, codes_apply, codes_on_avx512},
-      Kernel{"int8-avx2", Simd::avx2, int8_applies, int8_on_avx2}, Kernel{"codes-avx2", Simd::avx2, codes_apply, codes_on_avx2},
+      Kernel{"codes-avx2", Simd::avx2, codes_apply, codes_on_avx2},
       Kernel{"saturating-avx512", Simd::avx512, saturating_applies, saturating_on_avx512},
       Kernel{"saturating-avx2", Simd::avx2, saturating_applies, saturating_on_avx2},
       Kernel{"float-avx512", Simd::avx512, float_applies, float_on_avx512},

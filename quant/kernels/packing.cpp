@@ -8,12 +8,6 @@
 namespace ebb::kernels {
 namespace {
 
-/// Codes of a matrix whose rows follow unit strides, in the width that tiles take.
-struct Lines {
-  const std::int8_t* data;
-  std::int64_t stride;  ///< bytes
-};
-
 int container_bytes(const CodeMatrix& x) { return x.container == CodeMatrix::Container::int8 ? 1 : 2; }
 
 std::int16_t part_of(std::int16_t code, Part part) {
@@ -24,13 +18,37 @@ std::int16_t part_of(std::int16_t code, Part part) {
 template <class Code>
 void convert(const Code* from, std::int64_t n, Part part, std::int16_t* to) {
   if (part == Part::whole) {
-    for (std::int64_t i = 0; i < n; ++i) to[i] = from[i];
+    std::copy_n(from, n, to);
   } else {
     for (std::int64_t i = 0; i < n; ++i) to[i] = part_of(from[i], part);
   }
 }
 
-/// `length` codes from `from` on of rows first .. first + count; patch matrices are gathered whole rows at a time.
+bool rows_follow_k(const CodeMatrix& a) { return a.patches ? !a.patches_transposed : a.col_stride == 1; }
+
+}  // namespace
+
+Reach::Reach(const Problem& p, const TileMicro& micro, std::int64_t few) {
+  const std::int64_t a = Problem::largest(p.a), b = Problem::largest(p.b) + (micro.bias != 0 ? 127 : 0),
+                     codes = 4 / micro.code_bytes;
+  constexpr std::int64_t limit = (std::int64_t{1} << 31) - 1;
+  groups = limit / (codes * a * b);
+  if (groups >= few) return;
+  groups = limit / (codes * a * 128);
+  parts = {Part::high, Part::low};
+}
+
+Reach Reach::with_residues(const Problem& p, const TileMicro& micro, std::int64_t few) {
+  Reach reach(p, micro, few);
+  const std::int64_t most = (std::int64_t{253} << 31) / (4 / micro.code_bytes * Problem::largest(p.a) * Problem::largest(p.b));
+  if (reach.parts.size() > 1 && micro.residues != nullptr && most >= 2 * few) {
+    reach.groups = most;
+    reach.parts = {Part::whole};
+    reach.residues = true;
+  }
+  return reach;
+}
+
 Lines lines_of(const CodeMatrix& x, std::int64_t first, std::int64_t count, std::int64_t from, std::int64_t length, Part part,
                int code_bytes, PackBuffers& buffers) {
   const std::int64_t bytes = container_bytes(x);
@@ -51,20 +69,33 @@ Lines lines_of(const CodeMatrix& x, std::int64_t first, std::int64_t count, std:
   const std::int64_t width = (length + 15) / 16 * 16;
   buffers.converted.resize(static_cast<std::size_t>(count * width * 2 + kPackSlack));
   auto* const to = reinterpret_cast<std::int16_t*>(buffers.converted.data());
-  for (std::int64_t i = 0; i < count; ++i) {
+  const bool dense = length == width && lines.stride == width * bytes;  // all in one go
+  for (std::int64_t i = 0; i < (dense ? 1 : count); ++i) {
     const std::int8_t* const line = lines.data + i * lines.stride;
+    const std::int64_t codes = dense ? count * width : length;
     if (bytes == 1) {
-      convert(line, length, part, to + i * width);
+      convert(line, codes, part, to + i * width);
     } else {
-      convert(reinterpret_cast<const std::int16_t*>(line), length, part, to + i * width);
+      convert(reinterpret_cast<const std::int16_t*>(line), codes, part, to + i * width);
     }
   }
   return {buffers.converted.data(), width * 2};
 }
 
-bool rows_follow_k(const CodeMatrix& a) { return a.patches ? !a.patches_transposed : a.col_stride == 1; }
-
-}  // namespace
+void copy_pixels(const CodeMatrix& x, std::int64_t at, std::int64_t pixels, int code_bytes, std::int8_t* to, std::int64_t hop) {
+  const PatchGeometry& g = *x.patches;
+  const std::int64_t bytes = container_bytes(x), pixel = g.channels * code_bytes, stride = g.pixel_stride * bytes;
+  const std::int8_t* const from = static_cast<const std::int8_t*>(x.data) + at * stride;
+  const bool dense = g.channels == g.pixel_stride && hop == pixel;  // all in one go
+  const std::int64_t runs = dense ? 1 : pixels, codes = dense ? pixels * g.channels : g.channels;
+  for (std::int64_t i = 0; i < runs; ++i) {
+    if (bytes == code_bytes) {
+      std::memcpy(to + i * hop, from + i * stride, static_cast<std::size_t>(codes * bytes));
+    } else {
+      convert(from + i * stride, codes, Part::whole, reinterpret_cast<std::int16_t*>(to + i * hop));
+    }
+  }
+}
 
 TileLeft pack_left(const CodeMatrix& a, std::int64_t row, std::int64_t rows, std::int64_t k, std::int64_t depth,
                    const TileMicro& micro, bool copy, PackBuffers& buffers) {

@@ -32,6 +32,72 @@ struct TileTarget {
   std::int64_t ld;
 };
 
+/// The codes of a convolution: position x, tap (ky, kx), group g of the pixel at pixels + ky * line + (x * step + kx) * pixel + 4 g
+/// bytes, and panels of weights `panel` bytes apart.
+struct ConvCodes {
+  const std::int8_t* pixels;
+  std::int64_t pixel, line;
+  const std::uint8_t* weights;
+  std::int64_t panel, groups;
+};
+
+/// One line of a convolution's outputs. All that is indexed by column is long enough for whole panels.
+///
+/// So that sums stay within an int32, the groups of a pixel are cut into slices of `slice` groups and, where that is not enough,
+/// the weights' codes into a high and a low part: code = 2^8 high + low. A run is one slice of one part under all taps. Its weights
+/// are, for panel p, the bytes [ky][kx][groups of the slice][16 columns][group] at weights + p * panel + (part * groups + first) *
+/// taps_y
+/// * taps_x * 64, `first` being the slice's first group.
+///
+/// Instead of parts there can be residues modulo 255 of all codes, as int8 of pixels and unsigned bytes of weights. Sums of `codes`
+/// may then leave an int32, which keeps their low bits, as far as the residues' sums tell the rest: up to 253 times 2^31. Slices
+/// are of an even number of groups, half of which hold the same channels' residues.
+struct ConvLine {
+  ConvCodes codes, residues;  ///< residues.pixels is null where there are none
+  std::int64_t step, taps_y, taps_x;
+  std::int64_t slice;
+  int parts;
+  std::int64_t positions, n;
+  const std::int32_t* sums;    ///< of the codes under each position's taps
+  const double *alpha, *beta;  ///< of each column
+  const double* const* gamma;  ///< of each position and column
+  int wrap_bits;               ///< 0: exact
+  float* out;                  ///< of position x and column j: out[x * out_stride + j]
+  std::int64_t out_stride;
+};
+
+/// A line of pixels whose positions are to be interleaved, as many as make a group of 4 bytes: channel c of position i, at pixels +
+/// i * hop bytes, becomes part of the group at out + i / n * group + c / 16 * panel + c % 16 * 4, xored with `flip`. Positions that
+/// fill up the last group are zeros before that. 64 bytes from each pixel's last channels on can be read. The codes' sums are added
+/// to sums[c].
+struct GroupedLine {
+  const std::int8_t* pixels;
+  std::int64_t hop, positions, channels;
+  std::uint8_t flip;
+  std::uint8_t* out;
+  std::int64_t group, panel;
+  std::int32_t* sums;
+};
+
+/// Interleaved lines, in segments of equal units of `groups` groups. Group g of unit u of segment s is, for row i of a, at a + s *
+/// segment + (u * groups + g) * group + 4 i, and for panel p of b at b + p * panel + ((s * units + u) * groups + g) * 64.
+struct Interleaved {
+  const std::int8_t* a;
+  std::int64_t group, segment;
+  const std::uint8_t* b;
+  std::int64_t panel, groups;
+};
+/// Products of interleaved lines, rows of a being a multiple of 4. Sums over `run` units fit an int32 or, where there are residues,
+/// are told by them as in ConvLine; times 2^shift they are added to c[i * ldc + 16 p + j].
+struct SegmentProducts {
+  Interleaved codes, residues;  ///< residues.a is null where there are none
+  std::int64_t units, segments, rows, panels;
+  std::int64_t run;
+  int shift;
+  std::int64_t* c;
+  std::int64_t ldc;
+};
+
 struct TileMicro {
   /// Rows that a call should have for 1 .. 4 panels; fewer are allowed.
   int rows[kTilePanels + 1];
@@ -54,12 +120,30 @@ struct TileMicro {
                      std::int64_t group, std::int64_t panel);
   /// Packs one panel of a matrix whose columns lie ld bytes apart, each k codes long; columns beyond the last are anything.
   void (*transpose)(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols, std::uint8_t flip, std::uint8_t* out);
+
+  /// For convolutions, where they are faster than many calls of the above; else null. `conv_line` returns how often sums went
+  /// round.
+  std::uint64_t (*conv_line)(const ConvLine& line) = nullptr;
+  void (*interleave_line)(const GroupedLine& line) = nullptr;
+  void (*add_products)(const SegmentProducts& products) = nullptr;
+  /// Where those take residues of int16 codes: the tiles that pack them, and what turns n codes, a multiple of 32, into those
+  /// of code - shift, in -128 .. 127; shift is 0 or 128.
+  const TileMicro* bytes = nullptr;
+  void (*residues)(const std::int16_t* codes, std::int64_t n, int shift, std::int8_t* out) = nullptr;
 };
 
 const TileMicro& tile_int8_avx512();
 const TileMicro& tile_int16_avx512();
 const TileMicro& tile_int16_avx2();
 const TileMicro& tile_int16_portable();
+
+std::uint64_t conv_line_int8_avx512(const ConvLine& line);
+std::uint64_t conv_line_int16_avx512(const ConvLine& line);
+void residues_avx512(const std::int16_t* codes, std::int64_t n, int shift, std::int8_t* out);
+void interleave_line_int8_avx512(const GroupedLine& line);
+void interleave_line_int16_avx512(const GroupedLine& line);
+void add_products_int8_avx512(const SegmentProducts& products);
+void add_products_int16_avx512(const SegmentProducts& products);
 
 /// The packing of int16 codes that every instruction set has.
 void interleave_int16(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols, std::uint8_t flip,

@@ -2,45 +2,19 @@
 
 #include <cstddef>
 
+#include "quant/kernels/dot_avx512.h"
 #include "quant/kernels/tile.h"
 
 namespace ebb::kernels {
 namespace {
 
-/// What multiplies one group of 16 columns of b with one group of a, broadcast.
-struct Int8Dot {
-  static constexpr std::int32_t kBias = 128;
-  static __m512i add(__m512i sum, __m512i b, __m512i a) { return _mm512_dpbusd_epi32(sum, b, a); }
-};
-struct Int16Dot {
-  static constexpr std::int32_t kBias = 0;
-  static __m512i add(__m512i sum, __m512i b, __m512i a) { return _mm512_dpwssd_epi32(sum, b, a); }
-};
-
 constexpr int kTileVectors = 24;  ///< sums of a tile at the most, in vectors of 16
-
-/// float((alpha s + beta a) + gamma) of eight columns.
-inline __m256 scaled(__m256i s, __m512d a, __m512d alpha, __m512d beta, __m512d gamma) {
-  const __m512d products = _mm512_add_pd(_mm512_mul_pd(alpha, _mm512_cvtepi32_pd(s)), _mm512_mul_pd(beta, a));
-  return _mm512_cvtpd_ps(_mm512_add_pd(products, gamma));
-}
-
-/// The low bits of each sum as two's complement; adds how often each of `mask` went round to `events`.
-inline __m512i wrapped(__m512i sum, int bits, __mmask16 mask, __m512i& events) {
-  const __m128i up = _mm_cvtsi32_si128(32 - bits);
-  const __m512i kept = _mm512_sra_epi32(_mm512_sll_epi32(sum, up), up);
-  const __m512i turns = _mm512_abs_epi32(_mm512_sra_epi32(_mm512_sub_epi32(sum, kept), _mm_cvtsi32_si128(bits)));
-  const __m512i counted = _mm512_maskz_mov_epi32(mask, turns);
-  events = _mm512_add_epi64(events, _mm512_and_si512(counted, _mm512_set1_epi64(0xffffffff)));
-  events = _mm512_add_epi64(events, _mm512_srli_epi64(counted, 32));
-  return kept;
-}
 
 /// The sums of a finished tile on their way to results. Scaling keeps other ports busy than multiplying does, so it is done vector
 /// by vector while the next tile grows.
 struct Pending {
   alignas(64) std::int32_t sums[kTileVectors * 16];
-  TileTarget to;
+  TileTarget to{};
   std::int64_t rows = 0, wrap_bits = 0;
   std::int64_t row = 0, col = 0, left = 0;  ///< of the next vector; `left` columns are still to do. Vectors go down rows first
   const std::int32_t *next = sums, *end = sums;
@@ -50,24 +24,27 @@ struct Pending {
 
   // Inline, so that the sums of the growing tile stay in their registers.
   [[gnu::always_inline]] void scale_next() {
+    if (to.sums == nullptr) __builtin_unreachable();  // any() says that a tile set them
     __m512i s = _mm512_load_si512(next);
     const __m512d a = _mm512_set1_pd(static_cast<double>(to.sums[row]));
     const double *const alpha = to.alpha + col, *const beta = to.beta + col, *const gamma = to.gamma[row] + col;
     float* const out = to.out + row * to.ld + col;
     if (left >= 16 && wrap_bits == 0) [[likely]] {
       const auto load = [](const double* x) { return _mm512_loadu_pd(x); };
-      _mm256_storeu_ps(out, scaled(_mm512_castsi512_si256(s), a, load(alpha), load(beta), load(gamma)));
-      _mm256_storeu_ps(out + 8, scaled(_mm512_extracti64x4_epi64(s, 1), a, load(alpha + 8), load(beta + 8), load(gamma + 8)));
+      _mm256_storeu_ps(out, scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(s)), a, load(alpha), load(beta), load(gamma)));
+      _mm256_storeu_ps(out + 8, scaled(_mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(s, 1)), a, load(alpha + 8), load(beta + 8),
+                                       load(gamma + 8)));
     } else {
       const auto mask = static_cast<__mmask16>(left >= 16 ? 0xffff : (1 << left) - 1);
       const auto low = static_cast<__mmask8>(mask), high = static_cast<__mmask8>(mask >> 8);
       const auto load = [](__mmask8 m, const double* x) { return _mm512_maskz_loadu_pd(m, x); };
       if (wrap_bits > 0) s = wrapped(s, static_cast<int>(wrap_bits), mask, events);
       const __m512i upper = _mm512_shuffle_i64x2(s, s, 0xee);
-      _mm256_mask_storeu_ps(out, low, scaled(_mm512_castsi512_si256(s), a, load(low, alpha), load(low, beta), load(low, gamma)));
       _mm256_mask_storeu_ps(
-          out + 8, high,
-          scaled(_mm512_castsi512_si256(upper), a, load(high, alpha + 8), load(high, beta + 8), load(high, gamma + 8)));
+          out, low, scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(s)), a, load(low, alpha), load(low, beta), load(low, gamma)));
+      _mm256_mask_storeu_ps(out + 8, high,
+                            scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(upper)), a, load(high, alpha + 8),
+                                   load(high, beta + 8), load(high, gamma + 8)));
     }
     next += 16;
     if (++row == rows) {
@@ -139,19 +116,9 @@ struct Accumulate {
 #pragma GCC unroll 4
       for (int p = 0; p < kPanels; ++p) _mm512_store_si512(sums[i] + 16 * p, sum[i][p]);
     }
-    for (int i = 0; i < kRows; ++i) add(sums[i], kPanels * 16, c + i * ld);
+    for (int i = 0; i < kRows; ++i) add_shifted(sums[i], kPanels * 16, shift, c + i * ld);
   }
-
- private:
-  void add(const std::int32_t* from, int n, std::int64_t* to) const;
 };
-
-void Accumulate::add(const std::int32_t* from, int n, std::int64_t* to) const {
-  for (int j = 0; j < n; j += 8) {
-    const __m512i part = _mm512_cvtepi32_epi64(_mm256_load_si256(reinterpret_cast<const __m256i*>(from + j)));
-    _mm512_storeu_si512(to + j, _mm512_add_epi64(_mm512_loadu_si512(to + j), _mm512_sll_epi64(part, _mm_cvtsi32_si128(shift))));
-  }
-}
 
 /// kRows x kPanels accumulators of 16 int32: with 24 of them the multiply ports never wait for a result.
 template <class Dot, int kRows, int kPanels, class Finish>
@@ -282,12 +249,30 @@ void transpose_words(__m512i (&x)[16]) {
   for (int i = 0; i < 16; ++i) x[i] = y[i];
 }
 
+/// Sums of rows that follow each other, each `bytes` long: a power of two from 8 to 64.
+template <class Dot>
+void sum_short_rows(const std::int8_t* codes, std::int64_t rows, std::int64_t bytes, std::int32_t* out) {
+  const std::int64_t at_once = 64 / bytes;
+  for (std::int64_t i = 0; i < rows; i += at_once, codes += 64) {
+    // Neighbours meet until a row's sum stands in its first lane.
+    __m512i s = Dot::add(_mm512_setzero_si512(), Dot::ones(), _mm512_loadu_si512(codes));
+    s = _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_CDAB));
+    if (bytes >= 16) s = _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_BADC));
+    if (bytes >= 32) s = _mm512_add_epi32(s, _mm512_permutex_epi64(s, 0x4e));
+    if (bytes >= 64) s = _mm512_add_epi32(s, _mm512_shuffle_i64x2(s, s, 0x4e));
+    alignas(64) std::int32_t lanes[16];
+    _mm512_store_si512(lanes, s);
+    for (std::int64_t r = 0; r < at_once && i + r < rows; ++r) out[i + r] = lanes[r * bytes / 4];
+  }
+}
+
 /// Row sums. In place, a row's codes follow each other: sixteen rows' partial sums are transposed and added. Interleaved, groups
 /// lie apart and rows are neighbours.
-template <class Dot, int kCodeBytes>
+template <class Dot>
 void sum_rows(const TileLeft& a, std::int64_t rows, std::int64_t k, std::int32_t* out) {
-  const __m512i ones = kCodeBytes == 1 ? _mm512_set1_epi8(1) : _mm512_set1_epi16(1);
-  const std::int64_t bytes = k * kCodeBytes, whole = bytes / 64 * 64;
+  const __m512i ones = Dot::ones();
+  const std::int64_t bytes = k * Dot::kCodeBytes, whole = bytes / 64 * 64;
+  if (a.group == 4 && a.row == bytes && bytes >= 8 && 64 % bytes == 0) return sum_short_rows<Dot>(a.data, rows, bytes, out);
   const __mmask64 tail = (std::uint64_t{1} << (bytes % 64)) - 1;
   for (std::int64_t i = 0; i < rows; i += 16) {
     const std::int64_t count = rows - i < 16 ? rows - i : 16;
@@ -345,10 +330,30 @@ void interleave_pairs(const std::int8_t* x, std::int64_t ld, std::int64_t k, std
   }
 }
 
-constexpr TileMicro kInt8{{0, 16, 12, 8, 6}, 1,           0x80, accumulate<Int8Dot>, product<Int8Dot>, sum_rows<Int8Dot, 1>,
-                          interleave_fours,  transpose<1>};
-constexpr TileMicro kInt16{{0, 16, 12, 8, 6}, 2,           0, accumulate<Int16Dot>, product<Int16Dot>, sum_rows<Int16Dot, 2>,
-                           interleave_pairs,  transpose<2>};
+constexpr TileMicro kInt8{.rows = {0, 16, 12, 8, 6},
+                          .code_bytes = 1,
+                          .bias = 0x80,
+                          .accumulate = accumulate<Int8Dot>,
+                          .product = product<Int8Dot>,
+                          .sum_rows = sum_rows<Int8Dot>,
+                          .interleave = interleave_fours,
+                          .transpose = transpose<1>,
+                          .conv_line = conv_line_int8_avx512,
+                          .interleave_line = interleave_line_int8_avx512,
+                          .add_products = add_products_int8_avx512};
+constexpr TileMicro kInt16{.rows = {0, 16, 12, 8, 6},
+                           .code_bytes = 2,
+                           .bias = 0,
+                           .accumulate = accumulate<Int16Dot>,
+                           .product = product<Int16Dot>,
+                           .sum_rows = sum_rows<Int16Dot>,
+                           .interleave = interleave_pairs,
+                           .transpose = transpose<2>,
+                           .conv_line = conv_line_int16_avx512,
+                           .interleave_line = interleave_line_int16_avx512,
+                           .add_products = add_products_int16_avx512,
+                           .bytes = &kInt8,
+                           .residues = residues_avx512};
 
 }  // namespace
 

@@ -8,7 +8,6 @@ namespace ebb::kernels {
 bool int8_applies(const Problem& problem);
 bool codes_apply(const Problem& problem);
 std::uint64_t int8_on_avx512(const Problem& problem);
-std::uint64_t int8_on_avx2(const Problem& problem);
 std::uint64_t codes_on_avx512(const Problem& problem);
 std::uint64_t codes_on_avx2(const Problem& problem);
 std::uint64_t codes_anywhere(const Problem& problem);

@@ -3,8 +3,8 @@
 #include <span>
 #include <vector>
 
+#include "quant/kernels/conv_codes.h"
 #include "quant/kernels/conv_grad.h"
-#include "quant/kernels/conv_int8.h"
 #include "quant/kernels/corrections.h"
 #include "quant/kernels/packing.h"
 #include "quant/kernels/tiled.h"
@@ -17,33 +17,8 @@ namespace ebb::kernels {
 namespace {
 
 constexpr std::int64_t kChunk = 1024;              ///< k of a ByDepth chunk
-constexpr std::int64_t kBlockBytes = 48 << 10;     ///< of a, so that a block stays in the first two cache levels
 constexpr std::int64_t kBlockUnit = 48;            ///< rows: a multiple of all tiles
 constexpr std::int64_t kStrip = 16 * kTilePanels;  ///< columns that are packed together
-
-std::int64_t up(std::int64_t value, std::int64_t unit) { return (value + unit - 1) / unit * unit; }
-
-/// How far a tile may go before its sums could leave an int32, and into which parts b is cut so that this is far enough.
-struct Reach {
-  std::int64_t groups;  ///< of one run at the most
-  std::vector<Part> parts{Part::whole};
-
-  Reach(const Problem& p, const TileMicro& micro) {
-    const std::int64_t a = Problem::largest(p.a), b = Problem::largest(p.b) + (micro.bias != 0 ? 127 : 0),
-                       codes = 4 / micro.code_bytes;
-    constexpr std::int64_t limit = (std::int64_t{1} << 31) - 1, few = 16;
-    groups = limit / (codes * a * b);
-    if (groups >= few) return;
-    groups = limit / (codes * a * 128);
-    parts = {Part::high, Part::low};
-  }
-  /// Groups per run when `all` are cut into runs of about the same length.
-  [[nodiscard]] std::int64_t run(std::int64_t all) const {
-    const std::int64_t runs = (all + groups - 1) / groups;
-    return (all + runs - 1) / runs;
-  }
-  static int shift(Part part) { return part == Part::high ? 8 : 0; }
-};
 
 /// A packed b: its parts one after the other, each as panels of `groups` groups.
 struct Packed {
@@ -52,8 +27,8 @@ struct Packed {
 
   Packed(const TileMicro& micro, std::int64_t k, std::int64_t n, std::size_t parts)
       : groups((k * micro.code_bytes + 3) / 4),
-        panels(up(n, 16) / 16),
-        bytes(static_cast<std::size_t>(up(panels, kTilePanels) * groups * 64) * parts) {}
+        panels(round_up(n, 16) / 16),
+        bytes(static_cast<std::size_t>(round_up(panels, kTilePanels) * groups * 64) * parts) {}
   [[nodiscard]] std::int64_t panel_bytes() const { return groups * 64; }
   [[nodiscard]] std::uint8_t* panel(std::size_t part, std::int64_t at) {
     return bytes.data() + (static_cast<std::int64_t>(part) * panels + at) * panel_bytes();
@@ -104,7 +79,8 @@ class ByRows {
   std::uint64_t run() {
     std::vector<std::int64_t> column_sums(p_.a.codes().patches ? 0 : static_cast<std::size_t>(16 * right_.panels), 0);
     std::uint64_t events = 0;
-    const std::int64_t block = std::clamp(up(kBlockBytes / (p_.k() * micro_.code_bytes), kBlockUnit), kBlockUnit, 4 * kBlockUnit);
+    const std::int64_t block =
+        std::clamp(round_up(kBlockBytes / (p_.k() * micro_.code_bytes), kBlockUnit), kBlockUnit, 4 * kBlockUnit);
     std::unique_ptr<Corrections> corrections;
 #pragma omp parallel reduction(+ : events) if (p_.m() * p_.n() * p_.k() > (1 << 15))
     {
@@ -112,7 +88,7 @@ class ByRows {
 #pragma omp for schedule(static)
       for (std::int64_t col = 0; col < p_.n(); col += kStrip) pack(col, column_sums, scratch.buffers);
 #pragma omp single
-      corrections = std::make_unique<Corrections>(p_, unbiased(std::move(column_sums), p_.n(), p_.k(), micro_));
+      corrections = std::make_unique<Corrections>(p_, unbiased(column_sums, p_.n(), p_.k(), micro_));
 #pragma omp for schedule(dynamic) nowait
       for (std::int64_t first = 0; first < p_.m(); first += block)
         events += rows(*corrections, first, std::min(block, p_.m() - first), scratch);
@@ -131,7 +107,7 @@ class ByRows {
   };
 
   void pack(std::int64_t col, std::vector<std::int64_t>& column_sums, PackBuffers& buffers) {
-    const std::int64_t cols = std::min(kStrip, p_.n() - col), panel = col / 16, panels = up(cols, 16) / 16;
+    const std::int64_t cols = std::min(kStrip, p_.n() - col), panel = col / 16, panels = round_up(cols, 16) / 16;
     for (std::size_t part = 0; part < reach_.parts.size(); ++part) {
       pack_right(p_.b.codes(), col, cols, 0, p_.k(), reach_.parts[part], micro_, buffers, right_.panel(part, panel),
                  right_.panel_bytes());
@@ -228,7 +204,7 @@ class DepthShare {
       : p_(p),
         micro_(micro),
         reach_(reach),
-        n16_(up(p.n(), 16)),
+        n16_(round_up(p.n(), 16)),
         sums(static_cast<std::size_t>(p.m() * n16_), 0),
         row_sums(static_cast<std::size_t>(p.m()), 0),
         column_sums(static_cast<std::size_t>(n16_), 0) {}
@@ -291,7 +267,7 @@ std::uint64_t by_depth(const Problem& p, const TileMicro& micro) {
       p, p.a.codes().patches ? std::vector<std::int64_t>{} : unbiased(std::move(all.column_sums), p.n(), p.k(), micro));
   std::uint64_t events = 0;
   std::vector<double> scratch;
-  const std::int64_t n16 = up(p.n(), 16);
+  const std::int64_t n16 = round_up(p.n(), 16);
   for (std::int64_t i = 0; i < p.m(); ++i) {
     events += finish(p, micro, corrections, i, 0, all.row_sums[static_cast<std::size_t>(i)],
                      {all.sums.data() + i * n16, static_cast<std::size_t>(p.n())}, scratch);
@@ -300,19 +276,12 @@ std::uint64_t by_depth(const Problem& p, const TileMicro& micro) {
 }
 
 std::uint64_t run(const Problem& p, const TileMicro& micro) {
+  if (conv_applies(p, micro)) return conv_codes(p, micro);
+  if (conv_grad_applies(p)) return conv_grad(p, micro);
   const bool must = p.a.codes().patches && p.a.codes().patches_transposed;
   const bool deep = p.k() >= 4 * kChunk && p.m() * p.n() <= 1 << 16;
   return must || deep ? by_depth(p, micro) : ByRows(p, micro).run();
 }
-
-#if defined(__x86_64__)
-/// Convolutions of int8 codes have ways of their own.
-std::uint64_t run_int8(const Problem& p, const Int8Micro& convolution, const TileMicro& micro) {
-  if (conv_applies(p)) return conv_int8(p, convolution);
-  if (conv_grad_applies(p) && p.b.codes().col_stride == 1) return conv_grad(p, convolution);
-  return run(p, micro);
-}
-#endif
 
 }  // namespace
 
@@ -325,8 +294,7 @@ bool codes_apply(const Problem& p) {
 bool int8_applies(const Problem& p) { return codes_apply(p) && p.int8(); }
 std::uint64_t codes_anywhere(const Problem& p) { return run(p, tile_int16_portable()); }
 #if defined(__x86_64__)
-std::uint64_t int8_on_avx512(const Problem& p) { return run_int8(p, int8_avx512(), tile_int8_avx512()); }
-std::uint64_t int8_on_avx2(const Problem& p) { return run_int8(p, int8_avx2(), tile_int16_avx2()); }
+std::uint64_t int8_on_avx512(const Problem& p) { return run(p, tile_int8_avx512()); }
 std::uint64_t codes_on_avx512(const Problem& p) { return run(p, tile_int16_avx512()); }
 std::uint64_t codes_on_avx2(const Problem& p) { return run(p, tile_int16_avx2()); }
 #endif
