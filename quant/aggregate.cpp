@@ -82,8 +82,8 @@ void run_vectors(const Csr& a, std::span<const float> scale, const Operand& x, S
 }  // namespace
 
 Tensor aggregate(const Csr& a, std::span<const float> scale, const Operand& x, const Multiply& how, CostLedger& ledger) {
-  require<ShapeError>(a.cols == x.rows(), "[", how.site.name, " ", how.product, "] cannot sum rows of a ", x.rows(), " x ", x.cols(),
-                      " matrix over neighbours numbered 0 .. ", a.cols - 1);
+  require<ShapeError>(a.cols == x.rows(), "[", how.site.name, " ", how.product, "] cannot sum rows of a ", x.rows(), " x ",
+                      x.cols(), " matrix over neighbours numbered 0 .. ", a.cols - 1);
   require<ShapeError>(scale.empty() || static_cast<std::int64_t>(scale.size()) == a.rows(), "[", how.site.name, " ", how.product,
                       "] expected a scale for each of ", a.rows(), " rows, got ", scale.size());
   require<ShapeError>(!x.codes().patches && (x.is_float() || x.axis() == GridAxis::whole), "[", how.site.name, " ", how.product,

@@ -1,5 +1,3 @@
-#include "quant/aggregate.h"
-
 #include <doctest/doctest.h>
 
 #include <bit>
@@ -7,6 +5,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "quant/aggregate.h"
 #include "tests/quant_problems.h"
 
 using namespace ebb;
@@ -60,8 +59,8 @@ TEST_CASE("sums over neighbours are the definition's, in double, within its roun
           sum += value;
           magnitudes += std::abs(value) + (float32 ? 0.0 : 2 * std::abs(operand.grid().stored_zero()));
         }
-        // Codes: at most four roundings of double of terms up to `magnitudes`, then one of float32. Floats: one rounding of float32 an
-        // addition, and one of the product.
+        // Codes: at most four roundings of double of terms up to `magnitudes`, then one of float32. Floats: one rounding of float32
+        // an addition, and one of the product.
         const double count = static_cast<double>(a.count(i));
         const double bound = (float32 ? (count + 1) * 0x1p-24 : (count + 8) * 0x1p-53) * magnitudes * std::abs(s) +
                              0x1p-24 * std::abs(s * sum) + std::numeric_limits<float>::denorm_min();
