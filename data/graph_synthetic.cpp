@@ -22,7 +22,7 @@ std::vector<Edge> draw_edges(const BlockModel& model, Key key) {
       if (a != b) edges.push_back(std::min(a, b) * nodes + std::max(a, b));
     }
     std::ranges::sort(edges);
-    edges.erase(std::ranges::unique(edges).begin(), edges.end());
+    edges.erase(std::unique(edges.begin(), edges.end()), edges.end());
   }
   std::vector<Edge> result;
   for (const std::uint64_t edge : edges) {

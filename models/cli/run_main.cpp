@@ -9,7 +9,6 @@
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -350,9 +349,9 @@ int run_main(int argc, char** argv, const ModelFamily& family) {
   wait_without_spinning(argv);
 #if defined(__GLIBC__)
   // A step allocates the same large tensors as the one before; giving them back to the kernel in between costs a page fault for
-  // every 4 KiB.
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+  // every 4 KiB. (Raising M_MMAP_THRESHOLD would not do: glibc refuses thresholds above 32 MiB.)
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, -1);
 #endif
   const std::vector<std::string> args(argv + std::min(argc, 1), argv + argc);
   const auto set = [](const char* name) {
