@@ -1,5 +1,6 @@
 #include "layers/functions.h"
 
+#include "core/math.h"
 #include "layers/kernels/functions.h"
 
 namespace ebb {
@@ -16,6 +17,10 @@ const kernels::FunctionKernels& functions([[maybe_unused]] Simd simd) {
 }  // namespace
 
 void exp_rows(const float* x, std::int64_t n, float shift, float* out, Simd simd) { functions(simd).exp(x, n, shift, out); }
+void exp_rows(const float* x, std::int64_t n, double shift, double* out, Simd simd) {
+  if (functions(simd).exp_double(x, n, shift, out)) return;
+  for (std::int64_t i = 0; i < n; ++i) out[i] = math::exp(static_cast<double>(x[i]) - shift);
+}
 void sigmoid_rows(const float* x, std::int64_t n, float* out, Simd simd) { functions(simd).sigmoid(x, n, out); }
 void tanh_rows(const float* x, std::int64_t n, float* out, Simd simd) { functions(simd).tanh(x, n, out); }
 

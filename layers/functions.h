@@ -11,6 +11,8 @@ namespace ebb {
 
 /// e^(x - shift), within 2 units of 2^-24 relative; 0 below -86.9, infinity from 88.73.
 void exp_rows(const float* x, std::int64_t n, float shift, float* out, Simd simd);
+/// math::exp(x - shift).
+void exp_rows(const float* x, std::int64_t n, double shift, double* out, Simd simd);
 /// 1 / (1 + e^-x).
 void sigmoid_rows(const float* x, std::int64_t n, float* out, Simd simd);
 void tanh_rows(const float* x, std::int64_t n, float* out, Simd simd);

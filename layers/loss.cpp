@@ -8,11 +8,12 @@
 #include "core/math.h"
 #include "core/parallel.h"
 #include "core/sums.h"
+#include "layers/functions.h"
 
 namespace ebb {
 namespace {
 
-constexpr std::int64_t kCostOfExp = 32;  // in additions, to decide whether threads are worth waking
+constexpr std::int64_t kCostOfExp = 8;  // in additions, to decide whether threads are worth waking
 
 void require_rows(std::string_view op, const Shape& logits, std::size_t labels) {
   require<ShapeError>(logits.rank() == 2, "[", op, "] expected logits [batch, classes], got ", logits);
@@ -35,16 +36,18 @@ Var softmax_cross_entropy(Pass& pass, Var logits, std::span<const std::int32_t> 
   Tensor slope = Tensor::uninitialized(z.shape());  // softmax - one-hot: the gradient before division by the batch
   float* const out = slope.data();
   parallel_rows(batch, classes * kCostOfExp, [&](std::int64_t first, std::int64_t last) {
+    std::vector<double> powers(static_cast<std::size_t>(classes));
     for (std::int64_t i = first; i < last; ++i) {
       const float* const row = z.data() + i * classes;
       const std::int32_t label = labels[static_cast<std::size_t>(i)];
       const double largest = *std::max_element(row, row + classes);
       double sum = 0;
-      for (std::int64_t j = 0; j < classes; ++j) sum += math::exp(row[j] - largest);
+      exp_rows(row, classes, largest, powers.data(), pass.simd);
+      for (const double power : powers) sum += power;
       losses[static_cast<std::size_t>(i)] = math::log(sum) - (row[label] - largest);
-      for (std::int64_t j = 0; j < classes; ++j) {
-        out[i * classes + j] = static_cast<float>(math::exp(row[j] - largest) / sum - (j == label ? 1.0 : 0.0));
-      }
+      for (std::int64_t j = 0; j < classes; ++j)
+        out[i * classes + j] = static_cast<float>(powers[static_cast<std::size_t>(j)] / sum);
+      out[i * classes + label] = static_cast<float>(powers[static_cast<std::size_t>(label)] / sum - 1.0);
     }
   });
   const auto mean = static_cast<float>(tree_sum(losses) / static_cast<double>(batch));

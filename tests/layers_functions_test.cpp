@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/key.h"
+#include "core/math.h"
 #include "core/simd.h"
 #include "layers/functions.h"
 
@@ -62,6 +63,26 @@ TEST_CASE("exp, logistic function and tanh are within their bounds of libm in do
     CAPTURE(x[i]);
     const double want = std::tanh(double{x[i]});
     REQUIRE(std::abs(double{y[i]} - want) <= 4 * 0x1p-24 * std::abs(want));
+  }
+}
+
+TEST_CASE("exp in double has the bits of math::exp, near zero, across its range and beyond what the vectors take") {
+  std::vector<float> x;
+  for (std::uint64_t i = 0; i < 50'000; ++i) {
+    x.push_back(static_cast<float>(1390.0 * Key(3).uniform(i) - 695.0));
+    x.push_back(static_cast<float>(2.0 * Key(4).uniform(i) - 1.0));
+  }
+  for (const bool far : {false, true}) {
+    if (far) x.insert(x.end(), {-720.0f, -750.0f, 705.0f, 720.0f, kInf, -kInf, std::numeric_limits<float>::quiet_NaN()});
+    for (const Simd simd : {Simd::scalar, Simd::avx2, Simd::avx512}) {
+      if (simd > best_simd()) continue;
+      std::vector<double> y(x.size());
+      exp_rows(x.data(), static_cast<std::int64_t>(x.size()), 0.25, y.data(), simd);
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        const double want = math::exp(double{x[i]} - 0.25);
+        REQUIRE((y[i] == want || (std::isnan(y[i]) && std::isnan(want))));
+      }
+    }
   }
 }
 

@@ -428,3 +428,38 @@ TEST_CASE("gemm refuses what does not fit, before it writes or charges anything"
   gemm_into(a, b, {kSite}, ledger, {room, 4, 3, 3});
   CHECK(room[11] == 12.0f);
 }
+
+TEST_CASE("products side by side are the same products, charged alike, for codes, float32 and narrow accumulators") {
+  const auto matrix = [](std::uint64_t key, std::int64_t rows, std::int64_t cols) {
+    Tensor x = Tensor::uninitialized({rows, cols});
+    for (std::int64_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(Key(key).normal(static_cast<std::uint64_t>(i)));
+    return x;
+  };
+  constexpr std::int64_t heads = 5, m = 9, k = 16, n = 7;
+  const Tensor x = matrix(1, m, heads * k), y = matrix(2, heads * k, n);
+  for (const Format format : {Format::fp32(), Format::integer(3), Format::integer(12)}) {
+    for (const Accumulator accumulator : {Accumulator::exact(), Accumulator::wrap(6), Accumulator::saturate(6)}) {
+      const Operand a(x.matrix(), {format}, GridAxis::rows, Key(3)), b(y.matrix(), {format}, GridAxis::columns, Key(4));
+      Tensor together = Tensor::filled({heads, m, n + 1}, -1.0f);
+      std::vector<BatchedProduct> products;
+      CostLedger one_by_one, batched;
+      for (std::int64_t h = 0; h < heads; ++h) {
+        products.push_back({a.columns(h * k, k), b.rows(h * k, k), {together.data() + h * m * (n + 1), m, n, n + 1}});
+      }
+      const Multiply how{.site = kSite, .accumulator = accumulator, .simd = best_simd()};
+      gemm_batch(products, how, batched);
+      for (std::int64_t h = 0; h < heads; ++h) {
+        const Tensor alone =
+            gemm(products[static_cast<std::size_t>(h)].a, products[static_cast<std::size_t>(h)].b, how, one_by_one);
+        for (std::int64_t i = 0; i < m; ++i) {
+          for (std::int64_t j = 0; j < n; ++j) REQUIRE(together[(h * m + i) * (n + 1) + j] == alone[i * n + j]);
+          REQUIRE(together[(h * m + i) * (n + 1) + n] == -1.0f);
+        }
+      }
+      CHECK(batched == one_by_one);
+      products[3].out.rows = m + 1;
+      CHECK_THROWS_AS(gemm_batch(products, how, batched), ShapeError);
+      CHECK(batched == one_by_one);
+    }
+  }
+}

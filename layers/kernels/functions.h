@@ -10,6 +10,8 @@ struct FunctionKernels {
   void (*exp)(const float* x, std::int64_t n, float shift, float* out);  ///< e^(x - shift)
   void (*sigmoid)(const float* x, std::int64_t n, float* out);
   void (*tanh)(const float* x, std::int64_t n, float* out);
+  /// e^(x - shift) in double with the bits of math::exp; false, and nothing of use in out, unless every x - shift is in +-700.
+  bool (*exp_double)(const float* x, std::int64_t n, double shift, double* out);
 };
 
 const FunctionKernels& functions_portable();
