@@ -13,7 +13,7 @@ inline void fma_of_lanes(const Floats& x, const Floats& y, Floats& sum) {
 
 template <class Code, class Ints>
 inline void widen(const Code* from, Ints& ints) {
-  for (std::size_t i = 0; i < sizeof ints / sizeof(std::int32_t); ++i) ints[i] = from[i];
+  for (std::size_t i = 0; i < sizeof ints / sizeof(std::int32_t); ++i) ints[i] = static_cast<std::int32_t>(from[i]);
 }
 
 }  // namespace
