@@ -5,6 +5,8 @@ include(CMakePackageConfigHelpers)
 set(EBB_DEPENDENCY_ZLIB::ZLIB "find_dependency(ZLIB)" zlib)
 set(EBB_DEPENDENCY_OpenSSL::Crypto "find_dependency(OpenSSL COMPONENTS Crypto)" libcrypto)
 set(EBB_DEPENDENCY_LibLZMA::LibLZMA "find_dependency(LibLZMA)" liblzma)
+set(EBB_DEPENDENCY_JPEG::JPEG "find_dependency(JPEG)" libjpeg)
+set(EBB_DEPENDENCY_PNG::PNG "find_dependency(PNG)" libpng)
 set(EBB_DEPENDENCY_Threads::Threads "find_dependency(Threads)" "")
 set(EBB_DEPENDENCY_OpenMP::OpenMP_CXX "find_dependency(OpenMP COMPONENTS CXX)" "")
 

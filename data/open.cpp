@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "data/cifar.h"
 #include "data/idx.h"
+#include "data/image_folder.h"
 #include "data/synthetic.h"
 
 namespace ebb {
@@ -19,7 +20,8 @@ namespace fs = std::filesystem;
 
 constexpr const char* kLookedFor =
     "IDX files (train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte), CIFAR-10 files "
-    "(data_batch_1.bin ..., test_batch.bin) or CIFAR-100 files (train.bin, test.bin), plain, .gz or .xz";
+    "(data_batch_1.bin ..., test_batch.bin) or CIFAR-100 files (train.bin, test.bin), plain, .gz or .xz, or pictures "
+    "(train/CLASS/*.jpg or .png, test/CLASS/*)";
 constexpr const char* kWhereToGetData =
     "On Debian, `apt-get install dataset-fashion-mnist` gives /usr/share/datasets/fashion-mnist; `synthetic` and `synthetic-cifar` "
     "need no files";
@@ -165,7 +167,15 @@ std::string subfolders_with_data(const fs::path& folder) {
   return names.empty() ? "" : concat(". Sets lie in ", join(names), ": give one of these");
 }
 
-DataSet open_folder(const fs::path& folder) {
+DataSet open_pictures(const fs::path& folder, std::int64_t side) {
+  ImageFolder pictures = read_image_folder(folder, side);
+  return {.name = fs::canonical(folder).filename().string(),
+          .train = std::move(pictures.train),
+          .test = std::move(pictures.test),
+          .augmentation = Augmentation::crop_and_flip()};
+}
+
+DataSet open_folder(const fs::path& folder, std::int64_t side) {
   const Files files = files_in(folder);
   struct Candidate {
     const char* name;
@@ -183,6 +193,7 @@ DataSet open_folder(const fs::path& folder) {
                                        {"CIFAR-100", cifar100_parts(files), read_hundred}};
   std::erase_if(candidates, [](const Candidate& candidate) { return !candidate.parts.any(); });
   const std::string where = folder.string();
+  if (candidates.empty() && is_image_folder(folder)) return open_pictures(folder, side);
   if (candidates.empty()) {
     throw DataError(concat("[data] ", where, ": looked for ", kLookedFor, "; found ", list(files), subfolders_with_data(folder),
                            ". ", kWhereToGetData));
@@ -202,7 +213,7 @@ std::string describe(const DataSet& data) {
                 ", ", data.train.classes, " classes");
 }
 
-DataSet open_data(std::string_view where) {
+DataSet open_data(std::string_view where, std::int64_t side) {
   if (where == "synthetic") return synthetic(SyntheticKind::grey, "synthetic");
   if (where == "synthetic-cifar") return synthetic(SyntheticKind::colour, "synthetic-cifar");
   const fs::path folder(where);
@@ -214,7 +225,7 @@ DataSet open_data(std::string_view where) {
                            nearest.empty() ? "" : concat("; did you mean '", nearest, "'?"), ". Give a folder with ", kLookedFor,
                            ". ", kWhereToGetData));
   }
-  return open_folder(folder);
+  return open_folder(folder, side);
 }
 
 }  // namespace ebb

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -26,10 +27,12 @@ std::string describe(const DataSet& data);
 /// | `train-images*idx*`, `train-labels*idx*`, `t10k-…` or `test-…` alike | IDX | the folder's | none | measured on the training set |
 /// | `data_batch_1.bin` … `data_batch_N.bin`, `test_batch.bin` | CIFAR-10 | cifar-10 | crop and flip | the spec's |
 /// | `train.bin`, `test.bin` | CIFAR-100, fine labels | cifar-100 | crop and flip | the spec's |
+/// | `train/CLASS/*`, and `test/CLASS/*` or `val/CLASS/*`, JPEG or PNG | pictures, see read_image_folder | the folder's | crop and flip | measured on the training set |
 ///
 /// The synthetic sets measure their normalisation on the training set; synthetic-cifar is cropped and flipped.
 /// @throws DataError when the folder is missing, holds none or several of these sets or a part of one, or a file is not what it
 /// should be
-DataSet open_data(std::string_view where);
+/// `side`: pixels of the squares that pictures are scaled to
+DataSet open_data(std::string_view where, std::int64_t side = 224);
 
 }  // namespace ebb

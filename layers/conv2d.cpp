@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "layers/linear.h"
+#include "quant/depthwise.h"
 
 namespace ebb {
 namespace {
@@ -21,12 +22,15 @@ struct Extents {
   /// The patch matrix is the image matrix itself.
   [[nodiscard]] bool pointwise() const { return taps() == 1 && config.stride == 1 && config.pad == 0; }
 
-  /// Patches of one group of the input; positions are output pixels.
+  /// Every channel has its own taps and meets no other.
+  [[nodiscard]] bool depthwise() const { return config.groups > 1 && group_in == 1 && group_out == 1; }
+
+  /// Patches of one group of the input, or of all channels of a depthwise convolution; positions are output pixels.
   [[nodiscard]] PatchGeometry input_patches() const {
     return {.images = batch,
             .height = height,
             .width = width,
-            .channels = group_in,
+            .channels = depthwise() ? in : group_in,
             .pixel_stride = in,
             .out_height = out_height,
             .out_width = out_width,
@@ -38,13 +42,13 @@ struct Extents {
             .pad_left = config.pad,
             .nominal_positions = batch * out_height * out_width};
   }
-  /// Patches of one group of the output's gradient; positions are input pixels. Input row i meets output row o through tap
+  /// The same of the output's gradient; positions are input pixels. Input row i meets output row o through tap
   /// ky = i + pad - o stride; with ky counted from the other end, o = (i + ky' - (taps - 1 - pad)) / stride.
   [[nodiscard]] PatchGeometry gradient_patches() const {
     return {.images = batch,
             .height = out_height,
             .width = out_width,
-            .channels = group_out,
+            .channels = depthwise() ? out : group_out,
             .pixel_stride = out,
             .out_height = height,
             .out_width = width,
@@ -101,6 +105,10 @@ RowsDone after_last_group(const Extents& e, std::int64_t group, const RowsDone& 
 void forward(const Pass& pass, const Site& site, const Operand& qx, const Operand& qw, const Extents& e, Tensor& y,
              const RowsDone& rows_done) {
   const PatchGeometry geometry = e.input_patches();
+  if (e.depthwise()) {
+    return depthwise_into(qx, geometry, qw.transposed(), pass.how(site, Product::forward, rows_done), pass.ledger,
+                          {y.data(), geometry.rows(), e.out, e.out});
+  }
   for (std::int64_t group = 0; group < e.config.groups; ++group) {
     pass.multiply_into(gathered(qx, group, geometry, e.pointwise()), qw.rows(group * e.group_out, e.group_out).transposed(), site,
                        Product::forward, {y.data() + group * e.group_out, geometry.rows(), e.group_out, e.out},
@@ -113,6 +121,10 @@ void grad_input(const Pass& pass, const Site& site, const Operand& qg, const Ten
   const Tensor flipped = flipped_weights(w, e);
   const Operand qw = pass.encode(flipped.matrix(), site, Role::weight, GridAxis::columns);
   const PatchGeometry geometry = e.gradient_patches();
+  if (e.depthwise()) {
+    return depthwise_into(qg, geometry, qw, pass.how(site, Product::grad_input, rows_done), pass.ledger,
+                          {gx.data(), geometry.rows(), e.in, e.in});
+  }
   for (std::int64_t group = 0; group < e.config.groups; ++group) {
     pass.multiply_into(gathered(qg, group, geometry, e.pointwise()), qw.columns(group * e.group_in, e.group_in), site,
                        Product::grad_input, {gx.data() + group * e.group_in, geometry.rows(), e.group_in, e.in},
@@ -123,6 +135,10 @@ void grad_input(const Pass& pass, const Site& site, const Operand& qg, const Ten
 Tensor grad_weight(const Pass& pass, const Site& site, const Operand& qg, const Operand& qx, const Extents& e) {
   Tensor gw = Tensor::uninitialized({e.out, e.taps_y, e.taps_x, e.group_in});
   const PatchGeometry geometry = e.input_patches();
+  if (e.depthwise()) {
+    depthwise_grad_weight_into(qx, geometry, qg, pass.how(site, Product::grad_weight), pass.ledger, gw.data());
+    return gw;
+  }
   for (std::int64_t group = 0; group < e.config.groups; ++group) {
     const std::int64_t first = group * e.group_out;
     pass.multiply_into(qg.columns(first, e.group_out).transposed(), gathered(qx, group, geometry, e.pointwise()), site,

@@ -10,7 +10,7 @@ namespace ebb {
 struct ConvConfig {
   std::int64_t stride = 1;
   std::int64_t pad = 0;     ///< zeros on every side
-  std::int64_t groups = 1;  ///< equal to the number of input channels: depthwise
+  std::int64_t groups = 1;  ///< equal to the number of input and of output channels: depthwise, all channels at once
 };
 
 /// 2-D convolution of images [batch, height, width, in] with weights [out, taps_y, taps_x, in / groups] and an optional bias [out]:

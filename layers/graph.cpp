@@ -105,9 +105,6 @@ Var sum_neighbours(Pass& pass, const Site& site, Var x, const std::shared_ptr<co
   const Shape shape = pass.tape.shape(x);
   require<ShapeError>(shape.rank() == 2 && shape[0] == hood->nodes(), "[", site.name, "] expected features [", hood->nodes(),
                       ", n], got ", shape);
-  const auto how = [&pass](const Site& at, Product product) {
-    return Multiply{.site = at, .product = product, .accumulator = pass.plan.accumulator, .simd = pass.simd};
-  };
   Tensor scaled;
   if (!hood->node_scale.empty()) {
     scaled = Tensor::uninitialized(shape);
@@ -115,11 +112,11 @@ Var sum_neighbours(Pass& pass, const Site& site, Var x, const std::shared_ptr<co
   }
   const Tensor& operand = hood->node_scale.empty() ? pass.tape[x] : scaled;
   const Operand qx = pass.encode(operand.matrix(), site, Role::activation);
-  Tensor y = aggregate(hood->heard, hood->target_scale, qx, how(site, Product::aggregate), pass.ledger);
+  Tensor y = aggregate(hood->heard, hood->target_scale, qx, pass.how(site, Product::aggregate), pass.ledger);
   return pass.tape.record(std::move(y), {x}, [=, &pass](Tensor&& g, Adjoints& grads) {
     scale_rows(g, hood->target_scale, g);
     const Operand qg = pass.encode(g.matrix(), site, Role::gradient);
-    grads.add(x, aggregate(hood->hearers, hood->node_scale, qg, how(site, Product::aggregate_grad), pass.ledger));
+    grads.add(x, aggregate(hood->hearers, hood->node_scale, qg, pass.how(site, Product::aggregate_grad), pass.ledger));
   });
 }
 

@@ -110,14 +110,17 @@ Operand Pass::encode_input(Var x, const Site& site, ParamId range_id) const {
   return encode_matrix(*this, tape[x].matrix(), site, Role::activation, GridAxis::whole, &now, true);
 }
 
+Multiply Pass::how(const Site& site, Product product, const RowsDone& rows_done) const {
+  return {.site = site, .product = product, .accumulator = plan.accumulator, .simd = simd, .rows_done = rows_done};
+}
+
 Tensor Pass::multiply(const Operand& a, const Operand& b, const Site& site, Product product) const {
-  return gemm(a, b, {.site = site, .product = product, .accumulator = plan.accumulator, .simd = simd}, ledger);
+  return gemm(a, b, how(site, product), ledger);
 }
 
 void Pass::multiply_into(const Operand& a, const Operand& b, const Site& site, Product product, const MutableMatrix& out,
                          const RowsDone& rows_done) const {
-  gemm_into(a, b, {.site = site, .product = product, .accumulator = plan.accumulator, .simd = simd, .rows_done = rows_done}, ledger,
-            out);
+  gemm_into(a, b, how(site, product, rows_done), ledger, out);
 }
 
 void Pass::multiply_all(std::span<const BatchedProduct> products, const Site& site, Product product) const {

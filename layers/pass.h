@@ -58,7 +58,9 @@ struct Pass {
   /// Encodes a layer's input and keeps up its running range: `range` is a layer state of [minimum, width, updates]. A deferred
   /// value of known range goes straight into codes.
   Operand encode_input(Var x, const Site& site, ParamId range) const;
-  /// gemm with this pass's accumulator, SIMD level and ledger.
+  /// How this pass does a product: its accumulator and SIMD level. Refers to the site.
+  [[nodiscard]] Multiply how(const Site& site, Product product, const RowsDone& rows_done = {}) const;
+  /// gemm so, charged to this pass's ledger.
   [[nodiscard]] Tensor multiply(const Operand& a, const Operand& b, const Site& site, Product product) const;
   void multiply_into(const Operand& a, const Operand& b, const Site& site, Product product, const MutableMatrix& out,
                      const RowsDone& rows_done = {}) const;

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "models/cnn/lenet.h"
+#include "models/cnn/mobilenet.h"
 #include "models/cnn/resnet.h"
 #include "models/mlp/network.h"
 
@@ -13,6 +14,8 @@ const std::vector<std::string>& known_architectures() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> list{"mlp", "lenet5"};
     for (const int depth : kResNetDepths) list.push_back(concat("resnet", depth));
+    list.emplace_back("mobilenetv2");
+    for (const int depth : kImageNetDepths) list.push_back(concat("resnet", depth));
     return list;
   }();
   return names;
@@ -27,9 +30,12 @@ Classifier make_classifier(std::string_view architecture, const Shape& image, in
                        "] expected images [height, width, channels], got ", image);
   if (architecture == "mlp") return make_mlp({}, image, classes, params, key);
   if (architecture == "lenet5") return make_lenet5(image, classes, params, key);
-  const auto depth =
-      std::find_if(kResNetDepths.begin(), kResNetDepths.end(), [&](int d) { return concat("resnet", d) == architecture; });
-  return make_resnet(*depth, image, classes, params, key);
+  if (architecture == "mobilenetv2") return make_mobilenet_v2(image, classes, params, key);
+  const auto is_meant = [&](int depth) { return concat("resnet", depth) == architecture; };
+  const auto small = std::find_if(kResNetDepths.begin(), kResNetDepths.end(), is_meant);
+  if (small != kResNetDepths.end()) return make_resnet(*small, image, classes, params, key);
+  const auto large = std::find_if(kImageNetDepths.begin(), kImageNetDepths.end(), is_meant);
+  return make_imagenet_resnet(*large, image, classes, params, key);
 }
 
 }  // namespace ebb

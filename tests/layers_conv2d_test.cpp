@@ -28,6 +28,9 @@ const Problem kProblems[] = {
     {"1x1 at stride 2, as in shortcuts", {2, 5, 4, 3}, {4, 1, 1, 3}, {.stride = 2}},
     {"two groups at stride 2", {2, 5, 5, 4}, {6, 3, 3, 2}, {.stride = 2, .pad = 1, .groups = 2}},
     {"depthwise", {2, 4, 5, 3}, {3, 3, 3, 1}, {.pad = 1, .groups = 3}},
+    {"depthwise at stride 2, more channels than lanes", {2, 7, 6, 37}, {37, 3, 3, 1}, {.stride = 2, .pad = 1, .groups = 37}},
+    {"depthwise 1x1", {2, 3, 4, 5}, {5, 1, 1, 1}, {.groups = 5}},
+    {"three groups of one input, two outputs each", {2, 4, 5, 3}, {6, 3, 3, 1}, {.pad = 1, .groups = 3}},
     {"2x3 kernel, stride 3, more padding than the kernel needs", {1, 6, 7, 2}, {3, 2, 3, 2}, {.stride = 3, .pad = 2}},
 };
 

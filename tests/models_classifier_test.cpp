@@ -59,21 +59,54 @@ TEST_CASE("one batch can be overfitted to near-zero loss, in float32 and with 8-
   }
 }
 
-TEST_CASE("the ledger charges one image of the CIFAR ResNets the MACs that follow from their published shapes") {
-  // cpt.md 5.3: convolutions and the classifier of 10 classes, one 32 x 32 image.
-  struct Case {
-    const char* name;
+TEST_CASE("the ledger charges one image the MACs that follow from the published shapes, item by item") {
+  struct Item {
+    const char* ending;  // of the sites' names
     std::int64_t macs;
   };
-  const Case cases[] = {{"resnet20", 40813184},  {"resnet32", 69124736},   {"resnet38", 83280512},
-                        {"resnet74", 168215168}, {"resnet110", 253149824}, {"resnet152", 352240256}};
+  struct Case {
+    const char* name;
+    std::int64_t side;
+    int classes;
+    std::int64_t macs;
+    std::int64_t parameters;  // 0: known by another test, or to nobody
+    std::vector<Item> items;
+  };
+  // Parameters of the large networks are those of torchvision's models of these names; those of MobileNetV2 are convolutions
+  // 2,249,024
+  // + batch norm 35,088 + classifier 12,810, by hand from its stages. MACs are of convolutions and classifier. The stem of the
+  // large networks: 112 x 112 x 64 x 7 x 7 x 3.
+  const std::vector<Item> basic{{"stem", 118013952}, {"shortcut", 19267584}, {"classifier", 512000}},
+      bottleneck{{"stem", 118013952}, {"shortcut", 359661568}, {"classifier", 2048000}};
+  const Case cases[] = {
+      {"resnet20", 32, 10, 40813184, 0, {}},
+      {"resnet32", 32, 10, 69124736, 0, {}},
+      {"resnet38", 32, 10, 83280512, 0, {}},
+      {"resnet74", 32, 10, 168215168, 0, {}},
+      {"resnet110", 32, 10, 253149824, 0, {}},
+      {"resnet152", 32, 10, 352240256, 0, {}},
+      {"resnet152", 32, 100, 352240256 + 5760, 0, {}},
+      {"mobilenetv2", 32, 10, 91154944, 2296922, {{"depthwise", 5879808}, {"stem", 884736}, {"classifier", 12800}}},
+      {"resnet18", 224, 1000, 1814073344, 11689512, basic},
+      {"resnet34", 224, 1000, 3663761408, 21797672, basic},
+      {"resnet50", 224, 1000, 4089184256, 25557032, bottleneck},
+      {"resnet101", 224, 1000, 7801405440, 44549160, bottleneck}};
   for (const Case& c : cases) {
     CAPTURE(c.name);
     Bench bench;
-    const Classifier model = make_classifier(c.name, {32, 32, 3}, 10, bench.params, Key(5));
-    Pass pass = bench.pass(PrecisionPlan::fp32(), 0, Pass::Mode::evaluate);
-    model.forward(pass, pass.tape.constant(Tensor::zeros({1, 32, 32, 3})));
+    const Classifier model = make_classifier(c.name, {c.side, c.side, 3}, c.classes, bench.params, Key(5));
+    if (c.parameters > 0) CHECK(bench.params.parameter_count() == c.parameters);
+    Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(8), Format::integer(8)), 0, Pass::Mode::evaluate);
+    model.forward(pass, pass.tape.constant(Tensor::zeros({1, c.side, c.side, 3})));
     CHECK(bench.ledger.total_macs() == static_cast<uint128>(c.macs));
+    for (const Item& item : c.items) {
+      CAPTURE(item.ending);
+      uint128 macs = 0;
+      for (const CostLedger::Row& row : bench.ledger.rows()) {
+        if (row.site.name.ends_with(item.ending)) macs += row.cells[static_cast<std::size_t>(Product::forward)].macs;
+      }
+      CHECK(macs == static_cast<uint128>(item.macs));
+    }
   }
 }
 
@@ -105,20 +138,23 @@ TEST_CASE("with 16-bit codes training follows float32 closely for 100 steps") {
 
 TEST_CASE("training gives the same bits for any number of threads, in float32 and with stochastic rounding") {
   const int threads = omp_get_max_threads();
-  for (const PrecisionPlan& plan : {PrecisionPlan::fp32(), PrecisionPlan::uniform(Format::integer(5), Format::integer(6))}) {
-    CAPTURE(to_text(plan.formats.weight));
-    std::vector<ParamStore> results;
-    for (const int count : {1, 2, 3}) {
-      omp_set_num_threads(count);
-      Bench bench;
-      const Classifier model = make_classifier("resnet8", {12, 13, 3}, 10, bench.params, Key(5));
-      overfit(bench, model, plan, 8, 2, 0.05);
-      results.push_back(bench.params);
-    }
-    for (std::size_t i = 0; i < results[0].size(); ++i) {
-      CAPTURE(results[0].entries()[i].name);
-      CHECK(results[1].entries()[i].value == results[0].entries()[i].value);
-      CHECK(results[2].entries()[i].value == results[0].entries()[i].value);
+  for (const char* name : {"resnet8", "mobilenetv2"}) {
+    for (const PrecisionPlan& plan : {PrecisionPlan::fp32(), PrecisionPlan::uniform(Format::integer(5), Format::integer(6))}) {
+      CAPTURE(std::string(name));
+      CAPTURE(to_text(plan.formats.weight));
+      std::vector<ParamStore> results;
+      for (const int count : {1, 2, 3}) {
+        omp_set_num_threads(count);
+        Bench bench;
+        const Classifier model = make_classifier(name, {12, 13, 3}, 10, bench.params, Key(5));
+        overfit(bench, model, plan, 8, 2, 0.05);
+        results.push_back(bench.params);
+      }
+      for (std::size_t i = 0; i < results[0].size(); ++i) {
+        CAPTURE(results[0].entries()[i].name);
+        CHECK(results[1].entries()[i].value == results[0].entries()[i].value);
+        CHECK(results[2].entries()[i].value == results[0].entries()[i].value);
+      }
     }
   }
   omp_set_num_threads(threads);
@@ -155,10 +191,12 @@ TEST_CASE("every architecture takes images of every shape, and none that are too
     Shape image;
     bool fits;
   };
-  const Case cases[] = {{"lenet5", {28, 28, 1}, true},  {"lenet5", {32, 32, 3}, true},  {"lenet5", {12, 40, 2}, true},
-                        {"lenet5", {11, 40, 1}, false}, {"resnet8", {28, 28, 1}, true}, {"resnet8", {32, 32, 3}, true},
-                        {"resnet8", {1, 1, 1}, true},   {"resnet14", {9, 5, 2}, true},  {"mlp", {28, 28, 1}, true},
-                        {"mlp", {1, 2, 3}, true},       {"mlp", {28, 28}, false},       {"resnet8", {0, 4, 1}, false}};
+  const Case cases[] = {{"lenet5", {28, 28, 1}, true},      {"lenet5", {32, 32, 3}, true},   {"lenet5", {12, 40, 2}, true},
+                        {"lenet5", {11, 40, 1}, false},     {"resnet8", {28, 28, 1}, true},  {"resnet8", {32, 32, 3}, true},
+                        {"resnet8", {1, 1, 1}, true},       {"resnet14", {9, 5, 2}, true},   {"mobilenetv2", {9, 5, 2}, true},
+                        {"mobilenetv2", {32, 32, 3}, true}, {"resnet18", {33, 40, 3}, true}, {"resnet50", {17, 16, 1}, true},
+                        {"mlp", {28, 28, 1}, true},         {"mlp", {1, 2, 3}, true},        {"mlp", {28, 28}, false},
+                        {"resnet8", {0, 4, 1}, false}};
   for (const Case& c : cases) {
     CAPTURE(c.name);
     CAPTURE(to_text(c.image));
@@ -180,7 +218,7 @@ TEST_CASE("architectures go by name and their sites carry the tags that exceptio
   CHECK_THROWS_WITH_AS(make_classifier("lenet", {28, 28, 1}, 10, bench.params, Key(1)),
                        "[classifier] unknown architecture 'lenet'; did you mean 'lenet5'? Known: mlp, lenet5, resnet8, resnet14, "
                        "resnet20, resnet32, "
-                       "resnet38, resnet74, resnet110, resnet152",
+                       "resnet38, resnet74, resnet110, resnet152, mobilenetv2, resnet18, resnet34, resnet50, resnet101",
                        ConfigError);
   CHECK_THROWS_AS(make_classifier("mlp", {28, 28, 1}, 1, bench.params, Key(1)), ConfigError);
   struct Case {

@@ -67,7 +67,14 @@ std::vector<Setting> image_settings() {
   return {{.name = "data",
            .value = "DIR|NAME",
            .fallback = "synthetic",
-           .help = "directory with IDX or CIFAR files, or synthetic, or synthetic-cifar"},
+           .help = "directory with IDX or CIFAR files or pictures by class, or synthetic, or synthetic-cifar"},
+          {.name = "image-size",
+           .value = "N",
+           .kind = Setting::Kind::integer,
+           .fallback = "224",
+           .help = "pictures are cut to their largest centred square and scaled to N x N",
+           .expected = "1 to 4096",
+           .accepts = [](double side) { return side >= 1 && side <= 4096; }},
           {.name = "augment",
            .value = "auto|none|crop-flip",
            .fallback = "auto",
@@ -83,7 +90,7 @@ std::vector<Setting> image_settings() {
 }
 
 ImageData open_images(const Options& options) {
-  ImageData data{.set = open_data(options.text("data")), .validation = {}};
+  ImageData data{.set = open_data(options.text("data"), options.integer("image-size")), .validation = {}};
   if (options.text("augment") == "none") data.set.augmentation = Augmentation::none();
   if (options.text("augment") == "crop-flip") data.set.augmentation = Augmentation::crop_and_flip();
   if (const double share = options.real("validation"); share > 0) {

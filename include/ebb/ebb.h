@@ -37,6 +37,7 @@
 #include "layers/pool.h"
 #include "models/classifier.h"
 #include "models/cnn/lenet.h"
+#include "models/cnn/mobilenet.h"
 #include "models/cnn/resnet.h"
 #include "models/lstm/network.h"
 #include "models/mlp/network.h"

@@ -1,50 +1,55 @@
 #include "models/cnn/resnet.h"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "core/error.h"
-#include "layers/batch_norm.h"
-#include "layers/conv2d.h"
 #include "layers/init.h"
 #include "layers/linear.h"
 #include "layers/pool.h"
+#include "models/cnn/conv_norm.h"
 
 namespace ebb {
 namespace {
 
 constexpr std::array<std::int64_t, 3> kWidths{16, 32, 64};
 
-struct ConvNorm {
-  Conv2d conv;
-  BatchNorm norm;
+/// Makes the convolutions of one block.
+struct BlockParts {
+  ParamStore& params;
+  Key key;
+  std::string name;
 
-  static ConvNorm create(ParamStore& params, Key key, Site site, const std::string& norm_name, const Shape& weight,
-                         const ConvConfig& config) {
+  [[nodiscard]] ConvNorm conv(const char* conv, const char* norm, std::vector<std::string> tags, const Shape& weight,
+                              const ConvConfig& config) const {
+    Site site{concat(name, '.', conv), std::move(tags)};
     Tensor initial = he_fan_out_init(weight, key.fold(site.name));
-    Conv2d conv = Conv2d::create(params, std::move(site), std::move(initial), config);
-    return {std::move(conv), BatchNorm::create(params, norm_name, weight[0])};
+    return ConvNorm::create(params, std::move(site), concat(name, '.', norm), std::move(initial), config);
   }
-  Var operator()(Pass& pass, Var x, const BatchNorm::Then& then) const { return norm(pass, conv(pass, x, true), then); }
+  /// Where the block changes the shape.
+  [[nodiscard]] std::optional<ConvNorm> shortcut(std::int64_t in, std::int64_t out, std::int64_t stride) const {
+    if (stride == 1 && in == out) return std::nullopt;
+    return conv("shortcut", "shortcut_bn", {"shortcut"}, {out, 1, 1, in}, {.stride = stride});
+  }
 };
+
+ConvNorm make_stem(ParamStore& params, Key key, const Shape& weight, const ConvConfig& config) {
+  return ConvNorm::create(params, {"stem", {"first"}}, "stem_bn", he_fan_out_init(weight, key.fold("stem")), config);
+}
 
 struct BasicBlock {
   ConvNorm first, second;
-  std::optional<ConvNorm> shortcut;  ///< where the shape changes
+  std::optional<ConvNorm> shortcut;
 
-  static BasicBlock create(ParamStore& params, Key key, const std::string& name, std::int64_t in, std::int64_t out,
-                           std::int64_t stride) {
-    const auto part = [&](const char* conv, const char* norm, std::vector<std::string> tags, const Shape& weight,
-                          const ConvConfig& config) {
-      return ConvNorm::create(params, key, {concat(name, '.', conv), std::move(tags)}, concat(name, '.', norm), weight, config);
-    };
-    BasicBlock block{part("conv1", "bn1", {}, {out, 3, 3, in}, {.stride = stride, .pad = 1}),
-                     part("conv2", "bn2", {}, {out, 3, 3, out}, {.pad = 1}), std::nullopt};
-    if (stride != 1 || in != out)
-      block.shortcut = part("shortcut", "shortcut_bn", {"shortcut"}, {out, 1, 1, in}, {.stride = stride});
+  static BasicBlock create(const BlockParts& parts, std::int64_t in, std::int64_t out, std::int64_t stride) {
+    BasicBlock block{parts.conv("conv1", "bn1", {}, {out, 3, 3, in}, {.stride = stride, .pad = 1}),
+                     parts.conv("conv2", "bn2", {}, {out, 3, 3, out}, {.pad = 1}), std::nullopt};
+    block.shortcut = parts.shortcut(in, out, stride);
     return block;
   }
   Var operator()(Pass& pass, Var x) const {
@@ -54,27 +59,89 @@ struct BasicBlock {
   }
 };
 
+struct Bottleneck {
+  static constexpr std::int64_t kWiden = 4;
+
+  ConvNorm narrow, filter, widen;
+  std::optional<ConvNorm> shortcut;
+
+  static Bottleneck create(const BlockParts& parts, std::int64_t in, std::int64_t out, std::int64_t stride) {
+    const std::int64_t inner = out / kWiden;
+    Bottleneck block{parts.conv("conv1", "bn1", {}, {inner, 1, 1, in}, {}),
+                     parts.conv("conv2", "bn2", {}, {inner, 3, 3, inner}, {.stride = stride, .pad = 1}),
+                     parts.conv("conv3", "bn3", {}, {out, 1, 1, inner}, {}), std::nullopt};
+    block.shortcut = parts.shortcut(in, out, stride);
+    return block;
+  }
+  Var operator()(Pass& pass, Var x) const {
+    const Var inner = filter(pass, narrow(pass, x, {.relu = true}), {.relu = true});
+    const Var around = shortcut ? (*shortcut)(pass, x, {}) : x;
+    return widen(pass, inner, {.add = around, .last_reader = true, .relu = true});
+  }
+};
+
+using Block = std::variant<BasicBlock, Bottleneck>;
+
+Var apply(Pass& pass, const std::vector<Block>& blocks, Var x) {
+  for (const Block& block : blocks) x = std::visit([&](const auto& b) { return b(pass, x); }, block);
+  return x;
+}
+
+struct ImageNetDepth {
+  int depth;
+  bool bottleneck;
+  std::array<int, 4> blocks;
+};
+constexpr std::array<ImageNetDepth, kImageNetDepths.size()> kImageNet{
+    {{18, false, {2, 2, 2, 2}}, {34, false, {3, 4, 6, 3}}, {50, true, {3, 4, 6, 3}}, {101, true, {3, 4, 23, 3}}}};
+
 }  // namespace
 
 Classifier make_resnet(int depth, const Shape& image, int classes, ParamStore& params, Key key) {
   require<ConfigError>(depth >= 8 && (depth - 2) % 6 == 0, "[resnet] the depth must be 6 m + 2 (8, 14, 20, ...), got ", depth);
   const int blocks_a_stage = (depth - 2) / 6;
-  const ConvNorm stem = ConvNorm::create(params, key, {"stem", {"first"}}, "stem_bn", {kWidths[0], 3, 3, image[2]}, {.pad = 1});
-  std::vector<BasicBlock> blocks;
+  const ConvNorm stem = make_stem(params, key, {kWidths[0], 3, 3, image[2]}, {.pad = 1});
+  std::vector<Block> blocks;
   std::int64_t in = kWidths[0];
   for (std::size_t stage = 0; stage < kWidths.size(); ++stage) {
     for (int i = 0; i < blocks_a_stage; ++i, in = kWidths[stage]) {
       const std::int64_t stride = stage > 0 && i == 0 ? 2 : 1;
-      blocks.push_back(BasicBlock::create(params, key, concat("stage", stage + 1, ".block", i + 1), in, kWidths[stage], stride));
+      const BlockParts parts{params, key, concat("stage", stage + 1, ".block", i + 1)};
+      blocks.emplace_back(BasicBlock::create(parts, in, kWidths[stage], stride));
     }
   }
   Tensor weight = normal_init({classes, in}, std::sqrt(2.0 / static_cast<double>(in * classes)), key.fold("classifier"));
   const Linear classifier = Linear::create(params, {"classifier", {"last"}}, std::move(weight), Tensor::zeros({classes}));
 
   return {concat("resnet", depth), image, classes, [=](Pass& pass, Var x) {
-            x = stem(pass, x, {.relu = true});
-            for (const BasicBlock& block : blocks) x = block(pass, x);
+            x = apply(pass, blocks, stem(pass, x, {.relu = true}));
             return classifier(pass, global_avg_pool(pass, x));
+          }};
+}
+
+Classifier make_imagenet_resnet(int depth, const Shape& image, int classes, ParamStore& params, Key key) {
+  const auto* const plan =
+      std::find_if(kImageNet.begin(), kImageNet.end(), [&](const ImageNetDepth& d) { return d.depth == depth; });
+  require<ConfigError>(plan != kImageNet.end(), "[resnet] expected a depth of 18, 34, 50 or 101, got ", depth);
+  constexpr std::int64_t first_width = 64;
+  const ConvNorm stem = make_stem(params, key, {first_width, 7, 7, image[2]}, {.stride = 2, .pad = 3});
+  std::vector<Block> blocks;
+  std::int64_t in = first_width, width = first_width;
+  for (std::size_t stage = 0; stage < plan->blocks.size(); ++stage, width *= 2) {
+    const std::int64_t out = plan->bottleneck ? Bottleneck::kWiden * width : width;
+    for (int i = 0; i < plan->blocks[stage]; ++i, in = out) {
+      const BlockParts parts{params, key, concat("stage", stage + 1, ".block", i + 1)};
+      const std::int64_t stride = stage > 0 && i == 0 ? 2 : 1;
+      blocks.push_back(plan->bottleneck ? Block(Bottleneck::create(parts, in, out, stride))
+                                        : Block(BasicBlock::create(parts, in, out, stride)));
+    }
+  }
+  const Linear classifier = Linear::create(params, {"classifier", {"last"}},
+                                           lecun_uniform_init({classes, in}, key.fold("classifier")), Tensor::zeros({classes}));
+
+  return {concat("resnet", depth), image, classes, [=](Pass& pass, Var x) {
+            x = max_pool(pass, stem(pass, x, {.relu = true}), {.window = 3, .stride = 2, .pad = 1});
+            return classifier(pass, global_avg_pool(pass, apply(pass, blocks, x)));
           }};
 }
 

@@ -21,4 +21,18 @@ inline constexpr std::array kResNetDepths{8, 14, 20, 32, 38, 74, 110, 152};
 /// @throws ConfigError unless depth is 6 m + 2 with m >= 1
 Classifier make_resnet(int depth, const Shape& image, int classes, ParamStore& params, Key key);
 
+/// Depths of make_imagenet_resnet, which make_classifier offers by name: resnet18, resnet34, resnet50, resnet101.
+inline constexpr std::array kImageNetDepths{18, 34, 50, 101};
+
+/// The ResNet for large images: a 7x7 stem of stride 2 to 64 channels, a 3x3 max pool of stride 2, four stages of which all but the
+/// first begin with stride 2, global average pooling, and a linear classifier. Stages have 64, 128, 256 and 512 channels of basic
+/// blocks, or from depth 50 on of bottlenecks (1x1, 3x3 with the stride, 1x1 to four times the channels). Made for 224 x 224; any
+/// image size is taken.
+///
+/// Sites, tags and shortcuts as in make_resnet; a bottleneck has conv1, conv2 and conv3. Convolutions start as N(0, sqrt(2 /
+/// (taps out))), the classifier uniform over +-1 / sqrt(in) with biases at zero. Source: He, Zhang, Ren, Sun, "Deep residual
+/// learning", CVPR 2016, with the stride on the 3x3 convolution of a bottleneck, as in torchvision.
+/// @throws ConfigError for another depth
+Classifier make_imagenet_resnet(int depth, const Shape& image, int classes, ParamStore& params, Key key);
+
 }  // namespace ebb

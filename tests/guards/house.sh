@@ -49,7 +49,7 @@ for folder in "${folders[@]}"; do
 done
 
 mapfile -t headers < <(sources '.*\.h' "${folders[@]}" include)
-forbid "third-party headers stay in .cpp files" '#[ \t]*include[ \t]*<(Eigen|unsupported/Eigen|nlohmann|CLI|doctest|openssl)/|#[ \t]*include[ \t]*<(zlib|lzma|omp|immintrin|arm_neon)[.]h>' "${headers[@]}"
+forbid "third-party headers stay in .cpp files" '#[ \t]*include[ \t]*<(Eigen|unsupported/Eigen|nlohmann|CLI|doctest|openssl)/|#[ \t]*include[ \t]*<(zlib|lzma|jpeglib|png|omp|immintrin|arm_neon)[.]h>' "${headers[@]}"
 for header in "${headers[@]}"; do
   grep -q '^#pragma once' "$header" || echo "$header:1: a header begins with #pragma once" >>"$offences"
 done

@@ -1,0 +1,166 @@
+#include "data/image_file.h"
+
+// clang-format off
+#include <cstdio>  // jpeglib.h needs FILE and size_t
+#include <jpeglib.h>
+#include <jerror.h>
+#include <png.h>
+// clang-format on
+
+#include <algorithm>
+#include <array>
+#include <csetjmp>
+
+#include "core/error.h"
+
+namespace ebb {
+namespace {
+
+constexpr std::int64_t kChannels = 3;
+
+void require_size(std::int64_t height, std::int64_t width, std::string_view name) {
+  require<DataError>(height > 0 && width > 0 && width <= kMaxPicturePixels / height, "[images] ", name, ": expected at most ",
+                     kMaxPicturePixels, " pixels, the file claims ", height, " x ", width);
+}
+
+/// libjpeg reports errors by a call that must not return, so it jumps; nothing with a destructor may live between there and here.
+struct JpegErrors {
+  jpeg_error_mgr manager{};
+  std::jmp_buf back{};
+  std::array<char, JMSG_LENGTH_MAX> text{};
+};
+
+void leave(j_common_ptr info) {
+  auto* const errors = reinterpret_cast<JpegErrors*>(info->err);
+  info->err->format_message(info, errors->text.data());
+  std::longjmp(errors->back, 1);
+}
+
+/// Corrupt data are a warning to libjpeg, which would go on with invented pixels. Bytes too many between two parts do no harm.
+void on_message(j_common_ptr info, int level) {
+  if (level < 0 && info->err->msg_code != JWRN_EXTRANEOUS_DATA) leave(info);
+}
+
+enum class JpegStep : std::uint8_t { header, pixels };
+
+/// Does one step of decoding; false with a text in `errors` if that failed.
+bool jpeg_step(JpegStep step, jpeg_decompress_struct& info, JpegErrors& errors, std::span<const std::byte> file,
+               std::uint8_t* out) {
+  if (setjmp(errors.back) != 0) return false;
+  if (step == JpegStep::header) {
+    jpeg_create_decompress(&info);
+    jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(file.data()), static_cast<unsigned long>(file.size()));
+    jpeg_read_header(&info, TRUE);
+    info.out_color_space = JCS_RGB;
+    info.dct_method = JDCT_ISLOW;
+    return true;
+  }
+  jpeg_start_decompress(&info);
+  while (info.output_scanline < info.output_height) {
+    JSAMPROW row = out + std::size_t{info.output_scanline} * info.output_width * kChannels;
+    jpeg_read_scanlines(&info, &row, 1);
+  }
+  jpeg_finish_decompress(&info);
+  return true;
+}
+
+Picture decode_jpeg(std::span<const std::byte> file, std::string_view name) {
+  jpeg_decompress_struct info{};
+  JpegErrors errors;
+  info.err = jpeg_std_error(&errors.manager);
+  errors.manager.error_exit = leave;
+  errors.manager.emit_message = on_message;
+  const struct End {
+    jpeg_decompress_struct* info;
+    ~End() { jpeg_destroy_decompress(info); }
+  } end{&info};
+  const auto check = [&](bool ok) {
+    require<DataError>(ok, "[images] ", name, ": corrupt or truncated JPEG: ", errors.text.data(), "; fetch the file again");
+  };
+  check(jpeg_step(JpegStep::header, info, errors, file, nullptr));
+  require<DataError>(info.jpeg_color_space != JCS_CMYK && info.jpeg_color_space != JCS_YCCK, "[images] ", name,
+                     ": a CMYK picture; convert it to RGB");
+  Picture picture{.height = info.image_height, .width = info.image_width, .pixels = {}};
+  require_size(picture.height, picture.width, name);
+  picture.pixels.resize(static_cast<std::size_t>(picture.height * picture.width * kChannels));
+  check(jpeg_step(JpegStep::pixels, info, errors, file, picture.pixels.data()));
+  return picture;
+}
+
+Picture decode_png(std::span<const std::byte> file, std::string_view name) {
+  png_image image{};
+  image.version = PNG_IMAGE_VERSION;
+  const struct End {
+    png_image* image;
+    ~End() { png_image_free(image); }
+  } end{&image};
+  const auto check = [&](bool ok) {
+    require<DataError>(ok && !PNG_IMAGE_FAILED(image), "[images] ", name, ": corrupt or truncated PNG: ", &image.message[0],
+                       "; fetch the file again");
+  };
+  check(png_image_begin_read_from_memory(&image, file.data(), file.size()) != 0);
+  image.format = PNG_FORMAT_RGB;
+  Picture picture{.height = image.height, .width = image.width, .pixels = {}};
+  require_size(picture.height, picture.width, name);
+  picture.pixels.resize(static_cast<std::size_t>(picture.height * picture.width * kChannels));
+  const png_color black{};
+  check(png_image_finish_read(&image, &black, picture.pixels.data(), 0, nullptr) != 0);
+  return picture;
+}
+
+/// How much of each source pixel a target pixel covers, in units of 1 / side of a source pixel; `extent` in all.
+struct Cover {
+  std::int64_t first;
+  std::vector<std::int64_t> weights;
+};
+std::vector<Cover> covers(std::int64_t extent, std::int64_t side) {
+  std::vector<Cover> all;
+  for (std::int64_t target = 0; target < side; ++target) {
+    const std::int64_t begin = target * extent, end = begin + extent;
+    Cover cover{.first = begin / side, .weights = {}};
+    for (std::int64_t source = cover.first; source * side < end; ++source) {
+      cover.weights.push_back(std::min(end, (source + 1) * side) - std::max(begin, source * side));
+    }
+    all.push_back(std::move(cover));
+  }
+  return all;
+}
+
+}  // namespace
+
+Picture decode_picture(std::span<const std::byte> file, std::string_view name) {
+  constexpr std::array jpeg{std::byte{0xff}, std::byte{0xd8}, std::byte{0xff}};
+  constexpr std::array png{std::byte{0x89}, std::byte{'P'}, std::byte{'N'}, std::byte{'G'}};
+  const auto starts = [&](const auto& magic) {
+    return file.size() >= magic.size() && std::ranges::equal(magic, file.first(magic.size()));
+  };
+  if (starts(jpeg)) return decode_jpeg(file, name);
+  require<DataError>(starts(png), "[images] ", name, ": expected a JPEG or PNG picture, the content is neither");
+  return decode_png(file, name);
+}
+
+std::vector<std::uint8_t> centred_square(const Picture& picture, std::int64_t side) {
+  require<ConfigError>(side >= 1, "[images] expected pictures of at least 1 pixel, got ", side);
+  const std::int64_t extent = std::min(picture.height, picture.width);
+  const std::int64_t top = (picture.height - extent) / 2, left = (picture.width - extent) / 2;
+  const std::vector<Cover> cover = covers(extent, side);
+  const std::int64_t area = extent * extent;
+  std::vector<std::uint8_t> square;
+  square.reserve(static_cast<std::size_t>(side * side * kChannels));
+  for (const Cover& y : cover) {
+    for (const Cover& x : cover) {
+      std::array<std::int64_t, kChannels> sums{};
+      for (std::size_t i = 0; i < y.weights.size(); ++i) {
+        const std::int64_t row = (top + y.first + static_cast<std::int64_t>(i)) * picture.width + left + x.first;
+        const std::uint8_t* pixel = picture.pixels.data() + row * kChannels;
+        for (const std::int64_t weight : x.weights) {
+          for (std::int64_t& sum : sums) sum += y.weights[i] * weight * *pixel++;
+        }
+      }
+      for (const std::int64_t sum : sums) square.push_back(static_cast<std::uint8_t>((2 * sum + area) / (2 * area)));
+    }
+  }
+  return square;
+}
+
+}  // namespace ebb

@@ -1,0 +1,310 @@
+#include "quant/depthwise.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "core/aligned.h"
+#include "core/error.h"
+#include "core/parallel.h"
+#include "quant/kernels/corrections.h"
+#include "quant/kernels/depthwise.h"
+#include "quant/kernels/problem.h"
+
+namespace ebb {
+namespace {
+
+using kernels::Corrections;
+using kernels::DepthwiseKernels;
+using kernels::DepthwisePiece;
+using kernels::Problem;
+
+constexpr std::int64_t kPiece = kRowsDone;  ///< positions that share a table of pixels
+
+const DepthwiseKernels& kernels_of([[maybe_unused]] Simd simd) {
+#if defined(__x86_64__)
+  if (simd == Simd::avx512) return kernels::depthwise_avx512();
+  if (simd == Simd::avx2) return kernels::depthwise_avx2();
+#endif
+  return kernels::depthwise_portable();
+}
+
+bool is_int16(const Operand& x) { return x.codes().container == CodeMatrix::Container::int16; }
+std::int64_t element_bytes(const Operand& x) { return x.is_float() ? 4 : is_int16(x) ? 2 : 1; }
+
+/// True if `bits` bits hold the magnitude of every sum of `count` products of codes.
+bool sums_fit(const Operand& x, const Operand& y, std::int64_t count, int bits) {
+  const int room = bits - (x.format().bits - 1) - (y.format().bits - 1);
+  return room >= 0 && count <= std::int64_t{1} << room;
+}
+
+std::int64_t padded(std::int64_t channels) {
+  return (channels + kernels::kDepthwiseStride - 1) / kernels::kDepthwiseStride * kernels::kDepthwiseStride;
+}
+
+/// Finds the pixels under the taps of positions.
+class PixelTable {
+ public:
+  PixelTable(const Operand& images, const PatchGeometry& g)
+      : geometry_(g),
+        data_(static_cast<const std::byte*>(images.codes().data)),
+        pixel_(g.pixel_stride * element_bytes(images)),
+        zeros_(static_cast<std::size_t>(g.channels * element_bytes(images)), std::byte{0}) {
+    for (std::int64_t x = 0; x < g.out_width; ++x) {
+      for (std::int64_t kx = 0; kx < g.taps_x; ++kx) columns_.push_back(g.source_x(x, kx));
+    }
+  }
+  [[nodiscard]] std::int64_t taps() const { return geometry_.taps_y * geometry_.taps_x; }
+
+  /// Of positions first .. last; valid until the next call with the same scratch.
+  DepthwisePiece find(std::int64_t first, std::int64_t last, std::vector<const void*>& scratch) const {
+    const PatchGeometry& g = geometry_;
+    scratch.clear();
+    for (std::int64_t row = first; row < last; ++row) {
+      const std::int64_t x = row % g.out_width, y = row / g.out_width % g.out_height, image = row / (g.out_width * g.out_height);
+      const std::int64_t* const columns = columns_.data() + x * g.taps_x;
+      for (std::int64_t ky = 0; ky < g.taps_y; ++ky) {
+        const std::int64_t sy = g.source_y(y, ky);
+        const std::byte* const line = data_ + (image * g.height + sy) * g.width * pixel_;
+        for (std::int64_t kx = 0; kx < g.taps_x; ++kx) {
+          scratch.push_back(sy >= 0 && columns[kx] >= 0 ? line + columns[kx] * pixel_ : zeros_.data());
+        }
+      }
+    }
+    return {scratch.data(), zeros_.data(), last - first, taps()};
+  }
+
+ private:
+  const PatchGeometry& geometry_;
+  const std::byte* data_;
+  std::int64_t pixel_;  ///< bytes
+  std::vector<std::byte> zeros_;
+  std::vector<std::int64_t> columns_;  ///< [out_width, taps_x], -1 for padding
+};
+
+/// The geometry of one channel by itself.
+PatchGeometry one_channel(PatchGeometry g) {
+  g.channels = 1;
+  return g;
+}
+
+/// A [taps, channels] matrix in lanes.
+template <class Lane>
+Aligned<Lane> lanes_of(const CodeMatrix& w, std::int64_t stride) {
+  Aligned<Lane> lanes(static_cast<std::size_t>(w.rows * stride));
+  std::fill(lanes.begin(), lanes.end(), Lane{0});
+  const bool real = w.container == CodeMatrix::Container::float32;
+  for (std::int64_t t = 0; t < w.rows; ++t) {
+    for (std::int64_t j = 0; j < w.cols; ++j) {
+      const std::int64_t at = w.offset(t, j);
+      lanes[static_cast<std::size_t>(t * stride + j)] = real ? static_cast<Lane>(w.value_at(at)) : static_cast<Lane>(w.code_at(at));
+    }
+  }
+  return lanes;
+}
+
+void convolve(const Operand& images, const PatchGeometry& g, const Operand& weights, const Multiply& how,
+              const MutableMatrix& out) {
+  const bool real = images.is_float(), wide = !real && !sums_fit(images, weights, weights.rows(), 24);
+  const DepthwiseKernels& kernel = kernels_of(how.simd);
+  const DepthwiseKernels::Convolve run = real ? kernel.convolve_floats : kernel.convolve[is_int16(images)][wide];
+  const std::int64_t stride = padded(out.cols);
+  const auto narrow_lanes = wide ? Aligned<float>() : lanes_of<float>(weights.codes(), stride);
+  const auto wide_lanes = wide ? lanes_of<double>(weights.codes(), stride) : Aligned<double>();
+  const PixelTable table(images, g);
+  // One channel's patches beside all channels' taps: rows that miss the same taps share a gamma.
+  const Operand patches = images.columns(0, 1).patches(one_channel(g));
+  const Problem problem{patches, weights, how.accumulator, out};
+  std::vector<double> unused;
+  std::optional<Corrections> corrections;
+  if (!real) corrections.emplace(problem, std::vector<std::int64_t>{});
+  const Corrections::Row shared = real ? Corrections::Row{} : corrections->row(0, unused);
+  parallel_for(
+      out.rows,
+      [&](std::int64_t begin, std::int64_t end) {
+        std::vector<const void*> pixels;
+        std::vector<const double*> gamma(real ? 0 : kPiece);
+        for (std::int64_t first = begin; first < end; first += kPiece) {
+          const std::int64_t last = std::min(end, first + kPiece);
+          gamma.resize(real ? 0 : static_cast<std::size_t>(last - first));
+          if (!real) corrections->gamma(first, gamma);
+          run({.piece = table.find(first, last, pixels),
+               .weights = wide ? static_cast<const void*>(wide_lanes.data()) : narrow_lanes.data(),
+               .channels = out.cols,
+               .stride = stride,
+               .alpha = shared.alpha,
+               .beta = shared.beta,
+               .gamma = gamma.data(),
+               .out = out.data + first * out.row_stride,
+               .out_stride = out.row_stride});
+          if (how.rows_done) how.rows_done(first, last);
+        }
+      },
+      std::max(kPiece, kParallelGrain / (g.cols() + 1)), kPiece);
+}
+
+/// Sums of codes: threads take positions, since exact sums may be added up in any order.
+Aligned<double> sum_codes(const PixelTable& table, DepthwiseKernels::Sum run, const Operand& gradient) {
+  const std::int64_t channels = gradient.cols(), stride = padded(channels), pieces = (gradient.rows() + kPiece - 1) / kPiece;
+  const auto* const data = static_cast<const std::byte*>(gradient.codes().data);
+  const std::int64_t row = gradient.codes().row_stride;
+  const auto size = static_cast<std::size_t>(table.taps() * stride);
+  Aligned<double> sums(size);
+  std::fill(sums.begin(), sums.end(), 0.0);
+#pragma omp parallel if (gradient.rows() * channels > kParallelGrain)
+  {
+    Aligned<double> mine(size);
+    std::fill(mine.begin(), mine.end(), 0.0);
+    std::vector<const void*> pixels;
+#pragma omp for schedule(dynamic, 8) nowait
+    for (std::int64_t piece = 0; piece < pieces; ++piece) {
+      const std::int64_t first = piece * kPiece, last = std::min(gradient.rows(), first + kPiece);
+      run({.piece = table.find(first, last, pixels),
+           .gradient = data + first * row * element_bytes(gradient),
+           .gradient_stride = row,
+           .first = 0,
+           .last = channels,
+           .sums = mine.data(),
+           .stride = stride});
+    }
+#pragma omp critical
+    for (std::size_t i = 0; i < size; ++i) sums[i] += mine[i];
+  }
+  return sums;
+}
+
+/// Chains of float32: threads take channels, since each chain runs over all positions.
+Aligned<float> sum_floats(const PixelTable& table, DepthwiseKernels::Sum run, const Operand& gradient) {
+  constexpr std::int64_t together = 64;
+  const std::int64_t channels = gradient.cols(), stride = padded(channels);
+  const auto* const data = static_cast<const float*>(gradient.codes().data);
+  const std::int64_t row = gradient.codes().row_stride;
+  Aligned<float> sums(static_cast<std::size_t>(table.taps() * stride));
+  std::fill(sums.begin(), sums.end(), 0.0f);
+  parallel_for(
+      channels,
+      [&](std::int64_t begin, std::int64_t end) {
+        std::vector<const void*> pixels;
+        for (std::int64_t first = 0; first < gradient.rows(); first += kPiece) {
+          run({.piece = table.find(first, std::min(gradient.rows(), first + kPiece), pixels),
+               .gradient = data + first * row,
+               .gradient_stride = row,
+               .first = begin,
+               .last = end,
+               .sums = sums.data(),
+               .stride = stride});
+        }
+      },
+      together, together);
+  return sums;
+}
+
+void grad_weight(const Operand& images, const PatchGeometry& g, const Operand& gradient, const Multiply& how, float* out) {
+  const DepthwiseKernels& kernel = kernels_of(how.simd);
+  const PixelTable table(images, g);
+  const std::int64_t channels = gradient.cols(), taps = table.taps();
+  const auto at = [stride = padded(channels)](std::int64_t tap, std::int64_t c) {
+    return static_cast<std::size_t>(tap * stride + c);
+  };
+  if (images.is_float()) {
+    const Aligned<float> sums = sum_floats(table, kernel.sum_floats, gradient);
+    for (std::int64_t c = 0; c < channels; ++c) {
+      for (std::int64_t t = 0; t < taps; ++t) out[c * taps + t] = sums[at(t, c)];
+    }
+    return;
+  }
+  const bool wide = !sums_fit(images, gradient, kPiece, 24);
+  const Aligned<double> sums = sum_codes(table, kernel.sum[is_int16(images)][is_int16(gradient)][wide], gradient);
+  const Operand patches = images.patches(g).transposed();  // rows are (tap, channel)
+  const Problem problem{patches, gradient, how.accumulator, {}};
+  const Corrections corrections(problem, false);
+  std::vector<double> unused;
+  for (std::int64_t t = 0; t < taps; ++t) {
+    const Corrections::Row k = corrections.row(t * channels, unused);
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const auto codes = static_cast<double>(corrections.row_sum(t * channels + c));
+      out[c * taps + t] = static_cast<float>((k.alpha[c] * sums[at(t, c)] + k.beta[c] * codes) + k.gamma[c]);
+    }
+  }
+}
+
+/// Channel after channel by the kernels of dense products: the definition, and the way of narrow accumulators.
+template <class ProblemOf>
+std::uint64_t by_channel(const Operand& images, const PatchGeometry& g, const Operand& other, const Multiply& how,
+                         const ProblemOf& problem_of) {
+  std::uint64_t events = 0;
+  for (std::int64_t c = 0; c < g.channels; ++c) {
+    const Operand patches = images.columns(c, 1).patches(one_channel(g)), column = other.columns(c, 1);
+    const auto run = [&](const Problem& p) {
+      if (how.kernel.empty()) return kernels::first_kernel(p, how.simd).run(p);
+      return p.integer() ? kernels::reference_integer(p) : kernels::reference_float(p);
+    };
+    events += problem_of(patches, column, c, run);
+  }
+  return events;
+}
+
+void require_fit(const Operand& images, const PatchGeometry& g, const Operand& other, std::int64_t other_rows,
+                 const Multiply& how) {
+  require<ShapeError>(g.channels > 0 && g.channels == images.cols() && g.channels == other.cols() && other.rows() == other_rows,
+                      "[", how.site.name, " ", how.product, "] expected ", g.channels, " channels and ", other_rows, " rows, got ",
+                      images.cols(), " channels of images and a ", other.rows(), " x ", other.cols(), " matrix");
+  require<ShapeError>(other.axis() != GridAxis::rows && !other.codes().patches, "[", how.site.name, " ", how.product,
+                      "] a grid cannot vary along the contracted axis: encode the operand along its free axis");
+  require<ConfigError>(how.kernel.empty() || how.kernel == "reference", "[depthwise] no kernel '", how.kernel,
+                       "'; there is 'reference'");
+}
+
+/// Vectors do what adds up exactly in any order.
+bool in_vectors(const Operand& images, const Operand& other, std::int64_t count, const Multiply& how) {
+  if (!how.kernel.empty()) return false;
+  return images.is_float() || (how.accumulator.is_exact() && sums_fit(images, other, count, 53));
+}
+
+void settle(const Operand& images, const PatchGeometry& g, const Operand& other, std::uint64_t events, const Multiply& how,
+            CostLedger& ledger) {
+  ledger.charge(how.site, how.product, static_cast<uint128>(g.nominal_positions) * static_cast<uint128>(g.cols()), images.format(),
+                other.format());
+  if (events > 0) ledger.count_overflow(events);
+}
+
+}  // namespace
+
+void depthwise_into(const Operand& images, const PatchGeometry& g, const Operand& weights, const Multiply& how, CostLedger& ledger,
+                    const MutableMatrix& out) {
+  require_fit(images, g, weights, g.taps_y * g.taps_x, how);
+  require<ShapeError>(out.rows == g.rows() && out.cols == g.channels, "[", how.site.name, " ", how.product, "] the result is ",
+                      g.rows(), " x ", g.channels, ", got room for ", out.rows, " x ", out.cols);
+  const auto [x, w] = same_kind(images, weights);
+  std::uint64_t events = 0;
+  if (g.rows() > 0 && in_vectors(x, w, w.rows(), how)) {
+    convolve(x, g, w, how, out);
+  } else {
+    events = by_channel(x, g, w, how, [&](const Operand& patches, const Operand& taps, std::int64_t c, const auto& run) {
+      return run(Problem{patches, taps, how.accumulator, {out.data + c, out.rows, 1, out.row_stride}});
+    });
+    if (how.rows_done) parallel_for(out.rows, how.rows_done, kRowsDone, kRowsDone);
+  }
+  settle(images, g, weights, events, how, ledger);
+}
+
+void depthwise_grad_weight_into(const Operand& images, const PatchGeometry& g, const Operand& gradient, const Multiply& how,
+                                CostLedger& ledger, float* out) {
+  require_fit(images, g, gradient, g.rows(), how);
+  const auto [x, dy] = same_kind(images, gradient);
+  const std::int64_t taps = g.taps_y * g.taps_x;
+  std::uint64_t events = 0;
+  if (dy.codes().col_stride == 1 && in_vectors(x, dy, dy.rows(), how)) {
+    grad_weight(x, g, dy, how, out);
+  } else {
+    events = by_channel(x, g, dy, how, [&](const Operand& patches, const Operand& column, std::int64_t c, const auto& run) {
+      const Operand by_tap = patches.transposed();
+      return run(Problem{by_tap, column, how.accumulator, {out + c * taps, 1, taps, taps}, true});
+    });
+  }
+  settle(images, g, gradient, events, how, ledger);
+}
+
+}  // namespace ebb
