@@ -74,9 +74,9 @@ class Writer {
  private:
   std::size_t draw(std::size_t n) { return static_cast<std::size_t>(key_.below(counter_++, n)); }
   bool chance(std::size_t one_in) { return draw(one_in) == 0; }
-  template <class T, std::size_t n>
-  const T& pick(const std::array<T, n>& words) {
-    return words[draw(n)];
+  template <class T, std::size_t kSize>
+  const T& pick(const std::array<T, kSize>& words) {
+    return words[draw(kSize)];
   }
 
   std::string noun_phrase(bool many, bool may_say_where) {

@@ -19,7 +19,8 @@ namespace {
 struct Layout {
   std::int64_t rows, length, heads, width, depth;  ///< depth d = width / heads
 
-  Layout(std::string_view op, const Shape& qkv, std::int64_t rows_, std::int64_t heads_) : rows(rows_), heads(heads_) {
+  Layout(std::string_view op, const Shape& qkv, std::int64_t row_count, std::int64_t head_count)
+      : rows(row_count), heads(head_count) {
     require<ShapeError>(qkv.rank() == 2 && rows >= 1 && heads >= 1 && qkv[0] % rows == 0 && qkv[1] % (3 * heads) == 0, "[", op,
                         "] expected [", rows, " * length, 3 width] with a width that ", heads, " heads divide, got ", qkv);
     length = qkv[0] / rows;
