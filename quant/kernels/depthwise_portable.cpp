@@ -11,9 +11,20 @@ inline void fma_of_lanes(const Floats& x, const Floats& y, Floats& sum) {
   for (std::size_t i = 0; i < sizeof sum / sizeof(float); ++i) sum[i] = ebb::kernels::fma_of(x[i], y[i], sum[i]);
 }
 
-template <class Code, class Ints>
-inline void widen(const Code* from, Ints& ints) {
-  for (std::size_t i = 0; i < sizeof ints / sizeof(std::int32_t); ++i) ints[i] = static_cast<std::int32_t>(from[i]);
+using FourBytes __attribute__((vector_size(4))) = std::int8_t;
+using FourWords __attribute__((vector_size(8))) = std::int16_t;
+
+template <class Ints>
+inline void widen(const std::int8_t* from, Ints& ints) {
+  FourBytes bytes;
+  __builtin_memcpy(&bytes, from, sizeof bytes);
+  ints = __builtin_convertvector(bytes, Ints);
+}
+template <class Ints>
+inline void widen(const std::int16_t* from, Ints& ints) {
+  FourWords words;
+  __builtin_memcpy(&words, from, sizeof words);
+  ints = __builtin_convertvector(words, Ints);
 }
 
 }  // namespace

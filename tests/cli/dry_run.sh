@@ -24,5 +24,7 @@ same "bit_ops at 8/8" "$(field bit_ops <static.run)" $((64 * products * 9 * 32))
 [[ ! -e dry ]] || fault "a dry run left a directory behind"
 "$cnn" --arch resnet20 --data synthetic-cifar --iterations 10 --schedule CR --dry-run --out dry </dev/null >table.txt 2>&1
 [[ ! -e dry ]] || fault "a dry run left a directory behind"
+"$cnn" --preset cpt-cifar-mobilenet --data synthetic-cifar --dry-run </dev/null >mobilenet.txt 2>&1
+grep -q 'one example  *91,154,944 ' mobilenet.txt || fault "MobileNetV2's MACs are not the published ones: $(grep 'one example' mobilenet.txt)"
 grep -q 'stage2.block1.conv2' table.txt || fault "the dry run lists no layers: $(head -5 table.txt)"
 finish
