@@ -129,7 +129,7 @@ class Tape {
     std::int32_t uses = 0;  ///< how often ops took it as an input
     bool kept = false, taken = false;
     Shape absent_shape = {};  ///< of a value that is deferred or taken
-    RowWriter writer = {};  ///< until the value is computed
+    RowWriter writer = {};    ///< until the value is computed
     RowWatcher watcher = {};
   };
   [[nodiscard]] Node& node(Var x) const;

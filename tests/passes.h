@@ -62,8 +62,8 @@ using Op = std::function<Var(Pass&, const std::vector<Var>&)>;
 /// With D(h) the difference quotient at step h = 3e-3 and D the derivative, D(h) - D is c h^2 + O(h^4) and D(2h) - D(h) is 3 c h^2,
 /// so its magnitude bounds the truncation. Every output is off by at most `roundings` units of the largest output, and outputs that
 /// do not move cancel exactly: both quotients together are off by at most 2 roundings units max|y| sum |r| / h over the outputs
-/// that move, which also covers the rounding of the gradient itself while slopes stay below max|y| / h. A gradient that is 0 because
-/// its terms cancel (a bias of attention's keys) is off by roundings of terms as large as its tensor's largest element.
+/// that move, which also covers the rounding of the gradient itself while slopes stay below max|y| / h. A gradient that is 0
+/// because its terms cancel (a bias of attention's keys) is off by roundings of terms as large as its tensor's largest element.
 inline void check_gradients(Bench& bench, std::vector<Tensor> inputs, double roundings, const Op& op) {
   constexpr double step = 3e-3;
   const auto outputs = [&] {

@@ -20,8 +20,8 @@ struct RowsRange {
 };
 
 struct NormKernels {
-  /// out = relu?(y + add?); add may be null, or out. With both, bit i % 32 of word i / 32 * cols + j of `passed` becomes 1 where the
-  /// ReLU let row i, column j pass.
+  /// out = relu?(y + add?); add may be null, or out. With both, bit i % 32 of word i / 32 * cols + j of `passed` becomes 1 where
+  /// the ReLU let row i, column j pass.
   RowsRange (*normalise)(const float* x, const NormColumns& columns, const float* add, bool relu, std::int64_t rows,
                          std::int64_t cols, float* out, std::uint32_t* passed);
   /// g becomes 0 where y <= 0, y computed anew.
