@@ -38,7 +38,8 @@ std::vector<double> probabilities(const std::vector<double>& s, std::int64_t see
 }  // namespace
 
 TEST_CASE("attention and its gradients are those of its codes, for every mixture of formats, causal or not") {
-  for (const auto& [forward, gradient] : {std::pair{32, 32}, {8, 8}, {3, 6}, {10, 16}, {4, 32}}) {
+  for (const auto& widths : {std::pair{32, 32}, {8, 8}, {3, 6}, {10, 16}, {4, 32}}) {
+    const int forward = widths.first, gradient = widths.second;  // clang 14 cannot capture structured bindings
     for (const bool causal : {true, false}) {
       CAPTURE(forward);
       CAPTURE(gradient);
