@@ -96,7 +96,7 @@ TEST_CASE("every instruction set gives the same bits, at every length and in pla
       for (const std::size_t n : {std::size_t{0}, std::size_t{1}, std::size_t{15}, std::size_t{17}, std::size_t{33}, x.size()}) {
         std::vector<float> got(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(n));
         rows(got.data(), static_cast<std::int64_t>(n), got.data(), simd);
-        REQUIRE(std::memcmp(got.data(), want.data(), n * sizeof(float)) == 0);
+        REQUIRE((n == 0 || std::memcmp(got.data(), want.data(), n * sizeof(float)) == 0));
       }
     }
   }
