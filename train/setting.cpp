@@ -1,11 +1,32 @@
 #include "train/setting.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/error.h"
 #include "core/text.h"
 
 namespace ebb::train {
+
+Setting Setting::count(std::string name, std::string fallback, std::string help, int least) {
+  return {.name = std::move(name),
+          .value = "N",
+          .kind = Kind::integer,
+          .fallback = std::move(fallback),
+          .help = std::move(help),
+          .expected = least == 0 ? "0 and more" : "1 and more",
+          .accepts = least == 0 ? [](double n) { return n >= 0; } : [](double n) { return n >= 1; }};
+}
+
+Setting Setting::probability(std::string name, std::string fallback, std::string help) {
+  return {.name = std::move(name),
+          .value = "P",
+          .kind = Kind::real,
+          .fallback = std::move(fallback),
+          .help = std::move(help),
+          .expected = "a probability of 0 to below 1",
+          .accepts = [](double p) { return p >= 0 && p < 1; }};
+}
 
 void check(const Setting& setting, const std::string& text) {
   const auto expect = [&](bool ok, std::string_view expected) {

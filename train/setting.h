@@ -16,6 +16,11 @@ using Texts = std::vector<std::pair<std::string, std::string>>;
 struct Setting {
   enum class Kind : std::uint8_t { integer, real, text, flag };
 
+  /// An integer of `least` (0 or 1) and more.
+  static Setting count(std::string name, std::string fallback, std::string help, int least = 1);
+  /// A probability of 0 to below 1.
+  static Setting probability(std::string name, std::string fallback, std::string help);
+
   std::string name, value;  ///< as in --NAME VALUE
   Kind kind = Kind::text;
   std::string fallback;  ///< its text unless it is given; an architecture may know better

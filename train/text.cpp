@@ -84,7 +84,6 @@ std::int64_t part_rows(std::int64_t rows, std::int64_t parts, std::int64_t part)
 }  // namespace
 
 std::vector<Setting> text_settings() {
-  const auto positive = [](double n) { return n >= 1; };
   return {
       {.name = "data",
        .value = "PATH|embedded",
@@ -102,13 +101,7 @@ std::vector<Setting> text_settings() {
        .help = "most words; the rarer ones become <unk>",
        .expected = "3 and more",
        .accepts = [](double n) { return n >= 3; }},
-      {.name = "length",
-       .value = "N",
-       .kind = Setting::Kind::integer,
-       .fallback = "64",
-       .help = "tokens of a window of text",
-       .expected = "1 and more",
-       .accepts = positive}};
+      Setting::count("length", "64", "tokens of a window of text")};
 }
 
 Corpus open_corpus(const Options& options) {

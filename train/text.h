@@ -47,9 +47,8 @@ Task window_task(const std::shared_ptr<const Corpus>& corpus, const WindowNetwor
 
 /// Prediction of the next token in --batch streams of the text, read side by side in windows of --length: truncated
 /// backpropagation. Training carries the state from window to window within an epoch as layer state of the store
-/// ("carried0.hidden", "carried0.cell",
-/// ... by layer), so that a checkpoint holds it. An evaluation reads its text in 10 streams from a state of zeros. Examples are
-/// tokens.
+/// ("carried0.hidden", "carried0.cell", ... by layer), so that a checkpoint holds it. An evaluation reads its text in 10 streams
+/// from a state of zeros. Examples are tokens.
 /// @throws ConfigError for --accumulate above 1, which would cut the streams; DataError for a text too short for the streams
 Task stream_task(const std::shared_ptr<const Corpus>& corpus, const RecurrentNetwork& network, ParamStore& params,
                  const Options& options);

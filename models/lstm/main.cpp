@@ -12,7 +12,6 @@ using namespace ebb;
 using namespace ebb::train;
 
 Program program() {
-  const auto count = [](double n) { return n >= 1; };
   Program program{
       .name = "ebb-lstm",
       .summary = "Trains LSTM language models in emulated low precision.",
@@ -49,34 +48,11 @@ Program program() {
                               "the reference scores at the bits of the last training step; --eval-bits is --max-bits here",
                               "the reference quantizes biases and gives every sample of a gate's gradient a range of its own; "
                               "here biases are float32 and ranges are those of a step"}}}};
-  program.settings.push_back({.name = "layers",
-                              .value = "N",
-                              .kind = Setting::Kind::integer,
-                              .fallback = "1",
-                              .help = "LSTM layers",
-                              .expected = "1 and more",
-                              .accepts = count});
-  program.settings.push_back({.name = "units",
-                              .value = "N",
-                              .kind = Setting::Kind::integer,
-                              .fallback = "256",
-                              .help = "units of a layer",
-                              .expected = "1 and more",
-                              .accepts = count});
-  program.settings.push_back({.name = "embedding",
-                              .value = "N",
-                              .kind = Setting::Kind::integer,
-                              .fallback = "0",
-                              .help = "width of an embedded token; 0: that of --units",
-                              .expected = "0 and more",
-                              .accepts = [](double n) { return n >= 0; }});
-  program.settings.push_back({.name = "dropout",
-                              .value = "F",
-                              .kind = Setting::Kind::real,
-                              .fallback = "0",
-                              .help = "share of embedded tokens' elements and of layers' outputs set to zero at random",
-                              .expected = "a share of 0 to below 1",
-                              .accepts = [](double share) { return share >= 0 && share < 1; }});
+  program.settings.push_back(Setting::count("layers", "1", "LSTM layers"));
+  program.settings.push_back(Setting::count("units", "256", "units of a layer"));
+  program.settings.push_back(Setting::count("embedding", "0", "width of an embedded token; 0: that of --units", 0));
+  program.settings.push_back(
+      Setting::probability("dropout", "0", "probability of dropout of embedded tokens and of layers' outputs"));
   return program;
 }
 

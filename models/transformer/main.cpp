@@ -11,16 +11,6 @@ namespace {
 using namespace ebb;
 using namespace ebb::train;
 
-Setting count(std::string name, std::string fallback, std::string help, bool zero = false) {
-  return {.name = std::move(name),
-          .value = "N",
-          .kind = Setting::Kind::integer,
-          .fallback = std::move(fallback),
-          .help = std::move(help),
-          .expected = zero ? "0 and more" : "1 and more",
-          .accepts = zero ? [](double n) { return n >= 0; } : [](double n) { return n >= 1; }};
-}
-
 Program program() {
   Program program{.name = "ebb-transformer",
                   .summary = "Trains Transformer language models in emulated low precision.",
@@ -37,10 +27,10 @@ Program program() {
   for (Setting& setting : program.settings) {
     if (setting.name == "length") setting.fallback = "128";
   }
-  program.settings.push_back(count("layers", "4", "blocks"));
-  program.settings.push_back(count("width", "128", "width of the residual stream"));
-  program.settings.push_back(count("heads", "4", "heads of the attention"));
-  program.settings.push_back(count("inner", "0", "width inside the feed-forward part; 0: 4 times --width", true));
+  program.settings.push_back(Setting::count("layers", "4", "blocks"));
+  program.settings.push_back(Setting::count("width", "128", "width of the residual stream"));
+  program.settings.push_back(Setting::count("heads", "4", "heads of the attention"));
+  program.settings.push_back(Setting::count("inner", "0", "width inside the feed-forward part; 0: 4 times --width", 0));
   program.settings.push_back({.name = "positions",
                               .value = "learned|rotary",
                               .fallback = "learned",
@@ -56,13 +46,8 @@ Program program() {
                               .kind = Setting::Kind::flag,
                               .fallback = "false",
                               .help = "the head's weights are the token embedding"});
-  program.settings.push_back({.name = "dropout",
-                              .value = "F",
-                              .kind = Setting::Kind::real,
-                              .fallback = "0",
-                              .help = "share of elements of the embedded tokens and of what a block adds set to zero at random",
-                              .expected = "a share of 0 to below 1",
-                              .accepts = [](double share) { return share >= 0 && share < 1; }});
+  program.settings.push_back(
+      Setting::probability("dropout", "0", "probability of dropout of embedded tokens and of what a block adds"));
   return program;
 }
 

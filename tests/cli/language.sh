@@ -72,7 +72,7 @@ printf 'ok\n' >bad/valid.txt
   expect 1 'too few' "$program" ${small[$name]} --data bad --unit byte
   expect 2 "unknown value 'words'; did you mean 'word'" "$program" --unit words
   expect 2 'length: expected 1 and more, got 0' "$program" --length 0
-  expect 2 'dropout: expected a share' "$program" --dropout 1
+  expect 2 'dropout: expected a probability' "$program" --dropout 1
   expect 2 "did you mean '--vocabulary'" "$program" --vocabulry 5
 }
 finish
