@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/text.h"
 #include "tools/inspect_command.h"
+#include "tools/ngram_command.h"
 #include "tools/quantize_command.h"
 #include "tools/schedule_command.h"
 
@@ -40,6 +41,7 @@ int run(int argc, char** argv) {
   ebb::tools::add_schedule_command(app, std::cout, std::cerr);
   ebb::tools::add_quantize_command(app, std::cin, std::cout);
   ebb::tools::add_inspect_command(app, std::cout);
+  ebb::tools::add_ngram_command(app, std::cout);
   try {
     app.parse(argc, argv);
     return kDone;

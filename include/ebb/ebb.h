@@ -15,6 +15,7 @@
 #include "data/graph_synthetic.h"
 #include "data/idx.h"
 #include "data/images.h"
+#include "data/ngram.h"
 #include "data/open.h"
 #include "data/prefetch.h"
 #include "data/synthetic.h"

@@ -1,0 +1,52 @@
+#include "tools/ngram_command.h"
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <memory>
+#include <ostream>
+
+#include "core/error.h"
+#include "core/text.h"
+#include "data/ngram.h"
+#include "data/text.h"
+#include "tools/integer_check.h"
+#include "train/report.h"
+
+namespace ebb::tools {
+
+void ngram(const NgramOptions& options, std::ostream& out) {
+  require<ConfigError>(options.order >= 1 && options.order <= 8, "[n-gram] expected --order 1 .. 8, got ", options.order);
+  const TokenUnit unit = options.words ? TokenUnit::word : TokenUnit::byte;
+  const Corpus corpus = open_text(options.data, {.unit = unit, .vocabulary = options.vocabulary});
+  out << "order\tsplit\tnats\tperplexity\n";  // a token
+  for (int order = 1; order <= static_cast<int>(options.order) && out; ++order) {
+    const NgramModel model(corpus.train, corpus.vocabulary.size(), order);
+    const auto score = [&](const char* split, const TokenIds& ids) {
+      if (ids.empty()) return;
+      const double nats = model.loss(ids);
+      out << order << '\t' << split << '\t' << train::format_fixed(nats, 4) << '\t' << train::format_fixed(std::exp(nats), 2) << '\n';
+    };
+    score("validation", corpus.validation);
+    score("test", corpus.test);
+  }
+  out.flush();
+  require<DataError>(static_cast<bool>(out), "[n-gram] cannot write the table: is the disk full or the pipe closed?");
+}
+
+void add_ngram_command(CLI::App& app, std::ostream& out) {
+  const auto options = std::make_shared<NgramOptions>();
+  const auto unit = std::make_shared<std::string>("byte");
+  CLI::App* const command =
+      app.add_subcommand("ngram", "Score a text by n-gram models with Kneser-Ney smoothing: what language models should beat");
+  command->add_option("--data", options->data, "Text file, folder with train.txt and valid.txt, or embedded")
+      ->capture_default_str();
+  command->add_option("--unit", *unit, "byte or word")->capture_default_str()->check(CLI::IsMember({"byte", "word"}));
+  command->add_option("--vocabulary", options->vocabulary, "Most words")->capture_default_str()->check(integer_check, "");
+  command->add_option("--order", options->order, "Longest n-grams, 1 .. 8")->capture_default_str()->check(integer_check, "");
+  command->callback([options, unit, &out] {
+    options->words = *unit == "word";
+    ngram(*options, out);
+  });
+}
+
+}  // namespace ebb::tools
