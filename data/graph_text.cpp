@@ -91,7 +91,9 @@ Tensor feature_tensor(const std::vector<float>& features, std::size_t nodes) {
 NodeIds linqs_nodes(const NamedText& content) {
   NodeIds nodes;
   for (Lines lines(content); lines.next();) {
-    const std::string_view id = lines.line().substr(0, lines.line().find_first_of(" \t"));
+    std::string_view id = lines.line();
+    id.remove_prefix(std::min(id.find_first_not_of(" \t"), id.size()));
+    id = id.substr(0, id.find_first_of(" \t"));
     lines.expect(nodes.emplace(id, nodes.size()).second, "node '", id, "' has a line already");
   }
   return nodes;

@@ -60,6 +60,25 @@ TEST_CASE("an epoch visits every training node once; its batches hear of real ne
   CHECK(std::ranges::equal(visited, graph().split.train));
 }
 
+TEST_CASE("a target without neighbours hears none, one with few hears them all, each once") {
+  const Graph small{.name = "small",
+                    .neighbours = undirected(4, std::vector<Edge>{{0, 1}, {1, 1}, {1, 0}, {1, 3}}),
+                    .features = Tensor::zeros({4, 1}),
+                    .labels = {0, 1, 0, 1},
+                    .classes = 2,
+                    .split = {.train = {1, 2}, .validation = {}, .test = {0}}};
+  require_consistent(small);
+  const GraphBatchSource source(small, 2, {3, 3}, Key(1));
+  const GraphBatch batch = source.batch(0);
+  for (const GraphHop& hop : batch.hops) {
+    for (std::int64_t i = 0; i < hop.heard.rows(); ++i) {
+      const std::int64_t node = hop.nodes[static_cast<std::size_t>(i)];
+      const auto all = small.neighbours.row(node);
+      CHECK(heard_by(hop, i) == std::vector<std::int64_t>(all.begin(), all.end()));
+    }
+  }
+}
+
 TEST_CASE("a batch is a function of key and iteration") {
   const GraphBatchSource source(graph(), 32, {3}, Key(1)), same(graph(), 32, {3}, Key(1)), other(graph(), 32, {3}, Key(2));
   static_cast<void>(same.batch(8));

@@ -39,6 +39,13 @@ TEST_CASE("folders in either format are opened, with their split or a drawn one"
   const Graph papers = open_graph((fs::path(scratch.path()) / "papers").string(), "auto", Key(1));
   CHECK(papers.name == "tiny");
   CHECK(papers.split == GraphSplit{.train = {1}, .validation = {}, .test = {2}});
+  write(fs::path(scratch.path()) / "papers" / "planetoid_split.tsv", "b\ttrain\n");
+  CHECK(contains(data_error_of([&] { open_graph((fs::path(scratch.path()) / "papers").string(), "auto", Key(1)); }),
+                 "expected nodes to train on and to test, got 1 and 0"));
+  write(fs::path(scratch.path()) / "papers" / "planetoid_split.tsv", "b\ttrain\nc\ttest\n");
+  write(fs::path(scratch.path()) / "papers" / "tiny.content", "a\t1\tX\nb\t0\tX\nc\t1\tX\n");
+  CHECK(contains(data_error_of([&] { open_graph((fs::path(scratch.path()) / "papers").string(), "auto", Key(1)); }),
+                 "expected at least 2 classes, got 1"));
 
   const fs::path shop = fs::path(scratch.path()) / "shop";
   write(shop / "raw" / "edge.csv", "0,1\n");
@@ -53,6 +60,11 @@ TEST_CASE("folders in either format are opened, with their split or a drawn one"
   }
   CHECK(open_graph(shop.string(), "early", Key(1)).split.test == std::vector<std::int64_t>{2});
   CHECK(contains(data_error_of([&] { open_graph(shop.string(), "late", Key(1)); }), "must not overlap"));
+  write(shop / "split" / "early" / "train.csv", "0\n1\n0\n");
+  CHECK(contains(data_error_of([&] { open_graph(shop.string(), "early", Key(1)); }),
+                 "node 0 is in the train part and in the train part"));
+  write(shop / "split" / "early" / "train.csv", "\n");
+  CHECK(contains(data_error_of([&] { open_graph(shop.string(), "early", Key(1)); }), "hold no split"));
   CHECK(contains(data_error_of([&] { open_graph(shop.string(), "auto", Key(1)); }), "choose --split early or late"));
   CHECK(contains(data_error_of([&] { open_graph(shop.string(), "erly", Key(1)); }), "did you mean 'early'?"));
 }

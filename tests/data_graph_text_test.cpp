@@ -36,7 +36,11 @@ TEST_CASE("LINQS files become a graph in the order of the content, classes in th
   CHECK(lost.neighbours.entries() == 2);
   REQUIRE(lost.notes.size() == 1);
   CHECK(contains(lost.notes[0], "2 links name nodes without features"));
-  CHECK(linqs(kContent, "").neighbours.entries() == 0);  // isolated nodes are nodes
+  CHECK(linqs(kContent, "").neighbours.entries() == 0);              // isolated nodes are nodes
+  const Graph indented = linqs(" a\t1\tX\n\tb 0  Y \n", "  b a\n");  // blanks before the first field as between the others
+  CHECK(indented.neighbours.entries() == 2);
+  CHECK(indented.notes.empty());
+  CHECK(linqs("\xff\t1\tX\n\xfe\t0\tY\n", "\xfe\t\xff\n").neighbours.entries() == 2);  // names are bytes
 }
 
 TEST_CASE("what is wrong with LINQS files is said with file and line") {
@@ -47,6 +51,11 @@ TEST_CASE("what is wrong with LINQS files is said with file and line") {
       {"a\t1\t0\tX\nb\t1\tX\n", "", "papers.content line 2: expected 2 features as in the lines before, got 1"},
       {"a\tX\n", "", "papers.content line 1: expected a node, its words and its class; a node without features?"},
       {"a\t1\tX\n\nb\t1\tY\n", "", "papers.content line 2: the line is empty"},
+      {"a\t1\tX\n\r\nb\t1\tY\n", "", "papers.content line 2: the line is empty"},
+      {"a\t1\tX\n \t\nb\t1\tY\n", "", "papers.content line 2: expected a node, its words and its class"},
+      {"id\tword\tclass\na\t1\tX\n", "", "papers.content line 1: expected a number that float32 can hold, got 'word'"},
+      {"a\t\xc3\tX\n", "", "papers.content line 1: expected a number"},
+      {"a\t-inf\tX\n", "", "got '-inf'"},
       {"a\t1\tX\na\t0\tY\n", "", "papers.content line 2: node 'a' has a line already"},
       {"a\tone\tX\n", "", "papers.content line 1: expected a number that float32 can hold, got 'one'"},
       {"a\t1e39\tX\n", "", "got '1e39'"},
@@ -55,6 +64,7 @@ TEST_CASE("what is wrong with LINQS files is said with file and line") {
       {kContent, "p7\n", "papers.cites line 1: expected two nodes, got 1"},
       {kContent, "p7\tp3\tp9\n", "papers.cites line 1: expected two nodes, got 3"},
       {kContent, "p7\tp3\n\n", "papers.cites line 2: the line is empty"},
+      {kContent, "p7\tp3\n \n", "papers.cites line 2: expected two nodes, got 0"},
   };
   for (const Case& c : cases) {
     const std::string message = data_error_of([&] { linqs(c.content, c.cites); });
@@ -91,6 +101,14 @@ TEST_CASE("OGB files become a graph; what is wrong with them is said with file a
       {"", "", "", "got 0"},
       {"1\n", "-1\n", "", "node-label.csv line 1: expected a class of 0 .. 999999, got '-1'"},
       {"1\n", "nan\n", "", "got 'nan'"},
+      {"1\n", "1000000\n", "", "got '1000000'"},
+      {"1\n", "0\n\n", "", "node-label.csv line 2: the line is empty"},
+      {"x\n1\n", "0\n1\n", "", "node-feat.csv line 1: expected a number that float32 can hold, got 'x'"},
+      {"1\n2\n", "label\n0\n1\n", "", "node-label.csv line 1: expected a class"},
+      {"1\n2\n", "0\n1\n", "from,to\n0,1\n", "edge.csv line 1: expected a node of 0 .. 1, got 'from'"},
+      {"1\n2\n", "0\n1\n", "0,1\n\n", "edge.csv line 2: the line is empty"},
+      {"1\n2\n", "0\n1\n", "-1,0\n", "edge.csv line 1: expected a node of 0 .. 1, got '-1'"},
+      {"\xff\n", "0\n", "", "node-feat.csv line 1: expected a number"},
       {"1\n2\n", "0\n1\n", "0,2\n", "edge.csv line 1: expected a node of 0 .. 1, got '2'"},
       {"1\n2\n", "0\n1\n", "0,1\n0\n", "edge.csv line 2: expected two nodes, got 1"},
       {"1\n2\n", "0\n1\n", "0, 1\n", "edge.csv line 1: expected a node of 0 .. 1, got ' 1'"},
@@ -101,6 +119,9 @@ TEST_CASE("OGB files become a graph; what is wrong with them is said with file a
     CAPTURE(c.expected);
     CHECK(contains(message, c.expected));
   }
+  CHECK(ogb("1\n2\n3\n", "2\n0\n0\n", "0,1\n0,1\r\n1,0").neighbours.entries() == 2);  // node 2 is isolated, class 1 has no node
   CHECK(parse_ogb_part({"train.csv", "4\n0\n2\n"}, 5) == std::vector<std::int64_t>{0, 2, 4});
+  CHECK(parse_ogb_part({"train.csv", "\n"}, 5).empty());
+  CHECK(contains(data_error_of([] { parse_ogb_part({"train.csv", "1\n\n"}, 5); }), "train.csv line 2: the line is empty"));
   CHECK(contains(data_error_of([] { parse_ogb_part({"train.csv", "5\n"}, 5); }), "train.csv line 1: expected a node of 0 .. 4"));
 }

@@ -39,16 +39,18 @@ Picture flat_picture(std::int64_t height, std::int64_t width, std::uint8_t value
 }
 
 /// `format` as libpng names it: RGB, or what `pixels` hold else.
-Bytes png_of(std::int64_t height, std::int64_t width, const std::uint8_t* pixels, std::uint32_t format = PNG_FORMAT_RGB) {
+Bytes png_of(std::int64_t height, std::int64_t width, const std::uint8_t* pixels, std::uint32_t format = PNG_FORMAT_RGB,
+             const std::uint8_t* colours = nullptr) {
   png_image image{};
   image.version = PNG_IMAGE_VERSION;
   image.height = static_cast<png_uint_32>(height);
   image.width = static_cast<png_uint_32>(width);
   image.format = format;
+  image.colormap_entries = colours == nullptr ? 0 : 2;
   png_alloc_size_t size = 0;
-  REQUIRE(png_image_write_to_memory(&image, nullptr, &size, 0, pixels, 0, nullptr) != 0);
+  REQUIRE(png_image_write_to_memory(&image, nullptr, &size, 0, pixels, 0, colours) != 0);
   Bytes bytes(size);
-  REQUIRE(png_image_write_to_memory(&image, bytes.data(), &size, 0, pixels, 0, nullptr) != 0);
+  REQUIRE(png_image_write_to_memory(&image, bytes.data(), &size, 0, pixels, 0, colours) != 0);
   return bytes;
 }
 Bytes png_of(const Picture& picture) { return png_of(picture.height, picture.width, picture.pixels.data()); }
@@ -103,6 +105,12 @@ TEST_CASE("PNG files give their pixels, grey ones three times, transparent ones 
   const std::uint8_t grey[] = {0, 9, 200, 255};
   CHECK(decode_picture(png_of(2, 2, grey, PNG_FORMAT_GRAY), "x").pixels ==
         std::vector<std::uint8_t>{0, 0, 0, 9, 9, 9, 200, 200, 200, 255, 255, 255});
+  const std::uint8_t index[] = {1, 0}, colours[] = {9, 8, 7, 255, 0, 1};
+  CHECK(decode_picture(png_of(1, 2, index, PNG_FORMAT_RGB_COLORMAP, colours), "x").pixels ==
+        std::vector<std::uint8_t>{255, 0, 1, 9, 8, 7});
+  Bytes followed = png_of(picture);
+  followed.push_back(std::byte{1});  // what follows a picture's end is not read
+  CHECK(decode_picture(followed, "x").pixels == picture.pixels);
   const std::uint8_t glass[] = {255, 10, 20, 0, 30, 40, 50, 255};
   CHECK(decode_picture(png_of(1, 2, glass, PNG_FORMAT_RGBA), "x").pixels == std::vector<std::uint8_t>{0, 0, 0, 30, 40, 50});
 }
@@ -194,6 +202,7 @@ TEST_CASE("a folder of pictures by class is read in the order of names, whatever
     put(folder, "train/cat/10.jpg", png_of(flat_picture(8, 8, 80)));  // a PNG by its content
     put(folder, "train/ant/a.JPEG", jpeg_of(flat_picture(16, 16, 120)));
     put(folder, "train/ant/.hidden", bytes_of({1}));
+    put(folder, "train/LICENCE", bytes_of({1}));  // beside the classes, not in one
     put(folder, std::string(held_out) + "/cat/x.png", png_of(flat_picture(3, 3, 10)));
     put(folder, std::string(held_out) + "/ant/y.png", png_of(flat_picture(3, 3, 200)));
     CHECK(is_image_folder(folder.path()));

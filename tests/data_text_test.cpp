@@ -104,6 +104,36 @@ TEST_CASE("what is no text is refused with its place") {
   }
 }
 
+TEST_CASE("odd texts have their rules: NUL, byte order marks, blanks only, words named as tokens are, ties") {
+  const auto words = [](const std::string& text) { return Vocabulary::of_words(text, 9, "part").encode(text, "part"); };
+  CHECK(words(std::string("a\0b a", 5)) == TokenIds{3, 2, 1});  // NUL is a part of its word
+  const Vocabulary marked = Vocabulary::of_words(
+      "\xef\xbb\xbf"
+      "a a",
+      9, "part");
+  CHECK(marked.token(3) ==
+        "\xef\xbb\xbf"
+        "a");  // and so is a byte order mark
+  CHECK(words(" \t\r\n \n\n") == TokenIds{1, 1, 1});
+  CHECK(words("a <eos> <unk>\n") == TokenIds{2, 1, 0, 1});
+  const Vocabulary ties = Vocabulary::of_words("b b z a \xc3\xa4 B", 5, "part");
+  REQUIRE(ties.size() == 5);
+  CHECK(ties.token(2) == "b");
+  CHECK(ties.token(3) == "B");
+  CHECK(ties.token(4) == "a");  // z and what is beyond ASCII did not fit
+
+  const Scratch scratch;
+  write(scratch / "train.txt", "some words\n");
+  for (const char* part : {"valid", "test"}) {
+    write(scratch / "valid.txt", "more\n");
+    write(scratch / concat(part, ".txt"), "fine\n\xff\n");
+    CHECK(contains(data_error_of([&] { static_cast<void>(open_text(scratch.path(), {.unit = TokenUnit::word})); }),
+                   concat(part, ": line 2, byte 5 of the text is not UTF-8")));
+    const Vocabulary bytes = open_text(scratch.path(), {}).vocabulary;
+    CHECK(bytes.token(static_cast<std::int32_t>(bytes.size()) - 1) == "\xff");
+  }
+}
+
 TEST_CASE("the embedded text is always the same, in whole lines, and its parts differ") {
   const Corpus corpus = open_text("embedded", {});
   CHECK(corpus.train.size() >= 400'000);

@@ -1,12 +1,16 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <functional>
 #include <vector>
 
 #include "core/error.h"
+#include "core/sums.h"
 #include "layers/attention.h"
-#include "passes.h"
+#include "layers/functions.h"
+#include "replay.h"
 
 using namespace ebb;
 using namespace ebb::test;
@@ -15,37 +19,114 @@ namespace {
 
 constexpr std::int64_t kRows = 2, kLength = 5, kHeads = 3, kDepth = 4, kWidth = kHeads * kDepth;
 
-PrecisionPlan plan_of(int forward, int gradient) {
-  const auto format = [](int bits) { return bits == 32 ? Format::fp32() : Format::integer(bits); };
-  return PrecisionPlan::uniform(format(forward), format(gradient));
+PrecisionPlan int_plan(int forward, int gradient) {
+  return PrecisionPlan::uniform(Format::integer(forward), Format::integer(gradient));
 }
 
 ConstMatrix part(const Tensor& qkv, std::int64_t which) {
   return {qkv.data() + which * kWidth, kRows * kLength, kWidth, 3 * kWidth};
 }
 
-/// softmax(s / sqrt(d)) in double.
-std::vector<double> probabilities(const std::vector<double>& s, std::int64_t seen) {
-  std::vector<double> p(s.size(), 0.0);
-  double largest = -1e300, sum = 0;
-  for (std::int64_t j = 0; j < seen; ++j) largest = std::max(largest, s[static_cast<std::size_t>(j)]);
-  for (std::int64_t j = 0; j < seen; ++j)
-    sum += p[static_cast<std::size_t>(j)] = std::exp((s[static_cast<std::size_t>(j)] - largest) / std::sqrt(double{kDepth}));
-  for (double& value : p) value /= sum;
+/// One row and head of an operand [rows * length, width], or of [rows * heads * length, length].
+using Cut = std::function<Operand(const Operand&, std::int64_t row, std::int64_t h)>;
+Operand head(const Operand& x, std::int64_t row, std::int64_t h) {
+  return x.rows(row * kLength, kLength).columns(h * kDepth, kDepth);
+}
+Operand square(const Operand& x, std::int64_t row, std::int64_t h) { return x.rows((row * kHeads + h) * kLength, kLength); }
+Operand head_t(const Operand& x, std::int64_t row, std::int64_t h) { return head(x, row, h).transposed(); }
+Operand square_t(const Operand& x, std::int64_t row, std::int64_t h) { return square(x, row, h).transposed(); }
+
+/// The products of all rows and heads, beneath each other: [rows * heads * length, ...].
+Tensor checked_products(const Operand& left, const Cut& cut_left, const Operand& right, const Cut& cut_right) {
+  const auto kinds = same_kind(left, right);
+  std::vector<float> all;
+  std::int64_t cols = 0;
+  for (std::int64_t row = 0; row < kRows; ++row) {
+    for (std::int64_t h = 0; h < kHeads; ++h) {
+      const Tensor one = checked_product(cut_left(kinds.first, row, h), cut_right(kinds.second, row, h));
+      all.insert(all.end(), one.values().begin(), one.values().end());
+      cols = one.shape()[1];
+    }
+  }
+  return Tensor::from({kRows * kHeads * kLength, cols}, all);
+}
+
+/// True if columns first .. first + width of x hold the heads of `by_head`, [rows * heads * length, depth], side by side.
+bool holds_heads(const Tensor& x, std::int64_t first, const Tensor& by_head) {
+  const std::int64_t stride = x.shape()[1];
+  for (std::int64_t i = 0; i < by_head.size(); ++i) {
+    const std::int64_t e = i % kDepth, t = i / kDepth % kLength, h = i / (kDepth * kLength) % kHeads,
+                       row = i / (kDepth * kLength * kHeads);
+    if (x[(row * kLength + t) * stride + first + h * kDepth + e] != by_head[i]) return false;
+  }
+  return true;
+}
+
+const double kInverseRoot = 1.0 / std::sqrt(double{kDepth});
+
+/// Softmax by row of scores / sqrt(d).
+Tensor replay_softmax(const Tensor& scores, bool causal) {
+  Tensor p = Tensor::zeros(scores.shape());
+  for (std::int64_t i = 0; i < p.shape()[0]; ++i) {
+    const std::int64_t seen = causal ? i % kLength + 1 : kLength;
+    const float* const s = scores.data() + i * kLength;
+    std::array<float, kLength> x{};
+    for (std::int64_t j = 0; j < seen; ++j) x[static_cast<std::size_t>(j)] = s[j] * static_cast<float>(kInverseRoot);
+    const float largest = *std::max_element(x.begin(), x.begin() + seen);
+    exp_rows(x.data(), seen, largest, x.data(), Simd::scalar);
+    const double sum = chained_sum(seen, [&](std::int64_t j) { return double{x[static_cast<std::size_t>(j)]}; });
+    for (std::int64_t j = 0; j < seen; ++j) p[i * kLength + j] = x[static_cast<std::size_t>(j)] * static_cast<float>(1.0 / sum);
+
+    // Twice rounded (the root and the product), an argument is off by 2 |s| / sqrt(d) units, the largest one too, their difference
+    // is rounded, and exp is off by 2 (layers/functions.h): so many units is e off relatively. The sum is so at the most by the
+    // worst of its terms; then it is rounded and so is the product with it.
+    const double most = *std::max_element(s, s + seen) * kInverseRoot;
+    double total = 0, worst = 0;
+    const auto off = [&](std::int64_t j) {
+      const double a = s[j] * kInverseRoot;
+      return 2 * std::abs(a) + 2 * std::abs(most) + std::abs(a - most) + 2;
+    };
+    for (std::int64_t j = 0; j < seen; ++j) {
+      total += std::exp(s[j] * kInverseRoot - most);
+      worst = std::max(worst, off(j));
+    }
+    for (std::int64_t j = 0; j < seen; ++j) {
+      const double want = std::exp(s[j] * kInverseRoot - most) / total;
+      require_within(double{p[i * kLength + j]}, want, kUnit * (off(j) + worst + 2) * want);
+    }
+  }
   return p;
+}
+
+/// Gradients of probabilities become those of scores.
+Tensor replay_softmax_gradient(const Tensor& p, const Tensor& of_p) {
+  Tensor gs = Tensor::zeros(p.shape());
+  for (std::int64_t i = 0; i < p.shape()[0]; ++i) {
+    const float *const pi = p.data() + i * kLength, *const gi = of_p.data() + i * kLength;
+    const double exact_mean = chained_sum(kLength, [=](std::int64_t j) { return double{gi[j]} * double{pi[j]}; });
+    const auto mean = static_cast<float>(exact_mean);
+    double magnitude = 0;
+    for (std::int64_t j = 0; j < kLength; ++j) magnitude += std::abs(double{gi[j]} * double{pi[j]});
+    for (std::int64_t j = 0; j < kLength; ++j) {
+      const float g = gs[i * kLength + j] = pi[j] * (gi[j] - mean) * static_cast<float>(kInverseRoot);
+      // The mean is rounded (and summed in double in some order), and the difference, the root and two products.
+      const double factor = double{pi[j]} * kInverseRoot, apart = double{gi[j]} - exact_mean;
+      require_within(double{g}, factor * apart,
+                     factor * (kUnit * (std::abs(exact_mean) + 4 * std::abs(apart)) + 2 * kLength * 0x1p-53 * magnitude));
+    }
+  }
+  return gs;
 }
 
 }  // namespace
 
-TEST_CASE("attention and its gradients are those of its codes, for every mixture of formats, causal or not") {
-  for (const auto& widths : {std::pair{32, 32}, {8, 8}, {3, 6}, {10, 16}, {4, 32}}) {
-    const int forward = widths.first, gradient = widths.second;  // clang 14 cannot capture structured bindings
+TEST_CASE("attention and its gradients are fake quantization of its codes, stage by stage, for every mixture of formats") {
+  for (const NamedPlan& named : replay_plans("block0.attention.av")) {
     for (const bool causal : {true, false}) {
-      CAPTURE(forward);
-      CAPTURE(gradient);
+      CAPTURE(named.name);
       CAPTURE(causal);
       Bench bench;
-      Pass pass = bench.pass(plan_of(forward, gradient));
+      Pass pass = bench.pass(named.plan, 5);
       const Attention attention = Attention::create("block0.attention", kHeads, causal);
       const Tensor qkv = random_tensor({kRows * kLength, 3 * kWidth}, Key(1)), g = random_tensor({kRows * kLength, kWidth}, Key(2));
       const Var x = pass.tape.variable(qkv);
@@ -54,69 +135,49 @@ TEST_CASE("attention and its gradients are those of its codes, for every mixture
       static_cast<void>(pass.tape.backward(dot(pass, out, g)));
       const Tensor& gx = pass.tape.gradient_of(x);
 
-      const Operand q = pass.encode(part(qkv, 0), attention.scores, Role::activation),
-                    k = pass.encode(part(qkv, 1), attention.scores, Role::weight),
-                    v = pass.encode(part(qkv, 2), attention.values, Role::weight),
-                    gy = pass.encode(g.matrix(), attention.values, Role::gradient);
-      Tensor p = Tensor::zeros({kRows * kHeads * kLength, kLength}), gs = p;
-      const auto at = [](std::int64_t row, std::int64_t t) { return row * kLength + t; };
-      const auto line = [](std::int64_t row, std::int64_t h, std::int64_t t) { return (row * kHeads + h) * kLength + t; };
-      for (std::int64_t row = 0; row < kRows; ++row) {
-        for (std::int64_t h = 0; h < kHeads; ++h) {
-          for (std::int64_t i = 0; i < kLength; ++i) {
-            std::vector<double> s(kLength), of_p(kLength);
-            for (std::int64_t j = 0; j < kLength; ++j) {
-              for (std::int64_t e = h * kDepth; e < (h + 1) * kDepth; ++e) {
-                s[static_cast<std::size_t>(j)] += q.value(at(row, i), e) * k.value(at(row, j), e);
-                of_p[static_cast<std::size_t>(j)] += gy.value(at(row, i), e) * v.value(at(row, j), e);
-              }
-            }
-            const std::vector<double> soft = probabilities(s, causal ? i + 1 : kLength);
-            double mean = 0;
-            for (std::size_t j = 0; j < soft.size(); ++j) mean += soft[j] * of_p[j];
-            for (std::size_t j = 0; j < soft.size(); ++j) {
-              const std::int64_t to = line(row, h, i) * kLength + static_cast<std::int64_t>(j);
-              p[to] = static_cast<float>(soft[j]);
-              gs[to] = static_cast<float>(soft[j] * (of_p[j] - mean) / std::sqrt(double{kDepth}));
-            }
-          }
-        }
-      }
-      // Probabilities and their gradients differ from these by a few roundings, so that single codes may be a step apart; a step
-      // of a grid over all of them, times the largest operand beside it, bounds what that changes.
-      const Operand by_row = pass.encode(p.matrix(), attention.values, Role::activation, GridAxis::rows);
-      const Operand whole_p = pass.encode(p.matrix(), attention.values, Role::activation),
-                    qs = pass.encode(gs.matrix(), attention.scores, Role::gradient);
-      const auto step = [](const Operand& o) { return o.is_float() ? 1e-6 : double{o.grid().scale}; };
-      std::int64_t close = 0, all = 0;
-      const auto agree = [&](float got, double want, double allowed) {
-        const double off = std::abs(double{got} - want);
-        CHECK(off <= allowed);
-        close += off <= 2e-5 ? 1 : 0;
-        ++all;
-      };
-      for (std::int64_t row = 0; row < kRows; ++row) {
-        for (std::int64_t e = 0; e < kWidth; ++e) {
-          const std::int64_t h = e / kDepth;
-          for (std::int64_t t = 0; t < kLength; ++t) {
-            double of_y = 0, of_q = 0, of_k = 0, of_v = 0;
-            for (std::int64_t j = 0; j < kLength; ++j) {
-              of_y += by_row.value(line(row, h, t), j) * v.value(at(row, j), e);
-              of_q += qs.value(line(row, h, t), j) * k.value(at(row, j), e);
-              of_k += qs.value(line(row, h, j), t) * q.value(at(row, j), e);
-              of_v += whole_p.value(line(row, h, j), t) * gy.value(at(row, j), e);
-            }
-            const std::int64_t token = at(row, t);
-            agree(y[token * kWidth + e], of_y, 4.0 * step(whole_p) + 1e-5);
-            agree(gx[token * 3 * kWidth + e], of_q, 4.0 * step(qs) + 1e-5);
-            agree(gx[token * 3 * kWidth + kWidth + e], of_k, 4.0 * step(qs) + 1e-5);
-            agree(gx[token * 3 * kWidth + 2 * kWidth + e], of_v, 4.0 * step(whole_p) + 1e-5);
-          }
-        }
-      }
-      CHECK(close >= 95 * all / 100);
+      const Site &qk = attention.scores, &av = attention.values;
+      const Operand q = operand_of(pass, part(qkv, 0), qk, Role::activation), k = operand_of(pass, part(qkv, 1), qk, Role::weight),
+                    v = operand_of(pass, part(qkv, 2), av, Role::weight), gy = operand_of(pass, g.matrix(), av, Role::gradient);
+      const Tensor p = replay_softmax(checked_products(q, head, k, head_t), causal);
+      const Operand by_row = operand_of(pass, p.matrix(), av, Role::activation, GridAxis::rows),
+                    whole = operand_of(pass, p.matrix(), av, Role::activation);
+      CHECK(holds_heads(y, 0, checked_products(by_row, square, v, head)));
+
+      const Tensor gs = replay_softmax_gradient(p, checked_products(gy, head, v, head_t));
+      const Operand qs = operand_of(pass, gs.matrix(), qk, Role::gradient);
+      CHECK(holds_heads(gx, 0, checked_products(qs, square, k, head)));
+      CHECK(holds_heads(gx, kWidth, checked_products(qs, square_t, q, head)));
+      CHECK(holds_heads(gx, 2 * kWidth, checked_products(whole, square_t, gy, head)));
     }
   }
+}
+
+TEST_CASE("rotary places turn pairs of queries and keys by t 10000^(-2i/d), and their gradients back") {
+  Bench bench;
+  Pass pass = bench.pass(int_plan(8, 8));  // nothing of it is quantized
+  const Tensor qkv = random_tensor({kRows * kLength, 3 * kWidth}, Key(1)), g = random_tensor(qkv.shape(), Key(2));
+  const Var x = pass.tape.variable(qkv);
+  const Var out = rotary(pass, x, kRows, kHeads);
+  const Tensor y = pass.tape[out];
+  static_cast<void>(pass.tape.backward(dot(pass, out, g)));
+  const auto check = [](const Tensor& from, const Tensor& to, double sign) {
+    for (std::int64_t i = 0; i < from.size(); i += 2) {
+      const std::int64_t t = i / (3 * kWidth) % kLength, col = i % (3 * kWidth), e = col % kDepth;
+      const double angle =
+          col >= 2 * kWidth ? 0.0 : sign * static_cast<double>(t) * std::pow(10000.0, -static_cast<double>(e) / kDepth);
+      const double a = from[i], b = from[i + 1], c = std::cos(angle), s = std::sin(angle);
+      // Sine, cosine, both products and their sum are rounded; the angle's own errors in double are below 2^-48.
+      const auto within = [&](double got, double one, double two) {
+        require_within(
+            got, one + two,
+            kUnit * (2 * std::abs(one) + 2 * std::abs(two) + std::abs(one + two)) + 0x1p-48 * (std::abs(a) + std::abs(b)));
+      };
+      within(to[i], a * c, -b * s);
+      within(to[i + 1], a * s, b * c);
+    }
+  };
+  check(qkv, y, 1);
+  check(g, pass.tape.gradient_of(x), -1);
 }
 
 TEST_CASE("the gradients of attention and of rotary places agree with central differences") {
@@ -156,7 +217,7 @@ TEST_CASE("a causal attention does not look ahead, and rotary scores depend on d
 
 TEST_CASE("attention charges its products by site and refuses shapes that do not fit") {
   Bench bench;
-  Pass pass = bench.pass(plan_of(3, 8));
+  Pass pass = bench.pass(int_plan(3, 8));
   const Attention attention = Attention::create("block3.attention", kHeads, true);
   const Var x = pass.tape.variable(random_tensor({kRows * kLength, 3 * kWidth}, Key(1)));
   const Var y = attention(pass, x, kRows);

@@ -81,3 +81,25 @@ TEST_CASE("dropout zeroes the stated share, scales the rest, repeats itself by k
   for (const double p : {-0.1, 1.0, std::nan("")})
     CHECK_THROWS_AS(dropout(pass, pass.tape.constant(Tensor::zeros({2})), p, "x"), ConfigError);
 }
+
+TEST_CASE("dropout keeps element i iff its word of Philox is at least 2^32 p, in both directions, whatever the plan") {
+  constexpr std::int64_t n = 1003;  // no multiple of a block
+  for (const double p : {0.1, 0.25, 0.6}) {
+    Bench bench;
+    Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(8), Format::integer(8)), 7);
+    const Tensor input = random_tensor({n}, Key(1)), g = random_tensor({n}, Key(2));
+    const Var x = pass.tape.variable(input);
+    const Var y = dropout(pass, x, p, "head");
+    const Tensor out = pass.tape[y];
+    pass.tape.backward(dot(pass, y, g));
+    const std::uint64_t key = pass.key.fold("head").fold("dropout").value();
+    const auto scale = static_cast<float>(1 / (1 - p));
+    for (std::int64_t i = 0; i < n; ++i) {
+      const auto block = philox4x32({static_cast<std::uint32_t>(i / 4), 0, 0, 0},
+                                    {static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)});
+      const bool kept = static_cast<double>(block[static_cast<std::size_t>(i % 4)]) >= std::nearbyint(p * 0x1p32);
+      REQUIRE(out[i] == (kept ? input[i] * scale : 0.0f));
+      REQUIRE(pass.tape.gradient_of(x)[i] == (kept ? g[i] * scale : 0.0f));
+    }
+  }
+}

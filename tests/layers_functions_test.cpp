@@ -66,6 +66,16 @@ TEST_CASE("exp, logistic function and tanh are within their bounds of libm in do
   }
 }
 
+TEST_CASE("exp subtracts its shift in float32, rounding once, before anything else") {
+  const std::vector<float> x = sample();
+  std::vector<float> y(x.size()), apart(x.size()), want(x.size());
+  const auto n = static_cast<std::int64_t>(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) apart[i] = x[i] - 3.7f;
+  exp_rows(apart.data(), n, 0.0f, want.data(), Simd::scalar);
+  exp_rows(x.data(), n, 3.7f, y.data(), Simd::scalar);
+  CHECK(y == want);
+}
+
 TEST_CASE("exp in double has the bits of math::exp, near zero, across its range and beyond what the vectors take") {
   std::vector<float> x;
   for (std::uint64_t i = 0; i < 50'000; ++i) {

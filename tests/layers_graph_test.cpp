@@ -4,8 +4,9 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "layers/elementwise.h"
 #include "layers/graph.h"
-#include "tests/passes.h"
+#include "tests/replay.h"
 
 using namespace ebb;
 using namespace ebb::test;
@@ -111,6 +112,39 @@ TEST_CASE("sums over neighbours and their gradients are fake quantization of the
   }
 }
 
+TEST_CASE("with `aggregate` kept in float32, sums over neighbours are chains in the order of the rows, to the bit, both ways") {
+  const std::shared_ptr<const Neighbourhood> hoods[] = {
+      whole(true), whole(false), mean_neighbourhood(sampled()),
+      symmetric_neighbourhood(sampled(), std::vector<std::int64_t>{8, 3, 0, 1, 1, 1}, true)};
+  constexpr std::int64_t n = 19;
+  for (const auto& hood : hoods) {
+    PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(8), Format::integer(8));
+    plan.keep_fp32({"aggregate"});
+    Bench bench;
+    Pass pass = bench.pass(plan);
+    const Tensor x = random_tensor({hood->nodes(), n}, Key(1), 1.0, 0.5), g = random_tensor({hood->targets(), n}, Key(2));
+    const Var vx = pass.tape.variable(x);
+    const Var vy = sum_neighbours(pass, {"conv.aggregate", {"aggregate"}}, vx, hood);
+    const Tensor y = pass.tape[vy];
+    pass.tape.backward(dot(pass, vy, g));
+    const auto check = [](const Tensor& got, const Csr& lists, const std::vector<float>& before, const std::vector<float>& after,
+                          const Tensor& from) {
+      const auto factor = [](const std::vector<float>& f, std::int64_t i) {
+        return f.empty() ? 1.0f : f[static_cast<std::size_t>(i)];
+      };
+      for (std::int64_t i = 0; i < lists.rows(); ++i) {
+        for (std::int64_t j = 0; j < n; ++j) {
+          float sum = 0;
+          for (const std::int32_t k : lists.row(i)) sum += from[k * n + j] * factor(before, k);
+          REQUIRE(got[i * n + j] == sum * factor(after, i));
+        }
+      }
+    };
+    check(y, hood->heard, hood->node_scale, hood->target_scale, x);
+    check(pass.tape.gradient_of(vx), hood->hearers, hood->target_scale, hood->node_scale, g);
+  }
+}
+
 TEST_CASE("graph layers are their parts, the narrower side summed over neighbours, to the bit") {
   for (const auto& [in, out] : {std::pair{9, 4}, std::pair{4, 9}}) {
     for (const bool quantized : {false, true}) {
@@ -142,6 +176,46 @@ TEST_CASE("graph layers are their parts, the narrower side summed over neighbour
       const Tensor own = apart.tape[sage.self(apart, apart.tape.constant(first))];
       REQUIRE(z.shape() == Shape{3, out});
       for (std::int64_t i = 0; i < z.size(); ++i) CHECK(z[i] == own[i] + apart.tape[around][i]);
+    }
+  }
+}
+
+TEST_CASE("the gradients of quantized graph layers are those of their parts, to the bit") {
+  for (const auto& widths : {std::pair{9, 4}, std::pair{4, 9}}) {
+    const int in = widths.first, out = widths.second;  // clang 14 cannot capture structured bindings
+    for (const bool float_sums : {false, true}) {
+      PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(4), Format::integer(8));
+      plan.formats.weight = Format::integer(6);
+      if (float_sums) plan.keep_fp32({"aggregate"});
+      Bench bench;
+      const GraphConv conv = GraphConv::create(bench.params, "conv", {}, random_tensor({out, in}, Key(1)));
+      const SageConv sage =
+          SageConv::create(bench.params, "sage", {}, random_tensor({out, in}, Key(2)), random_tensor({out, in}, Key(3)));
+      const auto compare = [&](std::int64_t nodes, std::int64_t targets, const std::vector<ParamId>& weights, ParamId bias,
+                               const auto& layer, const auto& parts) {
+        const Tensor x = random_tensor({nodes, in}, Key(6)), g = random_tensor({targets, out}, Key(7));
+        Pass pass = bench.pass(plan), apart = bench.pass(plan);
+        const Var a = pass.tape.variable(x), b = apart.tape.variable(x);
+        const Gradients got = pass.tape.backward(dot(pass, layer(pass, a), g)),
+                        want = apart.tape.backward(dot(apart, parts(apart, b), g));
+        CHECK(pass.tape.gradient_of(a) == apart.tape.gradient_of(b));
+        for (const ParamId id : weights) CHECK(got[static_cast<std::size_t>(id.index)] == want[static_cast<std::size_t>(id.index)]);
+        require_column_sums(got[static_cast<std::size_t>(bias.index)], g);
+      };
+      const auto hood = whole(true), part = mean_neighbourhood(sampled());
+      const auto both = [&](Pass& pass, Var v, const Linear& linear, const Site& site, const auto& over) {
+        return in > out ? sum_neighbours(pass, site, linear(pass, v), over) : linear(pass, sum_neighbours(pass, site, v, over));
+      };
+      compare(
+          8, 8, {conv.linear.weight}, in > out ? conv.bias : conv.linear.bias,
+          [&](Pass& pass, Var v) { return conv(pass, v, hood); },
+          [&](Pass& pass, Var v) { return both(pass, v, conv.linear, conv.aggregate, hood); });
+      compare(
+          6, 3, {sage.self.weight, sage.neighbour.weight}, sage.self.bias, [&](Pass& pass, Var v) { return sage(pass, v, part); },
+          [&](Pass& pass, Var v) {
+            const Var around = both(pass, v, sage.neighbour, sage.aggregate, part);
+            return add(pass, sage.self(pass, select_rows(pass, v, std::vector<std::int64_t>{0, 1, 2})), around);
+          });
     }
   }
 }

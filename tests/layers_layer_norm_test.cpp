@@ -5,7 +5,7 @@
 
 #include "core/error.h"
 #include "layers/layer_norm.h"
-#include "passes.h"
+#include "replay.h"
 
 using namespace ebb;
 using namespace ebb::test;
@@ -32,6 +32,58 @@ TEST_CASE("layer norm is its definition in double, for widths around the chains"
         REQUIRE(std::abs(double{y[i * width + j]} - want) <= kUnit * (2.01 * std::abs(n * w) + std::abs(want)) + 1e-14);
       }
     }
+  }
+}
+
+TEST_CASE("layer norm's gradients are its definition in double, within the roundings of its float32 steps, whatever the plan") {
+  for (const std::int64_t width : {1, 7, 16, 40}) {
+    CAPTURE(width);
+    constexpr std::int64_t rows = 70;  // more than a block of a fixed-order sum
+    Bench bench;
+    const LayerNorm norm = LayerNorm::create(bench.params, "norm", width);
+    bench.params[norm.weight] = random_tensor({width}, Key(1));
+    Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(8), Format::integer(8)));
+    const Tensor x = random_tensor({rows, width}, Key(2), 2.0, 5.0), g = random_tensor({rows, width}, Key(3));
+    const Var vx = pass.tape.variable(x);
+    const Gradients gradients = pass.tape.backward(dot(pass, norm(pass, vx), g));
+    const Tensor &gx = pass.tape.gradient_of(vx), &w = bench.params[norm.weight];
+    const auto n = static_cast<double>(width);
+    std::vector<double> normal(static_cast<std::size_t>(rows * width));
+    for (std::int64_t i = 0; i < rows; ++i) {
+      double mean = 0, variance = 0;
+      for (std::int64_t j = 0; j < width; ++j) mean += double{x[i * width + j]} / n;
+      for (std::int64_t j = 0; j < width; ++j) variance += std::pow(double{x[i * width + j]} - mean, 2) / n;
+      const double slope = 1 / std::sqrt(variance + 1e-5);
+      double of_h = 0, along = 0, size_h = 0, size_along = 0;
+      for (std::int64_t j = 0; j < width; ++j) {
+        const double h = double{g[i * width + j]} * double{w[j]}, z = (double{x[i * width + j]} - mean) * slope;
+        normal[static_cast<std::size_t>(i * width + j)] = z;
+        of_h += h / n;
+        along += h * z / n;
+        size_h += std::abs(h) / n;
+        size_along += std::abs(h * z) / n;
+      }
+      for (std::int64_t j = 0; j < width; ++j) {
+        const double h = double{g[i * width + j]} * double{w[j]}, z = normal[static_cast<std::size_t>(i * width + j)];
+        const double apart = h - of_h, want = (apart - z * along) * slope;
+        // Rounded: h and, through it, its mean; the mean; h - mean; z and h again through `along`; along; z; their product; the
+        // second difference; the slope; the last product. The mean of x itself is within 2^-45 in double.
+        const double off = std::abs(h) + size_h + std::abs(of_h) + std::abs(apart) + std::abs(z) * 2 * size_along +
+                           3 * std::abs(z * along) + 3 * std::abs(apart - z * along);
+        require_within(double{gx[i * width + j]}, want, slope * (kUnit * off + 0x1p-45 * (1 + slope) * (size_h + std::abs(h))));
+      }
+    }
+    const Tensor& gw = gradients[static_cast<std::size_t>(norm.weight.index)];
+    for (std::int64_t j = 0; j < width; ++j) {
+      double sum = 0, size = 0;
+      for (std::int64_t i = 0; i < rows; ++i) {
+        const double term = double{g[i * width + j]} * normal[static_cast<std::size_t>(i * width + j)];
+        sum += term;
+        size += std::abs(term);
+      }
+      require_within(double{gw[j]}, sum, kUnit * (size + std::abs(sum)) + 0x1p-40);  // z is rounded, and so is the sum
+    }
+    require_column_sums(gradients[static_cast<std::size_t>(norm.bias.index)], g);
   }
 }
 

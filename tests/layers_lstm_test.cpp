@@ -1,19 +1,19 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <string>
 #include <vector>
 
 #include "core/error.h"
+#include "layers/functions.h"
 #include "layers/lstm.h"
-#include "passes.h"
+#include "replay.h"
 
 using namespace ebb;
 using namespace ebb::test;
 
 namespace {
 
-constexpr std::int64_t kSteps = 4, kStreams = 3, kIn = 5, kUnits = 6;
+constexpr std::int64_t kSteps = 4, kStreams = 3, kIn = 5, kUnits = 6, kRows = kSteps * kStreams, kWide = 4 * kUnits;
 
 LstmState random_state(Key key) {
   return {random_tensor({kStreams, kUnits}, key.fold("h"), 0.5), random_tensor({kStreams, kUnits}, key.fold("c"))};
@@ -23,48 +23,139 @@ double logistic(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 
 PrecisionPlan int8() { return PrecisionPlan::uniform(Format::integer(8), Format::integer(8)); }
 
+Tensor rows_of(const Tensor& x, std::int64_t first, std::int64_t count) {
+  const std::int64_t cols = x.shape()[-1];
+  return Tensor::from({count, cols},
+                      x.values().subspan(static_cast<std::size_t>(first * cols), static_cast<std::size_t>(count * cols)));
+}
+
+/// A window, by time and stream.
+struct Replay {
+  Tensor gates = Tensor::zeros({kRows, kWide});             ///< i, f, g, o
+  Tensor cell = Tensor::zeros({kRows + kStreams, kUnits});  ///< c_0 to c_T
+  Tensor squashed = Tensor::zeros({kRows, kUnits});         ///< tanh(c_t)
+  Tensor h = Tensor::zeros({kRows, kUnits});
+
+  [[nodiscard]] Tensor hidden_before(const LstmState& begin) const {
+    Tensor before = Tensor::zeros({kRows, kUnits});
+    for (std::int64_t i = 0; i < before.size(); ++i) before[i] = i < kStreams * kUnits ? begin.hidden[i] : h[i - kStreams * kUnits];
+    return before;
+  }
+};
+
+float float_of(void (*function)(const float*, std::int64_t, float*, Simd), float x) {
+  function(&x, 1, &x, Simd::scalar);
+  return x;
+}
+
+Replay replay_forward(const Pass& pass, const Lstm& lstm, const Tensor& x, const LstmState& begin) {
+  Replay r;
+  const Tensor &wx = pass.params[lstm.input.weight], &wh = pass.params[lstm.weight], &bias = pass.params[lstm.input.bias];
+  const Tensor from_input =
+      checked_product(operand_of(pass, x.matrix(), lstm.input.site, Role::activation),
+                      operand_of(pass, wx.matrix(), lstm.input.site, Role::weight, GridAxis::rows).transposed());
+  const Operand qw = operand_of(pass, wh.matrix(), lstm.hidden, Role::weight, GridAxis::rows);
+  for (std::int64_t i = 0; i < begin.cell.size(); ++i) r.cell[i] = begin.cell[i];
+  for (std::int64_t t = 0; t < kSteps; ++t) {
+    const Tensor before = rows_of(r.hidden_before(begin), t * kStreams, kStreams);
+    const Operand qh =
+        operand_of(pass, before.matrix(), lstm.hidden, Role::activation, GridAxis::whole, static_cast<std::uint64_t>(t) + 1);
+    const Tensor from_hidden = checked_product(qh, qw.transposed());
+    for (std::int64_t row = t * kStreams; row < (t + 1) * kStreams; ++row) {
+      for (std::int64_t j = 0; j < kWide; ++j) {
+        const float a = from_input[row * kWide + j], b = bias[j], c = from_hidden[(row - t * kStreams) * kWide + j],
+                    z = (a + b) + c;
+        require_within(double{z}, double{a} + double{b} + double{c},
+                       kUnit * (std::abs(double{a} + double{b}) + std::abs(double{z})));
+        const bool candidate = j / kUnits == 2;
+        const float gate = r.gates[row * kWide + j] = float_of(candidate ? tanh_rows : sigmoid_rows, z);
+        const double want = candidate ? std::tanh(double{z}) : logistic(double{z});
+        require_within(double{gate}, want, 4 * kUnit * std::abs(want));  // layers/functions.h
+      }
+      for (std::int64_t j = 0; j < kUnits; ++j) {
+        const float *const gate = r.gates.data() + row * kWide + j, i = gate[0], f = gate[kUnits], g = gate[2 * kUnits],
+                           o = gate[3 * kUnits], old = r.cell[row * kUnits + j];
+        const float c = r.cell[(row + kStreams) * kUnits + j] = f * old + i * g;
+        const double kept = double{f} * double{old}, added = double{i} * double{g};  // exact
+        require_within(double{c}, kept + added, kUnit * (std::abs(kept) + std::abs(added) + std::abs(kept + added)));
+        const float squashed = r.squashed[row * kUnits + j] = float_of(tanh_rows, c);
+        require_within(double{squashed}, std::tanh(double{c}), 4 * kUnit * std::abs(std::tanh(double{c})));
+        r.h[row * kUnits + j] = o * squashed;
+      }
+    }
+  }
+  return r;
+}
+
+/// The gradient of all gate inputs, [kRows, kWide].
+Tensor replay_backward(const Pass& pass, const Lstm& lstm, const Replay& r, const Tensor& g) {
+  const Tensor& wh = pass.params[lstm.weight];
+  const Operand along = operand_of(pass, wh.matrix(), lstm.hidden, Role::weight, GridAxis::columns);
+  Tensor gz = Tensor::zeros({kRows, kWide}), later = Tensor::zeros({kStreams, kUnits}), of_cell = Tensor::zeros({kStreams, kUnits});
+  for (std::int64_t t = kSteps; t-- > 0;) {
+    for (std::int64_t at = 0; at < kStreams * kUnits; ++at) {
+      const std::int64_t row = t * kStreams + at / kUnits, j = at % kUnits;
+      const float *const gate = r.gates.data() + row * kWide + j, i = gate[0], f = gate[kUnits], c = gate[2 * kUnits],
+                         o = gate[3 * kUnits], tc = r.squashed[row * kUnits + j], old = r.cell[row * kUnits + j];
+      const double di = i, df = f, dc = c, dout = o, dtc = tc;
+      const float of_h = g[row * kUnits + j] + later[at];
+      // f1 f2 (1 - s^2): three roundings of the product, one of the difference, and that of s^2, which the difference may enlarge.
+      const auto squared = [](double factors, double s) { return kUnit * std::abs(factors) * (s * s + 3 * (1 - s * s)); };
+      const float of_c = of_cell[at] + of_h * o * (1.0f - tc * tc);
+      const double through = double{of_h} * dout * (1 - dtc * dtc), want = double{of_cell[at]} + through;
+      require_within(double{of_c}, want, squared(double{of_h} * dout, dtc) + kUnit * std::abs(want));
+      const float z[] = {of_c * c * (i * (1.0f - i)), of_c * old * (f * (1.0f - f)), of_c * i * (1.0f - c * c),
+                         of_h * tc * (o * (1.0f - o))};
+      const double wanted[] = {double{of_c} * dc * di * (1 - di), double{of_c} * double{old} * df * (1 - df),
+                               double{of_c} * di * (1 - dc * dc), double{of_h} * dtc * dout * (1 - dout)};
+      for (std::int64_t k = 0; k < 4; ++k) {
+        // Of the logistic gates: 1 - s and three products are rounded.
+        require_within(double{z[k]}, wanted[k], k == 2 ? squared(double{of_c} * di, dc) : 4 * kUnit * std::abs(wanted[k]));
+        gz[row * kWide + k * kUnits + j] = z[k];
+      }
+      of_cell[at] = of_c * f;
+    }
+    const Tensor step = rows_of(gz, t * kStreams, kStreams);
+    const Operand qz =
+        operand_of(pass, step.matrix(), lstm.hidden, Role::gradient, GridAxis::whole, static_cast<std::uint64_t>(t) + 1);
+    later = checked_product(qz, along);
+  }
+  return gz;
+}
+
 }  // namespace
 
-TEST_CASE("an LSTM is its definition in double, in float32 and on the codes of an int-8 plan, and carries its state") {
-  for (const PrecisionPlan& plan : {PrecisionPlan::fp32(), int8()}) {
-    CAPTURE(to_text(plan.formats.weight));
+TEST_CASE("an LSTM and all its gradients are fake quantization of its codes, stage by stage, for every mixture of formats") {
+  for (const NamedPlan& named : replay_plans("lstm0.input")) {
+    CAPTURE(named.name);
     Bench bench;
     const Lstm lstm = Lstm::create(bench.params, "lstm0", kIn, kUnits, Key(1));
     LstmState state = random_state(Key(2));
     const LstmState begin = state;
-    Pass pass = bench.pass(plan);
-    const Tensor x = random_tensor({kSteps * kStreams, kIn}, Key(3));
-    const Tensor h = pass.tape[lstm(pass, pass.tape.constant(x), state)];
+    Pass pass = bench.pass(named.plan, 3);
+    const Tensor x = random_tensor({kRows, kIn}, Key(3)), g = random_tensor({kRows, kUnits}, Key(4));
+    const Var vx = pass.tape.variable(x);
+    const Var vy = lstm(pass, vx, state);
+    const Tensor h = pass.tape[vy];
+    const Gradients gradients = pass.tape.backward(dot(pass, vy, g));
 
-    const Operand qx = pass.encode(x.matrix(), lstm.input.site, Role::activation);
-    const Operand qwx = pass.encode(bench.params[lstm.input.weight].matrix(), lstm.input.site, Role::weight, GridAxis::rows);
-    const Operand qwh = pass.encode(bench.params[lstm.weight].matrix(), lstm.hidden, Role::weight, GridAxis::rows);
-    std::vector<double> cell(begin.cell.values().begin(), begin.cell.values().end());
-    Tensor before = begin.hidden;
-    for (std::int64_t t = 0; t < kSteps; ++t) {
-      const Operand qh =
-          pass.encode(before.matrix(), lstm.hidden, Role::activation, GridAxis::whole, static_cast<std::uint64_t>(t) + 1);
-      for (std::int64_t s = 0; s < kStreams; ++s) {
-        for (std::int64_t j = 0; j < kUnits; ++j) {
-          double z[4];
-          for (std::int64_t gate = 0; gate < 4; ++gate) {
-            const std::int64_t row = gate * kUnits + j;
-            z[gate] = double{bench.params[lstm.input.bias][row]};
-            for (std::int64_t k = 0; k < kIn; ++k) z[gate] += qx.value(t * kStreams + s, k) * qwx.value(row, k);
-            for (std::int64_t k = 0; k < kUnits; ++k) z[gate] += qh.value(s, k) * qwh.value(row, k);
-          }
-          double& c = cell[static_cast<std::size_t>(s * kUnits + j)];
-          c = logistic(z[1]) * c + logistic(z[0]) * std::tanh(z[2]);
-          const double want = logistic(z[3]) * std::tanh(c);
-          // Gate inputs of magnitude below 4 are off by 15 roundings; every function and product by a few more; cells add up.
-          REQUIRE(std::abs(double{h[(t * kStreams + s) * kUnits + j]} - want) <= static_cast<double>(t + 1) * 100 * kUnit);
-        }
-      }
-      for (std::int64_t i = 0; i < before.size(); ++i) before[i] = h[t * kStreams * kUnits + i];
-    }
-    CHECK(state.hidden == before);
-    for (std::int64_t i = 0; i < state.cell.size(); ++i)
-      CHECK(std::abs(double{state.cell[i]} - cell[static_cast<std::size_t>(i)]) <= 1e-4);
+    Replay replay = replay_forward(pass, lstm, x, begin);
+    CHECK(replay.h == h);
+    CHECK(state.hidden == rows_of(replay.h, kRows - kStreams, kStreams));
+    CHECK(state.cell == rows_of(replay.cell, kRows, kStreams));
+
+    const Tensor gz = replay_backward(pass, lstm, replay, g);
+    const Tensor &wx = bench.params[lstm.input.weight], before = replay.hidden_before(begin);
+    const Operand all_z = operand_of(pass, gz.matrix(), lstm.hidden, Role::gradient),
+                  all_h = operand_of(pass, before.matrix(), lstm.hidden, Role::activation),
+                  of_input = operand_of(pass, gz.matrix(), lstm.input.site, Role::gradient),
+                  along = operand_of(pass, wx.matrix(), lstm.input.site, Role::weight, GridAxis::columns),
+                  qx = operand_of(pass, x.matrix(), lstm.input.site, Role::activation);
+    const auto gradient = [&](ParamId id) { return gradients[static_cast<std::size_t>(id.index)]; };
+    CHECK(gradient(lstm.weight) == checked_product(all_z.transposed(), all_h));
+    CHECK(gradient(lstm.input.weight) == checked_product(of_input.transposed(), qx));
+    CHECK(pass.tape.gradient_of(vx) == checked_product(of_input, along));
+    require_column_sums(gradient(lstm.input.bias), gz);
   }
 }
 
@@ -78,93 +169,6 @@ TEST_CASE("the gradients of an LSTM through time agree with central differences"
     LstmState state = random_state(Key(2));
     return lstm(pass, x[0], state);
   });
-}
-
-TEST_CASE("the backward products of an LSTM are those of its codes") {
-  Bench bench;
-  const Lstm lstm = Lstm::create(bench.params, "lstm0", kIn, kUnits, Key(1));
-  LstmState state = random_state(Key(2));
-  const LstmState begin = state;
-  Pass pass = bench.pass(int8());
-  const Tensor input = random_tensor({kSteps * kStreams, kIn}, Key(3)), g = random_tensor({kSteps * kStreams, kUnits}, Key(4));
-  const Var x = pass.tape.variable(input);
-  const Var y = lstm(pass, x, state);
-  const Tensor h = pass.tape[y];
-  const Gradients gradients = pass.tape.backward(dot(pass, y, g));
-
-  // The same recurrence with every product taken from the operands' values in double; gate values are replayed in double.
-  const auto value = [](const Operand& a, std::int64_t i, std::int64_t j) { return a.value(i, j); };
-  const Operand qx = pass.encode(input.matrix(), lstm.input.site, Role::activation);
-  const Operand qwx = pass.encode(bench.params[lstm.input.weight].matrix(), lstm.input.site, Role::weight, GridAxis::rows);
-  const Operand qwh = pass.encode(bench.params[lstm.weight].matrix(), lstm.hidden, Role::weight, GridAxis::rows);
-  const Operand along = pass.encode(bench.params[lstm.weight].matrix(), lstm.hidden, Role::weight, GridAxis::columns);
-  constexpr std::int64_t kRows = kSteps * kStreams, kWide = 4 * kUnits;
-  Tensor before = Tensor::zeros({kRows, kUnits});
-  for (std::int64_t i = 0; i < before.size(); ++i) before[i] = i < kStreams * kUnits ? begin.hidden[i] : h[i - kStreams * kUnits];
-  std::vector<double> gate(kRows * kWide), cell(static_cast<std::size_t>((kSteps + 1) * kStreams * kUnits));
-  for (std::int64_t i = 0; i < begin.cell.size(); ++i) cell[static_cast<std::size_t>(i)] = double{begin.cell[i]};
-  const auto at = [](std::int64_t row, std::int64_t col, std::int64_t cols) { return static_cast<std::size_t>(row * cols + col); };
-  for (std::int64_t t = 0; t < kSteps; ++t) {
-    const Operand qh = pass.encode({before.data() + t * kStreams * kUnits, kStreams, kUnits, kUnits}, lstm.hidden, Role::activation,
-                                   GridAxis::whole, static_cast<std::uint64_t>(t) + 1);
-    for (std::int64_t row = t * kStreams; row < (t + 1) * kStreams; ++row) {
-      for (std::int64_t j = 0; j < kWide; ++j) {
-        double z = double{bench.params[lstm.input.bias][j]};
-        for (std::int64_t k = 0; k < kIn; ++k) z += value(qx, row, k) * value(qwx, j, k);
-        for (std::int64_t k = 0; k < kUnits; ++k) z += value(qh, row - t * kStreams, k) * value(qwh, j, k);
-        gate[at(row, j, kWide)] = j / kUnits == 2 ? std::tanh(z) : logistic(z);
-      }
-      for (std::int64_t j = 0; j < kUnits; ++j) {
-        const double* const v = &gate[at(row, j, kWide)];
-        cell[at(row + kStreams, j, kUnits)] = v[kUnits] * cell[at(row, j, kUnits)] + v[0] * v[2 * kUnits];
-      }
-    }
-  }
-  Tensor gz = Tensor::zeros({kRows, kWide});
-  std::vector<double> later(kStreams * kUnits), gc(kStreams * kUnits);
-  for (std::int64_t t = kSteps; t-- > 0;) {
-    for (std::int64_t s = 0; s < kStreams; ++s) {
-      for (std::int64_t j = 0; j < kUnits; ++j) {
-        const std::int64_t row = t * kStreams + s;
-        const double* const v = &gate[at(row, j, kWide)];
-        const double i = v[0], f = v[kUnits], c = v[2 * kUnits], o = v[3 * kUnits];
-        const double tc = std::tanh(cell[at(row + kStreams, j, kUnits)]),
-                     of_h = double{g[row * kUnits + j]} + later[at(s, j, kUnits)];
-        const double of_c = gc[at(s, j, kUnits)] + of_h * o * (1 - tc * tc);
-        float* const z = gz.data() + row * kWide + j;
-        z[0] = static_cast<float>(of_c * c * i * (1 - i));
-        z[kUnits] = static_cast<float>(of_c * cell[at(row, j, kUnits)] * f * (1 - f));
-        z[2 * kUnits] = static_cast<float>(of_c * i * (1 - c * c));
-        z[3 * kUnits] = static_cast<float>(of_h * tc * o * (1 - o));
-        gc[at(s, j, kUnits)] = of_c * f;
-      }
-    }
-    const Operand qz = pass.encode({gz.data() + t * kStreams * kWide, kStreams, kWide, kWide}, lstm.hidden, Role::gradient,
-                                   GridAxis::whole, static_cast<std::uint64_t>(t) + 1);
-    for (std::int64_t s = 0; s < kStreams; ++s) {
-      for (std::int64_t j = 0; j < kUnits; ++j) {
-        double sum = 0;
-        for (std::int64_t k = 0; k < kWide; ++k) sum += qz.value(s, k) * along.value(k, j);
-        later[at(s, j, kUnits)] = sum;
-      }
-    }
-  }
-  const Operand qz = pass.encode(gz.matrix(), lstm.hidden, Role::gradient),
-                qh = pass.encode(before.matrix(), lstm.hidden, Role::activation);
-  const Tensor& gw = gradients[static_cast<std::size_t>(lstm.weight.index)];
-  // Gradients of gate inputs differ in their last bits, so some lie on the other side of a rounding threshold: a code apart.
-  const double step = double{qz.grid().scale} * 2;
-  std::int64_t close = 0;
-  for (std::int64_t i = 0; i < kWide; ++i) {
-    for (std::int64_t j = 0; j < kUnits; ++j) {
-      double sum = 0;
-      for (std::int64_t row = 0; row < kRows; ++row) sum += qz.value(row, i) * qh.value(row, j);
-      const double off = std::abs(double{gw[i * kUnits + j]} - sum);
-      CHECK(off <= 2 * step);
-      close += off <= 1e-5 ? 1 : 0;
-    }
-  }
-  CHECK(close >= 9 * kWide * kUnits / 10);
 }
 
 TEST_CASE("an LSTM charges its products, names its sites and refuses states that do not fit") {
