@@ -7,7 +7,7 @@
 
 #include "core/error.h"
 #include "layers/conv2d.h"
-#include "passes.h"
+#include "replay.h"
 
 using namespace ebb;
 using namespace ebb::test;
@@ -141,6 +141,10 @@ TEST_CASE("the three products of a convolution are those of its codes, whatever 
       }
     }
   }
+  PrecisionPlan mixed;
+  mixed.formats = {Format::integer(5), Format::integer(7), Format::integer(10)};
+  mixed.activation_rounding = Rounding::stochastic;
+  precisions.push_back({"mixed widths, every draw of its own", mixed});
   for (const Problem& p : kProblems) {
     for (const Precision& precision : precisions) {
       const PrecisionPlan& plan = precision.plan;
@@ -162,8 +166,8 @@ TEST_CASE("the three products of a convolution are those of its codes, whatever 
       const Gradients gradients = pass.tape.backward(dot(pass, y, g));
 
       const bool fp32 = plan.formats.weight.is_fp32(), integer = !fp32 && !plan.simulate;
-      const Reals qx = values_of(pass.encode(image.matrix(), conv.site, Role::activation));
-      const Reals qg = values_of(pass.encode(g.matrix(), conv.site, Role::gradient));
+      const Reals qx = values_of(operand_of(pass, image.matrix(), conv.site, Role::activation));
+      const Reals qg = values_of(operand_of(pass, g.matrix(), conv.site, Role::gradient));
       const Reals plain(w.values().begin(), w.values().end());
       const Reals forward = fp32 ? plain : by_output(w, plan.formats.weight, plan.grid);
       const Reals backward = fp32 ? plain : by_input(w, p.config, plan.formats.weight, plan.grid);
