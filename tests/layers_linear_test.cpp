@@ -67,16 +67,17 @@ TEST_CASE("the three products of a linear layer are those of its codes, for ever
     CAPTURE(to_text(plan.formats.gradient));
     CAPTURE(to_text(plan.grid));
     CAPTURE(plan.simulate);
-    Bench bench;
+    Bench bench, other;
     const Tensor w = random_tensor({out, in}, Key(1), 0.4, 0.1), bias = random_tensor({out}, Key(2)),
                  g = random_tensor({batch, out}, Key(3));
     const Linear plain = Linear::create(bench.params, {"fc", {}}, w, std::nullopt);
-    const Linear biased = Linear::create(bench.params, {"biased", {}}, w, bias);
+    const Linear biased = Linear::create(other.params, plain.site, w, bias);  // the same draws
     Pass pass = bench.pass(plan);
     const Tensor input = random_tensor({batch, in}, Key(4), 1.0, 0.5);
     const Var x = pass.tape.variable(input);
     const Var y = plain(pass, x);
-    const Tensor product = pass.tape[y], with_bias = pass.tape[biased(pass, x)];
+    Pass again = other.pass(plan);
+    const Tensor product = pass.tape[y], with_bias = again.tape[biased(again, again.tape.constant(input))];
     const Gradients gradients = pass.tape.backward(dot(pass, y, g));
 
     const Operand qx = operand_of(pass, input.matrix(), plain.site, Role::activation),
