@@ -1,10 +1,10 @@
 #include "data/ngram.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 
 #include "core/error.h"
+#include "core/math.h"
 
 namespace ebb {
 namespace {
@@ -96,7 +96,7 @@ double NgramModel::loss(std::span<const std::int32_t> text) const {
   double sum = 0;
   for (std::size_t i = 1; i < text.size(); ++i) {
     const std::size_t context = std::min(i, at(order_) - 1);
-    sum -= std::log(probability(text.subspan(i - context, context), text[i]));
+    sum -= math::log(probability(text.subspan(i - context, context), text[i]));
   }
   return sum / static_cast<double>(text.size() - 1);
 }

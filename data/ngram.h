@@ -1,8 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
-#include <unordered_map>
 #include <vector>
 
 namespace ebb {
@@ -41,9 +41,9 @@ class NgramModel {
 
   std::int64_t vocabulary_;
   int order_;
-  std::vector<Node> nodes_;                                  ///< n-grams as paths of tokens from node 0, which is the empty one
-  std::unordered_map<std::int64_t, std::int64_t> children_;  ///< of node * vocabulary + token
-  std::vector<double> discounts_;                            ///< by the length of the n-gram
+  std::vector<Node> nodes_;                        ///< n-grams as paths of tokens from node 0, which is the empty one
+  std::map<std::int64_t, std::int64_t> children_;  ///< of node * vocabulary + token
+  std::vector<double> discounts_;                  ///< by the length of the n-gram
 };
 
 }  // namespace ebb

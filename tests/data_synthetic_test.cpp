@@ -94,7 +94,7 @@ TEST_CASE("the embedded sets are these bytes on every machine and with every com
   CHECK(colour.test.fingerprint() == "5f7da30f6005ea5c2630f61618750a3b55c7b6567125bcb50e6c6775174b28c9");
 }
 
-TEST_CASE("softmax regression learns something of the embedded sets, but stays far below 90 %") {
+TEST_CASE("softmax regression learns something of the embedded sets, but stays far below 90 %" * doctest::test_suite("large")) {
   for (const std::string name : {"synthetic", "synthetic-cifar"}) {
     CAPTURE(name);
     const DataSet data = open_data(name);

@@ -7,7 +7,7 @@
 
 #include "core/error.h"
 #include "layers/conv2d.h"
-#include "passes.h"
+#include "replay.h"
 
 using namespace ebb;
 using namespace ebb::test;
@@ -141,6 +141,10 @@ TEST_CASE("the three products of a convolution are those of its codes, whatever 
       }
     }
   }
+  PrecisionPlan mixed;
+  mixed.formats = {Format::integer(5), Format::integer(7), Format::integer(10)};
+  mixed.activation_rounding = Rounding::stochastic;
+  precisions.push_back({"mixed widths, every draw of its own", mixed});
   for (const Problem& p : kProblems) {
     for (const Precision& precision : precisions) {
       const PrecisionPlan& plan = precision.plan;
@@ -148,22 +152,23 @@ TEST_CASE("the three products of a convolution are those of its codes, whatever 
       CAPTURE(precision.why);
       CAPTURE(to_text(plan.formats.weight));
       CAPTURE(to_text(plan.grid));
-      Bench bench;
+      Bench bench, other;
       const Tensor w = random_tensor(p.w, Key(1), 0.5, 0.1), bias = random_tensor({p.w[0]}, Key(2));
       const Conv2d conv = Conv2d::create(bench.params, {"conv", {}}, w, p.config);
-      const Conv2d with_bias = Conv2d::create(bench.params, {"biased", {}}, w, p.config, bias);
+      const Conv2d with_bias = Conv2d::create(other.params, conv.site, w, p.config, bias);  // the same draws
 
       Pass pass = bench.pass(plan);
       const Var x = pass.tape.variable(random_tensor(p.x, Key(3), 1.0, 0.3));
       const Tensor image = pass.tape[x];
       const Var y = conv(pass, x);
-      const Tensor out = pass.tape[y], biased = pass.tape[with_bias(pass, x)];
+      Pass again = other.pass(plan);
+      const Tensor out = pass.tape[y], biased = again.tape[with_bias(again, again.tape.constant(image))];
       const Tensor g = random_tensor(out.shape(), Key(4));
       const Gradients gradients = pass.tape.backward(dot(pass, y, g));
 
       const bool fp32 = plan.formats.weight.is_fp32(), integer = !fp32 && !plan.simulate;
-      const Reals qx = values_of(pass.encode(image.matrix(), conv.site, Role::activation));
-      const Reals qg = values_of(pass.encode(g.matrix(), conv.site, Role::gradient));
+      const Reals qx = values_of(operand_of(pass, image.matrix(), conv.site, Role::activation));
+      const Reals qg = values_of(operand_of(pass, g.matrix(), conv.site, Role::gradient));
       const Reals plain(w.values().begin(), w.values().end());
       const Reals forward = fp32 ? plain : by_output(w, plan.formats.weight, plan.grid);
       const Reals backward = fp32 ? plain : by_input(w, p.config, plan.formats.weight, plan.grid);

@@ -69,6 +69,7 @@ TEST_CASE("sums over neighbours and their gradients are fake quantization of the
     const std::int64_t nodes = c.hood->nodes(), targets = c.hood->targets(), n = 19;
     PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(c.bits), Format::integer(c.gradient_bits));
     plan.grid = c.style;
+    plan.activation_rounding = Rounding::stochastic;
     Bench bench;
     Pass pass = bench.pass(plan);
     const Tensor x = random_tensor({nodes, n}, Key(1), 1.0, 0.5), g = random_tensor({targets, n}, Key(2));
@@ -102,8 +103,8 @@ TEST_CASE("sums over neighbours and their gradients are fake quantization of the
       }
     };
     const Tensor sx = scaled(x, c.hood->node_scale), sg = scaled(g, c.hood->target_scale);
-    check(y, c.hood->heard, c.hood->target_scale, pass.encode(sx.matrix(), site, Role::activation));
-    check(gx, c.hood->hearers, c.hood->node_scale, pass.encode(sg.matrix(), site, Role::gradient));
+    check(y, c.hood->heard, c.hood->target_scale, operand_of(pass, sx.matrix(), site, Role::activation));
+    check(gx, c.hood->hearers, c.hood->node_scale, operand_of(pass, sg.matrix(), site, Role::gradient));
     const CostLedger::Row& row = bench.ledger.rows().at(0);
     const auto macs = static_cast<uint128>(c.hood->heard.entries() * n);
     CHECK(row.cells[static_cast<std::size_t>(Product::aggregate)] == CostLedger::Cell{macs, macs * static_cast<uint128>(c.bits)});

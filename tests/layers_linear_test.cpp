@@ -11,7 +11,7 @@
 
 #include "core/error.h"
 #include "layers/linear.h"
-#include "passes.h"
+#include "replay.h"
 
 using namespace ebb;
 using namespace ebb::test;
@@ -52,6 +52,9 @@ std::vector<PrecisionPlan> plans() {
   PrecisionPlan mixed =
       PrecisionPlan::uniform(Format::integer(4), Format::fp32());  // the gradient's products meet one float operand
   all.push_back(mixed);
+  mixed.formats = {Format::integer(5), Format::integer(7), Format::integer(10)};  // which operand has which role
+  mixed.activation_rounding = Rounding::stochastic;
+  all.push_back(mixed);
   return all;
 }
 
@@ -64,22 +67,23 @@ TEST_CASE("the three products of a linear layer are those of its codes, for ever
     CAPTURE(to_text(plan.formats.gradient));
     CAPTURE(to_text(plan.grid));
     CAPTURE(plan.simulate);
-    Bench bench;
+    Bench bench, other;
     const Tensor w = random_tensor({out, in}, Key(1), 0.4, 0.1), bias = random_tensor({out}, Key(2)),
                  g = random_tensor({batch, out}, Key(3));
     const Linear plain = Linear::create(bench.params, {"fc", {}}, w, std::nullopt);
-    const Linear biased = Linear::create(bench.params, {"biased", {}}, w, bias);
+    const Linear biased = Linear::create(other.params, plain.site, w, bias);  // the same draws
     Pass pass = bench.pass(plan);
     const Tensor input = random_tensor({batch, in}, Key(4), 1.0, 0.5);
     const Var x = pass.tape.variable(input);
     const Var y = plain(pass, x);
-    const Tensor product = pass.tape[y], with_bias = pass.tape[biased(pass, x)];
+    Pass again = other.pass(plan);
+    const Tensor product = pass.tape[y], with_bias = again.tape[biased(again, again.tape.constant(input))];
     const Gradients gradients = pass.tape.backward(dot(pass, y, g));
 
-    const Operand qx = pass.encode(input.matrix(), plain.site, Role::activation),
-                  qg = pass.encode(g.matrix(), plain.site, Role::gradient);
-    const Operand by_output = pass.encode(w.matrix(), plain.site, Role::weight, GridAxis::rows);
-    const Operand by_input = pass.encode(w.matrix(), plain.site, Role::weight, GridAxis::columns);
+    const Operand qx = operand_of(pass, input.matrix(), plain.site, Role::activation),
+                  qg = operand_of(pass, g.matrix(), plain.site, Role::gradient);
+    const Operand by_output = operand_of(pass, w.matrix(), plain.site, Role::weight, GridAxis::rows);
+    const Operand by_input = operand_of(pass, w.matrix(), plain.site, Role::weight, GridAxis::columns);
     const double ax = largest_magnitude(input), aw = largest_magnitude(w), ag = largest_magnitude(g);
     CHECK(worst_error(product, qx, by_output.transposed(), ax, aw) <= 1);
     CHECK(worst_error(pass.tape.gradient_of(x), qg, by_input, ag, aw) <= 1);

@@ -59,7 +59,8 @@ TEST_CASE("one batch can be overfitted to near-zero loss, in float32 and with 8-
   }
 }
 
-TEST_CASE("the ledger charges one image the MACs that follow from the published shapes, item by item") {
+TEST_CASE("the ledger charges one image the MACs that follow from the published shapes, item by item" *
+          doctest::test_suite("large")) {
   struct Item {
     const char* ending;  // of the sites' names
     std::int64_t macs;

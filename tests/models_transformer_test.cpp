@@ -35,7 +35,7 @@ Options options_of(std::int64_t batch, std::int64_t length, std::int64_t accumul
 
 }  // namespace
 
-TEST_CASE("the blocks of BERT base have the MACs that the papers count") {
+TEST_CASE("the blocks of BERT base have the MACs that the papers count" * doctest::test_suite("large")) {
   // 12 blocks of width 768 over 128 tokens; the head, which BERT's encoder lacks, is left out of the sum.
   RunState state;
   const WindowNetwork network =

@@ -238,7 +238,8 @@ TEST_CASE("every kernel equals the reference where all codes are extreme and whe
   }
 }
 
-TEST_CASE("every kernel equals the reference where a convolution's sums pass 32 bits, run by run and part by part") {
+TEST_CASE("every kernel equals the reference where a convolution's sums pass 32 bits, run by run and part by part" *
+          doctest::test_suite("large")) {
   struct Geometry {
     const char* why;
     std::int64_t channels, taps, step, divide, pad;

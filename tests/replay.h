@@ -26,16 +26,20 @@ inline void require_within(double got, double want, double bound) {
   REQUIRE(std::abs(got - want) <= bound * kSecondOrder + 0x1p-126);
 }
 
-/// The operand of a site by its definition: which format, rounding and key a role has.
+/// The operand of a site by its definition: which format, rounding and key a role has; over its own range unless one is given.
 inline Operand operand_of(const Pass& pass, const ConstMatrix& x, const Site& site, Role role, GridAxis axis = GridAxis::whole,
-                          std::uint64_t use = 0) {
+                          std::uint64_t use = 0, const Range* range = nullptr) {
   const SiteFormats at = pass.plan.at(site);
   const Format format = role == Role::weight ? at.weight : role == Role::activation ? at.activation : at.gradient;
   const Rounding rounding = role == Role::weight       ? Rounding::nearest_even
                             : role == Role::activation ? pass.plan.activation_rounding
                                                        : pass.plan.gradient_rounding;
   const Key key = pass.key.fold(site.name).fold(role == Role::weight ? 0 : role == Role::activation ? 1 : 2);
-  return {x, {format, pass.plan.grid, rounding}, axis, use == 0 ? key : key.fold(use), {.simulate = pass.plan.simulate}};
+  return {x,
+          {format, pass.plan.grid, rounding},
+          axis,
+          use == 0 ? key : key.fold(use),
+          {.simulate = pass.plan.simulate, .range = range}};
 }
 
 /// The product of two operands, held against that of the values of their codes in double. Integers: "How far the integer path is

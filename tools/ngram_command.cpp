@@ -1,11 +1,11 @@
 #include "tools/ngram_command.h"
 
 #include <CLI/CLI.hpp>
-#include <cmath>
 #include <memory>
 #include <ostream>
 
 #include "core/error.h"
+#include "core/math.h"
 #include "core/text.h"
 #include "data/ngram.h"
 #include "data/text.h"
@@ -24,7 +24,8 @@ void ngram(const NgramOptions& options, std::ostream& out) {
     const auto score = [&](const char* split, const TokenIds& ids) {
       if (ids.empty()) return;
       const double nats = model.loss(ids);
-      out << order << '\t' << split << '\t' << train::format_fixed(nats, 4) << '\t' << train::format_fixed(std::exp(nats), 2) << '\n';
+      out << order << '\t' << split << '\t' << train::format_fixed(nats, 4) << '\t' << train::format_fixed(math::exp(nats), 2)
+          << '\n';
     };
     score("validation", corpus.validation);
     score("test", corpus.test);

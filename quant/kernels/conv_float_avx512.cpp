@@ -10,7 +10,6 @@ namespace ebb::kernels {
 namespace {
 
 struct Tile {
-  const float* pixels;   ///< first tap of the first position
   const float* weights;  ///< of the first panel
   std::int64_t x, col;   ///< first position and column
 };
@@ -31,7 +30,7 @@ bool line_tile(const FloatLine& l, const Tile& t) {
     // Four positions to a pointer: their addresses fit x86's base + index * scale.
     const float* at[std::size_t{kPointers}];
 #pragma GCC unroll 4
-    for (int i = 0; i < kPointers; ++i) at[i] = t.pixels + ky * l.line + 4 * i * hop;
+    for (int i = 0; i < kPointers; ++i) at[i] = l.pixels + (t.x + 4 * i) * hop + ky * l.line;
     for (std::int64_t k = 0; k < run; ++k, from += 16) {
       __m512 right[std::size_t{kPanels}];
 #pragma GCC unroll 2
@@ -65,7 +64,7 @@ bool line_tile(const FloatLine& l, const Tile& t) {
 template <int kRows, int kPanels>
 bool positions_of(const FloatLine& l, Tile t) {
   bool found = false;
-  for (; t.x + kRows <= l.positions; t.x += kRows, t.pixels += kRows * l.step * l.pixel) found |= line_tile<kRows, kPanels>(l, t);
+  for (; t.x + kRows <= l.positions; t.x += kRows) found |= line_tile<kRows, kPanels>(l, t);
   if constexpr (kRows > 1) {
     if (t.x < l.positions) found |= positions_of<kRows / 2, kPanels>(l, t);
   }
@@ -118,7 +117,7 @@ void rows_of(const FloatPositions& l, const float* pixels, const float* gradient
 
 bool float_line_avx512(const FloatLine& l) {
   const std::int64_t panel_floats = l.taps_y * l.taps_x * l.pixel * 16;
-  Tile t{l.pixels, l.weights, 0, 0};
+  Tile t{l.weights, 0, 0};
   bool found = false;
   for (; t.col + 16 < l.n; t.col += 32, t.weights += 2 * panel_floats) found |= positions_of<8, 2>(l, t);
   if (t.col < l.n) found |= positions_of<16, 1>(l, t);

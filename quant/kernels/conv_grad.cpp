@@ -267,7 +267,8 @@ class WeightGradient {
     for (std::int64_t line = 0; line < y_.reach(height); ++line) {
       if (line % y_.step >= y_.taps) continue;
       std::int8_t* const to = scratch.image.data() + at * segment() + slot(line) * image_line();
-      std::int8_t* const residues = scratch.residue_image.data() + at * residue_segment() + slot(line) * residue_image_line();
+      std::int8_t* const residues =
+          reach_.residues ? scratch.residue_image.data() + at * residue_segment() + slot(line) * residue_image_line() : nullptr;
       const std::int64_t sy = top * y_.step + line - y_.pad;
       if (sy < 0 || sy >= g.height || run == 0) {
         std::memset(to, 0, static_cast<std::size_t>(image_line()));
