@@ -201,6 +201,11 @@ Forecast forecast(const Task& task, const ParamStore& params, const Precision& p
   return result;
 }
 
+std::string to_json(const Generated& generated, uint128 bit_ops) {
+  return dump(
+      {{"text", generated.text}, {"prompt_tokens", generated.prompt}, {"tokens", generated.tokens}, {"bit_ops", to_text(bit_ops)}});
+}
+
 std::string to_json(const Forecast& forecast) {
   Json layers = Json::array();
   uint128 forward = 0;

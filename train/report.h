@@ -50,6 +50,9 @@ struct Summary {
 Summary summarize(const History& history, const RunState& state, const Task& task, const PrecisionPlan& reference, Simd simd);
 std::string to_json(const Summary& summary);
 
+/// What --generate --json says: the text, its tokens, and what writing it cost.
+std::string to_json(const Generated& generated, uint128 bit_ops);
+
 /// One layer of --dry-run.
 struct LayerRow {
   Site site;
