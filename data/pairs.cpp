@@ -219,23 +219,21 @@ PairSet open_pairs(const fs::path& where, const PairOptions& options) {
 std::vector<PairTexts> embedded_pairs(std::int64_t count, Key key) {
   constexpr std::array<std::string_view, 8> animals{"cat", "dog", "fox", "horse", "bird", "frog", "goat", "mouse"};
   constexpr std::array<std::string_view, 6> colours{"red", "blue", "green", "black", "white", "brown"};
-  const auto say = [&](std::int64_t animal, std::uint64_t colour) {
-    return concat("the ", animals[static_cast<std::size_t>(animal)], " is ", colours[static_cast<std::size_t>(colour)]);
+  const auto say = [&](std::uint64_t animal, std::uint64_t colour) {
+    return concat("the ", animals[animal], " is ", colours[colour]);
   };
+  constexpr std::array<std::string_view, 4> openings{"", "today ", "they say ", "in the old garden "};
   std::vector<PairTexts> pairs;
   for (std::int64_t i = 0; i < count; ++i) {
     const Key own = key.fold(static_cast<std::uint64_t>(i));
-    std::array<std::int64_t, animals.size()> order{};
-    std::iota(order.begin(), order.end(), 0);
-    shuffle_indices(own.fold("animals"), order);  // the first three are those of the premise
     const auto label = static_cast<std::int32_t>(own.below(0, kPairLabels.size()));
-    const std::uint64_t place = own.below(1, 3), colour = own.below(2, colours.size());
-    std::array<std::uint64_t, 3> of_premise{};
-    for (std::size_t k = 0; k < 3; ++k) of_premise[k] = own.below(4 + k, colours.size());
-    if (label != 2) of_premise[place] = label == 1 ? colour : (colour + 1 + own.below(3, colours.size() - 1)) % colours.size();
-    pairs.push_back(
-        {concat(say(order[0], of_premise[0]), " and ", say(order[1], of_premise[1]), " and ", say(order[2], of_premise[2])),
-         say(order[label == 2 ? 3 : place], colour), label});
+    const std::uint64_t animal = own.below(1, animals.size()), colour = own.below(2, colours.size());  // of the hypothesis
+    const std::uint64_t other_animal = (animal + 1 + own.below(3, animals.size() - 1)) % animals.size(),
+                        other_colour = (colour + 1 + own.below(4, colours.size() - 1)) % colours.size();
+    const std::string fact = label == 0   ? say(animal, other_colour)
+                             : label == 1 ? say(animal, colour)
+                                          : say(other_animal, own.below(5, colours.size()));
+    pairs.push_back({concat(openings[own.below(6, openings.size())], fact), say(animal, colour), label});
   }
   return pairs;
 }

@@ -92,10 +92,10 @@ struct PairOptions {
 /// @throws DataError if the training part or both others are missing, or as parse_pairs
 PairSet open_pairs(const std::filesystem::path& where, const PairOptions& options);
 
-/// `count` pairs whose label needs both sentences. A premise gives each of three animals out of eight a colour out of six; a
-/// hypothesis gives one animal one colour: entailment if the premise says so, contradiction if it names another colour for the
-/// animal, neutral if it does not speak of the animal. Labels, animals and colours of the hypothesis are independent of each other,
-/// so neither sentence alone says anything of the label. A pure function of the key.
+/// `count` pairs whose label needs both sentences. Each says of one animal out of eight that it has one colour out of six:
+/// entailment if both say the same, contradiction if they give one animal two colours, neutral if they speak of different animals.
+/// What the hypothesis says is independent of the label, so that alone it is of no use. Premises open in four ways of different
+/// lengths. A pure function of the key.
 std::vector<PairTexts> embedded_pairs(std::int64_t count, Key key);
 
 /// Rows of tokens one after the other, without padding.
