@@ -56,13 +56,14 @@ struct Task {
   std::function<Var(Pass&, std::int64_t t, std::int64_t part)> loss{};
   /// The first is scored on the way, all of them at the end.
   std::vector<Split> splits{};
-  /// The loss of one blank example: what counts shapes and MACs without touching the data.
+  /// The loss of one blank example: what counts shapes and MACs without touching the data. May be absent beside `charge`.
   std::function<Var(Pass&)> probe{};
-  /// Instead of the probe, where steps are no multiples of one example: charges what step t will charge under a plan, without doing
-  /// it.
+  /// Where steps are no multiples of one example: charges what step t will charge under a plan, without doing it.
   std::function<void(CostLedger&, const PrecisionPlan&, std::int64_t t)> charge{};
   /// Writes a text as the options say, if the network can; the pass says at which precision.
   std::function<Generated(Pass&)> generate{};
+  /// Scores that results are to be read beside, such as {"test_majority_accuracy", 0.34}.
+  std::vector<std::pair<std::string, double>> baselines{};
   /// What identifies the data, for the record: names and texts.
   std::vector<std::pair<std::string, std::string>> data{};
 };

@@ -172,6 +172,11 @@ std::string describe(const Summary& summary) {
   };
   add_score(summary.test);
   add_score(summary.validation);
+  for (const auto& baseline : summary.baselines) {
+    std::string name = baseline.first;
+    std::ranges::replace(name, '_', ' ');
+    add(name, baseline.second);
+  }
   add("training loss", summary.train_loss);
   facts.push_back({"steps", to_text(summary.iterations)});
   facts.push_back({"bit-operations", with_separators(summary.ledger.total_bit_ops())});
