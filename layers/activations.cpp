@@ -44,7 +44,7 @@ Var gelu(Pass &pass, Var x) {
   });
 }
 
-Var tanh(Pass &pass, Var x) {
+Var tanh_activation(Pass &pass, Var x) {
   const Tensor &in = pass.tape[x];
   Tensor y = Tensor::uninitialized(in.shape());
   parallel_for(in.size(), [&](std::int64_t first, std::int64_t last) {

@@ -29,7 +29,7 @@ struct Encoder {
     x = dropout(pass, x, config.dropout, "tokens");
     for (const TransformerBlock& block : blocks) x = block(pass, x, rows.lengths, config);
     x = last(pass, select_rows(pass, x, at));
-    if (pooler) x = dropout(pass, tanh(pass, (*pooler)(pass, x)), config.dropout, "pooler");
+    if (pooler) x = dropout(pass, tanh_activation(pass, (*pooler)(pass, x)), config.dropout, "pooler");
     return head(pass, x);
   }
 

@@ -4,10 +4,10 @@ source "$(dirname "$0")/lib.sh" "$@"
 program=$cnn
 # Pinned as in determinism.sh.
 declare -A golden=(
-  [classify,int]=CLASSIFY_INT
-  [classify,fp32]=CLASSIFY_FP32
-  [masked,int]=MASKED_INT
-  [masked,fp32]=MASKED_FP32
+  [classify,int]=d95016a1a44f53fc4dff147cf33748730af3f18e66f28ea279012348cea3de05
+  [classify,fp32]=0b4cd43957a7d984eae9a226ff38b717c50e8eb0a1551d8b364701a13136d203
+  [masked,int]=d2472f5e9d112520d625c223cff2a39e50d5939c40ef91080a275a1f820752c6
+  [masked,fp32]=a6002d7390a305ae61f939933b6ab5ba2128a31d560519a1e51be4771997f630
 )
 small=(--arch encoder --layers 2 --width 24 --heads 2 --length 24 --batch 8 --dropout 0.1)
 int=(--schedule CR --cycles 2 --min-bits 3 --max-bits 8 --gradient-bits 8)
@@ -61,7 +61,7 @@ for task in classify masked; do
   "$program" --evaluate "$task-whole" --json </dev/null >evaluated.json 2>err.txt || fault "--evaluate: $(<err.txt)"
   same "$task, a score of the run and of its checkpoint" "$(field "$metric" <whole.json)" "$(field "$metric" <evaluated.json)"
 done
-same "the majority class" 0.325 "$(train --schedule fp32 --iterations 1 2>/dev/null | field test_majority_accuracy)"
+same "the majority class" 0.35 "$(train --schedule fp32 --iterations 1 2>/dev/null | field test_majority_accuracy)"
 grep -q '2 rows without a label left out' classify-whole/config.json || fault "rows without a label are not counted"
 
 # BERT base, as the papers' costs count it.
