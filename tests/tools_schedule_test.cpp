@@ -5,7 +5,7 @@
 #include <sstream>
 
 #include "core/error.h"
-#include "tools/schedule_command.h"
+#include "tools/command_line.h"
 
 using namespace ebb;
 
