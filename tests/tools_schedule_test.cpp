@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "tools/command_line.h"
+#include "tools/schedule_command.h"
 
 using namespace ebb;
 
