@@ -35,17 +35,6 @@ std::size_t character_length(std::string_view text) {
   return length;
 }
 
-void require_utf8(std::string_view text, std::string_view name) {
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t length = character_length(text.substr(at));
-    if (length == 0) {
-      throw DataError(concat("[text] ", name, ": line ", 1 + std::ranges::count(text.substr(0, at), '\n'), ", byte ", at,
-                             " of the text is not UTF-8; words need UTF-8, or use bytes as tokens"));
-    }
-    at += length;
-  }
-}
-
 /// Calls use(word) for every word and for the `<eos>` of every line.
 template <class Use>
 void for_each_word(std::string_view text, const Use& use) {
@@ -111,6 +100,17 @@ Parts embedded_parts() {
 }
 
 }  // namespace
+
+void require_utf8(std::string_view text, std::string_view name) {
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t length = character_length(text.substr(at));
+    if (length == 0) {
+      throw DataError(concat("[text] ", name, ": line ", 1 + std::ranges::count(text.substr(0, at), '\n'), ", byte ", at,
+                             " of the text is not UTF-8; words need UTF-8, or use bytes as tokens"));
+    }
+    at += length;
+  }
+}
 
 std::string to_text(TokenUnit unit) { return unit == TokenUnit::byte ? "byte" : "word"; }
 

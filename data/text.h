@@ -20,6 +20,9 @@ namespace ebb {
 enum class TokenUnit : std::uint8_t { byte, word };
 std::string to_text(TokenUnit unit);
 
+/// @throws DataError naming line and byte unless the text is UTF-8
+void require_utf8(std::string_view text, std::string_view name);
+
 using TokenIds = std::vector<std::int32_t>;
 
 /// The distinct tokens of a text; a token's id is its place.

@@ -264,6 +264,15 @@ Operand Operand::columns(std::int64_t first, std::int64_t count) const {
 
 Operand Operand::rows(std::int64_t first, std::int64_t count) const { return transposed().columns(first, count).transposed(); }
 
+Operand Operand::block(std::int64_t first, std::int64_t rows, std::int64_t cols) const {
+  require<ShapeError>(codes_.rows == 1 && codes_.col_stride == 1 && axis_ == GridAxis::whole && rows >= 0 && cols >= 0,
+                      "[operand] a block is cut from one row with one grid");
+  Operand part = columns(first, rows * cols);
+  part.codes_.rows = rows;
+  part.codes_.cols = part.codes_.row_stride = cols;
+  return part;
+}
+
 Operand Operand::patches(const PatchGeometry& geometry) const {
   const PatchGeometry& g = geometry;
   require<ShapeError>(!codes_.patches && axis_ == GridAxis::whole && codes_.col_stride == 1,

@@ -69,8 +69,27 @@ TEST_CASE("the gradients of gelu and swiglu are their definitions in double, wha
   }
 }
 
+TEST_CASE("tanh and its gradient are their definitions in double") {
+  Bench bench;
+  Pass pass = bench.pass();
+  const Tensor x = random_tensor({50, 8}, Key(1), 2.0), g = random_tensor({50, 8}, Key(2));
+  const Var in = pass.tape.variable(x);
+  const Var out = tanh_activation(pass, in);
+  const Tensor y = pass.tape[out];
+  static_cast<void>(pass.tape.backward(dot(pass, out, g)));
+  const Tensor& gx = pass.tape.gradient_of(in);
+  for (std::int64_t i = 0; i < x.size(); ++i) {
+    const double t = std::tanh(double{x[i]}), slope = 1 - t * t;
+    REQUIRE(std::abs(double{y[i]} - t) <= 4 * kUnit * std::abs(t));  // layers/functions.h
+    // t^2 is off by twice 4 units and its own rounding, then the difference and the product are rounded.
+    require_within(double{gx[i]}, double{g[i]} * slope, kUnit * std::abs(double{g[i]}) * (9 * t * t + 2 * slope));
+  }
+}
+
 TEST_CASE("their gradients agree with central differences") {
   Bench bench;
+  check_gradients(bench, {random_tensor({6, 8}, Key(3), 1.0)}, 12,
+                  [&](Pass& pass, const std::vector<Var>& x) { return tanh_activation(pass, x[0]); });
   check_gradients(bench, {random_tensor({6, 8}, Key(1), 2.0)}, 12,
                   [&](Pass& pass, const std::vector<Var>& x) { return gelu(pass, x[0]); });
   check_gradients(bench, {random_tensor({6, 8}, Key(2), 2.0)}, 12,

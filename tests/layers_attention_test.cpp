@@ -19,6 +19,8 @@ namespace {
 
 constexpr std::int64_t kRows = 2, kLength = 5, kHeads = 3, kDepth = 4, kWidth = kHeads * kDepth;
 
+const std::vector<std::int64_t> kLengths(kRows, kLength);
+
 PrecisionPlan int_plan(int forward, int gradient) {
   return PrecisionPlan::uniform(Format::integer(forward), Format::integer(gradient));
 }
@@ -130,7 +132,7 @@ TEST_CASE("attention and its gradients are fake quantization of its codes, stage
       const Attention attention = Attention::create("block0.attention", kHeads, causal);
       const Tensor qkv = random_tensor({kRows * kLength, 3 * kWidth}, Key(1)), g = random_tensor({kRows * kLength, kWidth}, Key(2));
       const Var x = pass.tape.variable(qkv);
-      const Var out = attention(pass, x, kRows);
+      const Var out = attention(pass, x, kLengths);
       const Tensor y = pass.tape[out];
       static_cast<void>(pass.tape.backward(dot(pass, out, g)));
       const Tensor& gx = pass.tape.gradient_of(x);
@@ -157,7 +159,7 @@ TEST_CASE("rotary places turn pairs of queries and keys by t 10000^(-2i/d), and 
   Pass pass = bench.pass(int_plan(8, 8));  // nothing of it is quantized
   const Tensor qkv = random_tensor({kRows * kLength, 3 * kWidth}, Key(1)), g = random_tensor(qkv.shape(), Key(2));
   const Var x = pass.tape.variable(qkv);
-  const Var out = rotary(pass, x, kRows, kHeads);
+  const Var out = rotary(pass, x, kLengths, kHeads);
   const Tensor y = pass.tape[out];
   static_cast<void>(pass.tape.backward(dot(pass, out, g)));
   const auto check = [](const Tensor& from, const Tensor& to, double sign) {
@@ -184,7 +186,7 @@ TEST_CASE("the gradients of attention and of rotary places agree with central di
   Bench bench;
   for (const bool causal : {true, false}) {
     check_gradients(bench, {random_tensor({kRows * kLength, 3 * kWidth}, Key(1))}, 30, [&](Pass& pass, const std::vector<Var>& x) {
-      return Attention::create("attention", kHeads, causal)(pass, rotary(pass, x[0], kRows, kHeads), kRows);
+      return Attention::create("attention", kHeads, causal)(pass, rotary(pass, x[0], kLengths, kHeads), kLengths);
     });
   }
 }
@@ -194,15 +196,15 @@ TEST_CASE("a causal attention does not look ahead, and rotary scores depend on d
   Pass pass = bench.pass();
   const Attention attention = Attention::create("attention", kHeads, true);
   Tensor qkv = random_tensor({kRows * kLength, 3 * kWidth}, Key(1));
-  const Tensor before = pass.tape[attention(pass, pass.tape.constant(qkv), kRows)];
+  const Tensor before = pass.tape[attention(pass, pass.tape.constant(qkv), kLengths)];
   for (std::int64_t i = 3 * 3 * kWidth; i < kLength * 3 * kWidth; ++i) qkv[i] += 1.0f;  // tokens 3 and 4 of the first row
-  const Tensor after = pass.tape[attention(pass, pass.tape.constant(qkv), kRows)];
+  const Tensor after = pass.tape[attention(pass, pass.tape.constant(qkv), kLengths)];
   for (std::int64_t i = 0; i < before.size(); ++i) CHECK((before[i] == after[i]) == (i / kWidth < 3 || i / kWidth >= kLength));
 
   Tensor same = Tensor::uninitialized({kLength, 3 * kWidth});
   for (std::int64_t i = 0; i < same.size(); ++i)
     same[i] = static_cast<float>(Key(2).normal(static_cast<std::uint64_t>(i % (3 * kWidth))));
-  const Tensor turned = pass.tape[rotary(pass, pass.tape.constant(same), 1, kHeads)];
+  const Tensor turned = pass.tape[rotary(pass, pass.tape.constant(same), equal_lengths(kLength, 1), kHeads)];
   const auto score = [&](std::int64_t t, std::int64_t u) {
     double sum = 0;
     for (std::int64_t e = 0; e < kDepth; ++e)
@@ -220,7 +222,7 @@ TEST_CASE("attention charges its products by site and refuses shapes that do not
   Pass pass = bench.pass(int_plan(3, 8));
   const Attention attention = Attention::create("block3.attention", kHeads, true);
   const Var x = pass.tape.variable(random_tensor({kRows * kLength, 3 * kWidth}, Key(1)));
-  const Var y = attention(pass, x, kRows);
+  const Var y = attention(pass, x, kLengths);
   static_cast<void>(pass.tape.backward(dot(pass, y, random_tensor({kRows * kLength, kWidth}, Key(2)))));
   REQUIRE(bench.ledger.rows().size() == 2);
   constexpr std::uint64_t macs = kRows * kHeads * kLength * kLength * kDepth;
@@ -230,7 +232,140 @@ TEST_CASE("attention charges its products by site and refuses shapes that do not
     CHECK(row.cells[1] == CostLedger::Cell{macs, macs * 24});
     CHECK(row.cells[2] == CostLedger::Cell{macs, macs * 24});
   }
-  CHECK_THROWS_AS(attention(pass, x, 3), ShapeError);
-  CHECK_THROWS_AS(Attention::create("a", 5, true)(pass, x, kRows), ShapeError);
-  CHECK_THROWS_AS(rotary(pass, x, kRows, 4), ShapeError);
+  CHECK_THROWS_AS(attention(pass, x, std::array<std::int64_t, 2>{5, 4}), ShapeError);
+  CHECK_THROWS_AS(Attention::create("a", 5, true)(pass, x, kLengths), ShapeError);
+  CHECK_THROWS_AS(rotary(pass, x, kLengths, 4), ShapeError);
+}
+
+TEST_CASE("rows of different lengths packed one after the other attend as each of them by itself") {
+  const std::vector<std::int64_t> lengths{3, 1, 4, 4, 2};  // a run of two among them
+  const Tensor qkv = random_tensor({14, 3 * kWidth}, Key(1)), g = random_tensor({14, kWidth}, Key(2));
+  for (const bool causal : {true, false}) {
+    CAPTURE(causal);
+    Bench bench;
+    const auto run = [&](const Tensor& x, const Tensor& r, std::span<const std::int64_t> n) {
+      Pass pass = bench.pass();
+      const Var in = pass.tape.variable(x);
+      const Var out = Attention::create("attention", kHeads, causal)(pass, rotary(pass, in, n, kHeads), n);
+      const Tensor y = pass.tape[out];
+      static_cast<void>(pass.tape.backward(dot(pass, out, r)));
+      return std::pair(y, pass.tape.gradient_of(in));
+    };
+    const auto packed = run(qkv, g, lengths);
+    std::int64_t token = 0;
+    for (const std::int64_t n : lengths) {
+      const auto cut = [&](const Tensor& x, std::int64_t width) {
+        return Tensor::from({n, width},
+                            x.values().subspan(static_cast<std::size_t>(token * width), static_cast<std::size_t>(n * width)));
+      };
+      const auto alone = run(cut(qkv, 3 * kWidth), cut(g, kWidth), std::array{n});
+      CHECK(alone.first == cut(packed.first, kWidth));
+      CHECK(alone.second == cut(packed.second, 3 * kWidth));
+      token += n;
+    }
+    check_gradients(bench, {qkv}, 30, [&](Pass& pass, const std::vector<Var>& x) {
+      return Attention::create("attention", kHeads, causal)(pass, rotary(pass, x[0], lengths, kHeads), lengths);
+    });
+  }
+}
+
+TEST_CASE("packed rows share the grids of Q, K, V, of the gradients and of P as a weight's partner, whatever their lengths") {
+  // One row of 4 tokens, then one of 2: the replay by hand of each product on the operands of the whole pack.
+  const std::vector<std::int64_t> lengths{4, 2}, begin{0, 4};
+  const Tensor qkv = random_tensor({6, 3 * kWidth}, Key(1)), g = random_tensor({6, kWidth}, Key(2));
+  for (const NamedPlan& named : replay_plans("attention.av")) {
+    CAPTURE(named.name);
+    Bench bench;
+    Pass pass = bench.pass(named.plan, 5);
+    const Attention attention = Attention::create("attention", kHeads, false);
+    const Site &qk = attention.scores, &av = attention.values;
+    const Var x = pass.tape.variable(qkv);
+    const Var out = attention(pass, x, lengths);
+    const Tensor y = pass.tape[out];
+    static_cast<void>(pass.tape.backward(dot(pass, out, g)));
+    const Tensor& gx = pass.tape.gradient_of(x);
+    const auto of = [&](std::int64_t which) { return ConstMatrix{qkv.data() + which * kWidth, 6, kWidth, 3 * kWidth}; };
+    const auto one = [&](const Operand& whole, std::size_t row, std::int64_t h) {
+      return whole.rows(begin[row], lengths[row]).columns(h * kDepth, kDepth);
+    };
+    const auto holds = [&](const Tensor& all, std::int64_t first, std::size_t row, std::int64_t h, const Tensor& want) {
+      for (std::int64_t i = 0; i < want.size(); ++i) {
+        const std::int64_t at = (begin[row] + i / kDepth) * all.shape()[1] + first + h * kDepth + i % kDepth;
+        if (all[at] != want[i]) return false;
+      }
+      return true;
+    };
+    const Operand q = operand_of(pass, of(0), qk, Role::activation), k = operand_of(pass, of(1), qk, Role::weight),
+                  v = operand_of(pass, of(2), av, Role::weight), gy = operand_of(pass, g.matrix(), av, Role::gradient);
+    const auto product = [](const Operand& a, const Operand& b, const auto& cut_a, const auto& cut_b) {
+      const auto kinds = same_kind(a, b);
+      return checked_product(cut_a(kinds.first), cut_b(kinds.second));
+    };
+    // Probabilities of all rows and heads one after the other.
+    std::vector<float> p, gs;
+    const auto squares = [&](const std::vector<float>& all, std::size_t row, std::int64_t h) {
+      return Tensor::from(
+          {lengths[row], lengths[row]},
+          std::span(all).subspan(static_cast<std::size_t>((row == 0 ? 0 : kHeads * 16) + h * lengths[row] * lengths[row]),
+                                 static_cast<std::size_t>(lengths[row] * lengths[row])));
+    };
+    const auto scale = static_cast<float>(kInverseRoot);
+    for (std::size_t row = 0; row < 2; ++row) {
+      for (std::int64_t h = 0; h < kHeads; ++h) {
+        Tensor s = product(
+            q, k, [&](const Operand& m) { return one(m, row, h); }, [&](const Operand& m) { return one(m, row, h).transposed(); });
+        const std::int64_t n = lengths[row];
+        for (std::int64_t i = 0; i < n; ++i) {
+          float* const r = s.data() + i * n;
+          for (std::int64_t j = 0; j < n; ++j) r[j] *= scale;
+          exp_rows(r, n, *std::max_element(r, r + n), r, Simd::scalar);
+          const auto share = static_cast<float>(1.0 / chained_sum(n, [&](std::int64_t j) { return double{r[j]}; }));
+          for (std::int64_t j = 0; j < n; ++j) r[j] *= share;
+        }
+        p.insert(p.end(), s.values().begin(), s.values().end());
+      }
+    }
+    const Tensor all_p = Tensor::from({1, static_cast<std::int64_t>(p.size())}, p);
+    const Operand whole_p = operand_of(pass, all_p.matrix(), av, Role::activation);
+    for (std::size_t row = 0; row < 2; ++row) {
+      const std::int64_t n = lengths[row];
+      const Tensor own =
+          Tensor::from({kHeads * n, n}, std::span(p).subspan(row == 0 ? 0 : kHeads * 16, static_cast<std::size_t>(kHeads * n * n)));
+      const Operand by_row = operand_of(pass, own.matrix(), av, Role::activation, GridAxis::rows, row);
+      for (std::int64_t h = 0; h < kHeads; ++h) {
+        const std::int64_t first = (row == 0 ? 0 : kHeads * 16) + h * n * n;
+        CHECK(holds(
+            y, 0, row, h,
+            product(
+                by_row, v, [&](const Operand& m) { return m.rows(h * n, n); }, [&](const Operand& m) { return one(m, row, h); })));
+        CHECK(holds(gx, 2 * kWidth, row, h,
+                    product(
+                        whole_p, gy, [&](const Operand& m) { return m.block(first, n, n).transposed(); },
+                        [&](const Operand& m) { return one(m, row, h); })));
+        const Tensor gp = product(
+            gy, v, [&](const Operand& m) { return one(m, row, h); }, [&](const Operand& m) { return one(m, row, h).transposed(); });
+        const Tensor mine = squares(p, row, h);
+        for (std::int64_t i = 0; i < n; ++i) {
+          const auto mean =
+              static_cast<float>(chained_sum(n, [&](std::int64_t j) { return double{gp[i * n + j]} * double{mine[i * n + j]}; }));
+          for (std::int64_t j = 0; j < n; ++j) gs.push_back(mine[i * n + j] * (gp[i * n + j] - mean) * scale);
+        }
+      }
+    }
+    const Tensor all_gs = Tensor::from({1, static_cast<std::int64_t>(gs.size())}, gs);
+    const Operand qs = operand_of(pass, all_gs.matrix(), qk, Role::gradient);
+    for (std::size_t row = 0; row < 2; ++row) {
+      const std::int64_t n = lengths[row];
+      for (std::int64_t h = 0; h < kHeads; ++h) {
+        const std::int64_t first = (row == 0 ? 0 : kHeads * 16) + h * n * n;
+        const auto cut = [&](const Operand& m) { return one(m, row, h); };
+        CHECK(holds(gx, 0, row, h,
+                    product(
+                        qs, k, [&](const Operand& m) { return m.block(first, n, n); }, cut)));
+        CHECK(holds(gx, kWidth, row, h,
+                    product(
+                        qs, q, [&](const Operand& m) { return m.block(first, n, n).transposed(); }, cut)));
+      }
+    }
+  }
 }

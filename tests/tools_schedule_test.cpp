@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "tools/command_line.h"
 #include "tools/schedule_command.h"
 
 using namespace ebb;

@@ -6,10 +6,7 @@
 
 #include "core/error.h"
 #include "core/text.h"
-#include "tools/inspect_command.h"
-#include "tools/ngram_command.h"
-#include "tools/quantize_command.h"
-#include "tools/schedule_command.h"
+#include "tools/command_line.h"
 
 namespace {
 

@@ -1,7 +1,5 @@
 #include "tools/ngram_command.h"
 
-#include <CLI/CLI.hpp>
-#include <memory>
 #include <ostream>
 
 #include "core/error.h"
@@ -9,7 +7,6 @@
 #include "core/text.h"
 #include "data/ngram.h"
 #include "data/text.h"
-#include "tools/integer_check.h"
 #include "train/report.h"
 
 namespace ebb::tools {
@@ -32,22 +29,6 @@ void ngram(const NgramOptions& options, std::ostream& out) {
   }
   out.flush();
   require<DataError>(static_cast<bool>(out), "[n-gram] cannot write the table: is the disk full or the pipe closed?");
-}
-
-void add_ngram_command(CLI::App& app, std::ostream& out) {
-  const auto options = std::make_shared<NgramOptions>();
-  const auto unit = std::make_shared<std::string>("byte");
-  CLI::App* const command =
-      app.add_subcommand("ngram", "Score a text by n-gram models with Kneser-Ney smoothing: what language models should beat");
-  command->add_option("--data", options->data, "Text file, folder with train.txt and valid.txt, or embedded")
-      ->capture_default_str();
-  command->add_option("--unit", *unit, "byte or word")->capture_default_str()->check(CLI::IsMember({"byte", "word"}));
-  command->add_option("--vocabulary", options->vocabulary, "Most words")->capture_default_str()->check(integer_check, "");
-  command->add_option("--order", options->order, "Longest n-grams, 1 .. 8")->capture_default_str()->check(integer_check, "");
-  command->callback([options, unit, &out] {
-    options->words = *unit == "word";
-    ngram(*options, out);
-  });
 }
 
 }  // namespace ebb::tools

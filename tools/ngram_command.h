@@ -4,10 +4,6 @@
 #include <iosfwd>
 #include <string>
 
-namespace CLI {
-class App;
-}
-
 namespace ebb::tools {
 
 struct NgramOptions {
@@ -22,8 +18,5 @@ struct NgramOptions {
 /// @throws ConfigError for options that are wrong; DataError if the text cannot be had or is not what it claims, or `out` cannot be
 /// written
 void ngram(const NgramOptions& options, std::ostream& out);
-
-/// Adds `ngram` to the command; it runs while the command line is being parsed.
-void add_ngram_command(CLI::App& app, std::ostream& out);
 
 }  // namespace ebb::tools

@@ -1,18 +1,15 @@
 #include "tools/quantize_command.h"
 
-#include <CLI/CLI.hpp>
 #include <array>
 #include <charconv>
 #include <cmath>
 #include <istream>
-#include <memory>
 #include <ostream>
 #include <string_view>
 #include <vector>
 
 #include "core/error.h"
 #include "quant/grid.h"
-#include "tools/integer_check.h"
 
 namespace ebb::tools {
 namespace {
@@ -91,19 +88,6 @@ void quantize(const QuantizeOptions& options, std::istream& in, std::ostream& ou
   }
   out.flush();
   require<DataError>(static_cast<bool>(out), "[quantize] cannot write the table: is the disk full or the pipe closed?");
-}
-
-void add_quantize_command(CLI::App& app, std::istream& in, std::ostream& out) {
-  const auto options = std::make_shared<QuantizeOptions>();
-  CLI::App* const command = app.add_subcommand(
-      "quantize",
-      "Read one number a line, decimal or C hex float, and print its code and value on one grid over all of them, as TSV");
-  command->add_option("--format", options->format, "int1 .. int16")->required();
-  command->add_option("--grid", options->grid, "affine: codes 0 .. 2^N-1 over min .. max; symmetric: about zero, scaled by max|x|")
-      ->capture_default_str();
-  command->add_option("--rounding", options->rounding, "nearest-even or stochastic")->capture_default_str();
-  command->add_option("--seed", options->seed, "Seed of stochastic rounding")->capture_default_str()->check(integer_check, "");
-  command->callback([options, &in, &out] { quantize(*options, in, out); });
 }
 
 }  // namespace ebb::tools

@@ -4,10 +4,6 @@
 #include <iosfwd>
 #include <string>
 
-namespace CLI {
-class App;
-}
-
 namespace ebb::tools {
 
 struct QuantizeOptions {
@@ -21,8 +17,5 @@ struct QuantizeOptions {
 /// @throws ConfigError for options that are wrong or contradict each other; DataError for an empty input, a line that is no number
 /// or does not fit float32, or if `out` cannot be written; NonFiniteError if the numbers span more than float32 can hold
 void quantize(const QuantizeOptions& options, std::istream& in, std::ostream& out);
-
-/// Adds `quantize` to the command; it runs while the command line is being parsed.
-void add_quantize_command(CLI::App& app, std::istream& in, std::ostream& out);
 
 }  // namespace ebb::tools

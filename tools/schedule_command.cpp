@@ -1,14 +1,11 @@
 #include "tools/schedule_command.h"
 
-#include <CLI/CLI.hpp>
 #include <array>
 #include <charconv>
-#include <memory>
 #include <ostream>
 
 #include "core/error.h"
 #include "schedules/cpt.h"
-#include "tools/integer_check.h"
 
 namespace ebb::tools {
 namespace {
@@ -83,32 +80,6 @@ void print_schedule(const ScheduleOptions& options, std::ostream& out, std::ostr
   }
   out.flush();
   require<DataError>(static_cast<bool>(out), "[schedule] cannot write the table: is the disk full or the pipe closed?");
-}
-
-void add_schedule_command(CLI::App& app, std::ostream& out, std::ostream& warnings) {
-  const auto options = std::make_shared<ScheduleOptions>();
-  CLI::App* const command = app.add_subcommand("schedule", "Print a schedule as TSV, one row an iteration, or its summary");
-  CLI::Option* const name =
-      command->add_option("--name", options->name, "A precision schedule: " + join(precision_schedule_names(), " "));
-  CLI::Option* const expression =
-      command->add_option("--expr", options->expression, "An expression; its grammar is in docs/SCHEDULES.md");
-  name->excludes(expression);
-  command->add_option("--iterations", options->iterations, "Optimizer updates of the run")->required()->check(integer_check, "");
-  const auto cyclic = [&](CLI::Option* option) { option->capture_default_str()->excludes(expression); };
-  cyclic(command->add_option("--cycles", options->cycles, "Cycles of a named schedule")->check(integer_check, ""));
-  cyclic(command->add_option("--min-bits", options->min_bits, "Lowest width of a named schedule")->check(integer_check, ""));
-  cyclic(command->add_option("--period", options->period, "Length of a cycle: floor+1 or floor of iterations / cycles"));
-  CLI::Option* const max_bits =
-      command->add_option("--max-bits", options->max_bits, "Highest width, and the static one that costs are relative to")
-          ->capture_default_str()
-          ->check(integer_check, "");
-  command->add_option("--gradient-bits", options->gradient_bits, "Width of gradients in the cost [as --max-bits]")
-      ->check(integer_check, "");
-  command->add_flag("--summary", options->summary, "Print mean_value and, for bits, relative_cost and savings_percent only");
-  command->callback([options, max_bits, &out, &warnings] {
-    options->max_bits_given = max_bits->count() > 0;
-    print_schedule(*options, out, warnings);
-  });
 }
 
 }  // namespace ebb::tools

@@ -5,10 +5,6 @@
 #include <optional>
 #include <string>
 
-namespace CLI {
-class App;
-}
-
 namespace ebb::tools {
 
 struct ScheduleOptions {
@@ -24,8 +20,5 @@ struct ScheduleOptions {
 /// Writes the schedule as TSV, one row an iteration, or its summary; doubtful settings go to `warnings`.
 /// @throws ConfigError for settings that are wrong or contradict each other, DataError if `out` cannot be written
 void print_schedule(const ScheduleOptions& options, std::ostream& out, std::ostream& warnings);
-
-/// Adds `schedule` to the command; it runs while the command line is being parsed.
-void add_schedule_command(CLI::App& app, std::ostream& out, std::ostream& warnings);
 
 }  // namespace ebb::tools

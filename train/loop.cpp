@@ -193,6 +193,16 @@ EvalRow evaluate(const Task& task, const Split& split, RunState& state, const Lo
           .seconds = seconds_since(start)};
 }
 
+Generated generate(const Task& task, RunState& state, const LoopSettings& settings) {
+  Pass pass{.params = state.params,
+            .plan = settings.evaluation_plan,
+            .ledger = state.evaluation_ledger,
+            .key = settings.key.fold("generation"),
+            .mode = Pass::Mode::evaluate,
+            .simd = settings.simd};
+  return task.generate(pass);
+}
+
 RoleBits role_bits(const PrecisionPlan& plan) {
   return {.weight = plan.formats.weight.bits, .activation = plan.formats.activation.bits, .gradient = plan.formats.gradient.bits};
 }

@@ -39,6 +39,12 @@ struct Split {
   std::function<Score(Pass&, std::int64_t piece)> score;
 };
 
+/// What a language model wrote.
+struct Generated {
+  std::vector<std::int32_t> prompt{}, tokens{};  ///< ids of what it began with and of what it added
+  std::string text{};                            ///< of both
+};
+
 /// What the loop knows of a network and its data: images, tokens or graphs stay behind these functions. All of them are pure
 /// functions of their arguments, the parameters and the pass.
 struct Task {
@@ -50,11 +56,14 @@ struct Task {
   std::function<Var(Pass&, std::int64_t t, std::int64_t part)> loss{};
   /// The first is scored on the way, all of them at the end.
   std::vector<Split> splits{};
-  /// The loss of one blank example: what counts shapes and MACs without touching the data.
+  /// The loss of one blank example: what counts shapes and MACs without touching the data. May be absent beside `charge`.
   std::function<Var(Pass&)> probe{};
-  /// Instead of the probe, where steps are no multiples of one example: charges what step t will charge under a plan, without doing
-  /// it.
+  /// Where steps are no multiples of one example: charges what step t will charge under a plan, without doing it.
   std::function<void(CostLedger&, const PrecisionPlan&, std::int64_t t)> charge{};
+  /// Writes a text as the options say, if the network can; the pass says at which precision.
+  std::function<Generated(Pass&)> generate{};
+  /// Scores that results are to be read beside, such as {"test_majority_accuracy", 0.34}.
+  std::vector<std::pair<std::string, double>> baselines{};
   /// What identifies the data, for the record: names and texts.
   std::vector<std::pair<std::string, std::string>> data{};
 };
@@ -105,6 +114,9 @@ Outcome run_loop(const Task& task, RunState& state, const LoopSettings& settings
 
 /// Scores one split under the evaluation plan; parameters and layer state stay as they are.
 EvalRow evaluate(const Task& task, const Split& split, RunState& state, const LoopSettings& settings);
+
+/// Has the network write a text under the evaluation plan. The charges go to the ledger of evaluations.
+Generated generate(const Task& task, RunState& state, const LoopSettings& settings);
 
 /// Widths by role of the sites that no exception names.
 RoleBits role_bits(const PrecisionPlan& plan);

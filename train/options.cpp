@@ -28,7 +28,7 @@ struct Field {
   bool shapes_results = true;
 };
 
-constexpr std::string_view kModelGroup = "Model and data";
+constexpr std::string_view kModelGroup = Setting::kModelGroup;
 
 const Field kFields[] = {
     {kModelGroup, "arch", "NAME", "", "network to train; the table below lists them", &Options::arch},
@@ -89,8 +89,10 @@ std::vector<Field> fields_of(const Options& options) {
   std::vector<Field> settings;
   for (SettingIndex i = 0; i < options.settings.size(); ++i) {
     const Setting& setting = options.settings[i];
-    settings.push_back({kModelGroup, setting.name, setting.value,
-                        setting.fallback.empty() ? "none" : std::string_view(setting.fallback), setting.help, i});
+    (setting.group == kModelGroup ? settings : fields)
+        .push_back({setting.group, setting.name, setting.value,
+                    setting.fallback.empty() ? "none" : std::string_view(setting.fallback), setting.help, i,
+                    setting.shapes_results});
   }
   const auto end_of_group = std::ranges::find_if(fields, [](const Field& field) { return field.group != kModelGroup; });
   fields.insert(end_of_group, settings.begin(), settings.end());
@@ -228,17 +230,15 @@ void add_options(CLI::App& app, CommandLine& line, const std::vector<Field>& fie
 // Options of which only one has a meaning.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kEither{{{"schedule", "bits"}, {"iterations", "epochs"}}};
 
-bool is_given(const CommandLine& line, std::string_view name) { return std::ranges::find(line.given, name) != line.given.end(); }
-
 // What the preset says, where the command line says nothing.
 void apply_preset(CommandLine& line, const std::vector<Field>& fields, const Program& program) {
   if (line.options.preset.empty()) return;
   const Preset& preset = find_preset(program, line.options.preset);
   for (const auto& [name, text] : preset.options) {
     const auto settled = [&, &option = name](const auto& either) {
-      return (either.first == option && is_given(line, either.second)) || (either.second == option && is_given(line, either.first));
+      return (either.first == option && line.gave(either.second)) || (either.second == option && line.gave(either.first));
     };
-    if (is_given(line, name) || std::ranges::any_of(kEither, settled)) continue;
+    if (line.gave(name) || std::ranges::any_of(kEither, settled)) continue;
     const auto field = std::ranges::find(fields, name, &Field::name);
     require<ConfigError>(field != fields.end(), "[preset ", preset.name, "] no option --", name);
     set(line.options, *field, text);
@@ -251,13 +251,18 @@ void check_combinations(const CommandLine& line) {
   const auto not_both = [](bool a, std::string_view first, bool b, std::string_view second) {
     require<ConfigError>(!(a && b), "[command line] --", first, " and --", second, " contradict each other; give one of them");
   };
-  for (const auto& [a, b] : kEither) not_both(is_given(line, a), a, is_given(line, b), b);
+  for (const auto& [a, b] : kEither) not_both(line.gave(a), a, line.gave(b), b);
   not_both(!options.evaluate.empty(), "evaluate", !options.out.empty(), "out");
   not_both(!options.evaluate.empty(), "evaluate", options.dry_run, "dry-run");
   not_both(options.resume, "resume", options.dry_run, "dry-run");
+  for (const char* name : {"evaluate", "out", "dry-run"}) not_both(line.gave("generate"), "generate", line.gave(name), name);
   for (const char* name : {"save-every", "resume", "statistics-every"}) {
-    require<ConfigError>(!is_given(line, name) || !options.out.empty(), "[command line] --", name,
+    require<ConfigError>(!line.gave(name) || !options.out.empty(), "[command line] --", name,
                          " needs the run directory: add --out DIR");
+  }
+  for (const Setting& setting : options.settings) {
+    require<ConfigError>(setting.beside.empty() || !line.gave(setting.name) || line.gave(setting.beside), "[command line] --",
+                         setting.name, " means nothing without --", setting.beside);
   }
 }
 
@@ -359,7 +364,7 @@ Options resumed_options(const CommandLine& now, const Texts& recorded, std::span
     const auto field = std::ranges::find(fields, name, &Field::name);
     require<DataError>(field != fields.end(), "[resume] the run was made with --", name, ", which this version does not know");
     if (!field->shapes_results) continue;
-    const bool given = is_given(now, name);
+    const bool given = now.gave(name);
     if (given && std::find(free.begin(), free.end(), name) != free.end()) continue;
     const std::string wanted = text_of(now.options, *field);
     require<DataError>(!given || wanted == text, "[resume] --", name, " is ", show(wanted), " now and was ", show(text),

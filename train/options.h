@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -86,6 +87,8 @@ struct CommandLine {
   Options options;                  ///< as given or by the preset, without the defaults of the architecture
   std::vector<std::string> given;   ///< names of the options that were given, as in "batch"
   std::optional<std::string> text;  ///< asked for by --help or --version: show it and do nothing else
+
+  [[nodiscard]] bool gave(std::string_view name) const { return std::ranges::find(given, name) != given.end(); }
 };
 
 /// Reads arguments (without the program's name).

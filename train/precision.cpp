@@ -122,7 +122,7 @@ void check_keep_fp32(const Options& options, std::span<const CostLedger::Row> si
 }
 
 CostLedger count_example(const Task& task, const ParamStore& params) {
-  if (task.charge) {
+  if (!task.probe) {
     CostLedger first_step;
     task.charge(first_step, PrecisionPlan::fp32(), 0);
     return first_step;

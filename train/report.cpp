@@ -126,6 +126,7 @@ Texts build_fingerprint(const PrecisionPlan& plan, Simd simd) {
 
 Summary summarize(const History& history, const RunState& state, const Task& task, const PrecisionPlan& reference, Simd simd) {
   Summary summary{.metric = task.metric,
+                  .baselines = task.baselines,
                   .ledger = state.ledger,
                   .cost = relative_cost(state.ledger, reference),
                   .peak_rss_bytes = peak_rss_bytes(),
@@ -169,12 +170,13 @@ std::string to_json(const Summary& summary) {
             {"iterations", summary.iterations},
             {"kernel", summary.kernel},
             {"interrupted", summary.interrupted}};
+  for (const auto& [name, value] : summary.baselines) json[name] = value;
   return dump(json);
 }
 
 Forecast forecast(const Task& task, const ParamStore& params, const Precision& precision, std::int64_t iterations) {
   const CostLedger example = count_example(task, params);
-  Forecast result{.unit = task.charge ? "first step" : "one example",
+  Forecast result{.unit = task.probe ? "one example" : "first step",
                   .parameters = params.parameter_count(),
                   .iterations = iterations,
                   .steps_per_epoch = task.steps_per_epoch,
@@ -182,7 +184,7 @@ Forecast forecast(const Task& task, const ParamStore& params, const Precision& p
                   .rate = precision.rate_text,
                   .ledger = predict(example, task, precision.plan, iterations)};
   if (task.charge) {
-    result.examples = 1;  // the step
+    result.examples = 1;  // steps are no multiples of it
   } else {
     for (const std::int64_t part : task.parts(0)) result.examples += part;
   }
@@ -199,6 +201,11 @@ Forecast forecast(const Task& task, const ParamStore& params, const Precision& p
         {row.site, weight.index < 0 ? Shape{} : params[weight].shape(), row, low.at(row.site), high.at(row.site)});
   }
   return result;
+}
+
+std::string to_json(const Generated& generated, uint128 bit_ops) {
+  return dump(
+      {{"text", generated.text}, {"prompt_tokens", generated.prompt}, {"tokens", generated.tokens}, {"bit_ops", to_text(bit_ops)}});
 }
 
 std::string to_json(const Forecast& forecast) {

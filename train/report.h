@@ -35,9 +35,10 @@ Texts build_fingerprint(const PrecisionPlan& plan, Simd simd);
 
 /// What a run came to: the object of --json.
 struct Summary {
-  std::string metric{};                         ///< what the splits are scored by
-  std::optional<EvalRow> test{}, validation{};  ///< the last evaluation of that split
-  std::optional<double> train_loss{};           ///< mean over the last epoch's steps
+  std::string metric{};                                     ///< what the splits are scored by
+  std::vector<std::pair<std::string, double>> baselines{};  ///< of the task
+  std::optional<EvalRow> test{}, validation{};              ///< the last evaluation of that split
+  std::optional<double> train_loss{};                       ///< mean over the last epoch's steps
   CostLedger ledger;
   RelativeCost cost;
   std::optional<double> seconds_per_step{};  ///< median
@@ -49,6 +50,9 @@ struct Summary {
 };
 Summary summarize(const History& history, const RunState& state, const Task& task, const PrecisionPlan& reference, Simd simd);
 std::string to_json(const Summary& summary);
+
+/// What --generate --json says: the text, its tokens, and what writing it cost.
+std::string to_json(const Generated& generated, uint128 bit_ops);
 
 /// One layer of --dry-run.
 struct LayerRow {

@@ -21,13 +21,18 @@ struct Setting {
   /// A probability of 0 to below 1.
   static Setting probability(std::string name, std::string fallback, std::string help);
 
+  static constexpr const char* kModelGroup = "Model and data";
+
   std::string name, value;  ///< as in --NAME VALUE
   Kind kind = Kind::text;
-  std::string fallback;  ///< its text unless it is given; an architecture may know better
-  std::string help;
+  std::string fallback{};  ///< its text unless it is given; an architecture may know better
+  std::string help{};
   std::vector<std::string> choices{};  ///< the texts there are; none: any
   std::string expected{};              ///< what a number has to be, in words
   bool (*accepts)(double) = nullptr;   ///< what a number has to be; null: any
+  std::string group = kModelGroup;     ///< its heading in --help
+  std::string beside{};                ///< the option without which it means nothing; empty: it stands alone
+  bool shapes_results = true;          ///< of training; others are no part of a run, and may differ when it goes on
   std::string text{};                  ///< its value; empty until it is given or filled in
 };
 

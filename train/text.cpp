@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <utility>
 
 #include "core/error.h"
 #include "data/windows.h"
 #include "layers/loss.h"
+#include "train/generate.h"
 
 namespace ebb::train {
 namespace {
@@ -40,6 +42,41 @@ struct Carried {
   }
 };
 
+/// A pass of its own tape within another.
+Pass part_of(const Pass& pass, std::int64_t part) {
+  return {.params = pass.params,
+          .plan = pass.plan,
+          .ledger = pass.ledger,
+          .key = pass.key.fold(static_cast<std::uint64_t>(part)),
+          .mode = pass.mode,
+          .simd = pass.simd};
+}
+
+std::vector<float> last_row(const Tensor& logits) {
+  const auto row = logits.values().last(static_cast<std::size_t>(logits.shape()[1]));
+  return {row.begin(), row.end()};
+}
+
+TokenReader stream_reader(const RecurrentNetwork& network) {
+  return [network, states = network.begin(1), read = std::int64_t{0}](Pass& pass, std::span<const std::int32_t> tokens) mutable {
+    std::vector<float> logits;
+    for (const std::int32_t& token : tokens) {
+      Pass part = part_of(pass, read++);
+      logits = last_row(part.tape[network.forward(part, {&token, 1}, states)]);
+    }
+    return logits;
+  };
+}
+
+TokenReader window_reader(const WindowNetwork& network, std::int64_t length) {
+  return [network, length, window = TokenIds{}, read = std::int64_t{0}](Pass& pass, std::span<const std::int32_t> tokens) mutable {
+    window.insert(window.end(), tokens.begin(), tokens.end());
+    window.erase(window.begin(), window.end() - std::min(length, std::ssize(window)));
+    Pass part = part_of(pass, read++);
+    return last_row(part.tape[network(part, window, 1)]);
+  };
+}
+
 /// The whole text as one piece, since every window needs the state of the one before; each window has a tape of its own.
 Split stream_split(std::string name, const std::shared_ptr<const Corpus>& corpus, const TokenIds& text, std::int64_t length,
                    const RecurrentNetwork& network) {
@@ -48,12 +85,7 @@ Split stream_split(std::string name, const std::shared_ptr<const Corpus>& corpus
     Score total;
     for (std::int64_t w = 0; w < windows.count(); ++w) {
       const TokenBatch batch = windows.window(w);
-      Pass part{.params = pass.params,
-                .plan = pass.plan,
-                .ledger = pass.ledger,
-                .key = pass.key.fold(static_cast<std::uint64_t>(w)),
-                .mode = pass.mode,
-                .simd = pass.simd};
+      Pass part = part_of(pass, w);
       const Var loss = softmax_cross_entropy(part, network.forward(part, batch.inputs, states), batch.targets);
       total.loss_sum += static_cast<double>(part.tape[loss].item()) * static_cast<double>(batch.size());
       total.examples += batch.size();
@@ -84,7 +116,7 @@ std::int64_t part_rows(std::int64_t rows, std::int64_t parts, std::int64_t part)
 }  // namespace
 
 std::vector<Setting> text_settings() {
-  return {
+  std::vector<Setting> settings{
       {.name = "data",
        .value = "PATH|embedded",
        .fallback = "embedded",
@@ -102,6 +134,8 @@ std::vector<Setting> text_settings() {
        .expected = "3 and more",
        .accepts = [](double n) { return n >= 3; }},
       Setting::count("length", "64", "tokens of a window of text")};
+  std::ranges::move(generation_settings(), std::back_inserter(settings));
+  return settings;
 }
 
 Corpus open_corpus(const Options& options) {
@@ -149,6 +183,7 @@ Task stream_task(const std::shared_ptr<const Corpus>& corpus, const RecurrentNet
     std::vector<LstmState> states = network.begin(1);
     return softmax_cross_entropy(pass, network.forward(pass, token, states), token);
   };
+  task.generate = [=](Pass& pass) { return generate_text(pass, corpus->vocabulary, options, stream_reader(network)); };
   task.data = describe(*corpus);
   return task;
 }
@@ -183,6 +218,7 @@ Task window_task(const std::shared_ptr<const Corpus>& corpus, const WindowNetwor
     const std::vector<std::int32_t> blank(static_cast<std::size_t>(length), 0);
     return softmax_cross_entropy(pass, network(pass, blank, 1), blank);
   };
+  task.generate = [=](Pass& pass) { return generate_text(pass, corpus->vocabulary, options, window_reader(network, length)); };
   task.data = describe(*corpus);
   return task;
 }

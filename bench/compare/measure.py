@@ -49,13 +49,13 @@ class Contender:
         self.process.wait()
 
 
-def ebb(directory, plan, batch=128):
-    case = "ResNet-20" if batch == 128 else f"ResNet-20, batch {batch}"
-    return Contender(f"Ebb {plan}", case, [directory / "compare_step", plan, str(batch)])
+def ebb(directory, plan, batch=128, network="resnet20", case=None):
+    case = case or ("ResNet-20" if batch == 128 else f"ResNet-20, batch {batch}")
+    return Contender(f"Ebb {plan}", case, [directory / "compare_step", network, plan, str(batch)])
 
 
-def pytorch(variant):
-    return Contender(f"PyTorch {variant}", "ResNet-20", ["/usr/bin/python3", HERE / "step.py", variant, "128"], KEEP_MEMORY)
+def pytorch(variant, batch=128, network="resnet20", case="ResNet-20"):
+    return Contender(f"PyTorch {variant}", case, ["/usr/bin/python3", HERE / "step.py", network, variant, str(batch)], KEEP_MEMORY)
 
 
 def has_pytorch():
@@ -103,6 +103,22 @@ def steps(directory, write):
         contender.close()
 
 
+def family(network, case, batch, variants):
+    """A section of another family of networks: memory is not compared there."""
+
+    def measure(directory, write):
+        contenders = [ebb(directory, plan, batch, network, case) for plan in ("8/8", "fp32")]
+        if has_pytorch():
+            contenders += [pytorch(variant, batch, network, case) for variant in variants]
+        for threads in THREADS if network != "gcn" else THREADS[-1:]:
+            take_turns(step_turns(contenders, threads), lambda **row: write(**{**row, "group": "family"}))
+        for contender in contenders:
+            write(group="version", text=contender.ask("version"))
+            contender.close()
+
+    return measure
+
+
 def accumulators(directory, write):
     contenders = [ebb(directory, plan) for plan in ("8/8", "8/8/wrap16", "8/8/sat32", "8/8/sat16")]
     # 1-bit codes are 0 and -1, and a batch of 16 contracts at most 16 x 32 x 32 of their products: no 16-bit sum can overflow.
@@ -126,6 +142,17 @@ def bits(directory, write):
     contender.close()
 
 
+SECTIONS = {
+    "products": products,
+    "steps": steps,
+    "accumulators": accumulators,
+    "bits": bits,
+    "lstm": family("lstm", "LSTM", 20, ["float32", "fake quantization"]),
+    "transformer": family("transformer", "Transformer", 8, ["float32", "fake quantization"]),
+    "graph": family("gcn", "GCN", 1, ["float32"]),
+}
+
+
 def cpu_seconds():
     """Busy seconds of all processors since the machine started, and of this process with all its children."""
     user, nice, system, _, _, irq, soft_irq, steal = map(int, open("/proc/stat").readline().split()[1:9])
@@ -136,7 +163,7 @@ def cpu_seconds():
 
 def main():
     section, directory = sys.argv[1], pathlib.Path(sys.argv[2])
-    measure = {"products": products, "steps": steps, "accumulators": accumulators, "bits": bits}[section]
+    measure = SECTIONS[section]
     lines = []
     begun, (busy, own) = time.monotonic(), cpu_seconds()
     measure(directory, lambda **row: lines.append(json.dumps(row)))

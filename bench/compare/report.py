@@ -125,6 +125,26 @@ def step_targets(r, targets):
         targets.at_most("ResNet-20 step 8/8: peak memory / PyTorch float32", "", r.memory["Ebb 8/8"] / min(theirs), 0.4)
 
 
+FAMILIES = {
+    "LSTM": "one layer of 800 units, 20 streams of 35 tokens, 10,000 words, clipped SGD",
+    "Transformer": "a decoder of 6 layers, 384 wide, 8 windows of 256 characters, AdamW",
+    "GCN": "three layers, 512 wide, 169,343 nodes and 1.2 million edges, sums over neighbours in float32, Adam; PyTorch's are torch.sparse.mm",
+}
+
+
+def family_targets(r, targets):
+    """Each thread count of ours against PyTorch's better one."""
+    for case in r.cases("family"):
+        for threads in r.threads("family"):
+            int8 = r.get("family", case, threads, "Ebb 8/8")
+            for pattern, target in (("^PyTorch float32", 2 if case == "GCN" else 3), ("^PyTorch fake", 4)):
+                found = [(*r.best("family", case, t, pattern), t) for t in r.threads("family")]
+                rivals = [(seconds, name, t) for name, seconds, t in found if name]
+                if int8 and rivals:
+                    seconds, name, t = min(rivals)
+                    targets.at_least(f"{case} step 8/8: speed / {name}, {threads_text(t)}", threads, seconds / int8, target)
+
+
 def accumulator_targets(r, targets):
     def time(batch, contender):
         return r.get("accumulators", "ResNet-20" + batch, 1, "Ebb " + contender)
@@ -177,6 +197,11 @@ def other_tables(r):
         ]
         header = ["ms a step", *map(threads_text, threads), "peak memory, MB"]
         yield "### ResNet-20 on CIFAR-shaped images, batch 128, one training step\n\n" + table(header, rows)
+    for case in r.cases("family"):
+        threads = [t for t in r.threads("family") if r.get("family", case, t, "Ebb 8/8")]
+        names = [name for name in r.contenders("family") if r.get("family", case, threads[0], name)]
+        rows = [[name, *(f"{1e3 * r.get('family', case, t, name):.0f}" for t in threads)] for name in names]
+        yield f"### {case}, one training step\n\n{FAMILIES[case]}.\n\n" + table(["ms a step", *map(threads_text, threads)], rows)
     if r.cases("accumulators"):
         rows = [[a, c, f"{1e3 * s:.0f}"] for (g, a, _, c), s in r.medians.items() if g == "accumulators"]
         yield "### Narrow accumulators, 1 thread\n\n" + table(["", "plan", "ms a step"], rows)
@@ -199,7 +224,7 @@ def main():
     r, targets = Results(sys.argv[1]), Targets()
     if not r.machine:
         sys.exit(f"report.py: nothing has been measured in {sys.argv[1]}")
-    for collect in (product_targets, encode_targets, step_targets, accumulator_targets, bits_targets):
+    for collect in (product_targets, encode_targets, step_targets, family_targets, accumulator_targets, bits_targets):
         collect(r, targets)
     print("# Benchmarks\n\nWritten by `bench/compare/run`; do not edit.\n")
     print("\n".join(machine(r)), "\n")

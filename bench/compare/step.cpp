@@ -1,8 +1,7 @@
-// One training step of the CIFAR ResNet-20 in Ebb, everything included: batch (crop, mirror, normalise), forward, backward,
-// optimizer.
-//   compare_step PLAN BATCH
-// PLAN is as in training.h. Reads "STEPS THREADS" lines from standard input and answers each with the seconds of every step;
-// "memory" gets the peak resident set in bytes, "version" says what runs, and "plan PLAN" goes on under another plan.
+// Training steps in Ebb, everything included: batch, forward, backward, optimizer.
+//   compare_step NETWORK PLAN BATCH
+// NETWORK and PLAN are as in training.h. Reads "STEPS THREADS" lines from standard input and answers each with the seconds of every
+// step; "memory" gets the peak resident set in bytes, "version" says what runs, and "plan PLAN" goes on under another plan.
 #include <omp.h>
 #include <sys/resource.h>
 
@@ -15,11 +14,11 @@
 
 int main(int argc, char** argv) {
   using namespace ebb;
-  if (argc != 3) return std::cerr << "usage: compare_step PLAN BATCH\n", 1;
+  if (argc != 4) return std::cerr << "usage: compare_step NETWORK PLAN BATCH\n", 1;
   bench::wait_without_spinning(argv);
   bench::keep_memory();
-  bench::Training training("resnet20", "synthetic-cifar", std::stoll(argv[2]));
-  training.plan = bench::parse_plan(argv[1]);
+  const auto step = bench::make_step(argv[1], std::stoll(argv[3]));
+  PrecisionPlan plan = bench::parse_plan(argv[2]);
   for (std::string line; std::getline(std::cin, line);) {
     std::istringstream words(line);
     std::string first;
@@ -32,14 +31,14 @@ int main(int argc, char** argv) {
       std::cout << 1024 * usage.ru_maxrss;
     } else if (first == "plan") {
       words >> first;
-      training.plan = bench::parse_plan(first);
+      plan = bench::parse_plan(first);
     } else {
       int threads = 0;
       words >> threads;
       omp_set_num_threads(threads);
       for (int steps = std::stoi(first); steps > 0; --steps) {
         const auto begun = std::chrono::steady_clock::now();
-        training.step();
+        step(plan);
         std::cout << std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count() << ' ';
       }
     }

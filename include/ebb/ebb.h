@@ -17,6 +17,7 @@
 #include "data/images.h"
 #include "data/ngram.h"
 #include "data/open.h"
+#include "data/pairs.h"
 #include "data/prefetch.h"
 #include "data/synthetic.h"
 #include "data/text.h"

@@ -54,6 +54,9 @@ class StopSignals {
 // Options of an evaluation that may differ from those of the run it scores.
 const std::vector<std::string> kFreeInEvaluation{"data", "eval-bits", "accumulator", "simulate"};
 
+// And of a text that its network writes: its draws have seeds of their own.
+const std::vector<std::string> kFreeInGeneration{"data", "eval-bits", "accumulator", "simulate", "seed"};
+
 // A run that goes on, or is scored: what its directory says.
 struct Recorded {
   RunConfig config;
@@ -169,6 +172,11 @@ std::string describe(const Summary& summary) {
   };
   add_score(summary.test);
   add_score(summary.validation);
+  for (const auto& baseline : summary.baselines) {
+    std::string name = baseline.first;
+    std::ranges::replace(name, '_', ' ');
+    add(name, baseline.second);
+  }
   add("training loss", summary.train_loss);
   facts.push_back({"steps", to_text(summary.iterations)});
   facts.push_back({"bit-operations", with_separators(summary.ledger.total_bit_ops())});
@@ -192,6 +200,8 @@ class Session {
     }
     if (!line.options.evaluate.empty()) {
       evaluate_run(line);
+    } else if (line.gave("generate")) {
+      generate_text(line);
     } else if (line.options.dry_run) {
       dry_run(line.options);
     } else if (line.options.resume) {
@@ -250,8 +260,7 @@ class Session {
     const std::string& directory = line.options.evaluate;
     const Recorded recorded = read_recorded(directory, family_.program.name, [&] { return read_checkpoint(directory); });
     Run run = prepare(resumed_options(line, recorded.config.options, kFreeInEvaluation));
-    const bool other_data = std::find(line.given.begin(), line.given.end(), "data") != line.given.end();
-    if (!other_data) check_same_data(recorded.config, run);
+    if (!line.gave("data")) check_same_data(recorded.config, run);
     restore(run.state, *recorded.checkpoint);
     History history = read_history(directory);
     while (!history.steps.empty() && history.steps.back().iteration >= run.state.iteration) history.steps.pop_back();
@@ -261,6 +270,21 @@ class Session {
       if (!run.options.quiet) note(describe(history.evaluations.back()));
     }
     finish(run, history, false);
+  }
+
+  void generate_text(const CommandLine& line) {
+    const std::string& directory = line.options.text("generate");
+    const Recorded recorded = read_recorded(directory, family_.program.name, [&] { return read_checkpoint(directory); });
+    Run run = prepare(resumed_options(line, recorded.config.options, kFreeInGeneration));
+    check_same_data(recorded.config, run);  // tokens mean what they meant in training
+    restore(run.state, *recorded.checkpoint);
+    const uint128 before = run.state.evaluation_ledger.total_bit_ops();
+    const Generated written = generate(run.task, run.state, run.settings);
+    const uint128 bit_ops = run.state.evaluation_ledger.total_bit_ops() - before;
+    show(run.options.json ? to_json(written, bit_ops) : written.text + "\n");
+    if (!run.options.quiet)
+      note(concat(written.tokens.size(), " tokens after step ", run.state.iteration, " at ",
+                  format_bits(role_bits(run.settings.evaluation_plan)), " for ", with_separators(bit_ops), " bit-operations"));
   }
 
   void dry_run(const Options& options) {

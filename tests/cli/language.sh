@@ -57,6 +57,27 @@ done
 same "a score of the run and of its checkpoint" "$(field test_bits_per_byte <whole.json)" "$(field test_bits_per_byte <evaluated.json)"
 "$ebb" inspect whole </dev/null >inspect.txt 2>&1 && grep -q 'test bits_per_byte' inspect.txt || fault "ebb inspect: $(<inspect.txt)"
 
+# A text from the checkpoint: the same for any machine, by seed; goes on alike wherever it is cut; nothing but text on stdout.
+write() { "$program" --generate whole --quiet "$@" </dev/null; }
+write --prompt "the " --tokens 40 >text.txt 2>err.txt || fault "--generate: $(<err.txt)"
+[[ ! -s err.txt && $(wc -c <text.txt) == 45 && $(<text.txt) == "the "* ]] || fault "--generate wrote '$(<text.txt)' and '$(<err.txt)'"
+same "a text, scalar and 3 threads" "$(<text.txt)" "$(write --prompt "the " --tokens 40 --simd scalar --threads 3)"
+same "a text cut elsewhere" "$(<text.txt)" "$(write --prompt "$(head -c 20 text.txt)" --tokens 24)"
+[[ $(<text.txt) != "$(write --prompt "the " --tokens 40 --seed 7)" ]] || fault "another seed gives the same text"
+same "greedy texts of two seeds" "$(write --temperature 0 --seed 3)" "$(write --top-k 1 --seed 4)"
+write --prompt "the " --tokens 40 --json --eval-bits fp32 >text.json || fault "--generate --json"
+same "tokens in JSON" 44 "$(sed -n '/tokens"/,/]/p' text.json | grep -cE '^ +[0-9]+,?$')"
+[[ $(field bit_ops <text.json) -gt 0 ]] || fault "writing costs nothing: $(<text.json)"
+expect 2 'generate and --evaluate contradict' write --evaluate whole
+expect 2 'generate and --out contradict' write --out other
+expect 2 'prompt means nothing without --generate' "$program" --prompt a
+expect 2 'tokens: expected 1 and more' write --tokens 0
+expect 2 'temperature: expected a number of 0 and more' write --temperature -1
+expect 1 'iterations is .9. now and was .400.' write --iterations 9
+expect 1 'prompt: byte 1 is 126, which the training text does not have' write --prompt 'a~'
+expect 1 'the data are not those of the run' write --data "$0"
+expect 1 none "$program" --generate none
+
 # Words, and what is wrong with a text.
 mkdir words bad
 printf 'the cat sees the dog\nthe dog sees\n%.0s' {1..60} | tee words/train.txt words/test.txt >words/valid.txt

@@ -1,0 +1,99 @@
+#include "tools/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <memory>
+#include <ostream>
+#include <string>
+
+#include "core/error.h"
+#include "core/text.h"
+#include "schedules/cpt.h"
+#include "tools/ngram_command.h"
+#include "tools/quantize_command.h"
+#include "tools/schedule_command.h"
+#include "train/inspect.h"
+
+namespace ebb::tools {
+namespace {
+
+/// A check for CLI11, whose own conversion takes the nearest integer there is for one that is too large: "" or what is wrong.
+std::string integer_check(const std::string& text) {
+  std::int64_t value = 0;
+  return parse(text, value) ? "" : concat("expected an integer, got '", text, "'");
+}
+
+}  // namespace
+
+void add_schedule_command(CLI::App& app, std::ostream& out, std::ostream& warnings) {
+  const auto options = std::make_shared<ScheduleOptions>();
+  CLI::App* const command = app.add_subcommand("schedule", "Print a schedule as TSV, one row an iteration, or its summary");
+  CLI::Option* const name =
+      command->add_option("--name", options->name, "A precision schedule: " + join(precision_schedule_names(), " "));
+  CLI::Option* const expression =
+      command->add_option("--expr", options->expression, "An expression; its grammar is in docs/SCHEDULES.md");
+  name->excludes(expression);
+  command->add_option("--iterations", options->iterations, "Optimizer updates of the run")->required()->check(integer_check, "");
+  const auto cyclic = [&](CLI::Option* option) { option->capture_default_str()->excludes(expression); };
+  cyclic(command->add_option("--cycles", options->cycles, "Cycles of a named schedule")->check(integer_check, ""));
+  cyclic(command->add_option("--min-bits", options->min_bits, "Lowest width of a named schedule")->check(integer_check, ""));
+  cyclic(command->add_option("--period", options->period, "Length of a cycle: floor+1 or floor of iterations / cycles"));
+  CLI::Option* const max_bits =
+      command->add_option("--max-bits", options->max_bits, "Highest width, and the static one that costs are relative to")
+          ->capture_default_str()
+          ->check(integer_check, "");
+  command->add_option("--gradient-bits", options->gradient_bits, "Width of gradients in the cost [as --max-bits]")
+      ->check(integer_check, "");
+  command->add_flag("--summary", options->summary, "Print mean_value and, for bits, relative_cost and savings_percent only");
+  command->callback([options, max_bits, &out, &warnings] {
+    options->max_bits_given = max_bits->count() > 0;
+    print_schedule(*options, out, warnings);
+  });
+}
+
+void add_quantize_command(CLI::App& app, std::istream& in, std::ostream& out) {
+  const auto options = std::make_shared<QuantizeOptions>();
+  CLI::App* const command = app.add_subcommand(
+      "quantize",
+      "Read one number a line, decimal or C hex float, and print its code and value on one grid over all of them, as TSV");
+  command->add_option("--format", options->format, "int1 .. int16")->required();
+  command->add_option("--grid", options->grid, "affine: codes 0 .. 2^N-1 over min .. max; symmetric: about zero, scaled by max|x|")
+      ->capture_default_str();
+  command->add_option("--rounding", options->rounding, "nearest-even or stochastic")->capture_default_str();
+  command->add_option("--seed", options->seed, "Seed of stochastic rounding")->capture_default_str()->check(integer_check, "");
+  command->callback([options, &in, &out] { quantize(*options, in, out); });
+}
+
+void add_inspect_command(CLI::App& app, std::ostream& out) {
+  struct Settings {
+    std::string run;
+    bool json = false;
+  };
+  const auto settings = std::make_shared<Settings>();
+  CLI::App* command = app.add_subcommand("inspect", "Show accuracy, cost and time of a run, and where its bit-operations went");
+  command->add_option("RUN", settings->run, "run directory")->required();
+  command->add_flag("--json", settings->json, "one JSON object");
+  command->callback([settings, &out] {
+    const train::Inspection inspection = train::inspect(settings->run);
+    out << (settings->json ? train::to_json(inspection) : train::to_table(inspection)) << std::flush;
+    require<DataError>(out.good(), "[inspect] standard output cannot be written");
+  });
+}
+
+void add_ngram_command(CLI::App& app, std::ostream& out) {
+  const auto options = std::make_shared<NgramOptions>();
+  const auto unit = std::make_shared<std::string>("byte");
+  CLI::App* const command =
+      app.add_subcommand("ngram", "Score a text by n-gram models with Kneser-Ney smoothing: what language models should beat");
+  command->add_option("--data", options->data, "Text file, folder with train.txt and valid.txt, or embedded")
+      ->capture_default_str();
+  command->add_option("--unit", *unit, "byte or word")->capture_default_str()->check(CLI::IsMember({"byte", "word"}));
+  command->add_option("--vocabulary", options->vocabulary, "Most words")->capture_default_str()->check(integer_check, "");
+  command->add_option("--order", options->order, "Longest n-grams, 1 .. 8")->capture_default_str()->check(integer_check, "");
+  command->callback([options, unit, &out] {
+    options->words = *unit == "word";
+    ngram(*options, out);
+  });
+}
+
+}  // namespace ebb::tools
