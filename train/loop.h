@@ -24,12 +24,12 @@ namespace ebb::train {
 
 /// What one piece of an evaluation adds to its sums.
 struct Score {
-  double loss_sum = 0, metric_sum = 0;  ///< over the examples; metric_sum of metrics that are means over them
+  double loss_sum = 0, metric_sum = 0;  ///< over the examples; metric_sum of metrics that need a sum of their own
   std::int64_t examples = 0;            ///< what losses are means over: images, tokens, nodes
 };
 
-/// What an evaluation is scored by: "perplexity" is e to the mean loss, "bits_per_byte" the mean loss over ln 2; any other name,
-/// "accuracy" first of all, is the mean of metric_sum.
+/// What an evaluation is scored by: "perplexity" is e to the mean loss; "bits_per_byte" is loss_sum / ln 2 over the bytes that
+/// the examples stand for, which are metric_sum; any other name, "accuracy" first of all, is the mean of metric_sum.
 double score_of(std::string_view metric, const Score& total);
 
 /// Examples that are scored together, in pieces that fit the memory; piece i is always the same.

@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "data/epoch_order.h"
 #include "layers/loss.h"
+#include "train/text.h"
 
 namespace ebb::train {
 namespace {
@@ -151,7 +152,8 @@ std::vector<Setting> pair_settings() {
 }
 
 PairSet open_pairs(const Options& options) {
-  return ebb::open_pairs(options.text("data"), {.vocabulary = options.integer("vocabulary"), .language = options.text("language")});
+  return ebb::open_pairs(options.text("data"),
+                         {.vocabulary = vocabulary_limit(options, TokenUnit::word), .language = options.text("language")});
 }
 
 Task classify_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwork& network, const Options& options) {

@@ -117,8 +117,8 @@ void check_arch(const Options& options) {
   refuse(options.flag("hypothesis-only"), "hypothesis-only", "encoder");
   refuse(!options.text("language").empty(), "language", "encoder");
   refuse(options.flag("tied"), "tied", "decoder");
-  require<ConfigError>(options.arch != "encoder" || options.text("unit") != "byte",
-                       "[command line] --unit: the tokens of --arch encoder are words, got byte");
+  require<ConfigError>(options.arch != "encoder" || options.text("unit") == "auto" || options.text("unit") == "word",
+                       "[command line] --unit: the tokens of --arch encoder are words, got ", options.text("unit"));
 }
 
 Task build(const Options& options, ParamStore& params) {
