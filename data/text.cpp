@@ -188,6 +188,12 @@ TokenIds Vocabulary::encode(std::string_view text, std::string_view name) const 
   return ids;
 }
 
+std::string Vocabulary::fingerprint() const {
+  std::string all;
+  for (const std::string& token : tokens_) all += concat(token.size(), ' ', token, '\n');
+  return sha256_hex(all);
+}
+
 std::int64_t Vocabulary::bytes(std::span<const std::int32_t> ids) const {
   std::int64_t sum = 0;
   for (const std::int32_t id : ids) sum += std::ssize(token(id));

@@ -46,6 +46,8 @@ class Vocabulary {
   /// The ids of a text. A word that the vocabulary lacks is `<unk>`.
   /// @throws DataError for a byte that a vocabulary of bytes lacks, or words that are not UTF-8; `name` is for messages
   [[nodiscard]] TokenIds encode(std::string_view text, std::string_view name) const;
+  /// SHA-256 of the tokens in their order: what must agree for two networks' token embeddings to mean the same.
+  [[nodiscard]] std::string fingerprint() const;
   /// Bytes of the text that ids stand for, of all units but words.
   [[nodiscard]] std::int64_t bytes(std::span<const std::int32_t> ids) const;
   /// The text of ids: bytes and what was made of them as they are, words with single spaces between them, and a line feed for

@@ -45,6 +45,9 @@ struct Generated {
   std::string text{};                            ///< of both
 };
 
+/// The entry of Task::data that identifies what token ids mean.
+inline constexpr std::string_view kVocabularyEntry = "vocabulary";
+
 /// What the loop knows of a network and its data: images, tokens or graphs stay behind these functions. All of them are pure
 /// functions of their arguments, the parameters and the pass.
 struct Task {

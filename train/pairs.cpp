@@ -128,7 +128,7 @@ Task pair_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwork& n
   if (!pairs->validation.empty()) task.splits.push_back(split_of("validation", feed, pairs->validation, network));
   if (!pairs->test.empty()) task.splits.push_back(split_of("test", feed, pairs->test, network));
   task.data = {{"description", describe(*pairs)},
-               {"words", pairs->words_fingerprint()},
+               {std::string(kVocabularyEntry), pairs->vocabulary.fingerprint()},
                {"training", PairSet::fingerprint(pairs->train)},
                {"validation", PairSet::fingerprint(pairs->validation)},
                {"test", PairSet::fingerprint(pairs->test)}};

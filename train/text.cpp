@@ -161,6 +161,7 @@ Texts describe(const Corpus& corpus) {
   return {{"description", concat(corpus.name, ": ", corpus.train.size(), " training, ", corpus.validation.size(),
                                  " validation and ", corpus.test.size(), " test tokens, ", corpus.vocabulary.size(), " different ",
                                  to_text(corpus.vocabulary.unit()), 's')},
+          {std::string(kVocabularyEntry), corpus.vocabulary.fingerprint()},
           {"training", Corpus::fingerprint(corpus.train)},
           {"validation", Corpus::fingerprint(corpus.validation)},
           {"test", Corpus::fingerprint(corpus.test)}};

@@ -87,7 +87,7 @@ Program program() {
                    {"gradient-bits", "8"}},
        .doubts = {
            "the papers fine-tune multilingual BERT; its weights are not here, so this starts from random ones, for which 2 epochs "
-           "at this rate are few",
+           "at this rate are few, or --from a run of --task masked",
            "its tokens are pieces of words, 119,547 with the special ones; here they are words and punctuation marks",
            "its norms come after the sums, and the embeddings are normed, too; here before, with a last norm at the end",
            "max-bits and gradient-bits were 8 or 6", "the reference quantizes biases; here they are float32"}}};
