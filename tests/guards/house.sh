@@ -54,6 +54,13 @@ for header in "${headers[@]}"; do
   grep -q '^#pragma once' "$header" || echo "$header:1: a header begins with #pragma once" >>"$offences"
 done
 
+# So that every build proves the header complete; headers_alone.sh compiles those that have no such file.
+mapfile -t files < <(sources '.*\.cpp' "${folders[@]}")
+for file in "${files[@]}"; do
+  header=${file%.cpp}.h
+  [[ ! -f $header || $(grep -m1 '^#include' "$file") == "#include \"$header\"" ]] || echo "$file:1: includes its own header first" >>"$offences"
+done
+
 # Code compiled for one instruction set must not bring functions that the linker could pick for the whole program.
 mapfile -t reached < <(sources '.*/kernels/.*_(sse|avx|avx2|avx512|vnni|amx|neon|sve)[a-z0-9_]*\.(h|cpp)' core quant)
 declare -A seen=()

@@ -31,6 +31,10 @@ innocent train/a.cpp '#include "layers/pass.h"'
 offence core/a.h $'#pragma once\n#include <Eigen/Core>' 'third-party headers stay in .cpp files'
 innocent core/a.cpp '#include <Eigen/Core>'
 offence core/a.h 'namespace ebb {}' 'begins with #pragma once'
+printf '#pragma once\n' >"$tree/core/own.h"
+offence core/own.cpp $'#include <vector>\n\n#include "core/own.h"' 'includes its own header first'
+innocent core/own.cpp $'// on it\n#include "core/own.h"\n\n#include <vector>'
+rm "$tree/core/own.h"
 offence quant/kernels/dot_avx2.cpp '#include <vector>' 'no inline library code'
 offence quant/kernels/dot_avx512_vnni.cpp '#include <Eigen/Core>' 'no inline library code'
 printf '#pragma once\n#include <vector>\n' >"$tree/quant/wide.h"
