@@ -75,7 +75,7 @@ class Statistics {
       merge(chunks_[i].tokens, pair, token);
       count_pairs(i, +1);
     }
-    for (const Pair other : changed_) offer(other, pairs_.at(other).count);
+    for (const Pair& other : changed_) offer(other, pairs_.at(other).count);
   }
 
  private:

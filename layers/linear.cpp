@@ -62,7 +62,7 @@ Var Linear::operator()(Pass& pass, Var x) const {
       grads.add(x, std::move(gx));
     }
     grads.add(w, pass.multiply(qg.transposed(), qx, site, Product::grad_weight));
-    if (b != w) grads.add(b, bias_gradient(g));
+    if (b != w) grads.add(b, bias_gradient(g, pass.simd));
   });
 }
 
@@ -72,8 +72,8 @@ void add_bias(const MutableMatrix& y, const float* bias) {
   }
 }
 
-Tensor bias_gradient(const Tensor& g) {
-  const std::vector<double> sums = column_sums(g.matrix());
+Tensor bias_gradient(const Tensor& g, Simd simd) {
+  const std::vector<double> sums = column_sums(g.matrix(), simd);
   Tensor gradient = Tensor::uninitialized({static_cast<std::int64_t>(sums.size())});
   std::transform(sums.begin(), sums.end(), gradient.data(), [](double sum) { return static_cast<float>(sum); });
   return gradient;

@@ -109,15 +109,17 @@ void restore_params(const Checkpoint& checkpoint, ParamStore& params) {
 
 TakenParams take_params(const Checkpoint& checkpoint, ParamStore& params) {
   TakenParams result;
+  bool parameters = false;
   for (std::size_t i = 0; i < params.entries().size(); ++i) {
     const ParamStore::Entry& entry = params.entries()[i];
     const StoredTensor* stored = find_stored(checkpoint, entry);
     Tensor value = stored != nullptr ? stored->tensor() : Tensor();
     const bool fits = stored != nullptr && value.shape() == entry.value.shape();
     (fits ? result.taken : result.kept).push_back(entry.name);
+    parameters = parameters || (fits && entry.kind == ParamStore::Kind::parameter);
     if (fits) params[ParamId{static_cast<std::int32_t>(i)}] = std::move(value);
   }
-  require<DataError>(!result.taken.empty(), "[checkpoint] no parameter has name and shape of one of this network, which has ",
+  require<DataError>(parameters, "[checkpoint] no parameter has name and shape of one of this network, which has ",
                      params.entries().size(), ", '", params.entries().front().name,
                      "' first; it belongs to a network of other sizes");
   return result;

@@ -45,7 +45,7 @@ struct TakenParams {
 };
 
 /// Puts stored values into a store that another network filled: every entry whose name, kind and shape are in the checkpoint takes
-/// the value it has there, the others keep theirs. @throws DataError if no entry fits
+/// the value it has there, the others keep theirs. @throws DataError if no parameter fits
 TakenParams take_params(const Checkpoint& checkpoint, ParamStore& params);
 
 /// SHA-256 over the bytes of all values of a store in its order: the identity of a training result.

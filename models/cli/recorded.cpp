@@ -1,11 +1,10 @@
 #include "models/cli/recorded.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "core/error.h"
 #include "train/loop.h"
-#include "train/report.h"
+#include "train/record.h"
 
 namespace ebb::cli {
 
@@ -20,8 +19,10 @@ std::string entry_of(const Texts& data, std::string_view name) {
 
 }  // namespace
 
-Recorded read_recorded(const std::string& directory, const std::string& program, std::optional<Checkpoint> checkpoint) {
-  Recorded recorded{parse_config(read_config(directory)), std::move(checkpoint)};
+Recorded read_recorded(const std::string& directory, const std::string& program,
+                       const std::function<std::optional<Checkpoint>()>& read_checkpoint) {
+  Recorded recorded{parse_config(read_config(directory)), {}};
+  recorded.checkpoint = read_checkpoint();
   require<DataError>(recorded.config.program == program, "[run] ", directory, " is a run of ", recorded.config.program, ", not of ",
                      program);
   require<DataError>(!recorded.checkpoint || recorded.checkpoint->config == identity(recorded.config), "[run] ", directory,

@@ -1,11 +1,12 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
 #include "core/params.h"
 #include "train/checkpoint.h"
-#include "train/record.h"
+#include "train/report.h"
 
 namespace ebb::cli {
 
@@ -16,7 +17,8 @@ struct Recorded {
 };
 
 /// @throws DataError if the run is not one of `program`, or the checkpoint was not saved under the directory's configuration
-Recorded read_recorded(const std::string& directory, const std::string& program, std::optional<train::Checkpoint> checkpoint);
+Recorded read_recorded(const std::string& directory, const std::string& program,
+                       const std::function<std::optional<train::Checkpoint>()>& read_checkpoint);
 
 /// What makes two runs the same: program and options that shape results, as the checkpoint keeps them.
 std::string identity(const train::RunConfig& config);

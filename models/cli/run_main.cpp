@@ -229,7 +229,7 @@ class Session {
       train_on(run, directory, identity(config), directory->cut_back(0));
       return;
     }
-    const Recorded recorded = read_recorded(directory->path(), family_.program.name, directory->checkpoint());
+    const Recorded recorded = read_recorded(directory->path(), family_.program.name, [&] { return directory->checkpoint(); });
     Run run = prepare(resumed_options(line, recorded.config.options, {}));
     if (!recorded.checkpoint) start_from_other(run);
     check_same_data(recorded.config, run.task.data);
@@ -240,7 +240,7 @@ class Session {
 
   void evaluate_run(const CommandLine& line) {
     const std::string& directory = line.options.evaluate;
-    const Recorded recorded = read_recorded(directory, family_.program.name, read_checkpoint(directory));
+    const Recorded recorded = read_recorded(directory, family_.program.name, [&] { return read_checkpoint(directory); });
     Run run = prepare(resumed_options(line, recorded.config.options, kFreeInEvaluation));
     if (!line.gave("data")) check_same_data(recorded.config, run.task.data);
     restore(run.state, *recorded.checkpoint);
@@ -256,7 +256,7 @@ class Session {
 
   void generate_text(const CommandLine& line) {
     const std::string& directory = line.options.text("generate");
-    const Recorded recorded = read_recorded(directory, family_.program.name, read_checkpoint(directory));
+    const Recorded recorded = read_recorded(directory, family_.program.name, [&] { return read_checkpoint(directory); });
     Run run = prepare(resumed_options(line, recorded.config.options, kFreeInGeneration));
     check_same_data(recorded.config, run.task.data);  // tokens mean what they meant in training
     restore(run.state, *recorded.checkpoint);
