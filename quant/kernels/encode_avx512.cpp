@@ -8,6 +8,8 @@ namespace {
 
 constexpr std::uint32_t kRounding = 2;  // what the draws are for, as in grid.cpp
 
+constexpr std::int64_t kAhead = 2048;  // bytes: a group's arithmetic takes longer than processors look ahead
+
 __mmask16 first_lanes(std::int64_t n) { return n >= 16 ? static_cast<__mmask16>(0xffff) : static_cast<__mmask16>((1u << n) - 1u); }
 
 struct Scaler {
@@ -23,11 +25,22 @@ struct Scaler {
     const __m512 v = _mm512_div_ps(_mm512_sub_ps(x, offset), scale);
     return _mm512_min_ps(_mm512_max_ps(v, low), high);
   }
+  // Whole vectors are narrowed in a register: narrowing masked stores are microcode on some processors.
   void store(std::int8_t* out, __m512i codes, __mmask16 lanes) const {
-    _mm512_mask_cvtepi32_storeu_epi8(out, lanes, _mm512_sub_epi32(codes, centre));
+    const __m512i centred = _mm512_sub_epi32(codes, centre);
+    if (lanes == 0xffff) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi32_epi8(centred));
+    } else {
+      _mm512_mask_cvtepi32_storeu_epi8(out, lanes, centred);
+    }
   }
   void store(std::int16_t* out, __m512i codes, __mmask16 lanes) const {
-    _mm512_mask_cvtepi32_storeu_epi16(out, lanes, _mm512_sub_epi32(codes, centre));
+    const __m512i centred = _mm512_sub_epi32(codes, centre);
+    if (lanes == 0xffff) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi32_epi16(centred));
+    } else {
+      _mm512_mask_cvtepi32_storeu_epi16(out, lanes, centred);
+    }
   }
 };
 
@@ -36,6 +49,7 @@ void nearest(const float* x, std::int64_t n, EncodeGrid grid, Code* out) {
   const Scaler scaled(grid);
   for (std::int64_t i = 0; i < n; i += 16) {
     const __mmask16 lanes = first_lanes(n - i);
+    _mm_prefetch(reinterpret_cast<const char*>(x + i) + kAhead, _MM_HINT_T0);
     const __m512 v = scaled(_mm512_maskz_loadu_ps(lanes, x + i));
     scaled.store(out + i, _mm512_cvt_roundps_epi32(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), lanes);
   }
@@ -61,9 +75,13 @@ void stochastic(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t k
   for (std::int64_t group = 0; group < n; group += 128) {
     __m512i words[4];
     philox(key, (first + static_cast<std::uint64_t>(group)) / 8, kRounding, words);
-    for (int part = 0; part < 8 && group + part * 16 < n; ++part) {
+    const bool whole = n - group >= 128;  // a test for each part would keep them from running side by side
+#pragma GCC unroll 8
+    for (int part = 0; part < 8; ++part) {
       const std::int64_t i = group + part * 16;
-      const __mmask16 lanes = first_lanes(n - i);
+      if (!whole && i >= n) break;
+      const __mmask16 lanes = whole ? static_cast<__mmask16>(0xffff) : first_lanes(n - i);
+      _mm_prefetch(reinterpret_cast<const char*>(x + i) + kAhead, _MM_HINT_T0);
       const __m512i word = words[part % 4];
       const __m512i bits = part < 4 ? _mm512_and_si512(word, _mm512_set1_epi32(0xffff)) : _mm512_srli_epi32(word, 16);
       const __m512 v = scaled(_mm512_maskz_loadu_ps(lanes, x + i));
@@ -83,6 +101,7 @@ bool range_avx512(const float* x, std::int64_t n, float* min, float* max) {
   __m512i largest = _mm512_setzero_si512();
   const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
   for (std::int64_t i = 0; i < n; i += 16) {
+    _mm_prefetch(reinterpret_cast<const char*>(x + i) + kAhead, _MM_HINT_T0);
     const __m512 v = _mm512_mask_loadu_ps(_mm512_set1_ps(x[0]), first_lanes(n - i), x + i);
     low = _mm512_min_ps(low, v);
     high = _mm512_max_ps(high, v);
