@@ -26,7 +26,10 @@ function(ebb_kernel_sources)
     return()
   endif()
   target_sources(${kernels_TARGET} PRIVATE ${kernels_AVX2} ${kernels_AVX512})
-  set(avx2 -O3 -mavx2 -mfma)
+  set(avx2 -mavx2 -mfma)
+  if(NOT EBB_SANITIZE AND NOT EBB_BUILD_FUZZ) # instrumented, loops that are unrolled take minutes to compile
+    list(PREPEND avx2 -O3)
+  endif()
   set(avx512 ${avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mprefer-vector-width=512)
   if(EBB_BUILD_FUZZ) # kernels read nothing that a fuzzer makes up
     list(APPEND avx2 -fno-sanitize=fuzzer-no-link)

@@ -23,6 +23,7 @@ class RangeOfParts {
     max_ = started_ ? std::max(max_, high) : high;
     started_ = true;
   }
+  void add(const Range& part) { add(part.finite(), part.min, part.max); }
   /// A negative zero counts as zero.
   [[nodiscard]] Range range() const {
     constexpr float nan = std::numeric_limits<float>::quiet_NaN();

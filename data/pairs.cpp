@@ -173,12 +173,6 @@ std::string PairSet::fingerprint(const std::vector<SentencePair>& part) {
   return Corpus::fingerprint(all);
 }
 
-std::string PairSet::words_fingerprint() const {
-  std::string words;
-  for (std::int32_t i = 0; i < vocabulary.size(); ++i) words += concat(vocabulary.token(i), '\n');
-  return sha256_hex(words);
-}
-
 Majority majority_of(const std::vector<SentencePair>& part) {
   std::array<std::int64_t, kPairLabels.size()> counts{};
   for (const SentencePair& pair : part) ++counts[static_cast<std::size_t>(pair.label)];

@@ -64,8 +64,6 @@ struct PairSet {
 
   /// SHA-256 of the ids and labels of a part, for the record.
   static std::string fingerprint(const std::vector<SentencePair>& part);
-  /// SHA-256 of the words in their order: what must agree for two networks' token embeddings to mean the same.
-  [[nodiscard]] std::string words_fingerprint() const;
 };
 
 /// The most frequent label of a part and its share: what a classifier that does not look reaches.

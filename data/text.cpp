@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -112,7 +113,7 @@ void require_utf8(std::string_view text, std::string_view name) {
   }
 }
 
-std::string to_text(TokenUnit unit) { return unit == TokenUnit::byte ? "byte" : "word"; }
+std::string to_text(TokenUnit unit) { return unit == TokenUnit::byte ? "byte" : unit == TokenUnit::word ? "word" : "byte pair"; }
 
 void Vocabulary::add(std::string token) {
   ids_.emplace(token, static_cast<std::int32_t>(tokens_.size()));
@@ -150,7 +151,19 @@ Vocabulary Vocabulary::of_words(std::string_view text, std::int64_t limit, std::
   return vocabulary;
 }
 
+Vocabulary Vocabulary::of_byte_pairs(std::string_view text, std::int64_t limit) {
+  Vocabulary vocabulary;
+  vocabulary.unit_ = TokenUnit::byte_pair;
+  vocabulary.byte_pairs_ = BytePairs::learn(text, limit);
+  for (std::int64_t byte = 0; byte < BytePairs::kBytes; ++byte) vocabulary.add(std::string(1, static_cast<char>(byte)));
+  for (const auto& [left, right] : vocabulary.byte_pairs_.merges())
+    vocabulary.add(vocabulary.token(left) + vocabulary.token(right));
+  return vocabulary;
+}
+
 TokenIds Vocabulary::encode(std::string_view text, std::string_view name) const {
+  if (unit_ == TokenUnit::byte_pair) return byte_pairs_.encode(text);
+
   TokenIds ids;
   if (unit_ == TokenUnit::word) {
     require_utf8(text, name);
@@ -175,10 +188,22 @@ TokenIds Vocabulary::encode(std::string_view text, std::string_view name) const 
   return ids;
 }
 
+std::string Vocabulary::fingerprint() const {
+  std::string all;
+  for (const std::string& token : tokens_) all += concat(token.size(), ' ', token, '\n');
+  return sha256_hex(all);
+}
+
+std::int64_t Vocabulary::bytes(std::span<const std::int32_t> ids) const {
+  std::int64_t sum = 0;
+  for (const std::int32_t id : ids) sum += std::ssize(token(id));
+  return sum;
+}
+
 std::string Vocabulary::decode(std::span<const std::int32_t> ids) const {
   std::string text;
   for (const std::int32_t id : ids) {
-    if (unit_ == TokenUnit::byte) {
+    if (unit_ != TokenUnit::word) {
       text += token(id);
     } else if (token(id) == kEndOfLine) {
       text += '\n';
@@ -205,9 +230,13 @@ Corpus open_text(const fs::path& where, const TextOptions& options) {
                        "'; give a text file, a folder with train.txt and valid.txt, or embedded");
     parts = split_file(read_text(where), options.unit, where.string());
   }
-  corpus.vocabulary = options.unit == TokenUnit::word
-                          ? Vocabulary::of_words(parts.train, options.vocabulary, concat(corpus.name, " train"))
-                          : Vocabulary::of_bytes(concat(parts.train, parts.validation, parts.test));
+  switch (options.unit) {
+    case TokenUnit::byte: corpus.vocabulary = Vocabulary::of_bytes(concat(parts.train, parts.validation, parts.test)); break;
+    case TokenUnit::word:
+      corpus.vocabulary = Vocabulary::of_words(parts.train, options.vocabulary, concat(corpus.name, " train"));
+      break;
+    case TokenUnit::byte_pair: corpus.vocabulary = Vocabulary::of_byte_pairs(parts.train, options.vocabulary); break;
+  }
   corpus.train = corpus.vocabulary.encode(parts.train, concat(corpus.name, " train"));
   corpus.validation = corpus.vocabulary.encode(parts.validation, concat(corpus.name, " valid"));
   corpus.test = corpus.vocabulary.encode(parts.test, concat(corpus.name, " test"));

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "layers/functions.h"
+#include "quant/grid.h"
 
 namespace ebb {
 namespace {
@@ -24,24 +25,20 @@ Shape halved(const Shape &shape) {
 Var gelu(Pass &pass, Var x) {
   const Tensor &in = pass.tape[x];
   Tensor gate = Tensor::uninitialized(in.shape()), y = Tensor::uninitialized(in.shape());
+  RangeOfParts range;
   parallel_for(in.size(), [&](std::int64_t first, std::int64_t last) {
-    const float *const px = in.data();
-    float *const ps = gate.data(), *const py = y.data();
-    for (std::int64_t i = first; i < last; ++i) ps[i] = px[i] * (kSlope + kCube * (px[i] * px[i]));
-    sigmoid_rows(ps + first, last - first, ps + first, pass.simd);
-    for (std::int64_t i = first; i < last; ++i) py[i] = px[i] * ps[i];
+    gated_rows(in.data() + first, last - first, kSlope, kCube, gate.data() + first, y.data() + first, pass.simd);
+    range.add(measure_range({y.data() + first, 1, last - first, last - first}, pass.simd));
   });
-  return pass.tape.record(std::move(y), {x}, [=, &pass, gate = std::move(gate)](Tensor &&g, Adjoints &grads) {
+  auto backward = [=, &pass, gate = std::move(gate)](Tensor &&g, Adjoints &grads) {
     const float *const px = pass.tape[x].data(), *const ps = gate.data();
     float *const pg = g.data();
-    parallel_for(g.size(), [=](std::int64_t first, std::int64_t last) {
-      for (std::int64_t i = first; i < last; ++i) {
-        const float slope = px[i] * (kSlope + 3.0f * kCube * (px[i] * px[i]));
-        pg[i] *= ps[i] + ps[i] * (1.0f - ps[i]) * slope;
-      }
+    parallel_for(g.size(), [=, &pass](std::int64_t first, std::int64_t last) {
+      gated_gradient_rows(px + first, ps + first, last - first, kSlope, kCube, pg + first, pass.simd);
     });
     grads.add(x, std::move(g));
-  });
+  };
+  return pass.tape.record(std::move(y), {x}, std::move(backward), {.range = range.range()});
 }
 
 Var tanh_activation(Pass &pass, Var x) {

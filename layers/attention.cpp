@@ -12,6 +12,7 @@
 #include "core/parallel.h"
 #include "core/sums.h"
 #include "layers/functions.h"
+#include "quant/grid.h"
 
 namespace ebb {
 namespace {
@@ -102,8 +103,9 @@ Operand square(const Head& head, const Operand& x) { return head.square(x); }
 Operand square_t(const Head& head, const Operand& x) { return head.square(x).transposed(); }
 Operand square_of_run(const Head& head, const Operand& x) { return head.square_of_run(x); }
 
-/// Scores become probabilities.
-void softmax(const Layout& at, Tensor& scores, float scale, bool causal, Simd simd) {
+/// Scores become probabilities, whose range it returns.
+Range softmax(const Layout& at, Tensor& scores, float scale, bool causal, Simd simd) {
+  RangeOfParts range;
   for (const Layout::Run& run : at.runs) {
     const std::int64_t n = run.length;
     parallel_rows(run.rows * at.heads * n, 4 * n, [&](std::int64_t first, std::int64_t last) {
@@ -116,12 +118,15 @@ void softmax(const Layout& at, Tensor& scores, float scale, bool causal, Simd si
         for (std::int64_t j = 0; j < seen; ++j) row[j] *= share;
         std::fill(row + seen, row + n, 0.0f);
       }
+      range.add(measure_range({scores.data() + run.square + first * n, 1, (last - first) * n, (last - first) * n}, simd));
     });
   }
+  return range.range();
 }
 
-/// Gradients of probabilities become those of scores.
-void softmax_gradient(const Layout& at, const Tensor& probabilities, float scale, Tensor& g) {
+/// Gradients of probabilities become those of scores, whose range it returns.
+Range softmax_gradient(const Layout& at, const Tensor& probabilities, float scale, Simd simd, Tensor& g) {
+  RangeOfParts range;
   for (const Layout::Run& run : at.runs) {
     const std::int64_t n = run.length;
     parallel_rows(run.rows * at.heads * n, 4 * n, [&](std::int64_t first, std::int64_t last) {
@@ -132,8 +137,10 @@ void softmax_gradient(const Layout& at, const Tensor& probabilities, float scale
             chained_sum(n, [=](std::int64_t j) { return static_cast<double>(row[j]) * static_cast<double>(p[j]); }));
         for (std::int64_t j = 0; j < n; ++j) row[j] = p[j] * (row[j] - mean) * scale;
       }
+      range.add(measure_range({g.data() + run.square + first * n, 1, (last - first) * n, (last - first) * n}, simd));
     });
   }
+  return range.range();
 }
 
 /// Turns every pair of elements of queries and keys by its angle, or back; `turns` [longest row, depth].
@@ -170,7 +177,7 @@ Var Attention::operator()(Pass& pass, Var qkv, std::span<const std::int64_t> len
 
   const auto p = std::make_shared<Tensor>(Tensor::uninitialized({1, at.squares}));
   multiply_heads(pass, at, scores, Product::forward, {&q, 1}, part, k, part_t, [&](const Head& h) { return h.square(p->data()); });
-  softmax(at, *p, scale, causal, pass.simd);
+  const Range range_of_p = softmax(at, *p, scale, causal, pass.simd);
   Tensor y = Tensor::uninitialized({at.tokens, at.width});
   std::vector<Operand> by_row;
   for (const Layout::Run& run : at.runs)
@@ -187,11 +194,11 @@ Var Attention::operator()(Pass& pass, Var qkv, std::span<const std::int64_t> len
         };
         const auto gradient_square = [&](const Head& h) { return h.square(gs.data()); };
         const Operand gy = pass.encode_gradient(g, self.values, grads.facts());
-        const Operand whole_p = pass.encode(p->matrix(), self.values, Role::activation);
+        const Operand whole_p = pass.encode_known(p->matrix(), self.values, Role::activation, range_of_p);
         multiply_heads(pass, at, self.values, Product::grad_input, {&gy, 1}, part, v, part_t, gradient_square);
         multiply_heads(pass, at, self.values, Product::grad_weight, {&whole_p, 1}, square_t, gy, part, gradient_of(2));
-        softmax_gradient(at, *p, scale, gs);
-        const Operand qs = pass.encode(gs.matrix(), self.scores, Role::gradient);
+        const Range range = softmax_gradient(at, *p, scale, pass.simd, gs);
+        const Operand qs = pass.encode_known(gs.matrix(), self.scores, Role::gradient, range);
         multiply_heads(pass, at, self.scores, Product::grad_input, {&qs, 1}, square, k, part, gradient_of(0));
         multiply_heads(pass, at, self.scores, Product::grad_weight, {&qs, 1}, square_t, q, part, gradient_of(1));
         grads.add(qkv, std::move(gx));

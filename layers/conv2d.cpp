@@ -201,7 +201,7 @@ Var Conv2d::operator()(Pass& pass, Var x, bool summarise) const {
       }
     }
     grads.add(w, grad_weight(pass, site, qg, qx, e));
-    if (b != w) grads.add(b, bias_gradient(g));
+    if (b != w) grads.add(b, bias_gradient(g, pass.simd));
   };
   return pass.tape.record(std::move(y), {x, w, b}, std::move(backward), {.range = std::nullopt, .columns = columns});
 }

@@ -8,12 +8,24 @@
 #include "core/error.h"
 #include "core/math.h"
 #include "core/parallel.h"
+#include "layers/kernels/dropout.h"
 
 namespace ebb {
 namespace {
 
 /// Keeps the elements whose word is at least `threshold`, scaled; the others become zero. x and out may be the same.
-void keep_scaled(const float* x, float* out, std::int64_t n, Key key, std::uint64_t threshold, float scale) {
+void keep_scaled(const float* x, float* out, std::int64_t n, Key key, std::uint64_t threshold, float scale,
+                 [[maybe_unused]] Simd simd) {
+#if defined(__x86_64__)
+  if (simd >= Simd::avx2 && threshold <= 0xffffffff) {
+    const auto kernel = simd == Simd::avx512 ? kernels::keep_scaled_avx512 : kernels::keep_scaled_avx2;
+    parallel_for(n, [=](std::int64_t first, std::int64_t last) {
+      kernel(x + first, last - first, key.value(), static_cast<std::uint64_t>(first), static_cast<std::uint32_t>(threshold), scale,
+             out + first);
+    });
+    return;
+  }
+#endif
   const std::array<std::uint32_t, 2> words{static_cast<std::uint32_t>(key.value()), static_cast<std::uint32_t>(key.value() >> 32)};
   parallel_for(n, [=](std::int64_t first, std::int64_t last) {  // ranges start at multiples of 128
     for (std::int64_t i = first; i < last; i += 4) {
@@ -68,9 +80,9 @@ Var dropout(Pass& pass, Var x, double probability, std::string_view name) {
   const auto threshold = static_cast<std::uint64_t>(math::round_half_even(probability * 0x1p32));
   const auto scale = static_cast<float>(1.0 / (1.0 - probability));
   Tensor y = Tensor::uninitialized(pass.tape.shape(x));
-  keep_scaled(pass.tape[x].data(), y.data(), y.size(), key, threshold, scale);
-  return pass.tape.record(std::move(y), {x}, [=](Tensor&& g, Adjoints& grads) {
-    keep_scaled(g.data(), g.data(), g.size(), key, threshold, scale);  // the same draws: cheaper than keeping a mask
+  keep_scaled(pass.tape[x].data(), y.data(), y.size(), key, threshold, scale, pass.simd);
+  return pass.tape.record(std::move(y), {x}, [=, simd = pass.simd](Tensor&& g, Adjoints& grads) {
+    keep_scaled(g.data(), g.data(), g.size(), key, threshold, scale, simd);  // the same draws: cheaper than keeping a mask
     grads.add(x, std::move(g));
   });
 }

@@ -23,5 +23,11 @@ void exp_rows(const float* x, std::int64_t n, double shift, double* out, Simd si
 }
 void sigmoid_rows(const float* x, std::int64_t n, float* out, Simd simd) { functions(simd).sigmoid(x, n, out); }
 void tanh_rows(const float* x, std::int64_t n, float* out, Simd simd) { functions(simd).tanh(x, n, out); }
+void gated_rows(const float* x, std::int64_t n, float slope, float cube, float* gate, float* y, Simd simd) {
+  functions(simd).gated(x, n, slope, cube, gate, y);
+}
+void gated_gradient_rows(const float* x, const float* gate, std::int64_t n, float slope, float cube, float* g, Simd simd) {
+  functions(simd).gated_gradient(x, gate, n, slope, cube, g);
+}
 
 }  // namespace ebb

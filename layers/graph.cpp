@@ -32,8 +32,8 @@ Var plus_bias(Pass& pass, Var x, ParamId bias) {
   parallel_rows(y.matrix().rows, cols, [&](std::int64_t first, std::int64_t last) {
     add_bias({y.data() + first * cols, last - first, cols, cols}, pass.tape[b].data());
   });
-  return pass.tape.record(std::move(y), {x, b}, [=](Tensor&& g, Adjoints& grads) {
-    grads.add(b, bias_gradient(g));
+  return pass.tape.record(std::move(y), {x, b}, [=, simd = pass.simd](Tensor&& g, Adjoints& grads) {
+    grads.add(b, bias_gradient(g, simd));
     grads.add(x, std::move(g));
   });
 }

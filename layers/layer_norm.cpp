@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "core/sums.h"
+#include "quant/grid.h"
 
 namespace ebb {
 
@@ -24,6 +25,7 @@ Var LayerNorm::operator()(Pass& pass, Var x) const {
   const std::int64_t rows = in.size() / width;
   Tensor normal = Tensor::uninitialized(in.shape()), y = Tensor::uninitialized(in.shape());
   std::vector<float> inverse(static_cast<std::size_t>(rows));
+  RangeOfParts range;
   const float* const pw = pass.tape[w].data();
   const float* const pb = pass.tape[b].data();
   parallel_rows(rows, 4 * width, [&](std::int64_t first, std::int64_t last) {
@@ -45,35 +47,35 @@ Var LayerNorm::operator()(Pass& pass, Var x) const {
         py[j] = pn[j] * pw[j] + pb[j];
       }
     }
+    range.add(measure_range({y.data() + first * width, last - first, width, width}, pass.simd));
   });
-  return pass.tape.record(
-      std::move(y), {x, w, b}, [=, &pass, normal = std::move(normal), inverse = std::move(inverse)](Tensor&& g, Adjoints& grads) {
-        const ColumnDots sums = column_sums_and_dots(g.matrix(), normal.matrix(), pass.simd);
-        const auto rounded = [](const std::vector<double>& values) {
-          Tensor t = Tensor::uninitialized({static_cast<std::int64_t>(values.size())});
-          std::ranges::transform(values, t.data(), [](double v) { return static_cast<float>(v); });
-          return t;
-        };
-        grads.add(w, rounded(sums.dot));
-        grads.add(b, rounded(sums.sum));
-        if (!grads.wants(x)) return;
-        const float* const slope = pass.tape[w].data();
-        parallel_rows(rows, 4 * width, [&](std::int64_t first, std::int64_t last) {
-          for (std::int64_t i = first; i < last; ++i) {
-            float* const row = g.data() + i * width;
-            const float* const pn = normal.data() + i * width;
-            for (std::int64_t j = 0; j < width; ++j) row[j] *= slope[j];
-            const double n = static_cast<double>(width);
-            const auto mean =
-                static_cast<float>(chained_sum(width, [=](std::int64_t j) { return static_cast<double>(row[j]); }) / n);
-            const auto along = static_cast<float>(
-                chained_sum(width, [=](std::int64_t j) { return static_cast<double>(row[j]) * static_cast<double>(pn[j]); }) / n);
-            const float scale = inverse[static_cast<std::size_t>(i)];
-            for (std::int64_t j = 0; j < width; ++j) row[j] = ((row[j] - mean) - pn[j] * along) * scale;
-          }
-        });
-        grads.add(x, std::move(g));
-      });
+  auto backward = [=, &pass, normal = std::move(normal), inverse = std::move(inverse)](Tensor&& g, Adjoints& grads) {
+    const ColumnDots sums = column_sums_and_dots(g.matrix(), normal.matrix(), pass.simd);
+    const auto rounded = [](const std::vector<double>& values) {
+      Tensor t = Tensor::uninitialized({static_cast<std::int64_t>(values.size())});
+      std::ranges::transform(values, t.data(), [](double v) { return static_cast<float>(v); });
+      return t;
+    };
+    grads.add(w, rounded(sums.dot));
+    grads.add(b, rounded(sums.sum));
+    if (!grads.wants(x)) return;
+    const float* const slope = pass.tape[w].data();
+    parallel_rows(rows, 4 * width, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t i = first; i < last; ++i) {
+        float* const row = g.data() + i * width;
+        const float* const pn = normal.data() + i * width;
+        for (std::int64_t j = 0; j < width; ++j) row[j] *= slope[j];
+        const double n = static_cast<double>(width);
+        const auto mean = static_cast<float>(chained_sum(width, [=](std::int64_t j) { return static_cast<double>(row[j]); }) / n);
+        const auto along = static_cast<float>(
+            chained_sum(width, [=](std::int64_t j) { return static_cast<double>(row[j]) * static_cast<double>(pn[j]); }) / n);
+        const float scale = inverse[static_cast<std::size_t>(i)];
+        for (std::int64_t j = 0; j < width; ++j) row[j] = ((row[j] - mean) - pn[j] * along) * scale;
+      }
+    });
+    grads.add(x, std::move(g));
+  };
+  return pass.tape.record(std::move(y), {x, w, b}, std::move(backward), {.range = range.range()});
 }
 
 }  // namespace ebb

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/parallel.h"
 #include "core/sums.h"
 
 namespace ebb {
@@ -14,6 +15,12 @@ Shape with_last(const Shape& shape, std::int64_t extent) {
   std::vector<std::int64_t> extents(shape.extents().begin(), shape.extents().end());
   extents.back() = extent;
   return Shape(extents);
+}
+
+Tensor rounded(const std::vector<double>& values) {
+  Tensor t = Tensor::uninitialized({static_cast<std::int64_t>(values.size())});
+  std::ranges::transform(values, t.data(), [](double v) { return static_cast<float>(v); });
+  return t;
 }
 
 MutableMatrix whole(Tensor& x) {
@@ -54,7 +61,8 @@ Var Linear::operator()(Pass& pass, Var x) const {
   pass.multiply_into(qx, qw.transposed(), site, Product::forward, whole(y), rows_done);
 
   return pass.tape.record(std::move(y), {x, w, b}, [=, &pass, site = site, qx = std::move(qx)](const Tensor& g, Adjoints& grads) {
-    const Operand qg = pass.encode_gradient(g, site, grads.facts());
+    GradientSummary summary = b != w ? summarise_gradient(g, grads.facts(), pass.simd) : GradientSummary{{}, grads.facts()};
+    const Operand qg = pass.encode_gradient(g, site, summary.facts);
     if (grads.wants(x)) {
       const Operand along_in = pass.encode(pass.tape[w].matrix(), site, Role::weight, GridAxis::columns);
       Tensor gx = Tensor::uninitialized(shape);
@@ -62,7 +70,7 @@ Var Linear::operator()(Pass& pass, Var x) const {
       grads.add(x, std::move(gx));
     }
     grads.add(w, pass.multiply(qg.transposed(), qx, site, Product::grad_weight));
-    if (b != w) grads.add(b, bias_gradient(g));
+    if (b != w) grads.add(b, std::move(summary.bias));
   });
 }
 
@@ -72,11 +80,18 @@ void add_bias(const MutableMatrix& y, const float* bias) {
   }
 }
 
-Tensor bias_gradient(const Tensor& g) {
-  const std::vector<double> sums = column_sums(g.matrix());
-  Tensor gradient = Tensor::uninitialized({static_cast<std::int64_t>(sums.size())});
-  std::transform(sums.begin(), sums.end(), gradient.data(), [](double sum) { return static_cast<float>(sum); });
-  return gradient;
+Tensor bias_gradient(const Tensor& g, Simd simd) { return rounded(column_sums(g.matrix(), simd)); }
+
+GradientSummary summarise_gradient(const Tensor& g, const Facts& facts, Simd simd) {
+  if (facts.range) return {bias_gradient(g, simd), facts};
+  const ConstMatrix m = g.matrix();
+  ColumnBlocks columns(m.rows, m.cols, simd);
+  parallel_rows((m.rows + kSumBlock - 1) / kSumBlock, kSumBlock * m.cols, [&](std::int64_t first, std::int64_t last) {
+    columns.summarise(g.data() + first * kSumBlock * m.cols, first * kSumBlock, std::min(m.rows, last * kSumBlock));
+  });
+  RangeOfParts range;
+  for (const Range& column : columns.ranges()) range.add(column);
+  return {rounded(columns.sums().sum), {.range = range.range()}};
 }
 
 }  // namespace ebb

@@ -29,6 +29,13 @@ struct Linear {
 /// Adds a bias [cols] to every row of y [rows, cols].
 void add_bias(const MutableMatrix& y, const float* bias);
 /// Gradient of a bias: the column sums of g, see Linear.
-Tensor bias_gradient(const Tensor& g);
+Tensor bias_gradient(const Tensor& g, Simd simd);
+
+/// The same and the range of g, which are found in one reading. Facts that name a range already stay as they are.
+struct GradientSummary {
+  Tensor bias;
+  Facts facts;
+};
+GradientSummary summarise_gradient(const Tensor& g, const Facts& facts, Simd simd);
 
 }  // namespace ebb

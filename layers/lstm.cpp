@@ -108,12 +108,12 @@ Var Lstm::operator()(Pass& pass, Var x, LstmState& state) const {
                                                       .squashed = Tensor::uninitialized({rows, units})});
   Tensor h = Tensor::uninitialized({rows, units}), from_hidden = Tensor::uninitialized({streams, 4 * units});
   std::ranges::copy(state.cell.values(), window->cell.data());
-  const Operand qw = pass.encode(pass.tape[w].matrix(), hidden, Role::weight, GridAxis::rows);
+  const Operand to_gates = pass.encode(pass.tape[w].matrix(), hidden, Role::weight, GridAxis::rows).transposed().kept();
   for (std::int64_t t = 0; t < window->steps; ++t) {
     const float* const before = t == 0 ? state.hidden.data() : h.data() + (t - 1) * window->narrow();
     std::copy_n(before, window->narrow(), window->hidden_before.data() + t * window->narrow());
     const Operand qh = pass.encode_activation({before, streams, units, units}, hidden, range, static_cast<std::uint64_t>(t) + 1);
-    pass.multiply_into(qh, qw.transposed(), hidden, Product::forward, {from_hidden.data(), streams, 4 * units, 4 * units});
+    pass.multiply_into(qh, to_gates, hidden, Product::forward, {from_hidden.data(), streams, 4 * units, 4 * units});
     step_forward(*window, t, from_hidden.data(), h.data() + t * window->narrow(), pass.simd);
   }
   if (pass.training()) pass.move_range(hidden, range, measure_range(window->hidden_before.matrix(), pass.simd));
@@ -123,7 +123,7 @@ Var Lstm::operator()(Pass& pass, Var x, LstmState& state) const {
   return pass.tape.record(std::move(h), {z, w}, [=, &pass, hidden = hidden](const Tensor& g, Adjoints& grads) {
     Tensor gz = Tensor::uninitialized({rows, 4 * units}), gh = Tensor::zeros({streams, units}),
            gc = Tensor::zeros({streams, units});
-    const Operand along_in = pass.encode(pass.tape[w].matrix(), hidden, Role::weight, GridAxis::columns);
+    const Operand along_in = pass.encode(pass.tape[w].matrix(), hidden, Role::weight, GridAxis::columns).kept();
     for (std::int64_t t = window->steps; t-- > 0;) {
       step_backward(*window, t, g.data() + t * window->narrow(), gh.data(), gc.data(), gz.data() + t * window->wide());
       const Operand qz = pass.encode(rows_at(gz, t * streams, streams), hidden, Role::gradient, GridAxis::whole,

@@ -77,6 +77,10 @@ Operand Pass::encode(const ConstMatrix& x, const Site& site, Role role, GridAxis
   return encode_matrix(*this, x, site, role, axis, nullptr, false, use);
 }
 
+Operand Pass::encode_known(const ConstMatrix& x, const Site& site, Role role, const Range& range) const {
+  return encode_matrix(*this, x, site, role, GridAxis::whole, &range, true);
+}
+
 Operand Pass::encode_activation(const ConstMatrix& x, const Site& site, ParamId range, std::uint64_t use) const {
   const Tensor& state = params[range];
   if (training() || state[2] == 0.0f) return encode(x, site, Role::activation, GridAxis::whole, use);  // or never trained
@@ -90,8 +94,7 @@ void Pass::move_range(const Site& site, ParamId range, const Range& now) const {
 }
 
 Operand Pass::encode_gradient(const Tensor& g, const Site& site, const Facts& facts) const {
-  const Range* const range = facts.range ? &*facts.range : nullptr;
-  return encode_matrix(*this, g.matrix(), site, Role::gradient, GridAxis::whole, range, range != nullptr);
+  return facts.range ? encode_known(g.matrix(), site, Role::gradient, *facts.range) : encode(g.matrix(), site, Role::gradient);
 }
 
 Operand Pass::encode_input(Var x, const Site& site, ParamId range_id) const {

@@ -8,6 +8,8 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
+#include "quant/kernels/encode.h"
+#include "quant/kernels/kept.h"
 
 namespace ebb {
 namespace {
@@ -34,15 +36,18 @@ std::vector<Range> column_ranges(const ConstMatrix& x) {
       const std::int64_t cols = std::min(strip, x.cols - col);
       float low[strip], high[strip], nought[strip] = {};  // nought becomes NaN where a value is not finite
       for (std::int64_t j = 0; j < cols; ++j) low[j] = high[j] = x(0, col + j);
-      for (std::int64_t i = 0; i < x.rows; ++i) {
-        const float* const row = x.data + i * x.row_stride + col * x.col_stride;
-        for (std::int64_t j = 0; j < cols; ++j) {
-          const float v = row[j * x.col_stride];
-          low[j] = v < low[j] ? v : low[j];
-          high[j] = v > high[j] ? v : high[j];
-          nought[j] += v - v;
+      const auto scan = [&](auto stride) {
+        for (std::int64_t i = 0; i < x.rows; ++i) {
+          const float* const row = x.data + i * x.row_stride + col * x.col_stride;
+          for (std::int64_t j = 0; j < cols; ++j) {
+            const float v = row[j * stride];
+            low[j] = v < low[j] ? v : low[j];
+            high[j] = v > high[j] ? v : high[j];
+            nought[j] += v - v;
+          }
         }
-      }
+      };
+      x.col_stride == 1 ? scan(std::integral_constant<std::int64_t, 1>{}) : scan(x.col_stride);
       for (std::int64_t j = 0; j < cols; ++j) ranges[static_cast<std::size_t>(col + j)] = {low[j] + nought[j], high[j] + nought[j]};
     }
   });
@@ -52,6 +57,7 @@ std::vector<Range> column_ranges(const ConstMatrix& x) {
 std::vector<Grid> fit_grids(const ConstMatrix& x, const Encoding& encoding, GridAxis axis, const Operand::Options& options) {
   const int bits = encoding.format.bits;
   if (axis == GridAxis::whole) {
+    require<NonFiniteError>(!options.own_range || options.range->finite(), "a NaN or infinite value cannot be encoded");
     if (options.own_range) return {Grid::fit(*options.range, bits, encoding.grid)};
     const Range own = measure_range(x, options.simd);  // measured also when a range is given: no NaN may reach the rounding
     require<NonFiniteError>(own.finite(), "a NaN or infinite value cannot be encoded");
@@ -69,7 +75,7 @@ std::vector<Grid> fit_grids(const ConstMatrix& x, const Encoding& encoding, Grid
 /// Nearest codes of a matrix with contiguous rows and a grid a column: encode(), in float32 throughout, which has the
 /// same bits because codes are far below 2^22.
 template <class Code>
-void encode_columns(const ConstMatrix& x, const std::vector<Grid>& grids, Code* out) {
+void encode_columns(const ConstMatrix& x, const std::vector<Grid>& grids, [[maybe_unused]] Simd simd, Code* out) {
   constexpr float rounder = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, ties to even
   std::vector<float> offset, scale;
   for (const Grid& grid : grids) {
@@ -78,6 +84,21 @@ void encode_columns(const ConstMatrix& x, const std::vector<Grid>& grids, Code* 
   }
   const auto low = static_cast<float>(grids[0].low()), high = static_cast<float>(grids[0].high());
   const int centre = grids[0].centre();
+#if defined(__x86_64__)
+  if (simd >= Simd::avx2) {
+    offset.resize(offset.size() + 32, 0.0f);  // vectors may be read to their end
+    scale.resize(scale.size() + 32, 1.0f);
+    const kernels::EncodeGrids each{offset.data(), scale.data(), low, high, centre};
+    const auto encode_each = [&](const float* from, Code* to) {
+      simd == Simd::avx512 ? kernels::encode_each_avx512(from, x.cols, each, to)
+                           : kernels::encode_each_avx2(from, x.cols, each, to);
+    };
+    parallel_rows(x.rows, x.cols, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t i = first; i < last; ++i) encode_each(x.data + i * x.row_stride, out + i * x.cols);
+    });
+    return;
+  }
+#endif
   parallel_rows(x.rows, x.cols, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
       const float* const row = x.data + i * x.row_stride;
@@ -105,7 +126,7 @@ void encode_matrix(const ConstMatrix& x, const std::vector<Grid>& grids, GridAxi
     return;
   }
   if (axis == GridAxis::columns && x.col_stride == 1 && rounding == Rounding::nearest_even && x.cols > 0)
-    return encode_columns(x, grids, out);
+    return encode_columns(x, grids, simd, out);
   for (std::int64_t i = 0; i < x.rows; ++i) {
     for (std::int64_t j = 0; j < x.cols; ++j) {
       const Grid& grid = grids[axis == GridAxis::whole ? 0 : static_cast<std::size_t>(axis == GridAxis::rows ? i : j)];
@@ -210,7 +231,7 @@ void Operand::fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids
 
 Operand Operand::decoded() const {
   if (is_float()) return *this;
-  Operand result = *this;
+  Operand result = view();
   auto storage = std::make_shared<Storage>();
   const Storage& source = *storage_;
   std::int64_t first = 0;
@@ -242,8 +263,20 @@ double Operand::value(std::int64_t i, std::int64_t j) const {
   return static_cast<double>(g.scale) * codes_.code_at(at) + g.stored_zero();
 }
 
+Operand Operand::kept() const {
+  Operand result = *this;
+  result.keeper_ = std::make_shared<kernels::Kept>();
+  return result;
+}
+
+Operand Operand::view() const {
+  Operand result = *this;
+  result.keeper_ = nullptr;
+  return result;
+}
+
 Operand Operand::transposed() const {
-  Operand t = *this;
+  Operand t = view();
   t.codes_ = codes_.transposed();
   if (axis_ != GridAxis::whole) t.axis_ = axis_ == GridAxis::rows ? GridAxis::columns : GridAxis::rows;
   return t;
@@ -252,7 +285,7 @@ Operand Operand::transposed() const {
 Operand Operand::columns(std::int64_t first, std::int64_t count) const {
   require<ShapeError>(!codes_.patches && first >= 0 && count >= 0 && first + count <= cols(), "[operand] columns ", first, " .. ",
                       first + count, " of a matrix with ", cols(), " columns");
-  Operand part = *this;
+  Operand part = view();
   const std::int64_t bytes = codes_.container == CodeMatrix::Container::int8    ? 1
                              : codes_.container == CodeMatrix::Container::int16 ? 2
                                                                                 : 4;
@@ -280,12 +313,12 @@ Operand Operand::patches(const PatchGeometry& geometry) const {
   require<ShapeError>(g.images * g.height * g.width == rows() && g.channels == cols() && g.pixel_stride == codes_.row_stride,
                       "[patches] images ", g.images, " x ", g.height, " x ", g.width, " x ", g.channels, " do not fit a ", rows(),
                       " x ", cols(), " matrix");
-  Operand view = *this;
-  view.codes_.patches = geometry;
-  view.codes_.patches_transposed = false;
-  view.codes_.rows = g.rows();
-  view.codes_.cols = g.cols();
-  return view;
+  Operand matrix = view();
+  matrix.codes_.patches = geometry;
+  matrix.codes_.patches_transposed = false;
+  matrix.codes_.rows = g.rows();
+  matrix.codes_.cols = g.cols();
+  return matrix;
 }
 
 }  // namespace ebb

@@ -15,6 +15,9 @@
 #include "quant/patches.h"
 
 namespace ebb {
+namespace kernels {
+class Kept;
+}
 
 /// One side of a matrix product, encoded at a stated precision; the only thing that `gemm` takes. Rounding happens once, in the
 /// constructor; transposed, sliced and gathered views share the codes.
@@ -70,6 +73,10 @@ class Operand {
   /// The patch matrix of an operand laid over an image tensor as [images * height * width, channels], grid over the whole matrix.
   /// @throws ShapeError unless the geometry fits this matrix
   [[nodiscard]] Operand patches(const PatchGeometry& geometry) const;
+  /// The same matrix for many products with it on the right: kernels keep what they make of it, such as packed codes, as long as
+  /// this operand or a copy of it lives. Views of it keep nothing.
+  [[nodiscard]] Operand kept() const;
+  [[nodiscard]] kernels::Kept* keeper() const { return keeper_.get(); }  ///< null unless kept
   /// The same matrix with its codes decoded to float32; float operands are returned as they are.
   [[nodiscard]] Operand decoded() const;
 
@@ -83,6 +90,8 @@ class Operand {
     GridAxis axis = GridAxis::whole;
     std::vector<Grid> grids;
   };
+  /// A copy to be turned into another matrix.
+  [[nodiscard]] Operand view() const;
   /// Makes room for the codes of a [rows, cols] matrix and has encode(codes) write them.
   template <class Encode>
   void fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids, const Encode& encode);
@@ -92,6 +101,7 @@ class Operand {
   CodeMatrix codes_;
   std::shared_ptr<const Storage> storage_;
   std::int64_t first_grid_ = 0;
+  std::shared_ptr<kernels::Kept> keeper_;
 };
 
 }  // namespace ebb

@@ -117,3 +117,32 @@ TEST_CASE("every instruction set gives the same bits, at every length and in pla
     CHECK(std::isnan(y));
   }
 }
+
+TEST_CASE("gated rows and their gradients have the same bits on every instruction set, and are what their formulas say") {
+  const std::vector<float> x = sample();
+  constexpr float slope = 1.5957691f, cube = 0.0713548f;
+  const auto size = static_cast<std::int64_t>(x.size());
+  std::vector<float> gate(x.size()), y(x.size()), g(x.size(), 0.75f), z(x.size());
+  gated_rows(x.data(), size, slope, cube, gate.data(), y.data(), Simd::scalar);
+  gated_gradient_rows(x.data(), gate.data(), size, slope, cube, g.data(), Simd::scalar);
+  for (std::size_t i = 0; i < x.size(); ++i) z[i] = x[i] * (slope + cube * (x[i] * x[i]));
+  sigmoid_rows(z.data(), size, z.data(), Simd::scalar);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    if (x[i] != x[i]) continue;
+    REQUIRE(gate[i] == z[i]);
+    const float product = x[i] * z[i], along = x[i] * (slope + 3.0f * cube * (x[i] * x[i]));
+    const float derivative = 0.75f * (z[i] + z[i] * (1.0f - z[i]) * along);
+    REQUIRE((y[i] == product || (std::isnan(y[i]) && std::isnan(product))));
+    REQUIRE((g[i] == derivative || (std::isnan(g[i]) && std::isnan(derivative))));
+  }
+  for (const Simd simd : {Simd::avx2, Simd::avx512}) {
+    if (simd > best_simd()) continue;
+    for (const std::size_t n : {std::size_t{1}, std::size_t{15}, std::size_t{17}, x.size()}) {
+      std::vector<float> gate_there(n), y_there(n), g_there(n, 0.75f);
+      gated_rows(x.data(), static_cast<std::int64_t>(n), slope, cube, gate_there.data(), y_there.data(), simd);
+      gated_gradient_rows(x.data(), gate_there.data(), static_cast<std::int64_t>(n), slope, cube, g_there.data(), simd);
+      for (const auto& [got, want] : {std::pair(&gate_there, &gate), {&y_there, &y}, {&g_there, &g}})
+        REQUIRE(std::memcmp(got->data(), want->data(), n * sizeof(float)) == 0);
+    }
+  }
+}

@@ -199,3 +199,26 @@ TEST_CASE("the majority class of training is scored on the other parts") {
   CHECK(task.baselines[0].second == 0.4);
   CHECK_THROWS_AS(static_cast<void>(classify_task(pairs, {}, options_of(8, 4))), ConfigError);
 }
+
+TEST_CASE("an encoder learns pairs by heart, and the words that are hidden from it, in 8 bits" * doctest::test_suite("large")) {
+  const auto pairs = small_pairs();
+  for (const bool masked : {false, true}) {
+    CAPTURE(masked);
+    RunState state{.optimizer = make_optimizer("adam", {})};
+    const TransformerConfig config{.layers = 2, .width = 32, .heads = 2, .length = 32};
+    const PairNetwork network =
+        make_encoder(config, pairs->tokens(), masked ? EncoderHead::words : EncoderHead::classes,
+                     masked ? pairs->vocabulary.size() : static_cast<std::int64_t>(kPairLabels.size()), state.params, Key(1));
+    const Task task = masked ? masked_task(pairs, network, options_of(20, 20)) : classify_task(pairs, network, options_of(20, 20));
+    LoopSettings settings{.iterations = 400, .key = Key(4)};
+    settings.plan = [](std::int64_t) { return PrecisionPlan::uniform(Format::integer(8), Format::integer(8)); };
+    settings.rate = [](std::int64_t t) { return t < 300 ? 0.003 : 0.0005; };
+    settings.evaluation_plan = settings.plan(0);
+    settings.eval_every = settings.save_every = 1000;
+    EvalRow last;
+    run_loop(task, state, settings, {.evaluation = [&](const EvalRow& row) { last = row; }});
+    // The test part is half of what it was trained on. Labels are thirds, words one of some thirty.
+    if (masked) CHECK(last.score < 6.0);
+    if (!masked) CHECK(last.score >= 0.9);
+  }
+}

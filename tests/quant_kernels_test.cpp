@@ -318,6 +318,37 @@ TEST_CASE("gemm gives the reference's result at every SIMD level and through eve
   }
 }
 
+TEST_CASE("an operand that is kept gives the same products, however often and beside whatever") {
+  const int threads = omp_get_max_threads();
+  const Site site{"recurrent", {}};
+  const auto matrix = [](std::uint64_t key, std::int64_t rows, std::int64_t cols) {
+    Tensor x = Tensor::uninitialized({rows, cols});
+    for (std::int64_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(Key(key).normal(static_cast<std::uint64_t>(i)));
+    return x;
+  };
+  for (const auto& [k, n] : {std::pair<std::int64_t, std::int64_t>{5, 16}, {70, 130}, {33, 700}}) {
+    const Tensor w = matrix(1, n, k);
+    for (const int bits : {2, 8, 12}) {
+      const Operand right = Operand(w.matrix(), {Format::integer(bits)}, GridAxis::rows, Key(1)).transposed(), kept = right.kept();
+      CHECK(right.keeper() == nullptr);
+      CHECK(kept.transposed().keeper() == nullptr);
+      CHECK(kept.columns(0, 3).keeper() == nullptr);
+      for (std::uint64_t time = 0; time < 12; ++time) {
+        omp_set_num_threads(static_cast<int>(time % 3) + 1);
+        const std::int64_t m = std::array{1, 20, 61}[time % 3];
+        const int left_bits = std::array{8, 3, 16, 12}[time % 4];
+        const Tensor x = matrix(10 + time, m, k);
+        const Operand left(x.matrix(), {Format::integer(left_bits)}, GridAxis::whole, Key(2));
+        CostLedger ledger;
+        const Tensor expected = gemm(left, right, {.site = site, .kernel = "reference"}, ledger);
+        for (const Simd simd : {Simd::scalar, Simd::avx2, Simd::avx512})
+          CHECK(gemm(left, kept, {.site = site, .simd = std::min(simd, best_simd())}, ledger) == expected);
+      }
+    }
+  }
+  omp_set_num_threads(threads);
+}
+
 TEST_CASE("a kernel that does not exist is refused by name, with the ones there are") {
   const RandomProduct p = extreme_product(1, 1, 1, 8, 8, 1.0f, 1.0f);
   CostLedger ledger;

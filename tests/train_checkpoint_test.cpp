@@ -36,6 +36,26 @@ Checkpoint sample() {
 
 }  // namespace
 
+TEST_CASE("a network takes what fits of another's checkpoint") {
+  const Checkpoint saved = parse_checkpoint(to_bytes(sample()));
+  CHECK(weights_sha256(saved) == weights_sha256(network()));
+  ParamStore params;
+  params.add("fc.bias", Tensor::filled(Shape{2}, 7.0f));          // another shape
+  params.add("stem.running_mean", Tensor::zeros(Shape{3}));       // another kind
+  params.add("stem.weight", Tensor::zeros(Shape{2, 2}));          // fits
+  params.add("head.weight", Tensor::filled(Shape{2, 2}, -1.0f));  // another name
+  const TakenParams result = take_params(saved, params);
+  CHECK(result.taken == std::vector<std::string>{"stem.weight"});
+  CHECK(result.kept == std::vector<std::string>{"fc.bias", "stem.running_mean", "head.weight"});
+  CHECK(std::ranges::equal(params[ParamId{2}].values(), network()[ParamId{0}].values()));
+  CHECK(params[ParamId{0}].values()[1] == 7.0f);
+  CHECK(params[ParamId{1}].values()[0] == 0.0f);
+  CHECK(params[ParamId{3}].values()[0] == -1.0f);
+  ParamStore foreign;
+  foreign.add("stem.weight", Tensor::zeros(Shape{4}));
+  CHECK_THROWS_AS(static_cast<void>(take_params(saved, foreign)), DataError);
+}
+
 TEST_CASE("a checkpoint comes back bit for bit, doubles and long counters included") {
   const Checkpoint saved = sample();
   const Checkpoint read = parse_checkpoint(to_bytes(saved));

@@ -15,6 +15,13 @@ constexpr std::size_t kDigits = 64;
 
 std::string group_of(ParamStore::Kind kind) { return kind == ParamStore::Kind::parameter ? "parameter" : "state"; }
 
+std::string stored_name(const ParamStore::Entry& entry) { return concat(group_of(entry.kind), '/', entry.name); }
+
+const StoredTensor* find_stored(const Checkpoint& checkpoint, const ParamStore::Entry& entry) {
+  const auto found = std::ranges::find(checkpoint.tensors, stored_name(entry), &StoredTensor::name);
+  return found == checkpoint.tensors.end() ? nullptr : &*found;
+}
+
 const std::string& metadata(const SafeTensors& file, const std::string& key) {
   const auto found = file.metadata.find(key);
   require<DataError>(found != file.metadata.end(), "[checkpoint] expected '", key, "' in the metadata, the file has none");
@@ -82,13 +89,11 @@ void add_params(Checkpoint& checkpoint, const ParamStore& params) {
 void restore_params(const Checkpoint& checkpoint, ParamStore& params) {
   std::vector<Tensor> values;
   for (const ParamStore::Entry& entry : params.entries()) {
-    const std::string name = concat(group_of(entry.kind), '/', entry.name);
-    const auto found = std::find_if(checkpoint.tensors.begin(), checkpoint.tensors.end(),
-                                    [&](const StoredTensor& stored) { return stored.name == name; });
-    require<DataError>(found != checkpoint.tensors.end(), "[checkpoint] expected '", name,
+    const StoredTensor* stored = find_stored(checkpoint, entry);
+    require<DataError>(stored != nullptr, "[checkpoint] expected '", stored_name(entry),
                        "', the file has none; it belongs to another network");
-    values.push_back(found->tensor());
-    require<DataError>(values.back().shape() == entry.value.shape(), "[checkpoint] '", name, "': expected shape ",
+    values.push_back(stored->tensor());
+    require<DataError>(values.back().shape() == entry.value.shape(), "[checkpoint] '", stored_name(entry), "': expected shape ",
                        entry.value.shape(), ", got ", values.back().shape(), "; it belongs to another network");
   }
   for (const StoredTensor& stored : checkpoint.tensors) {
@@ -102,9 +107,36 @@ void restore_params(const Checkpoint& checkpoint, ParamStore& params) {
   for (std::size_t i = 0; i < values.size(); ++i) params[ParamId{static_cast<std::int32_t>(i)}] = std::move(values[i]);
 }
 
+TakenParams take_params(const Checkpoint& checkpoint, ParamStore& params) {
+  TakenParams result;
+  bool parameters = false;
+  for (std::size_t i = 0; i < params.entries().size(); ++i) {
+    const ParamStore::Entry& entry = params.entries()[i];
+    const StoredTensor* stored = find_stored(checkpoint, entry);
+    Tensor value = stored != nullptr ? stored->tensor() : Tensor();
+    const bool fits = stored != nullptr && value.shape() == entry.value.shape();
+    (fits ? result.taken : result.kept).push_back(entry.name);
+    parameters = parameters || (fits && entry.kind == ParamStore::Kind::parameter);
+    if (fits) params[ParamId{static_cast<std::int32_t>(i)}] = std::move(value);
+  }
+  require<DataError>(parameters, "[checkpoint] no parameter has name and shape of one of this network, which has ",
+                     params.entries().size(), ", '", params.entries().front().name,
+                     "' first; it belongs to a network of other sizes");
+  return result;
+}
+
 std::string weights_sha256(const ParamStore& params) {
   Sha256 hash;
   for (const ParamStore::Entry& entry : params.entries()) hash.update(std::as_bytes(entry.value.values()));
+  return hash.hex();
+}
+
+std::string weights_sha256(const Checkpoint& checkpoint) {
+  Sha256 hash;
+  for (const StoredTensor& stored : checkpoint.tensors) {
+    if (stored.name.starts_with("parameter/") || stored.name.starts_with("state/"))
+      hash.update(std::as_bytes(std::span(stored.bytes)));
+  }
   return hash.hex();
 }
 

@@ -39,7 +39,17 @@ void add_params(Checkpoint& checkpoint, const ParamStore& params);
 /// @throws DataError naming the first entry that is missing, left over or of another shape; the store is then unchanged
 void restore_params(const Checkpoint& checkpoint, ParamStore& params);
 
+/// What take_params did, by the entries' names in the order of the store.
+struct TakenParams {
+  std::vector<std::string> taken, kept;
+};
+
+/// Puts stored values into a store that another network filled: every entry whose name, kind and shape are in the checkpoint takes
+/// the value it has there, the others keep theirs. @throws DataError if no parameter fits
+TakenParams take_params(const Checkpoint& checkpoint, ParamStore& params);
+
 /// SHA-256 over the bytes of all values of a store in its order: the identity of a training result.
 std::string weights_sha256(const ParamStore& params);
+std::string weights_sha256(const Checkpoint& checkpoint);  ///< of the store it was made of
 
 }  // namespace ebb::train

@@ -102,7 +102,7 @@ void evaluate_and_report(const Task& task, RunState& state, const LoopSettings& 
 double score_of(std::string_view metric, const Score& total) {
   const double loss = total.loss_sum / static_cast<double>(total.examples);
   if (metric == "perplexity") return math::exp(loss);
-  if (metric == "bits_per_byte") return loss / math::log(2.0);
+  if (metric == "bits_per_byte") return total.loss_sum / total.metric_sum / math::log(2.0);
   return total.metric_sum / static_cast<double>(total.examples);
 }
 

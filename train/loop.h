@@ -24,12 +24,12 @@ namespace ebb::train {
 
 /// What one piece of an evaluation adds to its sums.
 struct Score {
-  double loss_sum = 0, metric_sum = 0;  ///< over the examples; metric_sum of metrics that are means over them
+  double loss_sum = 0, metric_sum = 0;  ///< over the examples; metric_sum of metrics that need a sum of their own
   std::int64_t examples = 0;            ///< what losses are means over: images, tokens, nodes
 };
 
-/// What an evaluation is scored by: "perplexity" is e to the mean loss, "bits_per_byte" the mean loss over ln 2; any other name,
-/// "accuracy" first of all, is the mean of metric_sum.
+/// What an evaluation is scored by: "perplexity" is e to the mean loss; "bits_per_byte" is loss_sum / ln 2 over the bytes that
+/// the examples stand for, which are metric_sum; any other name, "accuracy" first of all, is the mean of metric_sum.
 double score_of(std::string_view metric, const Score& total);
 
 /// Examples that are scored together, in pieces that fit the memory; piece i is always the same.
@@ -44,6 +44,9 @@ struct Generated {
   std::vector<std::int32_t> prompt{}, tokens{};  ///< ids of what it began with and of what it added
   std::string text{};                            ///< of both
 };
+
+/// The entry of Task::data that identifies what token ids mean.
+inline constexpr std::string_view kVocabularyEntry = "vocabulary";
 
 /// What the loop knows of a network and its data: images, tokens or graphs stay behind these functions. All of them are pure
 /// functions of their arguments, the parameters and the pass.

@@ -33,6 +33,8 @@ constexpr std::string_view kModelGroup = Setting::kModelGroup;
 const Field kFields[] = {
     {kModelGroup, "arch", "NAME", "", "network to train; the table below lists them", &Options::arch},
     {kModelGroup, "preset", "NAME", "none", "options of a known experiment; those given beside it go first", &Options::preset},
+    {kModelGroup, "from", "RUN", "none", "begin with the parameters of a run's checkpoint, those that fit by name and shape",
+     &Options::from},
 
     {"Precision", "schedule", "NAME", "", "static, fp32, or one of CR LR ER RR CT LT ETV ETH RTV RTH", &Options::schedule},
     {"Precision", "bits", "EXPR", "none", "forward bits as a schedule expression, in place of --schedule", &Options::bits},

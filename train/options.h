@@ -17,6 +17,7 @@ namespace ebb::train {
 struct Options {
   // Model and data
   std::string arch, preset;
+  std::string from;               ///< run directory whose parameters to begin with
   std::vector<Setting> settings;  ///< what only this family of models has, data included
   // Precision
   std::string schedule = "CR";

@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "data/epoch_order.h"
 #include "layers/loss.h"
+#include "train/text.h"
 
 namespace ebb::train {
 namespace {
@@ -127,7 +128,7 @@ Task pair_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwork& n
   if (!pairs->validation.empty()) task.splits.push_back(split_of("validation", feed, pairs->validation, network));
   if (!pairs->test.empty()) task.splits.push_back(split_of("test", feed, pairs->test, network));
   task.data = {{"description", describe(*pairs)},
-               {"words", pairs->words_fingerprint()},
+               {std::string(kVocabularyEntry), pairs->vocabulary.fingerprint()},
                {"training", PairSet::fingerprint(pairs->train)},
                {"validation", PairSet::fingerprint(pairs->validation)},
                {"test", PairSet::fingerprint(pairs->test)}};
@@ -151,7 +152,8 @@ std::vector<Setting> pair_settings() {
 }
 
 PairSet open_pairs(const Options& options) {
-  return ebb::open_pairs(options.text("data"), {.vocabulary = options.integer("vocabulary"), .language = options.text("language")});
+  return ebb::open_pairs(options.text("data"),
+                         {.vocabulary = vocabulary_limit(options, TokenUnit::word), .language = options.text("language")});
 }
 
 Task classify_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwork& network, const Options& options) {

@@ -88,6 +88,7 @@ Split stream_split(std::string name, const std::shared_ptr<const Corpus>& corpus
       Pass part = part_of(pass, w);
       const Var loss = softmax_cross_entropy(part, network.forward(part, batch.inputs, states), batch.targets);
       total.loss_sum += static_cast<double>(part.tape[loss].item()) * static_cast<double>(batch.size());
+      total.metric_sum += static_cast<double>(corpus->vocabulary.bytes(batch.targets));
       total.examples += batch.size();
     }
     return total;
@@ -103,7 +104,9 @@ Split window_split(std::string name, const std::shared_ptr<const Corpus>& corpus
   const auto score = [corpus, network, windows](Pass& pass, std::int64_t piece) {
     const TokenBatch batch = windows.batch(piece);
     const Var loss = softmax_cross_entropy(pass, network(pass, batch.inputs, batch.rows), batch.targets);
-    return Score{static_cast<double>(pass.tape[loss].item()) * static_cast<double>(batch.size()), 0, batch.size()};
+    return Score{.loss_sum = static_cast<double>(pass.tape[loss].item()) * static_cast<double>(batch.size()),
+                 .metric_sum = static_cast<double>(corpus->vocabulary.bytes(batch.targets)),
+                 .examples = batch.size()};
   };
   return {std::move(name), windows.count(), score};
 }
@@ -122,17 +125,17 @@ std::vector<Setting> text_settings() {
        .fallback = "embedded",
        .help = "text file, or folder with train.txt, valid.txt and perhaps test.txt; embedded is a small text made by a grammar"},
       {.name = "unit",
-       .value = "auto|byte|word",
+       .value = "auto|byte|word|bpe",
        .fallback = "auto",
-       .help = "what a token is; auto: words of folders, else bytes",
-       .choices = {"auto", "byte", "word"}},
+       .help = "what a token is; bpe: byte pairs, merged as the training text has them; auto: words of folders, else bytes",
+       .choices = {"auto", "byte", "word", "bpe"}},
       {.name = "vocabulary",
        .value = "N",
        .kind = Setting::Kind::integer,
-       .fallback = "50000",
-       .help = "most words; the rarer ones become <unk>",
-       .expected = "3 and more",
-       .accepts = [](double n) { return n >= 3; }},
+       .fallback = "0",
+       .help = "most words, of which the rarer ones become <unk>, or tokens of bpe; 0: 50000 words, 2048 of bpe",
+       .expected = "3 and more (bpe: 257), or 0",
+       .accepts = [](double n) { return n == 0 || n >= 3; }},
       Setting::count("length", "64", "tokens of a window of text")};
   std::ranges::move(generation_settings(), std::back_inserter(settings));
   return settings;
@@ -141,7 +144,13 @@ std::vector<Setting> text_settings() {
 Corpus open_corpus(const Options& options) {
   const std::string &where = options.text("data"), &unit = options.text("unit");
   const bool words = unit == "word" || (unit == "auto" && where != "embedded" && std::filesystem::is_directory(where));
-  return open_text(where, {.unit = words ? TokenUnit::word : TokenUnit::byte, .vocabulary = options.integer("vocabulary")});
+  const TokenUnit tokens = unit == "bpe" ? TokenUnit::byte_pair : words ? TokenUnit::word : TokenUnit::byte;
+  return open_text(where, {.unit = tokens, .vocabulary = vocabulary_limit(options, tokens)});
+}
+
+std::int64_t vocabulary_limit(const Options& options, TokenUnit unit) {
+  const std::int64_t given = options.integer("vocabulary");
+  return given != 0 ? given : unit == TokenUnit::byte_pair ? 2048 : 50'000;
 }
 
 std::string text_metric(const Corpus& corpus) {
@@ -152,6 +161,7 @@ Texts describe(const Corpus& corpus) {
   return {{"description", concat(corpus.name, ": ", corpus.train.size(), " training, ", corpus.validation.size(),
                                  " validation and ", corpus.test.size(), " test tokens, ", corpus.vocabulary.size(), " different ",
                                  to_text(corpus.vocabulary.unit()), 's')},
+          {std::string(kVocabularyEntry), corpus.vocabulary.fingerprint()},
           {"training", Corpus::fingerprint(corpus.train)},
           {"validation", Corpus::fingerprint(corpus.validation)},
           {"test", Corpus::fingerprint(corpus.test)}};

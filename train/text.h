@@ -23,7 +23,10 @@ std::vector<Setting> text_settings();
 /// @throws DataError if the text cannot be had or is not what it claims
 Corpus open_corpus(const Options& options);
 
-/// "perplexity" of words, "bits_per_byte" of bytes.
+/// --vocabulary, or what its 0 stands for.
+std::int64_t vocabulary_limit(const Options& options, TokenUnit unit);
+
+/// "perplexity" of words, "bits_per_byte" of bytes and byte pairs.
 std::string text_metric(const Corpus& corpus);
 
 /// What identifies a corpus, for the record.

@@ -173,7 +173,7 @@ def gcn(fake, batch, nodes=169_343, edges=1_200_000, features=128, classes=40):
     ends = torch.randint(nodes, (2, edges))
     both = torch.cat((ends, ends.flip(0)), 1)
     scale = torch.bincount(both[0], minlength=nodes).clamp_(min=1).float().rsqrt_()
-    a = torch.sparse_coo_tensor(both, scale[both[0]] * scale[both[1]], (nodes, nodes)).coalesce()
+    a = torch.sparse_coo_tensor(both, scale[both[0]] * scale[both[1]], (nodes, nodes)).coalesce().to_sparse_csr()  # faster than COO
     x, train = torch.randn(nodes, features), torch.randperm(nodes)[: nodes * 6 // 10]
     labels = torch.randint(classes, (len(train),))
     network = Gcn(features, 512, classes)

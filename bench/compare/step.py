@@ -5,6 +5,7 @@ step.py NETWORK VARIANT BATCH reads "STEPS THREADS" lines from standard input an
 the peak resident set in bytes, and "version" says what runs. NETWORK is one of networks.py; VARIANT names what is not plain float32. Data are
 ready-made tensors in the variant's layout: loading costs nothing.
 """
+import pathlib
 import resource
 import sys
 import time
@@ -13,8 +14,16 @@ import networks
 import torch
 
 
+def blas():
+    """The folder of the BLAS that PyTorch multiplies with where it is one of Debian's alternatives, such as openblas-openmp; else ''."""
+    paths = (pathlib.Path(line.split()[-1]) for line in pathlib.Path("/proc/self/maps").read_text().splitlines() if "libblas.so" in line)
+    return next((path.parent.name for path in paths), "")
+
+
 def main():
     name, variant, batch = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    if blas() == "blas":
+        sys.exit("step.py: PyTorch would multiply with the reference BLAS, some ten times slower than others: apt-get install libopenblas0-openmp")
     torch.manual_seed(1)
     layout = {"channels_last": "channels-last" in variant, "bf16": "bf16" in variant} if name == "resnet20" else {}
     network, optimizer, loss_of = getattr(networks, name)("fake" in variant, batch, **layout)
@@ -32,7 +41,7 @@ def main():
     for line in sys.stdin:
         words = line.split()
         if words == ["version"]:
-            print("PyTorch", torch.__version__, flush=True)
+            print("PyTorch", torch.__version__, f"with {blas()}" if blas() else "", flush=True)
         elif words == ["memory"]:
             print(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, flush=True)
         else:

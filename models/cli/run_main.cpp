@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "models/cli/recorded.h"
 #include "train/precision.h"
 #include "train/progress.h"
 #include "train/record.h"
@@ -57,12 +58,6 @@ const std::vector<std::string> kFreeInEvaluation{"data", "eval-bits", "accumulat
 // And of a text that its network writes: its draws have seeds of their own.
 const std::vector<std::string> kFreeInGeneration{"data", "eval-bits", "accumulator", "simulate", "seed"};
 
-// A run that goes on, or is scored: what its directory says.
-struct Recorded {
-  RunConfig config;
-  std::optional<Checkpoint> checkpoint;
-};
-
 // Everything that the options come to.
 struct Run {
   Options options;
@@ -71,20 +66,6 @@ struct Run {
   Precision precision{};
   LoopSettings settings{};
 };
-
-std::string identity(const RunConfig& config) { return to_json(RunConfig{.program = config.program, .options = config.options}); }
-
-// `read` gives the checkpoint, if there is one.
-template <class Read>
-Recorded read_recorded(const std::string& directory, const std::string& program, const Read& read) {
-  Recorded recorded{parse_config(read_config(directory)), {}};
-  recorded.checkpoint = read();
-  require<DataError>(recorded.config.program == program, "[run] ", directory, " is a run of ", recorded.config.program, ", not of ",
-                     program);
-  require<DataError>(!recorded.checkpoint || recorded.checkpoint->config == identity(recorded.config), "[run] ", directory,
-                     ": config.json is not the configuration that the checkpoint was saved under; restore it");
-  return recorded;
-}
 
 Run assemble(Options options, const ModelFamily& family) {
   apply_defaults(options, family.program);
@@ -134,16 +115,6 @@ RunConfig config_of(const Run& run, const std::string& program) {
   config.build = build_fingerprint(run.precision.reference, run.settings.simd);
   config.data = run.task.data;
   return config;
-}
-
-void check_same_data(const RunConfig& recorded, const Run& run) {
-  for (const auto& now : run.task.data) {
-    const auto found =
-        std::find_if(recorded.data.begin(), recorded.data.end(), [&](const auto& entry) { return entry.first == now.first; });
-    const std::string before = found == recorded.data.end() ? "" : found->second;
-    require<DataError>(before == now.second, "[run] the data are not those of the run: ", now.first, " is '", now.second,
-                       "' now and was '", before, "'; check --data");
-  }
 }
 
 std::string describe(const EvalRow& row) {
@@ -230,8 +201,17 @@ class Session {
     return run;
   }
 
+  void start_from_other(Run& run) {
+    if (run.options.from.empty()) return;
+    const TakenParams result = start_from(run.options.from, run.task.data, run.state.params);
+    std::string kept;
+    for (const std::string& name : result.kept) kept += concat(kept.empty() ? "; new: " : ", ", name);
+    if (!run.options.quiet) note(concat(result.taken.size(), " tensors from ", run.options.from, kept));
+  }
+
   void begin(const Options& options) {
     Run run = prepare(options);
+    start_from_other(run);
     std::optional<RunDirectory> directory;
     const RunConfig config = config_of(run, family_.program.name);
     if (!options.out.empty()) directory = RunDirectory::create(options.out, to_json(config));
@@ -243,6 +223,7 @@ class Session {
     if (!directory->has_config()) {
       note("warning: this run was ended before it began; beginning it now");
       Run run = prepare(line.options);
+      start_from_other(run);
       const RunConfig config = config_of(run, family_.program.name);
       directory->write_config(to_json(config));
       train_on(run, directory, identity(config), directory->cut_back(0));
@@ -250,7 +231,8 @@ class Session {
     }
     const Recorded recorded = read_recorded(directory->path(), family_.program.name, [&] { return directory->checkpoint(); });
     Run run = prepare(resumed_options(line, recorded.config.options, {}));
-    check_same_data(recorded.config, run);
+    if (!recorded.checkpoint) start_from_other(run);
+    check_same_data(recorded.config, run.task.data);
     if (recorded.checkpoint) restore(run.state, *recorded.checkpoint);
     History history = directory->cut_back(run.state.iteration);
     train_on(run, directory, identity(recorded.config), std::move(history));
@@ -260,7 +242,7 @@ class Session {
     const std::string& directory = line.options.evaluate;
     const Recorded recorded = read_recorded(directory, family_.program.name, [&] { return read_checkpoint(directory); });
     Run run = prepare(resumed_options(line, recorded.config.options, kFreeInEvaluation));
-    if (!line.gave("data")) check_same_data(recorded.config, run);
+    if (!line.gave("data")) check_same_data(recorded.config, run.task.data);
     restore(run.state, *recorded.checkpoint);
     History history = read_history(directory);
     while (!history.steps.empty() && history.steps.back().iteration >= run.state.iteration) history.steps.pop_back();
@@ -276,7 +258,7 @@ class Session {
     const std::string& directory = line.options.text("generate");
     const Recorded recorded = read_recorded(directory, family_.program.name, [&] { return read_checkpoint(directory); });
     Run run = prepare(resumed_options(line, recorded.config.options, kFreeInGeneration));
-    check_same_data(recorded.config, run);  // tokens mean what they meant in training
+    check_same_data(recorded.config, run.task.data);  // tokens mean what they meant in training
     restore(run.state, *recorded.checkpoint);
     const uint128 before = run.state.evaluation_ledger.total_bit_ops();
     const Generated written = generate(run.task, run.state, run.settings);
@@ -288,7 +270,8 @@ class Session {
   }
 
   void dry_run(const Options& options) {
-    const Run run = prepare(options);
+    Run run = prepare(options);
+    start_from_other(run);
     const Forecast result = forecast(run.task, run.state.params, run.precision, run.settings.iterations);
     show(options.json ? to_json(result) : to_table(result));
   }

@@ -87,7 +87,7 @@ Program program() {
                    {"gradient-bits", "8"}},
        .doubts = {
            "the papers fine-tune multilingual BERT; its weights are not here, so this starts from random ones, for which 2 epochs "
-           "at this rate are few",
+           "at this rate are few, or --from a run of --task masked",
            "its tokens are pieces of words, 119,547 with the special ones; here they are words and punctuation marks",
            "its norms come after the sums, and the embeddings are normed, too; here before, with a last norm at the end",
            "max-bits and gradient-bits were 8 or 6", "the reference quantizes biases; here they are float32"}}};
@@ -117,8 +117,8 @@ void check_arch(const Options& options) {
   refuse(options.flag("hypothesis-only"), "hypothesis-only", "encoder");
   refuse(!options.text("language").empty(), "language", "encoder");
   refuse(options.flag("tied"), "tied", "decoder");
-  require<ConfigError>(options.arch != "encoder" || options.text("unit") != "byte",
-                       "[command line] --unit: the tokens of --arch encoder are words, got byte");
+  require<ConfigError>(options.arch != "encoder" || options.text("unit") == "auto" || options.text("unit") == "word",
+                       "[command line] --unit: the tokens of --arch encoder are words, got ", options.text("unit"));
 }
 
 Task build(const Options& options, ParamStore& params) {

@@ -23,6 +23,18 @@ void encode_nearest_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::i
 void encode_nearest_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::int8_t* out);
 void encode_nearest_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::int16_t* out);
 
+/// Grids by element that differ in offset and scale; both can be read up to the next multiple of 32.
+struct EncodeGrids {
+  const float *offset, *scale;
+  float low, high;
+  std::int32_t centre;
+};
+/// Nearest-even codes of x[0..n), element i on grid i.
+void encode_each_avx2(const float* x, std::int64_t n, const EncodeGrids& grids, std::int8_t* out);
+void encode_each_avx2(const float* x, std::int64_t n, const EncodeGrids& grids, std::int16_t* out);
+void encode_each_avx512(const float* x, std::int64_t n, const EncodeGrids& grids, std::int8_t* out);
+void encode_each_avx512(const float* x, std::int64_t n, const EncodeGrids& grids, std::int16_t* out);
+
 /// Stochastic codes of x[0..n) where x[0] is element `first`, a multiple of 128.
 void encode_stochastic_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first,
                             std::int8_t* out);

@@ -1,9 +1,12 @@
 #include <immintrin.h>
 
+#include "core/kernels/philox_avx2.h"
 #include "quant/kernels/encode.h"
 
 namespace ebb::kernels {
 namespace {
+
+constexpr std::uint32_t kRounding = 2;  // what the draws are for, as in grid.cpp
 
 struct Scaler {
   __m256 offset, scale, low, high;
@@ -34,39 +37,6 @@ struct Scaler {
     }
   }
 };
-
-struct Wide {
-  __m256i high, low;
-};
-Wide multiply(__m256i x, std::uint32_t m) {
-  const __m256i factor = _mm256_set1_epi64x(static_cast<long long>(m));
-  const __m256i even = _mm256_mul_epu32(x, factor);
-  const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), factor);
-  return {_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa), _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa)};
-}
-
-/// Eight consecutive Philox4x32-10 blocks, one a lane.
-void philox(std::uint64_t key, std::uint64_t block, __m256i words[4]) {
-  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  __m256i c0 = _mm256_add_epi32(_mm256_set1_epi32(static_cast<int>(static_cast<std::uint32_t>(block))), lane);
-  __m256i c1 = _mm256_set1_epi32(static_cast<int>(static_cast<std::uint32_t>(block >> 32)));
-  __m256i c2 = _mm256_setzero_si256();
-  __m256i c3 = _mm256_set1_epi32(2);
-  std::uint32_t k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
-  for (int round = 0; round < 10; ++round) {
-    const Wide p0 = multiply(c0, 0xD2511F53u), p1 = multiply(c2, 0xCD9E8D57u);
-    c0 = _mm256_xor_si256(_mm256_xor_si256(p1.high, c1), _mm256_set1_epi32(static_cast<int>(k0)));
-    c1 = p1.low;
-    c2 = _mm256_xor_si256(_mm256_xor_si256(p0.high, c3), _mm256_set1_epi32(static_cast<int>(k1)));
-    c3 = p0.low;
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
-  }
-  words[0] = c0;
-  words[1] = c1;
-  words[2] = c2;
-  words[3] = c3;
-}
 
 float lowest_lane(__m256 v) {
   float lanes[8];
@@ -102,6 +72,21 @@ void nearest(const float* x, std::int64_t n, EncodeGrid grid, Code* out) {
 }
 
 template <class Code>
+void nearest_each(const float* x, std::int64_t n, const EncodeGrids& grids, Code* out) {
+  Scaler scaled({0.0f, 1.0f, grids.low, grids.high, grids.centre});
+  by_32(x, n, out, [&](std::int64_t i, const float* from, Code* to) {
+    __m256i codes[4];
+    for (int v = 0; v < 4; ++v) {
+      scaled.offset = _mm256_loadu_ps(grids.offset + i + 8 * v);
+      scaled.scale = _mm256_loadu_ps(grids.scale + i + 8 * v);
+      const __m256 rounded = _mm256_round_ps(scaled(_mm256_loadu_ps(from + 8 * v)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+      codes[v] = _mm256_cvttps_epi32(rounded);
+    }
+    scaled.store(to, codes);
+  });
+}
+
+template <class Code>
 void stochastic(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first, Code* out) {
   const Scaler scaled(grid);
   const __m256 steps = _mm256_set1_ps(65536.0f), half = _mm256_set1_ps(0.5f);
@@ -109,8 +94,8 @@ void stochastic(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t k
   by_32(x, n, out, [&](std::int64_t i, const float* from, Code* to) {
     if (i % 128 == 0) {
       const std::uint64_t block = (first + static_cast<std::uint64_t>(i)) / 8;
-      philox(key, block, words[0]);
-      philox(key, block + 8, words[1]);
+      philox(key, block, kRounding, words[0]);
+      philox(key, block + 8, kRounding, words[1]);
     }
     __m256i codes[4];
     for (int v = 0; v < 4; ++v) {
@@ -151,6 +136,12 @@ bool range_avx2(const float* x, std::int64_t n, float* min, float* max) {
 
 void encode_nearest_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::int8_t* out) { nearest(x, n, grid, out); }
 void encode_nearest_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::int16_t* out) { nearest(x, n, grid, out); }
+void encode_each_avx2(const float* x, std::int64_t n, const EncodeGrids& grids, std::int8_t* out) {
+  nearest_each(x, n, grids, out);
+}
+void encode_each_avx2(const float* x, std::int64_t n, const EncodeGrids& grids, std::int16_t* out) {
+  nearest_each(x, n, grids, out);
+}
 void encode_stochastic_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first,
                             std::int8_t* out) {
   stochastic(x, n, grid, key, first, out);

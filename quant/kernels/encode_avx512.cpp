@@ -1,9 +1,14 @@
 #include <immintrin.h>
 
+#include "core/kernels/philox_avx512.h"
 #include "quant/kernels/encode.h"
 
 namespace ebb::kernels {
 namespace {
+
+constexpr std::uint32_t kRounding = 2;  // what the draws are for, as in grid.cpp
+
+constexpr std::int64_t kAhead = 2048;  // bytes: a group's arithmetic takes longer than processors look ahead
 
 __mmask16 first_lanes(std::int64_t n) { return n >= 16 ? static_cast<__mmask16>(0xffff) : static_cast<__mmask16>((1u << n) - 1u); }
 
@@ -20,54 +25,43 @@ struct Scaler {
     const __m512 v = _mm512_div_ps(_mm512_sub_ps(x, offset), scale);
     return _mm512_min_ps(_mm512_max_ps(v, low), high);
   }
+  // Whole vectors are narrowed in a register: narrowing masked stores are microcode on some processors.
   void store(std::int8_t* out, __m512i codes, __mmask16 lanes) const {
-    _mm512_mask_cvtepi32_storeu_epi8(out, lanes, _mm512_sub_epi32(codes, centre));
+    const __m512i centred = _mm512_sub_epi32(codes, centre);
+    if (lanes == 0xffff) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi32_epi8(centred));
+    } else {
+      _mm512_mask_cvtepi32_storeu_epi8(out, lanes, centred);
+    }
   }
   void store(std::int16_t* out, __m512i codes, __mmask16 lanes) const {
-    _mm512_mask_cvtepi32_storeu_epi16(out, lanes, _mm512_sub_epi32(codes, centre));
+    const __m512i centred = _mm512_sub_epi32(codes, centre);
+    if (lanes == 0xffff) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi32_epi16(centred));
+    } else {
+      _mm512_mask_cvtepi32_storeu_epi16(out, lanes, centred);
+    }
   }
 };
-
-/// High and low words of sixteen 32 x 32 bit products.
-struct Wide {
-  __m512i high, low;
-};
-Wide multiply(__m512i x, std::uint32_t m) {
-  const __m512i factor = _mm512_set1_epi64(static_cast<long long>(m));
-  const __m512i even = _mm512_mul_epu32(x, factor);
-  const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(x, 32), factor);
-  return {_mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd),
-          _mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32))};
-}
-
-/// Sixteen consecutive Philox4x32-10 blocks, one a lane; block numbers do not carry into their high word within a group of sixteen.
-void philox(std::uint64_t key, std::uint64_t block, __m512i words[4]) {
-  const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  __m512i c0 = _mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(static_cast<std::uint32_t>(block))), lane);
-  __m512i c1 = _mm512_set1_epi32(static_cast<int>(static_cast<std::uint32_t>(block >> 32)));
-  __m512i c2 = _mm512_setzero_si512();
-  __m512i c3 = _mm512_set1_epi32(2);
-  std::uint32_t k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
-  for (int round = 0; round < 10; ++round) {
-    const Wide p0 = multiply(c0, 0xD2511F53u), p1 = multiply(c2, 0xCD9E8D57u);
-    c0 = _mm512_ternarylogic_epi32(p1.high, c1, _mm512_set1_epi32(static_cast<int>(k0)), 0x96);
-    c1 = p1.low;
-    c2 = _mm512_ternarylogic_epi32(p0.high, c3, _mm512_set1_epi32(static_cast<int>(k1)), 0x96);
-    c3 = p0.low;
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
-  }
-  words[0] = c0;
-  words[1] = c1;
-  words[2] = c2;
-  words[3] = c3;
-}
 
 template <class Code>
 void nearest(const float* x, std::int64_t n, EncodeGrid grid, Code* out) {
   const Scaler scaled(grid);
   for (std::int64_t i = 0; i < n; i += 16) {
     const __mmask16 lanes = first_lanes(n - i);
+    _mm_prefetch(reinterpret_cast<const char*>(x + i) + kAhead, _MM_HINT_T0);
+    const __m512 v = scaled(_mm512_maskz_loadu_ps(lanes, x + i));
+    scaled.store(out + i, _mm512_cvt_roundps_epi32(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), lanes);
+  }
+}
+
+template <class Code>
+void nearest_each(const float* x, std::int64_t n, const EncodeGrids& grids, Code* out) {
+  Scaler scaled({0.0f, 1.0f, grids.low, grids.high, grids.centre});
+  for (std::int64_t i = 0; i < n; i += 16) {
+    const __mmask16 lanes = first_lanes(n - i);
+    scaled.offset = _mm512_loadu_ps(grids.offset + i);
+    scaled.scale = _mm512_loadu_ps(grids.scale + i);
     const __m512 v = scaled(_mm512_maskz_loadu_ps(lanes, x + i));
     scaled.store(out + i, _mm512_cvt_roundps_epi32(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), lanes);
   }
@@ -80,10 +74,14 @@ void stochastic(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t k
   const __m512i one = _mm512_set1_epi32(1);
   for (std::int64_t group = 0; group < n; group += 128) {
     __m512i words[4];
-    philox(key, (first + static_cast<std::uint64_t>(group)) / 8, words);
-    for (int part = 0; part < 8 && group + part * 16 < n; ++part) {
+    philox(key, (first + static_cast<std::uint64_t>(group)) / 8, kRounding, words);
+    const bool whole = n - group >= 128;  // a test for each part would keep them from running side by side
+#pragma GCC unroll 8
+    for (int part = 0; part < 8; ++part) {
       const std::int64_t i = group + part * 16;
-      const __mmask16 lanes = first_lanes(n - i);
+      if (!whole && i >= n) break;
+      const __mmask16 lanes = whole ? static_cast<__mmask16>(0xffff) : first_lanes(n - i);
+      _mm_prefetch(reinterpret_cast<const char*>(x + i) + kAhead, _MM_HINT_T0);
       const __m512i word = words[part % 4];
       const __m512i bits = part < 4 ? _mm512_and_si512(word, _mm512_set1_epi32(0xffff)) : _mm512_srli_epi32(word, 16);
       const __m512 v = scaled(_mm512_maskz_loadu_ps(lanes, x + i));
@@ -103,6 +101,7 @@ bool range_avx512(const float* x, std::int64_t n, float* min, float* max) {
   __m512i largest = _mm512_setzero_si512();
   const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
   for (std::int64_t i = 0; i < n; i += 16) {
+    _mm_prefetch(reinterpret_cast<const char*>(x + i) + kAhead, _MM_HINT_T0);
     const __m512 v = _mm512_mask_loadu_ps(_mm512_set1_ps(x[0]), first_lanes(n - i), x + i);
     low = _mm512_min_ps(low, v);
     high = _mm512_max_ps(high, v);
@@ -115,6 +114,12 @@ bool range_avx512(const float* x, std::int64_t n, float* min, float* max) {
 
 void encode_nearest_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::int8_t* out) { nearest(x, n, grid, out); }
 void encode_nearest_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::int16_t* out) { nearest(x, n, grid, out); }
+void encode_each_avx512(const float* x, std::int64_t n, const EncodeGrids& grids, std::int8_t* out) {
+  nearest_each(x, n, grids, out);
+}
+void encode_each_avx512(const float* x, std::int64_t n, const EncodeGrids& grids, std::int16_t* out) {
+  nearest_each(x, n, grids, out);
+}
 void encode_stochastic_avx512(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first,
                               std::int8_t* out) {
   stochastic(x, n, grid, key, first, out);

@@ -1,3 +1,5 @@
+#include <omp.h>
+
 #include <algorithm>
 #include <memory>
 #include <span>
@@ -6,6 +8,7 @@
 #include "quant/kernels/conv_codes.h"
 #include "quant/kernels/conv_grad.h"
 #include "quant/kernels/corrections.h"
+#include "quant/kernels/kept.h"
 #include "quant/kernels/packing.h"
 #include "quant/kernels/tiled.h"
 
@@ -36,6 +39,12 @@ struct Packed {
   [[nodiscard]] TileRight right(std::size_t part, std::int64_t at, std::int64_t group, std::int64_t count) const {
     return {bytes.data() + (static_cast<std::int64_t>(part) * panels + at) * panel_bytes() + 64 * group, panel_bytes(), count};
   }
+};
+
+/// A packed b and the sums of its columns.
+struct RightSide {
+  Packed codes;
+  std::vector<std::int64_t> column_sums;
 };
 
 /// Adds the whole sums of rows x panels to c, run by run and part by part.
@@ -73,25 +82,29 @@ std::vector<std::int64_t> unbiased(std::vector<std::int64_t> sums, std::int64_t 
 
 class ByRows {
  public:
-  ByRows(const Problem& p, const TileMicro& micro)
-      : p_(p), micro_(micro), reach_(p, micro), right_(micro, p.k(), p.n(), reach_.parts.size()) {}
+  ByRows(const Problem& p, const TileMicro& micro) : p_(p), micro_(micro), reach_(p, micro) {}
 
   std::uint64_t run() {
-    std::vector<std::int64_t> column_sums(p_.a.codes().patches ? 0 : static_cast<std::size_t>(16 * right_.panels), 0);
-    std::uint64_t events = 0;
+    const std::shared_ptr<const RightSide> right = kept_or_packed();
+    right_ = &right->codes;
+    const Corrections corrections(p_, p_.a.codes().patches ? std::vector<std::int64_t>{} : right->column_sums);
+    // Blocks of rows; of few rows, as in a recurrent network's step, also of columns, so that every thread has some.
     const std::int64_t block =
         std::clamp(round_up(kBlockBytes / (p_.k() * micro_.code_bytes), kBlockUnit), kBlockUnit, 4 * kBlockUnit);
-    std::unique_ptr<Corrections> corrections;
-#pragma omp parallel reduction(+ : events) if (p_.m() * p_.n() * p_.k() > (1 << 15))
+    const std::int64_t blocks = (p_.m() + block - 1) / block;
+    const std::int64_t cuts = std::clamp<std::int64_t>(threads() > 1 ? 2 * threads() / blocks : 1, 1,
+                                                       round_up(right_->panels, kTilePanels) / kTilePanels);
+    const std::int64_t panels = round_up((right_->panels + cuts - 1) / cuts, kTilePanels);
+    std::uint64_t events = 0;
+#pragma omp parallel reduction(+ : events) num_threads(threads())
     {
       Scratch scratch;
-#pragma omp for schedule(static)
-      for (std::int64_t col = 0; col < p_.n(); col += kStrip) pack(col, column_sums, scratch.buffers);
-#pragma omp single
-      corrections = std::make_unique<Corrections>(p_, unbiased(column_sums, p_.n(), p_.k(), micro_));
-#pragma omp for schedule(dynamic) nowait
-      for (std::int64_t first = 0; first < p_.m(); first += block)
-        events += rows(*corrections, first, std::min(block, p_.m() - first), scratch);
+#pragma omp for schedule(dynamic) nowait collapse(2)
+      for (std::int64_t first = 0; first < p_.m(); first += block) {
+        for (std::int64_t panel = 0; panel < right_->panels; panel += panels)
+          events +=
+              rows(corrections, {first, std::min(block, p_.m() - first), panel, std::min(panel + panels, right_->panels)}, scratch);
+      }
     }
     return events;
   }
@@ -106,31 +119,57 @@ class ByRows {
     std::vector<float> turned;  ///< a tile's results, where they are stored transposed
   };
 
-  void pack(std::int64_t col, std::vector<std::int64_t>& column_sums, PackBuffers& buffers) {
+  /// That a product of this size is worth.
+  [[nodiscard]] int threads() const {
+    return p_.m() * p_.n() * p_.k() > (1 << 15) && omp_in_parallel() == 0 ? omp_get_max_threads() : 1;
+  }
+
+  std::shared_ptr<const RightSide> kept_or_packed() const {
+    Kept* const keeper = p_.b.keeper();
+    const Kept::Key key{&micro_, reach_.parts.size()};
+    if (keeper != nullptr) {
+      if (auto known = keeper->find<RightSide>(key)) return known;
+    }
+    const auto right = std::make_shared<RightSide>(RightSide{{micro_, p_.k(), p_.n(), reach_.parts.size()}, {}});
+    right->column_sums.resize(static_cast<std::size_t>(16 * right->codes.panels));
+#pragma omp parallel num_threads(threads())
+    {
+      PackBuffers buffers;
+#pragma omp for schedule(static)
+      for (std::int64_t col = 0; col < p_.n(); col += kStrip) pack(col, *right, buffers);
+    }
+    right->column_sums = unbiased(std::move(right->column_sums), p_.n(), p_.k(), micro_);
+    if (keeper != nullptr) keeper->keep(key, right);
+    return right;
+  }
+
+  void pack(std::int64_t col, RightSide& right, PackBuffers& buffers) const {
+    Packed& codes = right.codes;
     const std::int64_t cols = std::min(kStrip, p_.n() - col), panel = col / 16, panels = round_up(cols, 16) / 16;
     for (std::size_t part = 0; part < reach_.parts.size(); ++part) {
-      pack_right(p_.b.codes(), col, cols, 0, p_.k(), reach_.parts[part], micro_, buffers, right_.panel(part, panel),
-                 right_.panel_bytes());
-    }
-    if (column_sums.empty()) return;
-    for (std::size_t part = 0; part < reach_.parts.size(); ++part) {
+      pack_right(p_.b.codes(), col, cols, 0, p_.k(), reach_.parts[part], micro_, buffers, codes.panel(part, panel),
+                 codes.panel_bytes());
       std::int64_t sums[kStrip] = {};
-      for (std::int64_t g = 0; g < right_.groups; g += reach_.groups)
-        add_column_sums(micro_, right_.right(part, panel, g, std::min(reach_.groups, right_.groups - g)), panels, sums);
+      for (std::int64_t g = 0; g < codes.groups; g += reach_.groups)
+        add_column_sums(micro_, codes.right(part, panel, g, std::min(reach_.groups, codes.groups - g)), panels, sums);
       for (std::int64_t j = 0; j < 16 * panels; ++j)
-        column_sums[static_cast<std::size_t>(col + j)] += sums[j] << Reach::shift(reach_.parts[part]);
+        right.column_sums[static_cast<std::size_t>(col + j)] += sums[j] << Reach::shift(reach_.parts[part]);
     }
   }
 
+  /// Rows first .. first + count against panels panel .. end.
+  struct Block {
+    std::int64_t first, count, panel, end;
+  };
   struct Place {
     std::int64_t block, row, rows, panel;
     int panels;
   };
 
-  /// One block of rows against all of b.
-  std::uint64_t rows(const Corrections& corrections, std::int64_t first, std::int64_t count, Scratch& scratch) const {
+  std::uint64_t rows(const Corrections& corrections, const Block& block, Scratch& scratch) const {
+    const auto [first, count, first_panel, end] = block;
     const TileLeft left = pack_left(p_.a.codes(), first, count, 0, p_.k(), micro_, false, scratch.buffers);
-    const bool narrow = right_.groups <= reach_.groups && reach_.parts.size() == 1;
+    const bool narrow = right_->groups <= reach_.groups && reach_.parts.size() == 1;
     const auto size = static_cast<std::size_t>(count);
     if (narrow) {
       scratch.row_sums.resize(size);
@@ -142,8 +181,8 @@ class ByRows {
       add_row_sums(micro_, left, count, p_.k(), scratch.wide_sums.data());
     }
     std::uint64_t events = 0;
-    for (std::int64_t panel = 0; panel < right_.panels; panel += kTilePanels) {
-      const int panels = static_cast<int>(std::min<std::int64_t>(kTilePanels, right_.panels - panel));
+    for (std::int64_t panel = first_panel; panel < end; panel += kTilePanels) {
+      const int panels = static_cast<int>(std::min<std::int64_t>(kTilePanels, end - panel));
       // A row of its own grid has coefficients of its own.
       const std::int64_t unit = !narrow ? micro_.rows[panels] : corrections.one_row_grid() ? count : 1;
       for (std::int64_t i = 0; i < count; i += unit) {
@@ -162,13 +201,13 @@ class ByRows {
     const double* const* gamma = corrections.one_row_grid() ? scratch.gamma.data() + at.row : &row.gamma;
     TileTarget to{row.alpha, row.beta, gamma, scratch.row_sums.data() + at.row, nullptr, p_.out.row_stride};
     const int wrap_bits = p_.accumulator.kind == Accumulator::Kind::wrap && p_.accumulator.bits < 32 ? p_.accumulator.bits : 0;
-    const TileRight right = right_.right(0, at.panel, 0, right_.groups);
+    const TileRight right = right_->right(0, at.panel, 0, right_->groups);
     if (!p_.transposed_out) {
       to.out = &p_.c(first, 0);
       return micro_.product(left, right, at.rows, at.panels, to, col, cols, wrap_bits);
     }
     std::vector<float>& turned = scratch.turned;
-    to.ld = 16 * right_.panels;
+    to.ld = 16 * right_->panels;
     turned.resize(static_cast<std::size_t>(at.rows * to.ld));
     to.out = turned.data();
     const std::uint64_t events = micro_.product(left, right, at.rows, at.panels, to, col, cols, wrap_bits);
@@ -182,7 +221,7 @@ class ByRows {
     const std::int64_t col = 16 * at.panel, cols = std::min<std::int64_t>(16 * at.panels, p_.n() - col);
     std::int64_t wide[kTileRows * kStrip];
     std::fill_n(wide, at.rows * kStrip, 0);
-    accumulate(micro_, reach_, left, right_, at.panel, at.rows, at.panels, wide, kStrip);
+    accumulate(micro_, reach_, left, *right_, at.panel, at.rows, at.panels, wide, kStrip);
     std::uint64_t events = 0;
     for (std::int64_t r = 0; r < at.rows; ++r) {
       events += finish(p_, micro_, corrections, at.block + at.row + r, col, scratch.wide_sums[static_cast<std::size_t>(at.row + r)],
@@ -194,7 +233,7 @@ class ByRows {
   const Problem& p_;
   const TileMicro& micro_;
   Reach reach_;
-  Packed right_;
+  const Packed* right_ = nullptr;
 };
 
 /// One thread's share of a ByDepth product.

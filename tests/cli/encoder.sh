@@ -64,6 +64,21 @@ done
 same "the majority class" 0.35 "$(train --schedule fp32 --iterations 1 2>/dev/null | field test_majority_accuracy)"
 grep -q '2 rows without a label left out' classify-whole/config.json || fault "rows without a label are not counted"
 
+# What hidden words taught serves labels; the run that goes on needs it no more.
+fine=(--task classify "${int[@]}" --iterations 14)
+train "${fine[@]}" --from masked-int --out fine >fine.json 2>err.txt || fault "--from: $(<err.txt)"
+[[ $(field weights_sha256 <fine.json) != "$(hash --task classify "${int[@]}" --iterations 14)" ]] || fault "--from changes nothing"
+"$program" "${small[@]}" --data pairs "${fine[@]}" --from masked-int --dry-run </dev/null 2>&1 >/dev/null | grep -q 'tensors from masked-int; new: pooler.weight, pooler.bias, pooler.input_range, classifier.weight, ' || fault "--from does not say what it took"
+grep -q "\"from\": \"${golden[masked,int]}\"" fine/config.json || fault "the record does not say which weights a run began with"
+mv masked-int moved
+same "resumed without the run it began from" "$(field weights_sha256 <fine.json)" "$("$program" --quiet --json --out fine --resume </dev/null | field weights_sha256)"
+expect 1 'masked-int' train "${fine[@]}" --from masked-int
+mkdir other
+sed 's/b a/b c/' pairs/train.tsv >other/train.tsv
+cp pairs/test.tsv other
+expect 1 'its tokens are not those of these data' "$program" "${small[@]}" --data other "${fine[@]}" --from moved
+expect 1 'no parameter has name and shape' "$program" "${small[@]/24/26}" --data pairs "${fine[@]}" --from moved
+
 # BERT base, as the papers' costs count it.
 "$program" --preset cpt-xnli --data pairs --dry-run </dev/null >bert.txt 2>doubts.txt || fault "the preset: $(<doubts.txt)"
 grep -Eq 'one example +11,174,217,984 ' bert.txt || fault "the MACs of BERT base: $(grep 'one example' bert.txt)"

@@ -84,6 +84,12 @@ printf 'the cat sees the dog\nthe dog sees\n%.0s' {1..60} | tee words/train.txt 
 # shellcheck disable=SC2086
 "$program" ${small[$name]} --data words --iterations 3 --quiet --json </dev/null >words.json 2>err.txt || fault "words: $(<err.txt)"
 [[ -n $(field test_perplexity <words.json) ]] || fault "words have no perplexity: $(<words.json)"
+# Byte pairs: any bytes, scored by the byte, whatever the tokens are; the learnt ones come again with the data.
+# shellcheck disable=SC2086
+"$program" ${small[$name]} --unit bpe --vocabulary 270 --iterations 3 --quiet --json --out pieces </dev/null >pieces.json 2>err.txt || fault "bpe: $(<err.txt)"
+[[ -n $(field validation_bits_per_byte <pieces.json) ]] || fault "byte pairs have no bits per byte: $(<pieces.json)"
+[[ $("$program" --generate pieces --quiet --prompt $'\xff~ the' --tokens 3 </dev/null) == $'\xff~ the'* ]] || fault "--generate with byte pairs"
+expect 1 'vocabulary is .280. now and was .270.' "$program" --generate pieces --vocabulary 280
 printf 'ok\n\xff\xfe\n' >bad/train.txt
 printf 'ok\n' >bad/valid.txt
 # shellcheck disable=SC2086
@@ -95,5 +101,6 @@ printf 'ok\n' >bad/valid.txt
   expect 2 'length: expected 1 and more, got 0' "$program" --length 0
   expect 2 'dropout: expected a probability' "$program" --dropout 1
   expect 2 "did you mean '--vocabulary'" "$program" --vocabulry 5
+  expect 2 'more than the 256 bytes, got 200' "$program" ${small[$name]} --unit bpe --vocabulary 200
 }
 finish

@@ -1,49 +1,65 @@
 #!/usr/bin/env bash
-# Breaks every rule of house.sh once, in a scratch tree, and checks that each offence is reported.
+# Breaks every rule of house.sh once, in a scratch tree, and checks that each offence is reported, and what is no offence is not.
 set -euo pipefail
 guard=$(dirname "$(readlink -f "$0")")/house.sh
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 mkdir -p "$tree"/{core,quant/kernels,schedules,layers,train}
-missed=0
+expected=() innocents=()
 
-# offence FILE TEXT EXPECTED: a file with that text alone must be reported with those words
+place() {  # place FILE TEXT
+  [[ ! -e $tree/$1 ]] || { echo "$1 is there already"; exit 1; }
+  printf '%s\n' "$2" >"$tree/$1"
+}
+# offence FILE TEXT EXPECTED: a file with that text must be reported with those words
 offence() {
-  printf '%s\n' "$2" >"$tree/$1"
-  if report=$("$guard" "$tree") || ! grep -q "$3" <<<"$report"; then
-    echo "not seen: '$2' in $1 (reported: $report)"
-    missed=1
-  fi
-  rm "$tree/$1"
+  place "$1" "$2"
+  expected+=("^$1:[0-9]*: .*$3")
 }
-# innocent FILE TEXT: must pass
+# innocent FILE TEXT: must not be reported
 innocent() {
-  printf '%s\n' "$2" >"$tree/$1"
-  "$guard" "$tree" >/dev/null || { echo "wrongly reported: '$2' in $1"; missed=1; }
-  rm "$tree/$1"
+  place "$1" "$2"
+  innocents+=("$1")
 }
 
-offence core/a.cpp '#include "quant/gemm.h"' 'core may include core'
-offence schedules/a.cpp '#include "quant/gemm.h"' 'schedules may include'
-offence train/a.cpp '  #  include "models/lenet.h"' 'train may include'
-innocent schedules/a.cpp '#include "quant/plan.h"'
-innocent train/a.cpp '#include "layers/pass.h"'
-offence core/a.h $'#pragma once\n#include <Eigen/Core>' 'third-party headers stay in .cpp files'
-innocent core/a.cpp '#include <Eigen/Core>'
-offence core/a.h 'namespace ebb {}' 'begins with #pragma once'
+offence core/up.cpp '#include "quant/gemm.h"' 'core may include core'
+offence schedules/up.cpp '#include "quant/gemm.h"' 'schedules may include'
+offence train/up.cpp '  #  include "models/lenet.h"' 'train may include'
+innocent schedules/down.cpp '#include "quant/plan.h"'
+innocent train/down.cpp '#include "layers/pass.h"'
+offence core/eigen_there.h $'#pragma once\n#include <Eigen/Core>' 'third-party headers stay in .cpp files'
+innocent core/eigen_here.cpp '#include <Eigen/Core>'
+offence core/often.h 'namespace ebb {}' 'begins with #pragma once'
+innocent core/late.h '#pragma once'
+offence core/late.cpp $'#include <vector>\n\n#include "core/late.h"' 'includes its own header first'
+innocent core/early.h '#pragma once'
+innocent core/early.cpp $'// on it\n#include "core/early.h"\n\n#include <vector>'
 offence quant/kernels/dot_avx2.cpp '#include <vector>' 'no inline library code'
 offence quant/kernels/dot_avx512_vnni.cpp '#include <Eigen/Core>' 'no inline library code'
-printf '#pragma once\n#include <vector>\n' >"$tree/quant/wide.h"
-offence quant/kernels/dot_avx2.cpp '#include "quant/wide.h"' 'quant/wide.h:2: .*no inline library code'
-rm "$tree/quant/wide.h"
-innocent quant/kernels/dot_avx2.cpp '#include <immintrin.h>'
-offence layers/a.cpp 'const double y = std::exp(x);' 'use ebb::math'
-offence layers/a.cpp 'float f(float x) { return tanhf(x); }' 'use ebb::math'
-innocent layers/a.cpp 'const double y = math::exp(x) + std::sqrt(x);  // not std::exp(x)'
-offence train/a.cpp 'std::cout << loss;' 'never prints'
-offence quant/a.cpp 'std::mt19937 engine; // 
-#include <random>' 'randomness comes from Key'
-offence quant/a.cpp 'std::unordered_map<int, int> sites;' 'unordered order'
-offence core/a.cpp 'thread_local int calls;' 'thread-local'
-offence core/a.cpp "$(yes 'int x;' | head -601)" '601 lines'
-exit $missed
+offence quant/wide.h $'#pragma once\n#include <vector>' 'no inline library code'
+innocent quant/kernels/reach_avx2.cpp '#include "quant/wide.h"'
+innocent quant/kernels/sum_avx2.cpp '#include <immintrin.h>'
+offence layers/exp.cpp 'const double y = std::exp(x);' 'use ebb::math'
+offence layers/tanhf.cpp 'float f(float x) { return tanhf(x); }' 'use ebb::math'
+innocent layers/own_exp.cpp 'const double y = math::exp(x) + std::sqrt(x);  // not std::exp(x)'
+offence train/print.cpp 'std::cout << loss;' 'never prints'
+offence quant/engine.cpp $'std::mt19937 engine; //\n#include <random>' 'randomness comes from Key'
+offence quant/map.cpp 'std::unordered_map<int, int> sites;' 'unordered order'
+offence core/calls.cpp 'thread_local int calls;' 'thread-local'
+offence core/long.cpp "$(yes 'int x;' | head -601)" 'more than 600 lines'
+
+missed=0
+if report=$("$guard" "$tree"); then
+  echo "the guard passes a tree full of offences"
+  missed=1
+fi
+for line in "${expected[@]}"; do
+  grep -q "$line" <<<"$report" || { echo "not seen: $line"; missed=1; }
+done
+for file in "${innocents[@]}"; do
+  if grep "^$file:" <<<"$report"; then
+    echo "wrongly reported: $file"
+    missed=1
+  fi
+done
+((missed == 0)) || { echo "reported: $report"; exit 1; }
