@@ -217,9 +217,8 @@ TEST_CASE("an encoder learns to label pairs and to guess hidden words in 8 bits"
     settings.eval_every = settings.save_every = 1000;
     EvalRow last;
     run_loop(task, state, settings, {.evaluation = [&](const EvalRow& row) { last = row; }});
-    // The test part is half of what it was trained on; most of its labels are of one kind in 13 of 30 at the most, and there are
-    // some thirty words.
+    // The test part is half of what it was trained on; a guess among the words would have a perplexity of some thirty.
     if (masked) CHECK(last.score < 6.0);
-    if (!masked) CHECK(last.score >= 0.7);
+    if (!masked) CHECK(last.score >= task.baselines.at(0).second + 0.2);
   }
 }
