@@ -14,6 +14,9 @@ function(ebb_target_options target)
     target_compile_options(${target} PRIVATE -fsanitize=${sanitizer} -fno-omit-frame-pointer -fno-sanitize-recover=all)
     target_link_options(${target} PRIVATE -fsanitize=${sanitizer})
   endforeach()
+  if(EBB_BUILD_FUZZ) # the address sanitizer sees what these would, and they are a large part of the compiler's work
+    target_compile_options(${target} PRIVATE -fno-sanitize=null,object-size,vptr)
+  endif()
 endfunction()
 
 # Adds sources to Ebb, or to TARGET, that are compiled for one instruction set each and chosen at run time. GCC 12 warns about its own AVX-512 headers.

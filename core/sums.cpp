@@ -100,6 +100,12 @@ double tree_sum(std::span<double> parts) {
   return parts[0];
 }
 
+Tensor rounded(std::span<const double> sums) {
+  Tensor result = Tensor::uninitialized({static_cast<std::int64_t>(sums.size())});
+  std::ranges::transform(sums, result.data(), [](double sum) { return static_cast<float>(sum); });
+  return result;
+}
+
 std::vector<double> column_sums(const ConstMatrix& x, Simd simd) {
   return blocked(x.rows, x.cols,
                  [&](std::int64_t first, std::int64_t last, double* out) { add_rows(x, x, first, last, simd, out, nullptr); });

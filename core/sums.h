@@ -20,6 +20,9 @@ inline constexpr std::int64_t kSumBlock = 64;
 /// Adds neighbours pairwise, level by level: ((p0+p1)+(p2+p3))+...; an odd one is carried up unchanged. Empty sums are 0.
 double tree_sum(std::span<double> parts);
 
+/// Sums as a tensor, each rounded once to float32: what gradients of biases and norms are.
+Tensor rounded(std::span<const double> sums);
+
 /// Column sums of a [rows, cols] matrix, [cols].
 std::vector<double> column_sums(const ConstMatrix& x, Simd simd = Simd::scalar);
 /// The same with the column sums of the squares, which are exact in double.

@@ -51,11 +51,6 @@ Var LayerNorm::operator()(Pass& pass, Var x) const {
   });
   auto backward = [=, &pass, normal = std::move(normal), inverse = std::move(inverse)](Tensor&& g, Adjoints& grads) {
     const ColumnDots sums = column_sums_and_dots(g.matrix(), normal.matrix(), pass.simd);
-    const auto rounded = [](const std::vector<double>& values) {
-      Tensor t = Tensor::uninitialized({static_cast<std::int64_t>(values.size())});
-      std::ranges::transform(values, t.data(), [](double v) { return static_cast<float>(v); });
-      return t;
-    };
     grads.add(w, rounded(sums.dot));
     grads.add(b, rounded(sums.sum));
     if (!grads.wants(x)) return;

@@ -17,12 +17,6 @@ Shape with_last(const Shape& shape, std::int64_t extent) {
   return Shape(extents);
 }
 
-Tensor rounded(const std::vector<double>& values) {
-  Tensor t = Tensor::uninitialized({static_cast<std::int64_t>(values.size())});
-  std::ranges::transform(values, t.data(), [](double v) { return static_cast<float>(v); });
-  return t;
-}
-
 MutableMatrix whole(Tensor& x) {
   const ConstMatrix m = x.matrix();
   return {x.data(), m.rows, m.cols, m.cols};

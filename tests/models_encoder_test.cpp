@@ -200,7 +200,7 @@ TEST_CASE("the majority class of training is scored on the other parts") {
   CHECK_THROWS_AS(static_cast<void>(classify_task(pairs, {}, options_of(8, 4))), ConfigError);
 }
 
-TEST_CASE("an encoder learns pairs by heart, and the words that are hidden from it, in 8 bits" * doctest::test_suite("large")) {
+TEST_CASE("an encoder learns to label pairs and to guess hidden words in 8 bits" * doctest::test_suite("large")) {
   const auto pairs = small_pairs();
   for (const bool masked : {false, true}) {
     CAPTURE(masked);
@@ -217,8 +217,8 @@ TEST_CASE("an encoder learns pairs by heart, and the words that are hidden from 
     settings.eval_every = settings.save_every = 1000;
     EvalRow last;
     run_loop(task, state, settings, {.evaluation = [&](const EvalRow& row) { last = row; }});
-    // The test part is half of what it was trained on. Labels are thirds, words one of some thirty.
+    // The test part is half of what it was trained on; a guess among the words would have a perplexity of some thirty.
     if (masked) CHECK(last.score < 6.0);
-    if (!masked) CHECK(last.score >= 0.9);
+    if (!masked) CHECK(last.score >= task.baselines.at(0).second + 0.2);
   }
 }
