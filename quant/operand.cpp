@@ -57,7 +57,6 @@ std::vector<Range> column_ranges(const ConstMatrix& x) {
 std::vector<Grid> fit_grids(const ConstMatrix& x, const Encoding& encoding, GridAxis axis, const Operand::Options& options) {
   const int bits = encoding.format.bits;
   if (axis == GridAxis::whole) {
-    require<NonFiniteError>(!options.own_range || options.range->finite(), "a NaN or infinite value cannot be encoded");
     if (options.own_range) return {Grid::fit(*options.range, bits, encoding.grid)};
     const Range own = measure_range(x, options.simd);  // measured also when a range is given: no NaN may reach the rounding
     require<NonFiniteError>(own.finite(), "a NaN or infinite value cannot be encoded");

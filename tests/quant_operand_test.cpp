@@ -152,6 +152,15 @@ TEST_CASE("NaN and infinity are refused wherever they stand, also when a range i
   CHECK_THROWS_AS(Operand(x.matrix(), {Format::integer(1), GridStyle::symmetric}, GridAxis::whole, Key(0)), ConfigError);
 }
 
+TEST_CASE("a range that its producer found not to be finite is refused like the matrix itself") {
+  const Tensor x = Tensor::filled({2, 3}, std::numeric_limits<float>::quiet_NaN());
+  RangeOfParts parts;
+  parts.add(measure_range(x.matrix()));
+  const Range range = parts.range();
+  CHECK_THROWS_AS(Operand(x.matrix(), {Format::integer(8)}, GridAxis::whole, Key(1), {.range = &range, .own_range = true}),
+                  NonFiniteError);
+}
+
 TEST_CASE("empty matrices are encoded too") {
   for (const Shape& shape : {Shape{0, 5}, Shape{5, 0}, Shape{0, 0}}) {
     const Tensor x = Tensor::zeros(shape);
