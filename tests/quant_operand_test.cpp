@@ -157,8 +157,10 @@ TEST_CASE("a range that its producer found not to be finite is refused like the 
   RangeOfParts parts;
   parts.add(measure_range(x.matrix()));
   const Range range = parts.range();
-  CHECK_THROWS_AS(Operand(x.matrix(), {Format::integer(8)}, GridAxis::whole, Key(1), {.range = &range, .own_range = true}),
-                  NonFiniteError);
+  const auto encode = [&] {
+    return Operand(x.matrix(), {Format::integer(8)}, GridAxis::whole, Key(1), {.range = &range, .own_range = true});
+  };
+  CHECK_THROWS_WITH_AS(encode(), "a NaN or infinite value cannot be encoded", NonFiniteError);
 }
 
 TEST_CASE("empty matrices are encoded too") {
