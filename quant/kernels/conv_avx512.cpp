@@ -2,97 +2,77 @@
 
 #include <cstddef>
 
-#include "quant/kernels/dot_avx512.h"
+#include "quant/kernels/pending_avx512.h"
 #include "quant/kernels/tile.h"
 
-// Lines of convolutions. A tile holds its positions' sums in registers from the first tap to the scaled result; where they could
-// leave an int32 it does so run by run, and the runs' sums meet in 64 bits in the first level of the cache. Where neighbouring
-// positions share pixels (step 1) a broadcast group of codes serves all three taps of a kernel's row at once.
+// Lines of convolutions. A tile holds its positions' sums in registers over all taps, and they are scaled while the next tile
+// grows; where they could leave an int32 it does so run by run, and the runs' sums meet in 64 bits in the first level of the cache.
+// Where neighbouring positions share pixels (step 1) a broadcast group of codes serves all three taps of a kernel's row at once.
 namespace ebb::kernels {
 namespace {
 
 struct Tile {
-  std::int64_t x, col;  ///< first position and column
+  std::int64_t y, x, col;  ///< line, first position and first column
 };
 /// How sums become whole: at once, run by run, or run by run with the help of residues.
 enum class Sums { narrow, wide, residues };
 
-__mmask16 columns_left(const ConvLine& l, std::int64_t col) {
+/// Scales and stores 16 sums of row r.
+inline void put(const TileTarget& to, std::int64_t r, std::int64_t col, __mmask16 mask, __m512d low, __m512d high) {
+  const __m512d a = _mm512_set1_pd(static_cast<double>(to.sums[r]));
+  const auto load = [](const double* at) { return _mm512_loadu_pd(at); };
+  const double *const alpha = to.alpha + col, *const beta = to.beta + col, *const gamma = to.gamma[r] + col;
+  const __m256 first = scaled(low, a, load(alpha), load(beta), load(gamma));
+  const __m256 second = scaled(high, a, load(alpha + 8), load(beta + 8), load(gamma + 8));
+  _mm512_mask_storeu_ps(to.out + r * to.ld + col, mask, _mm512_insertf32x8(_mm512_castps256_ps512(first), second, 1));
+}
+
+__mmask16 columns_left(const ConvLines& l, std::int64_t col) {
   return static_cast<__mmask16>(l.n - col >= 16 ? 0xffff : (1 << (l.n - col)) - 1);
 }
 
-/// Scales and stores 16 sums of position x.
-inline void put(const ConvLine& l, std::int64_t x, std::int64_t col, __mmask16 mask, __m512d low, __m512d high) {
-  const __m512d a = _mm512_set1_pd(static_cast<double>(l.sums[x]));
-  const auto load = [](const double* at) { return _mm512_loadu_pd(at); };
-  const double *const alpha = l.alpha + col, *const beta = l.beta + col, *const gamma = l.gamma[x] + col;
-  const __m256 first = scaled(low, a, load(alpha), load(beta), load(gamma));
-  const __m256 second = scaled(high, a, load(alpha + 8), load(beta + 8), load(gamma + 8));
-  _mm512_mask_storeu_ps(l.out + x * l.out_stride + col, mask, _mm512_insertf32x8(_mm512_castps256_ps512(first), second, 1));
-}
-
-template <class Dot, bool kWraps, int kRows, int kPanels>
-std::uint64_t finish(const ConvLine& l, const Tile& t, const __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}]) {
-  __m512i events = _mm512_setzero_si512();
-#pragma GCC unroll 2
-  for (int p = 0; p < kPanels; ++p) {
-    const std::int64_t col = t.col + 16 * p;
-    const __mmask16 mask = columns_left(l, col);
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      __m512i s = _mm512_sub_epi32(sum[r][p], _mm512_set1_epi32(Dot::kBias * l.sums[t.x + r]));
-      if (kWraps) s = wrapped(s, l.wrap_bits, mask, events);
-      put(l, t.x + r, col, mask, _mm512_cvtepi32_pd(_mm512_castsi512_si256(s)),
-          _mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(s, 1)));
-    }
-  }
-  return kWraps ? static_cast<std::uint64_t>(_mm512_reduce_add_epi64(events)) : 0;
-}
-
-/// The same from sums of 64 bits, [panels][rows][16].
-std::uint64_t finish_wide(const ConvLine& l, const Tile& t, std::int32_t bias, int rows, int panels, const std::int64_t* sums) {
+/// Scales and stores a tile's sums of 64 bits, [panels][rows][16].
+std::uint64_t finish_wide(const ConvLines& l, const Tile& t, std::int32_t bias, int rows, int panels, const std::int64_t* sums) {
+  const TileTarget to = l.target(t.y, t.x);
   __m512i events = _mm512_setzero_si512();
   for (int p = 0; p < panels; ++p) {
     const std::int64_t col = t.col + 16 * p;
     const __mmask16 mask = columns_left(l, col);
     for (int r = 0; r < rows; ++r, sums += 16) {
-      const __m512i biased = _mm512_set1_epi64(std::int64_t{bias} * l.sums[t.x + r]);
+      const __m512i biased = _mm512_set1_epi64(std::int64_t{bias} * to.sums[r]);
       __m512i low = _mm512_sub_epi64(_mm512_loadu_si512(sums), biased);
       __m512i high = _mm512_sub_epi64(_mm512_loadu_si512(sums + 8), biased);
       if (l.wrap_bits > 0) {
         low = wrapped_wide(low, l.wrap_bits, static_cast<__mmask8>(mask), events);
         high = wrapped_wide(high, l.wrap_bits, static_cast<__mmask8>(mask >> 8), events);
       }
-      put(l, t.x + r, col, mask, _mm512_cvtepi64_pd(low), _mm512_cvtepi64_pd(high));
+      put(to, r, col, mask, _mm512_cvtepi64_pd(low), _mm512_cvtepi64_pd(high));
     }
   }
   return l.wrap_bits > 0 ? static_cast<std::uint64_t>(_mm512_reduce_add_epi64(events)) : 0;
 }
 
 /// Straight from one run's sums and their residues, [panels][rows][16]; without wrapping.
-void finish_resolved(const ConvLine& l, const Tile& t, int rows, int panels, const std::int32_t* low,
+void finish_resolved(const ConvLines& l, const Tile& t, int rows, int panels, const std::int32_t* low,
                      const std::int32_t* residues) {
+  const TileTarget to = l.target(t.y, t.x);
   for (int p = 0; p < panels; ++p) {
     const std::int64_t col = t.col + 16 * p;
     const __mmask16 mask = columns_left(l, col);
     for (int r = 0; r < rows; ++r, low += 16, residues += 16)
-      put(l, t.x + r, col, mask, resolved(low, residues), resolved(low + 8, residues + 8));
+      put(to, r, col, mask, resolved(low, residues), resolved(low + 8, residues + 8));
   }
 }
 
 /// Sums `groups` groups of every pixel, the weights' being those from group `first` on, under all taps, kTaps neighbouring taps of
-/// a row at a time; more than one only at step 1.
-template <class Dot, int kTaps, int kRows, int kPanels>
-[[gnu::always_inline]] inline void grow(const ConvLine& l, const ConvCodes& codes, const Tile& t, std::int64_t first,
-                                        std::int64_t groups, __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}]) {
+/// a row at a time; more than one only at step 1. Between groups of codes there may be other `work`.
+template <class Dot, int kTaps, int kRows, int kPanels, class Work>
+[[gnu::always_inline]] inline void grow(const ConvLines& l, const ConvCodes& codes, const Tile& t, std::int64_t first,
+                                        std::int64_t groups, __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}],
+                                        const Work& work) {
   constexpr int kPixels = kRows + kTaps - 1, kPointers = (kPixels + 3) / 4;
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 2
-    for (int p = 0; p < kPanels; ++p) sum[r][p] = _mm512_setzero_si512();
-  }
-  const std::int64_t hop = l.step * codes.pixel, tap_bytes = 64 * groups, panel_bytes = codes.panel;
-  const std::int8_t* const pixels = codes.pixels + t.x * hop + first % codes.groups * 4;
+  const std::int64_t hop = l.step_x * codes.pixel, tap_bytes = 64 * groups, panel_bytes = codes.panel;
+  const std::int8_t* const pixels = codes.pixels + t.y * l.step_y * codes.line + t.x * hop + first % codes.groups * 4;
   const std::uint8_t* from = codes.weights + t.col / 16 * panel_bytes + first * l.taps_y * l.taps_x * 64;
   for (std::int64_t ky = 0; ky < l.taps_y; ++ky) {
     for (std::int64_t kx = 0; kx < l.taps_x; kx += kTaps, from += (kTaps - 1) * tap_bytes) {
@@ -101,6 +81,7 @@ template <class Dot, int kTaps, int kRows, int kPanels>
 #pragma GCC unroll 5
       for (int i = 0; i < kPointers; ++i) at[i] = pixels + ky * codes.line + kx * codes.pixel + 4 * i * hop;
       for (std::int64_t g = 0; g < groups; ++g, from += 64) {
+        work();
         __m512i right[std::size_t{kTaps}][std::size_t{kPanels}];
 #pragma GCC unroll 3
         for (int k = 0; k < kTaps; ++k) {
@@ -127,6 +108,17 @@ template <class Dot, int kTaps, int kRows, int kPanels>
   }
 }
 
+/// Every sum of row r begins at `factor` times row_sums[r].
+template <int kRows, int kPanels>
+[[gnu::always_inline]] inline void begin(__m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}], std::int32_t factor = 0,
+                                         const std::int32_t* row_sums = nullptr) {
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
+    for (int p = 0; p < kPanels; ++p) sum[r][p] = factor == 0 ? _mm512_setzero_si512() : _mm512_set1_epi32(factor * row_sums[r]);
+  }
+}
+
 /// By way of memory: with wider sums in sight, compilers run out of registers in the loop before.
 template <int kRows, int kPanels>
 [[gnu::always_inline]] inline void store(const __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}], std::int32_t* to) {
@@ -138,22 +130,29 @@ template <int kRows, int kPanels>
 }
 
 template <class Dot, Sums kSums, int kTaps, int kRows, int kPanels>
-std::uint64_t tile(const ConvLine& l, const Tile& t) {
+std::uint64_t tile(const ConvLines& l, const Tile& t, Pending& pending) {
   __m512i sum[std::size_t{kRows}][std::size_t{kPanels}];
   if constexpr (kSums == Sums::narrow) {
-    grow<Dot, kTaps, kRows, kPanels>(l, l.codes, t, 0, l.codes.groups, sum);
-    const bool wraps = l.wrap_bits > 0 && l.wrap_bits < 32;
-    return wraps ? finish<Dot, true, kRows, kPanels>(l, t, sum) : finish<Dot, false, kRows, kPanels>(l, t, sum);
+    const TileTarget to = l.target(t.y, t.x);
+    begin<kRows, kPanels>(sum, -Dot::kBias, to.sums);  // the opposite of what the bias of the weights' codes will add
+    grow<Dot, kTaps, kRows, kPanels>(
+        l, l.codes, t, 0, l.codes.groups, sum, [&]() __attribute__((always_inline)) {
+          if (pending.any()) pending.scale_next();
+        });
+    pending.take<kRows, kPanels>(sum, to, t.col, l.n - t.col);
+    return 0;
   } else {
     constexpr std::size_t kCount = kRows * kPanels * 16;
     alignas(64) std::int32_t narrow[kCount], residues[kCount];
     alignas(64) std::int64_t wide[kCount];
     const auto run = [&](int part, std::int64_t g) __attribute__((always_inline)) {
       const std::int64_t groups = l.codes.groups - g < l.slice ? l.codes.groups - g : l.slice;
-      grow<Dot, kTaps, kRows, kPanels>(l, l.codes, t, part * l.codes.groups + g, groups, sum);
+      begin<kRows, kPanels>(sum);
+      grow<Dot, kTaps, kRows, kPanels>(l, l.codes, t, part * l.codes.groups + g, groups, sum, [] {});
       store<kRows, kPanels>(sum, narrow);
       if constexpr (kSums == Sums::residues) {
-        grow<Int8Dot, kTaps, kRows, kPanels>(l, l.residues, t, g / 2, groups / 2, sum);
+        begin<kRows, kPanels>(sum);
+        grow<Int8Dot, kTaps, kRows, kPanels>(l, l.residues, t, g / 2, groups / 2, sum, [] {});
         store<kRows, kPanels>(sum, residues);
       }
     };
@@ -176,39 +175,45 @@ std::uint64_t tile(const ConvLine& l, const Tile& t) {
 
 /// The largest tiles first, then halves for the positions that are left.
 template <class Dot, Sums kSums, int kTaps, int kRows, int kPanels>
-std::uint64_t positions(const ConvLine& l, Tile t) {
+std::uint64_t positions(const ConvLines& l, Tile t, Pending& pending) {
   std::uint64_t events = 0;
-  for (; t.x + kRows <= l.positions; t.x += kRows) events += tile<Dot, kSums, kTaps, kRows, kPanels>(l, t);
+  for (; t.x + kRows <= l.positions; t.x += kRows) events += tile<Dot, kSums, kTaps, kRows, kPanels>(l, t, pending);
   if constexpr (kRows > 1) {
-    if (t.x < l.positions) events += positions<Dot, kSums, kTaps, kRows / 2, kPanels>(l, t);
+    if (t.x < l.positions) events += positions<Dot, kSums, kTaps, kRows / 2, kPanels>(l, t, pending);
   }
   return events;
 }
 
 template <class Dot, Sums kSums, int kTaps>
-std::uint64_t panels(const ConvLine& l) {
+std::uint64_t panels(const ConvLines& l) {
+  Pending pending;
+  pending.wrap_bits = l.wrap_bits < 32 ? l.wrap_bits : 0;
   std::uint64_t events = 0;
-  std::int64_t col = 0;
-  for (; col + 16 < l.n; col += 32) events += positions<Dot, kSums, kTaps, 8, 2>(l, {0, col});
-  if (col < l.n) events += positions<Dot, kSums, kTaps, 16, 1>(l, {0, col});
-  return events;
+  for (std::int64_t col = 0; col < l.n; col += 32) {
+    for (std::int64_t y = 0; y < l.lines; ++y) {
+      events += col + 16 < l.n ? positions<Dot, kSums, kTaps, 8, 2>(l, {y, 0, col}, pending)
+                               : positions<Dot, kSums, kTaps, 16, 1>(l, {y, 0, col}, pending);
+    }
+  }
+  pending.scale_rest();
+  return events + pending.count_events();
 }
 
 template <class Dot, Sums kSums>
-std::uint64_t line_of(const ConvLine& l) {
-  return l.step == 1 && l.taps_x == 3 ? panels<Dot, kSums, 3>(l) : panels<Dot, kSums, 1>(l);
+std::uint64_t lines_of(const ConvLines& l) {
+  return l.step_x == 1 && l.taps_x == 3 ? panels<Dot, kSums, 3>(l) : panels<Dot, kSums, 1>(l);
 }
 
-bool narrow(const ConvLine& l) { return l.parts == 1 && l.slice >= l.codes.groups && l.residues.pixels == nullptr; }
+bool narrow(const ConvLines& l) { return l.parts == 1 && l.slice >= l.codes.groups && l.residues.pixels == nullptr; }
 
 }  // namespace
 
-std::uint64_t conv_line_int8_avx512(const ConvLine& line) {
-  return narrow(line) ? line_of<Int8Dot, Sums::narrow>(line) : line_of<Int8Dot, Sums::wide>(line);
+std::uint64_t conv_lines_int8_avx512(const ConvLines& lines) {
+  return narrow(lines) ? lines_of<Int8Dot, Sums::narrow>(lines) : lines_of<Int8Dot, Sums::wide>(lines);
 }
-std::uint64_t conv_line_int16_avx512(const ConvLine& line) {
-  if (line.residues.pixels != nullptr) return line_of<Int16Dot, Sums::residues>(line);
-  return narrow(line) ? line_of<Int16Dot, Sums::narrow>(line) : line_of<Int16Dot, Sums::wide>(line);
+std::uint64_t conv_lines_int16_avx512(const ConvLines& lines) {
+  if (lines.residues.pixels != nullptr) return lines_of<Int16Dot, Sums::residues>(lines);
+  return narrow(lines) ? lines_of<Int16Dot, Sums::narrow>(lines) : lines_of<Int16Dot, Sums::wide>(lines);
 }
 
 void residues_avx512(const std::int16_t* codes, std::int64_t n, int shift, std::int8_t* out) {

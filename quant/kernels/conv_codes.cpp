@@ -21,9 +21,9 @@ Reach reach_of(const Problem& p, const TileMicro& micro) {
   return Reach::with_residues(p, micro, std::max<std::int64_t>(16, g.taps_y * g.taps_x));
 }
 
-/// A line through the tiles that every instruction set has; b has no bias there.
-std::uint64_t line_by_tiles(const TileMicro& micro, const ConvLine& l) {
-  const std::int64_t panels = (l.n + kPanel - 1) / kPanel, taps = l.taps_y * l.taps_x, hop = l.step * l.codes.pixel;
+/// Line y through the tiles that every instruction set has; b has no bias there.
+std::uint64_t line_by_tiles(const TileMicro& micro, const ConvLines& l, std::int64_t y) {
+  const std::int64_t panels = (l.n + kPanel - 1) / kPanel, taps = l.taps_y * l.taps_x, hop = l.step_x * l.codes.pixel;
   // A row of taps is one run of groups where pixels are taken whole.
   const std::int64_t together = l.slice >= l.codes.groups ? std::max<std::int64_t>(1, l.taps_x) : 1;
   std::int64_t tile[kTileRows * kTilePanels * kPanel];
@@ -40,7 +40,7 @@ std::uint64_t line_by_tiles(const TileMicro& micro, const ConvLine& l) {
           const std::uint8_t* weights = l.codes.weights + panel * l.codes.panel + (part * l.codes.groups + g) * taps * 64;
           for (std::int64_t tap = 0; tap < taps; tap += together, weights += together * groups * 64) {
             const std::int8_t* const pixels =
-                l.codes.pixels + x * hop + tap / l.taps_x * l.codes.line + tap % l.taps_x * l.codes.pixel + 4 * g;
+                l.codes.pixels + x * hop + (y * l.step_y + tap / l.taps_x) * l.codes.line + tap % l.taps_x * l.codes.pixel + 4 * g;
             micro.accumulate({pixels, hop, 4}, {weights, l.codes.panel, together * groups}, rows, count, part + 1 < l.parts ? 8 : 0,
                              tile, ld);
           }
@@ -49,9 +49,10 @@ std::uint64_t line_by_tiles(const TileMicro& micro, const ConvLine& l) {
       for (std::int64_t r = 0; r < rows; ++r) {
         const std::span sums(tile + r * ld, static_cast<std::size_t>(cols));
         if (l.wrap_bits > 0) events += wrap_sums(Accumulator::wrap(l.wrap_bits), sums);
-        const double *const alpha = l.alpha + col, *const beta = l.beta + col, *const gamma = l.gamma[x + r] + col;
-        const double row_sum = l.sums[x + r];
-        float* const out = l.out + (x + r) * l.out_stride + col;
+        const TileTarget to = l.target(y, x + r);
+        const double *const alpha = to.alpha + col, *const beta = to.beta + col, *const gamma = to.gamma[0] + col;
+        const double row_sum = to.sums[0];
+        float* const out = to.out + col;
         for (std::size_t j = 0; j < sums.size(); ++j)
           out[j] = static_cast<float>((alpha[j] * static_cast<double>(sums[j]) + beta[j] * row_sum) + gamma[j]);
       }
@@ -102,38 +103,36 @@ class Convolution {
     const std::int64_t image = block / blocks_an_image(), top = block % blocks_an_image() * lines_;
     const std::int64_t height = std::min(lines_, y_.count - top);
     copy_lines(image, top, height, scratch);
-    const std::int64_t wide = line_ / pixel_;
-    scratch.sums.resize(static_cast<std::size_t>(x_.count));
-    scratch.gamma.resize(static_cast<std::size_t>(x_.count));
-    const std::int64_t row = (image * geometry().out_height + y_.first + top * y_.stride) * geometry().out_width + x_.first;
-    std::uint64_t events = 0;
-    std::int32_t gamma_class = -1;
+    sum_taps(height, scratch);
+    scratch.gamma.resize(scratch.sums.size());
     for (std::int64_t i = 0; i < height; ++i) {
-      sum_taps(scratch.pixel_sums.data() + i * y_.step * wide, wide, scratch);
-      if (const std::int32_t y_class = y_classes_.of_position[static_cast<std::size_t>(top + i)]; y_class != gamma_class) {
-        gamma_class = y_class;
-        const double* const first = gamma_.data() + y_class * static_cast<std::int64_t>(x_classes_.taps.size()) * n16_;
-        for (std::size_t x = 0; x < scratch.gamma.size(); ++x) scratch.gamma[x] = first + x_classes_.of_position[x] * n16_;
-      }
-      const std::int64_t at = i * y_.step * line_;
-      const std::int8_t* const residues = reach_.residues ? scratch.residues.data() + at / 2 : nullptr;
-      const ConvLine line{.codes = {scratch.pixels.data() + at, pixel_, line_, weights_.data(), panel_, groups_},
+      const auto y_classes = static_cast<std::int64_t>(y_classes_.of_position[static_cast<std::size_t>(top + i)]);
+      const double* const first = gamma_.data() + y_classes * static_cast<std::int64_t>(x_classes_.taps.size()) * n16_;
+      const double** const gamma = scratch.gamma.data() + i * x_.count;
+      for (std::int64_t x = 0; x < x_.count; ++x) gamma[x] = first + x_classes_.of_position[static_cast<std::size_t>(x)] * n16_;
+    }
+    const std::int64_t row = (image * geometry().out_height + y_.first + top * y_.stride) * geometry().out_width + x_.first;
+    const std::int8_t* const residues = reach_.residues ? scratch.residues.data() : nullptr;
+    const ConvLines lines{.codes = {scratch.pixels.data(), pixel_, line_, weights_.data(), panel_, groups_},
                           .residues = {residues, pixel_ / 2, line_ / 2, residue_weights_.data(), panel_ / 2, groups_ / 2},
-                          .step = x_.step,
+                          .step_y = y_.step,
+                          .step_x = x_.step,
                           .taps_y = y_.taps,
                           .taps_x = x_.taps,
                           .slice = slice_,
                           .parts = static_cast<int>(reach_.parts.size()),
+                          .lines = height,
                           .positions = x_.count,
                           .n = p_.n(),
-                          .sums = scratch.sums.data(),
-                          .alpha = alpha_.data(),
-                          .beta = beta_.data(),
-                          .gamma = scratch.gamma.data(),
                           .wrap_bits = p_.accumulator.is_exact() ? 0 : p_.accumulator.bits,
-                          .out = &p_.c(row + i * y_.stride * geometry().out_width, 0),
-                          .out_stride = x_.stride * p_.out.row_stride};
-      events += micro_.conv_line != nullptr ? micro_.conv_line(line) : line_by_tiles(micro_, line);
+                          .to = {alpha_.data(), beta_.data(), scratch.gamma.data(), scratch.sums.data(), &p_.c(row, 0),
+                                 x_.stride * p_.out.row_stride},
+                          .out_line = y_.stride * geometry().out_width * p_.out.row_stride};
+    std::uint64_t events = 0;
+    if (micro_.conv_lines != nullptr) {
+      events = micro_.conv_lines(lines);
+    } else {
+      for (std::int64_t y = 0; y < height; ++y) events += line_by_tiles(micro_, lines, y);
     }
     if (reports_) (*p_.report)(row, row + height * x_.count);
     return events;
@@ -252,17 +251,26 @@ class Convolution {
                     scratch.pixel_sums.data());
   }
 
-  /// The sum of the codes under the taps of each position of a line; padded taps are zeros there.
-  void sum_taps(const std::int32_t* pixel_sums, std::int64_t wide, Scratch& scratch) const {
-    std::vector<std::int32_t>& columns = scratch.column_sums;
-    columns.assign(static_cast<std::size_t>(wide), 0);
-    for (std::int64_t ky = 0; ky < y_.taps; ++ky) {
-      for (std::int64_t x = 0; x < wide; ++x) columns[static_cast<std::size_t>(x)] += pixel_sums[ky * wide + x];
-    }
-    std::fill(scratch.sums.begin(), scratch.sums.end(), 0);
-    for (std::int64_t kx = 0; kx < x_.taps; ++kx) {
-      for (std::size_t x = 0; x < scratch.sums.size(); ++x)
-        scratch.sums[x] += columns[x * static_cast<std::size_t>(x_.step) + static_cast<std::size_t>(kx)];
+  /// The sum of the codes under the taps of each position; padded taps are zeros there.
+  void sum_taps(std::int64_t height, Scratch& scratch) const {
+    const std::int64_t wide = line_ / pixel_;
+    scratch.sums.assign(static_cast<std::size_t>(height * x_.count), 0);
+    scratch.column_sums.resize(static_cast<std::size_t>(wide));
+    std::int32_t* const columns = scratch.column_sums.data();
+    for (std::int64_t y = 0; y < height; ++y) {
+      const std::int32_t* const pixels = scratch.pixel_sums.data() + y * y_.step * wide;
+      std::fill_n(columns, wide, 0);
+      for (std::int64_t ky = 0; ky < y_.taps; ++ky) {
+        for (std::int64_t x = 0; x < wide; ++x) columns[x] += pixels[ky * wide + x];
+      }
+      std::int32_t* const sums = scratch.sums.data() + y * x_.count;
+      for (std::int64_t kx = 0; kx < x_.taps; ++kx) {
+        if (x_.step == 1) {
+          for (std::int64_t x = 0; x < x_.count; ++x) sums[x] += columns[x + kx];
+        } else {
+          for (std::int64_t x = 0; x < x_.count; ++x) sums[x] += columns[x * x_.step + kx];
+        }
+      }
     }
   }
 

@@ -18,7 +18,7 @@ enum class Part : std::uint8_t { whole, high, low };
 struct Reach {
   std::int64_t groups;  ///< of one run at the most
   std::vector<Part> parts{Part::whole};
-  bool residues = false;  ///< sums leave an int32 and are told by their residues modulo 255, see ConvLine
+  bool residues = false;  ///< sums leave an int32 and are told by their residues modulo 255, see ConvLines
 
   Reach(const Problem& problem, const TileMicro& micro, std::int64_t few = 16);
   /// The same for micro kernels that know residues: half a product's work where a second part would be a whole one's.

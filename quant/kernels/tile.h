@@ -41,29 +41,32 @@ struct ConvCodes {
   std::int64_t panel, groups;
 };
 
-/// One line of a convolution's outputs. All that is indexed by column is long enough for whole panels.
+/// Lines of a convolution's outputs, `positions` each; output line y reads the taps from line y * step_y on. All that is indexed by
+/// column is long enough for whole panels.
 ///
 /// So that sums stay within an int32, the groups of a pixel are cut into slices of `slice` groups and, where that is not enough,
 /// the weights' codes into a high and a low part: code = 2^8 high + low. A run is one slice of one part under all taps. Its weights
-/// are, for panel p, the bytes [ky][kx][groups of the slice][16 columns][group] at weights + p * panel + (part * groups + first) *
-/// taps_y
-/// * taps_x * 64, `first` being the slice's first group.
+/// are, for panel p, the bytes [ky][kx][groups of the slice][16 columns][group] at
+/// weights + p * panel + (part * groups + first) * taps_y * taps_x * 64, `first` being the slice's first group.
 ///
 /// Instead of parts there can be residues modulo 255 of all codes, as int8 of pixels and unsigned bytes of weights. Sums of `codes`
 /// may then leave an int32, which keeps their low bits, as far as the residues' sums tell the rest: up to 253 times 2^31. Slices
 /// are of an even number of groups, half of which hold the same channels' residues.
-struct ConvLine {
+struct ConvLines {
   ConvCodes codes, residues;  ///< residues.pixels is null where there are none
-  std::int64_t step, taps_y, taps_x;
+  std::int64_t step_y, step_x, taps_y, taps_x;
   std::int64_t slice;
   int parts;
-  std::int64_t positions, n;
-  const std::int32_t* sums;    ///< of the codes under each position's taps
-  const double *alpha, *beta;  ///< of each column
-  const double* const* gamma;  ///< of each position and column
-  int wrap_bits;               ///< 0: exact
-  float* out;                  ///< of position x and column j: out[x * out_stride + j]
-  std::int64_t out_stride;
+  std::int64_t lines, positions, n;
+  int wrap_bits;          ///< 0: exact
+  TileTarget to;          ///< its rows are the positions, line by line
+  std::int64_t out_line;  ///< floats from line to line of the results
+
+  /// The results from position x of line y on.
+  [[nodiscard]] TileTarget target(std::int64_t y, std::int64_t x) const {
+    const std::int64_t row = y * positions + x;
+    return {to.alpha, to.beta, to.gamma + row, to.sums + row, to.out + y * out_line + x * to.ld, to.ld};
+  }
 };
 
 /// A line of pixels whose positions are to be interleaved, as many as make a group of 4 bytes: channel c of position i, at pixels +
@@ -88,7 +91,7 @@ struct Interleaved {
   std::int64_t panel, groups;
 };
 /// Products of interleaved lines, rows of a being a multiple of 4. Sums over `run` units fit an int32 or, where there are residues,
-/// are told by them as in ConvLine; times 2^shift they are added to c[i * ldc + 16 p + j].
+/// are told by them as in ConvLines; times 2^shift they are added to c[i * ldc + 16 p + j].
 struct SegmentProducts {
   Interleaved codes, residues;  ///< residues.a is null where there are none
   std::int64_t units, segments, rows, panels;
@@ -121,9 +124,9 @@ struct TileMicro {
   /// Packs one panel of a matrix whose columns lie ld bytes apart, each k codes long; columns beyond the last are anything.
   void (*transpose)(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols, std::uint8_t flip, std::uint8_t* out);
 
-  /// For convolutions, where they are faster than many calls of the above; else null. `conv_line` returns how often sums went
+  /// For convolutions, where they are faster than many calls of the above; else null. `conv_lines` returns how often sums went
   /// round.
-  std::uint64_t (*conv_line)(const ConvLine& line) = nullptr;
+  std::uint64_t (*conv_lines)(const ConvLines& lines) = nullptr;
   void (*interleave_line)(const GroupedLine& line) = nullptr;
   void (*add_products)(const SegmentProducts& products) = nullptr;
   /// Where those take residues of int16 codes: the tiles that pack them, and what turns n codes, a multiple of 32, into those
@@ -137,8 +140,8 @@ const TileMicro& tile_int16_avx512();
 const TileMicro& tile_int16_avx2();
 const TileMicro& tile_int16_portable();
 
-std::uint64_t conv_line_int8_avx512(const ConvLine& line);
-std::uint64_t conv_line_int16_avx512(const ConvLine& line);
+std::uint64_t conv_lines_int8_avx512(const ConvLines& lines);
+std::uint64_t conv_lines_int16_avx512(const ConvLines& lines);
 void residues_avx512(const std::int16_t* codes, std::int64_t n, int shift, std::int8_t* out);
 void interleave_line_int8_avx512(const GroupedLine& line);
 void interleave_line_int16_avx512(const GroupedLine& line);

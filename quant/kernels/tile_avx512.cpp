@@ -2,61 +2,11 @@
 
 #include <cstddef>
 
-#include "quant/kernels/dot_avx512.h"
+#include "quant/kernels/pending_avx512.h"
 #include "quant/kernels/tile.h"
 
 namespace ebb::kernels {
 namespace {
-
-constexpr int kTileVectors = 24;  ///< sums of a tile at the most, in vectors of 16
-
-/// The sums of a finished tile on their way to results. Scaling keeps other ports busy than multiplying does, so it is done vector
-/// by vector while the next tile grows.
-struct Pending {
-  alignas(64) std::int32_t sums[kTileVectors * 16];
-  TileTarget to{};
-  std::int64_t rows = 0, wrap_bits = 0;
-  std::int64_t row = 0, col = 0, left = 0;  ///< of the next vector; `left` columns are still to do. Vectors go down rows first
-  const std::int32_t *next = sums, *end = sums;
-  __m512i events;
-
-  [[nodiscard]] bool any() const { return next != end; }
-
-  // Inline, so that the sums of the growing tile stay in their registers.
-  [[gnu::always_inline]] void scale_next() {
-    if (to.sums == nullptr) __builtin_unreachable();  // any() says that a tile set them
-    __m512i s = _mm512_load_si512(next);
-    const __m512d a = _mm512_set1_pd(static_cast<double>(to.sums[row]));
-    const double *const alpha = to.alpha + col, *const beta = to.beta + col, *const gamma = to.gamma[row] + col;
-    float* const out = to.out + row * to.ld + col;
-    if (left >= 16 && wrap_bits == 0) [[likely]] {
-      const auto load = [](const double* x) { return _mm512_loadu_pd(x); };
-      _mm256_storeu_ps(out, scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(s)), a, load(alpha), load(beta), load(gamma)));
-      _mm256_storeu_ps(out + 8, scaled(_mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(s, 1)), a, load(alpha + 8), load(beta + 8),
-                                       load(gamma + 8)));
-    } else {
-      const auto mask = static_cast<__mmask16>(left >= 16 ? 0xffff : (1 << left) - 1);
-      const auto low = static_cast<__mmask8>(mask), high = static_cast<__mmask8>(mask >> 8);
-      const auto load = [](__mmask8 m, const double* x) { return _mm512_maskz_loadu_pd(m, x); };
-      if (wrap_bits > 0) s = wrapped(s, static_cast<int>(wrap_bits), mask, events);
-      const __m512i upper = _mm512_shuffle_i64x2(s, s, 0xee);
-      _mm256_mask_storeu_ps(
-          out, low, scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(s)), a, load(low, alpha), load(low, beta), load(low, gamma)));
-      _mm256_mask_storeu_ps(out + 8, high,
-                            scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(upper)), a, load(high, alpha + 8),
-                                   load(high, beta + 8), load(high, gamma + 8)));
-    }
-    next += 16;
-    if (++row == rows) {
-      row = 0;
-      col += 16;
-      left -= 16;
-    }
-  }
-  void scale_rest() {
-    while (any()) scale_next();
-  }
-};
 
 /// A tile becomes results, by way of `pending`.
 struct Scale {
@@ -77,19 +27,7 @@ struct Scale {
 
   template <int kRows, int kPanels>
   void finish(const __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}]) const {
-    pending->scale_rest();
-#pragma GCC unroll 4
-    for (int p = 0; p < kPanels; ++p) {
-#pragma GCC unroll 16
-      for (int i = 0; i < kRows; ++i) _mm512_store_si512(pending->sums + (p * kRows + i) * 16, sum[i][p]);
-    }
-    pending->to = to;
-    pending->rows = kRows;
-    pending->row = 0;
-    pending->col = first;
-    pending->left = cols;
-    pending->next = pending->sums;
-    pending->end = pending->sums + kRows * kPanels * 16;
+    pending->take<kRows, kPanels>(sum, to, first, cols);
   }
 };
 
@@ -186,10 +124,9 @@ std::uint64_t product(const TileLeft& a, const TileRight& b, std::int64_t rows, 
                       std::int64_t cols, int wrap_bits) {
   Pending pending;
   pending.wrap_bits = wrap_bits;
-  pending.events = _mm512_setzero_si512();
   panels_of<Dot>(a, b, rows, panels, Scale{to, col, cols, &pending});
   pending.scale_rest();
-  return wrap_bits > 0 ? static_cast<std::uint64_t>(_mm512_reduce_add_epi64(pending.events)) : 0;
+  return pending.count_events();
 }
 
 /// [16 columns][4] of four rows of 16 codes: the rows side by side, then a transposition of 4 x 4 words, then of 4 x 4 bytes.
@@ -338,7 +275,7 @@ constexpr TileMicro kInt8{.rows = {0, 16, 12, 8, 6},
                           .sum_rows = sum_rows<Int8Dot>,
                           .interleave = interleave_fours,
                           .transpose = transpose<1>,
-                          .conv_line = conv_line_int8_avx512,
+                          .conv_lines = conv_lines_int8_avx512,
                           .interleave_line = interleave_line_int8_avx512,
                           .add_products = add_products_int8_avx512};
 constexpr TileMicro kInt16{.rows = {0, 16, 12, 8, 6},
@@ -349,7 +286,7 @@ constexpr TileMicro kInt16{.rows = {0, 16, 12, 8, 6},
                            .sum_rows = sum_rows<Int16Dot>,
                            .interleave = interleave_pairs,
                            .transpose = transpose<2>,
-                           .conv_line = conv_line_int16_avx512,
+                           .conv_lines = conv_lines_int16_avx512,
                            .interleave_line = interleave_line_int16_avx512,
                            .add_products = add_products_int16_avx512,
                            .bytes = &kInt8,
