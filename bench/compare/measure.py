@@ -2,7 +2,7 @@
 """measure.py SECTION DIRECTORY [--anyway]: runs one section with the programs in DIRECTORY, and writes SECTION.jsonl there.
 
 One JSON object a line: {"group", "case", "threads", "contender", "seconds": [...]}, or {"group": "memory", "contender", "bytes"}, or
-{"group": "machine", ...}. Training steps run in a process for each contender. All of them stay alive and do one step in turn, so that
+{"group": "machine", ...}. Training steps run in a process for each contender. All of them stay alive and take turns, so that
 whatever else the machine does meets them alike.
 """
 import json
@@ -44,6 +44,11 @@ class Contender:
     def step(self, threads):
         return float(self.ask(f"1 {threads}"))
 
+    def settled_step(self, threads):
+        """The second of two steps, as in training: the first finds caches and sleeping threads as another contender left them."""
+        first = self.step(threads)
+        return first if first > SLOW else self.step(threads)
+
     def close(self):
         self.process.stdin.close()
         self.process.wait()
@@ -78,7 +83,7 @@ def step_turns(contenders, threads):
     return [
         (
             {"group": "step", "case": contender.case, "threads": threads, "contender": contender.name},
-            lambda contender=contender: contender.step(threads),
+            lambda contender=contender: contender.settled_step(threads),
         )
         for contender in contenders
     ]
@@ -134,8 +139,7 @@ def bits(directory, write):
 
     def turn(plan):
         contender.ask(f"plan {plan}")
-        first = contender.step(1)  # memory and caches are those of another plan
-        return first if first > SLOW else contender.step(1)
+        return contender.settled_step(1)
 
     plans = [f"{n}/{n}" for n in range(1, 17)] + ["fp32"]
     turns = [({"group": "bits", "case": p, "threads": 1, "contender": f"Ebb {p}"}, lambda p=p: turn(p)) for p in plans]

@@ -233,7 +233,8 @@ def main():
     print("\n".join(machine(r)), "\n")
     print(
         "Ratios are of medians, of each side's better number of threads where networks other than ResNet-20 are compared. The two sides of a\n"
-        "ratio take turns in one run: calls of some 10 ms for products and encodes, single steps for training, 15 rounds where time allows.\n"
+        "ratio take turns in one run: calls of some 10 ms for products and encodes, for training a step after one that is not counted; 15\n"
+        "rounds where time allows.\n"
         "Products are of plain row-major matrices, into memory at hand; Ebb's includes packing, the affine corrections of a grid for each\n"
         "column, and scaling to float32; oneDNN's ends at its int32 sums, by the faster of its two interfaces; Eigen is compiled with -O3\n"
         "-march=native. Ebb's step includes making the batch (crop, mirror, normalise); PyTorch gets ready batches in its layout, and the same\n"
