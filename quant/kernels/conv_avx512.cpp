@@ -130,14 +130,14 @@ template <int kRows, int kPanels>
 }
 
 template <class Dot, Sums kSums, int kTaps, int kRows, int kPanels>
-std::uint64_t tile(const ConvLines& l, const Tile& t, Pending& pending) {
+[[gnu::noinline]] std::uint64_t tile(const ConvLines& l, const Tile& t, Pending& pending) {
   __m512i sum[std::size_t{kRows}][std::size_t{kPanels}];
   if constexpr (kSums == Sums::narrow) {
     const TileTarget to = l.target(t.y, t.x);
     begin<kRows, kPanels>(sum, -Dot::kBias, to.sums);  // the opposite of what the bias of the weights' codes will add
     grow<Dot, kTaps, kRows, kPanels>(
         l, l.codes, t, 0, l.codes.groups, sum, [&]() __attribute__((always_inline)) {
-          if (pending.any()) pending.scale_next();
+          if (pending.any()) pending.scale_row();
         });
     pending.take<kRows, kPanels>(sum, to, t.col, l.n - t.col);
     return 0;

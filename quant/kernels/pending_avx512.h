@@ -12,70 +12,71 @@ namespace {
 
 constexpr int kTileVectors = 24;  ///< sums of a tile at the most, in vectors of 16
 
-/// The sums of a finished tile on their way to results. Scaling keeps other ports busy than multiplying does, so it is done vector
-/// by vector while the next tile grows.
+/// The sums of a finished tile on their way to results. Scaling keeps other ports busy than multiplying does, so it is done row by
+/// row while the next tile grows.
 struct Pending {
   alignas(64) std::int32_t sums[kTileVectors * 16];
   TileTarget to{};
-  std::int64_t rows = 0, wrap_bits = 0;
-  std::int64_t row = 0, col = 0, left = 0;  ///< of the next vector; `left` columns are still to do. Vectors go down rows first
-  const std::int32_t *next = sums, *end = sums;
+  std::int64_t wrap_bits = 0;
+  std::int64_t first = 0, cols = 0;  ///< columns of the tile
+  std::int64_t row = 0, rows = 0;    ///< the next row, and the end
+  const std::int32_t* next = sums;
   __m512i events = _mm512_setzero_si512();
 
-  [[nodiscard]] bool any() const { return next != end; }
+  [[nodiscard]] bool any() const { return row != rows; }
 
   // Inline, so that the sums of the growing tile stay in their registers.
-  [[gnu::always_inline]] void scale_next() {
+  [[gnu::always_inline]] void scale_row() {
     if (to.sums == nullptr) __builtin_unreachable();  // any() says that a tile set them
-    __m512i s = _mm512_load_si512(next);
     const __m512d a = _mm512_set1_pd(static_cast<double>(to.sums[row]));
-    const double *const alpha = to.alpha + col, *const beta = to.beta + col, *const gamma = to.gamma[row] + col;
-    float* const out = to.out + row * to.ld + col;
-    if (left >= 16 && wrap_bits == 0) [[likely]] {
-      const auto load = [](const double* x) { return _mm512_loadu_pd(x); };
-      _mm256_storeu_ps(out, scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(s)), a, load(alpha), load(beta), load(gamma)));
-      _mm256_storeu_ps(out + 8, scaled(_mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(s, 1)), a, load(alpha + 8), load(beta + 8),
-                                       load(gamma + 8)));
-    } else {
-      const auto mask = static_cast<__mmask16>(left >= 16 ? 0xffff : (1 << left) - 1);
-      const auto low = static_cast<__mmask8>(mask), high = static_cast<__mmask8>(mask >> 8);
-      const auto load = [](__mmask8 m, const double* x) { return _mm512_maskz_loadu_pd(m, x); };
-      if (wrap_bits > 0) s = wrapped(s, static_cast<int>(wrap_bits), mask, events);
-      const __m512i upper = _mm512_shuffle_i64x2(s, s, 0xee);
-      _mm256_mask_storeu_ps(
-          out, low, scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(s)), a, load(low, alpha), load(low, beta), load(low, gamma)));
-      _mm256_mask_storeu_ps(out + 8, high,
-                            scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(upper)), a, load(high, alpha + 8),
-                                   load(high, beta + 8), load(high, gamma + 8)));
+    const double *alpha = to.alpha + first, *beta = to.beta + first, *gamma = to.gamma[row] + first;
+    float* out = to.out + row * to.ld + first;
+    const std::int32_t* from = next;
+    for (std::int64_t left = cols; left > 0; left -= 16, from += 16, alpha += 16, beta += 16, gamma += 16, out += 16) {
+      __m512i s = _mm512_load_si512(from);
+      if (left >= 16 && wrap_bits == 0) [[likely]] {
+        const auto load = [](const double* x) { return _mm512_loadu_pd(x); };
+        _mm256_storeu_ps(out, scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(s)), a, load(alpha), load(beta), load(gamma)));
+        _mm256_storeu_ps(out + 8, scaled(_mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(s, 1)), a, load(alpha + 8), load(beta + 8),
+                                         load(gamma + 8)));
+      } else {
+        const auto mask = static_cast<__mmask16>(left >= 16 ? 0xffff : (1 << left) - 1);
+        const auto low = static_cast<__mmask8>(mask), high = static_cast<__mmask8>(mask >> 8);
+        const auto load = [](__mmask8 m, const double* x) { return _mm512_maskz_loadu_pd(m, x); };
+        if (wrap_bits > 0) s = wrapped(s, static_cast<int>(wrap_bits), mask, events);
+        const __m512i upper = _mm512_shuffle_i64x2(s, s, 0xee);
+        _mm256_mask_storeu_ps(
+            out, low,
+            scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(s)), a, load(low, alpha), load(low, beta), load(low, gamma)));
+        _mm256_mask_storeu_ps(out + 8, high,
+                              scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(upper)), a, load(high, alpha + 8),
+                                     load(high, beta + 8), load(high, gamma + 8)));
+      }
     }
-    next += 16;
-    if (++row == rows) {
-      row = 0;
-      col += 16;
-      left -= 16;
-    }
+    next = from;
+    ++row;
   }
   void scale_rest() {
-    while (any()) scale_next();
+    while (any()) scale_row();
   }
 
-  /// Scales what is left of the tile before and takes the next: columns first .. first + cols of `target`.
+  /// Scales what is left of the tile before and takes the next: columns col .. col + count of `target`,
+  /// which reach into the last panel.
   template <int kRows, int kPanels>
   [[gnu::always_inline]] void take(const __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}], const TileTarget& target,
-                                   std::int64_t first, std::int64_t cols) {
+                                   std::int64_t col, std::int64_t count) {
     scale_rest();
-#pragma GCC unroll 4
-    for (int p = 0; p < kPanels; ++p) {
 #pragma GCC unroll 16
-      for (int i = 0; i < kRows; ++i) _mm512_store_si512(sums + (p * kRows + i) * 16, sum[i][p]);
+    for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+      for (int p = 0; p < kPanels; ++p) _mm512_store_si512(sums + (i * kPanels + p) * 16, sum[i][p]);
     }
     to = target;
-    rows = kRows;
+    first = col;
+    cols = count < kPanels * 16 ? count : kPanels * 16;
     row = 0;
-    col = first;
-    left = cols;
+    rows = kRows;
     next = sums;
-    end = sums + kRows * kPanels * 16;
   }
 
   /// How often sums went round, once nothing is pending.

@@ -23,7 +23,7 @@ struct Scale {
     return kBias == 0 ? _mm512_setzero_si512() : _mm512_set1_epi32(-kBias * to.sums[row]);
   }
   [[nodiscard]] bool has_work() const { return pending->any(); }
-  [[gnu::always_inline]] void work() const { pending->scale_next(); }
+  [[gnu::always_inline]] void work() const { pending->scale_row(); }
 
   template <int kRows, int kPanels>
   void finish(const __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}]) const {
@@ -60,7 +60,7 @@ struct Accumulate {
 
 /// kRows x kPanels accumulators of 16 int32: with 24 of them the multiply ports never wait for a result.
 template <class Dot, int kRows, int kPanels, class Finish>
-void tile(const TileLeft& a, const TileRight& b, const Finish& finish) {
+[[gnu::noinline]] void tile(const TileLeft& a, const TileRight& b, const Finish& finish) {
   __m512i sum[std::size_t{kRows}][std::size_t{kPanels}];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
@@ -69,8 +69,8 @@ void tile(const TileLeft& a, const TileRight& b, const Finish& finish) {
   }
   const std::int8_t* left = a.data;
   const std::uint8_t* from = b.data;
-  // One vector of the tile before, then a share of the groups, and so on.
-  const std::int64_t share = b.groups / kTileVectors > 1 ? b.groups / kTileVectors : 1;
+  // One row of the tile before, then a share of the groups, and so on.
+  const std::int64_t share = b.groups / kRows > 1 ? b.groups / kRows : 1;
   for (std::int64_t g = 0; g < b.groups;) {
     const bool work = finish.has_work();
     const std::int64_t end = work && g + share < b.groups ? g + share : b.groups;
