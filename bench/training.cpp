@@ -48,8 +48,10 @@ void Training::step(const Batch& batch) {
   optimizer_.step(params_, pass.tape.backward(loss), 0.01);
 }
 
-void wait_without_spinning(char** argv) {
-  if (std::getenv("OMP_WAIT_POLICY") == nullptr && setenv("OMP_WAIT_POLICY", "passive", 0) == 0) execv("/proc/self/exe", argv);
+void spin_briefly(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") != nullptr || setenv("OMP_WAIT_POLICY", "passive", 0) != 0) return;
+  setenv("GOMP_SPINCOUNT", "2000", 0);
+  execv("/proc/self/exe", argv);
 }
 
 void keep_memory() {

@@ -15,7 +15,7 @@
 int main(int argc, char** argv) {
   using namespace ebb;
   if (argc != 4) return std::cerr << "usage: compare_step NETWORK PLAN BATCH\n", 1;
-  bench::wait_without_spinning(argv);
+  bench::spin_briefly(argv);
   bench::keep_memory();
   const auto step = bench::make_step(argv[1], std::stoll(argv[3]));
   PrecisionPlan plan = bench::parse_plan(argv[2]);

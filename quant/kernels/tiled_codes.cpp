@@ -88,12 +88,12 @@ class ByRows {
     const std::shared_ptr<const RightSide> right = kept_or_packed();
     right_ = &right->codes;
     const Corrections corrections(p_, p_.a.codes().patches ? std::vector<std::int64_t>{} : right->column_sums);
-    // Blocks of rows; of few rows, as in a recurrent network's step, also of columns, so that every thread has some.
+    // Blocks of rows; where there are few, as in a recurrent network's step, also of columns, so that threads get equal shares.
     const std::int64_t block =
         std::clamp(round_up(kBlockBytes / (p_.k() * micro_.code_bytes), kBlockUnit), kBlockUnit, 4 * kBlockUnit);
-    const std::int64_t blocks = (p_.m() + block - 1) / block;
-    const std::int64_t cuts = std::clamp<std::int64_t>(threads() > 1 ? 2 * threads() / blocks : 1, 1,
-                                                       round_up(right_->panels, kTilePanels) / kTilePanels);
+    const std::int64_t blocks = (p_.m() + block - 1) / block, several = threads() > 1 && blocks < 4 * threads() ? threads() : 1;
+    const std::int64_t cuts =
+        std::clamp(std::max(several * 2 / blocks, several), std::int64_t{1}, round_up(right_->panels, kTilePanels) / kTilePanels);
     const std::int64_t panels = round_up((right_->panels + cuts - 1) / cuts, kTilePanels);
     std::uint64_t events = 0;
 #pragma omp parallel reduction(+ : events) num_threads(threads())
