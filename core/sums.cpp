@@ -166,16 +166,17 @@ ColumnSums ColumnBlocks::sums() const {
 std::vector<Range> ColumnBlocks::ranges() const {
   const std::vector<double> sum = sums().sum;
   std::vector<Range> ranges(static_cast<std::size_t>(cols_));
-  for (std::int64_t j = 0; j < cols_; ++j) {
-    Range range{ends_[static_cast<std::size_t>(j)], ends_[static_cast<std::size_t>(cols_ + j)]};
-    for (std::int64_t at = 2 * cols_ + j; at < static_cast<std::int64_t>(ends_.size()); at += 2 * cols_) {
-      range.min = std::min(range.min, ends_[static_cast<std::size_t>(at)]);
-      range.max = std::max(range.max, ends_[static_cast<std::size_t>(at + cols_)]);
+  if (rows_ == 0) return ranges;
+  for (std::size_t j = 0; j < ranges.size(); ++j) ranges[j] = {ends_[j], ends_[ranges.size() + j]};
+  for (std::size_t at = 2 * ranges.size(); at < ends_.size(); at += 2 * ranges.size()) {
+    for (std::size_t j = 0; j < ranges.size(); ++j) {
+      ranges[j].min = std::min(ranges[j].min, ends_[at + j]);
+      ranges[j].max = std::max(ranges[j].max, ends_[at + ranges.size() + j]);
     }
+  }
+  for (std::size_t j = 0; j < ranges.size(); ++j) {
     // A sum of finite floats cannot overflow a double, so it is finite exactly if they all are.
-    const double total = sum[static_cast<std::size_t>(j)];
-    if (total - total != 0.0) range.min = range.max = std::numeric_limits<float>::quiet_NaN();
-    ranges[static_cast<std::size_t>(j)] = rows_ == 0 ? Range{} : range;
+    if (sum[j] - sum[j] != 0.0) ranges[j].min = ranges[j].max = std::numeric_limits<float>::quiet_NaN();
   }
   return ranges;
 }

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
+#include "core/sums.h"
 #include "quant/kernels/encode.h"
 #include "quant/kernels/kept.h"
 
@@ -27,9 +28,16 @@ std::vector<Range> row_ranges(const ConstMatrix& x, Simd simd) {
   return ranges;
 }
 
-std::vector<Range> column_ranges(const ConstMatrix& x) {
+std::vector<Range> column_ranges(const ConstMatrix& x, Simd simd) {
   std::vector<Range> ranges(static_cast<std::size_t>(x.cols));
   if (x.rows == 0) return ranges;
+  if (x.contiguous()) {
+    ColumnBlocks blocks(x.rows, x.cols, simd);
+    parallel_for(
+        x.rows, [&](std::int64_t first, std::int64_t last) { blocks.summarise(x.data + first * x.cols, first, last); },
+        kParallelGrain / x.cols + 1, kSumBlock);
+    return blocks.ranges();
+  }
   constexpr std::int64_t strip = 64;  // columns whose ranges stay in cache down the rows
   parallel_rows((x.cols + strip - 1) / strip, strip * x.rows, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t col = first * strip; col < std::min(last * strip, x.cols); col += strip) {
@@ -64,7 +72,7 @@ std::vector<Grid> fit_grids(const ConstMatrix& x, const Encoding& encoding, Grid
   }
   require<ConfigError>(options.range == nullptr, "[operand] a given range needs a grid over the whole matrix");
   std::vector<Grid> grids;
-  for (const Range& range : axis == GridAxis::rows ? row_ranges(x, options.simd) : column_ranges(x)) {
+  for (const Range& range : axis == GridAxis::rows ? row_ranges(x, options.simd) : column_ranges(x, options.simd)) {
     require<NonFiniteError>(range.finite(), "a NaN or infinite value cannot be encoded");
     grids.push_back(Grid::fit(range, bits, encoding.grid));
   }
