@@ -117,25 +117,24 @@ void convolve(const Operand& images, const PatchGeometry& g, const Operand& weig
   // One channel's patches beside all channels' taps: rows that miss the same taps share a gamma.
   const Operand patches = images.columns(0, 1).patches(one_channel(g));
   const Problem problem{patches, weights, how.accumulator, out};
-  std::vector<double> unused;
   std::optional<Corrections> corrections;
   if (!real) corrections.emplace(problem, std::vector<std::int64_t>{});
-  const Corrections::Row shared = real ? Corrections::Row{} : corrections->row(0, unused);
   parallel_for(
       out.rows,
       [&](std::int64_t begin, std::int64_t end) {
         std::vector<const void*> pixels;
         std::vector<const double*> gamma(real ? 0 : kPiece);
+        std::vector<double> unused;  // images have one grid
         for (std::int64_t first = begin; first < end; first += kPiece) {
           const std::int64_t last = std::min(end, first + kPiece);
           gamma.resize(real ? 0 : static_cast<std::size_t>(last - first));
-          if (!real) corrections->gamma(first, gamma);
+          const Corrections::Rows rows = real ? Corrections::Rows{} : corrections->rows(first, 0, out.cols, gamma, unused);
           run({.piece = table.find(first, last, pixels),
                .weights = wide ? static_cast<const void*>(wide_lanes.data()) : narrow_lanes.data(),
                .channels = out.cols,
                .stride = stride,
-               .alpha = shared.alpha,
-               .beta = shared.beta,
+               .alpha = rows.alpha,
+               .beta = rows.beta,
                .gamma = gamma.data(),
                .out = out.data + first * out.row_stride,
                .out_stride = out.row_stride});

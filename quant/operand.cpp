@@ -30,7 +30,7 @@ std::vector<Range> row_ranges(const ConstMatrix& x, Simd simd) {
 
 std::vector<Range> column_ranges(const ConstMatrix& x, Simd simd) {
   std::vector<Range> ranges(static_cast<std::size_t>(x.cols));
-  if (x.rows == 0) return ranges;
+  if (x.rows == 0 || x.cols == 0) return ranges;
   if (x.contiguous()) {
     ColumnBlocks blocks(x.rows, x.cols, simd);
     parallel_for(

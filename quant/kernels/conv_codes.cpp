@@ -125,7 +125,7 @@ class Convolution {
                           .positions = x_.count,
                           .n = p_.n(),
                           .wrap_bits = p_.accumulator.is_exact() ? 0 : p_.accumulator.bits,
-                          .to = {alpha_.data(), beta_.data(), scratch.gamma.data(), scratch.sums.data(), &p_.c(row, 0),
+                          .to = {alpha_.data(), beta_.data(), 0, scratch.gamma.data(), scratch.sums.data(), &p_.c(row, 0),
                                  x_.stride * p_.out.row_stride},
                           .out_line = y_.stride * geometry().out_width * p_.out.row_stride};
     std::uint64_t events = 0;

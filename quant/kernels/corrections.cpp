@@ -198,8 +198,8 @@ Corrections::Corrections(const Problem& p, bool always_row_sums) : Corrections(p
   }
 }
 
-Corrections::Corrections(const Problem& p, std::vector<std::int64_t> column_sums)
-    : problem_(&p), n_(p.n()), one_row_grid_(p.a.axis() == GridAxis::whole || p.m() == 0), class_b_sums_(std::move(column_sums)) {
+Corrections::Corrections(const Problem& p, std::vector<std::int64_t> b_sums)
+    : problem_(&p), n_(p.n()), one_row_grid_(p.a.axis() == GridAxis::whole || p.m() == 0) {
   const CodeMatrix &a = p.a.codes(), &b = p.b.codes();
   const auto n = static_cast<std::size_t>(n_);
   for (std::int64_t j = 0; j < n_; ++j) {
@@ -209,19 +209,19 @@ Corrections::Corrections(const Problem& p, std::vector<std::int64_t> column_sums
   }
   if (!a.patches) {
     class_taps_ = {p.k()};
-    if (class_b_sums_.empty()) class_b_sums_ = dense_row_sums(b.transposed());
+    if (b_sums.empty()) b_sums = dense_row_sums(b.transposed());
   } else if (const PatchGeometry& g = *a.patches; a.patches_transposed) {
     // A row is (tap, channel) and k runs over positions: b's rows are summed over images, then over the positions a tap reaches.
     const AxisTaps ys = vertical(g), xs = horizontal(g);
     const std::int64_t positions = g.out_height * g.out_width;
     const std::vector<std::int64_t> all_images = sum_stack(b, g.images, positions, n_, b.row_stride, b.col_stride);
     const std::int64_t taps = g.taps_y * g.taps_x;
-    class_b_sums_.assign(static_cast<std::size_t>(taps) * n, 0);
+    b_sums.assign(static_cast<std::size_t>(taps) * n, 0);
     for (std::int64_t tap = 0; tap < taps; ++tap) {
       const auto& y_valid = ys.positions[static_cast<std::size_t>(tap / g.taps_x)];
       const auto& x_valid = xs.positions[static_cast<std::size_t>(tap % g.taps_x)];
       class_taps_.push_back(g.images * static_cast<std::int64_t>(y_valid.size() * x_valid.size()));
-      std::int64_t* const out = class_b_sums_.data() + tap * n_;
+      std::int64_t* const out = b_sums.data() + tap * n_;
       for (const std::int64_t y : y_valid) {
         for (const std::int64_t x : x_valid) {
           const std::int64_t* const from = all_images.data() + (y * g.out_width + x) * n_;
@@ -235,8 +235,8 @@ Corrections::Corrections(const Problem& p, std::vector<std::int64_t> column_sums
     const std::int64_t taps = g.taps_y * g.taps_x;
     std::vector<std::int64_t> tap_sums(static_cast<std::size_t>(taps) * n, 0);
     for (std::int64_t k = 0; k < taps * g.channels; ++k) add_row(b, k, tap_sums.data() + k / g.channels * n_);
-    class_b_sums_.assign(ys.taps.size() * xs.taps.size() * n, 0);
-    std::int64_t* out = class_b_sums_.data();
+    b_sums.assign(ys.taps.size() * xs.taps.size() * n, 0);
+    std::int64_t* out = b_sums.data();
     for (const auto& y_taps : ys.taps) {
       for (const auto& x_taps : xs.taps) {
         class_taps_.push_back(static_cast<std::int64_t>(y_taps.size() * x_taps.size()) * g.channels);
@@ -256,29 +256,29 @@ Corrections::Corrections(const Problem& p, std::vector<std::int64_t> column_sums
       }
     }
   }
+  sums_b_.assign(b_sums.begin(), b_sums.end());
   if (!one_row_grid_) return;
   const auto classes = static_cast<std::int64_t>(class_taps_.size());
   tables_.resize(static_cast<std::size_t>(classes) * 3 * n);
   std::vector<bool> done(static_cast<std::size_t>(classes), false);
   for (std::int64_t i = 0; i < p.m(); ++i) {
     const std::size_t c = row_class_.empty() ? 0 : static_cast<std::size_t>(row_class_[static_cast<std::size_t>(i)]);
-    if (!done[c]) fill(i, tables_.data() + static_cast<std::int64_t>(c) * 3 * n_);
+    if (!done[c]) fill(i, 0, n_, tables_.data() + static_cast<std::int64_t>(c) * 3 * n_);
     done[c] = true;
     if (row_class_.empty()) break;
   }
 }
 
-void Corrections::fill(std::int64_t i, double* table) const {
+void Corrections::fill(std::int64_t i, std::int64_t col, std::int64_t cols, double* table) const {
   const Grid& grid = problem_->a.grid(problem_->a.axis() == GridAxis::rows ? i : 0);
   const double sa = static_cast<double>(grid.scale), za = grid.stored_zero();
-  const std::size_t c = row_class_.empty() ? 0 : static_cast<std::size_t>(row_class_[static_cast<std::size_t>(i)]);
-  const auto taps = static_cast<double>(class_taps_[c]);
-  const std::int64_t* const b_sums = class_b_sums_.data() + static_cast<std::int64_t>(c) * n_;
-  for (std::int64_t j = 0; j < n_; ++j) {
-    const double sb = scales_b_[static_cast<std::size_t>(j)], zb = zeros_b_[static_cast<std::size_t>(j)];
-    table[j] = sa * sb;
-    table[n_ + j] = sa * zb;
-    table[2 * n_ + j] = (za * sb) * static_cast<double>(b_sums[j]) + (za * zb) * taps;
+  const std::int64_t c = row_class_.empty() ? 0 : row_class_[static_cast<std::size_t>(i)];
+  const auto taps = static_cast<double>(class_taps_[static_cast<std::size_t>(c)]);
+  const double *const sums = sums_b_.data() + c * n_, *const scales = scales_b_.data(), *const zeros = zeros_b_.data();
+  for (std::int64_t j = col; j < col + cols; ++j) {
+    table[j] = sa * scales[j];
+    table[n_ + j] = sa * zeros[j];
+    table[2 * n_ + j] = (za * scales[j]) * sums[j] + (za * zeros[j]) * taps;
   }
 }
 
@@ -289,17 +289,24 @@ Corrections::Row Corrections::row(std::int64_t i, std::vector<double>& scratch) 
     table = tables_.data() + c * 3 * n_;
   } else {
     scratch.resize(3 * static_cast<std::size_t>(n_));
-    fill(i, scratch.data());
+    fill(i, 0, n_, scratch.data());
     table = scratch.data();
   }
   return {table, table + n_, table + 2 * n_};
 }
 
-void Corrections::gamma(std::int64_t first, std::span<const double*> of_rows) const {
-  for (std::size_t i = 0; i < of_rows.size(); ++i) {
-    const std::int64_t c = row_class_.empty() ? 0 : row_class_[static_cast<std::size_t>(first) + i];
-    of_rows[i] = tables_.data() + (3 * c + 2) * n_;
+Corrections::Rows Corrections::rows(std::int64_t first, std::int64_t col, std::int64_t cols, std::span<const double*> gamma,
+                                    std::vector<double>& scratch) const {
+  const std::int64_t table = 3 * n_;
+  if (!one_row_grid_) scratch.resize(gamma.size() * static_cast<std::size_t>(table));
+  const double* const tables = one_row_grid_ ? tables_.data() : scratch.data();
+  for (std::size_t r = 0; r < gamma.size(); ++r) {
+    const std::int64_t i = first + static_cast<std::int64_t>(r);
+    std::int64_t at = row_class_.empty() ? 0 : row_class_[static_cast<std::size_t>(i)] * table;
+    if (!one_row_grid_) fill(i, col, cols, scratch.data() + (at = static_cast<std::int64_t>(r) * table));
+    gamma[r] = tables + at + 2 * n_;
   }
+  return {tables, tables + n_, one_row_grid_ ? 0 : table};
 }
 
 void Corrections::write(const Problem& p, std::int64_t i, std::int64_t first, std::span<const std::int64_t> sums,

@@ -23,9 +23,17 @@ class Corrections {
   [[nodiscard]] std::int64_t row_sum(std::int64_t i) const {
     return row_sums_.empty() ? 0 : row_sums_[static_cast<std::size_t>(i)];
   }
-  /// True when alpha and beta are the same for all rows; then coefficients stay valid and `gamma` gives those of many rows.
+  /// True when alpha and beta are the same for all rows.
   [[nodiscard]] bool one_row_grid() const { return one_row_grid_; }
-  void gamma(std::int64_t first, std::span<const double*> of_rows) const;
+  /// Alpha and beta of rows, `hop` apart.
+  struct Rows {
+    const double *alpha, *beta;
+    std::int64_t hop;
+  };
+  /// Those of rows first .. first + gamma.size(), whose gamma goes to `gamma`, each n long; columns col .. col + cols are valid
+  /// until the next call with the same scratch.
+  [[nodiscard]] Rows rows(std::int64_t first, std::int64_t col, std::int64_t cols, std::span<const double*> gamma,
+                          std::vector<double>& scratch) const;
   /// Coefficients of one row, each n long; valid until the next call with the same scratch.
   struct Row {
     const double *alpha, *beta, *gamma;
@@ -42,7 +50,8 @@ class Corrections {
              std::vector<double>& scratch) const;
 
  private:
-  void fill(std::int64_t i, double* table) const;
+  /// Columns col .. col + cols of row i's alpha, beta and gamma, each n long.
+  void fill(std::int64_t i, std::int64_t col, std::int64_t cols, double* table) const;
 
   const Problem* problem_;
   std::int64_t n_;
@@ -50,8 +59,8 @@ class Corrections {
   std::vector<std::int64_t> row_sums_;
   std::vector<std::int32_t> row_class_;     ///< empty: all rows are of class 0
   std::vector<std::int64_t> class_taps_;    ///< K of each class
-  std::vector<std::int64_t> class_b_sums_;  ///< B, [classes, n]
   std::vector<double> scales_b_, zeros_b_;  ///< [n]
+  std::vector<double> sums_b_;              ///< B, [classes, n]: far below 2^53
   std::vector<double> tables_;              ///< alpha, beta, gamma of each class when a has one grid
 };
 

@@ -29,7 +29,7 @@ struct Pending {
   [[gnu::always_inline]] void scale_row() {
     if (to.sums == nullptr) __builtin_unreachable();  // any() says that a tile set them
     const __m512d a = _mm512_set1_pd(static_cast<double>(to.sums[row]));
-    const double *alpha = to.alpha + first, *beta = to.beta + first, *gamma = to.gamma[row] + first;
+    const double *alpha = to.alpha + row * to.hop + first, *beta = to.beta + row * to.hop + first, *gamma = to.gamma[row] + first;
     float* out = to.out + row * to.ld + first;
     const std::int32_t* from = next;
     for (std::int64_t left = cols; left > 0; left -= 16, from += 16, alpha += 16, beta += 16, gamma += 16, out += 16) {

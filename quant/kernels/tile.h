@@ -23,9 +23,11 @@ struct TileRight {
   const std::uint8_t* data;
   std::int64_t panel, groups;
 };
-/// How sums s become results: row i, column j is float((alpha[j] * s + beta[j] * sums[i]) + gamma[i][j]), all in double.
+/// How sums s become results: row i, column j is float((alpha[i * hop + j] * s + beta[i * hop + j] * sums[i]) + gamma[i][j]), all
+/// in double. `hop` is 0 unless rows have grids of their own.
 struct TileTarget {
   const double *alpha, *beta;
+  std::int64_t hop;
   const double* const* gamma;
   const std::int32_t* sums;  ///< of each row's codes
   float* out;
@@ -65,7 +67,13 @@ struct ConvLines {
   /// The results from position x of line y on.
   [[nodiscard]] TileTarget target(std::int64_t y, std::int64_t x) const {
     const std::int64_t row = y * positions + x;
-    return {to.alpha, to.beta, to.gamma + row, to.sums + row, to.out + y * out_line + x * to.ld, to.ld};
+    return {to.alpha + row * to.hop,
+            to.beta + row * to.hop,
+            to.hop,
+            to.gamma + row,
+            to.sums + row,
+            to.out + y * out_line + x * to.ld,
+            to.ld};
   }
 };
 

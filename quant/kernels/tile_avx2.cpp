@@ -97,11 +97,12 @@ std::uint64_t product(const TileLeft& a, const TileRight& b, std::int64_t rows, 
       if (wrap_bits > 0) events += wrap(sums[i], n, wrap_bits);
       const std::int64_t row = first + i;
       float* const out = to.out + row * to.ld + at;
+      const double *const alpha = to.alpha + row * to.hop + at, *const beta = to.beta + row * to.hop + at;
       const auto row_sum = static_cast<double>(to.sums[row]);
       if (n == kPanel) {
-        scale(sums[i], kPanel, to.alpha + at, to.beta + at, to.gamma[row] + at, row_sum, out);
+        scale(sums[i], kPanel, alpha, beta, to.gamma[row] + at, row_sum, out);
       } else {
-        scale(sums[i], n, to.alpha + at, to.beta + at, to.gamma[row] + at, row_sum, out);
+        scale(sums[i], n, alpha, beta, to.gamma[row] + at, row_sum, out);
       }
     }
   });

@@ -15,7 +15,11 @@ struct Scale {
   Pending* pending;
 
   [[nodiscard]] Scale below(int rows) const {
-    return {{to.alpha, to.beta, to.gamma + rows, to.sums + rows, to.out + rows * to.ld, to.ld}, first, cols, pending};
+    const std::int64_t skip = rows * to.hop;
+    return {{to.alpha + skip, to.beta + skip, to.hop, to.gamma + rows, to.sums + rows, to.out + rows * to.ld, to.ld},
+            first,
+            cols,
+            pending};
   }
   /// A row begins at the opposite of what b's bias will add to it.
   template <std::int32_t kBias>

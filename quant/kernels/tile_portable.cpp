@@ -107,7 +107,8 @@ std::uint64_t product(const TileLeft& a, const TileRight& b, std::int64_t rows, 
     for (int i = 0; i < count; ++i) {
       if (wrap_bits > 0) events += wrap(sums[i], n, wrap_bits);
       const std::int64_t row = first + i;
-      const double *const alpha = to.alpha + at, *const beta = to.beta + at, *const gamma = to.gamma[row] + at;
+      const double *const alpha = to.alpha + row * to.hop + at, *const beta = to.beta + row * to.hop + at,
+                          *const gamma = to.gamma[row] + at;
       const auto row_sum = static_cast<double>(to.sums[row]);
       float* const out = to.out + row * to.ld + at;
       for (std::int64_t j = 0; j < n; ++j)

@@ -175,7 +175,6 @@ class ByRows {
       scratch.row_sums.resize(size);
       micro_.sum_rows(left, count, p_.k(), scratch.row_sums.data());
       scratch.gamma.resize(size);
-      if (corrections.one_row_grid()) corrections.gamma(first, scratch.gamma);
     } else {
       scratch.wide_sums.assign(size, 0);
       add_row_sums(micro_, left, count, p_.k(), scratch.wide_sums.data());
@@ -183,8 +182,8 @@ class ByRows {
     std::uint64_t events = 0;
     for (std::int64_t panel = first_panel; panel < end; panel += kTilePanels) {
       const int panels = static_cast<int>(std::min<std::int64_t>(kTilePanels, end - panel));
-      // A row of its own grid has coefficients of its own.
-      const std::int64_t unit = !narrow ? micro_.rows[panels] : corrections.one_row_grid() ? count : 1;
+      // Rows of their own grids have coefficients of their own, for a few tiles at a time.
+      const std::int64_t unit = !narrow ? micro_.rows[panels] : corrections.one_row_grid() ? count : 4 * micro_.rows[panels];
       for (std::int64_t i = 0; i < count; i += unit) {
         const Place place{first, i, std::min(unit, count - i), panel, panels};
         const TileLeft at{left.data + i * left.row, left.row, left.group};
@@ -197,9 +196,9 @@ class ByRows {
   /// Sums that fit an int32 go from registers to results.
   std::uint64_t narrow_tile(const Corrections& corrections, const TileLeft& left, const Place& at, Scratch& scratch) const {
     const std::int64_t first = at.block + at.row, col = 16 * at.panel, cols = std::min<std::int64_t>(16 * at.panels, p_.n() - col);
-    const Corrections::Row row = corrections.row(first, scratch.table);
-    const double* const* gamma = corrections.one_row_grid() ? scratch.gamma.data() + at.row : &row.gamma;
-    TileTarget to{row.alpha, row.beta, gamma, scratch.row_sums.data() + at.row, nullptr, p_.out.row_stride};
+    const std::span gamma(scratch.gamma.data() + at.row, static_cast<std::size_t>(at.rows));
+    const Corrections::Rows rows = corrections.rows(first, col, cols, gamma, scratch.table);
+    TileTarget to{rows.alpha, rows.beta, rows.hop, gamma.data(), scratch.row_sums.data() + at.row, nullptr, p_.out.row_stride};
     const int wrap_bits = p_.accumulator.kind == Accumulator::Kind::wrap && p_.accumulator.bits < 32 ? p_.accumulator.bits : 0;
     const TileRight right = right_->right(0, at.panel, 0, right_->groups);
     if (!p_.transposed_out) {
