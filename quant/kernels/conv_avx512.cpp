@@ -17,7 +17,7 @@ struct Tile {
 /// How sums become whole: at once, run by run, or run by run with the help of residues.
 enum class Sums { narrow, wide, residues };
 
-/// Scales and stores 16 sums of row r.
+/// Scales and stores 16 sums of row r; images have one grid, hence no `hop`.
 inline void put(const TileTarget& to, std::int64_t r, std::int64_t col, __mmask16 mask, __m512d low, __m512d high) {
   const __m512d a = _mm512_set1_pd(static_cast<double>(to.sums[r]));
   const auto load = [](const double* at) { return _mm512_loadu_pd(at); };

@@ -106,8 +106,8 @@ class Convolution {
     sum_taps(height, scratch);
     scratch.gamma.resize(scratch.sums.size());
     for (std::int64_t i = 0; i < height; ++i) {
-      const auto y_classes = static_cast<std::int64_t>(y_classes_.of_position[static_cast<std::size_t>(top + i)]);
-      const double* const first = gamma_.data() + y_classes * static_cast<std::int64_t>(x_classes_.taps.size()) * n16_;
+      const auto y_class = static_cast<std::int64_t>(y_classes_.of_position[static_cast<std::size_t>(top + i)]);
+      const double* const first = gamma_.data() + y_class * static_cast<std::int64_t>(x_classes_.taps.size()) * n16_;
       const double** const gamma = scratch.gamma.data() + i * x_.count;
       for (std::int64_t x = 0; x < x_.count; ++x) gamma[x] = first + x_classes_.of_position[static_cast<std::size_t>(x)] * n16_;
     }
@@ -265,7 +265,7 @@ class Convolution {
       }
       std::int32_t* const sums = scratch.sums.data() + y * x_.count;
       for (std::int64_t kx = 0; kx < x_.taps; ++kx) {
-        if (x_.step == 1) {
+        if (x_.step == 1) {  // a constant distance, so that compilers vectorise
           for (std::int64_t x = 0; x < x_.count; ++x) sums[x] += columns[x + kx];
         } else {
           for (std::int64_t x = 0; x < x_.count; ++x) sums[x] += columns[x * x_.step + kx];

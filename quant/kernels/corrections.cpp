@@ -302,8 +302,9 @@ Corrections::Rows Corrections::rows(std::int64_t first, std::int64_t col, std::i
   const double* const tables = one_row_grid_ ? tables_.data() : scratch.data();
   for (std::size_t r = 0; r < gamma.size(); ++r) {
     const std::int64_t i = first + static_cast<std::int64_t>(r);
-    std::int64_t at = row_class_.empty() ? 0 : row_class_[static_cast<std::size_t>(i)] * table;
-    if (!one_row_grid_) fill(i, col, cols, scratch.data() + (at = static_cast<std::int64_t>(r) * table));
+    const std::int64_t of_class = row_class_.empty() ? 0 : row_class_[static_cast<std::size_t>(i)];
+    const std::int64_t at = table * (one_row_grid_ ? of_class : static_cast<std::int64_t>(r));
+    if (!one_row_grid_) fill(i, col, cols, scratch.data() + at);
     gamma[r] = tables + at + 2 * n_;
   }
   return {tables, tables + n_, one_row_grid_ ? 0 : table};
