@@ -1,6 +1,7 @@
-# Compiler settings that every Ebb target shares. Contraction is off everywhere: a*b+c rounds twice unless the code says fma.
+# Compiler settings that every Ebb target shares. Contraction is off everywhere: a*b+c rounds twice unless the code says fma. Nobody
+# reads errno after a square root, and one that might set it is not vectorised.
 function(ebb_target_options target)
-  target_compile_options(${target} PRIVATE -ffp-contract=off -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow
+  target_compile_options(${target} PRIVATE -ffp-contract=off -fno-math-errno -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow
                                            -Wold-style-cast -Wnon-virtual-dtor
                                            $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>) # GCC bug 105651: false alarms on std::string
   if(EBB_WARNINGS_AS_ERRORS)

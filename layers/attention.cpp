@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -10,6 +11,7 @@
 #include "core/error.h"
 #include "core/math.h"
 #include "core/parallel.h"
+#include "core/range.h"
 #include "core/sums.h"
 #include "layers/functions.h"
 #include "quant/grid.h"
@@ -17,20 +19,42 @@
 namespace ebb {
 namespace {
 
+/// A causal attention is computed in strips of so many tokens, none of which sees what comes after the strip.
+constexpr std::int64_t kStripTokens = 64;
+static_assert(kStripTokens % kStripUnit == 0);
+
+/// Where a head's product has its [length, length] matrix of probabilities, scores or gradients of theirs.
+enum class Square : std::uint8_t { left, left_transposed, result };
+
+/// The strips of a causal head's product; none where one would hold all tokens.
+std::vector<Strip> strips_of(Square square, std::int64_t length, std::int64_t depth) {
+  std::vector<Strip> strips;
+  for (std::int64_t first = 0; length > kStripTokens && first < length; first += kStripTokens) {
+    const std::int64_t last = std::min(length, first + kStripTokens), rows = last - first;
+    strips.push_back(square == Square::left              ? Strip{first, rows, 0, last, depth}
+                     : square == Square::left_transposed ? Strip{first, rows, first, length, depth}
+                                                         : Strip{first, rows, 0, depth, last});
+  }
+  return strips;
+}
+
 /// How qkv is cut up.
 struct Layout {
   /// Rows of equal length that follow each other: their probabilities are one matrix [rows * heads * length, length].
   struct Run {
     std::int64_t first, rows, length;
-    std::int64_t token;   ///< where their tokens begin
-    std::int64_t square;  ///< where their probabilities begin among those of all runs
+    std::int64_t token;                 ///< where their tokens begin
+    std::int64_t square;                ///< where their probabilities begin among those of all runs
+    std::vector<Strip> strips[3] = {};  ///< by Square
   };
   std::vector<Run> runs;
   std::int64_t tokens = 0, squares = 0;  ///< of all runs
   std::int64_t heads, width, depth;      ///< depth d = width / heads
+  bool causal;
 
-  Layout(std::string_view op, const Shape& qkv, std::span<const std::int64_t> lengths, std::int64_t head_count)
-      : heads(head_count) {
+  Layout(std::string_view op, const Shape& qkv, std::span<const std::int64_t> lengths, std::int64_t head_count,
+         bool is_causal = false)
+      : heads(head_count), causal(is_causal) {
     require<ShapeError>(qkv.rank() == 2 && heads >= 1 && qkv[1] % (3 * heads) == 0, "[", op,
                         "] expected [tokens, 3 width] with a width that ", heads, " heads divide, got ", qkv);
     width = qkv[1] / 3;
@@ -40,6 +64,8 @@ struct Layout {
       if (runs.empty() || runs.back().length != n) {
         const std::int64_t first = runs.empty() ? 0 : runs.back().first + runs.back().rows;
         runs.push_back({first, 0, n, tokens, squares});
+        for (const Square square : {Square::left, Square::left_transposed, Square::result})
+          if (causal) runs.back().strips[static_cast<int>(square)] = strips_of(square, n, depth);
       }
       ++runs.back().rows;
       tokens += n;
@@ -79,22 +105,26 @@ struct Head {
 };
 
 /// The products left(a) right(b) of all rows and heads, cut as `left` and `right` say, into out(head). `a` is one operand for all
-/// runs or one for each.
+/// runs or one for each. done(head) follows as long as the head's result is in cache.
 template <class Left, class Right, class Out>
-void multiply_heads(const Pass& pass, const Layout& at, const Site& site, Product product, std::span<const Operand> a,
-                    const Left& left, const Operand& b, const Right& right, const Out& out) {
+void multiply_heads(const Pass& pass, const Layout& at, const Site& site, Product product, Square square,
+                    std::span<const Operand> a, const Left& left, const Operand& b, const Right& right, const Out& out,
+                    const std::function<void(const Head&)>& done = {}) {
+  std::vector<Head> heads;
   std::vector<BatchedProduct> products;
   std::optional<std::pair<Operand, Operand>> whole;
   for (std::size_t i = 0; i < at.runs.size(); ++i) {
+    const Layout::Run& run = at.runs[i];
     if (i < a.size()) whole = same_kind(a[i], b);  // before they are cut: decoding takes the whole
-    for (std::int64_t row = 0; row < at.runs[i].rows; ++row) {
+    for (std::int64_t row = 0; row < run.rows; ++row) {
       for (std::int64_t h = 0; h < at.heads; ++h) {
-        const Head head{at, at.runs[i], row, h};
-        products.push_back({left(head, whole->first), right(head, whole->second), out(head)});
+        const Head head{at, run, row, h};
+        heads.push_back(head);
+        products.push_back({left(head, whole->first), right(head, whole->second), out(head), run.strips[static_cast<int>(square)]});
       }
     }
   }
-  pass.multiply_all(products, site, product);
+  pass.multiply_all(products, site, product, done ? ProductDone([&](std::size_t i) { done(heads[i]); }) : ProductDone());
 }
 
 Operand part(const Head& head, const Operand& x) { return head.part(x); }
@@ -103,44 +133,44 @@ Operand square(const Head& head, const Operand& x) { return head.square(x); }
 Operand square_t(const Head& head, const Operand& x) { return head.square(x).transposed(); }
 Operand square_of_run(const Head& head, const Operand& x) { return head.square_of_run(x); }
 
-/// Scores become probabilities, whose range it returns.
-Range softmax(const Layout& at, Tensor& scores, float scale, bool causal, Simd simd) {
+/// The range of a head's square, of what a causal one sees. (The rest is zeros, as some of a strip's elements are.)
+Range range_of(const Head& head, const float* square, Simd simd) {
+  const std::int64_t n = head.run.length;
+  const std::vector<Strip>& strips = head.run.strips[static_cast<int>(Square::result)];
+  if (strips.empty()) return measure_range({square, n, n, n}, simd);
   RangeOfParts range;
-  for (const Layout::Run& run : at.runs) {
-    const std::int64_t n = run.length;
-    parallel_rows(run.rows * at.heads * n, 4 * n, [&](std::int64_t first, std::int64_t last) {
-      for (std::int64_t i = first; i < last; ++i) {
-        float* const row = scores.data() + run.square + i * n;
-        const std::int64_t seen = causal ? i % n + 1 : n;
-        for (std::int64_t j = 0; j < seen; ++j) row[j] *= scale;
-        exp_rows(row, seen, *std::max_element(row, row + seen), row, simd);
-        const auto share = static_cast<float>(1.0 / chained_sum(seen, [=](std::int64_t j) { return static_cast<double>(row[j]); }));
-        for (std::int64_t j = 0; j < seen; ++j) row[j] *= share;
-        std::fill(row + seen, row + n, 0.0f);
-      }
-      range.add(measure_range({scores.data() + run.square + first * n, 1, (last - first) * n, (last - first) * n}, simd));
-    });
-  }
+  for (const Strip& s : strips) range.add(measure_range({square + s.first * n, s.rows, s.cols, n}, simd));
   return range.range();
 }
 
-/// Gradients of probabilities become those of scores, whose range it returns.
-Range softmax_gradient(const Layout& at, const Tensor& probabilities, float scale, Simd simd, Tensor& g) {
-  RangeOfParts range;
-  for (const Layout::Run& run : at.runs) {
-    const std::int64_t n = run.length;
-    parallel_rows(run.rows * at.heads * n, 4 * n, [&](std::int64_t first, std::int64_t last) {
-      for (std::int64_t i = first; i < last; ++i) {
-        const float* const p = probabilities.data() + run.square + i * n;
-        float* const row = g.data() + run.square + i * n;
-        const auto mean = static_cast<float>(
-            chained_sum(n, [=](std::int64_t j) { return static_cast<double>(row[j]) * static_cast<double>(p[j]); }));
-        for (std::int64_t j = 0; j < n; ++j) row[j] = p[j] * (row[j] - mean) * scale;
-      }
-      range.add(measure_range({g.data() + run.square + first * n, 1, (last - first) * n, (last - first) * n}, simd));
-    });
+/// Scores of a head become probabilities, whose range it returns.
+Range softmax(const Head& head, float* scores, float scale, Simd simd) {
+  const std::int64_t n = head.run.length;
+  for (std::int64_t i = 0; i < n; ++i) {
+    float* const row = scores + i * n;
+    const std::int64_t seen = head.at.causal ? i + 1 : n;
+    for (std::int64_t j = 0; j < seen; ++j) row[j] *= scale;
+    exp_rows(row, seen, *std::max_element(row, row + seen), row, simd);
+    const auto share = static_cast<float>(1.0 / chained_sum(seen, [=](std::int64_t j) { return static_cast<double>(row[j]); }));
+    for (std::int64_t j = 0; j < seen; ++j) row[j] *= share;
+    std::fill(row + seen, row + n, 0.0f);
   }
-  return range.range();
+  return range_of(head, scores, simd);
+}
+
+/// Gradients of a head's probabilities become those of its scores, whose range it returns.
+Range softmax_gradient(const Head& head, const float* probabilities, float scale, Simd simd, float* g) {
+  const std::int64_t n = head.run.length;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const float* const p = probabilities + i * n;
+    float* const row = g + i * n;
+    const std::int64_t seen = head.at.causal ? i + 1 : n;
+    const auto mean = static_cast<float>(
+        chained_sum(seen, [=](std::int64_t j) { return static_cast<double>(row[j]) * static_cast<double>(p[j]); }));
+    for (std::int64_t j = 0; j < seen; ++j) row[j] = p[j] * (row[j] - mean) * scale;
+    std::fill(row + seen, row + n, 0.0f);
+  }
+  return range_of(head, g, simd);
 }
 
 /// Turns every pair of elements of queries and keys by its angle, or back; `turns` [longest row, depth].
@@ -169,20 +199,24 @@ Attention Attention::create(const std::string& name, std::int64_t heads, bool ca
 }
 
 Var Attention::operator()(Pass& pass, Var qkv, std::span<const std::int64_t> lengths) const {
-  const Layout at(scores.name, pass.tape.shape(qkv), lengths, heads);
+  const Layout at(scores.name, pass.tape.shape(qkv), lengths, heads, causal);
   const Tensor& x = pass.tape[qkv];
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(at.depth)));
   Operand q = pass.encode(at.part(x, 0), scores, Role::activation), k = pass.encode(at.part(x, 1), scores, Role::weight),
           v = pass.encode(at.part(x, 2), values, Role::weight);
 
   const auto p = std::make_shared<Tensor>(Tensor::uninitialized({1, at.squares}));
-  multiply_heads(pass, at, scores, Product::forward, {&q, 1}, part, k, part_t, [&](const Head& h) { return h.square(p->data()); });
-  const Range range_of_p = softmax(at, *p, scale, causal, pass.simd);
+  RangeOfParts parts_of_p;
+  multiply_heads(
+      pass, at, scores, Product::forward, Square::result, {&q, 1}, part, k, part_t,
+      [&](const Head& h) { return h.square(p->data()); },
+      [&](const Head& h) { parts_of_p.add(softmax(h, p->data() + h.square_begin(), scale, pass.simd)); });
+  const Range range_of_p = parts_of_p.range();
   Tensor y = Tensor::uninitialized({at.tokens, at.width});
   std::vector<Operand> by_row;
   for (const Layout::Run& run : at.runs)
     by_row.push_back(pass.encode(at.squares_of(*p, run), values, Role::activation, GridAxis::rows, by_row.size()));
-  multiply_heads(pass, at, values, Product::forward, by_row, square_of_run, v, part,
+  multiply_heads(pass, at, values, Product::forward, Square::left, by_row, square_of_run, v, part,
                  [&](const Head& h) { return h.part(y.data(), at.width); });
 
   return pass.tape.record(
@@ -195,12 +229,18 @@ Var Attention::operator()(Pass& pass, Var qkv, std::span<const std::int64_t> len
         const auto gradient_square = [&](const Head& h) { return h.square(gs.data()); };
         const Operand gy = pass.encode_gradient(g, self.values, grads.facts());
         const Operand whole_p = pass.encode_known(p->matrix(), self.values, Role::activation, range_of_p);
-        multiply_heads(pass, at, self.values, Product::grad_input, {&gy, 1}, part, v, part_t, gradient_square);
-        multiply_heads(pass, at, self.values, Product::grad_weight, {&whole_p, 1}, square_t, gy, part, gradient_of(2));
-        const Range range = softmax_gradient(at, *p, scale, pass.simd, gs);
-        const Operand qs = pass.encode_known(gs.matrix(), self.scores, Role::gradient, range);
-        multiply_heads(pass, at, self.scores, Product::grad_input, {&qs, 1}, square, k, part, gradient_of(0));
-        multiply_heads(pass, at, self.scores, Product::grad_weight, {&qs, 1}, square_t, q, part, gradient_of(1));
+        RangeOfParts range;
+        multiply_heads(pass, at, self.values, Product::grad_input, Square::result, {&gy, 1}, part, v, part_t, gradient_square,
+                       [&](const Head& h) {
+                         const std::int64_t begin = h.square_begin();
+                         range.add(softmax_gradient(h, p->data() + begin, scale, pass.simd, gs.data() + begin));
+                       });
+        multiply_heads(pass, at, self.values, Product::grad_weight, Square::left_transposed, {&whole_p, 1}, square_t, gy, part,
+                       gradient_of(2));
+        const Operand qs = pass.encode_known(gs.matrix(), self.scores, Role::gradient, range.range());
+        multiply_heads(pass, at, self.scores, Product::grad_input, Square::left, {&qs, 1}, square, k, part, gradient_of(0));
+        multiply_heads(pass, at, self.scores, Product::grad_weight, Square::left_transposed, {&qs, 1}, square_t, q, part,
+                       gradient_of(1));
         grads.add(qkv, std::move(gx));
       });
 }

@@ -126,8 +126,9 @@ void Pass::multiply_into(const Operand& a, const Operand& b, const Site& site, P
   gemm_into(a, b, how(site, product, rows_done), ledger, out);
 }
 
-void Pass::multiply_all(std::span<const BatchedProduct> products, const Site& site, Product product) const {
-  gemm_batch(products, {.site = site, .product = product, .accumulator = plan.accumulator, .simd = simd}, ledger);
+void Pass::multiply_all(std::span<const BatchedProduct> products, const Site& site, Product product,
+                        const ProductDone& done) const {
+  gemm_batch(products, how(site, product), ledger, done);
 }
 
 ParamId add_running_range(ParamStore& params, const Site& site) {

@@ -67,7 +67,8 @@ struct Pass {
   void multiply_into(const Operand& a, const Operand& b, const Site& site, Product product, const MutableMatrix& out,
                      const RowsDone& rows_done = {}) const;
   /// Products of one site side by side.
-  void multiply_all(std::span<const BatchedProduct> products, const Site& site, Product product) const;
+  void multiply_all(std::span<const BatchedProduct> products, const Site& site, Product product,
+                    const ProductDone& done = {}) const;
 };
 
 /// Adds the running range state of a quantized input: [minimum, width, number of updates], all zero.

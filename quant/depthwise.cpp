@@ -118,7 +118,7 @@ void convolve(const Operand& images, const PatchGeometry& g, const Operand& weig
   const Operand patches = images.columns(0, 1).patches(one_channel(g));
   const Problem problem{patches, weights, how.accumulator, out};
   std::optional<Corrections> corrections;
-  if (!real) corrections.emplace(problem, std::vector<std::int64_t>{});
+  if (!real) corrections.emplace(problem, problem.k(), std::vector<std::int64_t>{});
   parallel_for(
       out.rows,
       [&](std::int64_t begin, std::int64_t end) {

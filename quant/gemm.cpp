@@ -52,6 +52,44 @@ void require_product(const Operand& a, const Operand& b, const Multiply& how, co
                       "] a grid cannot vary along the contracted axis: encode the operand along its free axis");
 }
 
+uint128 nominal_macs(const BatchedProduct& product) {
+  if (product.strips.empty()) return nominal_macs(product.a, product.b);
+  uint128 macs = 0;
+  for (const Strip& s : product.strips) macs += static_cast<uint128>(s.rows) * static_cast<uint128>(s.k() * s.cols);
+  return macs;
+}
+
+void require_strips(const BatchedProduct& product, const Multiply& how) {
+  std::int64_t row = 0;
+  for (const Strip& s : product.strips) {
+    const bool inside = s.first >= row && s.rows >= 1 && s.first + s.rows <= product.a.rows() && s.k_first >= 0 && s.k() >= 1 &&
+                        s.k_last <= product.a.cols() && s.cols >= 1 && s.cols <= product.b.cols();
+    const bool on_unit = s.k_first % kStripUnit == 0 && (s.k_last % kStripUnit == 0 || s.k_last == product.a.cols());
+    require<ShapeError>(inside && on_unit, "[", how.site.name, " ", how.product, "] rows ", s.first, " .. ", s.first + s.rows,
+                        " over ", s.k_first, " .. ", s.k_last, " with ", s.cols, " columns are no strip of ", product.a.rows(),
+                        " x ", product.a.cols(), " by ", product.b.cols(), " that follows row ", row);
+    row = s.first + s.rows;
+  }
+  require<ShapeError>(product.strips.empty() || !(product.a.codes().patches || product.b.codes().patches), "[", how.site.name,
+                      "] patch matrices have no strips");
+}
+
+std::uint64_t run_batched(const BatchedProduct& product, const Multiply& how) {
+  const auto [a, b] = same_kind(product.a, product.b);
+  if (product.strips.empty())
+    return with_problem(a, b, how.accumulator, product.out, [&](const Problem& p) { return choose(p, how).run(p); });
+  const Problem whole{.a = a, .b = b, .accumulator = how.accumulator, .out = product.out, .strips = product.strips};
+  if (const Kernel& kernel = choose(whole, how); kernel.strips) return kernel.run(whole);
+  std::uint64_t events = 0;
+  for (const Strip& s : product.strips) {
+    const Operand left = a.rows(s.first, s.rows).columns(s.k_first, s.k()), right = b.rows(s.k_first, s.k()).columns(0, s.cols);
+    const MutableMatrix& out = product.out;
+    const Problem part{left, right, how.accumulator, {out.data + s.first * out.row_stride, s.rows, s.cols, out.row_stride}};
+    events += choose(part, how).run(part);
+  }
+  return events;
+}
+
 }  // namespace
 
 std::pair<Operand, Operand> same_kind(const Operand& a, const Operand& b) {
@@ -72,16 +110,19 @@ void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedg
   if (how.rows_done && !report.used) parallel_for(out.rows, how.rows_done, kRowsDone, kRowsDone);
 }
 
-void gemm_batch(std::span<const BatchedProduct> products, const Multiply& how, CostLedger& ledger) {
-  for (const BatchedProduct& product : products) require_product(product.a, product.b, how, product.out);
+void gemm_batch(std::span<const BatchedProduct> products, const Multiply& how, CostLedger& ledger, const ProductDone& done) {
+  for (const BatchedProduct& product : products) {
+    require_product(product.a, product.b, how, product.out);
+    require_strips(product, how);
+  }
   std::uint64_t events = 0;
 #pragma omp parallel for schedule(dynamic) reduction(+ : events)
   for (std::size_t i = 0; i < products.size(); ++i) {
-    const auto [left, right] = same_kind(products[i].a, products[i].b);
-    events += with_problem(left, right, how.accumulator, products[i].out, [&](const Problem& p) { return choose(p, how).run(p); });
+    events += run_batched(products[i], how);
+    if (done) done(i);
   }
   for (const BatchedProduct& product : products)
-    ledger.charge(how.site, how.product, nominal_macs(product.a, product.b), product.a.format(), product.b.format());
+    ledger.charge(how.site, how.product, nominal_macs(product), product.a.format(), product.b.format());
   if (events > 0) ledger.count_overflow(events);
 }
 

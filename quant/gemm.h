@@ -53,14 +53,26 @@ void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedg
 /// callers who cut operands up.
 std::pair<Operand, Operand> same_kind(const Operand& a, const Operand& b);
 
+/// Rows first .. first + rows of a product that need only a part of it: k_first .. k_last of what is contracted, and columns
+/// 0 .. cols of the result. A product of its own, as far as values and costs go.
+struct Strip {
+  std::int64_t first, rows, k_first, k_last, cols;
+  [[nodiscard]] std::int64_t k() const { return k_last - k_first; }
+};
+/// Where a strip's part of the contraction may begin, or end before the last.
+inline constexpr std::int64_t kStripUnit = 4;
+
 /// One of several products of a site that do not depend on each other, as the heads of an attention.
 struct BatchedProduct {
   Operand a, b;
   MutableMatrix out;
+  std::span<const Strip> strips = {};  ///< all that is computed, if not empty; what is outside stays as it was
 };
+/// Called with the number of a product that is final, by the thread that has it in cache.
+using ProductDone = std::function<void(std::size_t product)>;
 /// All of them, each as gemm_into does it. Threads take whole products, so many small ones keep them busier than each by itself
-/// could. `how.rows_done` stays empty.
-void gemm_batch(std::span<const BatchedProduct> products, const Multiply& how, CostLedger& ledger);
+/// could. `how.rows_done` stays empty. @throws ShapeError as gemm, or for strips that leave their product or kStripUnit
+void gemm_batch(std::span<const BatchedProduct> products, const Multiply& how, CostLedger& ledger, const ProductDone& done = {});
 
 /// Names of the kernels, fastest first. "reference" applies to everything and is what the others are held against.
 std::span<const std::string_view> kernel_names();

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <set>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -461,5 +464,82 @@ TEST_CASE("products side by side are the same products, charged alike, for codes
       CHECK_THROWS_AS(gemm_batch(products, how, batched), ShapeError);
       CHECK(batched == one_by_one);
     }
+  }
+}
+
+TEST_CASE("strips of a product are products of their own, in every kernel; what is outside stays as it was") {
+  const auto matrix = [](std::uint64_t key, std::int64_t rows, std::int64_t cols) {
+    Tensor x = Tensor::uninitialized({rows, cols});
+    for (std::int64_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(Key(key).normal(static_cast<std::uint64_t>(i)) + 0.7);
+    return x;
+  };
+  struct Case {
+    std::int64_t m, k, n;
+    std::vector<Strip> strips;
+  };
+  const Case cases[]{{70, 74, 77, {{0, 10, 0, 8, 5}, {10, 33, 4, 40, 77}, {50, 19, 4, 40, 64}, {69, 1, 72, 74, 16}}},
+                     {200, 8, 130, {{0, 200, 0, 4, 130}}},
+                     {6, 4100, 5, {{0, 2, 0, 4100, 5}, {2, 4, 2048, 4100, 4}}}};
+  std::set<std::string_view> kernels;
+  for (const Case& c : cases) {
+    const Tensor x = matrix(1, c.m, c.k), y = matrix(2, c.k, c.n);
+    for (const auto& [left, right] : {std::pair{Format::fp32(), Format::fp32()},
+                                      {Format::integer(8), Format::integer(8)},
+                                      {Format::integer(3), Format::integer(12)},
+                                      {Format::integer(16), Format::integer(16)}}) {
+      for (const Accumulator accumulator : {Accumulator::exact(), Accumulator::wrap(9), Accumulator::saturate(9)}) {
+        for (const GridAxis axis : {GridAxis::whole, GridAxis::rows}) {
+          for (const bool turned : {false, true}) {  // codes along k next to each other, or codes of a row of b
+            const Operand a = Operand(x.matrix(), {left}, axis, Key(3));
+            const Operand b = turned ? Operand(y.matrix().transposed(), {right}, axis, Key(4)).transposed()
+                                     : Operand(y.matrix(), {right}, axis == GridAxis::rows ? GridAxis::columns : axis, Key(4));
+            for (const std::string_view kernel : kernel_names()) {
+              const Multiply how{.site = kSite, .accumulator = accumulator, .simd = best_simd(), .kernel = kernel};
+              const Multiply reference{.site = kSite, .accumulator = accumulator, .kernel = "reference"};
+              try {
+                static_cast<void>(choose_kernel(a, b, how));
+              } catch (const ConfigError&) {
+                continue;
+              }
+              CAPTURE(kernel);
+              kernels.insert(kernel);
+              Tensor out = Tensor::filled({c.m, c.n}, -1.0f);
+              std::vector<float> expected(static_cast<std::size_t>(out.size()), -1.0f);
+              CostLedger charged, one_by_one;
+              std::vector<std::size_t> done;
+              const BatchedProduct product{a, b, {out.data(), c.m, c.n, c.n}, c.strips};
+              gemm_batch({&product, 1}, how, charged, [&](std::size_t i) { done.push_back(i); });
+              CHECK(done == std::vector<std::size_t>{0});
+              for (const Strip& s : c.strips) {
+                const Tensor part = gemm(a.rows(s.first, s.rows).columns(s.k_first, s.k()),
+                                         b.rows(s.k_first, s.k()).columns(0, s.cols), reference, one_by_one);
+                for (std::int64_t i = 0; i < part.size(); ++i)
+                  expected[static_cast<std::size_t>((s.first + i / s.cols) * c.n + i % s.cols)] = part[i];
+              }
+              REQUIRE(std::equal(expected.begin(), expected.end(), out.values().begin()));
+              CHECK(charged == one_by_one);
+            }
+          }
+        }
+      }
+    }
+  }
+  CHECK(kernels.size() >= 5);
+
+  const Tensor x = matrix(1, 8, 8);
+  const Operand a(x.matrix(), {}, GridAxis::whole, Key(3));
+  for (const std::vector<Strip>& wrong : std::vector<std::vector<Strip>>{{{0, 9, 0, 8, 8}},
+                                                                         {{0, 8, 0, 9, 8}},
+                                                                         {{0, 8, 0, 8, 9}},
+                                                                         {{0, 8, 2, 8, 8}},
+                                                                         {{0, 8, 0, 6, 8}},
+                                                                         {{0, 0, 0, 8, 8}},
+                                                                         {{0, 8, 4, 4, 8}},
+                                                                         {{0, 4, 0, 8, 8}, {3, 4, 0, 8, 8}}}) {
+    Tensor out = Tensor::filled({8, 8}, -1.0f);
+    CostLedger ledger;
+    const BatchedProduct product{a, a, {out.data(), 8, 8, 8}, wrong};
+    CHECK_THROWS_AS(gemm_batch({&product, 1}, {.site = kSite}, ledger), ShapeError);
+    CHECK(out == Tensor::filled({8, 8}, -1.0f));
   }
 }

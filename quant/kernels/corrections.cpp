@@ -190,7 +190,7 @@ void add_row(const CodeMatrix& b, std::int64_t k, std::int64_t* out) {
 
 }  // namespace
 
-Corrections::Corrections(const Problem& p, bool always_row_sums) : Corrections(p, std::vector<std::int64_t>{}) {
+Corrections::Corrections(const Problem& p, bool always_row_sums) : Corrections(p, p.k(), std::vector<std::int64_t>{}) {
   const CodeMatrix& a = p.a.codes();
   const bool b_offset = std::any_of(zeros_b_.begin(), zeros_b_.end(), [](double z) { return z != 0.0; });
   if (b_offset || always_row_sums) {
@@ -198,7 +198,7 @@ Corrections::Corrections(const Problem& p, bool always_row_sums) : Corrections(p
   }
 }
 
-Corrections::Corrections(const Problem& p, std::vector<std::int64_t> b_sums)
+Corrections::Corrections(const Problem& p, std::int64_t k, std::vector<std::int64_t> b_sums)
     : problem_(&p), n_(p.n()), one_row_grid_(p.a.axis() == GridAxis::whole || p.m() == 0) {
   const CodeMatrix &a = p.a.codes(), &b = p.b.codes();
   const auto n = static_cast<std::size_t>(n_);
@@ -208,7 +208,7 @@ Corrections::Corrections(const Problem& p, std::vector<std::int64_t> b_sums)
     zeros_b_.push_back(grid.stored_zero());
   }
   if (!a.patches) {
-    class_taps_ = {p.k()};
+    class_taps_ = {k};
     if (b_sums.empty()) b_sums = dense_row_sums(b.transposed());
   } else if (const PatchGeometry& g = *a.patches; a.patches_transposed) {
     // A row is (tap, channel) and k runs over positions: b's rows are summed over images, then over the positions a tap reaches.
@@ -234,7 +234,7 @@ Corrections::Corrections(const Problem& p, std::vector<std::int64_t> b_sums)
     const AxisTaps ys = vertical(g), xs = horizontal(g);
     const std::int64_t taps = g.taps_y * g.taps_x;
     std::vector<std::int64_t> tap_sums(static_cast<std::size_t>(taps) * n, 0);
-    for (std::int64_t k = 0; k < taps * g.channels; ++k) add_row(b, k, tap_sums.data() + k / g.channels * n_);
+    for (std::int64_t row = 0; row < taps * g.channels; ++row) add_row(b, row, tap_sums.data() + row / g.channels * n_);
     b_sums.assign(ys.taps.size() * xs.taps.size() * n, 0);
     std::int64_t* out = b_sums.data();
     for (const auto& y_taps : ys.taps) {

@@ -17,8 +17,9 @@ class Corrections {
  public:
   /// `always_row_sums`: compute A even where beta is zero.
   Corrections(const Problem& problem, bool always_row_sums);
-  /// For callers that sum rows themselves and, where a is dense, know the sums of b's columns (else empty).
-  Corrections(const Problem& problem, std::vector<std::int64_t> column_sums);
+  /// For callers that sum rows themselves and, where a is dense, know the sums of b's columns (else empty) over the k that they
+  /// contract.
+  Corrections(const Problem& problem, std::int64_t k, std::vector<std::int64_t> column_sums);
 
   [[nodiscard]] std::int64_t row_sum(std::int64_t i) const {
     return row_sums_.empty() ? 0 : row_sums_[static_cast<std::size_t>(i)];

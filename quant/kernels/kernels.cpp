@@ -13,15 +13,15 @@ bool always_float(const Problem& p) { return !p.integer(); }
 
 constexpr std::array kKernels {
 #if defined(__x86_64__)
-  Kernel{"int8-avx512", Simd::avx512, int8_applies, int8_on_avx512},
-      Kernel{"codes-avx512", Simd::avx512, codes_apply, codes_on_avx512},
-      Kernel{"codes-avx2", Simd::avx2, codes_apply, codes_on_avx2},
+  Kernel{"int8-avx512", Simd::avx512, int8_applies, int8_on_avx512, true},
+      Kernel{"codes-avx512", Simd::avx512, codes_apply, codes_on_avx512, true},
+      Kernel{"codes-avx2", Simd::avx2, codes_apply, codes_on_avx2, true},
       Kernel{"saturating-avx512", Simd::avx512, saturating_applies, saturating_on_avx512},
       Kernel{"saturating-avx2", Simd::avx2, saturating_applies, saturating_on_avx2},
       Kernel{"float-avx512", Simd::avx512, float_applies, float_on_avx512},
       Kernel{"float-avx2", Simd::avx2, float_applies, float_on_avx2},
 #endif
-      Kernel{"codes-portable", Simd::scalar, codes_apply, codes_anywhere},
+      Kernel{"codes-portable", Simd::scalar, codes_apply, codes_anywhere, true},
       Kernel{"eigen-float32", Simd::scalar, eigen_float_applies, eigen_float},
       Kernel{"eigen-float64", Simd::scalar, eigen_double_applies, eigen_double},
       Kernel{"saturating", Simd::scalar, saturating_applies, saturating_anywhere},

@@ -30,6 +30,8 @@ struct Problem {
     }
   };
   Report* report = nullptr;  ///< null if nobody wants to know
+  /// If not empty, all that is to be computed. Only kernels that say so meet any.
+  std::span<const Strip> strips = {};
 
   [[nodiscard]] std::int64_t m() const { return a.rows(); }
   [[nodiscard]] std::int64_t n() const { return b.cols(); }
@@ -52,6 +54,7 @@ struct Kernel {
   Simd simd;
   bool (*applies)(const Problem&);
   Run run;
+  bool strips = false;  ///< runs products of strips
 };
 
 /// Fastest first; the last is the reference.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -19,9 +20,9 @@
 namespace ebb::kernels {
 namespace {
 
-constexpr std::int64_t kChunk = 1024;              ///< k of a ByDepth chunk
-constexpr std::int64_t kBlockUnit = 48;            ///< rows: a multiple of all tiles
-constexpr std::int64_t kStrip = 16 * kTilePanels;  ///< columns that are packed together
+constexpr std::int64_t kChunk = 1024;                    ///< k of a ByDepth chunk
+constexpr std::int64_t kBlockUnit = 48;                  ///< rows: a multiple of all tiles
+constexpr std::int64_t kTileColumns = 16 * kTilePanels;  ///< columns that are packed together
 
 /// A packed b: its parts one after the other, each as panels of `groups` groups.
 struct Packed {
@@ -47,14 +48,20 @@ struct RightSide {
   std::vector<std::int64_t> column_sums;
 };
 
-/// Adds the whole sums of rows x panels to c, run by run and part by part.
-void accumulate(const TileMicro& micro, const Reach& reach, const TileLeft& left, const Packed& right, std::int64_t panel,
-                std::int64_t rows, int count, std::int64_t* c, std::int64_t ldc) {
-  const std::int64_t run = reach.run(right.groups);
+/// Groups first .. first + count of a packed contraction.
+struct Groups {
+  std::int64_t first, count;
+};
+
+/// Adds the whole sums of rows x panels over groups of `right`, the first of which meets the first of `left`, to c: run by run and
+/// part by part.
+void accumulate(const TileMicro& micro, const Reach& reach, const TileLeft& left, const Packed& right, const Groups& groups,
+                std::int64_t panel, std::int64_t rows, int count, std::int64_t* c, std::int64_t ldc) {
+  const std::int64_t run = reach.run(groups.count);
   for (std::size_t part = 0; part < reach.parts.size(); ++part) {
-    for (std::int64_t g = 0; g < right.groups; g += run) {
+    for (std::int64_t g = 0; g < groups.count; g += run) {
       const TileLeft at{left.data + g * left.group, left.row, left.group};
-      micro.accumulate(at, right.right(part, panel, g, std::min(run, right.groups - g)), rows, count,
+      micro.accumulate(at, right.right(part, panel, groups.first + g, std::min(run, groups.count - g)), rows, count,
                        Reach::shift(reach.parts[part]), c, ldc);
     }
   }
@@ -80,6 +87,25 @@ std::vector<std::int64_t> unbiased(std::vector<std::int64_t> sums, std::int64_t 
   return sums;
 }
 
+/// The sum of body(task, scratch) over all tasks, with a scratch for each thread. A single thread opens no region: inside another
+/// that costs as much as a small product.
+template <class Scratch, class Body>
+std::uint64_t share_out(int threads, std::int64_t tasks, const Body& body) {
+  std::uint64_t sum = 0;
+  if (threads == 1) {
+    Scratch scratch;
+    for (std::int64_t task = 0; task < tasks; ++task) sum += body(task, scratch);
+    return sum;
+  }
+#pragma omp parallel reduction(+ : sum) num_threads(threads)
+  {
+    Scratch scratch;
+#pragma omp for schedule(dynamic) nowait
+    for (std::int64_t task = 0; task < tasks; ++task) sum += body(task, scratch);
+  }
+  return sum;
+}
+
 class ByRows {
  public:
   ByRows(const Problem& p, const TileMicro& micro) : p_(p), micro_(micro), reach_(p, micro) {}
@@ -87,24 +113,16 @@ class ByRows {
   std::uint64_t run() {
     const std::shared_ptr<const RightSide> right = kept_or_packed();
     right_ = &right->codes;
-    const Corrections corrections(p_, p_.a.codes().patches ? std::vector<std::int64_t>{} : right->column_sums);
-    // Blocks of rows; where there are few, as in a recurrent network's step, also of columns, so that threads get equal shares.
-    const std::int64_t block =
-        std::clamp(round_up(kBlockBytes / (p_.k() * micro_.code_bytes), kBlockUnit), kBlockUnit, 4 * kBlockUnit);
-    const std::int64_t blocks = (p_.m() + block - 1) / block, several = threads() > 1 && blocks < 4 * threads() ? threads() : 1;
-    const std::int64_t cuts =
-        std::clamp(std::max(several * 2 / blocks, several), std::int64_t{1}, round_up(right_->panels, kTilePanels) / kTilePanels);
-    const std::int64_t panels = round_up((right_->panels + cuts - 1) / cuts, kTilePanels);
+    const Strip whole{0, p_.m(), 0, p_.k(), p_.n()};
+    std::optional<Corrections> corrections;
     std::uint64_t events = 0;
-#pragma omp parallel reduction(+ : events) num_threads(threads())
-    {
-      Scratch scratch;
-#pragma omp for schedule(dynamic) nowait collapse(2)
-      for (std::int64_t first = 0; first < p_.m(); first += block) {
-        for (std::int64_t panel = 0; panel < right_->panels; panel += panels)
-          events +=
-              rows(corrections, {first, std::min(block, p_.m() - first), panel, std::min(panel + panels, right_->panels)}, scratch);
-      }
+    for (const Strip& strip : p_.strips.empty() ? std::span(&whole, 1) : p_.strips) {
+      const bool same_k = corrections && strip.k_first == strip_.k_first && strip.k_last == strip_.k_last;
+      strip_ = strip;
+      groups_.first = strip.k_first * micro_.code_bytes / 4;
+      groups_.count = (strip.k_last * micro_.code_bytes + 3) / 4 - groups_.first;
+      if (!same_k) corrections.emplace(p_, strip.k(), strip_column_sums(*right));
+      events += run_strip(*corrections);
     }
     return events;
   }
@@ -124,6 +142,45 @@ class ByRows {
     return p_.m() * p_.n() * p_.k() > (1 << 15) && omp_in_parallel() == 0 ? omp_get_max_threads() : 1;
   }
 
+  std::uint64_t run_strip(const Corrections& corrections) const {
+    // Blocks of rows; where there are few, as in a recurrent network's step, also of columns, so that threads get equal shares.
+    const std::int64_t block =
+        std::clamp(round_up(kBlockBytes / (strip_.k() * micro_.code_bytes), kBlockUnit), kBlockUnit, 4 * kBlockUnit);
+    const std::int64_t blocks = (strip_.rows + block - 1) / block,
+                       several = threads() > 1 && blocks < 4 * threads() ? threads() : 1;
+    const std::int64_t all_panels = round_up(strip_.cols, 16) / 16;
+    const std::int64_t cuts =
+        std::clamp(std::max(several * 2 / blocks, several), std::int64_t{1}, round_up(all_panels, kTilePanels) / kTilePanels);
+    const std::int64_t panels = round_up((all_panels + cuts - 1) / cuts, kTilePanels);
+    return share_out<Scratch>(threads(), blocks * cuts, [&](std::int64_t task, Scratch& scratch) {
+      const std::int64_t row = task / cuts * block, panel = task % cuts * panels;
+      return rows(corrections,
+                  {strip_.first + row, std::min(block, strip_.rows - row), panel, std::min(panel + panels, all_panels)}, scratch);
+    });
+  }
+
+  /// Sums of the codes of b's columns that the strip contracts; none where a is a patch matrix.
+  std::vector<std::int64_t> strip_column_sums(const RightSide& right) const {
+    if (p_.a.codes().patches) return {};
+    if (strip_.k() == p_.k()) return right.column_sums;
+    std::vector<std::int64_t> sums(static_cast<std::size_t>(16 * right.codes.panels));
+    for (std::int64_t panel = 0; panel < right.codes.panels; panel += kTilePanels)
+      sum_columns(right.codes, panel, std::min<std::int64_t>(kTilePanels, right.codes.panels - panel), groups_,
+                  sums.data() + 16 * panel);
+    return unbiased(std::move(sums), p_.n(), strip_.k(), micro_);
+  }
+
+  /// Adds the sums of the columns of a few packed panels.
+  void sum_columns(const Packed& codes, std::int64_t panel, std::int64_t panels, const Groups& groups, std::int64_t* out) const {
+    for (std::size_t part = 0; part < reach_.parts.size(); ++part) {
+      std::int64_t sums[kTileColumns] = {};
+      for (std::int64_t g = 0; g < groups.count; g += reach_.groups)
+        add_column_sums(micro_, codes.right(part, panel, groups.first + g, std::min(reach_.groups, groups.count - g)), panels,
+                        sums);
+      for (std::int64_t j = 0; j < 16 * panels; ++j) out[j] += sums[j] << Reach::shift(reach_.parts[part]);
+    }
+  }
+
   std::shared_ptr<const RightSide> kept_or_packed() const {
     Kept* const keeper = p_.b.keeper();
     const Kept::Key key{&micro_, reach_.parts.size()};
@@ -132,12 +189,10 @@ class ByRows {
     }
     const auto right = std::make_shared<RightSide>(RightSide{{micro_, p_.k(), p_.n(), reach_.parts.size()}, {}});
     right->column_sums.resize(static_cast<std::size_t>(16 * right->codes.panels));
-#pragma omp parallel num_threads(threads())
-    {
-      PackBuffers buffers;
-#pragma omp for schedule(static)
-      for (std::int64_t col = 0; col < p_.n(); col += kStrip) pack(col, *right, buffers);
-    }
+    share_out<PackBuffers>(threads(), (p_.n() + kTileColumns - 1) / kTileColumns, [&](std::int64_t task, PackBuffers& buffers) {
+      pack(task * kTileColumns, *right, buffers);
+      return std::uint64_t{0};
+    });
     right->column_sums = unbiased(std::move(right->column_sums), p_.n(), p_.k(), micro_);
     if (keeper != nullptr) keeper->keep(key, right);
     return right;
@@ -145,16 +200,12 @@ class ByRows {
 
   void pack(std::int64_t col, RightSide& right, PackBuffers& buffers) const {
     Packed& codes = right.codes;
-    const std::int64_t cols = std::min(kStrip, p_.n() - col), panel = col / 16, panels = round_up(cols, 16) / 16;
+    const std::int64_t cols = std::min(kTileColumns, p_.n() - col), panel = col / 16, panels = round_up(cols, 16) / 16;
     for (std::size_t part = 0; part < reach_.parts.size(); ++part) {
       pack_right(p_.b.codes(), col, cols, 0, p_.k(), reach_.parts[part], micro_, buffers, codes.panel(part, panel),
                  codes.panel_bytes());
-      std::int64_t sums[kStrip] = {};
-      for (std::int64_t g = 0; g < codes.groups; g += reach_.groups)
-        add_column_sums(micro_, codes.right(part, panel, g, std::min(reach_.groups, codes.groups - g)), panels, sums);
-      for (std::int64_t j = 0; j < 16 * panels; ++j)
-        right.column_sums[static_cast<std::size_t>(col + j)] += sums[j] << Reach::shift(reach_.parts[part]);
     }
+    sum_columns(codes, panel, panels, {0, codes.groups}, right.column_sums.data() + col);
   }
 
   /// Rows first .. first + count against panels panel .. end.
@@ -168,16 +219,16 @@ class ByRows {
 
   std::uint64_t rows(const Corrections& corrections, const Block& block, Scratch& scratch) const {
     const auto [first, count, first_panel, end] = block;
-    const TileLeft left = pack_left(p_.a.codes(), first, count, 0, p_.k(), micro_, false, scratch.buffers);
-    const bool narrow = right_->groups <= reach_.groups && reach_.parts.size() == 1;
+    const TileLeft left = pack_left(p_.a.codes(), first, count, strip_.k_first, strip_.k(), micro_, false, scratch.buffers);
+    const bool narrow = groups_.count <= reach_.groups && reach_.parts.size() == 1;
     const auto size = static_cast<std::size_t>(count);
     if (narrow) {
       scratch.row_sums.resize(size);
-      micro_.sum_rows(left, count, p_.k(), scratch.row_sums.data());
+      micro_.sum_rows(left, count, strip_.k(), scratch.row_sums.data());
       scratch.gamma.resize(size);
     } else {
       scratch.wide_sums.assign(size, 0);
-      add_row_sums(micro_, left, count, p_.k(), scratch.wide_sums.data());
+      add_row_sums(micro_, left, count, strip_.k(), scratch.wide_sums.data());
     }
     std::uint64_t events = 0;
     for (std::int64_t panel = first_panel; panel < end; panel += kTilePanels) {
@@ -195,12 +246,13 @@ class ByRows {
 
   /// Sums that fit an int32 go from registers to results.
   std::uint64_t narrow_tile(const Corrections& corrections, const TileLeft& left, const Place& at, Scratch& scratch) const {
-    const std::int64_t first = at.block + at.row, col = 16 * at.panel, cols = std::min<std::int64_t>(16 * at.panels, p_.n() - col);
+    const std::int64_t first = at.block + at.row, col = 16 * at.panel,
+                       cols = std::min<std::int64_t>(16 * at.panels, strip_.cols - col);
     const std::span gamma(scratch.gamma.data() + at.row, static_cast<std::size_t>(at.rows));
     const Corrections::Rows rows = corrections.rows(first, col, cols, gamma, scratch.table);
     TileTarget to{rows.alpha, rows.beta, rows.hop, gamma.data(), scratch.row_sums.data() + at.row, nullptr, p_.out.row_stride};
     const int wrap_bits = p_.accumulator.kind == Accumulator::Kind::wrap && p_.accumulator.bits < 32 ? p_.accumulator.bits : 0;
-    const TileRight right = right_->right(0, at.panel, 0, right_->groups);
+    const TileRight right = right_->right(0, at.panel, groups_.first, groups_.count);
     if (!p_.transposed_out) {
       to.out = &p_.c(first, 0);
       return micro_.product(left, right, at.rows, at.panels, to, col, cols, wrap_bits);
@@ -217,14 +269,14 @@ class ByRows {
   }
 
   std::uint64_t wide_tile(const Corrections& corrections, const TileLeft& left, const Place& at, Scratch& scratch) const {
-    const std::int64_t col = 16 * at.panel, cols = std::min<std::int64_t>(16 * at.panels, p_.n() - col);
-    std::int64_t wide[kTileRows * kStrip];
-    std::fill_n(wide, at.rows * kStrip, 0);
-    accumulate(micro_, reach_, left, *right_, at.panel, at.rows, at.panels, wide, kStrip);
+    const std::int64_t col = 16 * at.panel, cols = std::min<std::int64_t>(16 * at.panels, strip_.cols - col);
+    std::int64_t wide[kTileRows * kTileColumns];
+    std::fill_n(wide, at.rows * kTileColumns, 0);
+    accumulate(micro_, reach_, left, *right_, groups_, at.panel, at.rows, at.panels, wide, kTileColumns);
     std::uint64_t events = 0;
     for (std::int64_t r = 0; r < at.rows; ++r) {
       events += finish(p_, micro_, corrections, at.block + at.row + r, col, scratch.wide_sums[static_cast<std::size_t>(at.row + r)],
-                       {wide + r * kStrip, static_cast<std::size_t>(cols)}, scratch.table);
+                       {wide + r * kTileColumns, static_cast<std::size_t>(cols)}, scratch.table);
     }
     return events;
   }
@@ -233,6 +285,8 @@ class ByRows {
   const TileMicro& micro_;
   Reach reach_;
   const Packed* right_ = nullptr;
+  Strip strip_{};    ///< the one at hand, all of the product if it has none
+  Groups groups_{};  ///< of the strip
 };
 
 /// One thread's share of a ByDepth product.
@@ -263,7 +317,7 @@ class DepthShare {
       const int panels = static_cast<int>(std::min<std::int64_t>(kTilePanels, right.panels - panel));
       for (std::int64_t i = 0; i < p_.m(); i += micro_.rows[panels]) {
         const int rows = static_cast<int>(std::min<std::int64_t>(micro_.rows[panels], p_.m() - i));
-        accumulate(micro_, reach_, {left.data + i * left.row, left.row, left.group}, right, panel, rows, panels,
+        accumulate(micro_, reach_, {left.data + i * left.row, left.row, left.group}, right, {0, right.groups}, panel, rows, panels,
                    sums.data() + i * n16_ + 16 * panel, n16_);
       }
     }
@@ -302,7 +356,7 @@ std::uint64_t by_depth(const Problem& p, const TileMicro& micro) {
     all.add(share);
   }
   const Corrections corrections(
-      p, p.a.codes().patches ? std::vector<std::int64_t>{} : unbiased(std::move(all.column_sums), p.n(), p.k(), micro));
+      p, p.k(), p.a.codes().patches ? std::vector<std::int64_t>{} : unbiased(std::move(all.column_sums), p.n(), p.k(), micro));
   std::uint64_t events = 0;
   std::vector<double> scratch;
   const std::int64_t n16 = round_up(p.n(), 16);
@@ -317,7 +371,7 @@ std::uint64_t run(const Problem& p, const TileMicro& micro) {
   if (conv_applies(p, micro)) return conv_codes(p, micro);
   if (conv_grad_applies(p)) return conv_grad(p, micro);
   const bool must = p.a.codes().patches && p.a.codes().patches_transposed;
-  const bool deep = p.k() >= 4 * kChunk && p.m() * p.n() <= 1 << 16;
+  const bool deep = p.strips.empty() && p.k() >= 4 * kChunk && p.m() * p.n() <= 1 << 16;
   return must || deep ? by_depth(p, micro) : ByRows(p, micro).run();
 }
 
