@@ -71,7 +71,10 @@ double chained_sum(std::int64_t n, const Term& term) {
     for (std::int64_t c = 0; c < chains; ++c) sums[static_cast<std::size_t>(c)] += term(j + c);
   }
   for (std::int64_t c = 0; j + c < n; ++c) sums[static_cast<std::size_t>(c)] += term(j + c);
-  return tree_sum(sums);
+  for (std::size_t pairs = chains / 2; pairs > 0; pairs /= 2) {  // tree_sum, unrolled by the compiler
+    for (std::size_t pair = 0; pair < pairs; ++pair) sums[pair] = sums[2 * pair] + sums[2 * pair + 1];
+  }
+  return sums[0];
 }
 
 /// Sum of squares of a flat array, laid out for this purpose as rows of 64 elements: the column sums of squares, then their tree.

@@ -1,6 +1,7 @@
 #include "layers/attention.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <memory>
@@ -43,9 +44,11 @@ struct Layout {
   /// Rows of equal length that follow each other: their probabilities are one matrix [rows * heads * length, length].
   struct Run {
     std::int64_t first, rows, length;
-    std::int64_t token;                 ///< where their tokens begin
-    std::int64_t square;                ///< where their probabilities begin among those of all runs
-    std::vector<Strip> strips[3] = {};  ///< by Square
+    std::int64_t token;                        ///< where their tokens begin
+    std::int64_t square;                       ///< where their probabilities begin among those of all runs
+    std::array<std::vector<Strip>, 3> cuts{};  ///< of a causal one, by Square
+
+    [[nodiscard]] const std::vector<Strip>& strips(Square where) const { return cuts[static_cast<std::size_t>(where)]; }
   };
   std::vector<Run> runs;
   std::int64_t tokens = 0, squares = 0;  ///< of all runs
@@ -64,8 +67,9 @@ struct Layout {
       if (runs.empty() || runs.back().length != n) {
         const std::int64_t first = runs.empty() ? 0 : runs.back().first + runs.back().rows;
         runs.push_back({first, 0, n, tokens, squares});
-        for (const Square square : {Square::left, Square::left_transposed, Square::result})
-          if (causal) runs.back().strips[static_cast<int>(square)] = strips_of(square, n, depth);
+        if (causal)
+          runs.back().cuts = {strips_of(Square::left, n, depth), strips_of(Square::left_transposed, n, depth),
+                              strips_of(Square::result, n, depth)};
       }
       ++runs.back().rows;
       tokens += n;
@@ -120,7 +124,7 @@ void multiply_heads(const Pass& pass, const Layout& at, const Site& site, Produc
       for (std::int64_t h = 0; h < at.heads; ++h) {
         const Head head{at, run, row, h};
         heads.push_back(head);
-        products.push_back({left(head, whole->first), right(head, whole->second), out(head), run.strips[static_cast<int>(square)]});
+        products.push_back({left(head, whole->first), right(head, whole->second), out(head), run.strips(square)});
       }
     }
   }
@@ -136,7 +140,7 @@ Operand square_of_run(const Head& head, const Operand& x) { return head.square_o
 /// The range of a head's square, of what a causal one sees. (The rest is zeros, as some of a strip's elements are.)
 Range range_of(const Head& head, const float* square, Simd simd) {
   const std::int64_t n = head.run.length;
-  const std::vector<Strip>& strips = head.run.strips[static_cast<int>(Square::result)];
+  const std::vector<Strip>& strips = head.run.strips(Square::result);
   if (strips.empty()) return measure_range({square, n, n, n}, simd);
   RangeOfParts range;
   for (const Strip& s : strips) range.add(measure_range({square + s.first * n, s.rows, s.cols, n}, simd));
@@ -150,7 +154,7 @@ Range softmax(const Head& head, float* scores, float scale, Simd simd) {
     float* const row = scores + i * n;
     const std::int64_t seen = head.at.causal ? i + 1 : n;
     for (std::int64_t j = 0; j < seen; ++j) row[j] *= scale;
-    exp_rows(row, seen, *std::max_element(row, row + seen), row, simd);
+    exp_rows(row, seen, largest(row, seen), row, simd);
     const auto share = static_cast<float>(1.0 / chained_sum(seen, [=](std::int64_t j) { return static_cast<double>(row[j]); }));
     for (std::int64_t j = 0; j < seen; ++j) row[j] *= share;
     std::fill(row + seen, row + n, 0.0f);

@@ -16,9 +16,9 @@ namespace ebb {
 ///   S = Q K^T per row and head at the site `NAME.qk`,  P = softmax(S / sqrt(d)) by row, in float32,  Y = P V at `NAME.av`
 ///
 /// With `causal`, token t sees tokens 0 .. t of its row; the other probabilities are 0. Its products are cut into strips of 64
-/// tokens: what comes after a strip is neither multiplied nor charged. Queries and probabilities are encoded as activations, keys and values as weights (they stand where weights stand in the
-/// three products of training): Q, K, V and the gradients on one grid each, P on one grid a token and head for Y and on one grid
-/// for the gradient of V. All over their own ranges, in evaluation too.
+/// tokens: what comes after a strip is neither multiplied nor charged. Queries and probabilities are encoded as activations, keys
+/// and values as weights (they stand where weights stand in the three products of training): Q, K, V and the gradients on one grid
+/// each, P on one grid a token and head for Y and on one grid for the gradient of V. All over their own ranges, in evaluation too.
 /// @throws ShapeError unless qkv is [sum of lengths, 3 width] with lengths of 1 and more and heads dividing width
 struct Attention {
   Site scores, values;

@@ -1,5 +1,8 @@
 #include "layers/functions.h"
 
+#include <algorithm>
+#include <array>
+
 #include "core/math.h"
 #include "layers/kernels/functions.h"
 
@@ -28,6 +31,18 @@ void gated_rows(const float* x, std::int64_t n, float slope, float cube, float* 
 }
 void gated_gradient_rows(const float* x, const float* gate, std::int64_t n, float slope, float cube, float* g, Simd simd) {
   functions(simd).gated_gradient(x, gate, n, slope, cube, g);
+}
+
+float largest(const float* x, std::int64_t n) {
+  std::array<float, 16> chains;  // which a compiler turns into vectors
+  chains.fill(x[0]);
+  const auto take = [&](std::size_t c, float v) { chains[c] = v > chains[c] ? v : chains[c]; };
+  std::int64_t j = 0;
+  for (; j + 16 <= n; j += 16) {
+    for (std::size_t c = 0; c < 16; ++c) take(c, x[static_cast<std::size_t>(j) + c]);
+  }
+  for (; j < n; ++j) take(0, x[j]);
+  return *std::ranges::max_element(chains);
 }
 
 }  // namespace ebb

@@ -21,4 +21,7 @@ void gated_rows(const float* x, std::int64_t n, float slope, float cube, float* 
 /// g (gate + gate (1 - gate) x (slope + 3 cube x^2)), in place of g.
 void gated_gradient_rows(const float* x, const float* gate, std::int64_t n, float slope, float cube, float* g, Simd simd);
 
+/// The largest of n >= 1 elements. NaN is larger than nothing, unless it is the first.
+float largest(const float* x, std::int64_t n);
+
 }  // namespace ebb

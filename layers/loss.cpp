@@ -1,7 +1,6 @@
 #include "layers/loss.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 #include <vector>
 
@@ -15,19 +14,6 @@ namespace ebb {
 namespace {
 
 constexpr std::int64_t kCostOfExp = 8;  // in additions, to decide whether threads are worth waking
-
-/// In sixteen chains, which a compiler turns into vectors. NaN is larger than nothing; its power is NaN all the same.
-float largest_of(const float* row, std::int64_t n) {
-  std::array<float, 16> chains;
-  chains.fill(row[0]);
-  const auto take = [&](std::size_t c, float v) { chains[c] = v > chains[c] ? v : chains[c]; };
-  std::int64_t j = 0;
-  for (; j + 16 <= n; j += 16) {
-    for (std::size_t c = 0; c < 16; ++c) take(c, row[static_cast<std::size_t>(j) + c]);
-  }
-  for (; j < n; ++j) take(0, row[j]);
-  return *std::ranges::max_element(chains);
-}
 
 void require_rows(std::string_view op, const Shape& logits, std::size_t labels) {
   require<ShapeError>(logits.rank() == 2, "[", op, "] expected logits [batch, classes], got ", logits);
@@ -54,10 +40,10 @@ Var softmax_cross_entropy(Pass& pass, Var logits, std::span<const std::int32_t> 
     for (std::int64_t i = first; i < last; ++i) {
       const float* const row = z.data() + i * classes;
       const std::int32_t label = labels[static_cast<std::size_t>(i)];
-      const double largest = largest_of(row, classes);
-      exp_rows(row, classes, largest, powers.data(), pass.simd);
+      const double most = largest(row, classes);
+      exp_rows(row, classes, most, powers.data(), pass.simd);
       const double sum = chained_sum(classes, [&](std::int64_t j) { return powers[static_cast<std::size_t>(j)]; });
-      losses[static_cast<std::size_t>(i)] = math::log(sum) - (row[label] - largest);
+      losses[static_cast<std::size_t>(i)] = math::log(sum) - (row[label] - most);
       for (std::int64_t j = 0; j < classes; ++j)
         out[i * classes + j] = static_cast<float>(powers[static_cast<std::size_t>(j)] / sum);
       out[i * classes + label] = static_cast<float>(powers[static_cast<std::size_t>(label)] / sum - 1.0);
