@@ -1,5 +1,5 @@
-// Attention as a layer: encode, scores, softmax, values. The shapes are those of the Transformer in steps.cpp, of a 512-wide one, and of
-// a long row.
+// Attention as a layer: encode, scores, softmax, values. The shapes are those of the Transformer in steps.cpp, of a 512-wide one,
+// and of a long row.
 #include "layers/attention.h"
 #include "rows.h"
 

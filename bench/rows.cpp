@@ -4,8 +4,8 @@
 
 #include <utility>
 
+#include "core/process.h"
 #include "peak.h"
-#include "training.h"
 
 namespace ebb::bench {
 namespace {
@@ -85,8 +85,8 @@ void add_op_rows(const std::string& name, const OpUnderTest& op, const Work& for
 
 int main(int argc, char** argv) {
   using namespace ebb::bench;
-  spin_briefly(argv);
-  keep_memory();
+  ebb::spin_briefly(argv);
+  ebb::keep_memory();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   const Peak& most = peak(1);

@@ -1,10 +1,6 @@
 #include "training.h"
 
-#include <malloc.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cstdlib>
 #include <numeric>
 #include <sstream>
 
@@ -46,19 +42,6 @@ void Training::step(const Batch& batch) {
   const Var logits = network_.forward(pass, pass.tape.constant(batch.inputs));
   const Var loss = softmax_cross_entropy(pass, logits, batch.labels);
   optimizer_.step(params_, pass.tape.backward(loss), 0.01);
-}
-
-void spin_briefly(char** argv) {
-  if (std::getenv("OMP_WAIT_POLICY") != nullptr || setenv("OMP_WAIT_POLICY", "passive", 0) != 0) return;
-  setenv("GOMP_SPINCOUNT", "2000", 0);
-  execv("/proc/self/exe", argv);
-}
-
-void keep_memory() {
-#if defined(__GLIBC__)
-  mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, -1);
-#endif
 }
 
 }  // namespace ebb::bench

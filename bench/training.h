@@ -51,9 +51,4 @@ class Training {
 /// @throws ConfigError for another name
 std::function<void(const PrecisionPlan&)> make_step(std::string_view network, std::int64_t batch);
 
-/// What the executables of models/ do first: OpenMP's threads spin only briefly while they wait, for which the program starts
-/// itself anew unless OMP_WAIT_POLICY is set, and memory stays with the program.
-void spin_briefly(char** argv);
-void keep_memory();
-
 }  // namespace ebb::bench

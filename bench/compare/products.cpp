@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
+#include "core/process.h"
 #include "peak.h"
 #include "rivals.h"
-#include "training.h"
 
 namespace {
 
@@ -109,7 +109,7 @@ int main(int argc, char** argv) {
   if (argc != 3) return std::fprintf(stderr, "usage: compare_products THREADS ROUNDS\n"), 1;
   omp_set_num_threads(std::atoi(argv[1]));
   const int rounds = std::atoi(argv[2]);
-  bench::keep_memory();
+  keep_memory();
   print_versions_and_peak();
   for (const bench::ProductShape& shape : bench::kComparedProducts) compare_product(shape, rounds);
   compare_encode(rounds);

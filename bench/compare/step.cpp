@@ -10,13 +10,14 @@
 #include <sstream>
 #include <string>
 
+#include "core/process.h"
 #include "training.h"
 
 int main(int argc, char** argv) {
   using namespace ebb;
   if (argc != 4) return std::cerr << "usage: compare_step NETWORK PLAN BATCH\n", 1;
-  bench::spin_briefly(argv);
-  bench::keep_memory();
+  spin_briefly(argv);
+  keep_memory();
   const auto step = bench::make_step(argv[1], std::stoll(argv[3]));
   PrecisionPlan plan = bench::parse_plan(argv[2]);
   for (std::string line; std::getline(std::cin, line);) {

@@ -4,6 +4,7 @@
 #include "core/key.h"
 #include "core/math.h"
 #include "core/params.h"
+#include "core/process.h"
 #include "core/sha256.h"
 #include "core/sums.h"
 #include "core/tape.h"

@@ -1,6 +1,5 @@
 #include "models/cli/run_main.h"
 
-#include <malloc.h>
 #include <omp.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/process.h"
 #include "models/cli/recorded.h"
 #include "train/precision.h"
 #include "train/progress.h"
@@ -340,28 +340,9 @@ int run(std::span<const std::string> args, const ModelFamily& family, const Cons
   }
 }
 
-namespace {
-
-/// OpenMP threads that spin while they wait take the processor from the thread they wait for as soon as anything else runs on the
-/// machine: steps then take several times as long. Threads that never spin are woken a thousand times a step. So they spin for some
-/// 25 us (libgomp's count of pauses; other libraries sleep at once). The policy is read when the OpenMP library is loaded, so the
-/// program starts itself anew, once, with the environment it wants; whoever sets OMP_WAIT_POLICY keeps their choice.
-void spin_briefly(char** argv) {
-  if (std::getenv("OMP_WAIT_POLICY") != nullptr || setenv("OMP_WAIT_POLICY", "passive", 0) != 0) return;
-  setenv("GOMP_SPINCOUNT", "2000", 0);
-  execv("/proc/self/exe", argv);  // returns only if it failed: then everything works as before, only slower
-}
-
-}  // namespace
-
 int run_main(int argc, char** argv, const ModelFamily& family) {
   spin_briefly(argv);
-#if defined(__GLIBC__)
-  // A step allocates the same large tensors as the one before; giving them back to the kernel in between costs a page fault for
-  // every 4 KiB. (Raising M_MMAP_THRESHOLD would not do: glibc refuses thresholds above 32 MiB.)
-  mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, -1);
-#endif
+  keep_memory();
   const std::vector<std::string> args(argv + std::min(argc, 1), argv + argc);
   const auto set = [](const char* name) {
     const char* value = std::getenv(name);
