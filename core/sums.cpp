@@ -24,18 +24,23 @@ const kernels::SumKernels& sum_kernels([[maybe_unused]] Simd simd) {
 
 std::int64_t block_count(std::int64_t rows) { return (rows + kSumBlock - 1) / kSumBlock; }
 
-/// The tree over blocks, for all columns at once: level by level, neighbour by neighbour, as in tree_sum. `partial` is [blocks,
-/// width]; its first row becomes the sums.
-void combine_blocks(std::vector<double>& partial, std::int64_t blocks, std::int64_t width) {
-  for (std::int64_t count = blocks; count > 1; count = (count + 1) / 2) {
+/// The tree over blocks, for all columns at once: level by level, neighbour by neighbour, as in tree_sum. Block b has its sums,
+/// `width` of them, at partial + b * stride.
+std::vector<double> combined(const double* partial, std::int64_t blocks, std::int64_t stride, std::int64_t width) {
+  std::vector<double> sums(static_cast<std::size_t>((blocks + 1) / 2 * width));
+  for (std::int64_t count = blocks; count > 0; count = count > 1 ? (count + 1) / 2 : 0) {
     for (std::int64_t pair = 0; pair < count / 2; ++pair) {
-      const double* const left = partial.data() + 2 * pair * width;
-      double* const out = partial.data() + pair * width;
-      for (std::int64_t j = 0; j < width; ++j) out[j] = left[j] + left[width + j];
+      const double* const left = partial + 2 * pair * stride;
+      double* const out = sums.data() + pair * width;
+      for (std::int64_t j = 0; j < width; ++j) out[j] = left[j] + left[stride + j];
     }
-    if (count % 2 == 1) std::copy_n(partial.data() + (count - 1) * width, width, partial.data() + (count / 2) * width);
+    double* const odd = sums.data() + count / 2 * width;
+    if (count % 2 == 1 && odd != partial) std::copy_n(partial + (count - 1) * stride, width, odd);
+    partial = sums.data();  // the next levels in place
+    stride = width;
   }
-  partial.resize(static_cast<std::size_t>(width));
+  sums.resize(static_cast<std::size_t>(width));
+  return sums;
 }
 
 /// Runs block(first_row, last_row, partial sums) for every block of rows, then combines the blocks by columns with the tree.
@@ -52,8 +57,7 @@ std::vector<double> blocked(std::int64_t rows, std::int64_t width, const Block& 
           block(b * kSumBlock, std::min(rows, (b + 1) * kSumBlock), partial.data() + b * width);
       },
       grain, 1);
-  combine_blocks(partial, blocks, width);
-  return partial;
+  return combined(partial.data(), std::max<std::int64_t>(blocks, 1), width, width);
 }
 
 /// Adds rows first .. last of a to sum and, if dot is given, of a b to dot.
@@ -155,28 +159,30 @@ void ColumnBlocks::add_dots(const float* a, const float* b, std::int64_t first, 
   }
 }
 
+std::vector<double> ColumnBlocks::sum() const {
+  return combined(partial_.data(), std::max<std::int64_t>(1, block_count(rows_)), 2 * cols_, cols_);
+}
+
 ColumnSums ColumnBlocks::sums() const {
-  std::vector<double> both = partial_;
-  combine_blocks(both, std::max<std::int64_t>(1, block_count(rows_)), 2 * cols_);
-  std::vector<double> second(both.begin() + cols_, both.end());
-  both.resize(static_cast<std::size_t>(cols_));
-  return {std::move(both), std::move(second)};
+  return {sum(), combined(partial_.data() + cols_, std::max<std::int64_t>(1, block_count(rows_)), 2 * cols_, cols_)};
 }
 
 std::vector<Range> ColumnBlocks::ranges() const {
-  const std::vector<double> sum = sums().sum;
-  std::vector<Range> ranges(static_cast<std::size_t>(cols_));
+  const auto cols = static_cast<std::size_t>(cols_);
+  std::vector<Range> ranges(cols);
   if (rows_ == 0) return ranges;
-  for (std::size_t j = 0; j < ranges.size(); ++j) ranges[j] = {ends_[j], ends_[ranges.size() + j]};
-  for (std::size_t at = 2 * ranges.size(); at < ends_.size(); at += 2 * ranges.size()) {
-    for (std::size_t j = 0; j < ranges.size(); ++j) {
+  std::vector<double> nought(cols,
+                             0.0);  // becomes NaN where a value is not finite: a sum of finite floats cannot overflow a double
+  for (std::size_t j = 0; j < cols; ++j) ranges[j] = {ends_[j], ends_[cols + j]};
+  for (std::size_t at = 0; at < ends_.size(); at += 2 * cols) {
+    for (std::size_t j = 0; j < cols; ++j) {
       ranges[j].min = std::min(ranges[j].min, ends_[at + j]);
-      ranges[j].max = std::max(ranges[j].max, ends_[at + ranges.size() + j]);
+      ranges[j].max = std::max(ranges[j].max, ends_[at + cols + j]);
+      nought[j] += partial_[at + j] - partial_[at + j];
     }
   }
-  for (std::size_t j = 0; j < ranges.size(); ++j) {
-    // A sum of finite floats cannot overflow a double, so it is finite exactly if they all are.
-    if (sum[j] - sum[j] != 0.0) ranges[j].min = ranges[j].max = std::numeric_limits<float>::quiet_NaN();
+  for (std::size_t j = 0; j < cols; ++j) {
+    if (nought[j] != 0.0) ranges[j].min = ranges[j].max = std::numeric_limits<float>::quiet_NaN();
   }
   return ranges;
 }

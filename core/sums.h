@@ -48,7 +48,8 @@ class ColumnBlocks {
   /// Adds these rows of a and of the elementwise product a b instead.
   void add_dots(const float* a, const float* b, std::int64_t first, std::int64_t last);
 
-  /// All of the matrix was added. The second half are the squares or the dots.
+  /// All of the matrix was added: its columns' sums, and beside them those of the squares or the dots.
+  [[nodiscard]] std::vector<double> sum() const;
   [[nodiscard]] ColumnSums sums() const;
   /// Range of each column after summarise(); not finite if the column is not.
   [[nodiscard]] std::vector<Range> ranges() const;

@@ -39,6 +39,14 @@ Tensor Tensor::reshaped(const Shape& shape) && {
   return std::move(*this);
 }
 
+Tensor copy_of(const Tensor& x) {
+  Tensor copy = Tensor::uninitialized(x.shape());
+  parallel_for(x.size(), [from = x.data(), to = copy.data()](std::int64_t first, std::int64_t last) {
+    std::copy(from + first, from + last, to + first);
+  });
+  return copy;
+}
+
 void add_into(Tensor& a, const Tensor& b) {
   require<ShapeError>(a.shape() == b.shape(), "[add] shapes differ: ", a.shape(), " and ", b.shape());
   float* const pa = a.data();

@@ -60,6 +60,8 @@ class Tensor {
   Aligned<float> data_;
 };
 
+/// A copy, made by all threads.
+Tensor copy_of(const Tensor& x);
 /// a += b, element by element. @throws ShapeError unless the shapes agree
 void add_into(Tensor& a, const Tensor& b);
 

@@ -262,7 +262,7 @@ Var rotary(Pass& pass, Var qkv, std::span<const std::int64_t> lengths, std::int6
       turns[static_cast<std::size_t>(t * at.depth + j + 1)] = static_cast<float>(math::sin_pi(turn));
     }
   }
-  Tensor y = pass.tape[qkv];
+  Tensor y = copy_of(pass.tape[qkv]);
   rotate(at, turns, 1.0f, y.data());
   return pass.tape.record(std::move(y), {qkv}, [=, turns = std::move(turns)](Tensor&& g, Adjoints& grads) {
     rotate(at, turns, -1.0f, g.data());

@@ -67,7 +67,7 @@ Var add(Pass& pass, Var x, Var y) {
     for (std::int64_t i = first; i < last; ++i) out[i] = pa[i] + pb[i];
   });
   return pass.tape.record(std::move(sum), {x, y}, [=](Tensor&& g, Adjoints& grads) {
-    grads.add(x, g);
+    if (grads.wants(x)) grads.add(x, copy_of(g));
     grads.add(y, std::move(g));
   });
 }

@@ -27,7 +27,7 @@ void scale_rows(const Tensor& x, std::span<const float> scale, Tensor& out) {
 /// Adds a bias [cols] to every row.
 Var plus_bias(Pass& pass, Var x, ParamId bias) {
   const Var b = pass.tape.parameter(bias);
-  Tensor y = pass.tape[x];
+  Tensor y = copy_of(pass.tape[x]);
   const std::int64_t cols = y.matrix().cols;
   parallel_rows(y.matrix().rows, cols, [&](std::int64_t first, std::int64_t last) {
     add_bias({y.data() + first * cols, last - first, cols, cols}, pass.tape[b].data());

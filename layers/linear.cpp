@@ -85,7 +85,7 @@ GradientSummary summarise_gradient(const Tensor& g, const Facts& facts, Simd sim
   });
   RangeOfParts range;
   for (const Range& column : columns.ranges()) range.add(column);
-  return {rounded(columns.sums().sum), {.range = range.range()}};
+  return {rounded(columns.sum()), {.range = range.range()}};
 }
 
 }  // namespace ebb
