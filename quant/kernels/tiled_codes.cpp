@@ -22,6 +22,7 @@ namespace {
 
 constexpr std::int64_t kChunk = 1024;                    ///< k of a ByDepth chunk
 constexpr std::int64_t kBlockUnit = 48;                  ///< rows: a multiple of all tiles
+constexpr std::int64_t kLastRows = 12;                   ///< of the smallest blocks, which come last
 constexpr std::int64_t kTileColumns = 16 * kTilePanels;  ///< columns that are packed together
 
 /// A packed b: its parts one after the other, each as panels of `groups` groups.
@@ -142,21 +143,37 @@ class ByRows {
     return p_.m() * p_.n() * p_.k() > (1 << 15) && omp_in_parallel() == 0 ? omp_get_max_threads() : 1;
   }
 
+  /// Rows first .. first + count against panels panel .. end.
+  struct Block {
+    std::int64_t first, count, panel, end;
+  };
+
   std::uint64_t run_strip(const Corrections& corrections) const {
-    // Blocks of rows; where there are few, as in a recurrent network's step, also of columns, so that threads get equal shares.
-    const std::int64_t block =
-        std::clamp(round_up(kBlockBytes / (strip_.k() * micro_.code_bytes), kBlockUnit), kBlockUnit, 4 * kBlockUnit);
-    const std::int64_t blocks = (strip_.rows + block - 1) / block,
-                       several = threads() > 1 && blocks < 4 * threads() ? threads() : 1;
-    const std::int64_t all_panels = round_up(strip_.cols, 16) / 16;
-    const std::int64_t cuts =
-        std::clamp(std::max(several * 2 / blocks, several), std::int64_t{1}, round_up(all_panels, kTilePanels) / kTilePanels);
-    const std::int64_t panels = round_up((all_panels + cuts - 1) / cuts, kTilePanels);
-    return share_out<Scratch>(threads(), blocks * cuts, [&](std::int64_t task, Scratch& scratch) {
-      const std::int64_t row = task / cuts * block, panel = task % cuts * panels;
-      return rows(corrections,
-                  {strip_.first + row, std::min(block, strip_.rows - row), panel, std::min(panel + panels, all_panels)}, scratch);
+    const std::vector<Block> blocks = blocks_of_strip();
+    return share_out<Scratch>(threads(), static_cast<std::int64_t>(blocks.size()), [&](std::int64_t i, Scratch& scratch) {
+      return rows(corrections, blocks[static_cast<std::size_t>(i)], scratch);
     });
+  }
+
+  /// Blocks of rows that stay in cache. For several threads they become smaller towards the end, so that none waits long for the
+  /// last one; where there are few, as in a recurrent network's step, they are of equal shares and cut by columns too.
+  [[nodiscard]] std::vector<Block> blocks_of_strip() const {
+    const std::int64_t most =
+        std::clamp(round_up(kBlockBytes / (strip_.k() * micro_.code_bytes), kBlockUnit), kBlockUnit, 4 * kBlockUnit);
+    const std::int64_t all = strip_.rows, panels = round_up(strip_.cols, 16) / 16,
+                       tiles = round_up(panels, kTilePanels) / kTilePanels;
+    const std::int64_t count = (all + most - 1) / most, sharers = threads();
+    const bool few = count < 4 * sharers;
+    const std::int64_t cuts = few && sharers > 1 ? std::clamp(std::max(2 * sharers / count, sharers), std::int64_t{1}, tiles) : 1;
+    const std::int64_t cut = round_up((panels + cuts - 1) / cuts, kTilePanels);
+    std::vector<Block> blocks;
+    for (std::int64_t row = 0, rows = 0; row < all; row += rows) {
+      rows = few || sharers == 1 ? most : std::clamp(round_up((all - row) / (4 * sharers), kLastRows), kLastRows, most);
+      rows = std::min(rows, all - row);
+      for (std::int64_t panel = 0; panel < panels; panel += cut)
+        blocks.push_back({strip_.first + row, rows, panel, std::min(panel + cut, panels)});
+    }
+    return blocks;
   }
 
   /// Sums of the codes of b's columns that the strip contracts; none where a is a patch matrix.
@@ -208,10 +225,6 @@ class ByRows {
     sum_columns(codes, panel, panels, {0, codes.groups}, right.column_sums.data() + col);
   }
 
-  /// Rows first .. first + count against panels panel .. end.
-  struct Block {
-    std::int64_t first, count, panel, end;
-  };
   struct Place {
     std::int64_t block, row, rows, panel;
     int panels;
