@@ -28,10 +28,8 @@ void scale_rows(const Tensor& x, std::span<const float> scale, Tensor& out) {
 Var plus_bias(Pass& pass, Var x, ParamId bias) {
   const Var b = pass.tape.parameter(bias);
   Tensor y = copy_of(pass.tape[x]);
-  const std::int64_t cols = y.matrix().cols;
-  parallel_rows(y.matrix().rows, cols, [&](std::int64_t first, std::int64_t last) {
-    add_bias({y.data() + first * cols, last - first, cols, cols}, pass.tape[b].data());
-  });
+  const ConstMatrix rows = y.matrix();
+  add_bias({y.data(), rows.rows, rows.cols, rows.cols}, pass.tape[b].data());
   return pass.tape.record(std::move(y), {x, b}, [=, simd = pass.simd](Tensor&& g, Adjoints& grads) {
     grads.add(b, bias_gradient(g, simd));
     grads.add(x, std::move(g));

@@ -46,13 +46,9 @@ Var Linear::operator()(Pass& pass, Var x) const {
   const Operand qw = pass.encode(pass.tape[w].matrix(), site, Role::weight, GridAxis::rows);
   Tensor y = Tensor::uninitialized(with_last(shape, out));
   const Var b = bias.index >= 0 ? pass.tape.parameter(bias) : w;
-  RowsDone rows_done;
-  if (b != w) {
-    rows_done = [out, rows = y.data(), added = pass.tape[b].data()](std::int64_t first, std::int64_t last) {
-      add_bias({rows + first * out, last - first, out, out}, added);
-    };
-  }
-  pass.multiply_into(qx, qw.transposed(), site, Product::forward, whole(y), rows_done);
+  Multiply how = pass.how(site, Product::forward);
+  if (b != w) how.bias = pass.tape[b].data();
+  gemm_into(qx, qw.transposed(), how, pass.ledger, whole(y));
 
   return pass.tape.record(std::move(y), {x, w, b}, [=, &pass, site = site, qx = std::move(qx)](const Tensor& g, Adjoints& grads) {
     GradientSummary summary = b != w ? summarise_gradient(g, grads.facts(), pass.simd) : GradientSummary{{}, grads.facts()};
@@ -66,12 +62,6 @@ Var Linear::operator()(Pass& pass, Var x) const {
     grads.add(w, pass.multiply(qg.transposed(), qx, site, Product::grad_weight));
     if (b != w) grads.add(b, std::move(summary.bias));
   });
-}
-
-void add_bias(const MutableMatrix& y, const float* bias) {
-  for (std::int64_t i = 0; i < y.rows; ++i) {
-    for (std::int64_t j = 0; j < y.cols; ++j) y.data[i * y.row_stride + j] += bias[j];
-  }
 }
 
 Tensor bias_gradient(const Tensor& g, Simd simd) { return rounded(column_sums(g.matrix(), simd)); }

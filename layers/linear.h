@@ -26,8 +26,6 @@ struct Linear {
   Var operator()(Pass& pass, Var x) const;
 };
 
-/// Adds a bias [cols] to every row of y [rows, cols].
-void add_bias(const MutableMatrix& y, const float* bias);
 /// Gradient of a bias: the column sums of g, see Linear.
 Tensor bias_gradient(const Tensor& g, Simd simd);
 

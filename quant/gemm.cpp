@@ -79,7 +79,7 @@ std::uint64_t run_batched(const BatchedProduct& product, const Multiply& how) {
   if (product.strips.empty())
     return with_problem(a, b, how.accumulator, product.out, [&](const Problem& p) { return choose(p, how).run(p); });
   const Problem whole{.a = a, .b = b, .accumulator = how.accumulator, .out = product.out, .strips = product.strips};
-  if (const Kernel& kernel = choose(whole, how); kernel.strips) return kernel.run(whole);
+  if (const Kernel& kernel = choose(whole, how); kernel.dense_codes) return kernel.run(whole);
   std::uint64_t events = 0;
   for (const Strip& s : product.strips) {
     const Operand left = a.rows(s.first, s.rows).columns(s.k_first, s.k()), right = b.rows(s.k_first, s.k()).columns(0, s.cols);
@@ -97,14 +97,27 @@ std::pair<Operand, Operand> same_kind(const Operand& a, const Operand& b) {
   return a.is_float() ? std::pair{a, b.decoded()} : std::pair{a.decoded(), b};
 }
 
+void add_bias(const MutableMatrix& y, const float* bias) {
+  parallel_rows(y.rows, y.cols, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) {
+      for (std::int64_t j = 0; j < y.cols; ++j) y.data[i * y.row_stride + j] += bias[j];
+    }
+  });
+}
+
 void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedger& ledger, const MutableMatrix& out) {
   require_product(a, b, how, out);
   const auto [left, right] = same_kind(a, b);
   Problem::Report report{how.rows_done};
+  bool complete = true;  // as the kernel leaves it
   const std::uint64_t events = with_problem(left, right, how.accumulator, out, [&](Problem p) {
-    if (how.rows_done) p.report = &report;
-    return choose(p, how).run(p);
+    const Kernel& kernel = choose(p, how);
+    if (kernel.dense_codes && !p.a.codes().patches) p.bias = how.bias;
+    complete = p.bias == how.bias;
+    if (how.rows_done && complete) p.report = &report;
+    return kernel.run(p);
   });
+  if (!complete) add_bias(out, how.bias);
   ledger.charge(how.site, how.product, nominal_macs(a, b), a.format(), b.format());
   if (events > 0) ledger.count_overflow(events);
   if (how.rows_done && !report.used) parallel_for(out.rows, how.rows_done, kRowsDone, kRowsDone);

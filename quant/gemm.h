@@ -28,6 +28,7 @@ struct Multiply {
   Simd simd = Simd::scalar;      ///< highest instruction set to use
   std::string_view kernel = {};  ///< force a kernel by name (see kernels()); empty chooses the first that applies
   RowsDone rows_done = {};
+  const float* bias = nullptr;  ///< added to every row of the rounded result, [n]; not in batches
 };
 
 /// A writable [rows, cols] matrix laid over float32 memory, columns next to each other.
@@ -40,7 +41,7 @@ struct MutableMatrix {
 ///
 /// Integer operands: every output is one exact integer sum over k (or a narrow accumulator's), then one affine scaling in double,
 /// rounded once to float32 (docs/NUMERICS.md gives the formula). Float32 operands: one ascending-k chain of fma an output, started
-/// at +0. If only one operand is integer, its codes are decoded to float32 first.
+/// at +0. A bias is added to what that rounds to. If only one operand is integer, its codes are decoded to float32 first.
 ///
 /// Charges `ledger` with m n k times the operands' widths; patch operands charge their geometry's nominal positions instead of
 /// their rows.
@@ -48,6 +49,9 @@ struct MutableMatrix {
 Tensor gemm(const Operand& a, const Operand& b, const Multiply& how, CostLedger& ledger);
 /// The same into memory of the caller.
 void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedger& ledger, const MutableMatrix& out);
+
+/// Adds a bias [cols] to every row of y [rows, cols].
+void add_bias(const MutableMatrix& y, const float* bias);
 
 /// Both operands as one kind of number: an integer operand beside a float32 one is decoded, whole. What gemm does itself; for
 /// callers who cut operands up.

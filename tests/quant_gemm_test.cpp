@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cmath>
 #include <set>
@@ -542,4 +543,72 @@ TEST_CASE("strips of a product are products of their own, in every kernel; what 
     CHECK_THROWS_AS(gemm_batch({&product, 1}, {.site = kSite}, ledger), ShapeError);
     CHECK(out == Tensor::filled({8, 8}, -1.0f));
   }
+}
+
+TEST_CASE("a bias is added to the rounded result, in every kernel and before rows are reported") {
+  const auto matrix = [](std::uint64_t key, std::int64_t rows, std::int64_t cols) {
+    Tensor x = Tensor::uninitialized({rows, cols});
+    for (std::int64_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(Key(key).normal(static_cast<std::uint64_t>(i)));
+    return x;
+  };
+  std::set<std::string_view> kernels;
+  for (const auto& [m, k, n] : {std::array<std::int64_t, 3>{67, 20, 83}, {5, 4200, 7}}) {  // in rows and in depth
+    const Tensor x = matrix(1, m, k), y = matrix(2, k, n), bias = matrix(3, 1, n);
+    for (const Format format : {Format::fp32(), Format::integer(4), Format::integer(8), Format::integer(16)}) {
+      for (const Accumulator accumulator : {Accumulator::exact(), Accumulator::wrap(9), Accumulator::saturate(9)}) {
+        const Operand a(x.matrix(), {format}, GridAxis::rows, Key(4)), b(y.matrix(), {format}, GridAxis::columns, Key(5));
+        for (const std::string_view kernel : kernel_names()) {
+          Multiply how{.site = kSite, .accumulator = accumulator, .simd = best_simd(), .kernel = kernel};
+          try {
+            static_cast<void>(choose_kernel(a, b, how));
+          } catch (const ConfigError&) {
+            continue;
+          }
+          CAPTURE(kernel);
+          kernels.insert(kernel);
+          CostLedger ledger;
+          const Tensor plain = gemm(a, b, how, ledger);
+          Tensor out = Tensor::uninitialized({m, n});
+          std::atomic<int> early = 0;
+          how.bias = bias.data();
+          how.rows_done = [&](std::int64_t first, std::int64_t last) {
+            for (std::int64_t i = first * n; i < last * n; ++i) early += out[i] != plain[i] + bias[i % n] ? 1 : 0;
+          };
+          gemm_into(a, b, how, ledger, {out.data(), m, n, n});
+          CHECK(early == 0);
+          bool right = true;
+          for (std::int64_t i = 0; i < m * n; ++i) right = right && out[i] == plain[i] + bias[i % n];
+          CHECK(right);
+        }
+      }
+    }
+  }
+  CHECK(kernels.size() >= 5);
+  // Patch matrices on either side; lines of 64 positions are reported early.
+  const Tensor image = matrix(6, 81, 3), weights = matrix(7, 12, 5), bias = matrix(8, 1, 64);
+  const PatchGeometry corners{.images = 1,
+                              .height = 9,
+                              .width = 9,
+                              .channels = 3,
+                              .pixel_stride = 3,
+                              .out_height = 8,
+                              .out_width = 8,
+                              .taps_y = 2,
+                              .taps_x = 2,
+                              .nominal_positions = 64};
+  const Operand patches = Operand(image.matrix(), {Format::integer(8)}, GridAxis::whole, Key(1)).patches(corners),
+                w(weights.matrix(), {Format::integer(8)}, GridAxis::whole, Key(2));
+  CostLedger ledger;
+  Multiply how{.site = kSite, .simd = best_simd()};
+  const Tensor plain = gemm(patches, w, how, ledger), turned = gemm(w.transposed(), patches.transposed(), how, ledger);
+  how.bias = bias.data();
+  Tensor with = Tensor::uninitialized(plain.shape());
+  how.rows_done = [&](std::int64_t first, std::int64_t last) {  // as soon as a convolution's lines are final
+    for (std::int64_t i = first * 5; i < last * 5; ++i) CHECK(with[i] == plain[i] + bias[i % 5]);
+  };
+  gemm_into(patches, w, how, ledger, {with.data(), plain.shape()[0], 5, 5});
+  how.rows_done = {};
+  for (std::int64_t i = 0; i < with.size(); ++i) CHECK(with[i] == plain[i] + bias[i % 5]);
+  const Tensor turned_with = gemm(w.transposed(), patches.transposed(), how, ledger);
+  for (std::int64_t i = 0; i < turned_with.size(); ++i) CHECK(turned_with[i] == turned[i] + bias[i % 64]);
 }

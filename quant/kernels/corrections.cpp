@@ -316,7 +316,8 @@ void Corrections::write(const Problem& p, std::int64_t i, std::int64_t first, st
   const auto a_sum = static_cast<double>(row_sum);
   for (std::size_t s = 0; s < sums.size(); ++s) {
     const std::int64_t j = first + static_cast<std::int64_t>(s);
-    p.c(i, j) = static_cast<float>((r.alpha[j] * static_cast<double>(sums[s]) + r.beta[j] * a_sum) + r.gamma[j]);
+    const auto c = static_cast<float>((r.alpha[j] * static_cast<double>(sums[s]) + r.beta[j] * a_sum) + r.gamma[j]);
+    p.c(i, j) = p.bias == nullptr ? c : c + p.bias[j];
   }
 }
 

@@ -41,7 +41,7 @@ class Corrections {
   };
   [[nodiscard]] Row row(std::int64_t i, std::vector<double>& scratch) const;
 
-  /// Writes outputs first .. first + sums.size() of row i from exact sums.
+  /// Writes outputs first .. first + sums.size() of row i from exact sums, and adds the problem's bias.
   void write(const Problem& problem, std::int64_t i, std::int64_t first, std::span<const std::int64_t> sums,
              std::vector<double>& scratch) const {
     write(problem, i, first, sums, row_sum(i), scratch);

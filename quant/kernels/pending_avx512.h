@@ -30,27 +30,40 @@ struct Pending {
     if (to.sums == nullptr) __builtin_unreachable();  // any() says that a tile set them
     const __m512d a = _mm512_set1_pd(static_cast<double>(to.sums[row]));
     const double *alpha = to.alpha + row * to.hop + first, *beta = to.beta + row * to.hop + first, *gamma = to.gamma[row] + first;
+    const float* bias = to.bias == nullptr ? nullptr : to.bias + first;
     float* out = to.out + row * to.ld + first;
     const std::int32_t* from = next;
     for (std::int64_t left = cols; left > 0; left -= 16, from += 16, alpha += 16, beta += 16, gamma += 16, out += 16) {
       __m512i s = _mm512_load_si512(from);
       if (left >= 16 && wrap_bits == 0) [[likely]] {
         const auto load = [](const double* x) { return _mm512_loadu_pd(x); };
-        _mm256_storeu_ps(out, scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(s)), a, load(alpha), load(beta), load(gamma)));
-        _mm256_storeu_ps(out + 8, scaled(_mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(s, 1)), a, load(alpha + 8), load(beta + 8),
-                                         load(gamma + 8)));
+        __m256 low = scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(s)), a, load(alpha), load(beta), load(gamma));
+        __m256 high =
+            scaled(_mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(s, 1)), a, load(alpha + 8), load(beta + 8), load(gamma + 8));
+        if (bias != nullptr) {
+          low = _mm256_add_ps(low, _mm256_loadu_ps(bias));
+          high = _mm256_add_ps(high, _mm256_loadu_ps(bias + 8));
+          bias += 16;
+        }
+        _mm256_storeu_ps(out, low);
+        _mm256_storeu_ps(out + 8, high);
       } else {
         const auto mask = static_cast<__mmask16>(left >= 16 ? 0xffff : (1 << left) - 1);
-        const auto low = static_cast<__mmask8>(mask), high = static_cast<__mmask8>(mask >> 8);
+        const auto of_low = static_cast<__mmask8>(mask), of_high = static_cast<__mmask8>(mask >> 8);
         const auto load = [](__mmask8 m, const double* x) { return _mm512_maskz_loadu_pd(m, x); };
         if (wrap_bits > 0) s = wrapped(s, static_cast<int>(wrap_bits), mask, events);
         const __m512i upper = _mm512_shuffle_i64x2(s, s, 0xee);
-        _mm256_mask_storeu_ps(
-            out, low,
-            scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(s)), a, load(low, alpha), load(low, beta), load(low, gamma)));
-        _mm256_mask_storeu_ps(out + 8, high,
-                              scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(upper)), a, load(high, alpha + 8),
-                                     load(high, beta + 8), load(high, gamma + 8)));
+        __m256 low =
+            scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(s)), a, load(of_low, alpha), load(of_low, beta), load(of_low, gamma));
+        __m256 high = scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(upper)), a, load(of_high, alpha + 8),
+                             load(of_high, beta + 8), load(of_high, gamma + 8));
+        if (bias != nullptr) {
+          low = _mm256_add_ps(low, _mm256_maskz_loadu_ps(of_low, bias));
+          high = _mm256_add_ps(high, _mm256_maskz_loadu_ps(of_high, bias + 8));
+          bias += 16;
+        }
+        _mm256_mask_storeu_ps(out, of_low, low);
+        _mm256_mask_storeu_ps(out + 8, of_high, high);
       }
     }
     next = from;

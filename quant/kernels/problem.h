@@ -30,8 +30,9 @@ struct Problem {
     }
   };
   Report* report = nullptr;  ///< null if nobody wants to know
-  /// If not empty, all that is to be computed. Only kernels that say so meet any.
+  /// What only kernels of dense codes meet: strips, which are all that is to be computed if there are any, and a bias [n] to add.
   std::span<const Strip> strips = {};
+  const float* bias = nullptr;
 
   [[nodiscard]] std::int64_t m() const { return a.rows(); }
   [[nodiscard]] std::int64_t n() const { return b.cols(); }
@@ -54,7 +55,7 @@ struct Kernel {
   Simd simd;
   bool (*applies)(const Problem&);
   Run run;
-  bool strips = false;  ///< runs products of strips
+  bool dense_codes = false;  ///< takes strips and a bias
 };
 
 /// Fastest first; the last is the reference.

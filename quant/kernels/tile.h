@@ -24,7 +24,7 @@ struct TileRight {
   std::int64_t panel, groups;
 };
 /// How sums s become results: row i, column j is float((alpha[i * hop + j] * s + beta[i * hop + j] * sums[i]) + gamma[i][j]), all
-/// in double. `hop` is 0 unless rows have grids of their own.
+/// in double, plus bias[j] in float32 if there is a bias. `hop` is 0 unless rows have grids of their own.
 struct TileTarget {
   const double *alpha, *beta;
   std::int64_t hop;
@@ -32,6 +32,7 @@ struct TileTarget {
   const std::int32_t* sums;  ///< of each row's codes
   float* out;
   std::int64_t ld;
+  const float* bias = nullptr;
 };
 
 /// The codes of a convolution: position x, tap (ky, kx), group g of the pixel at pixels + ky * line + (x * step + kx) * pixel + 4 g

@@ -104,6 +104,7 @@ std::uint64_t product(const TileLeft& a, const TileRight& b, std::int64_t rows, 
       } else {
         scale(sums[i], n, alpha, beta, to.gamma[row] + at, row_sum, out);
       }
+      for (std::int64_t j = 0; to.bias != nullptr && j < n; ++j) out[j] += to.bias[at + j];
     }
   });
   return events;

@@ -16,7 +16,7 @@ struct Scale {
 
   [[nodiscard]] Scale below(int rows) const {
     const std::int64_t skip = rows * to.hop;
-    return {{to.alpha + skip, to.beta + skip, to.hop, to.gamma + rows, to.sums + rows, to.out + rows * to.ld, to.ld},
+    return {{to.alpha + skip, to.beta + skip, to.hop, to.gamma + rows, to.sums + rows, to.out + rows * to.ld, to.ld, to.bias},
             first,
             cols,
             pending};

@@ -113,6 +113,7 @@ std::uint64_t product(const TileLeft& a, const TileRight& b, std::int64_t rows, 
       float* const out = to.out + row * to.ld + at;
       for (std::int64_t j = 0; j < n; ++j)
         out[j] = static_cast<float>((alpha[j] * static_cast<double>(sums[i][j]) + beta[j] * row_sum) + gamma[j]);
+      for (std::int64_t j = 0; to.bias != nullptr && j < n; ++j) out[j] += to.bias[at + j];
     }
   });
   return events;

@@ -263,7 +263,8 @@ class ByRows {
                        cols = std::min<std::int64_t>(16 * at.panels, strip_.cols - col);
     const std::span gamma(scratch.gamma.data() + at.row, static_cast<std::size_t>(at.rows));
     const Corrections::Rows rows = corrections.rows(first, col, cols, gamma, scratch.table);
-    TileTarget to{rows.alpha, rows.beta, rows.hop, gamma.data(), scratch.row_sums.data() + at.row, nullptr, p_.out.row_stride};
+    TileTarget to{rows.alpha, rows.beta,         rows.hop, gamma.data(), scratch.row_sums.data() + at.row,
+                  nullptr,    p_.out.row_stride, p_.bias};
     const int wrap_bits = p_.accumulator.kind == Accumulator::Kind::wrap && p_.accumulator.bits < 32 ? p_.accumulator.bits : 0;
     const TileRight right = right_->right(0, at.panel, groups_.first, groups_.count);
     if (!p_.transposed_out) {
