@@ -136,7 +136,7 @@ ColumnBlocks::ColumnBlocks(std::int64_t rows, std::int64_t cols, Simd simd)
     : rows_(rows),
       cols_(cols),
       simd_(simd),
-      partial_(static_cast<std::size_t>(std::max<std::int64_t>(1, block_count(rows)) * 2 * cols), 0.0),
+      partial_(static_cast<std::size_t>(block_count(rows) * 2 * cols)),
       ends_(partial_.size()) {}
 
 void ColumnBlocks::summarise(const float* rows, std::int64_t first, std::int64_t last) {
@@ -147,6 +147,7 @@ void ColumnBlocks::summarise(const float* rows, std::int64_t first, std::int64_t
     std::fill_n(min, cols_, std::numeric_limits<float>::infinity());
     std::fill_n(max, cols_, -std::numeric_limits<float>::infinity());
     double* const sum = partial_.data() + at;
+    std::fill_n(sum, 2 * cols_, 0.0);
     sum_kernels(simd_).summarise({rows, cols_}, std::min(kSumBlock, last - row), cols_, sum, sum + cols_, min, max);
   }
 }
@@ -155,36 +156,60 @@ void ColumnBlocks::add_dots(const float* a, const float* b, std::int64_t first, 
   assert(first % kSumBlock == 0 && (last % kSumBlock == 0 || last == rows_));
   for (std::int64_t row = first; row < last; row += kSumBlock, a += kSumBlock * cols_, b += kSumBlock * cols_) {
     double* const sum = partial_.data() + row / kSumBlock * 2 * cols_;
+    std::fill_n(sum, 2 * cols_, 0.0);
     sum_kernels(simd_).sum({a, cols_}, {b, cols_}, std::min(kSumBlock, last - row), cols_, sum, sum + cols_);
   }
 }
 
-std::vector<double> ColumnBlocks::sum() const {
-  return combined(partial_.data(), std::max<std::int64_t>(1, block_count(rows_)), 2 * cols_, cols_);
+std::vector<double> ColumnBlocks::combined_from(std::int64_t column) const {
+  std::vector<double> sums(static_cast<std::size_t>(cols_), 0.0);
+  if (rows_ == 0) return sums;
+  parallel_rows(cols_, block_count(rows_), [&](std::int64_t first, std::int64_t last) {
+    const std::vector<double> some = combined(partial_.data() + column + first, block_count(rows_), 2 * cols_, last - first);
+    std::ranges::copy(some, sums.begin() + first);
+  });
+  return sums;
 }
 
-ColumnSums ColumnBlocks::sums() const {
-  return {sum(), combined(partial_.data() + cols_, std::max<std::int64_t>(1, block_count(rows_)), 2 * cols_, cols_)};
-}
+std::vector<double> ColumnBlocks::sum() const { return combined_from(0); }
+
+ColumnSums ColumnBlocks::sums() const { return {combined_from(0), combined_from(cols_)}; }
 
 std::vector<Range> ColumnBlocks::ranges() const {
-  const auto cols = static_cast<std::size_t>(cols_);
-  std::vector<Range> ranges(cols);
+  std::vector<Range> ranges(static_cast<std::size_t>(cols_));
   if (rows_ == 0) return ranges;
-  std::vector<double> nought(cols,
-                             0.0);  // becomes NaN where a value is not finite: a sum of finite floats cannot overflow a double
-  for (std::size_t j = 0; j < cols; ++j) ranges[j] = {ends_[j], ends_[cols + j]};
-  for (std::size_t at = 0; at < ends_.size(); at += 2 * cols) {
-    for (std::size_t j = 0; j < cols; ++j) {
-      ranges[j].min = std::min(ranges[j].min, ends_[at + j]);
-      ranges[j].max = std::max(ranges[j].max, ends_[at + cols + j]);
-      nought[j] += partial_[at + j] - partial_[at + j];
+  parallel_rows(cols_, 4 * block_count(rows_), [&](std::int64_t begin, std::int64_t end) {
+    const auto first = static_cast<std::size_t>(begin), last = static_cast<std::size_t>(end),
+               cols = static_cast<std::size_t>(cols_);
+    std::vector<double> nought(last,
+                               0.0);  // becomes NaN where a value is not finite: a sum of finite floats cannot overflow a double
+    for (std::size_t j = first; j < last; ++j) ranges[j] = {ends_[j], ends_[cols + j]};
+    for (std::size_t at = 0; at < ends_.size(); at += 2 * cols) {
+      for (std::size_t j = first; j < last; ++j) {
+        ranges[j].min = std::min(ranges[j].min, ends_[at + j]);
+        ranges[j].max = std::max(ranges[j].max, ends_[at + cols + j]);
+        nought[j] += partial_[at + j] - partial_[at + j];
+      }
     }
-  }
-  for (std::size_t j = 0; j < cols; ++j) {
-    if (nought[j] != 0.0) ranges[j].min = ranges[j].max = std::numeric_limits<float>::quiet_NaN();
-  }
+    for (std::size_t j = first; j < last; ++j) {
+      if (nought[j] != 0.0) ranges[j].min = ranges[j].max = std::numeric_limits<float>::quiet_NaN();
+    }
+  });
   return ranges;
+}
+
+Range ColumnBlocks::range() const {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  bool finite = true;
+  float low = infinity, high = -infinity;
+  for (const Range& column : ranges()) {
+    finite = finite && column.finite();
+    low = std::min(low, column.min);
+    high = std::max(high, column.max);
+  }
+  RangeOfParts all;
+  if (rows_ * cols_ > 0) all.add(finite, low, high);
+  return all.range();
 }
 
 double sum_of_squares(std::span<const float> x) {

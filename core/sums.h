@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "core/aligned.h"
 #include "core/range.h"
 #include "core/simd.h"
 #include "core/tensor.h"
@@ -53,12 +54,17 @@ class ColumnBlocks {
   [[nodiscard]] ColumnSums sums() const;
   /// Range of each column after summarise(); not finite if the column is not.
   [[nodiscard]] std::vector<Range> ranges() const;
+  /// Range of all of them.
+  [[nodiscard]] Range range() const;
 
  private:
+  /// The tree over blocks of the sums from a column of partial_ on, one for each column of the matrix.
+  [[nodiscard]] std::vector<double> combined_from(std::int64_t column) const;
+
   std::int64_t rows_, cols_;
   Simd simd_;
-  std::vector<double> partial_;  ///< [blocks, sums and squares or dots]
-  std::vector<float> ends_;      ///< [blocks, minima and maxima]
+  Aligned<double> partial_;  ///< [blocks, sums and squares or dots]
+  Aligned<float> ends_;      ///< [blocks, minima and maxima]
 };
 
 /// Sum of term(0) .. term(n-1), values in double, for short rows: 16 chains, chain c adding the terms c, c + 16, ... in ascending

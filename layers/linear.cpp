@@ -73,9 +73,7 @@ GradientSummary summarise_gradient(const Tensor& g, const Facts& facts, Simd sim
   parallel_rows((m.rows + kSumBlock - 1) / kSumBlock, kSumBlock * m.cols, [&](std::int64_t first, std::int64_t last) {
     columns.summarise(g.data() + first * kSumBlock * m.cols, first * kSumBlock, std::min(m.rows, last * kSumBlock));
   });
-  RangeOfParts range;
-  for (const Range& column : columns.ranges()) range.add(column);
-  return {rounded(columns.sum()), {.range = range.range()}};
+  return {rounded(columns.sum()), {.range = columns.range()}};
 }
 
 }  // namespace ebb

@@ -1,7 +1,9 @@
 #include "quant/operand.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cassert>
+#include <exception>
 #include <numeric>
 #include <type_traits>
 #include <utility>
@@ -71,11 +73,22 @@ std::vector<Grid> fit_grids(const ConstMatrix& x, const Encoding& encoding, Grid
     return {Grid::fit(options.range != nullptr ? *options.range : own, bits, encoding.grid)};
   }
   require<ConfigError>(options.range == nullptr, "[operand] a given range needs a grid over the whole matrix");
-  std::vector<Grid> grids;
-  for (const Range& range : axis == GridAxis::rows ? row_ranges(x, options.simd) : column_ranges(x, options.simd)) {
-    require<NonFiniteError>(range.finite(), "a NaN or infinite value cannot be encoded");
-    grids.push_back(Grid::fit(range, bits, encoding.grid));
-  }
+  const std::vector<Range> ranges = axis == GridAxis::rows ? row_ranges(x, options.simd) : column_ranges(x, options.simd);
+  std::vector<Grid> grids(ranges.size());
+  const auto fit = [&](std::size_t i) {
+    require<NonFiniteError>(ranges[i].finite(), "a NaN or infinite value cannot be encoded");
+    grids[i] = Grid::fit(ranges[i], bits, encoding.grid);
+  };
+  std::atomic<bool> failed = false;
+  constexpr std::int64_t cost = 8;  // of a grid, in elements
+  parallel_rows(static_cast<std::int64_t>(ranges.size()), cost, [&](std::int64_t first, std::int64_t last) {
+    try {
+      for (std::int64_t i = first; i < last; ++i) fit(static_cast<std::size_t>(i));
+    } catch (const std::exception&) {  // which must not leave a thread
+      failed = true;
+    }
+  });
+  for (std::size_t i = 0; failed && i < ranges.size(); ++i) fit(i);  // throws
   return grids;
 }
 
@@ -282,6 +295,15 @@ Operand Operand::view() const {
   return result;
 }
 
+Operand Operand::beginning_at(std::int64_t element) const {
+  const std::int64_t bytes = codes_.container == CodeMatrix::Container::int8    ? 1
+                             : codes_.container == CodeMatrix::Container::int16 ? 2
+                                                                                : 4;
+  Operand part = view();
+  part.codes_.data = static_cast<const char*>(codes_.data) + element * bytes;
+  return part;
+}
+
 Operand Operand::transposed() const {
   Operand t = view();
   t.codes_ = codes_.transposed();
@@ -292,17 +314,20 @@ Operand Operand::transposed() const {
 Operand Operand::columns(std::int64_t first, std::int64_t count) const {
   require<ShapeError>(!codes_.patches && first >= 0 && count >= 0 && first + count <= cols(), "[operand] columns ", first, " .. ",
                       first + count, " of a matrix with ", cols(), " columns");
-  Operand part = view();
-  const std::int64_t bytes = codes_.container == CodeMatrix::Container::int8    ? 1
-                             : codes_.container == CodeMatrix::Container::int16 ? 2
-                                                                                : 4;
-  part.codes_.data = static_cast<const char*>(codes_.data) + first * codes_.col_stride * bytes;
+  Operand part = beginning_at(first * codes_.col_stride);
   part.codes_.cols = count;
   if (axis_ == GridAxis::columns) part.first_grid_ += first;
   return part;
 }
 
-Operand Operand::rows(std::int64_t first, std::int64_t count) const { return transposed().columns(first, count).transposed(); }
+Operand Operand::rows(std::int64_t first, std::int64_t count) const {
+  require<ShapeError>(!codes_.patches && first >= 0 && count >= 0 && first + count <= codes_.rows, "[operand] rows ", first, " .. ",
+                      first + count, " of a matrix with ", codes_.rows, " rows");
+  Operand part = beginning_at(first * codes_.row_stride);
+  part.codes_.rows = count;
+  if (axis_ == GridAxis::rows) part.first_grid_ += first;
+  return part;
+}
 
 Operand Operand::block(std::int64_t first, std::int64_t rows, std::int64_t cols) const {
   require<ShapeError>(codes_.rows == 1 && codes_.col_stride == 1 && axis_ == GridAxis::whole && rows >= 0 && cols >= 0,

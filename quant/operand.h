@@ -90,8 +90,9 @@ class Operand {
     GridAxis axis = GridAxis::whole;
     std::vector<Grid> grids;
   };
-  /// A copy to be turned into another matrix.
+  /// A copy to be turned into another matrix, and one whose first code is another.
   [[nodiscard]] Operand view() const;
+  [[nodiscard]] Operand beginning_at(std::int64_t element) const;
   /// Makes room for the codes of a [rows, cols] matrix and has encode(codes) write them.
   template <class Encode>
   void fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids, const Encode& encode);

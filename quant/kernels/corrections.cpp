@@ -202,10 +202,12 @@ Corrections::Corrections(const Problem& p, std::int64_t k, std::vector<std::int6
     : problem_(&p), n_(p.n()), one_row_grid_(p.a.axis() == GridAxis::whole || p.m() == 0) {
   const CodeMatrix &a = p.a.codes(), &b = p.b.codes();
   const auto n = static_cast<std::size_t>(n_);
-  for (std::int64_t j = 0; j < n_; ++j) {
-    const Grid& grid = p.b.grid(p.b.axis() == GridAxis::columns ? j : 0);
-    scales_b_.push_back(static_cast<double>(grid.scale));
-    zeros_b_.push_back(grid.stored_zero());
+  scales_b_.resize(n);
+  zeros_b_.resize(n);
+  for (std::size_t j = 0; j < n; ++j) {
+    const Grid& grid = p.b.grid(p.b.axis() == GridAxis::columns ? static_cast<std::int64_t>(j) : 0);
+    scales_b_[j] = static_cast<double>(grid.scale);
+    zeros_b_[j] = grid.stored_zero();
   }
   if (!a.patches) {
     class_taps_ = {k};
