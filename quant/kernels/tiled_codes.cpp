@@ -88,19 +88,19 @@ std::vector<std::int64_t> unbiased(std::vector<std::int64_t> sums, std::int64_t 
   return sums;
 }
 
-/// The sum of body(task, scratch) over all tasks, with a scratch that each thread keeps from product to product. A single thread
-/// opens no region: inside another that costs as much as a small product.
+/// The sum of body(task, scratch) over all tasks, with a scratch for each thread. A single thread opens no region: inside another
+/// that costs as much as a small product.
 template <class Scratch, class Body>
 std::uint64_t share_out(int threads, std::int64_t tasks, const Body& body) {
   std::uint64_t sum = 0;
   if (threads == 1) {
-    thread_local Scratch scratch;
+    Scratch scratch;
     for (std::int64_t task = 0; task < tasks; ++task) sum += body(task, scratch);
     return sum;
   }
 #pragma omp parallel reduction(+ : sum) num_threads(threads)
   {
-    thread_local Scratch scratch;
+    Scratch scratch;
 #pragma omp for schedule(dynamic) nowait
     for (std::int64_t task = 0; task < tasks; ++task) sum += body(task, scratch);
   }
