@@ -135,7 +135,8 @@ TEST_CASE("strips of a product are products of their own, in every kernel; what 
 
 TEST_CASE("a bias is added to the rounded result, in every kernel and before rows are reported") {
   std::set<std::string_view> kernels;
-  for (const auto& [m, k, n] : {std::array<std::int64_t, 3>{67, 20, 83}, {5, 4200, 7}}) {  // in rows and in depth
+  for (const auto& size : {std::array<std::int64_t, 3>{67, 20, 83}, {5, 4200, 7}}) {  // in rows and in depth
+    const std::int64_t m = size[0], k = size[1], n = size[2];
     const Tensor x = matrix(1, m, k), y = matrix(2, k, n), bias = matrix(3, 1, n);
     for (const Format format : {Format::fp32(), Format::integer(4), Format::integer(8), Format::integer(16)}) {
       for (const Accumulator accumulator : {Accumulator::exact(), Accumulator::wrap(9), Accumulator::saturate(9)}) {
