@@ -67,13 +67,13 @@ def has_pytorch():
     return subprocess.run(["/usr/bin/python3", "-c", "import torch"], capture_output=True).returncode == 0
 
 
-def take_turns(turns, write, warm_up=1):
+def take_turns(turns, write, warm_up=1, seconds=SECONDS):
     """Calls the turns in order, round by round, and writes what each returned: `turns` maps the fields of a row to a function. The last of
     `warm_up` laps counts for turns that are slow even then."""
     laps = [[turn() for _, turn in turns] for _ in range(warm_up)][-1:]
     slow = [lap > SLOW for lap in laps[0]]  # these ran long enough for one lap to count
     begun = time.monotonic()
-    while len(laps) - 1 < ROUNDS and (len(laps) - 1 < MIN_ROUNDS or time.monotonic() - begun < SECONDS):
+    while len(laps) - 1 < ROUNDS and (len(laps) - 1 < MIN_ROUNDS or time.monotonic() - begun < seconds):
         laps.append([lap if once else turn() for (_, turn), lap, once in zip(turns, laps[0], slow)])
     for i, (fields, _) in enumerate(turns):
         write(**fields, seconds=[lap[i] for lap in (laps[:1] if slow[i] else laps[1:])])
@@ -117,7 +117,7 @@ def family(network, case, batch, variants):
         if has_pytorch():
             contenders += [pytorch(variant, batch, network, case) for variant in variants]
         for threads in THREADS if network != "gcn" else THREADS[-1:]:
-            take_turns(step_turns(contenders, threads), lambda **row: write(**{**row, "group": "family"}), warm_up=3)
+            take_turns(step_turns(contenders, threads), lambda **row: write(**{**row, "group": "family"}), warm_up=3, seconds=3 * SECONDS)
         for contender in contenders:
             write(group="version", text=contender.ask("version"))
             contender.close()
