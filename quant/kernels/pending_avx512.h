@@ -12,28 +12,32 @@ namespace {
 
 constexpr int kTileVectors = 24;  ///< sums of a tile at the most, in vectors of 16
 
-/// The sums of a finished tile on their way to results. Scaling keeps other ports busy than multiplying does, so it is done row by
-/// row while the next tile grows.
+/// The sums of a finished tile on their way to results. Scaling keeps other ports busy than multiplying does, so it is done bit by
+/// bit while the next tile grows.
 struct Pending {
   alignas(64) std::int32_t sums[kTileVectors * 16];
   TileTarget to{};
   std::int64_t wrap_bits = 0;
   std::int64_t first = 0, cols = 0;  ///< columns of the tile
   std::int64_t row = 0, rows = 0;    ///< the next row, and the end
+  std::int64_t done = 0;             ///< columns of that row
   const std::int32_t* next = sums;
   __m512i events = _mm512_setzero_si512();
 
   [[nodiscard]] bool any() const { return row != rows; }
 
-  // Inline, so that the sums of the growing tile stay in their registers.
-  [[gnu::always_inline]] void scale_row() {
+  /// Scales the next vectors of a row, kVectors at the most. Inline, so that the sums of the growing tile stay in their registers.
+  template <int kVectors>
+  [[gnu::always_inline]] void scale() {
     if (to.sums == nullptr) __builtin_unreachable();  // any() says that a tile set them
     const __m512d a = _mm512_set1_pd(static_cast<double>(to.sums[row]));
-    const double *alpha = to.alpha + row * to.hop + first, *beta = to.beta + row * to.hop + first, *gamma = to.gamma[row] + first;
-    const float* bias = to.bias == nullptr ? nullptr : to.bias + first;
-    float* out = to.out + row * to.ld + first;
+    const std::int64_t col = first + done;
+    const double *alpha = to.alpha + row * to.hop + col, *beta = to.beta + row * to.hop + col, *gamma = to.gamma[row] + col;
+    const float* bias = to.bias == nullptr ? nullptr : to.bias + col;
+    float* out = to.out + row * to.ld + col;
     const std::int32_t* from = next;
-    for (std::int64_t left = cols; left > 0; left -= 16, from += 16, alpha += 16, beta += 16, gamma += 16, out += 16) {
+    const std::int64_t end = cols - done < kVectors * 16 ? cols - done : kVectors * 16;
+    for (std::int64_t left = end; left > 0; left -= 16, from += 16, alpha += 16, beta += 16, gamma += 16, out += 16) {
       __m512i s = _mm512_load_si512(from);
       if (left >= 16 && wrap_bits == 0) [[likely]] {
         const auto load = [](const double* x) { return _mm512_loadu_pd(x); };
@@ -67,8 +71,12 @@ struct Pending {
       }
     }
     next = from;
+    done += end;
+    if (done < cols) return;
+    done = 0;
     ++row;
   }
+  [[gnu::always_inline]] void scale_row() { scale<kTilePanels>(); }
   void scale_rest() {
     while (any()) scale_row();
   }
@@ -88,6 +96,7 @@ struct Pending {
     first = col;
     cols = count < kPanels * 16 ? count : kPanels * 16;
     row = 0;
+    done = 0;
     rows = kRows;
     next = sums;
   }

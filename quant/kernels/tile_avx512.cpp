@@ -10,6 +10,7 @@ namespace {
 
 /// A tile becomes results, by way of `pending`.
 struct Scale {
+  static constexpr bool kScales = true;
   TileTarget to;
   std::int64_t first, cols;
   Pending* pending;
@@ -27,7 +28,10 @@ struct Scale {
     return kBias == 0 ? _mm512_setzero_si512() : _mm512_set1_epi32(-kBias * to.sums[row]);
   }
   [[nodiscard]] bool has_work() const { return pending->any(); }
-  [[gnu::always_inline]] void work() const { pending->scale_row(); }
+  template <int kVectors>
+  [[gnu::always_inline]] void work() const {
+    pending->scale<kVectors>();
+  }
 
   template <int kRows, int kPanels>
   void finish(const __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}]) const {
@@ -37,6 +41,7 @@ struct Scale {
 
 /// Adds a tile's sums, shifted, to wider ones in memory.
 struct Accumulate {
+  static constexpr bool kScales = false;
   std::int64_t* c;
   std::int64_t ld;
   int shift;
@@ -47,6 +52,7 @@ struct Accumulate {
     return _mm512_setzero_si512();
   }
   [[nodiscard]] static bool has_work() { return false; }
+  template <int>
   static void work() {}
 
   /// By way of memory: with 64-bit sums in sight, compilers run out of registers in the loop before.
@@ -62,23 +68,17 @@ struct Accumulate {
   }
 };
 
-/// kRows x kPanels accumulators of 16 int32: with 24 of them the multiply ports never wait for a result.
-template <class Dot, int kRows, int kPanels, class Finish>
-[[gnu::noinline]] void tile(const TileLeft& a, const TileRight& b, const Finish& finish) {
-  __m512i sum[std::size_t{kRows}][std::size_t{kPanels}];
-#pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 4
-    for (int p = 0; p < kPanels; ++p) sum[i][p] = finish.template start<Dot::kBias>(i);
-  }
+/// kRows x kPanels accumulators of 16 int32: with 24 of them the multiply ports never wait for a result. Before every `share`
+/// groups, kVectors vectors of the tile before are scaled.
+template <class Dot, int kVectors, int kRows, int kPanels, class Finish>
+[[gnu::always_inline]] inline void grow(const TileLeft& a, const TileRight& b, std::int64_t share, const Finish& finish,
+                                        __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}]) {
   const std::int8_t* left = a.data;
   const std::uint8_t* from = b.data;
-  // One row of the tile before, then a share of the groups, and so on.
-  const std::int64_t share = b.groups / kRows > 1 ? b.groups / kRows : 1;
   for (std::int64_t g = 0; g < b.groups;) {
     const bool work = finish.has_work();
     const std::int64_t end = work && g + share < b.groups ? g + share : b.groups;
-    if (work) finish.work();
+    if (work) finish.template work<kVectors>();
     for (; g < end; ++g, from += 64, left += a.group) {
       __m512i right[std::size_t{kPanels}];
 #pragma GCC unroll 4
@@ -92,6 +92,25 @@ template <class Dot, int kRows, int kPanels, class Finish>
         for (int p = 0; p < kPanels; ++p) sum[i][p] = Dot::add(sum[i][p], right[p], all);
       }
     }
+  }
+}
+
+template <class Dot, int kRows, int kPanels, class Finish>
+[[gnu::noinline]] void tile(const TileLeft& a, const TileRight& b, const Finish& finish) {
+  __m512i sum[std::size_t{kRows}][std::size_t{kPanels}];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+    for (int p = 0; p < kPanels; ++p) sum[i][p] = finish.template start<Dot::kBias>(i);
+  }
+  // Small steps hide best, but a tile must have groups enough to pay for each step's overhead.
+  constexpr int kVectors = kRows * kPanels;
+  if (Finish::kScales && b.groups >= 3 * kVectors) {
+    grow<Dot, 1, kRows, kPanels>(a, b, b.groups / kVectors, finish, sum);
+  } else if (Finish::kScales && kPanels > 2 && b.groups >= kVectors) {
+    grow<Dot, 2, kRows, kPanels>(a, b, b.groups / (kRows * ((kPanels + 1) / 2)), finish, sum);
+  } else {
+    grow<Dot, kPanels, kRows, kPanels>(a, b, b.groups > kRows ? b.groups / kRows : 1, finish, sum);
   }
   finish.template finish<kRows, kPanels>(sum);
 }
