@@ -137,7 +137,7 @@ template <class Dot, Sums kSums, int kTaps, int kRows, int kPanels>
     begin<kRows, kPanels>(sum, -Dot::kBias, to.sums);  // the opposite of what the bias of the weights' codes will add
     grow<Dot, kTaps, kRows, kPanels>(
         l, l.codes, t, 0, l.codes.groups, sum, [&]() __attribute__((always_inline)) {
-          if (pending.any()) pending.scale_row();
+          if (pending.any()) pending.scale<kPanels>();
         });
     pending.take<kRows, kPanels>(sum, to, t.col, l.n - t.col);
     return 0;

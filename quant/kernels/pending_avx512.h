@@ -76,9 +76,8 @@ struct Pending {
     done = 0;
     ++row;
   }
-  [[gnu::always_inline]] void scale_row() { scale<kTilePanels>(); }
   void scale_rest() {
-    while (any()) scale_row();
+    while (any()) scale<kTilePanels>();
   }
 
   /// Scales what is left of the tile before and takes the next: columns col .. col + count of `target`,
