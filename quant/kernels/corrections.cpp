@@ -4,6 +4,7 @@
 #include <map>
 
 #include "core/parallel.h"
+#include "quant/kernels/coefficients.h"
 
 namespace ebb::kernels {
 namespace {
@@ -265,23 +266,25 @@ Corrections::Corrections(const Problem& p, std::int64_t k, std::vector<std::int6
   std::vector<bool> done(static_cast<std::size_t>(classes), false);
   for (std::int64_t i = 0; i < p.m(); ++i) {
     const std::size_t c = row_class_.empty() ? 0 : static_cast<std::size_t>(row_class_[static_cast<std::size_t>(i)]);
-    if (!done[c]) fill(i, 0, n_, tables_.data() + static_cast<std::int64_t>(c) * 3 * n_);
+    if (!done[c]) coefficients(of_row(i, 0, n_, tables_.data() + static_cast<std::int64_t>(c) * 3 * n_));
     done[c] = true;
     if (row_class_.empty()) break;
   }
 }
 
-void Corrections::fill(std::int64_t i, std::int64_t col, std::int64_t cols, double* table) const {
+RowCoefficients Corrections::of_row(std::int64_t i, std::int64_t col, std::int64_t cols, double* table) const {
   const Grid& grid = problem_->a.grid(problem_->a.axis() == GridAxis::rows ? i : 0);
-  const double sa = static_cast<double>(grid.scale), za = grid.stored_zero();
   const std::int64_t c = row_class_.empty() ? 0 : row_class_[static_cast<std::size_t>(i)];
-  const auto taps = static_cast<double>(class_taps_[static_cast<std::size_t>(c)]);
-  const double *const sums = sums_b_.data() + c * n_, *const scales = scales_b_.data(), *const zeros = zeros_b_.data();
-  for (std::int64_t j = col; j < col + cols; ++j) {
-    table[j] = sa * scales[j];
-    table[n_ + j] = sa * zeros[j];
-    table[2 * n_ + j] = (za * scales[j]) * sums[j] + (za * zeros[j]) * taps;
-  }
+  return {static_cast<double>(grid.scale),
+          grid.stored_zero(),
+          static_cast<double>(class_taps_[static_cast<std::size_t>(c)]),
+          scales_b_.data() + col,
+          zeros_b_.data() + col,
+          sums_b_.data() + c * n_ + col,
+          cols,
+          table + col,
+          table + n_ + col,
+          table + 2 * n_ + col};
 }
 
 Corrections::Row Corrections::row(std::int64_t i, std::vector<double>& scratch) const {
@@ -291,14 +294,14 @@ Corrections::Row Corrections::row(std::int64_t i, std::vector<double>& scratch) 
     table = tables_.data() + c * 3 * n_;
   } else {
     scratch.resize(3 * static_cast<std::size_t>(n_));
-    fill(i, 0, n_, scratch.data());
+    coefficients(of_row(i, 0, n_, scratch.data()));
     table = scratch.data();
   }
   return {table, table + n_, table + 2 * n_};
 }
 
 Corrections::Rows Corrections::rows(std::int64_t first, std::int64_t col, std::int64_t cols, std::span<const double*> gamma,
-                                    std::vector<double>& scratch) const {
+                                    std::vector<double>& scratch, Fill fill) const {
   const std::int64_t table = 3 * n_;
   if (!one_row_grid_) scratch.resize(gamma.size() * static_cast<std::size_t>(table));
   const double* const tables = one_row_grid_ ? tables_.data() : scratch.data();
@@ -306,7 +309,7 @@ Corrections::Rows Corrections::rows(std::int64_t first, std::int64_t col, std::i
     const std::int64_t i = first + static_cast<std::int64_t>(r);
     const std::int64_t of_class = row_class_.empty() ? 0 : row_class_[static_cast<std::size_t>(i)];
     const std::int64_t at = table * (one_row_grid_ ? of_class : static_cast<std::int64_t>(r));
-    if (!one_row_grid_) fill(i, col, cols, scratch.data() + at);
+    if (!one_row_grid_) (fill != nullptr ? fill : coefficients)(of_row(i, col, cols, scratch.data() + at));
     gamma[r] = tables + at + 2 * n_;
   }
   return {tables, tables + n_, one_row_grid_ ? 0 : table};

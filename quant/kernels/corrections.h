@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "quant/kernels/problem.h"
+#include "quant/kernels/tile.h"
 
 namespace ebb::kernels {
 
@@ -31,10 +32,12 @@ class Corrections {
     const double *alpha, *beta;
     std::int64_t hop;
   };
+  /// Computes one row's coefficients, for this processor where it is not null.
+  using Fill = void (*)(const RowCoefficients& row);
   /// Those of rows first .. first + gamma.size(), whose gamma goes to `gamma`, each n long; columns col .. col + cols are valid
   /// until the next call with the same scratch.
   [[nodiscard]] Rows rows(std::int64_t first, std::int64_t col, std::int64_t cols, std::span<const double*> gamma,
-                          std::vector<double>& scratch) const;
+                          std::vector<double>& scratch, Fill fill = nullptr) const;
   /// Coefficients of one row, each n long; valid until the next call with the same scratch.
   struct Row {
     const double *alpha, *beta, *gamma;
@@ -51,8 +54,8 @@ class Corrections {
              std::vector<double>& scratch) const;
 
  private:
-  /// Columns col .. col + cols of row i's alpha, beta and gamma, each n long.
-  void fill(std::int64_t i, std::int64_t col, std::int64_t cols, double* table) const;
+  /// What columns col .. col + cols of row i's alpha, beta and gamma, each n long, are made of.
+  [[nodiscard]] RowCoefficients of_row(std::int64_t i, std::int64_t col, std::int64_t cols, double* table) const;
 
   const Problem* problem_;
   std::int64_t n_;

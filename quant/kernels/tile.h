@@ -35,6 +35,14 @@ struct TileTarget {
   const float* bias = nullptr;
 };
 
+/// One row's alpha, beta and gamma of n columns: s_a s_b, s_a z_b and (z_a s_b) B + (z_a z_b) K, all in double.
+struct RowCoefficients {
+  double scale, zero, taps;             ///< s_a, z_a and K
+  const double *scales, *zeros, *sums;  ///< s_b, z_b and B
+  std::int64_t n;
+  double *alpha, *beta, *gamma;
+};
+
 /// The codes of a convolution: position x, tap (ky, kx), group g of the pixel at pixels + ky * line + (x * step + kx) * pixel + 4 g
 /// bytes, and panels of weights `panel` bytes apart.
 struct ConvCodes {
@@ -132,6 +140,7 @@ struct TileMicro {
                      std::int64_t group, std::int64_t panel);
   /// Packs one panel of a matrix whose columns lie ld bytes apart, each k codes long; columns beyond the last are anything.
   void (*transpose)(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols, std::uint8_t flip, std::uint8_t* out);
+  void (*coefficients)(const RowCoefficients& row);
 
   /// For convolutions, where they are faster than many calls of the above; else null. `conv_lines` returns how often sums went
   /// round.

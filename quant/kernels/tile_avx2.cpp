@@ -2,6 +2,7 @@
 
 #include <cstddef>
 
+#include "quant/kernels/coefficients.h"
 #include "quant/kernels/tile.h"
 
 // Codes as int16, multiplied by pmaddwd, which is exact; pmaddubs would saturate on large codes.
@@ -134,7 +135,8 @@ void sum_rows(const TileLeft& a, std::int64_t rows, std::int64_t k, std::int32_t
   }
 }
 
-constexpr TileMicro kInt16{{0, 12, 12, 12, 12}, 2, 0, accumulate, product, sum_rows, interleave_int16, transpose_int16};
+constexpr TileMicro kInt16{{0, 12, 12, 12, 12}, 2,           0, accumulate, product, sum_rows, interleave_int16,
+                           transpose_int16,     coefficients};
 
 }  // namespace
 

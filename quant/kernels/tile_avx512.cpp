@@ -2,6 +2,7 @@
 
 #include <cstddef>
 
+#include "quant/kernels/coefficients.h"
 #include "quant/kernels/pending_avx512.h"
 #include "quant/kernels/tile.h"
 
@@ -298,6 +299,7 @@ constexpr TileMicro kInt8{.rows = {0, 16, 12, 8, 6},
                           .sum_rows = sum_rows<Int8Dot>,
                           .interleave = interleave_fours,
                           .transpose = transpose<1>,
+                          .coefficients = coefficients,
                           .conv_lines = conv_lines_int8_avx512,
                           .interleave_line = interleave_line_int8_avx512,
                           .add_products = add_products_int8_avx512};
@@ -309,6 +311,7 @@ constexpr TileMicro kInt16{.rows = {0, 16, 12, 8, 6},
                            .sum_rows = sum_rows<Int16Dot>,
                            .interleave = interleave_pairs,
                            .transpose = transpose<2>,
+                           .coefficients = coefficients,
                            .conv_lines = conv_lines_int16_avx512,
                            .interleave_line = interleave_line_int16_avx512,
                            .add_products = add_products_int16_avx512,

@@ -1,6 +1,7 @@
 #include <cstddef>
 #include <cstring>
 
+#include "quant/kernels/coefficients.h"
 #include "quant/kernels/tile.h"
 
 #if defined(__SSE2__)
@@ -137,7 +138,8 @@ void sum_rows(const TileLeft& a, std::int64_t rows, std::int64_t k, std::int32_t
   }
 }
 
-constexpr TileMicro kInt16{{0, 16, 16, 16, 16}, 2, 0, accumulate, product, sum_rows, interleave_int16, transpose_int16};
+constexpr TileMicro kInt16{{0, 16, 16, 16, 16}, 2,           0, accumulate, product, sum_rows, interleave_int16,
+                           transpose_int16,     coefficients};
 
 }  // namespace
 

@@ -262,7 +262,7 @@ class ByRows {
     const std::int64_t first = at.block + at.row, col = 16 * at.panel,
                        cols = std::min<std::int64_t>(16 * at.panels, strip_.cols - col);
     const std::span gamma(scratch.gamma.data() + at.row, static_cast<std::size_t>(at.rows));
-    const Corrections::Rows rows = corrections.rows(first, col, cols, gamma, scratch.table);
+    const Corrections::Rows rows = corrections.rows(first, col, cols, gamma, scratch.table, micro_.coefficients);
     TileTarget to{rows.alpha, rows.beta,         rows.hop, gamma.data(), scratch.row_sums.data() + at.row,
                   nullptr,    p_.out.row_stride, p_.bias};
     const int wrap_bits = p_.accumulator.kind == Accumulator::Kind::wrap && p_.accumulator.bits < 32 ? p_.accumulator.bits : 0;
