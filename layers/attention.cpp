@@ -81,6 +81,20 @@ struct Layout {
   [[nodiscard]] ConstMatrix part(const Tensor& qkv, std::int64_t which) const {
     return {qkv.data() + which * width, tokens, width, 3 * width};
   }
+  /// What the squares of some runs hold beside zeros, the first one being the first of a matrix; nothing for all of it.
+  [[nodiscard]] std::vector<Operand::Part> parts(std::span<const Run> of) const {
+    std::vector<Operand::Part> parts;
+    if (std::ranges::all_of(of, [](const Run& run) { return run.strips(Square::result).empty(); })) return parts;
+    std::int64_t begin = 0;
+    for (const Run& run : of) {
+      const std::int64_t n = run.length;
+      for (std::int64_t i = 0; i < run.rows * heads; ++i, begin += n * n) {
+        if (run.strips(Square::result).empty()) parts.push_back({begin, n, n, n});
+        for (const Strip& s : run.strips(Square::result)) parts.push_back({begin + s.first * n, s.rows, s.cols, n});
+      }
+    }
+    return parts;
+  }
   /// The probabilities of a run.
   [[nodiscard]] ConstMatrix squares_of(const Tensor& p, const Run& run) const {
     return {p.data() + run.square, run.rows * heads * run.length, run.length, run.length};
@@ -219,7 +233,8 @@ Var Attention::operator()(Pass& pass, Var qkv, std::span<const std::int64_t> len
   Tensor y = Tensor::uninitialized({at.tokens, at.width});
   std::vector<Operand> by_row;
   for (const Layout::Run& run : at.runs)
-    by_row.push_back(pass.encode(at.squares_of(*p, run), values, Role::activation, GridAxis::rows, by_row.size()));
+    by_row.push_back(
+        pass.encode(at.squares_of(*p, run), values, Role::activation, GridAxis::rows, by_row.size(), at.parts({&run, 1})));
   multiply_heads(pass, at, values, Product::forward, Square::left, by_row, square_of_run, v, part,
                  [&](const Head& h) { return h.part(y.data(), at.width); });
 
@@ -232,7 +247,8 @@ Var Attention::operator()(Pass& pass, Var qkv, std::span<const std::int64_t> len
         };
         const auto gradient_square = [&](const Head& h) { return h.square(gs.data()); };
         const Operand gy = pass.encode_gradient(g, self.values, grads.facts());
-        const Operand whole_p = pass.encode_known(p->matrix(), self.values, Role::activation, range_of_p);
+        const std::vector<Operand::Part> parts = at.parts(at.runs);
+        const Operand whole_p = pass.encode_known(p->matrix(), self.values, Role::activation, range_of_p, parts);
         RangeOfParts range;
         multiply_heads(pass, at, self.values, Product::grad_input, Square::result, {&gy, 1}, part, v, part_t, gradient_square,
                        [&](const Head& h) {
@@ -241,7 +257,7 @@ Var Attention::operator()(Pass& pass, Var qkv, std::span<const std::int64_t> len
                        });
         multiply_heads(pass, at, self.values, Product::grad_weight, Square::left_transposed, {&whole_p, 1}, square_t, gy, part,
                        gradient_of(2));
-        const Operand qs = pass.encode_known(gs.matrix(), self.scores, Role::gradient, range.range());
+        const Operand qs = pass.encode_known(gs.matrix(), self.scores, Role::gradient, range.range(), parts);
         multiply_heads(pass, at, self.scores, Product::grad_input, Square::left, {&qs, 1}, square, k, part, gradient_of(0));
         multiply_heads(pass, at, self.scores, Product::grad_weight, Square::left_transposed, {&qs, 1}, square_t, q, part,
                        gradient_of(1));

@@ -51,11 +51,12 @@ Operand encode_at(const Pass& pass, const Site& site, Role role, std::uint64_t u
 }
 
 Operand encode_matrix(const Pass& pass, const ConstMatrix& x, const Site& site, Role role, GridAxis axis, const Range* range,
-                      bool own_range, std::uint64_t use = 0) {
+                      bool own_range, std::uint64_t use = 0, std::span<const Operand::Part> parts = {}) {
+  if (pass.quality != nullptr) parts = {};  // which looks at every code
   return encode_at(pass, site, role, use, [&](Key key) {
     const Encoding encoding = pass.plan.encoding(site, role);
     Operand operand(x, encoding, axis, key,
-                    {.simd = pass.simd, .simulate = pass.plan.simulate, .range = range, .own_range = own_range});
+                    {.simd = pass.simd, .simulate = pass.plan.simulate, .range = range, .own_range = own_range, .parts = parts});
     if (pass.quality != nullptr && !encoding.format.is_fp32()) pass.quality->push_back(measure_quality(x, operand, site, role));
     return operand;
   });
@@ -73,12 +74,14 @@ void move(Tensor& state, const Range& now) {
 
 }  // namespace
 
-Operand Pass::encode(const ConstMatrix& x, const Site& site, Role role, GridAxis axis, std::uint64_t use) const {
-  return encode_matrix(*this, x, site, role, axis, nullptr, false, use);
+Operand Pass::encode(const ConstMatrix& x, const Site& site, Role role, GridAxis axis, std::uint64_t use,
+                     std::span<const Operand::Part> parts) const {
+  return encode_matrix(*this, x, site, role, axis, nullptr, false, use, parts);
 }
 
-Operand Pass::encode_known(const ConstMatrix& x, const Site& site, Role role, const Range& range) const {
-  return encode_matrix(*this, x, site, role, GridAxis::whole, &range, true);
+Operand Pass::encode_known(const ConstMatrix& x, const Site& site, Role role, const Range& range,
+                           std::span<const Operand::Part> parts) const {
+  return encode_matrix(*this, x, site, role, GridAxis::whole, &range, true, 0, parts);
 }
 
 Operand Pass::encode_activation(const ConstMatrix& x, const Site& site, ParamId range, std::uint64_t use) const {

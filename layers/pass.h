@@ -47,9 +47,12 @@ struct Pass {
 
   /// Encodes an operand of a site by the plan. Operands of one site and role in one pass (the steps of a recurrence) tell their
   /// draws apart by `use`. @throws NonFiniteError naming site and role
-  Operand encode(const ConstMatrix& x, const Site& site, Role role, GridAxis axis = GridAxis::whole, std::uint64_t use = 0) const;
+  /// `parts` as in Operand::Options.
+  Operand encode(const ConstMatrix& x, const Site& site, Role role, GridAxis axis = GridAxis::whole, std::uint64_t use = 0,
+                 std::span<const Operand::Part> parts = {}) const;
   /// An operand whose range its producer has found: spares the pass that would.
-  Operand encode_known(const ConstMatrix& x, const Site& site, Role role, const Range& range) const;
+  Operand encode_known(const ConstMatrix& x, const Site& site, Role role, const Range& range,
+                       std::span<const Operand::Part> parts = {}) const;
   /// An activation over its own range in training, over the running one in evaluation if there is one. Whoever calls this keeps
   /// the running range up by move_range().
   Operand encode_activation(const ConstMatrix& x, const Site& site, ParamId range, std::uint64_t use) const;

@@ -19,8 +19,27 @@ namespace {
 
 constexpr std::int64_t kSlack = 64;
 
-std::vector<Range> row_ranges(const ConstMatrix& x, Simd simd) {
+/// Calls then(element, elements) for every row of the parts, from several threads.
+template <class Then>
+void for_rows(std::span<const Operand::Part> parts, const Then& then) {
+  std::int64_t most = 0;
+  for (const Operand::Part& part : parts) most = std::max(most, part.rows * part.cols);
+  parallel_rows(static_cast<std::int64_t>(parts.size()), most, [&](std::int64_t first, std::int64_t last) {
+    for (const Operand::Part& part : parts.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first))) {
+      for (std::int64_t i = 0; i < part.rows; ++i) then(part.first + i * part.stride, part.cols);
+    }
+  });
+}
+
+std::vector<Range> row_ranges(const ConstMatrix& x, Simd simd, std::span<const Operand::Part> parts) {
   std::vector<Range> ranges(static_cast<std::size_t>(x.rows));
+  for_rows(parts, [&](std::int64_t element, std::int64_t count) {
+    RangeOfParts range;
+    range.add(measure_range({x.data + element, 1, count, count}, simd));
+    if (count < x.cols) range.add(Range{});  // zeros
+    ranges[static_cast<std::size_t>(element / x.cols)] = range.range();
+  });
+  if (!parts.empty()) return ranges;
   parallel_rows(x.rows, x.cols, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
       const ConstMatrix row{x.data + i * x.row_stride, 1, x.cols, x.row_stride, x.col_stride};
@@ -73,7 +92,8 @@ std::vector<Grid> fit_grids(const ConstMatrix& x, const Encoding& encoding, Grid
     return {Grid::fit(options.range != nullptr ? *options.range : own, bits, encoding.grid)};
   }
   require<ConfigError>(options.range == nullptr, "[operand] a given range needs a grid over the whole matrix");
-  const std::vector<Range> ranges = axis == GridAxis::rows ? row_ranges(x, options.simd) : column_ranges(x, options.simd);
+  const std::vector<Range> ranges =
+      axis == GridAxis::rows ? row_ranges(x, options.simd, options.parts) : column_ranges(x, options.simd);
   std::vector<Grid> grids(ranges.size());
   const auto fit = [&](std::size_t i) {
     require<NonFiniteError>(ranges[i].finite(), "a NaN or infinite value cannot be encoded");
@@ -133,8 +153,16 @@ void encode_columns(const ConstMatrix& x, const std::vector<Grid>& grids, [[mayb
 }
 
 template <class Code>
-void encode_matrix(const ConstMatrix& x, const std::vector<Grid>& grids, GridAxis axis, Rounding rounding, Key key, Simd simd,
-                   Code* out) {
+void encode_matrix(const ConstMatrix& x, const std::vector<Grid>& grids, GridAxis axis, Rounding rounding, Key key,
+                   const Operand::Options& options, Code* out) {
+  const Simd simd = options.simd;
+  if (!options.parts.empty()) {
+    return for_rows(options.parts, [&](std::int64_t element, std::int64_t count) {
+      const std::int64_t grid = axis == GridAxis::whole ? 0 : element / x.cols;
+      encode_run(x.data + element, count, grids[static_cast<std::size_t>(grid)], rounding, key, static_cast<std::uint64_t>(element),
+                 simd, out + element);
+    });
+  }
   if (axis == GridAxis::whole && x.contiguous()) return encode_run(x.data, x.rows * x.cols, grids[0], rounding, key, 0, simd, out);
   if (axis != GridAxis::columns && x.col_stride == 1) {
     parallel_rows(x.rows, x.cols, [&](std::int64_t first, std::int64_t last) {
@@ -212,9 +240,9 @@ Operand::Operand(const ConstMatrix& x, const Encoding& encoding, GridAxis axis, 
     codes_.col_stride = x.col_stride;
     return;
   }
-  fill(x.rows, x.cols, fit_grids(x, encoding, axis, options), [&](const std::vector<Grid>& grids, auto* codes) {
-    encode_matrix(x, grids, axis, encoding.rounding, key, options.simd, codes);
-  });
+  assert(options.parts.empty() || (x.contiguous() && axis != GridAxis::columns));
+  fill(x.rows, x.cols, fit_grids(x, encoding, axis, options),
+       [&](const std::vector<Grid>& grids, auto* codes) { encode_matrix(x, grids, axis, encoding.rounding, key, options, codes); });
   if (options.simulate) *this = decoded();
 }
 

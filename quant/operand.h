@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "core/aligned.h"
@@ -32,11 +33,19 @@ class Operand {
     std::int64_t rows = 0, cols = 0;
     const std::function<void(std::int64_t first, std::int64_t last, float* out)>& write;
   };
+  /// A block of a matrix whose rows follow each other without gaps: its first element, counted row by row, and how far the next
+  /// row of the block lies from the last one.
+  struct Part {
+    std::int64_t first, rows, cols, stride;
+  };
   struct Options {
     Simd simd = Simd::scalar;
     bool simulate = false;
     const Range* range = nullptr;  ///< use this range instead of measuring the matrix's own; whole-matrix grids only
     bool own_range = false;        ///< the given range is the matrix's own: spares a pass that would look for NaNs
+    /// Parts of a matrix without gaps, if not empty: the rest is zeros, and its codes are never looked at and can be anything. No
+    /// part reaches over the end of a row; with grids by rows every row begins with one, its only one.
+    std::span<const Part> parts = {};
   };
 
   /// Encodes x [rows, cols]. Element (i, j) draws rounding_bits(key, i * cols + j).

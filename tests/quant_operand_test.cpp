@@ -75,6 +75,45 @@ TEST_CASE("rows that are written on demand get the codes of the whole matrix") {
   }
 }
 
+TEST_CASE("parts beside zeros get the codes and the grids of the whole matrix") {
+  Dice dice(Key(58));
+  for (int i = 0; i < 200; ++i) {
+    const std::int64_t cols = dice.between(1, dice.one_in(8) ? 300 : 40), squares = dice.between(1, 4), rows = squares * cols,
+                       step = dice.between(1, cols);
+    Tensor x = random_values(dice, rows, cols);
+    std::vector<Operand::Part> parts;
+    std::vector<bool> inside(static_cast<std::size_t>(rows * cols), false);
+    for (std::int64_t square = 0; square < squares; ++square) {  // strips that reach further and further, as a causal head's
+      for (std::int64_t first = 0; first < cols; first += step) {
+        const std::int64_t height = std::min(step, cols - first);
+        parts.push_back({(square * cols + first) * cols, height, first + height, cols});
+      }
+    }
+    for (const Operand::Part& part : parts) {
+      for (std::int64_t r = 0; r < part.rows; ++r) {
+        for (std::int64_t c = 0; c < part.cols; ++c) inside[static_cast<std::size_t>(part.first + r * part.stride + c)] = true;
+      }
+    }
+    for (std::int64_t e = 0; e < rows * cols; ++e) x[e] = inside[static_cast<std::size_t>(e)] ? x[e] + 0.5f : 0.0f;
+    const Encoding e = random_encoding(dice, false);
+    const Key key = dice.key();
+    const GridAxis axis = dice.one_in(2) ? GridAxis::rows : GridAxis::whole;
+    const bool flat = axis == GridAxis::whole && dice.one_in(2);  // all squares in one row
+    const ConstMatrix matrix = flat ? ConstMatrix{x.data(), 1, rows * cols, rows * cols} : x.matrix();
+    Operand::Options options{.simd = dice.one_in(2) ? Simd::scalar : best_simd(), .simulate = dice.one_in(4)};
+    const Operand whole(matrix, e, axis, key, options);
+    options.parts = parts;
+    const Operand cut(matrix, e, axis, key, options);
+    std::int64_t wrong = 0;
+    for (std::int64_t element = 0; element < rows * cols; ++element) {
+      const std::int64_t r = flat ? 0 : element / cols, c = flat ? element : element % cols;
+      wrong += !(cut.grid(r) == whole.grid(r));
+      if (inside[static_cast<std::size_t>(element)]) wrong += cut.value(r, c) != whole.value(r, c);
+    }
+    CHECK(wrong == 0);
+  }
+}
+
 TEST_CASE("transposed and sliced views share the codes and carry their grids along") {
   Dice dice(Key(51));
   for (int i = 0; i < 300; ++i) {
