@@ -5,6 +5,7 @@
 #include <cassert>
 #include <exception>
 #include <numeric>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -18,35 +19,26 @@ namespace ebb {
 namespace {
 
 constexpr std::int64_t kSlack = 64;
+constexpr std::string_view kNotFinite = "a NaN or infinite value cannot be encoded";
 
-/// Calls then(element, elements) for every row of the parts, from several threads.
+/// Calls then(row, first column, columns) for the rows of a matrix, or for those of its parts, from several threads.
 template <class Then>
-void for_rows(std::span<const Operand::Part> parts, const Then& then) {
+void for_rows(const ConstMatrix& x, std::span<const Operand::Part> parts, const Then& then) {
+  if (parts.empty()) {
+    return parallel_rows(x.rows, x.cols, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t i = first; i < last; ++i) then(i, std::int64_t{0}, x.cols);
+    });
+  }
   std::int64_t most = 0;
   for (const Operand::Part& part : parts) most = std::max(most, part.rows * part.cols);
   parallel_rows(static_cast<std::int64_t>(parts.size()), most, [&](std::int64_t first, std::int64_t last) {
     for (const Operand::Part& part : parts.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first))) {
-      for (std::int64_t i = 0; i < part.rows; ++i) then(part.first + i * part.stride, part.cols);
+      for (std::int64_t i = 0; i < part.rows; ++i) {
+        const std::int64_t element = part.first + i * part.stride;
+        then(element / x.cols, element % x.cols, part.cols);
+      }
     }
   });
-}
-
-std::vector<Range> row_ranges(const ConstMatrix& x, Simd simd, std::span<const Operand::Part> parts) {
-  std::vector<Range> ranges(static_cast<std::size_t>(x.rows));
-  for_rows(parts, [&](std::int64_t element, std::int64_t count) {
-    RangeOfParts range;
-    range.add(measure_range({x.data + element, 1, count, count}, simd));
-    if (count < x.cols) range.add(Range{});  // zeros
-    ranges[static_cast<std::size_t>(element / x.cols)] = range.range();
-  });
-  if (!parts.empty()) return ranges;
-  parallel_rows(x.rows, x.cols, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t i = first; i < last; ++i) {
-      const ConstMatrix row{x.data + i * x.row_stride, 1, x.cols, x.row_stride, x.col_stride};
-      ranges[static_cast<std::size_t>(i)] = measure_range(row, simd);
-    }
-  });
-  return ranges;
 }
 
 std::vector<Range> column_ranges(const ConstMatrix& x, Simd simd) {
@@ -83,32 +75,46 @@ std::vector<Range> column_ranges(const ConstMatrix& x, Simd simd) {
   return ranges;
 }
 
-std::vector<Grid> fit_grids(const ConstMatrix& x, const Encoding& encoding, GridAxis axis, const Operand::Options& options) {
-  const int bits = encoding.format.bits;
-  if (axis == GridAxis::whole) {
-    if (options.own_range) return {Grid::fit(*options.range, bits, encoding.grid)};
-    const Range own = measure_range(x, options.simd);  // measured also when a range is given: no NaN may reach the rounding
-    require<NonFiniteError>(own.finite(), "a NaN or infinite value cannot be encoded");
-    return {Grid::fit(options.range != nullptr ? *options.range : own, bits, encoding.grid)};
+Grid fit_grid(const Range& range, const Encoding& encoding) {
+  require<NonFiniteError>(range.finite(), kNotFinite);
+  return Grid::fit(range, encoding.format.bits, encoding.grid);
+}
+/// The grid over a row of which `cols` elements are at hand, the rest being zeros.
+Grid fit_row(const ConstMatrix& x, std::int64_t row, std::int64_t cols, const Encoding& encoding, Simd simd) {
+  Range range = measure_range({x.data + row * x.row_stride, 1, cols, x.row_stride, x.col_stride}, simd);
+  if (cols < x.cols && range.finite()) range = {std::min(range.min, 0.0f), std::max(range.max, 0.0f)};
+  return fit_grid(range, encoding);
+}
+
+/// Calls body() and notes an exception, which must not leave a thread.
+template <class Body>
+void noting_failure(std::atomic<bool>& failed, const Body& body) {
+  try {
+    body();
+  } catch (const std::exception&) {
+    failed = true;
   }
-  require<ConfigError>(options.range == nullptr, "[operand] a given range needs a grid over the whole matrix");
-  const std::vector<Range> ranges =
-      axis == GridAxis::rows ? row_ranges(x, options.simd, options.parts) : column_ranges(x, options.simd);
+}
+
+/// The grid over the whole matrix, or those over columns.
+std::vector<Grid> fit_grids(const ConstMatrix& x, const Encoding& encoding, GridAxis axis, const Operand::Options& options) {
+  if (axis == GridAxis::whole) {
+    if (options.own_range) return {fit_grid(*options.range, encoding)};
+    const Range own = measure_range(x, options.simd);  // measured also when a range is given: no NaN may reach the rounding
+    require<NonFiniteError>(own.finite(), kNotFinite);
+    return {fit_grid(options.range != nullptr ? *options.range : own, encoding)};
+  }
+  const std::vector<Range> ranges = column_ranges(x, options.simd);
   std::vector<Grid> grids(ranges.size());
-  const auto fit = [&](std::size_t i) {
-    require<NonFiniteError>(ranges[i].finite(), "a NaN or infinite value cannot be encoded");
-    grids[i] = Grid::fit(ranges[i], bits, encoding.grid);
-  };
   std::atomic<bool> failed = false;
   constexpr std::int64_t cost = 8;  // of a grid, in elements
   parallel_rows(static_cast<std::int64_t>(ranges.size()), cost, [&](std::int64_t first, std::int64_t last) {
-    try {
-      for (std::int64_t i = first; i < last; ++i) fit(static_cast<std::size_t>(i));
-    } catch (const std::exception&) {  // which must not leave a thread
-      failed = true;
-    }
+    noting_failure(failed, [&] {
+      for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(last); ++i)
+        grids[i] = fit_grid(ranges[i], encoding);
+    });
   });
-  for (std::size_t i = 0; failed && i < ranges.size(); ++i) fit(i);  // throws
+  for (std::size_t i = 0; failed && i < ranges.size(); ++i) static_cast<void>(fit_grid(ranges[i], encoding));  // throws
   return grids;
 }
 
@@ -152,37 +158,56 @@ void encode_columns(const ConstMatrix& x, const std::vector<Grid>& grids, [[mayb
   });
 }
 
+/// Element (i, j) on one grid, whatever the layout.
+template <class Code>
+Code encode_element(const ConstMatrix& x, std::int64_t i, std::int64_t j, const Grid& grid, Rounding rounding, Key key) {
+  const auto draw = [&] { return rounding_bits(key, static_cast<std::uint64_t>(i * x.cols + j)); };
+  const int code = rounding == Rounding::stochastic ? encode(x(i, j), grid, draw()) : encode(x(i, j), grid);
+  return static_cast<Code>(code - grid.centre());
+}
+
+/// Columns first .. first + count of row i, all on one grid.
+template <class Code>
+void encode_row(const ConstMatrix& x, std::int64_t i, std::int64_t first, std::int64_t count, const Grid& grid, Rounding rounding,
+                Key key, Simd simd, Code* out) {
+  const std::int64_t element = i * x.cols + first;
+  if (x.col_stride == 1) {
+    return encode_run(x.data + i * x.row_stride + first, count, grid, rounding, key, static_cast<std::uint64_t>(element), simd,
+                      out + element);
+  }
+  for (std::int64_t j = 0; j < count; ++j) out[element + j] = encode_element<Code>(x, i, first + j, grid, rounding, key);
+}
+
+/// Fits a grid to each row and encodes it while it is in cache.
+template <class Code>
+void fit_and_encode_rows(const ConstMatrix& x, const Encoding& encoding, Key key, const Operand::Options& options,
+                         std::vector<Grid>& grids, Code* out) {
+  std::atomic<bool> failed = false;
+  for_rows(x, options.parts, [&](std::int64_t i, std::int64_t first, std::int64_t count) {
+    noting_failure(failed, [&] {
+      Grid& grid = grids[static_cast<std::size_t>(i)];
+      grid = fit_row(x, i, count, encoding, options.simd);
+      encode_row(x, i, first, count, grid, encoding.rounding, key, options.simd, out);
+    });
+  });
+  for (std::int64_t i = 0; failed && i < x.rows; ++i) static_cast<void>(fit_row(x, i, x.cols, encoding, options.simd));  // throws
+}
+
 template <class Code>
 void encode_matrix(const ConstMatrix& x, const std::vector<Grid>& grids, GridAxis axis, Rounding rounding, Key key,
                    const Operand::Options& options, Code* out) {
   const Simd simd = options.simd;
-  if (!options.parts.empty()) {
-    return for_rows(options.parts, [&](std::int64_t element, std::int64_t count) {
-      const std::int64_t grid = axis == GridAxis::whole ? 0 : element / x.cols;
-      encode_run(x.data + element, count, grids[static_cast<std::size_t>(grid)], rounding, key, static_cast<std::uint64_t>(element),
-                 simd, out + element);
+  if (axis == GridAxis::whole && options.parts.empty() && x.contiguous())
+    return encode_run(x.data, x.rows * x.cols, grids[0], rounding, key, 0, simd, out);
+  if (axis == GridAxis::whole) {
+    return for_rows(x, options.parts, [&](std::int64_t i, std::int64_t first, std::int64_t count) {
+      encode_row(x, i, first, count, grids[0], rounding, key, simd, out);
     });
   }
-  if (axis == GridAxis::whole && x.contiguous()) return encode_run(x.data, x.rows * x.cols, grids[0], rounding, key, 0, simd, out);
-  if (axis != GridAxis::columns && x.col_stride == 1) {
-    parallel_rows(x.rows, x.cols, [&](std::int64_t first, std::int64_t last) {
-      for (std::int64_t i = first; i < last; ++i) {
-        encode_run(x.data + i * x.row_stride, x.cols, grids[axis == GridAxis::whole ? 0 : static_cast<std::size_t>(i)], rounding,
-                   key, static_cast<std::uint64_t>(i * x.cols), simd, out + i * x.cols);
-      }
-    });
-    return;
-  }
-  if (axis == GridAxis::columns && x.col_stride == 1 && rounding == Rounding::nearest_even && x.cols > 0)
-    return encode_columns(x, grids, simd, out);
+  if (x.col_stride == 1 && rounding == Rounding::nearest_even && x.cols > 0) return encode_columns(x, grids, simd, out);
   for (std::int64_t i = 0; i < x.rows; ++i) {
-    for (std::int64_t j = 0; j < x.cols; ++j) {
-      const Grid& grid = grids[axis == GridAxis::whole ? 0 : static_cast<std::size_t>(axis == GridAxis::rows ? i : j)];
-      const auto element = static_cast<std::uint64_t>(i * x.cols + j);
-      const int code =
-          rounding == Rounding::stochastic ? encode(x(i, j), grid, rounding_bits(key, element)) : encode(x(i, j), grid);
-      out[element] = static_cast<Code>(code - grid.centre());
-    }
+    for (std::int64_t j = 0; j < x.cols; ++j)
+      out[i * x.cols + j] = encode_element<Code>(x, i, j, grids[static_cast<std::size_t>(j)], rounding, key);
   }
 }
 
@@ -240,9 +265,17 @@ Operand::Operand(const ConstMatrix& x, const Encoding& encoding, GridAxis axis, 
     codes_.col_stride = x.col_stride;
     return;
   }
+  require<ConfigError>(options.range == nullptr || axis == GridAxis::whole,
+                       "[operand] a given range needs a grid over the whole matrix");
   assert(options.parts.empty() || (x.contiguous() && axis != GridAxis::columns));
-  fill(x.rows, x.cols, fit_grids(x, encoding, axis, options),
-       [&](const std::vector<Grid>& grids, auto* codes) { encode_matrix(x, grids, axis, encoding.rounding, key, options, codes); });
+  if (axis == GridAxis::rows) {
+    fill(x.rows, x.cols, std::vector<Grid>(static_cast<std::size_t>(x.rows)),
+         [&](std::vector<Grid>& grids, auto* codes) { fit_and_encode_rows(x, encoding, key, options, grids, codes); });
+  } else {
+    fill(x.rows, x.cols, fit_grids(x, encoding, axis, options), [&](const std::vector<Grid>& grids, auto* codes) {
+      encode_matrix(x, grids, axis, encoding.rounding, key, options, codes);
+    });
+  }
   if (options.simulate) *this = decoded();
 }
 

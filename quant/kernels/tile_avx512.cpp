@@ -29,6 +29,13 @@ struct Scale {
     return kBias == 0 ? _mm512_setzero_si512() : _mm512_set1_epi32(-kBias * to.sums[row]);
   }
   [[nodiscard]] bool has_work() const { return pending->any(); }
+  /// The results' lines, which are written while the tile after this one grows, should be in cache by then.
+  template <int kRows, int kPanels>
+  [[gnu::always_inline]] void prefetch() const {
+    for (std::int64_t i = 0; i < kRows; ++i) {
+      for (std::int64_t p = 0; p < kPanels; ++p) __builtin_prefetch(to.out + i * to.ld + first + 16 * p, 1);
+    }
+  }
   template <int kVectors>
   [[gnu::always_inline]] void work() const {
     pending->scale<kVectors>();
@@ -53,6 +60,8 @@ struct Accumulate {
     return _mm512_setzero_si512();
   }
   [[nodiscard]] static bool has_work() { return false; }
+  template <int, int>
+  static void prefetch() {}
   template <int>
   static void work() {}
 
@@ -104,6 +113,7 @@ template <class Dot, int kRows, int kPanels, class Finish>
 #pragma GCC unroll 4
     for (int p = 0; p < kPanels; ++p) sum[i][p] = finish.template start<Dot::kBias>(i);
   }
+  finish.template prefetch<kRows, kPanels>();
   // Small steps hide best, but a tile must have groups enough to pay for each step's overhead.
   constexpr int kVectors = kRows * kPanels;
   if (Finish::kScales && b.groups >= 3 * kVectors) {
