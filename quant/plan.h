@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,6 +45,7 @@ struct PrecisionPlan {
   };
   std::vector<Exception> exceptions;
   GridStyle grid = GridStyle::affine;
+  std::optional<GridStyle> gradient_grid;  ///< of gradients, where it is not that of the others
   Rounding activation_rounding = Rounding::nearest_even;
   Rounding gradient_rounding = Rounding::stochastic;
   Accumulator accumulator;

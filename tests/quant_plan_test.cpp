@@ -59,5 +59,9 @@ TEST_CASE("weights round to nearest, activations and gradients as the plan says:
   CHECK(plan.encoding(site, Role::weight) == Encoding{k3, GridStyle::symmetric, Rounding::nearest_even});
   CHECK(plan.encoding(site, Role::activation) == Encoding{k3, GridStyle::symmetric, Rounding::stochastic});
   CHECK(plan.encoding(site, Role::gradient) == Encoding{k8, GridStyle::symmetric, Rounding::nearest_even});
+  plan.gradient_grid = GridStyle::affine;
+  CHECK(plan.encoding(site, Role::weight).grid == GridStyle::symmetric);
+  CHECK(plan.encoding(site, Role::activation).grid == GridStyle::symmetric);
+  CHECK(plan.encoding(site, Role::gradient).grid == GridStyle::affine);
   CHECK(PrecisionPlan::fp32().at(site) == SiteFormats::fp32());
 }

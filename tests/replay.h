@@ -34,9 +34,10 @@ inline Operand operand_of(const Pass& pass, const ConstMatrix& x, const Site& si
   const Rounding rounding = role == Role::weight       ? Rounding::nearest_even
                             : role == Role::activation ? pass.plan.activation_rounding
                                                        : pass.plan.gradient_rounding;
+  const bool own_grid = role == Role::gradient && pass.plan.gradient_grid.has_value();
   const Key key = pass.key.fold(site.name).fold(role == Role::weight ? 0 : role == Role::activation ? 1 : 2);
   return {x,
-          {format, pass.plan.grid, rounding},
+          {format, own_grid ? *pass.plan.gradient_grid : pass.plan.grid, rounding},
           axis,
           use == 0 ? key : key.fold(use),
           {.simulate = pass.plan.simulate, .range = range}};
@@ -110,12 +111,14 @@ inline std::vector<NamedPlan> replay_plans(const std::string& other) {
                                {"symmetric", of(8, 8, 8)},
                                {"stochastic activations", of(6, 6, 6)},
                                {"gradients to nearest", of(8, 8, 8)},
-                               {"simulated", of(8, 8, 8)}};
+                               {"simulated", of(8, 8, 8)},
+                               {"symmetric gradients", of(8, 8, 8)}};
   plans[6].plan.exceptions.push_back({other, {Format::integer(6), Format::integer(9), Format::integer(4)}});
   plans[7].plan.grid = GridStyle::symmetric;
   plans[8].plan.activation_rounding = Rounding::stochastic;
   plans[9].plan.gradient_rounding = Rounding::nearest_even;
   plans[10].plan.simulate = true;
+  plans[11].plan.gradient_grid = GridStyle::symmetric;
   return plans;
 }
 

@@ -145,6 +145,8 @@ TEST_CASE("a wrong command line names the option, what was expected and the near
       {"--eval-bits none", "--eval-bits: expected 1 to 16 bits or fp32"},
       {"--grid afine", "did you mean 'affine'?"},
       {"--grid symmetric --min-bits 1", "no grid of 1 bit"},
+      {"--gradient-grid symmetric --gradient-bits 1", "gradients of 1 bit have no symmetric grid"},
+      {"--gradient-grid symetric", "did you mean 'symmetric'?"},
       {"--accumulator wrap99", "2 to 62 bits, got 99"},
       {"--simulate --accumulator sat16", "--simulate multiplies in float32"},
       {"--period floor+2", "did you mean 'floor+1'?"},

@@ -66,6 +66,9 @@ TEST_CASE("expressions may mix widths and float32, whose gradients stay float32"
   CHECK(precision.plan(10).formats == SiteFormats{Format::integer(3), Format::integer(3), Format::integer(6)});
   CHECK(precision.plan(99).formats.weight == Format::integer(8));
   CHECK(precision.plan(99).grid == GridStyle::symmetric);
+  CHECK(precision.plan(99).encoding({"conv2", {}}, Role::gradient).grid == GridStyle::symmetric);
+  options.gradient_grid = "affine";
+  CHECK(resolve_precision(options, {.updates = 100}).plan(99).encoding({"conv2", {}}, Role::gradient).grid == GridStyle::affine);
   CHECK(precision.plan(99).accumulator == Accumulator::saturate(20));
   CHECK(precision.plan(99).at({"conv1", {"first"}}) == SiteFormats::fp32());
   CHECK(precision.plan(99).at({"conv2", {}}) != SiteFormats::fp32());

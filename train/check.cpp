@@ -41,10 +41,13 @@ void check(const Options& options, const Program& program) {
                        " is above --max-bits ", options.max_bits, "; exchange them");
   width("gradient-bits", options.gradient_bits);
   if (!options.eval_bits.empty()) width("eval-bits", options.eval_bits);
-  parse_grid_style(options.grid);
-  require<ConfigError>(
-      options.grid != "symmetric" || (options.min_bits >= 2 && options.gradient_bits != "1" && options.eval_bits != "1"),
-      "[command line] --grid symmetric has no grid of 1 bit; use 2 bits and more, or --grid affine");
+  const bool symmetric = parse_grid_style(options.grid) == GridStyle::symmetric;
+  const bool symmetric_gradients =
+      options.gradient_grid.empty() ? symmetric : parse_grid_style(options.gradient_grid) == GridStyle::symmetric;
+  require<ConfigError>(!symmetric || (options.min_bits >= 2 && options.eval_bits != "1"),
+                       "[command line] --grid symmetric has no grid of 1 bit; use 2 bits and more, or --grid affine");
+  require<ConfigError>(!symmetric_gradients || options.gradient_bits != "1",
+                       "[command line] gradients of 1 bit have no symmetric grid; use 2 bits and more, or --gradient-grid affine");
   const Accumulator accumulator = Accumulator::parse(options.accumulator);
   require<ConfigError>(!options.simulate || accumulator.is_exact(),
                        "[command line] --simulate multiplies in float32, which has no --accumulator ", options.accumulator);

@@ -48,6 +48,8 @@ const Field kFields[] = {
      &Options::gradient_bits},
     {"Precision", "eval-bits", "N|fp32", "max-bits", "forward bits of evaluations", &Options::eval_bits},
     {"Precision", "grid", "affine|symmetric", "", "how codes lie over the values", &Options::grid},
+    {"Precision", "gradient-grid", "affine|symmetric", "--grid", "how the gradients' codes do; zero is a code of symmetric ones",
+     &Options::gradient_grid},
     {"Precision", "keep-fp32", "LIST", "none",
      "layers left in float32: first, last, shortcut, aggregate (sums over neighbours) or names, separated by commas",
      &Options::keep_fp32},

@@ -27,6 +27,7 @@ struct Options {
   std::string gradient_bits = "8";
   std::string eval_bits;  ///< empty: max_bits
   std::string grid = "affine";
+  std::string gradient_grid;  ///< empty: that of the others
   std::string keep_fp32;
   std::string accumulator = "exact";
   bool simulate = false;

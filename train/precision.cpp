@@ -43,6 +43,7 @@ Schedule bits_schedule(const Options& options) {
 PrecisionPlan common_plan(const Options& options) {
   PrecisionPlan plan;
   plan.grid = parse_grid_style(options.grid);
+  if (!options.gradient_grid.empty()) plan.gradient_grid = parse_grid_style(options.gradient_grid);
   plan.accumulator = Accumulator::parse(options.accumulator);
   plan.simulate = options.simulate;
   plan.keep_fp32(split(options.keep_fp32, ','));
