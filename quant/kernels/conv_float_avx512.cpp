@@ -22,7 +22,10 @@ bool line_tile(const FloatLine& l, const Tile& t) {
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
-    for (int p = 0; p < kPanels; ++p) sum[r][p] = _mm512_setzero_ps();
+    for (int p = 0; p < kPanels; ++p) {
+      sum[r][p] = _mm512_setzero_ps();
+      __builtin_prefetch(l.out + (t.x + r) * l.out_stride + t.col + 16 * p, 1);  // to be in cache when it is written
+    }
   }
   const std::int64_t hop = l.step * l.pixel, run = l.taps_x * l.pixel, panel_floats = l.taps_y * run * 16;
   const float* from = t.weights;
