@@ -182,30 +182,36 @@ class WeightGradient {
     for (std::size_t s = 0; s < products_.size(); ++s) products_[s] += scratch.products[s];
   }
 
-  /// Scales the totals and writes the result.
-  std::uint64_t finish() {
+  /// After the last flush and before any finish().
+  void resolve() {
     resolve_sums();
     const double sa = p_.a.grid().scale, za = p_.a.grid().stored_zero();
-    std::vector<double> alpha, beta, gamma(static_cast<std::size_t>(p_.n()));
     for (std::int64_t j = 0; j < p_.n(); ++j) {
       const Grid& grid = column_grid(j);
-      alpha.push_back(sa * static_cast<double>(grid.scale));
-      beta.push_back(sa * grid.stored_zero());
+      alpha_.push_back(sa * static_cast<double>(grid.scale));
+      beta_.push_back(sa * grid.stored_zero());
+      za_scales_.push_back(za * static_cast<double>(grid.scale));
+      za_zeros_.push_back(za * grid.stored_zero());
     }
+  }
+
+  [[nodiscard]] std::int64_t taps() const { return y_.taps * x_.taps; }
+
+  /// Scales the totals of a tap and writes its rows of the result.
+  std::uint64_t finish(std::int64_t tap) const {
+    const std::int64_t ky = tap / x_.taps, channels = geometry().channels, first = tap % x_.taps * channels;
+    const std::vector<double> gamma = gamma_of(ky, tap % x_.taps);
     std::vector<std::int64_t> sums(gamma.size());
     std::uint64_t events = 0;
-    for (std::int64_t ky = 0; ky < y_.taps; ++ky) {
-      for (std::int64_t r = 0; r < rows_; ++r) {
-        if (r % geometry().channels == 0) fill_gamma(ky, r / geometry().channels, za, gamma);
-        const std::int64_t* const products = products_.data() + (ky * rows4_ + r) * n16_;
-        const std::int64_t row_sum = sums_[static_cast<std::size_t>(ky * rows_ + r)];
-        const std::int64_t bias = micro_.bias != 0 ? 128 * row_sum : 0;
-        for (std::size_t j = 0; j < sums.size(); ++j) sums[j] = products[j] - bias;
-        events += wrap_sums(p_.accumulator, sums);
-        for (std::size_t j = 0; j < sums.size(); ++j) {
-          const double scaled = alpha[j] * static_cast<double>(sums[j]) + beta[j] * static_cast<double>(row_sum);
-          p_.c(ky * rows_ + r, static_cast<std::int64_t>(j)) = static_cast<float>(scaled + gamma[j]);
-        }
+    for (std::int64_t r = first; r < first + channels; ++r) {
+      const std::int64_t* const products = products_.data() + (ky * rows4_ + r) * n16_;
+      const std::int64_t row_sum = sums_[static_cast<std::size_t>(ky * rows_ + r)];
+      const std::int64_t bias = micro_.bias != 0 ? 128 * row_sum : 0;
+      for (std::size_t j = 0; j < sums.size(); ++j) sums[j] = products[j] - bias;
+      events += wrap_sums(p_.accumulator, sums);
+      for (std::size_t j = 0; j < sums.size(); ++j) {
+        const double scaled = alpha_[j] * static_cast<double>(sums[j]) + beta_[j] * static_cast<double>(row_sum);
+        p_.c(ky * rows_ + r, static_cast<std::int64_t>(j)) = static_cast<float>(scaled + gamma[j]);
       }
     }
     return events;
@@ -350,25 +356,26 @@ class WeightGradient {
   }
 
   /// gamma of a tap: its column sums and its valid positions are those of the classes that contain it.
-  void fill_gamma(std::int64_t ky, std::int64_t kx, double za, std::vector<double>& gamma) const {
+  [[nodiscard]] std::vector<double> gamma_of(std::int64_t ky, std::int64_t kx) const {
     const auto contains = [](const auto& taps, std::int64_t tap) { return tap >= taps.first && tap < taps.second; };
     const auto positions = [&](const ConvClasses& classes, std::int64_t tap) {
       return std::count_if(classes.of_position.begin(), classes.of_position.end(),
                            [&](std::int32_t c) { return contains(classes.taps[static_cast<std::size_t>(c)], tap); });
     };
     const auto valid = static_cast<double>(geometry().images * positions(y_classes_, ky) * positions(x_classes_, kx));
-    for (std::int64_t j = 0; j < p_.n(); ++j) {
-      const std::int64_t* sums = sums_.data() + column_sums_at() + j;
-      std::int64_t sum = 0;
-      for (const auto& y_taps : y_classes_.taps) {
-        for (const auto& x_taps : x_classes_.taps) {
-          if (contains(y_taps, ky) && contains(x_taps, kx)) sum += *sums;
-          sums += p_.n();
+    std::vector<std::int64_t> sums(static_cast<std::size_t>(p_.n()), 0);
+    const std::int64_t* of_class = sums_.data() + column_sums_at();
+    for (const auto& y_taps : y_classes_.taps) {
+      for (const auto& x_taps : x_classes_.taps) {
+        if (contains(y_taps, ky) && contains(x_taps, kx)) {
+          for (std::size_t j = 0; j < sums.size(); ++j) sums[j] += of_class[j];
         }
+        of_class += p_.n();
       }
-      const double sb = column_grid(j).scale, zb = column_grid(j).stored_zero();
-      gamma[static_cast<std::size_t>(j)] = (za * sb) * static_cast<double>(sum) + (za * zb) * valid;
     }
+    std::vector<double> gamma(sums.size());
+    for (std::size_t j = 0; j < sums.size(); ++j) gamma[j] = za_scales_[j] * static_cast<double>(sums[j]) + za_zeros_[j] * valid;
+    return gamma;
   }
 
   const Problem& p_;
@@ -382,8 +389,9 @@ class WeightGradient {
   Reach reach_;
   std::int64_t lines_, images_ = 1;  ///< of a chunk
   std::int64_t residue_lines_;
-  std::vector<std::int64_t> products_;  ///< [taps_y, rows4, n16]
-  std::vector<std::int64_t> sums_;      ///< of the codes of rows, then of columns
+  std::vector<std::int64_t> products_;                       ///< [taps_y, rows4, n16]
+  std::vector<std::int64_t> sums_;                           ///< of the codes of rows, then of columns
+  std::vector<double> alpha_, beta_, za_scales_, za_zeros_;  ///< of each column: sa sb, sa zb, za sb, za zb
 };
 
 }  // namespace
@@ -396,14 +404,20 @@ bool conv_grad_applies(const Problem& p) {
 
 std::uint64_t conv_grad(const Problem& p, const TileMicro& micro) {
   WeightGradient product(p, micro);
-#pragma omp parallel if (product.chunks() > 1 && p.m() * p.n() * p.k() > (1 << 15))
+  std::uint64_t events = 0;
+#pragma omp parallel if (product.chunks() > 1 && p.m() * p.n() * p.k() > (1 << 15)) reduction(+ : events)
   {
     WeightGradient::Scratch scratch(product);
 #pragma omp for schedule(dynamic) nowait
     for (std::int64_t chunk = 0; chunk < product.chunks(); ++chunk) product.add(chunk, scratch);
     product.flush(scratch);
+#pragma omp barrier
+#pragma omp single
+    product.resolve();
+#pragma omp for schedule(static)
+    for (std::int64_t tap = 0; tap < product.taps(); ++tap) events += product.finish(tap);
   }
-  return product.finish();
+  return events;
 }
 
 }  // namespace ebb::kernels
