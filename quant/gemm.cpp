@@ -124,6 +124,8 @@ void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedg
 }
 
 void gemm_batch(std::span<const BatchedProduct> products, const Multiply& how, CostLedger& ledger, const ProductDone& done) {
+  require<ConfigError>(how.bias == nullptr && !how.rows_done, "[", how.site.name,
+                       "] products of a batch take no bias and report no rows; use gemm_into for one that should");
   for (const BatchedProduct& product : products) {
     require_product(product.a, product.b, how, product.out);
     require_strips(product, how);

@@ -28,7 +28,7 @@ struct Multiply {
   Simd simd = Simd::scalar;      ///< highest instruction set to use
   std::string_view kernel = {};  ///< force a kernel by name (see kernels()); empty chooses the first that applies
   RowsDone rows_done = {};
-  const float* bias = nullptr;  ///< added to every row of the rounded result, [n]; not in batches
+  const float* bias = nullptr;  ///< added to every row of the rounded result, [n]
 };
 
 /// A writable [rows, cols] matrix laid over float32 memory, columns next to each other.
@@ -75,7 +75,7 @@ struct BatchedProduct {
 /// Called with the number of a product that is final, by the thread that has it in cache.
 using ProductDone = std::function<void(std::size_t product)>;
 /// All of them, each as gemm_into does it. Threads take whole products, so many small ones keep them busier than each by itself
-/// could. `how.rows_done` stays empty. @throws ShapeError as gemm, or for strips that leave their product or kStripUnit
+/// could. @throws ShapeError as gemm, or for strips that leave their product or kStripUnit; ConfigError for a bias or rows_done
 void gemm_batch(std::span<const BatchedProduct> products, const Multiply& how, CostLedger& ledger, const ProductDone& done = {});
 
 /// Names of the kernels, fastest first. "reference" applies to everything and is what the others are held against.

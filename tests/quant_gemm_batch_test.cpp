@@ -60,6 +60,9 @@ TEST_CASE("products side by side are the same products, charged alike, for codes
       CHECK(batched == one_by_one);
       products[3].out.rows = m + 1;
       CHECK_THROWS_AS(gemm_batch(products, how, batched), ShapeError);
+      Multiply more = how;
+      more.bias = together.data();
+      CHECK_THROWS_AS(gemm_batch(products, more, batched), ConfigError);
       CHECK(batched == one_by_one);
     }
   }
