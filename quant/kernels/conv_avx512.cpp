@@ -132,11 +132,11 @@ template <int kRows, int kPanels>
 template <class Dot, Sums kSums, int kTaps, int kRows, int kPanels>
 [[gnu::noinline]] std::uint64_t tile(const ConvLines& l, const Tile& t, Pending& pending) {
   __m512i sum[std::size_t{kRows}][std::size_t{kPanels}];
+  const TileTarget to = l.target(t.y, t.x);
+  for (std::int64_t r = 0; r < kRows; ++r) {
+    for (std::int64_t p = 0; p < kPanels; ++p) __builtin_prefetch(to.out + r * to.ld + t.col + 16 * p, 1);
+  }
   if constexpr (kSums == Sums::narrow) {
-    const TileTarget to = l.target(t.y, t.x);
-    for (std::int64_t r = 0; r < kRows; ++r) {
-      for (std::int64_t p = 0; p < kPanels; ++p) __builtin_prefetch(to.out + r * to.ld + t.col + 16 * p, 1);
-    }
     begin<kRows, kPanels>(sum, -Dot::kBias, to.sums);  // the opposite of what the bias of the weights' codes will add
     grow<Dot, kTaps, kRows, kPanels>(
         l, l.codes, t, 0, l.codes.groups, sum, [&]() __attribute__((always_inline)) {
