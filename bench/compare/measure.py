@@ -102,7 +102,7 @@ def steps(directory, write):
         variants = ["float32", "float32 channels-last", "bf16 autocast channels-last", "fake quantization"]
         contenders += map(pytorch, variants + ["fake quantization channels-last"])
     for threads in THREADS:
-        take_turns(step_turns(contenders, threads), write)
+        take_turns(step_turns(contenders, threads), write, seconds=3 * SECONDS)
     for contender in contenders:
         write(group="memory", contender=contender.name, bytes=int(contender.ask("memory")))
         write(group="version", text=contender.ask("version"))
