@@ -12,8 +12,8 @@ namespace {
 
 constexpr int kTileVectors = 24;  ///< sums of a tile at the most, in vectors of 16
 
-/// The sums of a finished tile on their way to results. Scaling keeps other ports busy than multiplying does, so it is done little by
-/// little while the next tile grows.
+/// The sums of a finished tile on their way to results. Scaling keeps other ports busy than multiplying does, so it is done little
+/// by little while the next tile grows.
 struct Pending {
   alignas(64) std::int32_t sums[kTileVectors * 16];
   TileTarget to{};
