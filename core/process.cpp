@@ -4,11 +4,16 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <initializer_list>
 
 namespace ebb {
 
 void spin_briefly(char** argv) {
-  if (std::getenv("OMP_WAIT_POLICY") != nullptr || setenv("OMP_WAIT_POLICY", "passive", 0) != 0) return;
+  // Where threads are bound, this one is already: started anew, it would see the one processor it is bound to.
+  for (const char* const choice : {"OMP_WAIT_POLICY", "OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY"}) {
+    if (std::getenv(choice) != nullptr) return;
+  }
+  if (setenv("OMP_WAIT_POLICY", "passive", 0) != 0) return;
   setenv("GOMP_SPINCOUNT", "2000", 0);
   execv("/proc/self/exe", argv);  // returns only if it failed
 }

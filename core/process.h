@@ -8,7 +8,7 @@ namespace ebb {
 /// wait for as soon as anything else runs on the machine: steps then take several times as long. Threads that never spin are woken
 /// a thousand times a step. So they spin for some 25 us (libgomp's count of pauses; other libraries sleep at once). The policy is
 /// read when the OpenMP library is loaded, so the program starts itself anew, once, with the environment it wants; whoever sets
-/// OMP_WAIT_POLICY keeps their choice. Where that fails everything works as before, only slower.
+/// OMP_WAIT_POLICY, or binds threads (OMP_PROC_BIND, OMP_PLACES, GOMP_CPU_AFFINITY), keeps their choice. Where that fails everything works as before, only slower.
 void spin_briefly(char** argv);
 
 /// Keeps freed memory in the process (glibc). A step allocates the same large tensors as the one before; giving them back to the
