@@ -41,6 +41,8 @@ struct FloatMicro {
   int rows[kMaxPanels + 1];
   void (*multiply)(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k,
                    int rows, int panels, float* c, std::int64_t ldc);
+  /// Whether `multiply` fetches a in time where neighbours in k lie far apart (a_k is not 1).
+  bool fetches = false;
   /// For convolutions, where they are faster than many calls of `multiply`; else null. `conv_line` returns whether an output is -0.
   /// `add_positions` continues the chains in c of `rows` rows, a multiple of 4, over all positions in ascending order.
   bool (*conv_line)(const FloatLine& line) = nullptr;
