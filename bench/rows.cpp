@@ -85,7 +85,7 @@ void add_op_rows(const std::string& name, const OpUnderTest& op, const Work& for
 
 int main(int argc, char** argv) {
   using namespace ebb::bench;
-  ebb::spin_briefly(argv);
+  ebb::start_tuned(argv);
   ebb::keep_memory();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;

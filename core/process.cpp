@@ -4,18 +4,21 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <initializer_list>
 
 namespace ebb {
 
-void spin_briefly(char** argv) {
+void start_tuned(char** argv) {
+  const auto unset = [](const char* name) { return std::getenv(name) == nullptr; };
   // Where threads are bound, this one is already: started anew, it would see the one processor it is bound to.
-  for (const char* const choice : {"OMP_WAIT_POLICY", "OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY"}) {
-    if (std::getenv(choice) != nullptr) return;
+  if (!unset("OMP_PROC_BIND") || !unset("OMP_PLACES") || !unset("GOMP_CPU_AFFINITY")) return;
+  bool changed = false;
+  const auto set = [&](const char* name, const char* value) { changed |= setenv(name, value, 0) == 0; };
+  if (unset("OMP_WAIT_POLICY")) {
+    set("OMP_WAIT_POLICY", "passive");
+    set("GOMP_SPINCOUNT", "2000");
   }
-  if (setenv("OMP_WAIT_POLICY", "passive", 0) != 0) return;
-  setenv("GOMP_SPINCOUNT", "2000", 0);
-  execv("/proc/self/exe", argv);  // returns only if it failed
+  if (unset("GLIBC_TUNABLES")) set("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
+  if (changed) execv("/proc/self/exe", argv);  // returns only if it failed
 }
 
 void keep_memory() {

@@ -107,6 +107,7 @@ void print_versions_and_peak() {
 
 int main(int argc, char** argv) {
   if (argc != 3) return std::fprintf(stderr, "usage: compare_products THREADS ROUNDS\n"), 1;
+  start_tuned(argv);  // as the programs that train do
   omp_set_num_threads(std::atoi(argv[1]));
   const int rounds = std::atoi(argv[2]);
   keep_memory();

@@ -16,7 +16,7 @@
 int main(int argc, char** argv) {
   using namespace ebb;
   if (argc != 4) return std::cerr << "usage: compare_step NETWORK PLAN BATCH\n", 1;
-  spin_briefly(argv);
+  start_tuned(argv);
   keep_memory();
   const auto step = bench::make_step(argv[1], std::stoll(argv[3]));
   PrecisionPlan plan = bench::parse_plan(argv[2]);

@@ -341,7 +341,7 @@ int run(std::span<const std::string> args, const ModelFamily& family, const Cons
 }
 
 int run_main(int argc, char** argv, const ModelFamily& family) {
-  spin_briefly(argv);
+  start_tuned(argv);
   keep_memory();
   const std::vector<std::string> args(argv + std::min(argc, 1), argv + argc);
   const auto set = [](const char* name) {
