@@ -71,12 +71,11 @@ void float_multiply(const float* a, std::int64_t a_row, std::int64_t a_k, const 
   }
 }
 
-constexpr FloatMicro kFloat{
-    .rows = {0, 16, 12, 8, 6},
-    .multiply = float_multiply,
-    .fetches = true,
-    .conv_line = float_line_avx512,
-    .add_positions = add_positions_avx512};
+constexpr FloatMicro kFloat{.rows = {0, 16, 12, 8, 6},
+                            .multiply = float_multiply,
+                            .fetches = true,
+                            .conv_line = float_line_avx512,
+                            .add_positions = add_positions_avx512};
 
 }  // namespace
 
