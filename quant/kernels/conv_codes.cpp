@@ -1,6 +1,7 @@
 #include "quant/kernels/conv_codes.h"
 
 #include <algorithm>
+#include <deque>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -61,6 +62,20 @@ std::uint64_t line_by_tiles(const TileMicro& micro, const ConvLines& l, std::int
   return events;
 }
 
+/// out[i] = the sum of `taps` numbers `hop` apart, the first being x[i * step].
+void add_neighbours(const std::int32_t* x, std::int64_t taps, std::int64_t hop, std::int64_t step, std::int64_t count,
+                    std::int32_t* out) {
+  if (taps == 3 && step == 1) {  // the usual case, in a loop that compilers vectorise
+    for (std::int64_t i = 0; i < count; ++i) out[i] = x[i] + x[i + hop] + x[i + 2 * hop];
+    return;
+  }
+  for (std::int64_t i = 0; i < count; ++i) {
+    std::int32_t sum = 0;
+    for (std::int64_t tap = 0; tap < taps; ++tap) sum += x[i * step + tap * hop];
+    out[i] = sum;
+  }
+}
+
 /// A convolution over one residue of each axis (of stride 1 there is only one): its packed weights and the coefficients of its
 /// outputs, which depend on the position only through its class.
 class Convolution {
@@ -89,6 +104,8 @@ class Convolution {
     }
     fill_coefficients(pack_weights());
   }
+  Convolution(const Convolution&) = delete;  // it refers to its own coefficients
+  Convolution& operator=(const Convolution&) = delete;
 
   [[nodiscard]] std::int64_t blocks() const { return geometry().images * blocks_an_image(); }
 
@@ -104,12 +121,10 @@ class Convolution {
     const std::int64_t height = std::min(lines_, y_.count - top);
     copy_lines(image, top, height, scratch);
     sum_taps(height, scratch);
-    scratch.gamma.resize(scratch.sums.size());
+    scratch.gamma.clear();
     for (std::int64_t i = 0; i < height; ++i) {
-      const auto y_class = static_cast<std::int64_t>(y_classes_.of_position[static_cast<std::size_t>(top + i)]);
-      const double* const first = gamma_.data() + y_class * static_cast<std::int64_t>(x_classes_.taps.size()) * n16_;
-      const double** const gamma = scratch.gamma.data() + i * x_.count;
-      for (std::int64_t x = 0; x < x_.count; ++x) gamma[x] = first + x_classes_.of_position[static_cast<std::size_t>(x)] * n16_;
+      const auto line = gamma_lines_.begin() + y_classes_.of_position[static_cast<std::size_t>(top + i)] * x_.count;
+      scratch.gamma.insert(scratch.gamma.end(), line, line + x_.count);
     }
     const std::int64_t row = (image * geometry().out_height + y_.first + top * y_.stride) * geometry().out_width + x_.first;
     const std::int8_t* const residues = reach_.residues ? scratch.residues.data() : nullptr;
@@ -225,6 +240,10 @@ class Convolution {
         }
       }
     }
+    const double* of_class = gamma_.data();
+    for (std::size_t y = 0; y < y_classes_.taps.size(); ++y, of_class += static_cast<std::int64_t>(x_classes_.taps.size()) * n16_) {
+      for (const std::int32_t x : x_classes_.of_position) gamma_lines_.push_back(of_class + x * n16_);
+    }
   }
 
   /// Copies the source lines of positions top .. top + height, padded with zeros, and sums the codes of each pixel.
@@ -254,23 +273,11 @@ class Convolution {
   /// The sum of the codes under the taps of each position; padded taps are zeros there.
   void sum_taps(std::int64_t height, Scratch& scratch) const {
     const std::int64_t wide = line_ / pixel_;
-    scratch.sums.assign(static_cast<std::size_t>(height * x_.count), 0);
+    scratch.sums.resize(static_cast<std::size_t>(height * x_.count));
     scratch.column_sums.resize(static_cast<std::size_t>(wide));
-    std::int32_t* const columns = scratch.column_sums.data();
     for (std::int64_t y = 0; y < height; ++y) {
-      const std::int32_t* const pixels = scratch.pixel_sums.data() + y * y_.step * wide;
-      std::fill_n(columns, wide, 0);
-      for (std::int64_t ky = 0; ky < y_.taps; ++ky) {
-        for (std::int64_t x = 0; x < wide; ++x) columns[x] += pixels[ky * wide + x];
-      }
-      std::int32_t* const sums = scratch.sums.data() + y * x_.count;
-      for (std::int64_t kx = 0; kx < x_.taps; ++kx) {
-        if (x_.step == 1) {  // a constant distance, so that compilers vectorise
-          for (std::int64_t x = 0; x < x_.count; ++x) sums[x] += columns[x + kx];
-        } else {
-          for (std::int64_t x = 0; x < x_.count; ++x) sums[x] += columns[x * x_.step + kx];
-        }
-      }
+      add_neighbours(scratch.pixel_sums.data() + y * y_.step * wide, y_.taps, wide, 1, wide, scratch.column_sums.data());
+      add_neighbours(scratch.column_sums.data(), x_.taps, 1, x_.step, x_.count, scratch.sums.data() + y * x_.count);
     }
   }
 
@@ -288,6 +295,7 @@ class Convolution {
   bool reports_ = false;
   Aligned<std::uint8_t> weights_, residue_weights_;
   std::vector<double> alpha_, beta_, gamma_;  ///< gamma: [y classes, x classes, n16]
+  std::vector<const double*> gamma_lines_;    ///< gamma of each position of a line, [y classes, positions]
 };
 
 }  // namespace
@@ -302,7 +310,7 @@ bool conv_applies(const Problem& p, const TileMicro& micro) {
 
 std::uint64_t conv_codes(const Problem& p, const TileMicro& micro) {
   const PatchGeometry& g = *p.a.codes().patches;
-  std::vector<Convolution> parts;
+  std::deque<Convolution> parts;  // which stay where they are
   for (const ConvAxis& y : conv_axes(g, g.out_height, g.taps_y, g.pad_top, g.height)) {
     for (const ConvAxis& x : conv_axes(g, g.out_width, g.taps_x, g.pad_left, g.width)) parts.emplace_back(p, micro, y, x);
   }
