@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/fetch.h"
 #include "core/parallel.h"
 
 namespace ebb {
@@ -30,6 +31,7 @@ RowWatcher Adjoints::completing(Var x) const {
   return [watcher = sum.watcher, earlier, cols = sum.shape[-1]](std::int64_t first, std::int64_t last, float* rows) {
     if (earlier != nullptr) {
       const float* const more = earlier + first * cols;
+      fetch_ahead(more, (last - first) * cols * 4);
       for (std::int64_t i = 0; i < (last - first) * cols; ++i) rows[i] = more[i] + rows[i];
     }
     (*watcher)(first, last, rows);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/fetch.h"
 #include "core/parallel.h"
 #include "core/sums.h"
 #include "layers/kernels/norm_rows.h"
@@ -122,6 +123,7 @@ struct Saved {
   void receive(std::int64_t first, std::int64_t last, float* g) {
     for (std::int64_t row = first; row < last; row += kSumBlock, g += kSumBlock * cols) {
       const std::int64_t end = std::min(last, row + kSumBlock);
+      fetch_ahead(x + row * cols, (end - row) * cols * 4);
       if (relu && !passed.empty()) kernels.mask_by_bits(passed_from(row), end - row, cols, g);
       if (relu && passed.empty()) kernels.mask_by_input(x + row * cols, affine.columns(), end - row, cols, g);
       dots.add_dots(g, x + row * cols, row, end);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/aligned.h"
+#include "core/fetch.h"
 #include "quant/kernels/conv_axis.h"
 
 namespace ebb::kernels {
@@ -171,6 +172,7 @@ bool all_finite(const CodeMatrix& b) {
 void copy_pixels(const PatchGeometry& g, const float* from, std::int64_t pixels, float* to) {
   const std::size_t bytes = static_cast<std::size_t>(g.channels) * sizeof(float);
   if (g.channels == g.pixel_stride) {
+    fetch_ahead(from, pixels * g.channels * 4);
     std::memcpy(to, from, static_cast<std::size_t>(pixels) * bytes);
   } else {
     for (std::int64_t i = 0; i < pixels; ++i) std::memcpy(to + i * g.channels, from + i * g.pixel_stride, bytes);

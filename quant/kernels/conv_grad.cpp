@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include "core/fetch.h"
 #include "quant/kernels/conv_axis.h"
 #include "quant/kernels/packing.h"
 
@@ -320,6 +321,7 @@ class WeightGradient {
       const Lines lines = lines_of(p_.b.codes(), first, x_.count, 0, n, of, micro_.code_bytes, scratch.buffers);
       std::int32_t* const line_sums = scratch.line_sums.data();
       std::fill_n(line_sums, n, 0);
+      fetch_ahead(lines.data, x_.count * lines.stride);
       interleave({.pixels = lines.data,
                   .hop = lines.stride,
                   .positions = x_.count,
@@ -329,7 +331,8 @@ class WeightGradient {
                   .group = 64,
                   .panel = panel(),
                   .sums = line_sums});
-      for (std::int64_t j = 0; j < n; ++j) sums[common_ * n + j] += line_sums[j] * (1 << Reach::shift(of));
+      const std::int32_t factor = 1 << Reach::shift(of);
+      for (std::int64_t j = 0; j < n; ++j) sums[common_ * n + j] += line_sums[j] * factor;
       if (reach_.residues) {
         interleave_residues(lines.data, (x_.count - 1) * lines.stride / 2 + n, 128, lines.stride / 2, n,
                             scratch.residue_gradient.data() + line * residue_groups_ * 64, 64, residue_panel(), scratch);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/fetch.h"
 #include "quant/kernels/gather.h"
 
 namespace ebb::kernels {
@@ -90,6 +91,7 @@ void copy_pixels(const CodeMatrix& x, std::int64_t at, std::int64_t pixels, int 
   const std::int64_t runs = dense ? 1 : pixels, codes = dense ? pixels * g.channels : g.channels;
   for (std::int64_t i = 0; i < runs; ++i) {
     if (bytes == code_bytes) {
+      fetch_ahead(from + i * stride, codes * bytes);
       std::memcpy(to + i * hop, from + i * stride, static_cast<std::size_t>(codes * bytes));
     } else {
       convert(from + i * stride, codes, Part::whole, reinterpret_cast<std::int16_t*>(to + i * hop));
