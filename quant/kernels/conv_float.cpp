@@ -14,7 +14,7 @@
 namespace ebb::kernels {
 namespace {
 
-constexpr std::int64_t kBlockFloats = 12 << 10;  ///< of padded lines, so that a block stays in the first two cache levels
+constexpr std::int64_t kBlockFloats = 24 << 10;  ///< of padded lines, so that a block stays in the first two cache levels
 
 const float* floats(const CodeMatrix& x) { return static_cast<const float*>(x.data); }
 
