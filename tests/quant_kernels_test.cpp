@@ -145,7 +145,7 @@ RandomProduct dense_product(Key key, std::int64_t m, std::int64_t k, std::int64_
     Dice dice(key.fold(p.sides.size()));
     p.memory.push_back(Tensor::uninitialized({turned ? cols : rows, turned ? rows : cols}));
     for (float& x : p.memory.back().values()) x = dice.normal();
-    const Operand side(p.memory.back().matrix(), Encoding{Format::integer(bits)}, axis, dice.key());
+    const Operand side(p.memory.back().matrix(), Encoding{bits == 32 ? Format::fp32() : Format::integer(bits)}, axis, dice.key());
     p.sides.push_back(turned ? side.transposed() : side);
   };
   add(m, k, a_bits, a_turned, GridAxis::whole);
@@ -184,6 +184,36 @@ TEST_CASE("every kernel equals the reference at the borders of tiles, panels, bl
       }
     }
   }
+}
+
+TEST_CASE("float32 kernels equal the reference wherever the elements of a lie, for any number of threads") {
+  struct Size {
+    const char* why;
+    std::int64_t m, k, n;
+    bool a_turned;
+  };
+  const Size sizes[] = {{"rows that share a set of the cache, a panel", 21, 1024, 16, false},
+                        {"the same, some columns of a second", 15, 2048, 30, false},
+                        {"the same, three panels", 9, 1024, 48, false},
+                        {"columns read where they lie, over a chunk", 150, 1100, 16, true},
+                        {"the same, more rows than a block", 203, 130, 33, true},
+                        {"columns brought together", 256, 1030, 7, true},
+                        {"a block less one", 95, 40, 70, true}};
+  const int all = omp_get_max_threads();
+  std::map<std::string, int> done;
+  for (const Size& size : sizes) {
+    CAPTURE(size.why);
+    for (const int threads : {1, 2, 5}) {
+      omp_set_num_threads(threads);
+      for (const bool b_turned : {false, true}) {
+        check_kernels(dense_product(Key(17).fold(static_cast<std::uint64_t>(threads)), size.m, size.k, size.n, 32, 32,
+                                    size.a_turned, b_turned, Accumulator::exact()),
+                      done);
+      }
+    }
+  }
+  omp_set_num_threads(all);
+  CHECK(done["float-portable scalar float32"] == 42);
 }
 
 TEST_CASE("saturating kernels equal the reference for every width of the register, with bounds that hold, fail, and just fail") {

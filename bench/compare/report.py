@@ -238,8 +238,8 @@ def main():
         "Products are of plain row-major matrices, into memory at hand; Ebb's includes packing, the affine corrections of a grid for each\n"
         "column, and scaling to float32; oneDNN's ends at its int32 sums, by the faster of its two interfaces; Eigen is compiled with -O3\n"
         "-march=native. Ebb's step includes making the batch (crop, mirror, normalise); PyTorch gets ready batches in its layout, and the same\n"
-        "allocator settings as Ebb. Both hold eight batches of images; PyTorch's memory contains its libraries. A contender that needs more\n"
-        "than 5 s a step runs once.\n"
+        "allocator settings as Ebb, huge pages among them. Both hold eight batches of images; PyTorch's memory contains its libraries. A\n"
+        "contender that needs more than 5 s a step runs once.\n"
     )
     print("## Ratios\n\n" + table(["ratio", "threads", "measured", "target", ""], targets.rows))
     print("## Measurements\n\n" + "\n".join([*product_tables(r), *other_tables(r)]), end="")
