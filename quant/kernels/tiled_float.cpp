@@ -47,7 +47,7 @@ void by_rows(const Problem& p, const FloatMicro& micro) {
   const bool across = a.patches && a.patches_transposed;  // rows of a are taps: whole rows of patches are gathered for a chunk of k
   // A block for every thread at least.
   const std::int64_t blocks = std::max<std::int64_t>((m + kRowBlock - 1) / kRowBlock, omp_get_max_threads());
-  const std::int64_t block = std::min(kRowBlock, round_up((m + blocks - 1) / blocks, kTileUnit));
+  const std::int64_t block = std::clamp(round_up((m + blocks - 1) / blocks, kTileUnit), kTileUnit, kRowBlock);
   // Chains grow where the results belong if whole panels fit there.
   const bool in_place = n == n16 && !p.transposed_out;
   Aligned<float> buffer(in_place ? 0 : static_cast<std::size_t>(m * n16));
