@@ -1,6 +1,7 @@
 #include "core/sums.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <limits>
 #include <utility>
@@ -24,22 +25,29 @@ const kernels::SumKernels& sum_kernels([[maybe_unused]] Simd simd) {
 
 std::int64_t block_count(std::int64_t rows) { return (rows + kSumBlock - 1) / kSumBlock; }
 
-/// The tree over blocks, for all columns at once: level by level, neighbour by neighbour, as in tree_sum. Block b has its sums,
-/// `width` of them, at partial + b * stride.
+/// The tree over blocks, for all columns at once: neighbour by neighbour, as in tree_sum. Block b has its sums, `width` of them, at
+/// partial + b * stride. Subtrees are added up as soon as they are complete, so at most one of each height waits for its neighbour.
 std::vector<double> combined(const double* partial, std::int64_t blocks, std::int64_t stride, std::int64_t width) {
-  std::vector<double> sums(static_cast<std::size_t>((blocks + 1) / 2 * width));
-  for (std::int64_t count = blocks; count > 0; count = count > 1 ? (count + 1) / 2 : 0) {
-    for (std::int64_t pair = 0; pair < count / 2; ++pair) {
-      const double* const left = partial + 2 * pair * stride;
-      double* const out = sums.data() + pair * width;
-      for (std::int64_t j = 0; j < width; ++j) out[j] = left[j] + left[stride + j];
-    }
-    double* const odd = sums.data() + count / 2 * width;
-    if (count % 2 == 1 && odd != partial) std::copy_n(partial + (count - 1) * stride, width, odd);
-    partial = sums.data();  // the next levels in place
-    stride = width;
+  const auto heights = static_cast<std::int64_t>(std::bit_width(static_cast<std::uint64_t>(blocks)));
+  std::vector<double> waiting(static_cast<std::size_t>(heights * width));
+  const auto of_height = [&](std::int64_t h) { return waiting.data() + h * width; };
+  const auto add = [width](const double* left, const double* right, double* out) {
+    for (std::int64_t j = 0; j < width; ++j) out[j] = left[j] + right[j];
+  };
+  for (std::int64_t b = 0; b + 1 < blocks; b += 2) {
+    // As many subtrees wait for this pair as the number of pairs before it ends in ones.
+    const std::int64_t met = std::countr_one(static_cast<std::uint64_t>(b / 2));
+    double* const pair = of_height(met + 1);
+    add(partial + b * stride, partial + (b + 1) * stride, pair);
+    for (std::int64_t h = 1; h <= met; ++h) add(of_height(h), pair, pair);
   }
-  sums.resize(static_cast<std::size_t>(width));
+  // The subtrees left are as high as the ones among the bits of `blocks`; the lowest is carried up to its neighbour.
+  const std::int64_t lowest = std::countr_zero(static_cast<std::uint64_t>(blocks));
+  const double* const last = lowest == 0 ? partial + (blocks - 1) * stride : of_height(lowest);
+  std::vector<double> sums(last, last + width);
+  for (std::int64_t h = lowest + 1; h < heights; ++h) {
+    if ((blocks >> h & 1) != 0) add(of_height(h), sums.data(), sums.data());
+  }
   return sums;
 }
 
@@ -161,19 +169,24 @@ void ColumnBlocks::add_dots(const float* a, const float* b, std::int64_t first, 
   }
 }
 
-std::vector<double> ColumnBlocks::combined_from(std::int64_t column) const {
-  std::vector<double> sums(static_cast<std::size_t>(cols_), 0.0);
+std::vector<double> ColumnBlocks::combined_to(std::int64_t end) const {
+  std::vector<double> sums(static_cast<std::size_t>(end), 0.0);
   if (rows_ == 0) return sums;
-  parallel_rows(cols_, block_count(rows_), [&](std::int64_t first, std::int64_t last) {
-    const std::vector<double> some = combined(partial_.data() + column + first, block_count(rows_), 2 * cols_, last - first);
+  parallel_rows(end, block_count(rows_), [&](std::int64_t first, std::int64_t last) {
+    const std::vector<double> some = combined(partial_.data() + first, block_count(rows_), 2 * cols_, last - first);
     std::ranges::copy(some, sums.begin() + first);
   });
   return sums;
 }
 
-std::vector<double> ColumnBlocks::sum() const { return combined_from(0); }
+std::vector<double> ColumnBlocks::sum() const { return combined_to(cols_); }
 
-ColumnSums ColumnBlocks::sums() const { return {combined_from(0), combined_from(cols_)}; }
+ColumnSums ColumnBlocks::sums() const {
+  std::vector<double> sum = combined_to(2 * cols_);
+  std::vector<double> others(sum.begin() + cols_, sum.end());
+  sum.resize(static_cast<std::size_t>(cols_));
+  return {std::move(sum), std::move(others)};
+}
 
 std::vector<Range> ColumnBlocks::ranges() const {
   std::vector<Range> ranges(static_cast<std::size_t>(cols_));

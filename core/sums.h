@@ -58,8 +58,8 @@ class ColumnBlocks {
   [[nodiscard]] Range range() const;
 
  private:
-  /// The tree over blocks of the sums from a column of partial_ on, one for each column of the matrix.
-  [[nodiscard]] std::vector<double> combined_from(std::int64_t column) const;
+  /// The tree over blocks of the sums in columns 0 .. end of partial_.
+  [[nodiscard]] std::vector<double> combined_to(std::int64_t end) const;
 
   std::int64_t rows_, cols_;
   Simd simd_;
