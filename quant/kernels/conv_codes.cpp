@@ -62,16 +62,15 @@ std::uint64_t line_by_tiles(const TileMicro& micro, const ConvLines& l, std::int
   return events;
 }
 
-/// out[i] = the sum of `taps` numbers `hop` apart, the first being x[i * step].
-void add_neighbours(const std::int32_t* x, std::int64_t taps, std::int64_t hop, std::int64_t step, std::int64_t count,
-                    std::int32_t* out) {
-  if (taps == 3 && step == 1) {  // the usual case, in a loop that compilers vectorise
+/// out[i] = the sum of `taps` numbers `hop` apart, the first being x[i].
+void add_neighbours(const std::int32_t* x, std::int64_t taps, std::int64_t hop, std::int64_t count, std::int32_t* out) {
+  if (taps == 3) {  // the usual case, in a loop that compilers vectorise
     for (std::int64_t i = 0; i < count; ++i) out[i] = x[i] + x[i + hop] + x[i + 2 * hop];
     return;
   }
   for (std::int64_t i = 0; i < count; ++i) {
     std::int32_t sum = 0;
-    for (std::int64_t tap = 0; tap < taps; ++tap) sum += x[i * step + tap * hop];
+    for (std::int64_t tap = 0; tap < taps; ++tap) sum += x[i + tap * hop];
     out[i] = sum;
   }
 }
@@ -114,6 +113,11 @@ class Convolution {
     Aligned<std::int8_t> pixels, residues;
     std::vector<std::int32_t> pixel_sums, column_sums, sums;
     std::vector<const double*> gamma;
+
+    explicit Scratch(const Convolution& part)
+        : pixels(static_cast<std::size_t>(std::max<std::int64_t>(0, part.y_.reach(part.lines_)) * part.line_ + 2 * kPackSlack)) {
+      std::fill(pixels.begin(), pixels.end(), 0);  // the sides of the lines stay so
+    }
   };
 
   std::uint64_t run(std::int64_t block, Scratch& scratch) const {
@@ -142,7 +146,8 @@ class Convolution {
                           .wrap_bits = p_.accumulator.is_exact() ? 0 : p_.accumulator.bits,
                           .to = {alpha_.data(), beta_.data(), 0, scratch.gamma.data(), scratch.sums.data(), &p_.c(row, 0),
                                  x_.stride * p_.out.row_stride},
-                          .out_line = y_.stride * geometry().out_width * p_.out.row_stride};
+                          .out_line = y_.stride * geometry().out_width * p_.out.row_stride,
+                          .sums_line = sums_line()};
     std::uint64_t events = 0;
     if (micro_.conv_lines != nullptr) {
       events = micro_.conv_lines(lines);
@@ -250,15 +255,16 @@ class Convolution {
   void copy_lines(std::int64_t image, std::int64_t top, std::int64_t height, Scratch& scratch) const {
     const PatchGeometry& g = geometry();
     const std::int64_t lines = y_.reach(height), wide = line_ / pixel_;
-    scratch.pixels.resize(static_cast<std::size_t>(std::max<std::int64_t>(lines, 0) * line_ + 2 * kPackSlack));
-    std::fill(scratch.pixels.begin(), scratch.pixels.end(), 0);
     const std::int64_t left = std::max<std::int64_t>(0, x_.pad), skip = std::max<std::int64_t>(0, -x_.pad);
     const std::int64_t run = std::min(g.width - skip, wide - left);
-    for (std::int64_t y = 0; y < lines && run > 0; ++y) {
+    for (std::int64_t y = 0; y < lines; ++y) {
       const std::int64_t sy = top * y_.step + y - y_.pad;
-      if (sy < 0 || sy >= g.height) continue;
-      copy_pixels(p_.a.codes(), (image * g.height + sy) * g.width + skip, run, micro_.code_bytes,
-                  scratch.pixels.data() + y * line_ + left * pixel_, pixel_);
+      std::int8_t* const line = scratch.pixels.data() + y * line_;
+      if (sy < 0 || sy >= g.height || run <= 0) {
+        std::fill_n(line, line_, 0);
+      } else {
+        copy_pixels(p_.a.codes(), (image * g.height + sy) * g.width + skip, run, micro_.code_bytes, line + left * pixel_, pixel_);
+      }
     }
     if (reach_.residues) {
       const std::int64_t codes = round_up(std::max<std::int64_t>(lines, 0) * line_ / 2, 32);
@@ -270,14 +276,24 @@ class Convolution {
                     scratch.pixel_sums.data());
   }
 
-  /// The sum of the codes under the taps of each position; padded taps are zeros there.
+  /// Numbers from line to line of the sums below.
+  [[nodiscard]] std::int64_t sums_line() const { return std::max(line_ / pixel_, x_.count); }
+
+  /// The sum of the codes under the taps of each position; padded taps are zeros there. Lines are added as if they were one; what
+  /// comes of taps that reach into the next line belongs to no position.
   void sum_taps(std::int64_t height, Scratch& scratch) const {
-    const std::int64_t wide = line_ / pixel_;
-    scratch.sums.resize(static_cast<std::size_t>(height * x_.count));
-    scratch.column_sums.resize(static_cast<std::size_t>(wide));
-    for (std::int64_t y = 0; y < height; ++y) {
-      add_neighbours(scratch.pixel_sums.data() + y * y_.step * wide, y_.taps, wide, 1, wide, scratch.column_sums.data());
-      add_neighbours(scratch.column_sums.data(), x_.taps, 1, x_.step, x_.count, scratch.sums.data() + y * x_.count);
+    const std::int64_t wide = sums_line();
+    scratch.sums.resize(static_cast<std::size_t>(height * wide));
+    if (taps() == 0) return std::fill(scratch.sums.begin(), scratch.sums.end(), 0);
+    scratch.column_sums.resize(scratch.sums.size());
+    const std::int64_t at_once = y_.step == 1 ? height : 1;
+    for (std::int64_t y = 0; y < height; y += at_once)
+      add_neighbours(scratch.pixel_sums.data() + y * y_.step * wide, y_.taps, wide, at_once * wide,
+                     scratch.column_sums.data() + y * wide);
+    add_neighbours(scratch.column_sums.data(), x_.taps, 1, height * wide - (x_.taps - 1), scratch.sums.data());
+    for (std::int64_t y = 0; x_.step > 1 && y < height; ++y) {
+      std::int32_t* const sums = scratch.sums.data() + y * wide;
+      for (std::int64_t x = 0; x < x_.count; ++x) sums[x] = sums[x * x_.step];
     }
   }
 
@@ -317,8 +333,8 @@ std::uint64_t conv_codes(const Problem& p, const TileMicro& micro) {
   std::uint64_t events = 0;
 #pragma omp parallel reduction(+ : events) if (p.m() * p.n() * p.k() > (1 << 15))
   {
-    Convolution::Scratch scratch;
     for (const Convolution& part : parts) {
+      Convolution::Scratch scratch(part);
 #pragma omp for schedule(dynamic) nowait
       for (std::int64_t block = 0; block < part.blocks(); ++block) events += part.run(block, scratch);
     }

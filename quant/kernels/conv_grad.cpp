@@ -319,8 +319,9 @@ class WeightGradient {
     for (std::int64_t part = 0; part < parts(); ++part) {
       const Part of = reach_.parts[static_cast<std::size_t>(part)];
       const Lines lines = lines_of(p_.b.codes(), first, x_.count, 0, n, of, micro_.code_bytes, scratch.buffers);
-      std::int32_t* const line_sums = scratch.line_sums.data();
-      std::fill_n(line_sums, n, 0);
+      std::int32_t* const common = sums + common_ * n;
+      std::int32_t* const line_sums = Reach::shift(of) == 0 ? common : scratch.line_sums.data();
+      if (line_sums != common) std::fill_n(line_sums, n, 0);
       fetch_ahead(lines.data, x_.count * lines.stride);
       interleave({.pixels = lines.data,
                   .hop = lines.stride,
@@ -331,8 +332,7 @@ class WeightGradient {
                   .group = 64,
                   .panel = panel(),
                   .sums = line_sums});
-      const std::int32_t factor = 1 << Reach::shift(of);
-      for (std::int64_t j = 0; j < n; ++j) sums[common_ * n + j] += line_sums[j] * factor;
+      for (std::int64_t j = 0; line_sums != common && j < n; ++j) common[j] += line_sums[j] * (1 << Reach::shift(of));
       if (reach_.residues) {
         interleave_residues(lines.data, (x_.count - 1) * lines.stride / 2 + n, 128, lines.stride / 2, n,
                             scratch.residue_gradient.data() + line * residue_groups_ * 64, 64, residue_panel(), scratch);

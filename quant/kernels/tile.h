@@ -69,9 +69,10 @@ struct ConvLines {
   std::int64_t slice;
   int parts;
   std::int64_t lines, positions, n;
-  int wrap_bits;          ///< 0: exact
-  TileTarget to;          ///< its rows are the positions, line by line
-  std::int64_t out_line;  ///< floats from line to line of the results
+  int wrap_bits;           ///< 0: exact
+  TileTarget to;           ///< its rows are the positions, line by line
+  std::int64_t out_line;   ///< floats from line to line of the results
+  std::int64_t sums_line;  ///< numbers from line to line of to.sums
 
   /// The results from position x of line y on.
   [[nodiscard]] TileTarget target(std::int64_t y, std::int64_t x) const {
@@ -80,7 +81,7 @@ struct ConvLines {
             to.beta + row * to.hop,
             to.hop,
             to.gamma + row,
-            to.sums + row,
+            to.sums + y * sums_line + x,
             to.out + y * out_line + x * to.ld,
             to.ld};
   }

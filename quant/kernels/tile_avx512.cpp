@@ -220,30 +220,57 @@ void transpose_words(__m512i (&x)[16]) {
   for (int i = 0; i < 16; ++i) x[i] = y[i];
 }
 
-/// Sums of rows that follow each other, each `bytes` long: a power of two from 8 to 64.
-template <class Dot>
-void sum_short_rows(const std::int8_t* codes, std::int64_t rows, std::int64_t bytes, std::int32_t* out) {
-  const std::int64_t at_once = 64 / bytes;
-  for (std::int64_t i = 0; i < rows; i += at_once, codes += 64) {
-    // Neighbours meet until a row's sum stands in its first lane.
-    __m512i s = Dot::add(_mm512_setzero_si512(), Dot::ones(), _mm512_loadu_si512(codes));
-    s = _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_CDAB));
-    if (bytes >= 16) s = _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_BADC));
-    if (bytes >= 32) s = _mm512_add_epi32(s, _mm512_permutex_epi64(s, 0x4e));
-    if (bytes >= 64) s = _mm512_add_epi32(s, _mm512_shuffle_i64x2(s, s, 0x4e));
-    alignas(64) std::int32_t lanes[16];
-    _mm512_store_si512(lanes, s);
-    for (std::int64_t r = 0; r < at_once && i + r < rows; ++r) out[i + r] = lanes[r * bytes / 4];
+/// Adds up words of four vectors within lanes of 128 bits: word v of a lane is the sum of that lane of x[v].
+inline __m512i add_words(const __m512i* x) {
+  const __m512i a = _mm512_add_epi32(_mm512_unpacklo_epi32(x[0], x[1]), _mm512_unpackhi_epi32(x[0], x[1]));
+  const __m512i b = _mm512_add_epi32(_mm512_unpacklo_epi32(x[2], x[3]), _mm512_unpackhi_epi32(x[2], x[3]));
+  return _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+}
+/// Adds neighbouring lanes, those of x before those of y.
+inline __m512i add_lanes(__m512i x, __m512i y) {
+  return _mm512_add_epi32(_mm512_shuffle_i32x4(x, y, 0x88), _mm512_shuffle_i32x4(x, y, 0xdd));
+}
+
+/// The sums of 16 rows of words in order, kRows of them to a vector.
+template <int kRows>
+inline __m512i sums_of_16(const __m512i* x) {
+  if constexpr (kRows == 4) {
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return _mm512_permutexvar_epi32(order, add_words(x));
+  } else if constexpr (kRows == 2) {
+    const __m512i order = _mm512_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
+    return _mm512_permutexvar_epi32(order, add_lanes(add_words(x), add_words(x + 4)));
+  } else {
+    return add_lanes(add_lanes(add_words(x), add_words(x + 4)), add_lanes(add_words(x + 8), add_words(x + 12)));
   }
 }
 
-/// Row sums. In place, a row's codes follow each other: sixteen rows' partial sums are transposed and added. Interleaved, groups
-/// lie apart and rows are neighbours.
+/// Sums of rows that follow each other, kRows of them in 64 bytes.
+template <class Dot, int kRows>
+void sum_short_rows(const std::int8_t* codes, std::int64_t rows, std::int32_t* out) {
+  constexpr int kVectors = 16 / kRows;
+  for (std::int64_t i = 0; i < rows; i += 16) {
+    const std::int64_t count = rows - i < 16 ? rows - i : 16;
+    __m512i sums[std::size_t{kVectors}];
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) {
+      const std::int64_t row = v * kRows < count ? i + v * kRows : i;  // any row in place of those beyond the last
+      sums[v] = Dot::add(_mm512_setzero_si512(), Dot::ones(), _mm512_loadu_si512(codes + row * (64 / kRows)));
+    }
+    _mm512_mask_storeu_epi32(out + i, static_cast<__mmask16>((1 << count) - 1), sums_of_16<kRows>(sums));
+  }
+}
+
+/// Row sums. In place, a row's codes follow each other. Interleaved, groups lie apart and rows are neighbours.
 template <class Dot>
 void sum_rows(const TileLeft& a, std::int64_t rows, std::int64_t k, std::int32_t* out) {
   const __m512i ones = Dot::ones();
   const std::int64_t bytes = k * Dot::kCodeBytes, whole = bytes / 64 * 64;
-  if (a.group == 4 && a.row == bytes && bytes >= 8 && 64 % bytes == 0) return sum_short_rows<Dot>(a.data, rows, bytes, out);
+  if (a.group == 4 && a.row == bytes) {
+    if (bytes == 16) return sum_short_rows<Dot, 4>(a.data, rows, out);
+    if (bytes == 32) return sum_short_rows<Dot, 2>(a.data, rows, out);
+    if (bytes == 64) return sum_short_rows<Dot, 1>(a.data, rows, out);
+  }
   const __mmask64 tail = (std::uint64_t{1} << (bytes % 64)) - 1;
   for (std::int64_t i = 0; i < rows; i += 16) {
     const std::int64_t count = rows - i < 16 ? rows - i : 16;
@@ -258,9 +285,7 @@ void sum_rows(const TileLeft& a, std::int64_t rows, std::int64_t k, std::int32_t
         for (std::int64_t at = 0; at < whole; at += 64) sum = Dot::add(sum, ones, _mm512_loadu_si512(row + at));
         sums[r] = sum;
       }
-      transpose_words(sums);
-#pragma GCC unroll 16
-      for (int r = 0; r < 16; ++r) total = _mm512_add_epi32(total, sums[r]);
+      total = sums_of_16<1>(sums);
     } else {
       for (std::int64_t g = 0; 4 * g < bytes; ++g)
         total = Dot::add(total, ones, _mm512_maskz_loadu_epi32(lanes, a.data + g * a.group + 4 * i));
