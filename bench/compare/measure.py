@@ -59,8 +59,9 @@ def ebb(directory, plan, batch=128, network="resnet20", case=None):
     return Contender(f"Ebb {plan}", case, [directory / "compare_step", network, plan, str(batch)])
 
 
-def pytorch(variant, batch=128, network="resnet20", case="ResNet-20"):
-    return Contender(f"PyTorch {variant}", case, ["/usr/bin/python3", HERE / "step.py", network, variant, str(batch)], MEMORY)
+def pytorch(variant, batch=128, network="resnet20", case="ResNet-20", as_installed=False):
+    name, environment = (f"PyTorch {variant}, as installed", None) if as_installed else (f"PyTorch {variant}", MEMORY)
+    return Contender(name, case, ["/usr/bin/python3", HERE / "step.py", network, variant, str(batch)], environment)
 
 
 def has_pytorch():
@@ -101,8 +102,9 @@ def steps(directory, write):
     if has_pytorch():
         variants = ["float32", "float32 channels-last", "bf16 autocast channels-last", "fake quantization"]
         contenders += map(pytorch, variants + ["fake quantization channels-last"])
+        contenders += [pytorch(f"{variant} channels-last", as_installed=True) for variant in ("float32", "fake quantization")]
     for threads in THREADS:
-        take_turns(step_turns(contenders, threads), write, seconds=3 * SECONDS)
+        take_turns(step_turns(contenders, threads), write, seconds=5 * SECONDS)
     for contender in contenders:
         write(group="memory", contender=contender.name, bytes=int(contender.ask("memory")))
         write(group="version", text=contender.ask("version"))
