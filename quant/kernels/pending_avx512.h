@@ -38,8 +38,10 @@ struct Pending {
     const std::int32_t* from = next;
     const std::int64_t end = cols - done < kVectors * 16 ? cols - done : kVectors * 16;
     for (std::int64_t left = end; left > 0; left -= 16, from += 16, alpha += 16, beta += 16, gamma += 16, out += 16) {
+      const auto mask = static_cast<__mmask16>(left >= 16 ? 0xffff : (1 << left) - 1);
       __m512i s = _mm512_load_si512(from);
-      if (left >= 16 && wrap_bits == 0) [[likely]] {
+      if (wrap_bits > 0) s = wrapped(s, static_cast<int>(wrap_bits), mask, events);
+      if (left >= 16) [[likely]] {
         const auto load = [](const double* x) { return _mm512_loadu_pd(x); };
         __m256 low = scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(s)), a, load(alpha), load(beta), load(gamma));
         __m256 high =
@@ -52,10 +54,8 @@ struct Pending {
         _mm256_storeu_ps(out, low);
         _mm256_storeu_ps(out + 8, high);
       } else {
-        const auto mask = static_cast<__mmask16>(left >= 16 ? 0xffff : (1 << left) - 1);
         const auto of_low = static_cast<__mmask8>(mask), of_high = static_cast<__mmask8>(mask >> 8);
         const auto load = [](__mmask8 m, const double* x) { return _mm512_maskz_loadu_pd(m, x); };
-        if (wrap_bits > 0) s = wrapped(s, static_cast<int>(wrap_bits), mask, events);
         const __m512i upper = _mm512_shuffle_i64x2(s, s, 0xee);
         __m256 low =
             scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(s)), a, load(of_low, alpha), load(of_low, beta), load(of_low, gamma));
