@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/sums.h"
 #include "layers/layer_norm.h"
 #include "replay.h"
 
@@ -84,6 +85,48 @@ TEST_CASE("layer norm's gradients are its definition in double, within the round
       require_within(double{gw[j]}, sum, kUnit * (size + std::abs(sum)) + 0x1p-40);  // z is rounded, and so is the sum
     }
     require_column_sums(gradients[static_cast<std::size_t>(norm.bias.index)], g);
+  }
+}
+
+TEST_CASE("layer norm takes its steps in the stated order at every SIMD level, bit for bit") {
+  for (const std::int64_t width : {1, 15, 16, 17, 40, 83}) {
+    constexpr std::int64_t rows = 5;
+    const Tensor x = random_tensor({rows, width}, Key(1), 2.0, 5.0), g = random_tensor({rows, width}, Key(2));
+    const Tensor w = random_tensor({width}, Key(3)), b = random_tensor({width}, Key(4));
+    Tensor y = Tensor::uninitialized({rows, width}), gx = Tensor::uninitialized({rows, width});
+    const auto n = static_cast<double>(width);
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const auto at = [&](const Tensor& t, std::int64_t j) { return double{t[i * width + j]}; };
+      std::vector<float> normal, h;
+      const double mean = chained_sum(width, [&](std::int64_t j) { return at(x, j); }) / n;
+      const double variance = chained_sum(width, [&](std::int64_t j) { return (at(x, j) - mean) * (at(x, j) - mean); }) / n;
+      const double slope = 1.0 / std::sqrt(variance + LayerNorm::kEpsilon);
+      for (std::int64_t j = 0; j < width; ++j) {
+        normal.push_back(static_cast<float>((at(x, j) - mean) * slope));
+        y[i * width + j] = normal.back() * w[j] + b[j];
+        h.push_back(g[i * width + j] * w[j]);
+      }
+      const auto of = [](const std::vector<float>& v, std::int64_t j) { return double{v[static_cast<std::size_t>(j)]}; };
+      const auto mean_h = static_cast<float>(chained_sum(width, [&](std::int64_t j) { return of(h, j); }) / n);
+      const auto along = static_cast<float>(chained_sum(width, [&](std::int64_t j) { return of(h, j) * of(normal, j); }) / n);
+      for (std::size_t j = 0; j < h.size(); ++j)
+        gx[i * width + static_cast<std::int64_t>(j)] = ((h[j] - mean_h) - normal[j] * along) * static_cast<float>(slope);
+    }
+    for (const Simd simd : {Simd::scalar, Simd::avx2, Simd::avx512}) {
+      if (simd > best_simd()) continue;
+      CAPTURE(width);
+      CAPTURE(static_cast<int>(simd));
+      Bench bench;
+      const LayerNorm norm = LayerNorm::create(bench.params, "norm", width);
+      bench.params[norm.weight] = w;
+      bench.params[norm.bias] = b;
+      Pass pass = bench.pass();
+      pass.simd = simd;
+      const Var in = pass.tape.variable(x), out = norm(pass, in);
+      CHECK(pass.tape[out] == y);
+      pass.tape.backward(dot(pass, out, g));
+      CHECK(pass.tape.gradient_of(in) == gx);
+    }
   }
 }
 
