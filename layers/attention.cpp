@@ -169,7 +169,7 @@ Range softmax(const Head& head, float* scores, float scale, Simd simd) {
     const std::int64_t seen = head.at.causal ? i + 1 : n;
     for (std::int64_t j = 0; j < seen; ++j) row[j] *= scale;
     exp_rows(row, seen, largest(row, seen), row, simd);
-    const auto share = static_cast<float>(1.0 / chained_sum(seen, [=](std::int64_t j) { return static_cast<double>(row[j]); }));
+    const auto share = static_cast<float>(1.0 / sum_row(row, seen, simd));
     for (std::int64_t j = 0; j < seen; ++j) row[j] *= share;
     std::fill(row + seen, row + n, 0.0f);
   }
@@ -183,9 +183,7 @@ Range softmax_gradient(const Head& head, const float* probabilities, float scale
     const float* const p = probabilities + i * n;
     float* const row = g + i * n;
     const std::int64_t seen = head.at.causal ? i + 1 : n;
-    const auto mean = static_cast<float>(
-        chained_sum(seen, [=](std::int64_t j) { return static_cast<double>(row[j]) * static_cast<double>(p[j]); }));
-    for (std::int64_t j = 0; j < seen; ++j) row[j] = p[j] * (row[j] - mean) * scale;
+    softmax_gradient_row(p, seen, scale, row, simd);
     std::fill(row + seen, row + n, 0.0f);
   }
   return range_of(head, g, simd);

@@ -5,6 +5,7 @@
 
 #include "core/math.h"
 #include "layers/kernels/functions.h"
+#include "layers/kernels/rows.h"
 
 namespace ebb {
 namespace {
@@ -15,6 +16,14 @@ const kernels::FunctionKernels& functions([[maybe_unused]] Simd simd) {
   if (simd >= Simd::avx2) return kernels::functions_avx2();
 #endif
   return kernels::functions_portable();
+}
+
+const kernels::RowKernels& rows_of([[maybe_unused]] Simd simd) {
+#if defined(__x86_64__)
+  if (simd >= Simd::avx512) return kernels::rows_avx512();
+  if (simd >= Simd::avx2) return kernels::rows_avx2();
+#endif
+  return kernels::rows_portable();
 }
 
 }  // namespace
@@ -31,6 +40,19 @@ void gated_rows(const float* x, std::int64_t n, float slope, float cube, float* 
 }
 void gated_gradient_rows(const float* x, const float* gate, std::int64_t n, float slope, float cube, float* g, Simd simd) {
   functions(simd).gated_gradient(x, gate, n, slope, cube, g);
+}
+
+double sum_row(const float* row, std::int64_t n, Simd simd) { return rows_of(simd).sum(row, n); }
+void softmax_gradient_row(const float* p, std::int64_t n, float scale, float* g, Simd simd) {
+  rows_of(simd).softmax_gradient(p, n, scale, g);
+}
+void layer_norm_rows(const float* x, const float* weight, const float* bias, double epsilon, std::int64_t rows, std::int64_t width,
+                     float* normal, float* y, float* inverse, Simd simd) {
+  rows_of(simd).layer_norm(x, weight, bias, epsilon, rows, width, normal, y, inverse);
+}
+void layer_norm_gradient_rows(const float* normal, const float* weight, const float* inverse, std::int64_t rows, std::int64_t width,
+                              float* g, Simd simd) {
+  rows_of(simd).layer_norm_gradient(normal, weight, inverse, rows, width, g);
 }
 
 float largest(const float* x, std::int64_t n) {

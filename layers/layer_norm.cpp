@@ -8,21 +8,10 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "core/sums.h"
-#include "layers/kernels/layer_rows.h"
+#include "layers/functions.h"
 #include "quant/grid.h"
 
 namespace ebb {
-namespace {
-
-const kernels::LayerKernels& layer_kernels([[maybe_unused]] Simd simd) {
-#if defined(__x86_64__)
-  if (simd == Simd::avx512) return kernels::layer_avx512();
-  if (simd == Simd::avx2) return kernels::layer_avx2();
-#endif
-  return kernels::layer_portable();
-}
-
-}  // namespace
 
 LayerNorm LayerNorm::create(ParamStore& params, const std::string& name, std::int64_t width) {
   return {params.add(name + ".weight", Tensor::filled({width}, 1.0f)), params.add(name + ".bias", Tensor::zeros({width}))};
@@ -35,7 +24,6 @@ Var LayerNorm::operator()(Pass& pass, Var x) const {
   require<ShapeError>(in.shape().rank() >= 1 && in.shape()[-1] == width, "[layer_norm] expected [..., ", width, "], got ",
                       in.shape());
   const std::int64_t rows = in.size() / width;
-  const kernels::LayerKernels& loops = layer_kernels(pass.simd);
   Tensor normal = Tensor::uninitialized(in.shape()), y = Tensor::uninitialized(in.shape());
   std::vector<float> inverse(static_cast<std::size_t>(rows));
   RangeOfParts range;
@@ -43,11 +31,11 @@ Var LayerNorm::operator()(Pass& pass, Var x) const {
   const float* const pb = pass.tape[b].data();
   parallel_rows(rows, 4 * width, [&](std::int64_t first, std::int64_t last) {
     const std::int64_t at = first * width;
-    loops.normalise(in.data() + at, pw, pb, kEpsilon, last - first, width, normal.data() + at, y.data() + at,
-                    inverse.data() + first);
+    layer_norm_rows(in.data() + at, pw, pb, kEpsilon, last - first, width, normal.data() + at, y.data() + at,
+                    inverse.data() + first, pass.simd);
     range.add(measure_range({y.data() + at, last - first, width, width}, pass.simd));
   });
-  auto backward = [=, &pass, &loops, normal = std::move(normal), inverse = std::move(inverse)](Tensor&& g, Adjoints& grads) {
+  auto backward = [=, &pass, normal = std::move(normal), inverse = std::move(inverse)](Tensor&& g, Adjoints& grads) {
     const ColumnDots sums = column_sums_and_dots(g.matrix(), normal.matrix(), pass.simd);
     grads.add(w, rounded(sums.dot));
     grads.add(b, rounded(sums.sum));
@@ -55,7 +43,7 @@ Var LayerNorm::operator()(Pass& pass, Var x) const {
     const float* const slope = pass.tape[w].data();
     parallel_rows(rows, 4 * width, [&](std::int64_t first, std::int64_t last) {
       const std::int64_t at = first * width;
-      loops.gradient(normal.data() + at, slope, inverse.data() + first, last - first, width, g.data() + at);
+      layer_norm_gradient_rows(normal.data() + at, slope, inverse.data() + first, last - first, width, g.data() + at, pass.simd);
     });
     grads.add(x, std::move(g));
   };

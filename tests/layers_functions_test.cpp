@@ -8,6 +8,7 @@
 #include "core/key.h"
 #include "core/math.h"
 #include "core/simd.h"
+#include "core/sums.h"
 #include "layers/functions.h"
 
 using namespace ebb;
@@ -143,6 +144,31 @@ TEST_CASE("gated rows and their gradients have the same bits on every instructio
       gated_gradient_rows(x.data(), gate_there.data(), static_cast<std::int64_t>(n), slope, cube, g_there.data(), simd);
       for (const auto& [got, want] : {std::pair(&gate_there, &gate), {&y_there, &y}, {&g_there, &g}})
         REQUIRE(std::memcmp(got->data(), want->data(), n * sizeof(float)) == 0);
+    }
+  }
+}
+
+TEST_CASE(
+    "sums of rows are chained on every instruction set, bit for bit in double, and softmax's gradient subtracts one of them") {
+  for (std::int64_t n = 1; n < 70; ++n) {
+    std::vector<float> p, g, expected;
+    for (std::int64_t j = 0; j < n; ++j) {
+      const auto at = static_cast<std::uint64_t>(j);
+      p.push_back(static_cast<float>(Key(3).uniform(at)));
+      g.push_back(static_cast<float>(std::ldexp(Key(4).normal(at), static_cast<int>(j % 40) - 20)));  // so that order shows
+    }
+    const auto of = [](const std::vector<float>& v, std::int64_t j) { return double{v[static_cast<std::size_t>(j)]}; };
+    const double sum = chained_sum(n, [&](std::int64_t j) { return of(g, j); });
+    const auto mean = static_cast<float>(chained_sum(n, [&](std::int64_t j) { return of(g, j) * of(p, j); }));
+    for (std::size_t j = 0; j < p.size(); ++j) expected.push_back(p[j] * (g[j] - mean) * 0.3f);
+    for (const Simd simd : {Simd::scalar, Simd::avx2, Simd::avx512}) {
+      if (simd > best_simd()) continue;
+      CAPTURE(n);
+      CAPTURE(static_cast<int>(simd));
+      CHECK(sum_row(g.data(), n, simd) == sum);
+      std::vector<float> gradient = g;
+      softmax_gradient_row(p.data(), n, 0.3f, gradient.data(), simd);
+      CHECK(gradient == expected);
     }
   }
 }
