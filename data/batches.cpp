@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/parallel.h"
 
 namespace ebb {
 namespace {
@@ -55,15 +56,15 @@ class Normalizer {
 };
 
 template <class Value>
-void place_image(const Value* image, const Shape& shape, const Placement& at, const Normalizer& normalize, float* target) {
+void place_image(const Value* image, const Value* zero, const Shape& shape, const Placement& at, const Normalizer& normalize,
+                 float* target) {
   const std::int64_t height = shape[0], width = shape[1], channels = shape[2];
-  const std::vector<Value> zero(static_cast<std::size_t>(channels));
   for (std::int64_t y = 0; y < height; ++y) {
     const std::int64_t row = y + at.down;
     for (std::int64_t x = 0; x < width; ++x, target += channels) {
       const std::int64_t column = (at.mirrored ? width - 1 - x : x) + at.right;
       const bool inside = row >= 0 && row < height && column >= 0 && column < width;
-      normalize(inside ? image + (row * width + column) * channels : zero.data(), target);
+      normalize(inside ? image + (row * width + column) * channels : zero, target);
     }
   }
 }
@@ -74,14 +75,20 @@ Batch gather(const ImageSet& set, std::span<const std::int64_t> images, const Pl
   const Normalizer normalize(set);
   Batch batch{.inputs = Tensor::uninitialized({static_cast<std::int64_t>(images.size()), set.shape[0], set.shape[1], set.shape[2]}),
               .labels = {}};
-  float* target = batch.inputs.data();
-  for (const std::int64_t i : images) {
-    batch.labels.push_back(set.labels[static_cast<std::size_t>(i)]);
-    std::visit(
-        [&](const auto& pixels) { place_image(pixels.data() + i * set.shape.size(), set.shape, place(i), normalize, target); },
-        set.pixels);
-    target += set.shape.size();
-  }
+  for (const std::int64_t i : images) batch.labels.push_back(set.labels[static_cast<std::size_t>(i)]);
+  const std::int64_t size = set.shape.size();
+  float* const target = batch.inputs.data();
+  std::visit(
+      [&]<class Value>(const std::vector<Value>& pixels) {
+        const std::vector<Value> zero(static_cast<std::size_t>(set.shape[2]));  // a pixel of the padding
+        parallel_rows(batch.size(), size, [&](std::int64_t first, std::int64_t last) {
+          for (std::int64_t n = first; n < last; ++n) {
+            const std::int64_t i = images[static_cast<std::size_t>(n)];
+            place_image(pixels.data() + i * size, zero.data(), set.shape, place(i), normalize, target + n * size);
+          }
+        });
+      },
+      set.pixels);
   return batch;
 }
 
@@ -109,12 +116,16 @@ Batch batch_in_file_order(const ImageSet& set, std::int64_t first, std::int64_t 
   return gather(set, images, [](std::int64_t) { return Placement{}; });
 }
 
-std::vector<Batch> micro_batches(const Batch& batch, std::int64_t parts) {
+std::vector<Batch> micro_batches(Batch batch, std::int64_t parts) {
   require<ConfigError>(parts >= 1, "[batches] expected at least 1 micro-batch, got ", parts);
   const std::int64_t pieces = std::min(parts, batch.size());
+  std::vector<Batch> result;
+  if (pieces == 1) {
+    result.push_back(std::move(batch));
+    return result;
+  }
   const std::int64_t image = batch.size() > 0 ? batch.inputs.size() / batch.size() : 0;
   const std::array tail{batch.inputs.shape()[1], batch.inputs.shape()[2], batch.inputs.shape()[3]};
-  std::vector<Batch> result;
   std::int64_t first = 0;
   for (std::int64_t piece = 0; piece < pieces; ++piece) {
     const std::int64_t size = batch.size() / pieces + (piece < batch.size() % pieces ? 1 : 0);

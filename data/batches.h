@@ -70,6 +70,6 @@ Batch batch_in_file_order(const ImageSet& set, std::int64_t first, std::int64_t 
 
 /// Cuts a batch into min(parts, size) consecutive micro-batches whose sizes differ by one at the most, larger ones first, so that
 /// their gradients can be accumulated. @throws ConfigError unless parts >= 1
-std::vector<Batch> micro_batches(const Batch& batch, std::int64_t parts);
+std::vector<Batch> micro_batches(Batch batch, std::int64_t parts);
 
 }  // namespace ebb

@@ -7,7 +7,6 @@
 
 #include "core/key.h"
 #include "data/batches.h"
-#include "data/prefetch.h"
 #include "layers/loss.h"
 
 namespace ebb::train {
@@ -16,11 +15,11 @@ namespace {
 // Images scored at a time: enough to keep kernels busy, few enough that a deep network's activations stay small.
 constexpr std::int64_t kPiece = 100;
 
-// The batches of a run, and the micro-batches of the one at hand.
+// The batches of a run, and the micro-batches of the one at hand. A batch is made by all threads when it is asked for: a thread
+// that made it ahead would take a processor from the team that multiplies.
 struct Feed {
   std::shared_ptr<const ImageData> data;
   BatchSource source;
-  Prefetch prefetch;
   std::int64_t accumulate;
   std::int64_t iteration = -1;
   std::vector<Batch> parts;
@@ -29,12 +28,11 @@ struct Feed {
       : data(std::move(images)),
         source(data->set.train, {.batch = options.batch.value(), .augmentation = data->set.augmentation},
                Key(static_cast<std::uint64_t>(options.seed)).fold("batches")),
-        prefetch([this](std::int64_t t) { return source.batch(t); }, !options.no_prefetch),
         accumulate(options.accumulate) {}
 
   const Batch& part(std::int64_t t, std::int64_t index) {
     if (t != iteration) {
-      parts = micro_batches(prefetch.at(t), accumulate);
+      parts = micro_batches(source.batch(t), accumulate);
       iteration = t;
     }
     return parts[static_cast<std::size_t>(index)];

@@ -29,8 +29,7 @@ ImageData open_images(const Options& options);
 /// Logits [n, classes] of images [n, height, width, channels].
 using ImageNetwork = std::function<Var(Pass&, Var images)>;
 
-/// Classification by softmax cross-entropy, scored by accuracy. Batches come from --seed, --batch and --accumulate; the next one is
-/// prepared in the background unless --no-prefetch.
+/// Classification by softmax cross-entropy, scored by accuracy. Batches come from --seed, --batch and --accumulate.
 /// @throws ConfigError if the settings do not fit the data
 Task image_task(const std::shared_ptr<const ImageData>& data, const ImageNetwork& network, const Options& options);
 

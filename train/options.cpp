@@ -73,7 +73,6 @@ const Field kFields[] = {
 
     {"Machine", "threads", "N", "", "threads; never changes a result", &Options::threads, false},
     {"Machine", "simd", "auto|scalar|avx2|avx512", "", "instruction set; never changes a result", &Options::simd, false},
-    {"Machine", "no-prefetch", "", "", "prepare batches between steps instead of beside them", &Options::no_prefetch, false},
 
     {"Run", "out", "DIR", "none", "run directory to make: configuration, record, checkpoint", &Options::out, false},
     {"Run", "save-every", "N", "--eval-every", "steps between checkpoints", &Options::save_every, false},

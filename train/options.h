@@ -43,7 +43,6 @@ struct Options {
   // Machine
   std::int64_t threads = 2;
   std::string simd = "auto";
-  bool no_prefetch = false;
   // Run
   std::string out;
   std::optional<std::int64_t> save_every, statistics_every;

@@ -19,7 +19,6 @@
 #include "data/ngram.h"
 #include "data/open.h"
 #include "data/pairs.h"
-#include "data/prefetch.h"
 #include "data/synthetic.h"
 #include "data/text.h"
 #include "data/windows.h"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One configuration has one weights_sha256, whatever the threads, the instruction set, the prefetch and the compiler, for int and fp32 plans.
+# One configuration has one weights_sha256, whatever the threads, the instruction set and the compiler, for int and fp32 plans.
 source "$(dirname "$0")/lib.sh" "$@"
 
 int=(--schedule CR --cycles 2 --min-bits 3 --max-bits 8 --gradient-bits 8)
@@ -31,7 +31,6 @@ for plan in int fp32; do
       same "$plan, $threads threads, $simd" "$first" "$(hash "$plan-$threads-$simd" "${flags[@]}" --threads $threads --simd $simd)"
     done
   done
-  same "$plan, no prefetch" "$first" "$(hash "$plan-prefetch" "${flags[@]}" --threads 2 --no-prefetch)"
   echo "$plan $first"
 done
 # Batch norm, residual sums, strides and augmentation.
