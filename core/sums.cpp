@@ -123,9 +123,14 @@ std::vector<double> column_sums(const ConstMatrix& x, Simd simd) {
                  [&](std::int64_t first, std::int64_t last, double* out) { add_rows(x, x, first, last, simd, out, nullptr); });
 }
 
-ColumnSums column_sums_and_squares(const ConstMatrix& x, Simd simd) {
-  auto [sum, squares] = column_sums_and_dots(x, x, simd);
-  return {std::move(sum), std::move(squares)};
+ColumnMoments column_moments(const ConstMatrix& x, Simd simd) {
+  require<ShapeError>(x.contiguous(), "[column moments] expected contiguous rows, got strides ", x.row_stride, " and ",
+                      x.col_stride);
+  ColumnBlocks blocks(x.rows, x.cols, simd);
+  parallel_for(
+      x.rows, [&](std::int64_t first, std::int64_t last) { blocks.summarise(x.data + first * x.cols, first, last); },
+      kParallelGrain / std::max<std::int64_t>(1, x.cols) + 1, kSumBlock);
+  return blocks.moments();
 }
 
 ColumnDots column_sums_and_dots(const ConstMatrix& a, const ConstMatrix& b, Simd simd) {
@@ -145,7 +150,8 @@ ColumnBlocks::ColumnBlocks(std::int64_t rows, std::int64_t cols, Simd simd)
       cols_(cols),
       simd_(simd),
       partial_(static_cast<std::size_t>(block_count(rows) * 2 * cols)),
-      ends_(partial_.size()) {}
+      ends_(partial_.size()),
+      first_(partial_.size() / 2) {}
 
 void ColumnBlocks::summarise(const float* rows, std::int64_t first, std::int64_t last) {
   assert(first % kSumBlock == 0 && (last % kSumBlock == 0 || last == rows_));
@@ -154,6 +160,7 @@ void ColumnBlocks::summarise(const float* rows, std::int64_t first, std::int64_t
     float *const min = ends_.data() + at, *const max = min + cols_;
     std::fill_n(min, cols_, std::numeric_limits<float>::infinity());
     std::fill_n(max, cols_, -std::numeric_limits<float>::infinity());
+    std::copy_n(rows, cols_, first_.data() + at / 2);
     double* const sum = partial_.data() + at;
     std::fill_n(sum, 2 * cols_, 0.0);
     sum_kernels(simd_).summarise({rows, cols_}, std::min(kSumBlock, last - row), cols_, sum, sum + cols_, min, max);
@@ -181,11 +188,40 @@ std::vector<double> ColumnBlocks::combined_to(std::int64_t end) const {
 
 std::vector<double> ColumnBlocks::sum() const { return combined_to(cols_); }
 
-ColumnSums ColumnBlocks::sums() const {
+ColumnDots ColumnBlocks::dots() const {
   std::vector<double> sum = combined_to(2 * cols_);
-  std::vector<double> others(sum.begin() + cols_, sum.end());
+  std::vector<double> dots(sum.begin() + cols_, sum.end());
   sum.resize(static_cast<std::size_t>(cols_));
-  return {std::move(sum), std::move(others)};
+  return {std::move(sum), std::move(dots)};
+}
+
+ColumnMoments ColumnBlocks::moments() const {
+  ColumnMoments moments{combined_to(cols_), std::vector<double>(static_cast<std::size_t>(cols_))};
+  if (rows_ == 0) return moments;
+  const std::int64_t blocks = block_count(rows_);
+  const auto n = static_cast<double>(rows_);
+  parallel_rows(cols_, 4 * blocks, [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t width = end - begin;
+    double* const mean = moments.mean.data() + begin;
+    for (std::int64_t j = 0; j < width; ++j) mean[j] /= n;
+    std::vector<double> deviations(static_cast<std::size_t>(blocks * width));
+    for (std::int64_t b = 0; b < blocks; ++b) {
+      const auto rows = static_cast<double>(std::min(kSumBlock, rows_ - b * kSumBlock));
+      const double *const sum = partial_.data() + b * 2 * cols_ + begin, *const squares = sum + cols_;
+      const float* const first = first_.data() + b * cols_ + begin;
+      double* const out = deviations.data() + b * width;
+      for (std::int64_t j = 0; j < width; ++j) {
+        const double own = sum[j] / rows, within = own - static_cast<double>(first[j]), between = own - mean[j];
+        out[j] = (squares[j] - rows * (within * within)) + rows * (between * between);
+      }
+    }
+    const std::vector<double> total = combined(deviations.data(), blocks, width, width);
+    for (std::size_t j = 0; j < total.size(); ++j) {
+      const double spread = total[j] / n;
+      moments.variance[static_cast<std::size_t>(begin) + j] = spread < 0 ? 0 : spread;  // rounding; a NaN stays
+    }
+  });
+  return moments;
 }
 
 std::vector<Range> ColumnBlocks::ranges() const {

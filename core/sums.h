@@ -26,11 +26,14 @@ Tensor rounded(std::span<const double> sums);
 
 /// Column sums of a [rows, cols] matrix, [cols].
 std::vector<double> column_sums(const ConstMatrix& x, Simd simd = Simd::scalar);
-/// The same with the column sums of the squares, which are exact in double.
-struct ColumnSums {
-  std::vector<double> sum, squares;
+/// Mean and (biased) variance of each column, the variance without the cancellation of mean square less squared mean: each block's
+/// squares are those of the differences from its first row, which double holds, one fma a row. With sums S and squares
+/// Q of a block's n rows, its first row c and the mean of all rows, the block's share of the squared deviations is
+/// (Q - n (S/n - c)^2) + n (S/n - mean)^2. @throws ShapeError unless rows are contiguous
+struct ColumnMoments {
+  std::vector<double> mean, variance;
 };
-ColumnSums column_sums_and_squares(const ConstMatrix& x, Simd simd = Simd::scalar);
+ColumnMoments column_moments(const ConstMatrix& x, Simd simd = Simd::scalar);
 /// Column sums of the elementwise product (exact in double) together with those of a alone: what batch norm's gradient needs.
 struct ColumnDots {
   std::vector<double> sum, dot;
@@ -43,15 +46,16 @@ class ColumnBlocks {
  public:
   ColumnBlocks(std::int64_t rows, std::int64_t cols, Simd simd);
 
-  /// Adds rows first .. last, which lie one after the other: sums, sums of squares, smallest and largest elements. `first` is a
-  /// multiple of kSumBlock, and so is `last` unless it is the end.
+  /// Adds rows first .. last, which lie one after the other: sums, squares about the block's first row, smallest and largest
+  /// elements. `first` is a multiple of kSumBlock, and so is `last` unless it is the end.
   void summarise(const float* rows, std::int64_t first, std::int64_t last);
   /// Adds these rows of a and of the elementwise product a b instead.
   void add_dots(const float* a, const float* b, std::int64_t first, std::int64_t last);
 
-  /// All of the matrix was added: its columns' sums, and beside them those of the squares or the dots.
+  /// All of the matrix was added: its columns' sums; after add_dots() with the dots beside them, after summarise() the moments.
   [[nodiscard]] std::vector<double> sum() const;
-  [[nodiscard]] ColumnSums sums() const;
+  [[nodiscard]] ColumnDots dots() const;
+  [[nodiscard]] ColumnMoments moments() const;
   /// Range of each column after summarise(); not finite if the column is not.
   [[nodiscard]] std::vector<Range> ranges() const;
   /// Range of all of them.
@@ -65,6 +69,7 @@ class ColumnBlocks {
   Simd simd_;
   Aligned<double> partial_;  ///< [blocks, sums and squares or dots]
   Aligned<float> ends_;      ///< [blocks, minima and maxima]
+  Aligned<float> first_;     ///< [blocks, first rows], after summarise()
 };
 
 /// Sum of term(0) .. term(n-1), values in double, for short rows: 16 chains, chain c adding the terms c, c + 16, ... in ascending

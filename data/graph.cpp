@@ -140,12 +140,10 @@ void scale_features(Graph& graph, FeatureScaling scaling) {
       for (float& v : row) v = static_cast<float>(static_cast<double>(v) / total);
     }
   } else if (scaling == FeatureScaling::columns) {
-    const auto n = static_cast<double>(nodes);
-    const ColumnSums sums = column_sums_and_squares(graph.features.matrix());
+    const ColumnMoments moments = column_moments(graph.features.matrix());
     for (std::int64_t j = 0; j < features; ++j) {
-      const double mean = sums.sum[static_cast<std::size_t>(j)] / n;
-      const double variance = sums.squares[static_cast<std::size_t>(j)] / n - mean * mean;
-      const double slope = variance > 1e-12 * mean * mean ? 1.0 / std::sqrt(variance) : 0.0;  // what is less is rounding
+      const double mean = moments.mean[static_cast<std::size_t>(j)], variance = moments.variance[static_cast<std::size_t>(j)];
+      const double slope = variance > 0 ? 1.0 / std::sqrt(variance) : 0.0;  // a constant column
       for (std::int64_t i = 0; i < nodes; ++i) {
         x[i * features + j] = static_cast<float>((static_cast<double>(x[i * features + j]) - mean) * slope);
       }

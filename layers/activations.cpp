@@ -14,6 +14,14 @@ namespace {
 // The logistic function's argument is x (kSlope + kCube x^2).
 constexpr float kSlope = 1.5957691216057308f, kCube = 0.044715f * 1.5957691216057308f;
 
+/// a s of the gate s = s(a), and its derivative. Where s or 1 - s is 0 the limit is taken: their products with an infinite a are
+/// NaN.
+float gated(float a, float s) { return s == 0.0f ? -0.0f : a * s; }
+float gated_derivative(float a, float s) {
+  const float rest = 1.0f - s;
+  return s == 0.0f || rest == 0.0f ? s : s + a * s * rest;
+}
+
 Shape halved(const Shape &shape) {
   std::vector<std::int64_t> extents(shape.extents().begin(), shape.extents().end());
   extents.back() /= 2;
@@ -68,7 +76,7 @@ Var swiglu(Pass &pass, Var x) {
       const float *const a = in.data() + 2 * n * i, *const b = a + n;
       float *const ps = gate.data() + n * i, *const py = y.data() + n * i;
       sigmoid_rows(a, n, ps, pass.simd);
-      for (std::int64_t j = 0; j < n; ++j) py[j] = a[j] * ps[j] * b[j];
+      for (std::int64_t j = 0; j < n; ++j) py[j] = gated(a[j], ps[j]) * b[j];
     }
   });
   return pass.tape.record(std::move(y), {x}, [=, &pass, gate = std::move(gate)](const Tensor &g, Adjoints &grads) {
@@ -80,8 +88,8 @@ Var swiglu(Pass &pass, Var x) {
                            *const pg = g.data() + n * i;
         float *const ga = gx.data() + 2 * n * i, *const gb = ga + n;
         for (std::int64_t j = 0; j < n; ++j) {
-          ga[j] = pg[j] * b[j] * (ps[j] + a[j] * ps[j] * (1.0f - ps[j]));
-          gb[j] = pg[j] * (a[j] * ps[j]);
+          ga[j] = pg[j] * b[j] * gated_derivative(a[j], ps[j]);
+          gb[j] = pg[j] * gated(a[j], ps[j]);
         }
       }
     });

@@ -35,16 +35,12 @@ const kernels::NormKernels& norm_kernels([[maybe_unused]] Simd simd) {
   return kernels::norm_portable();
 }
 
-Moments batch_moments(ColumnSums sums, std::int64_t rows, const BatchNorm& norm, ParamStore& params) {
+Moments batch_moments(ColumnMoments of_batch, std::int64_t rows, const BatchNorm& norm, ParamStore& params) {
   const auto n = static_cast<double>(rows);
-  Moments moments{std::move(sums.sum), std::move(sums.squares)};
+  Moments moments{std::move(of_batch.mean), std::move(of_batch.variance)};
   Tensor &running_mean = params[norm.running_mean], &running_var = params[norm.running_var];
   for (std::size_t c = 0; c < moments.mean.size(); ++c) {
-    const double mean = moments.mean[c] / n;
-    const double mean_square = moments.inverse[c] / n;
-    const double spread = mean_square - mean * mean;
-    const double var = spread < 0 ? 0 : spread;  // rounding of a constant channel; a NaN stays
-    moments.mean[c] = mean;
+    const double mean = moments.mean[c], var = moments.inverse[c];
     moments.inverse[c] = 1.0 / std::sqrt(var + norm.epsilon);
     const auto i = static_cast<std::int64_t>(c);
     const auto moved = [&](float old, double now) {
@@ -179,9 +175,8 @@ Var BatchNorm::operator()(Pass& pass, Var x, const Then& then) const {
                       ": train with larger batches or images");
 
   const std::shared_ptr<const ColumnBlocks> known = pass.tape.facts(x).columns;
-  Moments moments = batch
-                        ? batch_moments(known ? known->sums() : column_sums_and_squares(in, pass.simd), in.rows, *this, pass.params)
-                        : running_moments(*this, pass.params);
+  Moments moments = batch ? batch_moments(known ? known->moments() : column_moments(in, pass.simd), in.rows, *this, pass.params)
+                          : running_moments(*this, pass.params);
   Affine affine = forward_affine(moments, pass.tape[w], pass.tape[b]);
   const auto saved = std::make_shared<Saved>(Saved{norm_kernels(pass.simd),
                                                    in.rows,
@@ -201,12 +196,12 @@ Var BatchNorm::operator()(Pass& pass, Var x, const Then& then) const {
           saved->rows, [&](std::int64_t first, std::int64_t last) { receive(first, last, g.data() + first * channels); }, kSumBlock,
           kSumBlock);
     }
-    const ColumnSums sums = saved->dots.sums();
+    const ColumnDots sums = saved->dots.dots();
     const auto n = static_cast<double>(saved->rows);
     Tensor gw = Tensor::uninitialized({channels}), gb = Tensor::uninitialized({channels});
     std::vector<float> along(static_cast<std::size_t>(channels)), offset(along.size());
     for (std::size_t c = 0; c < along.size(); ++c) {
-      const double dot = saved->moments.inverse[c] * (sums.squares[c] - saved->moments.mean[c] * sums.sum[c]);
+      const double dot = saved->moments.inverse[c] * (sums.dot[c] - saved->moments.mean[c] * sums.sum[c]);
       const double share = -double{saved->affine.slope[c]} / n;
       gw[static_cast<std::int64_t>(c)] = static_cast<float>(dot);
       gb[static_cast<std::int64_t>(c)] = static_cast<float>(sums.sum[c]);

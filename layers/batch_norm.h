@@ -10,7 +10,7 @@ namespace ebb {
 
 /// Batch normalisation over the last axis, in float32:  y = (x - mean) scale / sqrt(var + epsilon) + shift  by channel.
 ///
-/// In training mean and (biased) variance are those of the batch, from one pass of fixed-order sums in double, and the running ones
+/// In training mean and (biased) variance are those of the batch, column_moments() of core/sums.h, and the running ones
 /// move by running = (1 - momentum) running + momentum current, the variance unbiased, as in PyTorch. In evaluation the running
 /// ones are used, and gradients treat them as constants. Source: Ioffe & Szegedy, "Batch normalization", ICML 2015.
 ///

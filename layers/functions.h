@@ -16,9 +16,9 @@ void exp_rows(const float* x, std::int64_t n, double shift, double* out, Simd si
 /// 1 / (1 + e^-x).
 void sigmoid_rows(const float* x, std::int64_t n, float* out, Simd simd);
 void tanh_rows(const float* x, std::int64_t n, float* out, Simd simd);
-/// gate = 1 / (1 + e^-z) of z = x (slope + cube x^2), y = x gate: what GELU's approximation comes to.
+/// gate = 1 / (1 + e^-z) of z = x (slope + cube x^2), y = x gate, 0 where the gate is: what GELU's approximation comes to.
 void gated_rows(const float* x, std::int64_t n, float slope, float cube, float* gate, float* y, Simd simd);
-/// g (gate + gate (1 - gate) x (slope + 3 cube x^2)), in place of g.
+/// g (gate + gate (1 - gate) x (slope + 3 cube x^2)), in place of g; g gate where gate (1 - gate) is 0.
 void gated_gradient_rows(const float* x, const float* gate, std::int64_t n, float slope, float cube, float* g, Simd simd);
 
 /// chained_sum of a row (core/sums.h).

@@ -2,7 +2,10 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <cmath>
+#include <functional>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -34,6 +37,25 @@ double column_by_definition(std::int64_t rows, const Term& term) {
     parts = next;
   }
   return parts.empty() ? 0.0 : parts[0];
+}
+
+/// Mean and variance as core/sums.h defines them: squares about each block's first row, moved to the mean of all.
+std::pair<double, double> moments_by_definition(std::int64_t rows, const std::function<double(std::int64_t)>& x) {
+  const auto n = static_cast<double>(rows);
+  const double mean = column_by_definition(rows, x) / n;
+  std::vector<double> deviations;  // one a block, which a tree then adds
+  for (std::int64_t first = 0; first < rows; first += 64) {
+    const std::int64_t last = std::min(rows, first + 64);
+    const auto count = static_cast<double>(last - first);
+    double sum = 0, squares = 0;
+    for (std::int64_t i = first; i < last; ++i) {
+      sum += x(i);
+      squares = std::fma(x(i) - x(first), x(i) - x(first), squares);
+    }
+    const double own = sum / count;
+    deviations.push_back((squares - count * ((own - x(first)) * (own - x(first)))) + count * ((own - mean) * (own - mean)));
+  }
+  return {mean, std::max(0.0, tree_sum(deviations) / n)};
 }
 
 }  // namespace
@@ -69,14 +91,15 @@ TEST_CASE("column sums follow their definition bit for bit, for odd sizes, views
       const ConstMatrix view = ConstMatrix{zt.data(), cols, rows, rows, 1}.transposed();
       for (const int count : {1, 3}) {
         omp_set_num_threads(count);
-        const ColumnSums sums = column_sums_and_squares(x);
+        const ColumnMoments moments = column_moments(x);
         const ColumnDots dots = column_sums_and_dots(x, y);
         const std::vector<double> of_view = column_sums(view);
-        bool equal = sums.sum == column_sums(x) && sums.sum == dots.sum;
+        bool equal = dots.sum == column_sums(x);
         for (std::int64_t j = 0; j < cols; ++j) {
           const auto c = static_cast<std::size_t>(j);
-          equal = equal && sums.sum[c] == column_by_definition(rows, [&](std::int64_t i) { return double{x(i, j)}; }) &&
-                  sums.squares[c] == column_by_definition(rows, [&](std::int64_t i) { return double{x(i, j)} * x(i, j); }) &&
+          const auto column = [&](std::int64_t i) { return double{x(i, j)}; };
+          if (rows > 0) equal = equal && std::pair(moments.mean[c], moments.variance[c]) == moments_by_definition(rows, column);
+          equal = equal && dots.sum[c] == column_by_definition(rows, column) &&
                   dots.dot[c] == column_by_definition(rows, [&](std::int64_t i) { return double{x(i, j)} * y(i, j); }) &&
                   of_view[c] == column_by_definition(rows, [&](std::int64_t i) { return double{view(i, j)}; });
         }
@@ -87,7 +110,7 @@ TEST_CASE("column sums follow their definition bit for bit, for odd sizes, views
   omp_set_num_threads(threads);
 }
 
-TEST_CASE("blocks of rows summarised in any order give the column sums, squares and ranges of the whole, at every SIMD level") {
+TEST_CASE("blocks of rows summarised in any order give the column sums, moments and ranges of the whole, at every SIMD level") {
   for (const std::int64_t rows : {0, 1, 64, 65, 300}) {
     for (const std::int64_t cols : {1, 8, 21, 64}) {
       for (const Simd simd : {Simd::scalar, Simd::avx2, Simd::avx512}) {
@@ -101,10 +124,11 @@ TEST_CASE("blocks of rows summarised in any order give the column sums, squares 
           summary.summarise(x.data() + first * cols, first, std::min(rows, first + 64));
           dots.add_dots(x.data() + first * cols, y.data() + first * cols, first, std::min(rows, first + 64));
         }
-        CHECK(summary.sums().sum == column_sums_and_squares(x.matrix()).sum);
-        CHECK(summary.sums().squares == column_sums_and_squares(x.matrix()).squares);
-        CHECK(dots.sums().sum == column_sums(x.matrix()));
-        CHECK(dots.sums().squares == column_sums_and_dots(x.matrix(), y.matrix()).dot);
+        CHECK(summary.sum() == column_sums(x.matrix()));
+        CHECK(summary.moments().mean == column_moments(x.matrix()).mean);
+        CHECK(summary.moments().variance == column_moments(x.matrix()).variance);
+        CHECK(dots.dots().sum == column_sums(x.matrix()));
+        CHECK(dots.dots().dot == column_sums_and_dots(x.matrix(), y.matrix()).dot);
         const std::vector<Range> ranges = summary.ranges();
         for (std::int64_t j = 0; j < cols && rows > 0; ++j) {
           float low = x[j], high = x[j];
@@ -151,4 +175,5 @@ TEST_CASE("flat sums are the tree over 64 column sums of rows of 64") {
 TEST_CASE("column dots of different shapes are refused") {
   const Tensor a = Tensor::zeros({2, 3}), b = Tensor::zeros({3, 2});
   CHECK_THROWS_AS(column_sums_and_dots(a.matrix(), b.matrix()), ShapeError);
+  CHECK_THROWS_AS(column_moments(a.matrix().transposed()), ShapeError);
 }

@@ -1,6 +1,9 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <functional>
+#include <limits>
+#include <string>
 #include <vector>
 
 #include "core/error.h"
@@ -83,6 +86,74 @@ TEST_CASE("tanh and its gradient are their definitions in double") {
     REQUIRE(std::abs(double{y[i]} - t) <= 4 * kUnit * std::abs(t));  // layers/functions.h
     // t^2 is off by twice 4 units and its own rounding, then the difference and the product are rounded.
     require_within(double{gx[i]}, double{g[i]} * slope, kUnit * std::abs(double{g[i]}) * (9 * t * t + 2 * slope));
+  }
+}
+
+TEST_CASE("activations and their gradients have their limits at the ends of the line and where squares and cubes overflow") {
+  constexpr float inf = std::numeric_limits<float>::infinity();
+  std::vector<float> x;
+  for (const float magnitude : {0.0f, 1e-45f, 1e-38f, 1e-20f, 0.5f, 5.0f, 10.0f, 11.0f, 50.0f, 88.8f, 104.0f, 1e4f, 1e13f, 1e14f,
+                                1e19f, 1e20f, 3.4e38f, inf}) {
+    x.push_back(magnitude);
+    x.push_back(-magnitude);
+  }
+  // x s(z) and its derivative s + x z' s (1 - s): where s or 1 - s is nought, so is what it multiplies.
+  struct Slope {
+    long double value, derivative;
+  };
+  const auto gated = [](long double v, long double z, long double dz) -> Slope {
+    const long double e = std::exp(-std::abs(z)), s = z < 0 ? e / (1 + e) : 1 / (1 + e), flat = e / ((1 + e) * (1 + e));
+    return {s == 0 ? 0 : v * s, s + (flat == 0 ? 0 : v * dz * flat)};
+  };
+  const long double root = std::sqrt(2 / std::acos(-1.0L)), cube = 0.044715L;
+  struct Case {
+    const char* name;
+    std::function<Var(Pass&, Var)> op;
+    std::function<Slope(long double)> want;
+  };
+  const Case cases[] = {
+      {"gelu", gelu, [&](long double v) { return gated(v, 2 * root * (v + cube * v * v * v), 2 * root * (1 + 3 * cube * v * v)); }},
+      {"tanh", tanh_activation,
+       [](long double v) -> Slope {
+         return {std::tanh(v), 1 - std::tanh(v) * std::tanh(v)};
+       }},
+      {"relu", [](Pass& pass, Var in) { return relu(pass, in); },
+       [](long double v) -> Slope {
+         return {v > 0 ? v : 0, v > 0 ? 1.0L : 0.0L};
+       }},
+      {"swiglu by its gate", swiglu, [&](long double v) { return gated(v, v, 1); }}};
+  for (const Case& c : cases) {
+    for (const Simd simd : {Simd::scalar, Simd::avx2, Simd::avx512}) {
+      if (simd > best_simd()) continue;
+      const bool pairs = std::string_view(c.name).starts_with("swiglu");  // each x with 1 beside it
+      const auto n = static_cast<std::int64_t>(x.size()), wide = pairs ? 2 * n : n;
+      Tensor in = Tensor::filled({1, wide}, 1.0f);
+      std::ranges::copy(x, in.data());
+      Bench bench;
+      Pass pass = bench.pass();
+      pass.simd = simd;
+      const Var v = pass.tape.variable(in);
+      const Var y = c.op(pass, v);
+      const Tensor values = pass.tape[y];
+      // A loss whose gradient is 1 everywhere, without the sum: infinities of both signs are among the terms.
+      static_cast<void>(pass.tape.backward(pass.tape.record(Tensor::zeros({}), {y}, [=](Tensor&&, Adjoints& grads) {
+        grads.add(y, Tensor::filled({1, n}, 1.0f));
+      })));
+      const Tensor& slopes = pass.tape.gradient_of(v);
+      for (std::int64_t i = 0; i < n; ++i) {
+        CAPTURE(std::string(c.name));
+        CAPTURE(to_text(simd));
+        CAPTURE(in[i]);
+        const Slope want = c.want(static_cast<long double>(in[i]));
+        const auto near = [](float got, long double expected) {
+          return static_cast<long double>(got) == expected ||
+                 std::abs(static_cast<long double>(got) - expected) <= 1e-5L * std::abs(expected) + 1e-7L;
+        };
+        CHECK(near(values[i], want.value));
+        CHECK(near(slopes[i], want.derivative));
+        if (pairs) CHECK(near(slopes[n + i], want.value));
+      }
+    }
   }
 }
 

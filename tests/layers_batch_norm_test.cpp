@@ -1,6 +1,9 @@
 #include <doctest/doctest.h>
 
+#include <bit>
 #include <cmath>
+#include <functional>
+#include <string>
 #include <vector>
 
 #include "core/error.h"
@@ -51,6 +54,53 @@ TEST_CASE("batch norm normalises by the batch's own moments and moves the runnin
       const double var_now = 0.9 * double{before[norm.running_var][c]} + 0.1 * var * rows / (rows - 1);
       CHECK(std::abs(double{bench.params[norm.running_mean][c]} - mean_now) <= 1.01 * kUnit * std::abs(mean_now));
       CHECK(std::abs(double{bench.params[norm.running_var][c]} - var_now) <= 1.01 * kUnit * var_now);
+    }
+  }
+}
+
+TEST_CASE("batch norm's variance is that of the values, however far from zero they lie, at every SIMD level") {
+  struct Case {
+    const char* why;
+    std::function<float(std::int64_t)> value;
+  };
+  const Case cases[] = {
+      {"odd numbers at the end of the exact ones", [](std::int64_t i) { return 16777207.0f + 2.0f * static_cast<float>(i % 5); }},
+      {"neighbours among the floats",
+       [](std::int64_t i) { return std::bit_cast<float>(0x5f000000u + static_cast<unsigned>(i % 3)); }},
+      {"a first value far from the others", [](std::int64_t i) { return i == 0 ? 1e8f : static_cast<float>(i % 7); }},
+      {"blocks far from each other", [](std::int64_t i) { return i < 64 ? 3.0e7f : -3.0e7f + 2.0f * static_cast<float>(i % 3); }},
+      {"around zero", [](std::int64_t i) { return static_cast<float>(i % 9) - 4.0f; }},
+      {"the largest floats", [](std::int64_t i) { return i % 2 == 0 ? 3.4e38f : 3.3e38f; }},
+      {"the smallest ones", [](std::int64_t i) { return i % 2 == 0 ? 1e-22f : 3e-22f; }},
+      {"a constant that no power of two divides", [](std::int64_t) { return 0.1f; }}};
+  for (const Case& c : cases) {
+    for (const std::int64_t rows : {2, 5, 63, 64, 65, 200, 1000}) {
+      for (const Simd simd : {Simd::scalar, Simd::avx2, Simd::avx512}) {
+        if (simd > best_simd()) continue;
+        constexpr std::int64_t channels = 19;
+        Tensor x = Tensor::uninitialized({rows, channels});
+        for (std::int64_t i = 0; i < x.size(); ++i) x[i] = c.value(i / channels);
+        long double mean = 0, squares = 0;
+        for (std::int64_t i = 0; i < rows; ++i) mean += static_cast<long double>(c.value(i));  // exact
+        mean /= static_cast<long double>(rows);
+        for (std::int64_t i = 0; i < rows; ++i) squares += std::pow(static_cast<long double>(c.value(i)) - mean, 2.0L);
+        const long double want = squares / static_cast<long double>(rows - 1);
+        Bench bench;
+        BatchNorm norm = BatchNorm::create(bench.params, "bn", channels);
+        norm.momentum = 1.0;  // the running variance is the batch's
+        Pass pass = bench.pass();
+        pass.simd = simd;
+        static_cast<void>(norm(pass, pass.tape.constant(x)));
+        CAPTURE(std::string(c.why));
+        CAPTURE(rows);
+        for (std::int64_t j = 0; j < channels; ++j) {
+          const auto got = static_cast<long double>(bench.params[norm.running_var][j]);
+          if (want > 3.4e38L)
+            REQUIRE(std::isinf(got));  // in double it was finite
+          else
+            REQUIRE(std::abs(got - want) <= 1e-7L * want + 0x1p-149L);
+        }
+      }
     }
   }
 }

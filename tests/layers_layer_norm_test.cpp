@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <string>
 #include <vector>
 
 #include "core/error.h"
@@ -32,6 +33,37 @@ TEST_CASE("layer norm is its definition in double, for widths around the chains"
         // n, its product with w and the sum are rounded once each.
         REQUIRE(std::abs(double{y[i * width + j]} - want) <= kUnit * (2.01 * std::abs(n * w) + std::abs(want)) + 1e-14);
       }
+    }
+  }
+}
+
+TEST_CASE("layer norm is its definition for rows far from zero and at both ends of the line") {
+  struct Case {
+    const char* why;
+    float first, step;
+  };
+  const Case cases[] = {{"odd numbers at the end of the exact ones", 16777207.0f, 2.0f},
+                        {"the largest floats", 3.3e38f, 1e36f},
+                        {"both signs", -3e38f, 1.5e38f},
+                        {"the smallest", 0.0f, 1e-45f},
+                        {"a constant", 0.1f, 0.0f}};
+  constexpr std::int64_t width = 20;
+  for (const Case& c : cases) {
+    CAPTURE(std::string(c.why));
+    Bench bench;
+    const LayerNorm norm = LayerNorm::create(bench.params, "norm", width);
+    Pass pass = bench.pass();
+    Tensor x = Tensor::uninitialized({1, width});
+    for (std::int64_t j = 0; j < width; ++j) x[j] = c.first + static_cast<float>(j % 5) * c.step;
+    long double mean = 0, squares = 0;
+    for (std::int64_t j = 0; j < width; ++j) mean += static_cast<long double>(x[j]);
+    mean /= static_cast<long double>(width);
+    for (std::int64_t j = 0; j < width; ++j) squares += std::pow(static_cast<long double>(x[j]) - mean, 2.0L);
+    const long double slope = 1 / std::sqrt(squares / static_cast<long double>(width) + 1e-5L);
+    const Tensor y = pass.tape[norm(pass, pass.tape.constant(x))];
+    for (std::int64_t j = 0; j < width; ++j) {
+      const long double want = (static_cast<long double>(x[j]) - mean) * slope;
+      CHECK(std::abs(static_cast<long double>(y[j]) - want) <= 1e-6L * std::abs(want) + 1e-7L);
     }
   }
 }
