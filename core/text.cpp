@@ -5,6 +5,8 @@
 #include <charconv>
 #include <numeric>
 
+#include "core/read_number.h"
+
 namespace ebb {
 namespace {
 
@@ -16,11 +18,8 @@ std::string chars_of(T value) {
 }
 
 template <class T>
-bool parse_whole(std::string_view text, T& value) {
-  T parsed{};
-  const char* const last = text.data() + text.size();
-  const auto [end, code] = std::from_chars(text.data(), last, parsed);
-  if (text.empty() || code != std::errc{} || end != last) return false;
+bool is_whole(const std::from_chars_result& result, std::string_view text, T parsed, T& value) {
+  if (text.empty() || result.ec != std::errc{} || result.ptr != text.data() + text.size()) return false;
   value = parsed;
   return true;
 }
@@ -96,7 +95,16 @@ std::string unknown_word(std::string_view what, std::string_view given, std::spa
   return concat("unknown ", what, " '", given, "'; ", hint, "Known: ", join(known));
 }
 
-bool parse(std::string_view text, std::int64_t& value) { return parse_whole(text, value); }
-bool parse(std::string_view text, double& value) { return parse_whole(text, value); }
+bool parse(std::string_view text, std::int64_t& value) {
+  std::int64_t parsed = 0;
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), parsed);
+  return is_whole(result, text, parsed, value);
+}
+
+bool parse(std::string_view text, double& value) {
+  double parsed = 0;
+  const auto result = read_real(text, parsed);
+  return is_whole(result, text, parsed, value);
+}
 
 }  // namespace ebb

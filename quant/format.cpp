@@ -3,6 +3,7 @@
 #include <array>
 
 #include "core/error.h"
+#include "core/read_number.h"
 
 namespace ebb {
 namespace {
@@ -36,7 +37,7 @@ Format Format::integer(std::int64_t bits) {
 Format Format::parse(std::string_view text) {
   if (text == "fp32") return fp32();
   std::int64_t bits = 0;
-  if (text.starts_with("int") && ebb::parse(text.substr(3), bits) && bits >= 1 && bits <= kMaxIntegerBits) return integer(bits);
+  if (text.starts_with("int") && parse_canonical(text.substr(3), bits) && bits >= 1 && bits <= kMaxIntegerBits) return integer(bits);
   throw ConfigError(concat("[format] unknown format '", text, "'; known: fp32, int1 .. int", kMaxIntegerBits));
 }
 
@@ -71,8 +72,8 @@ Accumulator Accumulator::saturate(std::int64_t bits) {
 Accumulator Accumulator::parse(std::string_view text) {
   if (text == "exact") return exact();
   std::int64_t bits = 0;
-  if (text.starts_with("wrap") && ebb::parse(text.substr(4), bits)) return wrap(bits);
-  if (text.starts_with("sat") && ebb::parse(text.substr(3), bits)) return saturate(bits);
+  if (text.starts_with("wrap") && parse_canonical(text.substr(4), bits)) return wrap(bits);
+  if (text.starts_with("sat") && parse_canonical(text.substr(3), bits)) return saturate(bits);
   throw ConfigError(concat("[accumulator] unknown accumulator '", text, "'; known: exact, wrapN, satN with N = 2 .. 62 bits"));
 }
 

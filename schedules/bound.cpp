@@ -11,19 +11,6 @@ namespace ebb {
 namespace schedules {
 namespace {
 
-constexpr double kTie = 1e-9;  ///< so near a half-integer, a value is that half-integer: rounding errors must not decide
-
-double round_ties(double x) {
-  if (!(std::fabs(x) < 0x1p51)) return x;
-  const double half = std::floor(x) + 0.5;
-  return math::round_half_even(std::fabs(x - half) <= kTie ? half : x);
-}
-
-double floor_ties(double x) {
-  const double next = std::floor(x) + 1.0;
-  return next - x <= kTie ? next : std::floor(x);
-}
-
 /// A profile at clock t of N. z = 1 - s is one division, so that linear decay is exact to the last bit.
 double profile(const Step& at, std::int64_t t) {
   const double n = static_cast<double>(at.span);
@@ -55,6 +42,39 @@ double nearest(const double* values, std::size_t count, double x) {
 Value named(std::int32_t symbol) { return {.number = 0, .symbol = symbol}; }
 
 }  // namespace
+
+double round_ties(double x) {
+  if (!(std::fabs(x) < 0x1p51)) return x;
+  const double half = std::floor(x) + 0.5;
+  return math::round_half_even(std::fabs(x - half) <= kTie ? half : x);
+}
+
+double floor_ties(double x) {
+  const double next = std::floor(x) + 1.0;
+  return next - x <= kTie ? next : std::floor(x);
+}
+
+/// Of a pick among names.
+std::size_t Program::pick_index(const Step& at, double x) {
+  return static_cast<std::size_t>(std::fmin(std::fmax(round_ties(x), 0.0), static_cast<double>(at.marks - 1)));
+}
+
+/// What a pick makes of x. reals: the values; or marks: the symbols.
+Value Program::pick(const Step& at, double x) const {
+  if (at.marks == 0) return {.number = nearest(reals.data() + at.real, at.reals, x)};
+  return named(static_cast<std::int32_t>(marks[at.mark + pick_index(at, x)]));
+}
+
+/// The clock that a sample reads at t: that of the last of every m/n updates; or of the marks.
+std::int64_t Program::sampled(const Step& at, std::int64_t t) const {
+  if (at.marks > 0) {
+    const auto first = marks.begin() + at.mark, after = std::upper_bound(first, first + at.marks, t);
+    return after == first ? 0 : after[-1];
+  }
+  if (at.n == 1) return t - t % at.m;
+  const int128 samples = static_cast<int128>(t) * at.n / at.m;
+  return static_cast<std::int64_t>((samples * at.m + at.n - 1) / at.n);
+}
 
 Value Program::value(std::uint32_t step, std::int64_t t, std::int64_t global) const {
   const Step& at = steps[step];
@@ -106,23 +126,10 @@ Value Program::value(std::uint32_t step, std::int64_t t, std::int64_t global) co
     case Op::sqrt: return mapped(std::sqrt(child(t).number));
     case Op::round: return mapped(round_ties(child(t).number));
     case Op::floor: return mapped(floor_ties(child(t).number));
-    case Op::pick: {  // reals: the values; or marks: the symbols
-      const double x = child(t).number;
-      if (at.marks == 0) return mapped(nearest(reals.data() + at.real, at.reals, x));
-      const double last = static_cast<double>(at.marks - 1);
-      return named(static_cast<std::int32_t>(first_mark[static_cast<std::size_t>(std::fmin(std::fmax(round_ties(x), 0.0), last))]));
-    }
+    case Op::pick: return pick(at, child(t).number);
     case Op::delay: return child(std::max<std::int64_t>(t - at.m, 0));  // m: updates of delay
     case Op::hold_from: return child(std::min(t, at.m));
-    case Op::sample: {  // every m/n updates; or at the marks
-      if (at.marks > 0) {
-        const std::int64_t* const after = std::upper_bound(first_mark, first_mark + at.marks, t);
-        return child(after == first_mark ? 0 : after[-1]);
-      }
-      if (at.n == 1) return child(t - t % at.m);
-      const int128 samples = static_cast<int128>(t) * at.n / at.m;
-      return child(static_cast<std::int64_t>((samples * at.m + at.n - 1) / at.n));
-    }
+    case Op::sample: return child(sampled(at, t));
     case Op::rev: return child(at.span - t);
     case Op::neg: return mapped(1.0 - child(t).number);
     case Op::norm: return mapped((child(t).number - at.y) / (at.x - at.y));  // x: first value, y: end value

@@ -31,6 +31,7 @@ class Bound {
   const std::vector<std::string>& doubts() const;
 
   explicit Bound(std::shared_ptr<const schedules::Program> program) : program_(std::move(program)) {}
+  const schedules::Program& program() const { return *program_; }
 
  private:
   std::shared_ptr<const schedules::Program> program_;

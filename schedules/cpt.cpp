@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "schedules/range.h"
 
 namespace ebb {
 namespace {
@@ -65,12 +66,11 @@ Schedule precision_schedule(std::string_view name, const CyclicPrecision& settin
 
 PrecisionCost precision_cost(const Bound& bits, int max_bits, int gradient_bits) {
   const auto g = static_cast<std::uint64_t>(gradient_bits), high = static_cast<std::uint64_t>(max_bits);
-  std::uint64_t sum = 0, cost = 0;
-  for (std::int64_t t = 0; t < bits.updates(); ++t) {
-    const Value value = bits.value(t);
-    const auto q = static_cast<std::uint64_t>(value.bits());
-    sum += q;
-    cost += q * q + 2 * q * (value.name() == "fp32" ? q : g);
+  uint128 sum = 0, cost = 0;
+  for (const auto& [first, updates, value] : stretches_of(bits)) {
+    const auto q = static_cast<std::uint64_t>(value.bits()), n = static_cast<std::uint64_t>(updates);
+    sum += n * q;
+    cost += n * (q * q + 2 * q * (value.name() == "fp32" ? q : g));
   }
   const auto updates = static_cast<double>(bits.updates());
   return {.mean_bits = static_cast<double>(sum) / updates,
@@ -80,7 +80,12 @@ PrecisionCost precision_cost(const Bound& bits, int max_bits, int gradient_bits)
 std::vector<std::string> precision_doubts(const Bound& bits, int max_bits) {
   std::vector<std::string> doubts = bits.doubts();
   int peak = 0;
-  for (std::int64_t t = 0; t < bits.updates() && peak < max_bits; ++t) peak = std::max(peak, bits.value(t).bits());
+  halve(bits, 0, bits.updates() - 1, [&](std::int64_t first, std::int64_t last, const ValueRange& range) {
+    if (peak >= max_bits || (range.is_number() && range.high <= peak)) return true;
+    if (first < last && !range.is_one()) return false;
+    peak = std::max(peak, bits.value(first).bits());
+    return true;
+  });
   if (peak < max_bits) {
     doubts.push_back(concat("the schedule never reaches ", max_bits,
                             " bits: its cycles are too short for the profile; the run peaks at ", peak, " and ends at ",

@@ -128,7 +128,9 @@ std::string list_problem(const Node& node) {
     case Op::max: return node.children.size() < 2 ? concat("'", info_of(node.op).word, "' expects at least two operands") : "";
     case Op::step: return node.lengths.empty() ? "step expects at least one length, as in step(50%,75%,0.1)" : "";
     case Op::table: return node.numbers.empty() ? "table expects at least one number" : "";
-    case Op::pick: return node.numbers.empty() && node.words.empty() ? "pick expects at least one value" : "";
+    case Op::pick:  // it looks at every value, at every update
+      if (node.numbers.empty() && node.words.empty()) return "pick expects at least one value";
+      return node.numbers.size() + node.words.size() > kMaxPicks ? concat("pick expects at most ", kMaxPicks, " values") : "";
     case Op::clamp:
       return node.numbers[0] <= node.numbers[1] ? ""
                                                 : concat("clamp expects lo <= hi, got ", node.numbers[0], " and ", node.numbers[1]);

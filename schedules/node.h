@@ -71,6 +71,7 @@ using NodePtr = std::shared_ptr<const Node>;
 
 /// Text nests and grows at will; these keep hostile text from exhausting the stack and the memory.
 inline constexpr std::int32_t kMaxDepth = 64, kMaxNodes = 4096;
+inline constexpr std::size_t kMaxPicks = 1024;
 
 /// An argument between parentheses.
 struct Param {

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "core/read_number.h"
 #include "schedules/node.h"
 #include "schedules/schedule.h"
 
@@ -306,7 +307,7 @@ class Parser {
 
   double decimal() {
     double value = 0;
-    const auto [end, code] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), value);
+    const auto [end, code] = read_real(text_.substr(at_), value);
     if (code != std::errc{}) fail(at_, "the number is beyond the range of double");
     at_ = static_cast<std::size_t>(end - text_.data());
     return value;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "schedules/node.h"
+#include "schedules/range.h"
 #include "schedules/value.h"
 
 namespace ebb::schedules {
@@ -23,6 +24,17 @@ struct Step {
   double x = 0, y = 0, z = 0;
 };
 
+/// Local clocks first .. last.
+struct Clocks {
+  std::int64_t first = 0, last = 0;
+};
+
+inline constexpr double kTie = 1e-9;       ///< so near a half-integer, a value is that: rounding errors must not decide
+inline constexpr double kNear = 8 * kTie;  ///< listed values further apart than this are picked in their order
+
+double round_ties(double x);
+double floor_ties(double x);
+
 struct Program {
   std::vector<Step> steps;
   std::vector<std::uint32_t> links;  ///< indices into steps
@@ -34,6 +46,16 @@ struct Program {
 
   /// The value of a step at its local clock t in [0, span], when the clock of the run stands at `global`.
   Value value(std::uint32_t step, std::int64_t t, std::int64_t global) const;
+  /// Bounds on the values of a step at its local clocks t, when the clock of the run stands at one of `global`.
+  ValueRange range(std::uint32_t step, Clocks t, Clocks global) const;
+
+ private:
+  ValueRange parts(const Step& at, Clocks t, Clocks global) const;
+  ValueRange cycles(const Step& at, Clocks t, Clocks global) const;
+  ValueRange picks(const Step& at, const ValueRange& x) const;
+  Value pick(const Step& at, double x) const;
+  static std::size_t pick_index(const Step& at, double x);
+  std::int64_t sampled(const Step& at, std::int64_t t) const;
 };
 
 }  // namespace ebb::schedules

@@ -68,6 +68,11 @@ TEST_CASE("quantize reads the nearest float32, subnormals included") {
   CHECK(run({.format = "int1"}, "16777217\n1e-45\n").find("16777217\t1\t0x1p+24\n1e-45\t0\t0x1p-149\n") != std::string::npos);
 }
 
+TEST_CASE("quantize rounds to zero what is nearer to zero than to any other float32") {
+  CHECK(run({.format = "int1"}, "1e-46\n0x1p-200\n1\n") ==
+        "input\tcode\tvalue\n1e-46\t0\t0x0p+0\n0x1p-200\t0\t0x0p+0\n1\t1\t0x1p+0\n");
+}
+
 TEST_CASE("quantize names the line that is no number") {
   struct Case {
     std::string input, message;
@@ -81,7 +86,7 @@ TEST_CASE("quantize names the line that is no number") {
       {"1,5\n", "[quantize] line 1: expected a number such as -0.25, 1e-3 or 0x1.8p-1, got '1,5'"},
       {"0x\n", "[quantize] line 1: expected a number such as -0.25, 1e-3 or 0x1.8p-1, got '0x'"},
       {"0x-1p3\n", "[quantize] line 1: expected a number such as -0.25, 1e-3 or 0x1.8p-1, got '0x-1p3'"},
-      {"1e39\n", "[quantize] line 1: '1e39' does not fit float32, which reaches from 1e-45 to 3.4e38 in magnitude"},
+      {"1e39\n", "[quantize] line 1: '1e39' is beyond float32, which ends at 3.4e38 in magnitude"},
       {"1\n2\nnan\n", "[quantize] line 3: 'nan' has no place on a grid; expected a finite number"},
       {"-inf\n", "[quantize] line 1: '-inf' has no place on a grid; expected a finite number"},
       {std::string(50, '\a') + "\n",

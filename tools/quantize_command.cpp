@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/read_number.h"
 #include "quant/grid.h"
 
 namespace ebb::tools {
@@ -39,11 +40,11 @@ float parse_number(std::string_view text, std::size_t line) {
   float value = 0;
   const bool unsigned_digits = !digits.starts_with('-');
   const char* const last = digits.data() + digits.size();
-  const auto [end, code] = std::from_chars(digits.data(), last, value, hex ? std::chars_format::hex : std::chars_format::general);
+  const auto [end, code] = read_real(digits, value, hex ? std::chars_format::hex : std::chars_format::general);
   require<DataError>(unsigned_digits && end == last && code != std::errc::invalid_argument, "[quantize] line ", line,
                      ": expected a number such as -0.25, 1e-3 or 0x1.8p-1, got ", quoted(text));
   require<DataError>(code != std::errc::result_out_of_range, "[quantize] line ", line, ": ", quoted(text),
-                     " does not fit float32, which reaches from 1e-45 to 3.4e38 in magnitude");
+                     " is beyond float32, which ends at 3.4e38 in magnitude");
   require<DataError>(std::isfinite(value), "[quantize] line ", line, ": ", quoted(text),
                      " has no place on a grid; expected a finite number");
   return negative ? -value : value;

@@ -2,10 +2,12 @@
 
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <ostream>
 
 #include "core/error.h"
 #include "schedules/cpt.h"
+#include "schedules/range.h"
 
 namespace ebb::tools {
 namespace {
@@ -28,15 +30,23 @@ Schedule schedule_of(const ScheduleOptions& options) {
 bool is_bits(const ScheduleOptions& options, const Schedule& schedule, const Bound& bound) {
   if (!options.name.empty()) return true;
   if (!schedule.is_whole() && !options.max_bits_given) return false;
-  for (std::int64_t t = 0; t < bound.updates(); ++t) {
-    const Value value = bound.value(t);
-    if (value.is_number() && !(value.number >= 1 && value.number <= 16 && value.number == static_cast<int>(value.number)))
-      return false;
-  }
-  return true;
+  const auto is_width = [](double number) { return number >= 1 && number <= 16 && number == static_cast<int>(number); };
+  bool all = true;
+  halve(bound, 0, bound.updates() - 1, [&](std::int64_t first, std::int64_t last, const ValueRange& range) {
+    if (!all) return true;
+    if (schedule.is_whole() && range.is_number() && is_width(std::ceil(range.low)) && is_width(std::floor(range.high))) return true;
+    if (first < last && !range.is_one()) return false;
+    const Value value = bound.value(first);
+    all = !value.is_number() || is_width(value.number);
+    return true;
+  });
+  return all;
 }
 
 double mean_of(const Bound& bound) {
+  constexpr std::int64_t kMostUpdates = 1'000'000'000;  // a minute's work
+  require<ConfigError>(bound.updates() <= kMostUpdates, "[schedule] --summary adds up the values of ", bound.updates(),
+                       " updates one by one; the limit is ", kMostUpdates, ", take fewer --iterations");
   double sum = 0;
   for (std::int64_t t = 0; t < bound.updates(); ++t) {
     const Value value = bound.value(t);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/read_number.h"
 #include "core/simd.h"
 #include "quant/format.h"
 #include "train/options.h"
@@ -28,7 +29,7 @@ void check(const Options& options, const Program& program) {
   };
   const auto width = [&](std::string_view name, const std::string& text) {
     std::int64_t bits = 0;
-    expect(text == "fp32" || (parse(text, bits) && bits >= 1 && bits <= Format::kMaxIntegerBits), name, "1 to 16 bits or fp32",
+    expect(text == "fp32" || (parse_canonical(text, bits) && bits >= 1 && bits <= Format::kMaxIntegerBits), name, "1 to 16 bits or fp32",
            concat("'", text, "'"));
   };
 

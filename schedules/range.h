@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "schedules/bound.h"
+#include "schedules/value.h"
+
+namespace ebb {
+
+/// What is known of a schedule's values over some updates without reading each of them.
+struct ValueRange {
+  double low = 0, high = 0;              ///< the numbers lie between these, ends included
+  std::int32_t symbol = Value::kNumber;  ///< of the name that all of them are, if so
+  bool known = true;                     ///< false: any number, NaN or name may occur
+
+  static ValueRange of(const Value& value) {
+    return {.low = value.number, .high = value.number, .symbol = value.symbol, .known = value.number == value.number};
+  }
+  static ValueRange unknown() { return {.known = false}; }
+
+  bool is_number() const { return known && symbol == Value::kNumber; }
+  /// All of them are `low`, or the name.
+  bool is_one() const { return known && (symbol != Value::kNumber || low == high); }
+};
+
+/// Updates that follow each other and have one value.
+struct Stretch {
+  std::int64_t first = 0, updates = 0;
+  Value value;
+};
+
+/// Bounds on the values of updates first .. last, found from the expression: they hold, but need not be the narrowest.
+ValueRange range_of(const Bound& bound, std::int64_t first, std::int64_t last);
+
+/// Halves updates first .. last, those that come first at first, until `settled` says that it need not know more of a part. An
+/// update by itself has the range of its value.
+using Settled = std::function<bool(std::int64_t first, std::int64_t last, const ValueRange&)>;
+void halve(const Bound& bound, std::int64_t first, std::int64_t last, const Settled& settled);
+
+inline constexpr std::int64_t kMaxStretches = std::int64_t{1} << 20;
+
+/// The run as the stretches that it consists of, in time that grows with their number, not with that of the updates.
+/// @throws ConfigError if there are more than kMaxStretches
+std::vector<Stretch> stretches_of(const Bound& bound);
+
+/// Calls use(t) as often as it takes to know that it would throw for no update of the run: not where `fits` says that a whole
+/// range is good, and once where all values are one.
+/// @throws ConfigError if after 2^26 calls it is still not known
+void check_updates(const Bound& bound, const std::function<bool(const ValueRange&)>& fits,
+                   const std::function<void(std::int64_t t)>& use);
+
+}  // namespace ebb
