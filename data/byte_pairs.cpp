@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <queue>
 #include <set>
@@ -30,16 +31,46 @@ Tokens bytes_of(std::string_view text) {
   return tokens;
 }
 
-/// Replaces every occurrence of a pair, from the left.
-void merge(Tokens& tokens, Pair pair, std::int32_t token) {
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    const bool found = i + 1 < tokens.size() && Pair(tokens[i], tokens[i + 1]) == pair;
-    tokens[kept++] = found ? token : tokens[i];
-    if (found) ++i;
+/// Tokens of chunks in one row. A merge takes one of them out, and nothing else is looked at again.
+class Row {
+ public:
+  static constexpr std::size_t kNone = static_cast<std::size_t>(-1);
+
+  void append(std::string_view chunk) {
+    const std::size_t first = tokens_.size();
+    for (const std::int32_t token : bytes_of(chunk)) {
+      const std::size_t at = tokens_.size();
+      tokens_.push_back(token);
+      previous_.push_back(at == first ? kNone : at - 1);
+      next_.push_back(at + 1 == first + chunk.size() ? kNone : at + 1);
+    }
   }
-  tokens.resize(kept);
-}
+
+  [[nodiscard]] std::size_t size() const { return tokens_.size(); }
+  [[nodiscard]] std::size_t next(std::size_t at) const { return next_[at]; }
+  [[nodiscard]] std::size_t previous(std::size_t at) const { return previous_[at]; }
+  [[nodiscard]] std::int32_t token(std::size_t at) const { return tokens_[at]; }
+  /// The token at a place and its right neighbour, if both are there.
+  [[nodiscard]] std::optional<Pair> pair(std::size_t at) const {
+    if (tokens_[at] == kGone || next_[at] == kNone) return std::nullopt;
+    return Pair(tokens_[at], tokens_[next_[at]]);
+  }
+
+  /// The token at a place takes the place of its right neighbour, too.
+  void merge(std::size_t at, std::int32_t token) {
+    const std::size_t gone = next_[at];
+    tokens_[at] = token;
+    tokens_[gone] = kGone;
+    next_[at] = next_[gone];
+    if (next_[at] != kNone) previous_[next_[at]] = at;
+  }
+
+ private:
+  static constexpr std::int32_t kGone = -1;
+
+  Tokens tokens_;
+  std::vector<std::size_t> previous_, next_;
+};
 
 /// The distinct chunks of a text, how often each occurs, and how often each pair of neighbours does.
 class Statistics {
@@ -51,8 +82,11 @@ class Statistics {
       ++counts[chunk];
       text.remove_prefix(chunk.size());
     }
-    for (const auto& [chunk, count] : counts) chunks_.push_back({bytes_of(chunk), count});
-    for (std::size_t i = 0; i < chunks_.size(); ++i) count_pairs(i, +1);
+    for (const auto& [chunk, count] : counts) {
+      row_.append(chunk);
+      weights_.resize(row_.size(), count);
+    }
+    for (std::size_t at = 0; at < row_.size(); ++at) count(at, +1);
     for (const auto& [pair, found] : pairs_) offer(pair, found.count);
   }
 
@@ -68,24 +102,27 @@ class Statistics {
   }
 
   void apply(Pair pair, std::int32_t token) {
-    const std::set<std::size_t> places = std::move(pairs_.at(pair).chunks);
+    std::vector<std::size_t> places = std::exchange(pairs_.at(pair).places, {});
+    std::ranges::sort(places);
+    places.erase(std::unique(places.begin(), places.end()), places.end());
     changed_.clear();
-    for (const std::size_t i : places) {
-      count_pairs(i, -1);
-      merge(chunks_[i].tokens, pair, token);
-      count_pairs(i, +1);
+    for (const std::size_t at : places) {
+      if (row_.pair(at) != pair) continue;
+      const std::size_t before = row_.previous(at);
+      if (before != Row::kNone) count(before, -1);
+      count(at, -1);
+      count(row_.next(at), -1);
+      row_.merge(at, token);
+      if (before != Row::kNone) count(before, +1);
+      count(at, +1);
     }
     for (const Pair& other : changed_) offer(other, pairs_.at(other).count);
   }
 
  private:
-  struct Chunk {
-    Tokens tokens;
-    std::int64_t count;
-  };
   struct Found {
     std::int64_t count = 0;
-    std::set<std::size_t> chunks;  ///< where it has been: some may have lost it since
+    std::vector<std::size_t> places;  ///< where it has been: some may have lost it since
   };
   struct Candidate {
     std::int64_t count;
@@ -93,19 +130,18 @@ class Statistics {
     bool operator<(const Candidate& other) const { return count != other.count ? count < other.count : pair > other.pair; }
   };
 
-  void count_pairs(std::size_t i, std::int64_t sign) {
-    const auto& [tokens, count] = chunks_[i];
-    for (std::size_t at = 0; at + 1 < tokens.size(); ++at) {
-      const Pair pair(tokens[at], tokens[at + 1]);
-      Found& found = pairs_[pair];
-      found.count += sign * count;
-      if (sign > 0) found.chunks.insert(i);
-      changed_.insert(pair);
-    }
+  void count(std::size_t at, std::int64_t sign) {
+    const std::optional<Pair> pair = row_.pair(at);
+    if (!pair) return;
+    Found& found = pairs_[*pair];
+    found.count += sign * weights_[at];
+    if (sign > 0) found.places.push_back(at);
+    changed_.insert(*pair);
   }
   void offer(Pair pair, std::int64_t count) { candidates_.push({count, pair}); }
 
-  std::vector<Chunk> chunks_;
+  Row row_;
+  std::vector<std::int64_t> weights_;  ///< how often the chunk of a place occurs
   std::map<Pair, Found> pairs_;
   std::set<Pair> changed_;
   std::priority_queue<Candidate> candidates_;
@@ -146,21 +182,34 @@ Tokens BytePairs::encode(std::string_view text) const {
     const std::string_view chunk = first_chunk(text);
     text.remove_prefix(chunk.size());
     const auto [entry, is_new] = known.try_emplace(chunk);
-    if (is_new) {
-      Tokens& tokens = entry->second = bytes_of(chunk);
-      for (;;) {  // what was learnt first has the lowest token
-        auto first = token_of_.end();
-        for (std::size_t i = 0; i + 1 < tokens.size(); ++i) {
-          const auto found = token_of_.find({tokens[i], tokens[i + 1]});
-          if (found != token_of_.end() && (first == token_of_.end() || found->second < first->second)) first = found;
-        }
-        if (first == token_of_.end()) break;
-        merge(tokens, first->first, first->second);
-      }
-    }
+    if (is_new) entry->second = merged(chunk);
     result.insert(result.end(), entry->second.begin(), entry->second.end());
   }
   return result;
+}
+
+Tokens BytePairs::merged(std::string_view chunk) const {
+  Row row;
+  row.append(chunk);
+  using Merge = std::pair<std::int32_t, std::size_t>;  // what was learnt first has the lowest token; of equals the left one
+  std::priority_queue<Merge, std::vector<Merge>, std::greater<>> merges;
+  const auto offer = [&](std::size_t at) {
+    const std::optional<Pair> pair = row.pair(at);
+    const auto found = pair ? token_of_.find(*pair) : token_of_.end();
+    if (found != token_of_.end()) merges.emplace(found->second, at);
+  };
+  for (std::size_t at = 0; at < row.size(); ++at) offer(at);
+  while (!merges.empty()) {
+    const auto [token, at] = merges.top();
+    merges.pop();
+    if (row.pair(at) != merges_[static_cast<std::size_t>(token - kBytes)]) continue;  // another merge took a part of it
+    row.merge(at, token);
+    if (row.previous(at) != Row::kNone) offer(row.previous(at));
+    offer(at);
+  }
+  Tokens tokens;
+  for (std::size_t at = 0; at != Row::kNone; at = row.next(at)) tokens.push_back(row.token(at));
+  return tokens;
 }
 
 }  // namespace ebb

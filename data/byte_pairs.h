@@ -35,6 +35,8 @@ class BytePairs {
   [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text) const;
 
  private:
+  [[nodiscard]] std::vector<std::int32_t> merged(std::string_view chunk) const;
+
   std::vector<Pair> merges_;
   std::map<Pair, std::int32_t> token_of_;
 };

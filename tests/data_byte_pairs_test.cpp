@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -134,6 +135,16 @@ TEST_CASE("learning and encoding are those of the definition") {
     CHECK(pairs.encode(text) == naive.encode(text));
     CHECK(pairs.encode(other) == naive.encode(other));
   }
+}
+
+TEST_CASE("a text without blanks is learnt in time that grows with its size") {
+  const std::string text = random_text("abcdefghijklmnopqrstuvwxyz", 300'000, Key(5));  // chunks of 64, hardly two of them alike
+  const auto begin = std::chrono::steady_clock::now();
+  const BytePairs pairs = BytePairs::learn(text, 2048);
+  const Tokens tokens = pairs.encode(text);
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(8));
+  CHECK(pairs.merges().size() == 2048 - 256);
+  CHECK(2 * tokens.size() < text.size());
 }
 
 TEST_CASE("a vocabulary of byte pairs loses nothing and shortens what is like its text") {

@@ -68,24 +68,51 @@ std::vector<T> load(const StoredTensor& stored, DType dtype) {
   return values;
 }
 
-// Parses the header with a limit on nesting and no two equal keys, either of which a plain parse would let pass.
-Json parse_header(std::string_view text) {
-  std::vector<std::set<std::string>> keys;
-  const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    using Event = Json::parse_event_t;
-    if (event == Event::object_start || event == Event::array_start) {
-      require<DataError>(depth < kMaxDepth, "[safetensors] the header nests deeper than ", kMaxDepth, " levels");
-      if (event == Event::object_start) keys.emplace_back();
-    } else if (event == Event::object_end) {
-      keys.pop_back();
-    } else if (event == Event::key) {
-      const auto& key = parsed.get_ref<const std::string&>();
-      require<DataError>(keys.back().insert(key).second, "[safetensors] '", key, "' appears twice");
-    }
+// What a plain parse would let pass: deep nesting and equal keys. The library's own filter of events looks at all entries of an
+// object whenever one of them ends, so this reads the text in a pass of its own.
+struct HeaderCheck {
+  std::vector<std::set<std::string>> keys{};
+  int depth = 0;
+
+  // NOLINTBEGIN(readability-named-parameter): the names of the library's interface
+  bool null() { return true; }
+  bool boolean(bool) { return true; }
+  bool number_integer(Json::number_integer_t) { return true; }
+  bool number_unsigned(Json::number_unsigned_t) { return true; }
+  bool number_float(Json::number_float_t, const std::string&) { return true; }
+  bool string(std::string&) { return true; }
+  bool binary(Json::binary_t&) { return true; }
+  bool start_object(std::size_t) {
+    keys.emplace_back();
+    return descend();
+  }
+  bool key(std::string& name) {
+    require<DataError>(keys.back().insert(name).second, "[safetensors] '", name, "' appears twice");
     return true;
-  };
+  }
+  bool end_object() {
+    keys.pop_back();
+    return end_array();
+  }
+  bool start_array(std::size_t) { return descend(); }
+  bool end_array() {
+    --depth;
+    return true;
+  }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) { return false; }  // said by the parse
+  // NOLINTEND(readability-named-parameter)
+
+  bool descend() {
+    require<DataError>(++depth <= kMaxDepth, "[safetensors] the header nests deeper than ", kMaxDepth, " levels");
+    return true;
+  }
+};
+
+Json parse_header(std::string_view text) {
+  HeaderCheck check;
+  Json::sax_parse(text, &check);
   try {
-    return Json::parse(text, check);
+    return Json::parse(text);
   } catch (const nlohmann::json::exception& error) {
     throw DataError(concat("[safetensors] the header is not JSON: ", error.what()));
   }
