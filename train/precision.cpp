@@ -6,9 +6,7 @@
 #include <utility>
 
 #include "core/error.h"
-#include "core/read_number.h"
 #include "schedules/cpt.h"
-#include "schedules/range.h"
 #include "schedules/schedule.h"
 
 namespace ebb::train {
@@ -17,7 +15,7 @@ namespace {
 // "8" is int8, as in --gradient-bits; names are formats.
 Format parse_width(const std::string& text) {
   std::int64_t bits = 0;
-  return parse_canonical(text, bits) ? Format::integer(bits) : Format::parse(text);
+  return parse(text, bits) ? Format::integer(bits) : Format::parse(text);
 }
 
 Format format_of(const Value& value) { return value.is_number() ? Format::integer(value.bits()) : Format::parse(value.name()); }
@@ -59,20 +57,15 @@ PrecisionPlan with_formats(PrecisionPlan plan, const SiteFormats& formats) {
 
 // Schedules are pure functions of the iteration: a value that cannot be used is known before anything is trained.
 template <class Use>
-void try_all(std::string_view option, const Bound& bound, const std::function<bool(const ValueRange&)>& fits, const Use& use) {
-  check_updates(bound, fits, [&](std::int64_t t) {
+void try_all(std::string_view option, std::int64_t iterations, const Use& use) {
+  for (std::int64_t t = 0; t < iterations; ++t) {
     try {
-      use(bound.value(t));
+      use(t);
     } catch (const ConfigError& error) {
       throw ConfigError(concat("[command line] --", option, " at iteration ", t, ": ", error.what()));
     }
-  });
+  }
 }
-
-// Of whole numbers.
-bool are_widths(const ValueRange& range) { return range.is_number() && range.low >= 1 && range.high <= Format::kMaxIntegerBits; }
-
-bool are_factors(const ValueRange& range) { return range.is_number() && range.low >= 0 && std::isfinite(range.high); }
 
 double ratio(uint128 a, uint128 b) { return b == 0 ? 1.0 : static_cast<double>(a) / static_cast<double>(b); }
 
@@ -90,10 +83,10 @@ PrecisionPlan reference_plan(const Options& options) {
 Precision resolve_precision(const Options& options, const Totals& totals) {
   const Schedule schedule = bits_schedule(options), rate_schedule = Schedule::parse(options.lr_schedule.value_or("1"));
   const Bound bits = schedule.bind(totals), multiplier = rate_schedule.bind(totals);
-  try_all("bits", bits, are_widths, [](const Value& value) { static_cast<void>(format_of(value)); });
-  try_all("lr-schedule", multiplier, are_factors, [](const Value& factor) {
-    require<ConfigError>(factor.is_number() && factor.number >= 0 && std::isfinite(factor.number),
-                         "expected a finite factor of 0 and more, got ", factor);
+  try_all("bits", totals.updates, [&](std::int64_t t) { static_cast<void>(format_of(bits.value(t))); });
+  try_all("lr-schedule", totals.updates, [&](std::int64_t t) {
+    const double factor = multiplier(t);
+    require<ConfigError>(factor >= 0 && std::isfinite(factor), "expected a finite factor of 0 and more, got ", factor);
   });
   const Format gradient = parse_width(options.gradient_bits);
   const PrecisionPlan common = common_plan(options);
