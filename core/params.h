@@ -1,9 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 
@@ -16,7 +17,8 @@ struct ParamId {
 };
 
 /// Everything of a model that outlives a step: float32 master parameters, which optimizers move, and layer state (running
-/// statistics, running ranges), which forward passes in training mode move. Entries keep their order of creation.
+/// statistics, running ranges), which forward passes in training mode move. Entries keep their order of creation, and their place
+/// in memory: references hold while more are added.
 class ParamStore {
  public:
   enum class Kind : std::uint8_t { parameter, state };
@@ -29,18 +31,24 @@ class ParamStore {
   /// @throws ConfigError if the name is taken
   ParamId add(std::string name, Tensor value, Kind kind = Kind::parameter);
 
-  [[nodiscard]] Tensor& operator[](ParamId id) { return entries_[static_cast<std::size_t>(id.index)].value; }
-  [[nodiscard]] const Tensor& operator[](ParamId id) const { return entries_[static_cast<std::size_t>(id.index)].value; }
-  [[nodiscard]] const Entry& entry(ParamId id) const { return entries_[static_cast<std::size_t>(id.index)]; }
-  [[nodiscard]] const std::vector<Entry>& entries() const { return entries_; }
+  /// @throws ConfigError for an id that no add() of this store returned
+  [[nodiscard]] const Entry& entry(ParamId id) const;
+  [[nodiscard]] const Tensor& operator[](ParamId id) const { return entry(id).value; }
+  [[nodiscard]] Tensor& operator[](ParamId id) { return const_cast<Tensor&>(entry(id).value); }
+  /// By name. @throws ConfigError naming the nearest there is
+  [[nodiscard]] const Tensor& operator[](std::string_view name) const { return (*this)[id(name)]; }
+  [[nodiscard]] Tensor& operator[](std::string_view name) { return (*this)[id(name)]; }
+  [[nodiscard]] const std::deque<Entry>& entries() const { return entries_; }
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
-  /// Entry with that name, or index -1.
-  [[nodiscard]] ParamId find(std::string_view name) const;
+  /// Entry with that name, if there is one.
+  [[nodiscard]] std::optional<ParamId> find(std::string_view name) const;
+  /// Entry with that name. @throws ConfigError naming the nearest there is
+  [[nodiscard]] ParamId id(std::string_view name) const;
   /// Number of elements of all parameters (layer state not counted).
   [[nodiscard]] std::int64_t parameter_count() const;
 
  private:
-  std::vector<Entry> entries_;
+  std::deque<Entry> entries_;
 };
 
 }  // namespace ebb

@@ -1,6 +1,8 @@
 #include "core/tape.h"
 
+#include <bit>
 #include <cassert>
+#include <chrono>
 #include <utility>
 
 #include "core/error.h"
@@ -8,6 +10,30 @@
 #include "core/parallel.h"
 
 namespace ebb {
+namespace {
+
+/// Tells the tapes of a process apart: those that live at one time by their address, those that follow each other at one address
+/// (the passes of a loop) by the time. It decides nothing but errors.
+std::uint32_t identity_of(const Tape* tape) {
+  const auto now = static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+  const std::uint64_t mixed = (std::bit_cast<std::uintptr_t>(tape) ^ (now << 20)) * 0x9e3779b97f4a7c15u;
+  return static_cast<std::uint32_t>(mixed >> 32) | 1u;  // 0 is a Var that no tape made
+}
+
+void require_own(Var x, std::uint32_t identity, std::size_t size) {
+  require<ConfigError>(x.tape == identity && x.index >= 0 && static_cast<std::size_t>(x.index) < size,
+                       x.index < 0
+                           ? "[tape] a Var that was never assigned was used: take it from an op or from constant()"
+                           : "[tape] a Var of another tape was used: a Var lives as long as its Pass; carry its value over, as "
+                             "constant(Tensor(pass.tape[x]))");
+}
+
+}  // namespace
+
+const Adjoints::Sum& Adjoints::at(Var x) const {
+  require_own(x, tape_, sums_.size());
+  return sums_[static_cast<std::size_t>(x.index)];
+}
 
 void Adjoints::add(Var x, Tensor g, Facts facts) {
   Sum& sum = at(x);
@@ -48,17 +74,22 @@ void Adjoints::add_complete(Var x, Tensor g) {
   sum.complete = true;
 }
 
-Var Tape::constant(Tensor value) {
-  nodes_.push_back({.value = std::move(value), .param = {}, .backward = {}});
-  return {static_cast<std::int32_t>(nodes_.size() - 1)};
+Tape::Tape(const ParamStore& params) : params_(&params), identity_(identity_of(this)) {}
+
+Var Tape::add(Node node) {
+  require<ConfigError>(!swept_, "[tape] an op was recorded after backward(): build a new Pass for it");
+  nodes_.push_back(std::move(node));
+  return var(nodes_.size() - 1);
 }
+
+Var Tape::constant(Tensor value) { return add({.value = std::move(value), .param = {}, .backward = {}}); }
 
 Var Tape::parameter(ParamId id) {
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
-    if (nodes_[i].param == id) return {static_cast<std::int32_t>(i)};
+    if (nodes_[i].param == id) return var(i);
   }
-  nodes_.push_back({.value = {}, .param = id, .wanted = true, .backward = {}});
-  return {static_cast<std::int32_t>(nodes_.size() - 1)};
+  static_cast<void>(params_->entry(id));  // which refuses an id that is none
+  return add({.value = {}, .param = id, .wanted = true, .backward = {}});
 }
 
 Var Tape::variable(Tensor value) {
@@ -73,12 +104,11 @@ Var Tape::record(Tensor value, std::initializer_list<Var> inputs, Backward backw
     wanted = wanted || node(input).wanted;
     ++node(input).uses;
   }
-  nodes_.push_back({.value = std::move(value),
-                    .param = {},
-                    .wanted = wanted,
-                    .backward = wanted ? std::move(backward) : Backward{},
-                    .facts = std::move(facts)});
-  return {static_cast<std::int32_t>(nodes_.size() - 1)};
+  return add({.value = std::move(value),
+              .param = {},
+              .wanted = wanted,
+              .backward = wanted ? std::move(backward) : Backward{},
+              .facts = std::move(facts)});
 }
 
 Var Tape::record_deferred(const Shape& shape, RowWriter writer, std::initializer_list<Var> inputs, Backward backward, Facts facts) {
@@ -91,13 +121,14 @@ Var Tape::record_deferred(const Shape& shape, RowWriter writer, std::initializer
 void Tape::watch_gradient(Var x, RowWatcher watcher) { node(x).watcher = std::move(watcher); }
 
 Tape::Node& Tape::node(Var x) const {
-  assert(x.index >= 0 && static_cast<std::size_t>(x.index) < nodes_.size());
+  require_own(x, identity_, nodes_.size());
   return nodes_[static_cast<std::size_t>(x.index)];
 }
 
 const Tensor& Tape::operator[](Var x) const {
   Node& n = node(x);
   require<ConfigError>(!n.taken, "[tape] a value was read after its last reader took its memory: see Tape::take");
+  require<ConfigError>(!n.swept, "[tape] a value was read after backward(), which releases all but the loss: read it before");
   if (n.param.index >= 0) return (*params_)[n.param];
   if (n.writer) {
     Tensor value = Tensor::uninitialized(n.absent_shape);
@@ -121,12 +152,18 @@ std::optional<Tensor> Tape::take(Var x) {
 }
 
 Gradients Tape::backward(Var loss, float scale) {
+  require<ConfigError>(!swept_,
+                       "[backward] a tape is swept once, and this one has been: build a new Pass for another sweep, or add the "
+                       "losses up first");
   require<ShapeError>((*this)[loss].size() == 1, "[backward] the loss must be a scalar, got shape ", shape(loss));
-  Adjoints grads(nodes_.size());
+  require<ConfigError>(node(loss).wanted,
+                       "[backward] the loss depends on no parameter or variable of this tape: nothing has a gradient");
+  swept_ = true;
+  Adjoints grads(nodes_.size(), identity_);
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     Adjoints::Sum& sum = grads.sums_[i];
     sum.wanted = nodes_[i].wanted;
-    sum.shape = shape({static_cast<std::int32_t>(i)});
+    sum.shape = shape(var(i));
     sum.uses = nodes_[i].uses;
     sum.watcher = &nodes_[i].watcher;
   }
@@ -150,12 +187,22 @@ Gradients Tape::backward(Var loss, float scale) {
       n.watcher = nullptr;
       n.facts = {};
       n.writer = nullptr;
-      if (i != static_cast<std::size_t>(loss.index)) n.value = Tensor{};
+      if (i == static_cast<std::size_t>(loss.index)) continue;
+      n.value = Tensor{};
+      n.swept = true;
     }
   }
   return result;
 }
 
-const Tensor& Tape::gradient_of(Var x) const { return variable_gradients_[static_cast<std::size_t>(x.index)]; }
+const Tensor& Tape::gradient_of(Var x) const {
+  const Node& n = node(x);
+  require<ConfigError>(swept_, "[gradient_of] there are no gradients before backward()");
+  require<ConfigError>(n.param.index < 0, "[gradient_of] the gradient of a parameter is in what backward() returned, by ParamId");
+  require<ConfigError>(n.variable,
+                       "[gradient_of] only a variable() keeps its gradient, not a constant or an op's result: make x with "
+                       "tape.variable(value)");
+  return variable_gradients_[static_cast<std::size_t>(x.index)];
+}
 
 }  // namespace ebb

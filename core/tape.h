@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <initializer_list>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "core/params.h"
@@ -14,9 +16,10 @@
 
 namespace ebb {
 
-/// A value on a Tape.
+/// A value on a Tape. A Var that no tape made, or another one, is an error wherever it is used.
 struct Var {
   std::int32_t index = -1;
+  std::uint32_t tape = 0;  ///< identity of its tape
   friend bool operator==(Var, Var) = default;
 };
 
@@ -66,21 +69,25 @@ class Adjoints {
     std::int32_t uses = 0;  ///< contributions that may still come
     const RowWatcher* watcher = nullptr;
   };
-  explicit Adjoints(std::size_t size) : sums_(size) {}
-  Sum& at(Var x) { return sums_[static_cast<std::size_t>(x.index)]; }
-  [[nodiscard]] const Sum& at(Var x) const { return sums_[static_cast<std::size_t>(x.index)]; }
+  Adjoints(std::size_t size, std::uint32_t tape) : sums_(size), tape_(tape) {}
+  [[nodiscard]] const Sum& at(Var x) const;
+  Sum& at(Var x) { return const_cast<Sum&>(std::as_const(*this).at(x)); }
 
   std::vector<Sum> sums_;
+  std::uint32_t tape_;
   const Sum* current_ = nullptr;
 };
 
-/// Define-by-run record of one forward pass. Values are written once; backward() sweeps the record in reverse.
+/// Define-by-run record of one forward pass. Values are written once; backward() sweeps the record in reverse, once. A tape stays
+/// where it was made, since backward functions refer to it.
 class Tape {
  public:
   /// Receives the gradient of the node's output, which nobody reads afterwards: it may be changed in place and passed on.
   using Backward = std::function<void(Tensor&& g, Adjoints& grads)>;
 
-  explicit Tape(const ParamStore& params) : params_(&params) {}
+  explicit Tape(const ParamStore& params);
+  Tape(const Tape&) = delete;
+  Tape& operator=(const Tape&) = delete;
 
   /// A value without gradient.
   Var constant(Tensor value);
@@ -103,9 +110,10 @@ class Tape {
   std::optional<Tensor> take(Var x);
 
   /// The Var that the next record() will return, for backward functions that read their own op's result.
-  [[nodiscard]] Var next() const { return {static_cast<std::int32_t>(nodes_.size())}; }
+  [[nodiscard]] Var next() const { return var(nodes_.size()); }
 
-  /// The value, computed now if it was deferred. For one thread at a time. @throws ConfigError if it was taken
+  /// The value, computed now if it was deferred. The reference holds while ops are recorded, until take() or backward() releases
+  /// the value. For one thread at a time. @throws ConfigError if it was released, or if x is no value of this tape
   [[nodiscard]] const Tensor& operator[](Var x) const;
   [[nodiscard]] const Shape& shape(Var x) const;
   [[nodiscard]] const Facts& facts(Var x) const { return node(x).facts; }
@@ -113,10 +121,10 @@ class Tape {
   [[nodiscard]] const RowWriter* deferred(Var x) const { return node(x).writer ? &node(x).writer : nullptr; }
 
   /// Gradients of a scalar by every parameter on the tape, each multiplied by `scale` (the seed of the sweep). A tape is swept
-  /// once: nodes' values and backward functions are released on the way.
-  /// @throws ShapeError unless loss is a scalar
+  /// once: nodes' values, but the loss's, and backward functions are released on the way, and nothing can be recorded afterwards.
+  /// @throws ShapeError unless loss is a scalar; ConfigError for a second sweep, or if the loss depends on no parameter
   Gradients backward(Var loss, float scale = 1.0f);
-  /// After backward(): the gradient of a variable().
+  /// After backward(): the gradient of a variable(). @throws ConfigError for anything else
   [[nodiscard]] const Tensor& gradient_of(Var x) const;
 
  private:
@@ -127,15 +135,19 @@ class Tape {
     Backward backward;
     Facts facts = {};
     std::int32_t uses = 0;  ///< how often ops took it as an input
-    bool kept = false, taken = false;
+    bool kept = false, taken = false, swept = false;
     Shape absent_shape = {};  ///< of a value that is deferred or taken
     RowWriter writer = {};    ///< until the value is computed
     RowWatcher watcher = {};
   };
+  Var add(Node node);
   [[nodiscard]] Node& node(Var x) const;
+  [[nodiscard]] Var var(std::size_t index) const { return {static_cast<std::int32_t>(index), identity_}; }
 
   const ParamStore* params_;
-  mutable std::vector<Node> nodes_;  ///< mutable for deferred values
+  std::uint32_t identity_;
+  bool swept_ = false;
+  mutable std::deque<Node> nodes_;  ///< mutable for deferred values; a deque, so that values stay where they are
   std::vector<Tensor> variable_gradients_;
 };
 

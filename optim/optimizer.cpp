@@ -120,11 +120,10 @@ void Optimizer::restore(const ParamStore& params, State state) {
     const std::size_t slash = std::min(tensor.name.find('/'), tensor.name.size() - 1);
     const auto named =
         std::find_if(all.begin(), all.end(), [&](const NamedSlots& n) { return n.name == tensor.name.substr(0, slash); });
-    const ParamId id = params.find(tensor.name.substr(slash + 1));
-    require<DataError>(named != all.end() && id.index >= 0 && params[id].shape() == tensor.value.shape(),
-                       "[optimizer] the stored state '", tensor.name, "' ", tensor.value.shape(),
-                       " belongs to another optimizer or model");
-    (*named->slots)[static_cast<std::size_t>(id.index)] = std::move(tensor.value);
+    const std::optional<ParamId> id = params.find(tensor.name.substr(slash + 1));
+    require<DataError>(named != all.end() && id && params[*id].shape() == tensor.value.shape(), "[optimizer] the stored state '",
+                       tensor.name, "' ", tensor.value.shape(), " belongs to another optimizer or model");
+    (*named->slots)[static_cast<std::size_t>(id->index)] = std::move(tensor.value);
   }
   if (Adam* const adam = std::get_if<Adam>(&restored)) adam->steps = state.steps;
   kind = std::move(restored);

@@ -82,6 +82,7 @@ void run_vectors(const Csr& a, std::span<const float> scale, const Operand& x, S
 }  // namespace
 
 Tensor aggregate(const Csr& a, std::span<const float> scale, const Operand& x, const Multiply& how, CostLedger& ledger) {
+  require_valid(how.accumulator);
   require<ShapeError>(a.cols == x.rows(), "[", how.site.name, " ", how.product, "] cannot sum rows of a ", x.rows(), " x ",
                       x.cols(), " matrix over neighbours numbered 0 .. ", a.cols - 1);
   require<ShapeError>(scale.empty() || static_cast<std::int64_t>(scale.size()) == a.rows(), "[", how.site.name, " ", how.product,

@@ -247,6 +247,7 @@ std::uint64_t by_channel(const Operand& images, const PatchGeometry& g, const Op
 
 void require_fit(const Operand& images, const PatchGeometry& g, const Operand& other, std::int64_t other_rows,
                  const Multiply& how) {
+  require_valid(how.accumulator);
   require<ShapeError>(g.channels > 0 && g.channels == images.cols() && g.channels == other.cols() && other.rows() == other_rows,
                       "[", how.site.name, " ", how.product, "] expected ", g.channels, " channels and ", other_rows, " rows, got ",
                       images.cols(), " channels of images and a ", other.rows(), " x ", other.cols(), " matrix");

@@ -41,6 +41,19 @@ Format Format::parse(std::string_view text) {
   throw ConfigError(concat("[format] unknown format '", text, "'; known: fp32, int1 .. int", kMaxIntegerBits));
 }
 
+void require_valid(Format format) {
+  if (!format.is_fp32()) {
+    static_cast<void>(Format::integer(format.bits));
+    return;
+  }
+  require<ConfigError>(format.bits == 32, "[format] fp32 has 32 bits, got ", int{format.bits},
+                       ": make formats with Format::fp32()");
+}
+
+void require_valid(Accumulator accumulator) {
+  if (!accumulator.is_exact()) static_cast<void>(Accumulator::wrap(accumulator.bits));
+}
+
 std::string to_text(Format format) { return format.is_fp32() ? "fp32" : concat("int", int{format.bits}); }
 std::string to_text(GridStyle style) { return grid_style_names()[static_cast<std::size_t>(style)]; }
 std::string to_text(Rounding rounding) { return rounding_names()[static_cast<std::size_t>(rounding)]; }

@@ -25,6 +25,9 @@ struct Format {
   friend constexpr bool operator==(Format, Format) = default;
 };
 std::string to_text(Format format);
+/// Guards every door behind which numbers are encoded or charged. @throws ConfigError for a format put together by hand that
+/// integer() or fp32() would not have made
+void require_valid(Format format);
 
 /// How an integer format's 2^N codes are laid over the reals.
 enum class GridStyle : std::uint8_t {
@@ -75,5 +78,7 @@ struct Accumulator {
   friend constexpr bool operator==(Accumulator, Accumulator) = default;
 };
 std::string to_text(Accumulator accumulator);
+/// @throws ConfigError for an accumulator put together by hand that wrap() or saturate() would not have made
+void require_valid(Accumulator accumulator);
 
 }  // namespace ebb

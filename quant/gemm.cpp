@@ -43,6 +43,7 @@ uint128 nominal_macs(const Operand& a, const Operand& b) {
 }
 
 void require_product(const Operand& a, const Operand& b, const Multiply& how, const MutableMatrix& out) {
+  require_valid(how.accumulator);
   require<ShapeError>(a.cols() == b.rows(), "[", how.site.name, " ", how.product, "] cannot multiply ", a.rows(), " x ", a.cols(),
                       " by ", b.rows(), " x ", b.cols());
   require<ShapeError>(out.rows == a.rows() && out.cols == b.cols(), "[", how.site.name, " ", how.product, "] the result is ",

@@ -130,6 +130,7 @@ Range measure_range(const ConstMatrix& x, Simd simd) {
 }
 
 Grid Grid::fit(const Range& range, int bits, GridStyle style) {
+  static_cast<void>(Format::integer(bits));
   require<ConfigError>(style == GridStyle::affine || bits >= 2,
                        "[grid] a symmetric grid needs at least 2 bits; use an affine grid for int1");
   require<NonFiniteError>(range.finite(), "a NaN or infinite value cannot be encoded");
@@ -165,6 +166,9 @@ std::uint16_t rounding_bits(Key key, std::uint64_t i) {
 template <class Code>
 void encode_run(const float* x, std::int64_t n, const Grid& grid, Rounding rounding, Key key, std::uint64_t first, Simd simd,
                 Code* out) {
+  constexpr int kBits = 8 * static_cast<int>(sizeof(Code));
+  require<ConfigError>(grid.bits >= 1 && grid.bits <= kBits, "[encode] codes of ", kBits, " bits cannot hold a grid of ",
+                       grid.bits);
   parallel_for(n, [&](std::int64_t begin, std::int64_t end) {
     encode_block(x + begin, end - begin, grid, rounding, key, first + static_cast<std::uint64_t>(begin), simd, out + begin);
   });

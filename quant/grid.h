@@ -33,8 +33,8 @@ struct Grid {
   /// The real number that the stored code 0 stands for, scale * centre + offset, in double.
   [[nodiscard]] double stored_zero() const { return static_cast<double>(scale) * centre() + static_cast<double>(offset); }
 
-  /// The grid over a range. @throws NonFiniteError unless min, max and max - min are finite; ConfigError for a symmetric grid of 1
-  /// bit
+  /// The grid over a range. @throws NonFiniteError unless min, max and max - min are finite; ConfigError unless 1 <= bits <= 16, or
+  /// for a symmetric grid of 1 bit
   static Grid fit(const Range& range, int bits, GridStyle style);
   friend bool operator==(const Grid&, const Grid&) = default;
 };

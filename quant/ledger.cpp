@@ -9,7 +9,11 @@ namespace {
 
 constexpr std::string_view kHeader = "ebb-ledger-2";
 
-uint128 product_of_bits(const SiteFormats::Pair& pair) { return uint128{pair.left.bits} * pair.right.bits; }
+uint128 product_of_bits(const SiteFormats::Pair& pair) {
+  require_valid(pair.left);
+  require_valid(pair.right);
+  return uint128{pair.left.bits} * pair.right.bits;
+}
 
 }  // namespace
 
@@ -30,7 +34,7 @@ uint128 parse_uint128(std::string_view text) {
 CostLedger::Row& CostLedger::row(const Site& site) {
   const auto found = std::find_if(rows_.begin(), rows_.end(), [&](const Row& row) { return row.site.name == site.name; });
   if (found != rows_.end()) return *found;
-  rows_.push_back({site, {}});
+  rows_.push_back({{site.name, site.tags}, {}});
   return rows_.back();
 }
 

@@ -255,6 +255,7 @@ Aligned<float> decode_matrix(const Code* codes, std::int64_t size, std::int64_t 
 
 Operand::Operand(const ConstMatrix& x, const Encoding& encoding, GridAxis axis, Key key, const Options& options)
     : encoding_(encoding), axis_(axis) {
+  require_valid(encoding.format);
   if (encoding.format.is_fp32()) {
     codes_.rows = x.rows;
     codes_.cols = x.cols;

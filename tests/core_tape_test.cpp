@@ -1,6 +1,11 @@
 #include <doctest/doctest.h>
 
+#include <functional>
+#include <optional>
+#include <span>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -116,7 +121,7 @@ TEST_CASE("what only depends on constants is neither wanted nor swept") {
   });
   CHECK(tape.backward(loss)[0].item() == 1);
   CHECK(order.empty());
-  CHECK(tape[aside].size() == 0);  // values are released on the way
+  CHECK_THROWS_AS(static_cast<void>(tape[aside]), ConfigError);  // values are released on the way
   CHECK(tape[loss].item() == 7);
 }
 
@@ -248,4 +253,76 @@ TEST_CASE("a value can be taken by its last reader, but neither a parameter nor 
     CHECK(tape.shape(gone) == Shape{2});
     CHECK_THROWS_AS(static_cast<void>(tape[gone]), ConfigError);
   }
+}
+
+static_assert(!std::is_copy_constructible_v<Tape> && !std::is_move_constructible_v<Tape>, "backward functions refer to their tape");
+
+TEST_CASE("a reference to a value holds while ops are recorded") {
+  ParamStore params;
+  Tape tape(params);
+  const Var x = tape.constant(vector_of({1, 2}));
+  const Tensor& value = tape[x];
+  for (int i = 0; i < 1000; ++i) tape.constant(Tensor::scalar(0));
+  CHECK(&tape[x] == &value);
+  CHECK(value == vector_of({1, 2}));
+}
+
+TEST_CASE("what is no value of a tape, or no longer one, is refused with what to do") {
+  Store store;
+  Tape tape(store.params), other(store.params);
+  const Var w = tape.parameter(store.w), c = tape.constant(Tensor::scalar(2)), v = tape.variable(Tensor::scalar(4));
+  const Var product = multiply(tape, multiply(tape, w, c), v), loss = total(tape, product);
+  const Var foreign = other.constant(Tensor::scalar(1));
+  std::optional<Tape> again(std::in_place, store.params);
+  const Var stale = again->constant(Tensor::scalar(1));
+  again.emplace(store.params);  // at the same address
+  again->constant(Tensor::scalar(2));
+  const auto add_to = [&](Var target) {
+    Tape own(store.params);
+    const Var x = own.parameter(store.w);
+    own.backward(own.record(Tensor::scalar(1), {x}, [=](const Tensor& g, Adjoints& grads) { grads.add(target, g); }));
+  };
+  struct Case {
+    const char* why;
+    std::function<void()> use;
+    const char* message;
+  };
+  const Case before[] = {
+      {"never assigned", [&] { static_cast<void>(tape[Var{}]); }, "was never assigned"},
+      {"never assigned, as an input", [&] { static_cast<void>(total(tape, Var{})); }, "was never assigned"},
+      {"never assigned, in a backward function", [&] { add_to(Var{}); }, "was never assigned"},
+      {"of another tape", [&] { static_cast<void>(tape[foreign]); }, "of another tape"},
+      {"of another tape, in a backward function", [&] { add_to(w); }, "of another tape"},
+      {"of an earlier tape in the same place", [&] { static_cast<void>((*again)[stale]); }, "of another tape"},
+      {"a parameter of another store", [&] { tape.parameter({7}); }, "there is no entry 7 in a store of 2"},
+      {"gradients before the sweep", [&] { static_cast<void>(tape.gradient_of(v)); }, "before backward()"},
+      {"a loss without parameters", [&] { tape.backward(c); }, "depends on no parameter or variable"},
+  };
+  const Case after[] = {
+      {"a second sweep", [&] { tape.backward(loss); }, "a tape is swept once"},
+      {"an op behind the sweep", [&] { tape.constant(Tensor::scalar(1)); }, "recorded after backward()"},
+      {"a value that the sweep released", [&] { static_cast<void>(tape[product]); }, "read after backward()"},
+      {"the gradient of a constant", [&] { static_cast<void>(tape.gradient_of(c)); }, "only a variable() keeps its gradient"},
+      {"the gradient of a result", [&] { static_cast<void>(tape.gradient_of(product)); }, "only a variable() keeps its gradient"},
+      {"the gradient of a parameter", [&] { static_cast<void>(tape.gradient_of(w)); }, "is in what backward() returned"},
+  };
+  const auto check = [](std::span<const Case> cases) {
+    for (const Case& one : cases) {
+      CAPTURE(one.why);
+      std::string message;
+      try {
+        one.use();
+      } catch (const ConfigError& error) {
+        message = error.what();
+      }
+      CAPTURE(message);
+      CHECK(message.find(one.message) != std::string::npos);
+    }
+  };
+  check(before);
+  const Gradients gradients = tape.backward(loss);
+  CHECK(gradients[0].item() == 8);
+  CHECK(tape.gradient_of(v).item() == 6);
+  CHECK(tape[loss].item() == 24);  // the loss stays
+  check(after);
 }

@@ -154,7 +154,7 @@ TEST_CASE("graph layers are their parts, the narrower side summed over neighbour
       const SageConv sage =
           SageConv::create(bench.params, "sage", {}, random_tensor({out, in}, Key(2)), random_tensor({out, in}, Key(3)));
       CHECK(conv.aggregate.tags == std::vector<std::string>{"first", "aggregate"});
-      bench.params[bench.params.find(in > out ? "conv.bias" : "conv.linear.bias")] = random_tensor({out}, Key(4));
+      bench.params[in > out ? "conv.bias" : "conv.linear.bias"] = random_tensor({out}, Key(4));
       bench.params[sage.self.bias] = random_tensor({out}, Key(5));
       const PrecisionPlan plan = quantized ? PrecisionPlan::uniform(Format::integer(8), Format::integer(8)) : PrecisionPlan::fp32();
       const auto hood = whole(true), part = mean_neighbourhood(sampled());

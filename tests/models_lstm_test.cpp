@@ -55,7 +55,7 @@ TEST_CASE("the gradients of a whole two-layer language model agree with central 
   Bench bench;
   const RecurrentNetwork network = make_lstm({.layers = 2, .units = 4, .embedding = 3}, 7, bench.params, Key(1));
   for (const char* name : {"embedding.weight", "decoder.weight"}) {
-    for (float& w : bench.params[bench.params.find(name)].values()) w *= 10.0f;  // so that every path matters
+    for (float& w : bench.params[name].values()) w *= 10.0f;  // so that every path matters
   }
   const std::vector<std::int32_t> tokens{0, 3, 6, 2, 2, 5};
   check_gradients(bench, {}, 60, [&](Pass& pass, const std::vector<Var>&) {
@@ -82,7 +82,7 @@ TEST_CASE("an LSTM learns the embedded text, carries its state, and begins anew 
   CHECK(losses.back() < 0.75 * losses.front());
   CHECK(last.metric == "bits_per_byte");
   CHECK(last.loss < losses[losses.size() / 2]);
-  const ParamId carried = state.params.find("carried0.hidden");
+  const ParamId carried = state.params.id("carried0.hidden");
   CHECK(state.params[carried] != Tensor::zeros({4, 32}));
 
   // The first step of an epoch does not see what was carried, the second does.

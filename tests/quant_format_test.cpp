@@ -1,10 +1,15 @@
 #include <doctest/doctest.h>
 
+#include <cstdint>
 #include <string>
 
 #include "core/error.h"
 #include "core/simd.h"
 #include "quant/format.h"
+#include "quant/gemm.h"
+#include "quant/grid.h"
+#include "quant/ledger.h"
+#include "quant/operand.h"
 
 using namespace ebb;
 
@@ -52,4 +57,28 @@ TEST_CASE("SIMD levels read back, the machine's best is one of them, and a level
     }
   }
   CHECK_THROWS_AS(parse_simd("avx"), ConfigError);
+}
+
+TEST_CASE("formats and accumulators put together by hand are refused wherever numbers are encoded, multiplied or charged") {
+  const Tensor x = Tensor::zeros({2, 2});
+  const Site site{"fc", {}};
+  CostLedger ledger;
+  ledger.charge(site, Product::forward, 8, Format::integer(8), Format::integer(8));
+  for (const Format bad : {Format{Format::Kind::integer, 0}, Format{Format::Kind::integer, 17}, Format{Format::Kind::integer, 24},
+                           Format{Format::Kind::integer, 32}, Format{Format::Kind::integer, 255}, Format{Format::Kind::fp32, 8}}) {
+    CAPTURE(int{bad.bits});
+    CHECK_THROWS_AS(Operand(x.matrix(), {.format = bad}, GridAxis::whole, Key(1)), ConfigError);
+    CHECK_THROWS_AS(ledger.charge(site, Product::forward, 8, bad, Format::fp32()), ConfigError);
+    CHECK_THROWS_AS(static_cast<void>(ledger.bit_ops_under(PrecisionPlan::uniform(bad, Format::integer(8)))), ConfigError);
+    CHECK(ledger.total_bit_ops() == 512);
+    if (!bad.is_fp32()) CHECK_THROWS_AS(Grid::fit({0, 1}, bad.bits, GridStyle::affine), ConfigError);
+  }
+  const Grid wide{.bits = 20};
+  std::int16_t codes[2];
+  CHECK_THROWS_AS(encode_run(x.data(), 2, wide, Rounding::nearest_even, Key(1), 0, Simd::scalar, codes), ConfigError);
+  const Operand a(x.matrix(), {.format = Format::integer(8)}, GridAxis::whole, Key(1));
+  for (const int bits : {0, 1, 63, 64}) {
+    const Accumulator bad{Accumulator::Kind::wrap, static_cast<std::uint8_t>(bits)};
+    CHECK_THROWS_AS(gemm(a, a, {.site = site, .product = Product::forward, .accumulator = bad}, ledger), ConfigError);
+  }
 }

@@ -118,7 +118,7 @@ TEST_CASE("an LSTM writes what its forward pass over the whole text says, a Tran
       decoder = make_transformer({.layers = 2, .width = 12, .heads = 2, .length = 8}, size, state.params, Key(2));
     }
     for (const auto& entry : state.params.entries()) {
-      for (float& w : state.params[state.params.find(entry.name)].values()) w *= 8.0f;  // so that tokens differ
+      for (float& w : state.params[entry.name].values()) w *= 8.0f;  // so that tokens differ
     }
     const Task task = recurrent ? stream_task(corpus, lstm, state.params, options) : window_task(corpus, decoder, options);
     const Generated written = generate(task, state, settings);

@@ -31,8 +31,8 @@ struct TinyTask {
   static ebb::Var forward(ebb::Pass& pass, const ebb::Tensor& rows) {
     using namespace ebb;
     const Site site{"fc", {"first"}};
-    const Var x = pass.tape.constant(rows), w = pass.tape.parameter(pass.params.find("fc.weight"));
-    const ParamId range = pass.params.find("fc.input_range");
+    const Var x = pass.tape.constant(rows), w = pass.tape.parameter(pass.params.id("fc.weight"));
+    const ParamId range = pass.params.id("fc.input_range");
     Operand qx = pass.encode_input(x, site, range);
     const Operand qw = pass.encode(pass.tape[w].matrix(), site, Role::weight, GridAxis::rows);
     Tensor y = pass.multiply(qx, qw.transposed(), site, Product::forward);

@@ -100,8 +100,8 @@ void restore_params(const Checkpoint& checkpoint, ParamStore& params) {
     const std::size_t slash = stored.name.find('/');
     const std::string_view group = std::string_view(stored.name).substr(0, slash);
     if (group != "parameter" && group != "state") continue;
-    const ParamId id = params.find(std::string_view(stored.name).substr(slash + 1));
-    require<DataError>(id.index >= 0 && group_of(params.entry(id).kind) == group, "[checkpoint] the network has no '", stored.name,
+    const std::optional<ParamId> id = params.find(std::string_view(stored.name).substr(slash + 1));
+    require<DataError>(id && group_of(params.entry(*id).kind) == group, "[checkpoint] the network has no '", stored.name,
                        "'; the file belongs to another network");
   }
   for (std::size_t i = 0; i < values.size(); ++i) params[ParamId{static_cast<std::int32_t>(i)}] = std::move(values[i]);

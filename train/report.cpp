@@ -196,9 +196,9 @@ Forecast forecast(const Task& task, const ParamStore& params, const Precision& p
     if (formats.activation.bits > high.formats.activation.bits) high.formats = formats;
   }
   for (const CostLedger::Row& row : example.rows()) {
-    const ParamId weight = params.find(row.site.name + ".weight");
+    const std::optional<ParamId> weight = params.find(row.site.name + ".weight");
     result.layers.push_back(
-        {row.site, weight.index < 0 ? Shape{} : params[weight].shape(), row, low.at(row.site), high.at(row.site)});
+        {row.site, weight ? params[*weight].shape() : Shape{}, row, low.at(row.site), high.at(row.site)});
   }
   return result;
 }
