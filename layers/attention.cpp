@@ -217,14 +217,15 @@ Attention Attention::create(const std::string& name, std::int64_t heads, bool ca
 Var Attention::operator()(Pass& pass, Var qkv, std::span<const std::int64_t> lengths) const {
   const Layout at(scores.name, pass.tape.shape(qkv), lengths, heads, causal);
   const Tensor& x = pass.tape[qkv];
+  const Site here_scores = pass.visit(scores), here_values = pass.visit(values);
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(at.depth)));
-  Operand q = pass.encode(at.part(x, 0), scores, Role::activation), k = pass.encode(at.part(x, 1), scores, Role::weight),
-          v = pass.encode(at.part(x, 2), values, Role::weight);
+  Operand q = pass.encode(at.part(x, 0), here_scores, Role::activation), k = pass.encode(at.part(x, 1), here_scores, Role::weight),
+          v = pass.encode(at.part(x, 2), here_values, Role::weight);
 
   const auto p = std::make_shared<Tensor>(Tensor::uninitialized({1, at.squares}));
   RangeOfParts parts_of_p;
   multiply_heads(
-      pass, at, scores, Product::forward, Square::result, {&q, 1}, part, k, part_t,
+      pass, at, here_scores, Product::forward, Square::result, {&q, 1}, part, k, part_t,
       [&](const Head& h) { return h.square(p->data()); },
       [&](const Head& h) { parts_of_p.add(softmax(h, p->data() + h.square_begin(), scale, pass.simd)); });
   const Range range_of_p = parts_of_p.range();
@@ -232,32 +233,31 @@ Var Attention::operator()(Pass& pass, Var qkv, std::span<const std::int64_t> len
   std::vector<Operand> by_row;
   for (const Layout::Run& run : at.runs)
     by_row.push_back(
-        pass.encode(at.squares_of(*p, run), values, Role::activation, GridAxis::rows, by_row.size(), at.parts({&run, 1})));
-  multiply_heads(pass, at, values, Product::forward, Square::left, by_row, square_of_run, v, part,
+        pass.encode(at.squares_of(*p, run), here_values, Role::activation, GridAxis::rows, by_row.size(), at.parts({&run, 1})));
+  multiply_heads(pass, at, here_values, Product::forward, Square::left, by_row, square_of_run, v, part,
                  [&](const Head& h) { return h.part(y.data(), at.width); });
 
   return pass.tape.record(
-      std::move(y), {qkv},
-      [=, &pass, self = *this, q = std::move(q), k = std::move(k), v = std::move(v)](const Tensor& g, Adjoints& grads) {
+      std::move(y), {qkv}, [=, &pass, q = std::move(q), k = std::move(k), v = std::move(v)](const Tensor& g, Adjoints& grads) {
         Tensor gx = Tensor::uninitialized({at.tokens, 3 * at.width}), gs = Tensor::uninitialized(p->shape());
         const auto gradient_of = [&](std::int64_t which) {
           return [&, which](const Head& h) { return h.part(gx.data() + which * at.width, 3 * at.width); };
         };
         const auto gradient_square = [&](const Head& h) { return h.square(gs.data()); };
-        const Operand gy = pass.encode_gradient(g, self.values, grads.facts());
+        const Operand gy = pass.encode_gradient(g, here_values, grads.facts());
         const std::vector<Operand::Part> parts = at.parts(at.runs);
-        const Operand whole_p = pass.encode_known(p->matrix(), self.values, Role::activation, range_of_p, parts);
+        const Operand whole_p = pass.encode_known(p->matrix(), here_values, Role::activation, range_of_p, parts);
         RangeOfParts range;
-        multiply_heads(pass, at, self.values, Product::grad_input, Square::result, {&gy, 1}, part, v, part_t, gradient_square,
+        multiply_heads(pass, at, here_values, Product::grad_input, Square::result, {&gy, 1}, part, v, part_t, gradient_square,
                        [&](const Head& h) {
                          const std::int64_t begin = h.square_begin();
                          range.add(softmax_gradient(h, p->data() + begin, scale, pass.simd, gs.data() + begin));
                        });
-        multiply_heads(pass, at, self.values, Product::grad_weight, Square::left_transposed, {&whole_p, 1}, square_t, gy, part,
+        multiply_heads(pass, at, here_values, Product::grad_weight, Square::left_transposed, {&whole_p, 1}, square_t, gy, part,
                        gradient_of(2));
-        const Operand qs = pass.encode_known(gs.matrix(), self.scores, Role::gradient, range.range(), parts);
-        multiply_heads(pass, at, self.scores, Product::grad_input, Square::left, {&qs, 1}, square, k, part, gradient_of(0));
-        multiply_heads(pass, at, self.scores, Product::grad_weight, Square::left_transposed, {&qs, 1}, square_t, q, part,
+        const Operand qs = pass.encode_known(gs.matrix(), here_scores, Role::gradient, range.range(), parts);
+        multiply_heads(pass, at, here_scores, Product::grad_input, Square::left, {&qs, 1}, square, k, part, gradient_of(0));
+        multiply_heads(pass, at, here_scores, Product::grad_weight, Square::left_transposed, {&qs, 1}, square_t, q, part,
                        gradient_of(1));
         grads.add(qkv, std::move(gx));
       });

@@ -171,8 +171,9 @@ Conv2d Conv2d::create(ParamStore& params, Site site, Tensor weight, ConvConfig c
 Var Conv2d::operator()(Pass& pass, Var x, bool summarise) const {
   const Var w = pass.tape.parameter(weight), b = bias.index >= 0 ? pass.tape.parameter(bias) : w;
   const Extents e = extents_of(site, config, pass.tape.shape(x), pass.tape.shape(w));
-  Operand qx = pass.encode_input(x, site, input_range);
-  const Operand qw = pass.encode(weight_rows(pass.tape[w]), site, Role::weight, GridAxis::rows);
+  const Site here = pass.visit(site);
+  Operand qx = pass.encode_input(x, here, input_range);
+  const Operand qw = pass.encode(weight_rows(pass.tape[w]), here, Role::weight, GridAxis::rows);
   Tensor y = Tensor::uninitialized(e.output());
   const float* const added = b != w ? pass.tape[b].data() : nullptr;
   const auto columns = summarise && pass.training() ? std::make_shared<ColumnBlocks>(y.size() / e.out, e.out, pass.simd) : nullptr;
@@ -183,24 +184,24 @@ Var Conv2d::operator()(Pass& pass, Var x, bool summarise) const {
       if (columns != nullptr) columns->summarise(out + first * e.out, first, last);
     };
   }
-  forward(pass, site, qx, qw, e, y, rows_done);
+  forward(pass, here, qx, qw, e, y, rows_done);
 
-  auto backward = [=, &pass, site = site, qx = std::move(qx)](const Tensor& g, Adjoints& grads) {
-    const Operand qg = pass.encode_gradient(g, site, grads.facts());
+  auto backward = [=, &pass, qx = std::move(qx)](const Tensor& g, Adjoints& grads) {
+    const Operand qg = pass.encode_gradient(g, here, grads.facts());
     if (grads.wants(x)) {
       Tensor gx = Tensor::uninitialized(e.input());
       RowsDone completed;
       if (const RowWatcher complete = grads.completing(x)) {
         completed = [=, out = gx.data()](std::int64_t first, std::int64_t last) { complete(first, last, out + first * e.in); };
       }
-      grad_input(pass, site, qg, pass.tape[w], e, gx, completed);
+      grad_input(pass, here, qg, pass.tape[w], e, gx, completed);
       if (completed) {
         grads.add_complete(x, std::move(gx));
       } else {
         grads.add(x, std::move(gx));
       }
     }
-    grads.add(w, grad_weight(pass, site, qg, qx, e));
+    grads.add(w, grad_weight(pass, here, qg, qx, e));
     if (b != w) grads.add(b, bias_gradient(g, pass.simd));
   };
   return pass.tape.record(std::move(y), {x, w, b}, std::move(backward), {.range = std::nullopt, .columns = columns});

@@ -109,12 +109,13 @@ Var sum_neighbours(Pass& pass, const Site& site, Var x, const std::shared_ptr<co
     scale_rows(pass.tape[x], hood->node_scale, scaled);
   }
   const Tensor& operand = hood->node_scale.empty() ? pass.tape[x] : scaled;
-  const Operand qx = pass.encode(operand.matrix(), site, Role::activation);
-  Tensor y = aggregate(hood->heard, hood->target_scale, qx, pass.how(site, Product::aggregate), pass.ledger);
+  const Site here = pass.visit(site);
+  const Operand qx = pass.encode(operand.matrix(), here, Role::activation);
+  Tensor y = aggregate(hood->heard, hood->target_scale, qx, pass.how(here, Product::aggregate), pass.ledger);
   return pass.tape.record(std::move(y), {x}, [=, &pass](Tensor&& g, Adjoints& grads) {
     scale_rows(g, hood->target_scale, g);
-    const Operand qg = pass.encode(g.matrix(), site, Role::gradient);
-    grads.add(x, aggregate(hood->hearers, hood->node_scale, qg, pass.how(site, Product::aggregate_grad), pass.ledger));
+    const Operand qg = pass.encode(g.matrix(), here, Role::gradient);
+    grads.add(x, aggregate(hood->hearers, hood->node_scale, qg, pass.how(here, Product::aggregate_grad), pass.ledger));
   });
 }
 

@@ -42,24 +42,25 @@ Var Linear::operator()(Pass& pass, Var x) const {
   const std::int64_t out = pass.tape.shape(w)[0], in = pass.tape.shape(w)[1];
   require<ShapeError>(shape.rank() >= 2 && shape[-1] == in, "[", site.name, "] expected input [batch, ", in, "], got ", shape);
 
-  Operand qx = pass.encode_input(x, site, input_range);
-  const Operand qw = pass.encode(pass.tape[w].matrix(), site, Role::weight, GridAxis::rows);
+  const Site here = pass.visit(site);
+  Operand qx = pass.encode_input(x, here, input_range);
+  const Operand qw = pass.encode(pass.tape[w].matrix(), here, Role::weight, GridAxis::rows);
   Tensor y = Tensor::uninitialized(with_last(shape, out));
   const Var b = bias.index >= 0 ? pass.tape.parameter(bias) : w;
-  Multiply how = pass.how(site, Product::forward);
+  Multiply how = pass.how(here, Product::forward);
   if (b != w) how.bias = pass.tape[b].data();
   gemm_into(qx, qw.transposed(), how, pass.ledger, whole(y));
 
-  return pass.tape.record(std::move(y), {x, w, b}, [=, &pass, site = site, qx = std::move(qx)](const Tensor& g, Adjoints& grads) {
+  return pass.tape.record(std::move(y), {x, w, b}, [=, &pass, qx = std::move(qx)](const Tensor& g, Adjoints& grads) {
     GradientSummary summary = b != w ? summarise_gradient(g, grads.facts(), pass.simd) : GradientSummary{{}, grads.facts()};
-    const Operand qg = pass.encode_gradient(g, site, summary.facts);
+    const Operand qg = pass.encode_gradient(g, here, summary.facts);
     if (grads.wants(x)) {
-      const Operand along_in = pass.encode(pass.tape[w].matrix(), site, Role::weight, GridAxis::columns);
+      const Operand along_in = pass.encode(pass.tape[w].matrix(), here, Role::weight, GridAxis::columns);
       Tensor gx = Tensor::uninitialized(shape);
-      pass.multiply_into(qg, along_in, site, Product::grad_input, whole(gx));
+      pass.multiply_into(qg, along_in, here, Product::grad_input, whole(gx));
       grads.add(x, std::move(gx));
     }
-    grads.add(w, pass.multiply(qg.transposed(), qx, site, Product::grad_weight));
+    grads.add(w, pass.multiply(qg.transposed(), qx, here, Product::grad_weight));
     if (b != w) grads.add(b, std::move(summary.bias));
   });
 }

@@ -108,31 +108,32 @@ Var Lstm::operator()(Pass& pass, Var x, LstmState& state) const {
                                                       .squashed = Tensor::uninitialized({rows, units})});
   Tensor h = Tensor::uninitialized({rows, units}), from_hidden = Tensor::uninitialized({streams, 4 * units});
   std::ranges::copy(state.cell.values(), window->cell.data());
-  const Operand to_gates = pass.encode(pass.tape[w].matrix(), hidden, Role::weight, GridAxis::rows).transposed().kept();
+  const Site here = pass.visit(hidden);
+  const Operand to_gates = pass.encode(pass.tape[w].matrix(), here, Role::weight, GridAxis::rows).transposed().kept();
   for (std::int64_t t = 0; t < window->steps; ++t) {
     const float* const before = t == 0 ? state.hidden.data() : h.data() + (t - 1) * window->narrow();
     std::copy_n(before, window->narrow(), window->hidden_before.data() + t * window->narrow());
-    const Operand qh = pass.encode_activation({before, streams, units, units}, hidden, range, static_cast<std::uint64_t>(t) + 1);
-    pass.multiply_into(qh, to_gates, hidden, Product::forward, {from_hidden.data(), streams, 4 * units, 4 * units});
+    const Operand qh = pass.encode_activation({before, streams, units, units}, here, range, static_cast<std::uint64_t>(t) + 1);
+    pass.multiply_into(qh, to_gates, here, Product::forward, {from_hidden.data(), streams, 4 * units, 4 * units});
     step_forward(*window, t, from_hidden.data(), h.data() + t * window->narrow(), pass.simd);
   }
-  if (pass.training()) pass.move_range(hidden, range, measure_range(window->hidden_before.matrix(), pass.simd));
+  if (pass.training()) pass.move_range(here, range, measure_range(window->hidden_before.matrix(), pass.simd));
   std::copy_n(h.data() + (window->steps - 1) * window->narrow(), window->narrow(), state.hidden.data());
   std::copy_n(window->cell.data() + window->steps * window->narrow(), window->narrow(), state.cell.data());
 
-  return pass.tape.record(std::move(h), {z, w}, [=, &pass, hidden = hidden](const Tensor& g, Adjoints& grads) {
+  return pass.tape.record(std::move(h), {z, w}, [=, &pass](const Tensor& g, Adjoints& grads) {
     Tensor gz = Tensor::uninitialized({rows, 4 * units}), gh = Tensor::zeros({streams, units}),
            gc = Tensor::zeros({streams, units});
-    const Operand along_in = pass.encode(pass.tape[w].matrix(), hidden, Role::weight, GridAxis::columns).kept();
+    const Operand along_in = pass.encode(pass.tape[w].matrix(), here, Role::weight, GridAxis::columns).kept();
     for (std::int64_t t = window->steps; t-- > 0;) {
       step_backward(*window, t, g.data() + t * window->narrow(), gh.data(), gc.data(), gz.data() + t * window->wide());
-      const Operand qz = pass.encode(rows_at(gz, t * streams, streams), hidden, Role::gradient, GridAxis::whole,
-                                     static_cast<std::uint64_t>(t) + 1);
-      pass.multiply_into(qz, along_in, hidden, Product::grad_input, {gh.data(), streams, units, units});
+      const Operand qz =
+          pass.encode(rows_at(gz, t * streams, streams), here, Role::gradient, GridAxis::whole, static_cast<std::uint64_t>(t) + 1);
+      pass.multiply_into(qz, along_in, here, Product::grad_input, {gh.data(), streams, units, units});
     }
-    const Operand all_z = pass.encode(gz.matrix(), hidden, Role::gradient);
-    const Operand all_h = pass.encode(window->hidden_before.matrix(), hidden, Role::activation);
-    grads.add(w, pass.multiply(all_z.transposed(), all_h, hidden, Product::grad_weight));
+    const Operand all_z = pass.encode(gz.matrix(), here, Role::gradient);
+    const Operand all_h = pass.encode(window->hidden_before.matrix(), here, Role::activation);
+    grads.add(w, pass.multiply(all_z.transposed(), all_h, here, Product::grad_weight));
     grads.add(z, std::move(gz));
   });
 }

@@ -41,19 +41,19 @@ OperandQuality measure_quality(const ConstMatrix& x, const Operand& operand, con
 
 /// Calls make(key of the site and role), naming both in what it throws.
 template <class Make>
-Operand encode_at(const Pass& pass, const Site& site, Role role, std::uint64_t use, const Make& make) {
+Operand encode_at(const Pass& pass, const Site& site, Role role, std::uint64_t step, const Make& make) {
   try {
-    const Key key = pass.key.fold(site.name).fold(static_cast<std::uint64_t>(role));
-    return make(use == 0 ? key : key.fold(use));
+    const Key key = pass.key_of(site.name, site.use).fold(static_cast<std::uint64_t>(role));
+    return make(step == 0 ? key : key.fold(step));
   } catch (const NonFiniteError& error) {
     throw NonFiniteError(concat("[", site.name, "] ", role, ": ", error.what()));
   }
 }
 
 Operand encode_matrix(const Pass& pass, const ConstMatrix& x, const Site& site, Role role, GridAxis axis, const Range* range,
-                      bool own_range, std::uint64_t use = 0, std::span<const Operand::Part> parts = {}) {
+                      bool own_range, std::uint64_t step = 0, std::span<const Operand::Part> parts = {}) {
   if (pass.quality != nullptr) parts = {};  // which looks at every code
-  return encode_at(pass, site, role, use, [&](Key key) {
+  return encode_at(pass, site, role, step, [&](Key key) {
     const Encoding encoding = pass.plan.encoding(site, role);
     Operand operand(x, encoding, axis, key,
                     {.simd = pass.simd, .simulate = pass.plan.simulate, .range = range, .own_range = own_range, .parts = parts});
@@ -74,9 +74,9 @@ void move(Tensor& state, const Range& now) {
 
 }  // namespace
 
-Operand Pass::encode(const ConstMatrix& x, const Site& site, Role role, GridAxis axis, std::uint64_t use,
+Operand Pass::encode(const ConstMatrix& x, const Site& site, Role role, GridAxis axis, std::uint64_t step,
                      std::span<const Operand::Part> parts) const {
-  return encode_matrix(*this, x, site, role, axis, nullptr, false, use, parts);
+  return encode_matrix(*this, x, site, role, axis, nullptr, false, step, parts);
 }
 
 Operand Pass::encode_known(const ConstMatrix& x, const Site& site, Role role, const Range& range,
@@ -84,23 +84,35 @@ Operand Pass::encode_known(const ConstMatrix& x, const Site& site, Role role, co
   return encode_matrix(*this, x, site, role, GridAxis::whole, &range, true, 0, parts);
 }
 
-Operand Pass::encode_activation(const ConstMatrix& x, const Site& site, ParamId range, std::uint64_t use) const {
+Operand Pass::encode_activation(const ConstMatrix& x, const Site& site, ParamId range, std::uint64_t step) const {
   const Tensor& state = params[range];
-  if (training() || state[2] == 0.0f) return encode(x, site, Role::activation, GridAxis::whole, use);  // or never trained
+  if (training() || state[2] == 0.0f) return encode(x, site, Role::activation, GridAxis::whole, step);  // or never trained
   const Range running{state[0], state[0] + state[1]};
-  return encode_matrix(*this, x, site, Role::activation, GridAxis::whole, &running, false, use);
+  return encode_matrix(*this, x, site, Role::activation, GridAxis::whole, &running, false, step);
 }
 
-void Pass::move_range(const Site& site, ParamId range, const Range& now) const {
+Key Pass::key_of(std::string_view place, std::uint64_t use) const {
+  const Key own = key.fold(place);
+  return use == 0 ? own : own.fold("use").fold(use);
+}
+
+void Pass::move_range(const Site& site, ParamId range, const Range& now) {
   require<NonFiniteError>(now.finite(), "[", site.name, "] ", Role::activation, ": a NaN or infinite value reached the layer");
-  move(params[range], now);
+  Tensor& state = params[range];
+  const auto [at, first] = visits.ranges.try_emplace(range.index, Visits::MovedRange{state, now});
+  auto& [before, seen] = at->second;
+  if (!first) {
+    seen = {std::min(seen.min, now.min), std::max(seen.max, now.max)};
+    state = before;
+  }
+  move(state, seen);
 }
 
 Operand Pass::encode_gradient(const Tensor& g, const Site& site, const Facts& facts) const {
   return facts.range ? encode_known(g.matrix(), site, Role::gradient, *facts.range) : encode(g.matrix(), site, Role::gradient);
 }
 
-Operand Pass::encode_input(Var x, const Site& site, ParamId range_id) const {
+Operand Pass::encode_input(Var x, const Site& site, ParamId range_id) {
   if (!training()) return encode_activation(tape[x].matrix(), site, range_id, 0);
   const std::optional<Range>& known = tape.facts(x).range;
   const Range now = known ? *known : measure_range(tape[x].matrix(), simd);

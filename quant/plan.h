@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +14,7 @@ namespace ebb {
 struct Site {
   std::string name;
   std::vector<std::string> tags;  ///< groups that `--keep-fp32` can name: "first", "last", "shortcut"
+  std::uint64_t use = 0;          ///< how often the pass had been there before, see Pass::visit
 
   /// True for the site's own name, a dotted prefix of it, or one of its tags.
   [[nodiscard]] bool matches(std::string_view pattern) const;

@@ -71,6 +71,7 @@ TEST_CASE("dropout zeroes the stated share, scales the rest, repeats itself by k
     if (p > 0) {
       CHECK(later.tape[dropout(later, later.tape.constant(ones), p, "head")] != out);
       CHECK(again.tape[dropout(again, again.tape.constant(ones), p, "tail")] != out);
+      CHECK(again.tape[dropout(again, again.tape.constant(ones), p, "head")] != out);  // its second use
     }
     pass.tape.backward(dot(pass, y, ones));
     CHECK(pass.tape.gradient_of(x) == out);  // the gradient of ones through the same mask

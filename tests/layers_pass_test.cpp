@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "core/error.h"
@@ -100,6 +101,56 @@ TEST_CASE("stochastic codes depend on key, site and role, not on the order of ca
   CHECK(other_site != first);
   CHECK(values_of(pass.encode(g.matrix(), a, Role::activation)) != first);
   CHECK(values_of(later.encode(g.matrix(), a, Role::gradient)) != first);
+}
+
+static_assert(!std::is_copy_constructible_v<Pass> && !std::is_move_constructible_v<Pass>, "backward functions refer to their pass");
+
+TEST_CASE("a layer or a dropout that is used again in a pass draws other random bits, in both sweeps") {
+  Bench bench;
+  const Linear fc = Linear::create(bench.params, {"fc", {}}, random_tensor({9, 6}, Key(1)), std::nullopt);
+  PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(2), Format::integer(2));
+  plan.activation_rounding = Rounding::stochastic;
+  const Tensor rows = random_tensor({20, 6}, Key(2)), r = random_tensor({20, 9}, Key(3));
+  struct Sweep {
+    Tensor y, gx;
+  };
+  const auto sweep = [&](int uses) {  // what the last of them gives
+    Pass pass = bench.pass(plan, 1);
+    for (int use = 1; use < uses; ++use) fc(pass, pass.tape.constant(rows));
+    const Var x = pass.tape.variable(rows), y = fc(pass, x);
+    const Tensor out = pass.tape[y];
+    pass.tape.backward(dot(pass, y, r));
+    return Sweep{out, pass.tape.gradient_of(x)};
+  };
+  const Sweep first = sweep(1), second = sweep(2);
+  CHECK(second.y != first.y);
+  CHECK(second.gx != first.gx);
+  CHECK(sweep(2).y == second.y);
+  CHECK(sweep(2).gx == second.gx);
+
+  // Use 0 folds nothing; what a dropout and a site of one name draw is counted apart.
+  Pass pass = bench.pass(plan, 1);
+  const Key own = pass.key.fold("fc");
+  CHECK(pass.key_of("fc", 0) == own);
+  CHECK(pass.key_of("fc", 2) == own.fold("use").fold(2));
+  const Var ones = pass.tape.constant(Tensor::filled({100}, 1.0f));
+  const Tensor mask = pass.tape[dropout(pass, ones, 0.5, "fc")];
+  CHECK(pass.tape[dropout(pass, ones, 0.5, "fc")] != mask);
+  CHECK(pass.tape[fc(pass, pass.tape.constant(rows))] == first.y);
+}
+
+TEST_CASE("a layer that is used several times in a pass moves its running range once, by the union of its inputs") {
+  Bench bench;
+  const Linear fc = Linear::create(bench.params, {"fc", {}}, random_tensor({2, 2}, Key(1)), std::nullopt);
+  const auto used_on = [&](const std::vector<std::array<float, 2>>& inputs) {
+    Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(8), Format::integer(8)));
+    for (const std::array<float, 2>& x : inputs) fc(pass, pass.tape.constant(Tensor::from({1, 2}, x)));
+    const Tensor& range = bench.params[fc.input_range];
+    return std::vector<float>(range.values().begin(), range.values().end());  // minimum, width, updates
+  };
+  CHECK(used_on({{-1, 2}, {0, 5}, {-3, 0}}) == std::vector<float>{-3, 8, 1});
+  const float old_share = 0.9f, new_share = 1.0f - old_share;
+  CHECK(used_on({{0, 1}, {-2, 0}}) == std::vector<float>{old_share * -3 + new_share * -2, old_share * 8 + new_share * 3, 2});
 }
 
 TEST_CASE("the quality of an encoding is measured on request: ends, zeros and signal-to-noise ratio") {
