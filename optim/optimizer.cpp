@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <bit>
 #include <cmath>
 
 #include "core/error.h"
@@ -17,16 +19,43 @@ float* slot(Slots& slots, std::size_t i, const Shape& shape) {
   return slots[i].data();
 }
 
-void move_sgd(Sgd& sgd, std::size_t i, Tensor& parameter, const Tensor& gradient, double rate) {
-  const auto momentum = static_cast<float>(sgd.config.momentum), decay = static_cast<float>(sgd.config.weight_decay);
-  const auto step = static_cast<float>(rate);
+/// True for infinities and NaNs. On bits, so that loops which gather it with | go in vectors.
+bool bad(float x) { return (std::bit_cast<std::uint32_t>(x) & 0x7f800000u) == 0x7f800000u; }
+
+/// Calls move(first, last) on ranges that cover 0 .. n, from all threads; true if all wrote finite numbers only.
+template <class Move>
+bool all_finite(std::int64_t n, const Move& move) {
+  std::atomic<bool> finite = true;
+  parallel_for(n, [&](std::int64_t first, std::int64_t last) {
+    if (!move(first, last)) finite.store(false, std::memory_order_relaxed);
+  });
+  return finite;
+}
+
+/// What an SGD step does to every element of a parameter.
+struct SgdMove {
+  float momentum, decay, step;
+
+  /// By value: numbers that a written float might alias would be read anew for each element.
+  static bool run(SgdMove c, std::int64_t n, const float* g, float* w, float* v) {
+    bool overflow = false;
+    for (std::int64_t j = 0; j < n; ++j) {
+      v[j] = c.momentum * v[j] + (g[j] + c.decay * w[j]);
+      w[j] -= c.step * v[j];
+      overflow |= bad(v[j]) | bad(w[j]);
+    }
+    return !overflow;
+  }
+};
+
+bool move_sgd(Sgd& sgd, std::size_t i, Tensor& parameter, const Tensor& gradient, double rate) {
+  const SgdMove move{.momentum = static_cast<float>(sgd.config.momentum),
+                     .decay = static_cast<float>(sgd.config.weight_decay),
+                     .step = static_cast<float>(rate)};
   const float* const g = gradient.data();
   float *const w = parameter.data(), *const v = slot(sgd.velocity, i, parameter.shape());
-  parallel_for(parameter.size(), [=](std::int64_t first, std::int64_t last) {
-    for (std::int64_t j = first; j < last; ++j) {
-      v[j] = momentum * v[j] + (g[j] + decay * w[j]);
-      w[j] -= step * v[j];
-    }
+  return all_finite(parameter.size(), [=](std::int64_t first, std::int64_t last) {
+    return SgdMove::run(move, last - first, g + first, w + first, v + first);
   });
 }
 
@@ -34,18 +63,20 @@ void move_sgd(Sgd& sgd, std::size_t i, Tensor& parameter, const Tensor& gradient
 struct AdamMove {
   float beta1, beta2, new1, new2, coupled, shrink, step, root_correction, epsilon;
 
-  /// By value: numbers that a written float might alias would be read anew for each element.
-  static void run(AdamMove c, std::int64_t n, const float* g, float* w, float* m, float* v) {
+  static bool run(AdamMove c, std::int64_t n, const float* g, float* w, float* m, float* v) {
+    bool overflow = false;
     for (std::int64_t j = 0; j < n; ++j) {
       const float d = g[j] + c.coupled * w[j];
       m[j] = c.beta1 * m[j] + c.new1 * d;
       v[j] = c.beta2 * v[j] + c.new2 * d * d;
       w[j] = c.shrink * w[j] - c.step * (m[j] / (std::sqrt(v[j]) / c.root_correction + c.epsilon));
+      overflow |= bad(v[j]) | bad(w[j]);  // m is a mean of what v squares
     }
+    return !overflow;
   }
 };
 
-void move_adam(Adam& adam, std::size_t i, Tensor& parameter, const Tensor& gradient, double rate) {
+bool move_adam(Adam& adam, std::size_t i, Tensor& parameter, const Tensor& gradient, double rate) {
   const Adam::Config& c = adam.config;
   const auto t = static_cast<std::int64_t>(adam.steps);
   const AdamMove move{.beta1 = static_cast<float>(c.beta1),
@@ -60,9 +91,26 @@ void move_adam(Adam& adam, std::size_t i, Tensor& parameter, const Tensor& gradi
   const float* const g = gradient.data();
   float *const w = parameter.data(), *const m = slot(adam.first, i, parameter.shape()),
                *const v = slot(adam.second, i, parameter.shape());
-  parallel_for(parameter.size(), [=](std::int64_t first, std::int64_t last) {
-    AdamMove::run(move, last - first, g + first, w + first, m + first, v + first);
+  return all_finite(parameter.size(), [=](std::int64_t first, std::int64_t last) {
+    return AdamMove::run(move, last - first, g + first, w + first, m + first, v + first);
   });
+}
+
+void require_share(std::string_view what, double value) {
+  require<ConfigError>(value >= 0 && value < 1, "[optimizer] expected 0 <= ", what, " < 1, got ", value);
+}
+void require_amount(std::string_view what, double value) {
+  require<ConfigError>(value >= 0 && std::isfinite(value), "[optimizer] expected ", what, " >= 0 and finite, got ", value);
+}
+void require_valid(const Sgd::Config& c) {
+  require_share("momentum", c.momentum);
+  require_amount("weight decay", c.weight_decay);
+}
+void require_valid(const Adam::Config& c) {
+  require_share("beta1", c.beta1);
+  require_share("beta2", c.beta2);
+  require<ConfigError>(c.epsilon > 0 && std::isfinite(c.epsilon), "[optimizer] expected epsilon > 0 and finite, got ", c.epsilon);
+  require_amount("weight decay", c.weight_decay);
 }
 
 /// The state's slots with the prefix of their names in a checkpoint.
@@ -86,16 +134,19 @@ void Optimizer::step(ParamStore& params, const Gradients& gradients, double rate
     require<ShapeError>(gradients[i].size() == 0 || gradients[i].shape() == entry.value.shape(), "[step] gradient ",
                         gradients[i].shape(), " for ", entry.name, " ", entry.value.shape());
   }
+  require_amount("a learning rate", rate);
+  std::visit([](const auto& optimizer) { require_valid(optimizer.config); }, kind);
   for (const NamedSlots& named : named_slots(kind)) named.slots->resize(params.size());
   if (Adam* const adam = std::get_if<Adam>(&kind)) ++adam->steps;
   for (std::size_t i = 0; i < gradients.size(); ++i) {
     if (gradients[i].size() == 0) continue;
     Tensor& parameter = params[ParamId{static_cast<std::int32_t>(i)}];
-    if (Sgd* const sgd = std::get_if<Sgd>(&kind)) {
-      move_sgd(*sgd, i, parameter, gradients[i], rate);
-    } else {
-      move_adam(std::get<Adam>(kind), i, parameter, gradients[i], rate);
-    }
+    Sgd* const sgd = std::get_if<Sgd>(&kind);
+    const bool finite = sgd != nullptr ? move_sgd(*sgd, i, parameter, gradients[i], rate)
+                                       : move_adam(std::get<Adam>(kind), i, parameter, gradients[i], rate);
+    require<NonFiniteError>(finite, "[step] the update of '", params.entries()[i].name,
+                            "' overflowed: its values or the optimizer's means of its gradients are infinite or NaN now; a smaller "
+                            "learning rate or clipped gradients may help. Go on from what was saved before");
   }
 }
 
@@ -135,19 +186,23 @@ const std::vector<std::string>& optimizer_names() {
 }
 
 Optimizer make_optimizer(std::string_view name, const OptimizerConfig& c) {
-  const auto require_share = [&](std::string_view what, double value) {
-    require<ConfigError>(value >= 0 && value < 1, "[optimizer] expected 0 <= ", what, " < 1, got ", value);
+  const OptimizerConfig usual;
+  const auto require_unused = [&](std::string_view what, double value, double default_value) {
+    require<ConfigError>(value == default_value, "[optimizer] ", name, " has no ", what, ", got ", value, ": leave it out");
   };
-  require_share("momentum", c.momentum);
-  require_share("beta1", c.beta1);
-  require_share("beta2", c.beta2);
-  require<ConfigError>(c.epsilon > 0, "[optimizer] expected epsilon > 0, got ", c.epsilon);
-  require<ConfigError>(c.weight_decay >= 0 && c.weight_decay - c.weight_decay == 0, "[optimizer] expected weight decay >= 0, got ",
-                       c.weight_decay);
-  if (name == "sgd") return {Sgd{.config = {.momentum = c.momentum, .weight_decay = c.weight_decay}, .velocity = {}}};
+  if (name == "sgd") {
+    require_unused("beta1", c.beta1, usual.beta1);
+    require_unused("beta2", c.beta2, usual.beta2);
+    require_unused("epsilon", c.epsilon, usual.epsilon);
+    Sgd sgd{.config = {.momentum = c.momentum, .weight_decay = c.weight_decay}, .velocity = {}};
+    require_valid(sgd.config);
+    return {std::move(sgd)};
+  }
   if (name == "adam" || name == "adamw") {
+    require_unused("momentum", c.momentum, usual.momentum);
     Adam adam;
     adam.config = {c.beta1, c.beta2, c.epsilon, c.weight_decay, name == "adamw"};
+    require_valid(adam.config);
     return {std::move(adam)};
   }
   throw ConfigError(concat("[optimizer] ", unknown_word("optimizer", name, optimizer_names())));

@@ -47,7 +47,9 @@ struct Optimizer {
   std::variant<Sgd, Adam> kind;
 
   /// Moves the parameters once. `rate` is the learning rate of this iteration.
-  /// @throws ShapeError unless every gradient has its parameter's shape; nothing has changed then
+  /// @throws ShapeError unless every gradient has its parameter's shape, ConfigError for settings out of range or a rate that is
+  /// negative, infinite or NaN; nothing has changed then. NonFiniteError naming the parameter whose update overflowed: parameters
+  /// and state are lost then
   void step(ParamStore& params, const Gradients& gradients, double rate);
 
   struct NamedTensor {
@@ -74,7 +76,8 @@ struct OptimizerConfig {
 };
 /// "sgd", "adam", "adamw".
 const std::vector<std::string>& optimizer_names();
-/// @throws ConfigError for an unknown name or settings out of range: 0 <= momentum, beta < 1, epsilon > 0, weight_decay >= 0
+/// @throws ConfigError for an unknown name, settings that this optimizer has no use for, or settings out of range: 0 <= momentum,
+/// beta < 1, epsilon > 0, weight_decay >= 0
 Optimizer make_optimizer(std::string_view name, const OptimizerConfig& config);
 
 }  // namespace ebb

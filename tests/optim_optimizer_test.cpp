@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -169,5 +170,74 @@ TEST_CASE("optimizers are made by name, with settings in range") {
                        OptimizerConfig{.beta2 = -1.0},   OptimizerConfig{.epsilon = 0.0},   OptimizerConfig{.weight_decay = -1.0}};
   for (const std::string& name : optimizer_names()) {
     for (const OptimizerConfig& config : bad) CHECK_THROWS_AS(make_optimizer(name, config), ConfigError);
+  }
+}
+
+TEST_CASE("a setting that an optimizer has no use for is refused, unless it is at its default") {
+  struct Case {
+    const char* optimizer;
+    OptimizerConfig config;
+    const char* message;
+  };
+  const Case cases[] = {{"sgd", {.beta1 = 0.8}, "[optimizer] sgd has no beta1, got 0.8: leave it out"},
+                        {"sgd", {.beta2 = 0.99}, "[optimizer] sgd has no beta2, got 0.99: leave it out"},
+                        {"sgd", {.epsilon = 1e-6}, "[optimizer] sgd has no epsilon, got 1e-06: leave it out"},
+                        {"adam", {.momentum = 0.5}, "[optimizer] adam has no momentum, got 0.5: leave it out"},
+                        {"adamw", {.momentum = 0.0}, "[optimizer] adamw has no momentum, got 0: leave it out"}};
+  for (const Case& c : cases) CHECK_THROWS_WITH_AS(make_optimizer(c.optimizer, c.config), c.message, ConfigError);
+}
+
+TEST_CASE("rates and settings that are NaN, infinite or out of range are refused by the step too, which changes nothing") {
+  const double nan = std::nan(""), infinity = std::numeric_limits<double>::infinity();
+  Adam bad_epsilon;
+  bad_epsilon.config.epsilon = nan;
+  struct Case {
+    Optimizer optimizer;
+    double rate;
+  };
+  const Case cases[] = {{{Sgd{}}, nan},
+                        {{Sgd{}}, infinity},
+                        {{Sgd{}}, -0.1},
+                        {{Adam{}}, nan},
+                        {{Sgd{.config = {.momentum = nan}, .velocity = {}}}, 0.1},
+                        {{Sgd{.config = {.weight_decay = nan}, .velocity = {}}}, 0.1},
+                        {{bad_epsilon}, 0.1}};
+  for (const Case& c : cases) {
+    ParamStore params = make_store();
+    Optimizer optimizer = c.optimizer;
+    CHECK_THROWS_AS(optimizer.step(params, gradients_at(1), c.rate), ConfigError);
+    CHECK(params["w"] == make_store()["w"]);
+    CHECK(optimizer.save(params) == c.optimizer.save(params));
+  }
+}
+
+TEST_CASE("an update that overflows names its parameter, wherever in it the overflow is") {
+  constexpr std::int64_t n = 70001;
+  struct Case {
+    const char* why;
+    const char* optimizer;
+    float gradient;
+    double rate;
+  };
+  const Case cases[] = {{"the mean of squares: 0.001 * 1e42 is beyond 3.4e38", "adam", 1e21f, 0.01},
+                        {"the same, decoupled", "adamw", -1e21f, 0.01},
+                        {"the weight: 1e37 * 100", "sgd", 1e37f, 100.0}};
+  for (const Case& c : cases) {
+    for (const std::int64_t at : {std::int64_t{0}, n / 2, n}) {
+      CAPTURE(c.why);
+      CAPTURE(at);
+      ParamStore params = make_store(n);
+      Optimizer optimizer = make_optimizer(c.optimizer, {});
+      optimizer.step(params, gradients_at(0, n), 0.01);
+      Gradients gradients = gradients_at(1, n);
+      gradients[2][at] = c.gradient;
+      std::string message;
+      try {
+        optimizer.step(params, gradients, c.rate);
+      } catch (const NonFiniteError& error) {
+        message = error.what();
+      }
+      CHECK(message.starts_with("[step] the update of 'b' overflowed: "));
+    }
   }
 }

@@ -234,6 +234,31 @@ TEST_CASE("what is not finite stops the run before the optimizer step and leaves
   }
 }
 
+TEST_CASE("an update that overflows stops the run, names the parameter and leaves the last checkpoint") {
+  for (const std::int64_t bad_step : {7, 9}) {  // within the run, and its last
+    RunState state = TinyTask::state();
+    state.optimizer = make_optimizer("adam", {});
+    std::vector<std::int64_t> saved;
+    const LoopEvents events{.save = [&](const RunState& s) { saved.push_back(s.iteration); }};
+    std::string message;
+    try {  // a batch of 1e12 has a gradient of about 1e24, whose square is beyond float32
+      run_loop(TinyTask{.bad_step = bad_step, .bad_value = 1e12f}.task(), state, settings_fp32(10), events);
+    } catch (const NonFiniteError& error) {
+      message = error.what();
+    }
+    CHECK(message.starts_with(concat("[train] iteration ", bad_step, ": [step] the update of 'fc.weight' overflowed")));
+    CHECK_FALSE(saved.empty());
+    CHECK(saved.back() < bad_step);
+  }
+}
+
+TEST_CASE("a checkpoint of what is not finite is refused, whatever made it so") {
+  RunState state = TinyTask::state();
+  state.params["fc.input_range"][1] = std::numeric_limits<float>::infinity();
+  CHECK_THROWS_WITH_AS(to_checkpoint(state, "{}"),
+                       "[checkpoint] 'fc.input_range' holds an infinity or a NaN: nothing could go on from it", NonFiniteError);
+}
+
 TEST_CASE("a gradient that is not finite names its parameter") {
   Task task = TinyTask{}.task();
   const auto loss = task.loss;

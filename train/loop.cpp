@@ -72,10 +72,10 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings, co
   Sweep swept;
   try {
     swept = sweep(task, state, settings, plan, measure ? &quality : nullptr);
+    state.optimizer.step(state.params, swept.gradients, rate);
   } catch (const NonFiniteError& error) {
     throw NonFiniteError(concat("[train] iteration ", t, ": ", error.what()));
   }
-  state.optimizer.step(state.params, swept.gradients, rate);
   state.ledger.close_iteration(plan.formats.activation, plan.formats.gradient);
   ++state.iteration;
   if (measure && events.statistics) events.statistics(t, quality);
@@ -107,6 +107,10 @@ double score_of(std::string_view metric, const Score& total) {
 }
 
 Checkpoint to_checkpoint(const RunState& state, std::string config) {
+  for (const ParamStore::Entry& entry : state.params.entries()) {
+    require<NonFiniteError>(std::isfinite(sum_of_squares(entry.value.values())), "[checkpoint] '", entry.name,
+                            "' holds an infinity or a NaN: nothing could go on from it");
+  }
   Checkpoint checkpoint{.iteration = state.iteration, .config = std::move(config)};
   add_params(checkpoint, state.params);
   Optimizer::State optimizer = state.optimizer.save(state.params);

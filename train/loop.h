@@ -81,6 +81,7 @@ struct RunState {
   std::int64_t iteration = 0;        ///< optimizer steps done
 };
 
+/// @throws NonFiniteError for a parameter or a layer state with an infinity or a NaN
 Checkpoint to_checkpoint(const RunState& state, std::string config);
 /// @throws DataError if the checkpoint belongs to another network or optimizer
 void restore(RunState& state, const Checkpoint& checkpoint);

@@ -71,10 +71,9 @@ Run assemble(Options options, const ModelFamily& family) {
   apply_defaults(options, family.program);
   check(options, family.program);
   check_expressions(options);
-  Run run{.options = options,
-          .state = {.params = {},
-                    .optimizer =
-                        make_optimizer(*options.optimizer, {.momentum = options.momentum, .weight_decay = *options.weight_decay})}};
+  OptimizerConfig optimizer{.weight_decay = *options.weight_decay};
+  if (*options.optimizer == "sgd") optimizer.momentum = options.momentum;
+  Run run{.options = options, .state = {.params = {}, .optimizer = make_optimizer(*options.optimizer, optimizer)}};
   if (options.lr_plateau) run.state.plateau = Plateau{.factor = *options.lr_plateau};
   run.task = family.build(options, run.state.params);
 
