@@ -31,7 +31,8 @@ ebb::Var plane_loss(ebb::Tape& tape, const ebb::Tensor& x, const ebb::Tensor& ta
 
 }  // namespace
 
-int main() {
+int main(int, char** argv) {
+  ebb::start_tuned(argv);  // first of all in every program that trains
   const ebb::Key root(1);
   constexpr std::int64_t kPoints = 1000;
   ebb::Tensor x = ebb::Tensor::uninitialized({kPoints, 2});

@@ -4,8 +4,9 @@
 
 // A perceptron with one hidden layer learns the embedded images. Every product runs on integer codes: forward on 3 to 8 bits that
 // cycle four times through the run, backward on 8.
-int main() {
+int main(int, char** argv) {
   using namespace ebb;
+  start_tuned(argv);  // so that waiting threads do not take the processor from working ones
   constexpr std::int64_t kUpdates = 1000;
   const Key root(1);
   const DataSet data = open_data("synthetic");
@@ -23,14 +24,14 @@ int main() {
   CostLedger ledger;
   for (std::int64_t t = 0; t < kUpdates; ++t) {
     const PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(bits.value(t).bits()), Format::integer(8));
-    Pass pass{.params = params, .plan = plan, .ledger = ledger, .key = root.fold(t), .simd = best_simd()};
+    Pass pass{.params = params, .plan = plan, .ledger = ledger, .key = root.fold(t)};
     const Batch batch = batches.batch(t);
     const Var loss = softmax_cross_entropy(pass, network(pass, pass.tape.constant(batch.inputs)), batch.labels);
     optimizer.step(params, pass.tape.backward(loss), rate(t));
   }
 
   CostLedger apart;
-  Pass pass{.params = params, .plan = static8, .ledger = apart, .key = root, .mode = Pass::Mode::evaluate, .simd = best_simd()};
+  Pass pass{.params = params, .plan = static8, .ledger = apart, .key = root, .mode = Pass::Mode::evaluate};
   const Batch test = batch_in_file_order(data.test, 0, data.test.count());
   const Var logits = network(pass, pass.tape.constant(test.inputs));
   const double accuracy =

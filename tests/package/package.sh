@@ -54,6 +54,34 @@ fi
 "build_$how" "$flags -idirafter $scratch/own" own_headers
 mapfile -t programs < <(basename -s .cpp "$scratch"/examples/*.cpp)
 "build_$how" "$flags -I$scratch/own" "${programs[@]}"
+
+# A program that reads no data set asks for no library that reads them.
+if [[ $how == cmake ]]; then
+  mkdir "$scratch/products"
+  cp "$scratch/examples/own_op.cpp" "$scratch/products"
+  cat >"$scratch/products/CMakeLists.txt" <<'END'
+cmake_minimum_required(VERSION 3.25)
+project(products LANGUAGES CXX)
+find_package(ebb 0.1 REQUIRED COMPONENTS training)
+add_executable(own_op own_op.cpp)
+target_link_libraries(own_op PRIVATE ebb::ebb)
+END
+  without=()
+  for package in JPEG PNG ZLIB LibLZMA; do without+=("-DCMAKE_DISABLE_FIND_PACKAGE_$package=ON"); done
+  configure=(cmake -S "$scratch/products" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_CXX_FLAGS="$flags" "${without[@]}")
+  "${configure[@]}" -B "$scratch/products/build"
+  cmake --build "$scratch/products/build"
+  "$scratch/products/build/own_op"
+  sed -i 's/ COMPONENTS training//' "$scratch/products/CMakeLists.txt"  # with the readers it needs them
+  if "${configure[@]}" -B "$scratch/products/all" >"$scratch/products/log" 2>&1; then
+    echo "find_package(ebb) was satisfied without a JPEG library"
+    exit 1
+  fi
+fi
+for file in LICENSE README.md docs/NUMERICS.md docs/YOUR_OWN_LOOP.md docs/YOUR_OWN_OP.md; do
+  [[ -n $(find "$prefix/share/doc" -path "*/$file") ]] || { echo "$file is not installed"; exit 1; }
+done
+
 for program in "${programs[@]}"; do
   echo "== $program"
   "$scratch/build/$program"
