@@ -79,7 +79,10 @@ Lines lines_of(const CodeMatrix& x, std::int64_t first, std::int64_t count, std:
     } else {
       convert(reinterpret_cast<const std::int16_t*>(line), codes, part, to + i * width);
     }
+    // Kernels read whole groups and runs of 16. What fills them up meets zeros or is dropped, but it is to be a number.
+    if (!dense) std::fill(to + i * width + codes, to + (i + 1) * width, std::int16_t{0});
   }
+  std::memset(to + count * width, 0, kPackSlack);
   return {buffers.converted.data(), width * 2};
 }
 
@@ -106,8 +109,11 @@ TileLeft pack_left(const CodeMatrix& a, std::int64_t row, std::int64_t rows, std
     if (!copy) return {lines.data, lines.stride, 4};
     const std::int64_t bytes = depth * micro.code_bytes, stride = (bytes + 63) / 64 * 64 + 64;  // no two rows on one cache set
     buffers.packed.resize(static_cast<std::size_t>(rows * stride));
-    for (std::int64_t i = 0; i < rows; ++i)
-      std::memcpy(buffers.packed.data() + i * stride, lines.data + i * lines.stride, static_cast<std::size_t>(bytes));
+    for (std::int64_t i = 0; i < rows; ++i) {
+      std::uint8_t* const to = buffers.packed.data() + i * stride;
+      std::memcpy(to, lines.data + i * lines.stride, static_cast<std::size_t>(bytes));
+      std::memset(to + bytes, 0, 4);  // fills up the last group
+    }
     return {reinterpret_cast<const std::int8_t*>(buffers.packed.data()), stride, 4};
   }
   const Lines lines = lines_of(a.transposed(), k, depth, row, rows, Part::whole, micro.code_bytes, buffers);
