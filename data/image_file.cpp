@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <array>
 #include <csetjmp>
+#include <cstring>
+#include <new>
 
 #include "core/error.h"
 
@@ -87,24 +89,86 @@ Picture decode_jpeg(std::span<const std::byte> file, std::string_view name) {
   return picture;
 }
 
+/// libpng jumps like libjpeg.
+struct PngErrors {
+  std::jmp_buf back{};
+  std::array<char, 200> text{};
+};
+
+[[noreturn]] void on_png_error(png_structp png, png_const_charp text) {
+  auto* const errors = static_cast<PngErrors*>(png_get_error_ptr(png));
+  std::snprintf(errors->text.data(), errors->text.size(), "%s", text);
+  std::longjmp(errors->back, 1);
+}
+void on_png_warning(png_structp, png_const_charp) {}  // of chunks that no pixel depends on
+
+/// Takes bytes from a span, which becomes what is left.
+void read_png_bytes(png_structp png, png_bytep to, std::size_t count) {
+  auto* const left = static_cast<std::span<const std::byte>*>(png_get_io_ptr(png));
+  if (left->size() < count) png_error(png, "the file ends too early");
+  std::memcpy(to, left->data(), count);
+  *left = left->subspan(count);
+}
+
+struct Png {
+  png_structp reader = nullptr;
+  png_infop info = nullptr;
+
+  ~Png() { png_destroy_read_struct(&reader, &info, nullptr); }
+};
+
+/// Reads up to the pixels and asks for 8 bits of R, G, B and, where the file has any transparency, alpha; false as in jpeg_step. No
+/// gamma is asked for, so none is applied: numbers come as they are stored.
+bool png_header(const Png& png, PngErrors& errors) {
+  if (setjmp(errors.back) != 0) return false;
+  png_set_user_limits(png.reader, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // require_size decides
+  png_read_info(png.reader, png.info);
+  png_set_expand(png.reader);  // palettes, fewer than 8 bits, and the colour that stands for transparent
+  png_set_strip_16(png.reader);
+  png_set_gray_to_rgb(png.reader);
+  png_set_interlace_handling(png.reader);
+  png_read_update_info(png.reader, png.info);
+  return true;
+}
+
+bool png_pixels(const Png& png, PngErrors& errors, std::uint8_t* out) {
+  if (setjmp(errors.back) != 0) return false;
+  const std::size_t stride = png_get_rowbytes(png.reader, png.info);
+  const png_uint_32 height = png_get_image_height(png.reader, png.info);
+  const int passes = png_get_interlace_type(png.reader, png.info) == PNG_INTERLACE_ADAM7 ? PNG_INTERLACE_ADAM7_PASSES : 1;
+  for (int pass = 0; pass < passes; ++pass) {
+    for (png_uint_32 y = 0; y < height; ++y) png_read_row(png.reader, out + y * stride, nullptr);
+  }
+  return true;
+}
+
+/// R, G, B on black, mixed in the stored numbers and rounded half up, of R, G, B, alpha.
+std::vector<std::uint8_t> on_black(const std::vector<std::uint8_t>& rgba) {
+  std::vector<std::uint8_t> rgb;
+  rgb.reserve(rgba.size() / 4 * kChannels);
+  for (std::size_t i = 0; i < rgba.size(); i += 4) {
+    for (std::size_t c = 0; c < 3; ++c) rgb.push_back(static_cast<std::uint8_t>((2 * rgba[i + c] * rgba[i + 3] + 255) / 510));
+  }
+  return rgb;
+}
+
 Picture decode_png(std::span<const std::byte> file, std::string_view name) {
-  png_image image{};
-  image.version = PNG_IMAGE_VERSION;
-  const struct End {
-    png_image* image;
-    ~End() { png_image_free(image); }
-  } end{&image};
+  PngErrors errors;
+  Png png{.reader = png_create_read_struct(PNG_LIBPNG_VER_STRING, &errors, on_png_error, on_png_warning)};
+  if (png.reader != nullptr) png.info = png_create_info_struct(png.reader);
+  if (png.info == nullptr) throw std::bad_alloc();
+  png_set_read_fn(png.reader, &file, read_png_bytes);
   const auto check = [&](bool ok) {
-    require<DataError>(ok && !PNG_IMAGE_FAILED(image), "[images] ", name, ": corrupt or truncated PNG: ", &image.message[0],
-                       "; fetch the file again");
+    require<DataError>(ok, "[images] ", name, ": corrupt or truncated PNG: ", errors.text.data(), "; fetch the file again");
   };
-  check(png_image_begin_read_from_memory(&image, file.data(), file.size()) != 0);
-  image.format = PNG_FORMAT_RGB;
-  Picture picture{.height = image.height, .width = image.width, .pixels = {}};
+  check(png_header(png, errors));
+  Picture picture{
+      .height = png_get_image_height(png.reader, png.info), .width = png_get_image_width(png.reader, png.info), .pixels = {}};
   require_size(picture.height, picture.width, name);
-  picture.pixels.resize(static_cast<std::size_t>(picture.height * picture.width * kChannels));
-  const png_color black{};
-  check(png_image_finish_read(&image, &black, picture.pixels.data(), 0, nullptr) != 0);
+  const std::int64_t channels = png_get_channels(png.reader, png.info);
+  picture.pixels.resize(static_cast<std::size_t>(picture.height * picture.width * channels));
+  check(png_pixels(png, errors, picture.pixels.data()));
+  if (channels == 4) picture.pixels = on_black(picture.pixels);
   return picture;
 }
 

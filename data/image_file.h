@@ -17,8 +17,10 @@ struct Picture {
   std::vector<std::uint8_t> pixels;
 };
 
-/// Decodes a JPEG or PNG file, which the content decides and not the name. Grey becomes R = G = B; what is transparent lies on
-/// black; 16 bits a channel become 8. `name` is for messages.
+/// Decodes a JPEG or PNG file, which the content decides and not the name. Numbers are taken as they are stored, as image libraries
+/// for training do: gAMA, cHRM, sRGB and iCCP chunks and an EXIF orientation change nothing. Grey becomes R = G = B; of 16 bits the
+/// high 8 stay; what is transparent lies on black, each channel c alpha / 255 of the stored numbers, rounded half up. `name` is for
+/// messages.
 /// @throws DataError when the content is neither, truncated or corrupt, CMYK, or larger than kMaxPicturePixels
 Picture decode_picture(std::span<const std::byte> file, std::string_view name);
 

@@ -10,7 +10,9 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "core/key.h"
 #include "data/image_file.h"
@@ -54,6 +56,40 @@ Bytes png_of(std::int64_t height, std::int64_t width, const std::uint8_t* pixels
   return bytes;
 }
 Bytes png_of(const Picture& picture) { return png_of(picture.height, picture.width, picture.pixels.data()); }
+
+/// "Exif", then a little-endian TIFF header and one entry: orientation 6, to be turned by a quarter.
+std::vector<std::uint8_t> sideways() {
+  return {'E', 'x', 'i', 'f', 0, 0, 'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0};
+}
+
+/// A PNG of one row of samples, those of 16 bits as numbers, with chunks of its own.
+Bytes png_row(int bits, int type, int interlace, const std::function<void(png_structp, png_infop)>& chunks,
+              const std::vector<int>& samples) {
+  Bytes bytes;
+  png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
+  png_infop info = png_create_info_struct(png);
+  const auto write = [](png_structp p, png_bytep from, std::size_t count) {
+    auto* const to = static_cast<Bytes*>(png_get_io_ptr(p));
+    const auto* const first = reinterpret_cast<const std::byte*>(from);
+    to->insert(to->end(), first, first + count);
+  };
+  png_set_write_fn(png, &bytes, write, [](png_structp) {});
+  const int channels = type == PNG_COLOR_TYPE_RGB ? 3 : type == PNG_COLOR_TYPE_RGBA ? 4 : type == PNG_COLOR_TYPE_GRAY ? 1 : 2;
+  const auto width = static_cast<png_uint_32>(bits == 1 ? 2 : samples.size() / static_cast<std::size_t>(channels));
+  png_set_IHDR(png, info, width, 1, bits, type, interlace, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+  chunks(png, info);
+  png_write_info(png, info);
+  std::vector<std::uint8_t> row;
+  for (const int sample : samples) {
+    if (bits == 16) row.push_back(static_cast<std::uint8_t>(sample >> 8));
+    row.push_back(static_cast<std::uint8_t>(sample & 255));
+  }
+  png_bytep rows[] = {row.data()};
+  png_write_image(png, rows);
+  png_write_end(png, info);
+  png_destroy_write_struct(&png, &info);
+  return bytes;
+}
 
 Bytes jpeg_of(std::int64_t height, std::int64_t width, const std::uint8_t* pixels, J_COLOR_SPACE space = JCS_RGB) {
   const int channels = space == JCS_RGB ? 3 : space == JCS_CMYK ? 4 : 1;
@@ -113,6 +149,67 @@ TEST_CASE("PNG files give their pixels, grey ones three times, transparent ones 
   CHECK(decode_picture(followed, "x").pixels == picture.pixels);
   const std::uint8_t glass[] = {255, 10, 20, 0, 30, 40, 50, 255};
   CHECK(decode_picture(png_of(1, 2, glass, PNG_FORMAT_RGBA), "x").pixels == std::vector<std::uint8_t>{0, 0, 0, 30, 40, 50});
+}
+
+TEST_CASE("PNG numbers are taken as they are stored, whatever bits and colour chunks say, and mixed with black as they are") {
+  using Chunks = std::function<void(png_structp, png_infop)>;
+  const Chunks none = [](png_structp, png_infop) {}, linear = [](png_structp p, png_infop i) { png_set_gAMA(p, i, 1.0); },
+               screen = [](png_structp p, png_infop i) { png_set_gAMA(p, i, 0.45455); },
+               srgb = [](png_structp p, png_infop i) { png_set_sRGB_gAMA_and_cHRM(p, i, PNG_sRGB_INTENT_PERCEPTUAL); },
+               rotated = [](png_structp p, png_infop i) {
+                 std::vector<std::uint8_t> exif = sideways();
+                 png_set_eXIf_1(p, i, static_cast<png_uint_32>(exif.size() - 6), exif.data() + 6);
+               };
+  const auto key = [](png_uint_16 value) -> Chunks {
+    return [value](png_structp p, png_infop i) {
+      const png_color_16 colour{.index = 0, .red = value, .green = value, .blue = value, .gray = value};
+      png_set_tRNS(p, i, nullptr, 0, &colour);
+    };
+  };
+  struct Case {
+    const char* why;
+    int bits, type, interlace;
+    Chunks chunks;
+    std::vector<int> stored;  // one row of samples
+    std::vector<std::uint8_t> want;
+  };
+  constexpr int rgb = PNG_COLOR_TYPE_RGB, rgba = PNG_COLOR_TYPE_RGBA, grey = PNG_COLOR_TYPE_GRAY, both = PNG_COLOR_TYPE_GRAY_ALPHA;
+  const Case cases[] = {
+      {"8 bits", 8, rgb, 0, none, {40, 128, 255}, {40, 128, 255}},
+      {"16 bits, the same picture", 16, rgb, 0, none, {40 * 257, 128 * 257, 65535}, {40, 128, 255}},
+      {"16 bits, low bytes that do not count", 16, rgb, 0, none, {40 * 256 + 255, 128 * 256, 255}, {40, 128, 0}},
+      {"16 bits that say they are linear", 16, rgb, 0, linear, {40 * 257, 128 * 257, 65535}, {40, 128, 255}},
+      {"8 bits that say they are linear", 8, rgb, 0, linear, {40, 128, 255}, {40, 128, 255}},
+      {"the usual gamma", 16, rgb, 0, screen, {40 * 257, 128 * 257, 65535}, {40, 128, 255}},
+      {"sRGB in 8 bits", 8, rgb, 0, srgb, {40, 128, 255}, {40, 128, 255}},
+      {"sRGB in 16 bits", 16, rgb, 0, srgb, {40 * 257, 128 * 257, 65535}, {40, 128, 255}},
+      {"turned by its EXIF", 8, rgb, 0, rotated, {1, 2, 3, 4, 5, 6}, {1, 2, 3, 4, 5, 6}},
+      {"grey of 16 bits", 16, grey, 0, none, {40 * 257}, {40, 40, 40}},
+      {"grey of 1 bit", 1, grey, 0, none, {0x40}, {0, 0, 0, 255, 255, 255}},
+      {"half transparent: 200 128 / 255 is 100.4, 3 128 / 255 is 1.506", 8, rgba, 0, none, {200, 3, 0, 128}, {100, 2, 0}},
+      {"the same in 16 bits", 16, rgba, 0, none, {200 * 257, 3 * 257, 0, 128 * 257}, {100, 2, 0}},
+      {"the same, linear", 16, rgba, 0, linear, {200 * 257, 3 * 257, 0, 128 * 257}, {100, 2, 0}},
+      {"grey with alpha", 8, both, 0, srgb, {200, 128, 9, 255}, {100, 100, 100, 9, 9, 9}},
+      {"a colour that stands for transparent", 8, rgb, 0, key(7), {7, 7, 7, 7, 7, 8}, {0, 0, 0, 7, 7, 8}},
+      {"a grey of 16 bits that does, and its neighbour", 16, grey, 0, key(7 * 257), {7 * 257, 7 * 257 + 1}, {0, 0, 0, 7, 7, 7}},
+      {"interlaced", 8, rgb, PNG_INTERLACE_ADAM7, none, {1, 2, 3, 4, 5, 6, 7, 8, 9}, {1, 2, 3, 4, 5, 6, 7, 8, 9}}};
+  for (const Case& c : cases) {
+    CAPTURE(std::string(c.why));
+    CHECK(decode_picture(png_row(c.bits, c.type, c.interlace, c.chunks, c.stored), "x").pixels == c.want);
+  }
+}
+
+TEST_CASE("a JPEG that says which way to turn it keeps the rows that it stores") {
+  const Bytes plain = jpeg_of(random_picture(8, 16, Key(2)));
+  std::vector<std::uint8_t> segment = sideways();
+  segment.insert(segment.begin(), {0xff, 0xe1, 0, static_cast<std::uint8_t>(segment.size() + 2)});  // APP1 and its length
+  Bytes turned(plain.begin(), plain.begin() + 2);                                                   // the start of the image
+  for (const std::uint8_t byte : segment) turned.push_back(std::byte{byte});
+  turned.insert(turned.end(), plain.begin() + 2, plain.end());
+  const Picture read = decode_picture(turned, "x");
+  CHECK(read.height == 8);
+  CHECK(read.width == 16);
+  CHECK(read.pixels == decode_picture(plain, "x").pixels);
 }
 
 TEST_CASE("JPEG files give their size and nearly their pixels, grey ones three times") {
