@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -45,6 +46,29 @@ TEST_CASE("every recipe of SCHEDULES.md parses, prints, reads back, binds and ev
       const Value value = bound.value(t);
       CHECK((!value.is_number() || (value.number >= 0 && value.number <= 4.9e5)));
     }
+  }
+}
+
+TEST_CASE("the one-cycle rates of SCHEDULES.md reach their peak once and end where they say") {
+  const std::vector<std::string> cycles = expressions_between("| OneCycle (REX paper)", "| warm-up, stable, decay |");
+  REQUIRE(cycles.size() == 3);
+  struct Case {
+    const char* why;
+    double begin, turn, last;  ///< the first value, the extreme and the value of the last update; a lin's end lies after it
+    std::int64_t at;           ///< of the extreme
+  };
+  const Case cases[] = {{"REX paper: half up, half down", 0.1, 1.0, 0.1 + 0.9 / 500, 500},
+                        {"its momentum, the other way round", 0.95, 0.85, 0.95 - 0.1 / 500, 500},
+                        {"usual: 30 % up, then down to the last update", 0.04, 1.0, 4e-6, 300}};
+  for (std::size_t i = 0; i < 3; ++i) {
+    CAPTURE(std::string(cases[i].why));
+    const Bound bound = Schedule::parse(cycles[i]).bind({.updates = 1000, .updates_per_epoch = 100}, {});
+    std::int64_t held = 0;
+    for (std::int64_t t = 0; t < 1000; ++t) held += std::abs(bound.value(t).number - cases[i].turn) < 1e-9 ? 1 : 0;
+    CHECK(held == 1);
+    CHECK(bound.value(0).number == doctest::Approx(cases[i].begin).epsilon(1e-9));
+    CHECK(bound.value(cases[i].at).number == doctest::Approx(cases[i].turn).epsilon(1e-9));
+    CHECK(bound.value(999).number == doctest::Approx(cases[i].last).epsilon(1e-9));
   }
 }
 

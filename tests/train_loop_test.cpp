@@ -149,6 +149,30 @@ TEST_CASE("a plateau lowers the rate for good at each evaluation without a new l
   CHECK_THROWS_AS(restore(without, to_checkpoint(TinyTask::state(), "{}")), DataError);
 }
 
+TEST_CASE("a plateau counts losses that are NaN and neither lowers the rate for them nor takes them for a low") {
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
+  struct Case {
+    std::vector<double> losses;
+    double lowest, multiplier;
+    std::int64_t ignored;
+  };
+  const Case cases[] = {{{nan, nan}, inf, 1, 2},
+                        {{2, nan, 1}, 1, 1, 1},    // the low after it is one
+                        {{2, nan, 2}, 2, 0.5, 1},  // and what is none stays none
+                        {{2, inf}, 2, 0.5, 0}};    // an infinite loss is a number, and no low
+  for (const Case& c : cases) {
+    RunState state = TinyTask::state(), restored = TinyTask::state();
+    state.plateau = restored.plateau = Plateau{.factor = 0.5};
+    for (const double loss : c.losses) state.plateau->observe(loss);
+    restore(restored, to_checkpoint(state, "{}"));
+    for (const Plateau& plateau : {*state.plateau, *restored.plateau}) {
+      CHECK(plateau.lowest == c.lowest);
+      CHECK(plateau.multiplier == c.multiplier);
+      CHECK(plateau.ignored == c.ignored);
+    }
+  }
+}
+
 TEST_CASE("scores are means, or functions of the summed loss") {
   const Score total{.loss_sum = 6.0, .metric_sum = 1.0, .examples = 4};
   CHECK(score_of("accuracy", total) == 0.25);

@@ -121,7 +121,8 @@ Checkpoint to_checkpoint(const RunState& state, std::string config) {
                                   StoredTensor::of("evaluation", std::string_view(state.evaluation_ledger.save()))});
   if (state.plateau) {
     const std::array values{std::bit_cast<std::uint64_t>(state.plateau->lowest),
-                            std::bit_cast<std::uint64_t>(state.plateau->multiplier)};
+                            std::bit_cast<std::uint64_t>(state.plateau->multiplier),
+                            static_cast<std::uint64_t>(state.plateau->ignored)};
     checkpoint.add_group("controller", {StoredTensor::of("plateau", std::span<const std::uint64_t>(values))});
   }
   return checkpoint;
@@ -145,9 +146,11 @@ void restore(RunState& state, const Checkpoint& checkpoint) {
   if (plateau) {
     const SafeTensors controllers{.metadata = {}, .tensors = checkpoint.group("controller")};
     const std::vector<std::uint64_t> values = controllers.at("plateau").words();
-    require<DataError>(values.size() == 2, "[checkpoint] expected two numbers of the plateau's state, got ", values.size());
+    require<DataError>(values.size() == 2 || values.size() == 3,  // earlier versions did not count what they ignored
+                       "[checkpoint] expected two or three numbers of the plateau's state, got ", values.size());
     plateau->lowest = std::bit_cast<double>(values[0]);
     plateau->multiplier = std::bit_cast<double>(values[1]);
+    plateau->ignored = values.size() == 3 ? static_cast<std::int64_t>(values[2]) : 0;
   }
   restore_params(checkpoint, state.params);
   state.optimizer.restore(state.params, std::move(slots));
