@@ -13,6 +13,10 @@ void require_extents(std::int64_t rows, std::int64_t length) {
   require<ConfigError>(rows >= 1 && length >= 1, "[windows] expected at least one row of one token, got ", rows, " x ", length);
 }
 
+void require_target(std::span<const std::int32_t> text) {
+  require<DataError>(text.size() >= 2, "[windows] a text of ", text.size(), " tokens has none to predict");
+}
+
 /// Windows of `length` tokens that begin at the given places, one after the other.
 TokenBatch windows_at(std::span<const std::int32_t> text, std::span<const std::int64_t> begins, std::int64_t length) {
   TokenBatch batch{.rows = static_cast<std::int64_t>(begins.size()), .length = length, .inputs = {}, .targets = {}};
@@ -48,6 +52,31 @@ TokenBatch StreamWindows::window(std::int64_t window) const {
   return batch;
 }
 
+ScoredStreams::ScoredStreams(std::span<const std::int32_t> text, std::int64_t rows, std::int64_t length)
+    : text_(text), rows_(rows), length_(length), stream_(0), longer_(0) {
+  require_extents(rows, length);
+  require_target(text);
+  const std::int64_t targets = size_of(text) - 1;
+  rows_ = std::min(rows, targets);
+  stream_ = targets / rows_;
+  longer_ = targets % rows_;
+}
+
+TokenBatch ScoredStreams::window(std::int64_t window) const {
+  const std::int64_t first = std::min(window * length_, stream_);
+  const bool last = first == stream_;  // one token of the longer streams
+  TokenBatch batch{
+      .rows = last ? longer_ : rows_, .length = last ? 1 : std::min(length_, stream_ - first), .inputs = {}, .targets = {}};
+  for (std::int64_t t = first; t < first + batch.length; ++t) {
+    for (std::int64_t r = 0; r < batch.rows; ++r) {
+      const auto at = static_cast<std::size_t>(r * stream_ + std::min(r, longer_) + t);
+      batch.inputs.push_back(text_[at]);
+      batch.targets.push_back(text_[at + 1]);
+    }
+  }
+  return batch;
+}
+
 TokenBatch random_windows(std::span<const std::int32_t> text, std::int64_t rows, std::int64_t length, Key key) {
   require_extents(rows, length);
   require<DataError>(size_of(text) > length, "[windows] ", text.size(), " tokens are too few for windows of ", length,
@@ -63,7 +92,7 @@ TokenBatch random_windows(std::span<const std::int32_t> text, std::int64_t rows,
 ConsecutiveWindows::ConsecutiveWindows(std::span<const std::int32_t> text, std::int64_t rows, std::int64_t length)
     : text_(text), rows_(rows), length_(length), whole_(0), rest_(0) {
   require_extents(rows, length);
-  require<DataError>(text.size() >= 2, "[windows] a text of ", text.size(), " tokens has none to predict");
+  require_target(text);
   whole_ = (size_of(text) - 1) / length;
   rest_ = (size_of(text) - 1) % length;
 }

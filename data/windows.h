@@ -35,6 +35,24 @@ class StreamWindows {
   std::int64_t rows_, length_, stream_;
 };
 
+/// The same for scoring, where nothing may be left over: every token but the text's first is a target exactly once. The targets are
+/// cut into at most `rows` consecutive streams, whose lengths differ by one at the most, longer ones first; a stream begins with
+/// the token before its first target. Where the longer ones go on alone, a last window of one token has their rows only.
+class ScoredStreams {
+ public:
+  /// The text must outlive this. @throws ConfigError unless rows, length >= 1; DataError for a text of fewer than 2 tokens
+  ScoredStreams(std::span<const std::int32_t> text, std::int64_t rows, std::int64_t length);
+
+  [[nodiscard]] std::int64_t rows() const { return rows_; }
+  [[nodiscard]] std::int64_t count() const { return (stream_ + length_ - 1) / length_ + (longer_ > 0 ? 1 : 0); }
+  [[nodiscard]] TokenBatch window(std::int64_t window) const;
+
+ private:
+  std::span<const std::int32_t> text_;
+  std::int64_t rows_, length_;
+  std::int64_t stream_, longer_;  ///< targets of a stream, and how many streams have one more
+};
+
 /// `rows` windows of `length` tokens that begin at uniformly random places of the text, for networks that see one window at a time;
 /// row r draws counter r of the key. Element r * length + t is token t of window r.
 /// @throws ConfigError unless rows, length >= 1; DataError for a text of fewer than length + 1 tokens

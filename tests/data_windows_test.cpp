@@ -33,6 +33,38 @@ TEST_CASE("streams are read side by side, every token is predicted once, and win
   CHECK_THROWS_AS(StreamWindows(text, 0, 4), ConfigError);
 }
 
+TEST_CASE("scored streams predict every token but the first exactly once, whatever their number and length") {
+  for (const std::size_t size : {2u, 3u, 10u, 11u, 12u, 24u, 101u}) {
+    for (const std::int64_t rows : {1, 3, 10}) {
+      for (const std::int64_t length : {1, 4, 100}) {
+        CAPTURE(size);
+        CAPTURE(rows);
+        CAPTURE(length);
+        const TokenIds text = counting(size);
+        const ScoredStreams windows(text, rows, length);
+        std::vector<int> scored(size, 0);
+        std::vector<std::int32_t> next;  // input of each stream, which follows its last target
+        for (std::int64_t w = 0; w < windows.count(); ++w) {
+          const TokenBatch batch = windows.window(w);
+          REQUIRE(batch.size() == static_cast<std::int64_t>(batch.targets.size()));
+          if (w == 0) next.assign(batch.inputs.begin(), batch.inputs.begin() + batch.rows);
+          for (std::size_t i = 0; i < batch.targets.size(); ++i) {
+            const std::size_t row = i % static_cast<std::size_t>(batch.rows);
+            REQUIRE(batch.inputs[i] == next[row]);
+            REQUIRE(batch.targets[i] == ++next[row]);
+            ++scored[static_cast<std::size_t>(batch.targets[i])];
+          }
+        }
+        std::vector<int> once(size, 1);
+        once[0] = 0;
+        CHECK(scored == once);
+      }
+    }
+  }
+  CHECK_THROWS_AS(ScoredStreams(counting(1), 10, 4), DataError);
+  CHECK_THROWS_AS(ScoredStreams(counting(9), 0, 4), ConfigError);
+}
+
 TEST_CASE("the windows of the Penn Treebank's tokens are those of the reference") {
   CHECK(StreamWindows(TokenIds(929'589), 20, 35).count() == 1328);
 }

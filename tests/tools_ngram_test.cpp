@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <cstdlib>
 #include <sstream>
 #include <string>
 
@@ -14,17 +15,18 @@ TEST_CASE("ngram prints a line for each order and split, better with each order 
   std::istringstream in(out.str());
   std::string line;
   REQUIRE(std::getline(in, line));
-  CHECK(line == "order\tsplit\tnats\tperplexity");
+  CHECK(line == "order\tsplit\ttokens\tnats\tperplexity");
   double before = 100;
   for (const int order : {1, 2, 3}) {
     for (const char* split : {"validation", "test"}) {
-      int shown = 0;
+      int shown = 0, tokens = 0;
       double nats = 0, perplexity = 0;
       std::string name;
-      in >> shown >> name >> nats >> perplexity;
+      in >> shown >> name >> tokens >> nats >> perplexity;
       REQUIRE(!in.fail());
       CHECK(shown == order);
       CHECK(name == split);
+      CHECK(std::abs(tokens - 20'000) < 100);  // whole lines
       if (name == "validation") {
         CHECK(nats < before);
         before = nats;

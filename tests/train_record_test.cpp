@@ -29,6 +29,7 @@ StepRow step(std::int64_t t) {
 EvalRow evaluation(std::int64_t t) {
   return {.iteration = t,
           .split = "test",
+          .examples = 10'000,
           .loss = 0.1,
           .metric = "accuracy",
           .score = 2.0 / 3.0,

@@ -83,8 +83,11 @@ std::string to_table(const Inspection& inspection) {
       if (best == nullptr || (lower_is_better(row.metric) ? row.score < best->score : row.score > best->score)) best = &row;
     }
     if (last == nullptr) continue;
-    facts.push_back({concat(split, ' ', last->metric), concat(format_fixed(last->score, 4), " at step ", last->iteration, ", best ",
-                                                              format_fixed(best->score, 4), " at step ", best->iteration)});
+    facts.push_back(
+        {concat(split, ' ', last->metric),
+         concat(format_fixed(last->score, 4), " at step ", last->iteration, ", best ", format_fixed(best->score, 4), " at step ",
+                best->iteration,
+                last->examples > 0 ? concat(", of ", with_separators(static_cast<uint128>(last->examples)), " scored") : "")});
   }
   if (!history.steps.empty()) {
     const double seconds = total_seconds(history);

@@ -192,6 +192,7 @@ EvalRow evaluate(const Task& task, const Split& split, RunState& state, const Lo
   }
   return {.iteration = state.iteration,
           .split = split.name,
+          .examples = total.examples,
           .loss = total.loss_sum / static_cast<double>(total.examples),
           .metric = task.metric,
           .score = score_of(task.metric, total),

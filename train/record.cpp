@@ -55,6 +55,7 @@ StepRow step_of(const Json& json) {
 EvalRow evaluation_of(const Json& json) {
   return {.iteration = json.at("iteration").get<std::int64_t>(),
           .split = json.at("split").get<std::string>(),
+          .examples = json.value("examples", std::int64_t{0}),
           .loss = real_of(json.at("loss")),
           .metric = json.at("metric").get<std::string>(),
           .score = real_of(json.at("score")),
@@ -122,6 +123,7 @@ std::string to_line(const StepRow& row) {
 std::string to_line(const EvalRow& row) {
   return dump({{"iteration", row.iteration},
                {"split", row.split},
+               {"examples", row.examples},
                {"loss", row.loss},
                {"metric", row.metric},
                {"score", row.score},

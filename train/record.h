@@ -34,6 +34,7 @@ struct StepRow {
 struct EvalRow {
   std::int64_t iteration = 0;  ///< optimizer steps done before it
   std::string split;           ///< "test" or "validation"
+  std::int64_t examples = 0;   ///< that were scored: images, tokens, words, nodes; 0 in records of earlier versions
   double loss = 0;
   std::string metric;  ///< what the model family scores by, e.g. "accuracy"
   double score = 0;

@@ -152,10 +152,13 @@ Summary summarize(const History& history, const RunState& state, const Task& tas
 std::string to_json(const Summary& summary) {
   const auto score = [](const std::optional<EvalRow>& row) { return row ? Json(row->score) : Json(nullptr); };
   const auto loss = [](const std::optional<EvalRow>& row) { return row ? Json(row->loss) : Json(nullptr); };
+  const auto examples = [](const std::optional<EvalRow>& row) { return row ? Json(row->examples) : Json(nullptr); };
   Json json{{"test_" + summary.metric, score(summary.test)},
             {"validation_" + summary.metric, score(summary.validation)},
             {"test_loss", loss(summary.test)},
             {"validation_loss", loss(summary.validation)},
+            {"test_examples", examples(summary.test)},
+            {"validation_examples", examples(summary.validation)},
             {"train_loss", maybe(summary.train_loss)},
             {"bit_ops", to_text(summary.ledger.total_bit_ops())},
             {"bit_ops_paper", to_text(summary.ledger.paper_bit_ops())},

@@ -77,14 +77,25 @@ TokenReader window_reader(const WindowNetwork& network, std::int64_t length) {
   };
 }
 
+/// The states of the first `streams` streams.
+void keep_first(std::vector<LstmState>& states, std::int64_t streams) {
+  const auto cut = [streams](const Tensor& all) {
+    Tensor some = Tensor::uninitialized({streams, all.shape()[1]});
+    std::copy_n(all.data(), some.size(), some.data());
+    return some;
+  };
+  for (LstmState& state : states) state = {cut(state.hidden), cut(state.cell)};
+}
+
 /// The whole text as one piece, since every window needs the state of the one before; each window has a tape of its own.
 Split stream_split(std::string name, const std::shared_ptr<const Corpus>& corpus, const TokenIds& text, std::int64_t length,
                    const RecurrentNetwork& network) {
-  const auto score = [corpus, network, windows = StreamWindows(text, kEvaluationStreams, length)](Pass& pass, std::int64_t) {
-    std::vector<LstmState> states = network.begin(kEvaluationStreams);
+  const auto score = [corpus, network, windows = ScoredStreams(text, kEvaluationStreams, length)](Pass& pass, std::int64_t) {
+    std::vector<LstmState> states = network.begin(windows.rows());
     Score total;
     for (std::int64_t w = 0; w < windows.count(); ++w) {
       const TokenBatch batch = windows.window(w);
+      if (batch.rows < windows.rows()) keep_first(states, batch.rows);
       Pass part = part_of(pass, w);
       const Var loss = softmax_cross_entropy(part, network.forward(part, batch.inputs, states), batch.targets);
       total.loss_sum += static_cast<double>(part.tape[loss].item()) * static_cast<double>(batch.size());
