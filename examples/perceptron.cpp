@@ -23,7 +23,7 @@ int main(int, char** argv) {
   Optimizer optimizer{Sgd{}};
   CostLedger ledger;
   for (std::int64_t t = 0; t < kUpdates; ++t) {
-    const PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(bits.value(t).bits()), Format::integer(8));
+    const PrecisionPlan plan = PrecisionPlan::uniform(bits.value(t).format(), Format::integer(8));
     Pass pass{.params = params, .plan = plan, .ledger = ledger, .key = root.fold(t)};
     const Batch batch = batches.batch(t);
     const Var loss = softmax_cross_entropy(pass, network(pass, pass.tape.constant(batch.inputs)), batch.labels);

@@ -127,6 +127,11 @@ std::vector<NamedSlots> named_slots(std::variant<Sgd, Adam>& kind) {
 }  // namespace
 
 void Optimizer::step(ParamStore& params, const Gradients& gradients, double rate) {
+  step(params, gradients, std::vector<double>(params.size(), rate));
+}
+
+void Optimizer::step(ParamStore& params, const Gradients& gradients, std::span<const double> rates) {
+  require<ShapeError>(rates.size() == params.size(), "[step] ", rates.size(), " rates for a store of ", params.size());
   require<ShapeError>(gradients.size() == params.size(), "[step] gradients of ", gradients.size(), " parameters for a store of ",
                       params.size());
   for (std::size_t i = 0; i < gradients.size(); ++i) {
@@ -134,7 +139,7 @@ void Optimizer::step(ParamStore& params, const Gradients& gradients, double rate
     require<ShapeError>(gradients[i].size() == 0 || gradients[i].shape() == entry.value.shape(), "[step] gradient ",
                         gradients[i].shape(), " for ", entry.name, " ", entry.value.shape());
   }
-  require_amount("a learning rate", rate);
+  for (const double rate : rates) require_amount("a learning rate", rate);
   std::visit([](const auto& optimizer) { require_valid(optimizer.config); }, kind);
   for (const NamedSlots& named : named_slots(kind)) named.slots->resize(params.size());
   if (Adam* const adam = std::get_if<Adam>(&kind)) ++adam->steps;
@@ -142,8 +147,8 @@ void Optimizer::step(ParamStore& params, const Gradients& gradients, double rate
     if (gradients[i].size() == 0) continue;
     Tensor& parameter = params[ParamId{static_cast<std::int32_t>(i)}];
     Sgd* const sgd = std::get_if<Sgd>(&kind);
-    const bool finite = sgd != nullptr ? move_sgd(*sgd, i, parameter, gradients[i], rate)
-                                       : move_adam(std::get<Adam>(kind), i, parameter, gradients[i], rate);
+    const bool finite = sgd != nullptr ? move_sgd(*sgd, i, parameter, gradients[i], rates[i])
+                                       : move_adam(std::get<Adam>(kind), i, parameter, gradients[i], rates[i]);
     require<NonFiniteError>(finite, "[step] the update of '", params.entries()[i].name,
                             "' overflowed: its values or the optimizer's means of its gradients are infinite or NaN now; a smaller "
                             "learning rate or clipped gradients may help. Go on from what was saved before");

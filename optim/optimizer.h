@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -51,6 +52,9 @@ struct Optimizer {
   /// negative, infinite or NaN; nothing has changed then. NonFiniteError naming the parameter whose update overflowed: parameters
   /// and state are lost then
   void step(ParamStore& params, const Gradients& gradients, double rate);
+  /// The same with a rate for each entry of the store. A parameter at rate 0 stays as it is, while its momentum goes on.
+  /// @throws ShapeError also unless there are as many rates as entries
+  void step(ParamStore& params, const Gradients& gradients, std::span<const double> rates);
 
   struct NamedTensor {
     std::string name;  ///< "velocity/<parameter>", "first/<parameter>", "second/<parameter>"

@@ -48,9 +48,13 @@ void CostLedger::charge(const Site& site, Product product, uint128 macs, Format 
   if (product == Product::forward) open_forward_macs_ += macs;
 }
 
-void CostLedger::close_iteration(Format forward, Format gradient) {
-  const uint128 q = forward.bits, g = gradient.bits;
-  paper_bit_ops_ += open_forward_macs_ * (q * q + 2 * q * g);
+uint128 CostLedger::paper_bits(const SiteFormats& common) {
+  const uint128 w = common.weight.bits, a = common.activation.bits, g = common.gradient.bits;
+  return a * w + g * w + a * g;
+}
+
+void CostLedger::close_iteration(const SiteFormats& common) {
+  paper_bit_ops_ += open_forward_macs_ * paper_bits(common);
   forward_macs_ += open_forward_macs_;
   open_forward_macs_ = 0;
   ++iterations_;

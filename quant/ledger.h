@@ -32,8 +32,12 @@ class CostLedger {
   void count_overflow(uint128 events) { overflow_events_ += events; }
 
   /// Closes an iteration: the forward MACs charged since the last call are charged again as the papers do, with the whole model's
-  /// MACs x (q^2 + 2 q g) whatever each layer really used. q and g are the plan's common widths.
-  void close_iteration(Format forward, Format gradient);
+  /// MACs x paper_bits(common), whatever each layer really used. `common` are the plan's formats for sites that it does not name.
+  void close_iteration(const SiteFormats& common);
+  void close_iteration(Format forward, Format gradient) { close_iteration({forward, forward, gradient}); }
+  /// Bit-operations of one training step for each forward MAC in the papers' accounting: a w + g w + a g for weights, activations
+  /// and gradients of w, a and g bits, which is their q^2 + 2 q g where w = a = q.
+  [[nodiscard]] static uint128 paper_bits(const SiteFormats& common);
 
   [[nodiscard]] uint128 total_bit_ops() const { return total_.bit_ops; }
   [[nodiscard]] uint128 total_macs() const { return total_.macs; }

@@ -40,7 +40,8 @@ SiteFormats PrecisionPlan::at(const Site& site) const {
   for (auto exception = exceptions.rbegin(); exception != exceptions.rend(); ++exception) {
     if (site.matches(exception->pattern)) return exception->formats;
   }
-  return formats;
+  const auto own = sites.find(site.name);
+  return own == sites.end() ? formats : own->second;
 }
 
 Encoding PrecisionPlan::encoding(const Site& site, Role role) const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -40,9 +41,10 @@ struct SiteFormats {
 
 /// The precision of every operand of one iteration. Plain data: a schedule makes a new one for every iteration.
 struct PrecisionPlan {
-  SiteFormats formats;  ///< for every site that no exception names
+  SiteFormats formats;                                    ///< for every site that is not named below
+  std::map<std::string, SiteFormats, std::less<>> sites;  ///< of single sites, by full name; what a schedule's group{...} comes to
   struct Exception {
-    std::string pattern;  ///< see Site::matches; the last matching exception wins
+    std::string pattern;  ///< see Site::matches; the last matching exception wins, over `sites` too
     SiteFormats formats;
   };
   std::vector<Exception> exceptions;

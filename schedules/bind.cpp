@@ -20,8 +20,8 @@ bool is_profile(Op op) { return op >= Op::constant && op <= Op::smooth; }
 
 class Binder {
  public:
-  Binder(const Totals& totals, const Schedule::References& references, std::string_view group)
-      : totals_(totals), references_(references), group_(group) {}
+  Binder(const Totals& totals, const Schedule::References& references, const Schedule::Member& member)
+      : totals_(totals), references_(references), member_(member) {}
 
   Program bind(const Node& node) {
     program_.updates = totals_.updates;
@@ -130,11 +130,13 @@ class Binder {
   }
 
   const Node& chosen(const Node& node) const {
-    const auto named = std::find(node.words.begin(), node.words.end(), group_);
-    const auto found = named != node.words.end() ? named : std::find(node.words.begin(), node.words.end(), "*");
-    require<ConfigError>(found != node.words.end(), "[schedule] the group has no part for '", group_,
+    for (std::size_t i = node.words.size(); i-- > 0;) {
+      if (node.words[i] != "*" && member_.is(node.words[i])) return *node.children[i];
+    }
+    const auto others = std::find(node.words.begin(), node.words.end(), "*");
+    require<ConfigError>(others != node.words.end(), "[schedule] the group has no part for '", member_.name,
                          "'; known: ", ebb::join(node.words), "; add '*: ...' for all others");
-    return *node.children[static_cast<std::size_t>(found - node.words.begin())];
+    return *node.children[static_cast<std::size_t>(others - node.words.begin())];
   }
 
   std::uint32_t reference(const std::string& name) {
@@ -304,7 +306,7 @@ class Binder {
 
   const Totals& totals_;
   const Schedule::References& references_;
-  std::string_view group_;
+  const Schedule::Member& member_;
   Program program_;
   std::map<std::string, std::uint32_t> bound_references_;
   std::vector<std::string> open_references_;
@@ -313,12 +315,16 @@ class Binder {
 }  // namespace
 }  // namespace schedules
 
-Bound Schedule::bind(const Totals& totals) const { return bind(totals, References{}); }
+Bound Schedule::bind(const Totals& totals) const { return bind(totals, References{}, ""); }
 
 Bound Schedule::bind(const Totals& totals, const References& references, std::string_view group) const {
+  return bind(totals, references, Member{std::string(group), [group](std::string_view part) { return part == group; }});
+}
+
+Bound Schedule::bind(const Totals& totals, const References& references, const Member& member) const {
   require<ConfigError>(totals.updates >= 1 && totals.updates <= schedules::kMaxUpdates,
                        "[schedule] expected 1 to 2^53 updates, got ", totals.updates);
-  return Bound(std::make_shared<const schedules::Program>(schedules::Binder(totals, references, group).bind(*node_)));
+  return Bound(std::make_shared<const schedules::Program>(schedules::Binder(totals, references, member).bind(*node_)));
 }
 
 }  // namespace ebb

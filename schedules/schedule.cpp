@@ -6,6 +6,19 @@
 namespace ebb {
 
 bool Schedule::is_whole() const { return node_->whole; }
+
+std::vector<std::string> Schedule::group_names() const {
+  std::vector<std::string> names;
+  const std::function<void(const schedules::Node&)> collect = [&](const schedules::Node& node) {
+    for (std::size_t i = 0; i < node.children.size(); ++i) {
+      if (node.op == schedules::Op::group && node.words[i] != "*") names.push_back(node.words[i]);
+      collect(*node.children[i]);
+    }
+  };
+  collect(*node_);
+  return names;
+}
+
 bool operator==(const Schedule& a, const Schedule& b) { return *a.node_ == *b.node_; }
 
 namespace schedules {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <map>
 #include <memory>
@@ -26,6 +27,7 @@ struct Node;
 class Schedule {
  public:
   struct References;
+  struct Member;
 
   /// @throws ConfigError with the place of the first mistake marked by a caret, and for controllers, which need metrics
   static Schedule parse(std::string_view text);
@@ -34,15 +36,20 @@ class Schedule {
   std::string text() const;
 
   /// Fixes every length as a whole number of updates: boundaries are ceilings of exact cumulative fractions.
-  /// References say what ref(name) means; the group chooses among the parts of group{...}, where an unlisted one takes `*`.
-  /// @throws ConfigError if parts do not fill their span, a unit or reference is unknown, or the totals are impossible
+  /// References say what ref(name) means; the member chooses among the parts of group{...}: the last one that names it, or `*`.
+  /// @throws ConfigError if parts do not fill their span, a unit or reference is unknown, no part is for the member, or the totals
+  ///         are impossible
   Bound bind(const Totals& totals) const;
+  Bound bind(const Totals& totals, const References& references, const Member& member) const;
+  /// For a member that only its own name names.
   Bound bind(const Totals& totals, const References& references, std::string_view group = "") const;
   /// The same for a run of so many updates whose lengths all are in updates or %.
   Bound bind(std::int64_t updates) const { return bind(Totals{.updates = updates}); }
 
   /// True if every value is a whole number or a name by construction, as it must be for bits: round(...), 8, fp32 @10% ; 4 @rest.
   bool is_whole() const;
+  /// The names of all parts of all groups, `*` left out, in the order of the text.
+  std::vector<std::string> group_names() const;
 
   /// Equal expressions, not merely equal values: "1->0 : lin" and "lin" differ.
   friend bool operator==(const Schedule& a, const Schedule& b);
@@ -57,6 +64,12 @@ class Schedule {
 /// What ref(name) stands for: other schedules, each on the clock of the whole run.
 struct Schedule::References {
   std::map<std::string, Schedule, std::less<>> by_name;
+};
+
+/// Whom a schedule is bound for: an operand of a layer, a parameter, a knob.
+struct Schedule::Member {
+  std::string name;                                 ///< for messages
+  std::function<bool(std::string_view part)> is{};  ///< whether a part of that name is for this member; `*` is not asked
 };
 
 /// How long one of n cycles over N updates is. The last cycle of `floor_plus_one` is cut short by the end of the run; `floor` can
@@ -127,7 +140,7 @@ Schedule restarts(std::int64_t n, double mul, double decay, const Schedule& f);
 /// n half-waves: cycles 0, 2, ... are mirrored, cycles 1, 3, ... are f itself.
 Schedule zigzag(std::int64_t n, Mirror mirror, const Schedule& f, CycleLength length = CycleLength::floor_plus_one);
 
-/// Each parameter group or knob its own schedule; "*" is for those not named.
+/// Each member its own schedule: of parts that name it the last one counts, and "*" is for those that none names.
 Schedule group(const std::vector<std::pair<std::string, Schedule>>& parts);
 
 }  // namespace schedules

@@ -26,6 +26,8 @@ int Value::bits() const {
   return static_cast<int>(number);
 }
 
+Format Value::format() const { return is_number() ? Format::integer(bits()) : Format::parse(name()); }
+
 std::int32_t symbol_of(std::string_view name) {
   std::int32_t symbol = 0;
   for (const NamedValue& known : kNames) {

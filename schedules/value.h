@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "quant/format.h"
+
 namespace ebb {
 
 /// A value with a name instead of a number: the formats that a precision schedule can switch between.
@@ -28,6 +30,9 @@ struct Value {
   /// The width in bits: of a named format its storage, of a number the number itself.
   /// @throws ConfigError unless the number is whole and from 1 to 16
   int bits() const;
+  /// The format that stands for it where operands are encoded: a whole number n is int-n.
+  /// @throws ConfigError for a number that is no width, and for formats that have a name but cannot be trained in yet
+  Format format() const;
 
   friend bool operator==(const Value&, const Value&) = default;
 };

@@ -120,6 +120,24 @@ TEST_CASE("every optimizer goes on from a saved state bit for bit, and skips par
   }
 }
 
+TEST_CASE("each parameter can have a rate of its own: at 0 it stays, and the others move as they would alone") {
+  for (const std::string& name : optimizer_names()) {
+    CAPTURE(name);
+    ParamStore alike = make_store(), apart = make_store();
+    const ParamStore before = apart;
+    Optimizer one = make_optimizer(name, kConfig), each = make_optimizer(name, kConfig);
+    for (std::uint64_t t = 0; t < 5; ++t) {
+      one.step(alike, gradients_at(t), 0.25);
+      each.step(apart, gradients_at(t), std::vector<double>{0.25, 3.0, 0.0});
+    }
+    CHECK(apart.entries()[0].value == alike.entries()[0].value);
+    CHECK(apart.entries()[1].value == before.entries()[1].value);
+    CHECK(apart.entries()[2].value == before.entries()[2].value);
+    CHECK_THROWS_AS(each.step(apart, gradients_at(5), std::vector<double>{0.25, 0.25}), ShapeError);
+    CHECK(apart.entries()[0].value == alike.entries()[0].value);
+  }
+}
+
 TEST_CASE("every optimizer gives the same bits for any number of threads") {
   constexpr std::int64_t n = 70001;
   const int threads = omp_get_max_threads();

@@ -86,6 +86,15 @@ TEST_CASE("paper mode charges the whole model's forward macs with q^2 + 2 q g: 1
   CHECK(ledger.paper_bit_ops() == 5 * 1010 * 192 + 1000 * 108 + 57);
 }
 
+TEST_CASE("paper mode with weights, activations and gradients of 2, 4 and 8 bits: 4 x 2 + 8 x 2 + 4 x 8 = 56 a mac") {
+  CostLedger ledger;
+  ledger.charge(kFirst, Product::forward, 1000, k4, Format::integer(2));
+  ledger.close_iteration({.weight = Format::integer(2), .activation = k4, .gradient = k8});
+  CHECK(ledger.paper_bit_ops() == 1000 * 56);
+  CHECK(CostLedger::paper_bits({k8, k8, k8}) == 192);
+  CHECK(CostLedger::paper_bits({Format::integer(3), Format::integer(3), k8}) == 57);
+}
+
 TEST_CASE("the same products can be priced under another plan") {
   CostLedger ledger;
   ledger.charge(kFirst, Product::forward, 100, k4, k4);

@@ -47,6 +47,16 @@ TEST_CASE("the last matching exception decides, and the plan's own formats where
   CHECK(plan.at(Site{"stage1.block1.conv1", {}}) == SiteFormats::fp32());
 }
 
+TEST_CASE("a site can have formats of its own, which exceptions go over") {
+  PrecisionPlan plan = PrecisionPlan::uniform(k3, k8);
+  plan.sites["lstm0"] = {k8, k3, k3};
+  CHECK(plan.at({"lstm0", {}}) == SiteFormats{k8, k3, k3});
+  CHECK(plan.at({"lstm0.hidden", {"lstm0"}}) == SiteFormats{k3, k3, k8});  // not a pattern: the full name alone
+  CHECK(plan.encoding({"lstm0", {}}, Role::weight).format == k8);
+  plan.keep_fp32({"lstm0"});
+  CHECK(plan.at({"lstm0", {}}) == SiteFormats::fp32());
+}
+
 TEST_CASE("weights round to nearest, activations and gradients as the plan says: nearest and stochastic by default") {
   PrecisionPlan plan = PrecisionPlan::uniform(k3, k8);
   const Site site{"fc", {}};

@@ -174,6 +174,22 @@ TEST_CASE("names work in joins, and other schedules by reference") {
   CHECK(groups.bind(Totals{.updates = 100}, {}, "attention").value(94).name() == "fp8");
   CHECK_THROWS_AS((void)Schedule::parse("group{ffn: 1}").bind(100), ConfigError);
 
+  // A member may answer to several names: the last part that names it counts, and `*` only where none does.
+  const Schedule nested =
+      Schedule::parse("group{*: 4, block1: 5, weight: group{block1: 2, *: 3}} @50% ; group{block1: 7, *: 8} @rest");
+  CHECK(nested.group_names() == std::vector<std::string>{"block1", "weight", "block1", "block1"});
+  const auto at_start_and_end = [&](const std::vector<std::string>& names) {
+    const Bound bound =
+        nested.bind(Totals{.updates = 100}, {},
+                    {names[0], [&](std::string_view part) { return std::find(names.begin(), names.end(), part) != names.end(); }});
+    return std::pair(bound(0), bound(99));
+  };
+  CHECK(at_start_and_end({"block1"}) == std::pair(5.0, 7.0));
+  CHECK(at_start_and_end({"block2"}) == std::pair(4.0, 8.0));
+  CHECK(at_start_and_end({"block1", "weight"}) == std::pair(2.0, 7.0));
+  CHECK(at_start_and_end({"block2", "weight"}) == std::pair(3.0, 8.0));
+  CHECK(Schedule::parse("8").group_names().empty());
+
   const Schedule epsilon = Schedule::parse("0 @10up ; 0->0.1:smooth @80up ; 0.1 @rest");
   const Schedule lambda = Schedule::parse("0 @50% ; affine(ref(eps), -5, 0.5) @rest");
   const Bound bound = lambda.bind(Totals{.updates = 200}, {{{"eps", epsilon}}});
