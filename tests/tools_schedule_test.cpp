@@ -44,6 +44,8 @@ TEST_CASE("ebb schedule prints one row an iteration: bits as integers, reals wit
        "mean_value\t0.625\n"},  // no widths, so no cost
       {{"--expr", "4 @50% ; 8 @rest", "--iterations", "4", "--summary"},
        "mean_value\t6\nrelative_cost\t0.70833333333333337\nsavings_percent\t29.166666666666664\n"},
+      {{"--expr", "group{conv1: 8, *: 4}", "--iterations", "1", "--group", "conv1"}, "t\tvalue\n0\t8\n"},
+      {{"--expr", "group{conv1: 8, *: 4}", "--iterations", "1", "--group", "*"}, "t\tvalue\n0\t4\n"},
       {{"--name", "static", "--iterations", "4", "--max-bits", "4", "--gradient-bits", "8", "--summary"},
        "mean_value\t4\nrelative_cost\t1\nsavings_percent\t0\n"}};
   for (const Case& c : cases) CHECK(run(c.arguments).out == c.out);
@@ -79,6 +81,9 @@ TEST_CASE("ebb schedule refuses a wrong command line") {
                                                      {"--name", "CR", "--iterations", "10", "--period", "ceil"},
                                                      {"--expr", "1->0 rex", "--iterations", "10"},
                                                      {"--expr", "", "--iterations", "10"},
+                                                     {"--expr", "group{conv1: 8, *: 4}", "--iterations", "10"},
+                                                     {"--expr", "group{a: 8, *: 4}", "--iterations", "10", "--group", "b"},
+                                                     {"--expr", "8", "--iterations", "10", "--group", "conv1"},
                                                      {"--expr", "1 @10% ; 2 @20%", "--iterations", "10"}};
   for (const auto& arguments : wrong_settings) CHECK_THROWS_AS(run(arguments), ConfigError);
   const std::vector<std::string> wrong_flags[] = {{"--name", "CR"},

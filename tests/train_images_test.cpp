@@ -85,7 +85,7 @@ TEST_CASE("an image task scores every test image once, in pieces") {
   const Batch all = batch_in_file_order(data->set.test, 0, 230);
   CostLedger ledger;
   Pass pass{.params = model.state.params,
-            .plan = settings(8).evaluation_plan,
+            .plan = *settings(8).evaluation_plan,
             .ledger = ledger,
             .key = Key(0),
             .mode = Pass::Mode::evaluate};

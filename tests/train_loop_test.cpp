@@ -296,3 +296,35 @@ TEST_CASE("a gradient that is not finite names its parameter") {
   CHECK_THROWS_WITH_AS(run_loop(task, state, settings_fp32(3), {}),
                        doctest::Contains("iteration 0: the gradient of 'fc.weight' is not finite"), NonFiniteError);
 }
+
+TEST_CASE("without a plan of their own, evaluations have that of the last update, also when resumed or repeated") {
+  const Task task = TinyTask{}.task();
+  RunState state = TinyTask::state();
+  LoopSettings s = settings(10);
+  s.evaluation_plan.reset();
+  std::vector<EvalRow> evaluations;
+  run_loop(task, state, s, {.evaluation = [&](const EvalRow& row) { evaluations.push_back(row); }});
+  REQUIRE(evaluations.size() == 4);
+  // plan(t) has 3 + t mod 6 bits; evaluations come after 4, 8 and 10 updates
+  CHECK(evaluations[0].bits == RoleBits{6, 6, 8});
+  CHECK(evaluations[1].bits == RoleBits{4, 4, 8});
+  CHECK(evaluations[2].bits == RoleBits{6, 6, 8});
+  CHECK(evaluate(task, task.splits[1], state, s).score == evaluations[3].score);
+  CHECK(evaluation_plan(s, 0).formats.weight == Format::integer(3));  // before any update: that of the first
+  CHECK_THROWS_AS(static_cast<void>(evaluation_plan(LoopSettings{}, 5)), ConfigError);
+}
+
+TEST_CASE("parameters can have rates of their own, which the plateau multiplies like the common one") {
+  const Task task = TinyTask{}.task();
+  LoopSettings s = settings(10);
+  const std::string alike = sha_after(task, s);
+  s.rates = [](std::int64_t) { return std::vector<double>{0.02, 0.0}; };
+  CHECK(sha_after(task, s) == alike);  // the second entry is no parameter
+  s.rates = [](std::int64_t) { return std::vector<double>{0.0, 0.02}; };
+  RunState state = TinyTask::state();
+  const Tensor before = state.params.entries()[0].value;
+  run_loop(task, state, s, {.step = [](const StepRow& row) { CHECK(row.learning_rate == 0.02); }});
+  CHECK(state.params.entries()[0].value == before);
+  s.rates = [](std::int64_t) { return std::vector<double>{0.02}; };
+  CHECK_THROWS_AS(run_loop(task, state = TinyTask::state(), s, {}), ShapeError);
+}

@@ -56,4 +56,6 @@ TEST_CASE("durations and widths read well") {
   for (const Case& c : cases) CHECK(format_duration(c.seconds) == c.text);
   CHECK(format_bits({}) == "fp32");
   CHECK(format_bits({3, 4, 32}) == "3/4/fp32");
+  CHECK(format_bits({3, 4, 8, true}) == "3/4/8 and by layer");
+  CHECK(format_bits({32, 32, 32, true}) == "fp32 and by layer");
 }

@@ -50,6 +50,7 @@ void add_schedule_command(CLI::App& app, std::ostream& out, std::ostream& warnin
           ->check(integer_check, "");
   command->add_option("--gradient-bits", options->gradient_bits, "Width of gradients in the cost [as --max-bits]")
       ->check(integer_check, "");
+  command->add_option("--group", options->group, "Whose part of group{...} to print; * for what no part names");
   command->add_flag("--summary", options->summary, "Print mean_value and, for bits, relative_cost and savings_percent only");
   command->callback([command, options, max_bits, &out, &warnings] {
     const bool constant = options->name == "static" || options->name == "fp32";

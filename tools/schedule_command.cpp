@@ -1,5 +1,6 @@
 #include "tools/schedule_command.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -24,6 +25,18 @@ Schedule schedule_of(const ScheduleOptions& options) {
   if (!options.expression.empty()) return Schedule::parse(options.expression);
   const CycleLength length = options.period == "floor" ? CycleLength::floor : CycleLength::floor_plus_one;
   return precision_schedule(options.name, {options.cycles, options.min_bits, options.max_bits, length});
+}
+
+/// The schedule of one member, where it has groups.
+Bound bound_for(const ScheduleOptions& options, const Schedule& schedule) {
+  std::vector<std::string> names = schedule.group_names();
+  names.emplace_back("*");
+  require<ConfigError>(options.group || names.size() == 1,
+                       "[schedule] the expression has groups; say whose values are wanted: ", "--group with one of ", join(names));
+  if (!options.group) return schedule.bind(options.iterations);
+  require<ConfigError>(std::find(names.begin(), names.end(), *options.group) != names.end(),
+                       "[schedule] --group: ", unknown_word("group", *options.group, names));
+  return schedule.bind(Totals{.updates = options.iterations}, {}, *options.group);
 }
 
 /// A run of bits has a width at every iteration; a learning rate that happens to be 1 throughout must not pass for one.
@@ -67,7 +80,7 @@ void print_schedule(const ScheduleOptions& options, std::ostream& out, std::ostr
   require<ConfigError>(options.period == "floor" || options.period == "floor+1",
                        "[schedule] expected --period floor or floor+1, got '", options.period, "'");
   const Schedule schedule = schedule_of(options);
-  const Bound bound = schedule.bind(options.iterations);
+  const Bound bound = bound_for(options, schedule);
   const bool bits = is_bits(options, schedule, bound);
   const bool has_bounds = bits && (!options.name.empty() || options.max_bits_given);
   for (const std::string& doubt : has_bounds ? precision_doubts(bound, options.max_bits) : bound.doubts()) {

@@ -14,6 +14,7 @@ struct ScheduleOptions {
   bool max_bits_given = false;            ///< an expression with max_bits is meant to be a schedule of bits
   std::optional<int> gradient_bits = {};  ///< max_bits if not given
   std::string period = "floor+1";
+  std::optional<std::string> group = {};  ///< whose part of group{...} is wanted, "*" for all others
   bool summary = false;
 };
 

@@ -27,10 +27,10 @@ void check(const Options& options, const Program& program) {
   const auto at_least_one = [&](std::string_view name, std::optional<std::int64_t> value) {
     if (value) expect(*value >= 1, name, "an integer of 1 and more", *value);
   };
-  const auto width = [&](std::string_view name, const std::string& text) {
+  const auto width = [&](std::string_view name, const std::string& text, std::string_view others = "") {
     std::int64_t bits = 0;
-    expect(text == "fp32" || (parse_canonical(text, bits) && bits >= 1 && bits <= Format::kMaxIntegerBits), name, "1 to 16 bits or fp32",
-           concat("'", text, "'"));
+    expect(text == "fp32" || (parse_canonical(text, bits) && bits >= 1 && bits <= Format::kMaxIntegerBits), name,
+           concat("1 to 16 bits or fp32", others), concat("'", text, "'"));
   };
 
   at_least_one("cycles", options.cycles);
@@ -40,8 +40,8 @@ void check(const Options& options, const Program& program) {
   }
   require<ConfigError>(options.min_bits <= options.max_bits, "[command line] --min-bits ", options.min_bits,
                        " is above --max-bits ", options.max_bits, "; exchange them");
-  width("gradient-bits", options.gradient_bits);
-  if (!options.eval_bits.empty()) width("eval-bits", options.eval_bits);
+  if (std::int64_t bits = 0; parse(options.gradient_bits, bits)) width("gradient-bits", options.gradient_bits);  // or a schedule
+  if (!options.eval_bits.empty() && options.eval_bits != "current") width("eval-bits", options.eval_bits, ", or current");
   const bool symmetric = parse_grid_style(options.grid) == GridStyle::symmetric;
   const bool symmetric_gradients =
       options.gradient_grid.empty() ? symmetric : parse_grid_style(options.gradient_grid) == GridStyle::symmetric;

@@ -83,10 +83,12 @@ std::string to_table(const Inspection& inspection) {
       if (best == nullptr || (lower_is_better(row.metric) ? row.score < best->score : row.score > best->score)) best = &row;
     }
     if (last == nullptr) continue;
+    const auto told = [](const EvalRow& row) {
+      return concat(format_fixed(row.score, 4), " at ", format_bits(row.bits), " after step ", row.iteration);
+    };
     facts.push_back(
         {concat(split, ' ', last->metric),
-         concat(format_fixed(last->score, 4), " at step ", last->iteration, ", best ", format_fixed(best->score, 4), " at step ",
-                best->iteration,
+         concat(told(*last), ", best ", told(*best),
                 last->examples > 0 ? concat(", of ", with_separators(static_cast<uint128>(last->examples)), " scored") : "")});
   }
   if (!history.steps.empty()) {
@@ -143,7 +145,10 @@ std::string to_json(const Inspection& inspection) {
             {"evaluation_bit_ops", to_text(inspection.evaluation_ledger.total_bit_ops())},
             {"sites", sites},
             {"evaluations", evaluations}};
-  for (const EvalRow& row : history.evaluations) json[concat(row.split, '_', row.metric)] = row.score;  // the last one stays
+  for (const EvalRow& row : history.evaluations) {  // the last one stays
+    json[concat(row.split, '_', row.metric)] = row.score;
+    json[row.split + "_bits"] = Json::parse(to_line(row)).at("bits");
+  }
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

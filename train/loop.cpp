@@ -1,5 +1,6 @@
 #include "train/loop.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <chrono>
@@ -64,7 +65,7 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings, co
   const Clock::time_point start = Clock::now();
   const std::int64_t t = state.iteration;
   const PrecisionPlan plan = settings.plan(t);
-  const double rate = settings.rate(t) * (state.plateau ? state.plateau->multiplier : 1.0);
+  const double factor = state.plateau ? state.plateau->multiplier : 1.0, rate = settings.rate(t) * factor;
   const uint128 before = state.ledger.total_bit_ops();
   std::vector<OperandQuality> quality;
   const bool measure = settings.statistics_every && due(t, *settings.statistics_every);
@@ -72,11 +73,17 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings, co
   Sweep swept;
   try {
     swept = sweep(task, state, settings, plan, measure ? &quality : nullptr);
-    state.optimizer.step(state.params, swept.gradients, rate);
+    if (settings.rates) {
+      std::vector<double> rates = settings.rates(t);
+      for (double& each : rates) each *= factor;
+      state.optimizer.step(state.params, swept.gradients, rates);
+    } else {
+      state.optimizer.step(state.params, swept.gradients, rate);
+    }
   } catch (const NonFiniteError& error) {
     throw NonFiniteError(concat("[train] iteration ", t, ": ", error.what()));
   }
-  state.ledger.close_iteration(plan.formats.activation, plan.formats.gradient);
+  state.ledger.close_iteration(plan.formats);
   ++state.iteration;
   if (measure && events.statistics) events.statistics(t, quality);
   return {.iteration = t,
@@ -173,14 +180,21 @@ Outcome run_loop(const Task& task, RunState& state, const LoopSettings& settings
   return Outcome::finished;
 }
 
+PrecisionPlan evaluation_plan(const LoopSettings& settings, std::int64_t updates) {
+  if (settings.evaluation_plan) return *settings.evaluation_plan;
+  require<ConfigError>(static_cast<bool>(settings.plan), "[train] evaluations need an evaluation_plan, or the plan of the run");
+  return settings.plan(std::max<std::int64_t>(updates - 1, 0));
+}
+
 EvalRow evaluate(const Task& task, const Split& split, RunState& state, const LoopSettings& settings) {
+  const PrecisionPlan plan = evaluation_plan(settings, state.iteration);
   const Clock::time_point start = Clock::now();
   const uint128 before = state.evaluation_ledger.total_bit_ops();
   const Key key = settings.key.fold("evaluation").fold(split.name);
   Score total;
   for (std::int64_t piece = 0; piece < split.pieces; ++piece) {
     Pass pass{.params = state.params,
-              .plan = settings.evaluation_plan,
+              .plan = plan,
               .ledger = state.evaluation_ledger,
               .key = key.fold(static_cast<std::uint64_t>(piece)),
               .mode = Pass::Mode::evaluate,
@@ -196,14 +210,14 @@ EvalRow evaluate(const Task& task, const Split& split, RunState& state, const Lo
           .loss = total.loss_sum / static_cast<double>(total.examples),
           .metric = task.metric,
           .score = score_of(task.metric, total),
-          .bits = role_bits(settings.evaluation_plan),
+          .bits = role_bits(plan),
           .bit_ops = state.evaluation_ledger.total_bit_ops() - before,
           .seconds = seconds_since(start)};
 }
 
 Generated generate(const Task& task, RunState& state, const LoopSettings& settings) {
   Pass pass{.params = state.params,
-            .plan = settings.evaluation_plan,
+            .plan = evaluation_plan(settings, state.iteration),
             .ledger = state.evaluation_ledger,
             .key = settings.key.fold("generation"),
             .mode = Pass::Mode::evaluate,
@@ -212,7 +226,10 @@ Generated generate(const Task& task, RunState& state, const LoopSettings& settin
 }
 
 RoleBits role_bits(const PrecisionPlan& plan) {
-  return {.weight = plan.formats.weight.bits, .activation = plan.formats.activation.bits, .gradient = plan.formats.gradient.bits};
+  return {.weight = plan.formats.weight.bits,
+          .activation = plan.formats.activation.bits,
+          .gradient = plan.formats.gradient.bits,
+          .by_site = !plan.sites.empty()};
 }
 
 }  // namespace ebb::train

@@ -92,8 +92,10 @@ struct LoopSettings {
   Key key{0};
   std::function<PrecisionPlan(std::int64_t t)> plan{};
   std::function<double(std::int64_t t)> rate{};  ///< before the plateau's multiplier
-  PrecisionPlan evaluation_plan{};
-  std::optional<double> clip{};  ///< largest global norm of the gradients
+  /// Of each entry of the store, in place of `rate`, if they differ; `rate` is what the record says.
+  std::function<std::vector<double>(std::int64_t t)> rates{};
+  std::optional<PrecisionPlan> evaluation_plan{};  ///< none: that of the last update, plan(t - 1) after t updates
+  std::optional<double> clip{};                    ///< largest global norm of the gradients
   std::int64_t eval_every = 1, save_every = 1;
   std::optional<std::int64_t> statistics_every{};
   Simd simd = Simd::scalar;
@@ -116,13 +118,16 @@ enum class Outcome : std::uint8_t { finished, stopped };
 ///         iteration, site and role; nothing is saved then. Whatever task and events throw passes through.
 Outcome run_loop(const Task& task, RunState& state, const LoopSettings& settings, const LoopEvents& events);
 
+/// The plan that evaluations after so many updates have. @throws ConfigError if the settings have none
+PrecisionPlan evaluation_plan(const LoopSettings& settings, std::int64_t updates);
+
 /// Scores one split under the evaluation plan; parameters and layer state stay as they are.
 EvalRow evaluate(const Task& task, const Split& split, RunState& state, const LoopSettings& settings);
 
 /// Has the network write a text under the evaluation plan. The charges go to the ledger of evaluations.
 Generated generate(const Task& task, RunState& state, const LoopSettings& settings);
 
-/// Widths by role of the sites that no exception names.
+/// Widths by role of the sites that the plan does not name.
 RoleBits role_bits(const PrecisionPlan& plan);
 
 }  // namespace ebb::train

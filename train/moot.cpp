@@ -32,7 +32,7 @@ std::string moot_in_fp32_training(const Options& options) {
 }
 
 std::string moot_in_fp32(const Options& options) {
-  const bool evaluates_codes = !options.eval_bits.empty() && options.eval_bits != "fp32";
+  const bool evaluates_codes = !options.eval_bits.empty() && options.eval_bits != "fp32" && options.eval_bits != "current";
   if (evaluates_codes || moot_in_fp32_training(options).empty()) return "";
   return options.bits.empty() ? "with --schedule fp32, which has no codes" : "with --bits fp32, which has no codes";
 }

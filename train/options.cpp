@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/text.h"
 #include "train/moot.h"
+#include "train/precision.h"
 
 namespace ebb::train {
 namespace {
@@ -39,16 +40,18 @@ const Field kFields[] = {
      &Options::from},
 
     {"Precision", "schedule", "NAME", "", "static, fp32, or one of CR LR ER RR CT LT ETV ETH RTV RTH", &Options::schedule},
-    {"Precision", "bits", "EXPR", "none", "forward bits as a schedule expression, in place of --schedule", &Options::bits},
+    {"Precision", "bits", "EXPR", "none",
+     "forward bits as a schedule expression, in place of --schedule; group{...} sets layers and roles apart", &Options::bits},
     {"Precision", "cycles", "N", "", "cycles of a cyclic schedule", &Options::cycles, true, moot_without_cycles},
     {"Precision", "period", "floor+1|floor", "", "cycle length floor(T/n)+1, or floor(T/n) as in the papers' cost scripts",
      &Options::period, true, moot_without_cycles},
     {"Precision", "min-bits", "N", "", "lowest forward bits of a cyclic schedule", &Options::min_bits, true, moot_without_cycles},
     {"Precision", "max-bits", "N", "", "highest forward bits, and those of the static run that costs are compared with",
      &Options::max_bits},
-    {"Precision", "gradient-bits", "N|fp32", "", "bits of the gradients; float32 whenever the forward bits are",
+    {"Precision", "gradient-bits", "N|fp32|EXPR", "", "bits of the gradients; float32 whenever the forward bits are",
      &Options::gradient_bits, true, moot_in_fp32_training},
-    {"Precision", "eval-bits", "N|fp32", "max-bits", "forward bits of evaluations", &Options::eval_bits},
+    {"Precision", "eval-bits", "N|fp32|current", "highest of the run",
+     "forward bits of evaluations; current: those of the last step", &Options::eval_bits},
     {"Precision", "grid", "affine|symmetric", "", "how codes lie over the values", &Options::grid, true, moot_in_fp32},
     {"Precision", "gradient-grid", "affine|symmetric", "--grid", "how the gradients' codes do; zero is a code of symmetric ones",
      &Options::gradient_grid, true, moot_in_fp32_training},
@@ -259,6 +262,8 @@ void check_combinations(const CommandLine& line) {
     require<ConfigError>(!(a && b), "[command line] --", first, " and --", second, " contradict each other; give one of them");
   };
   for (const auto& [a, b] : kEither) not_both(line.gave(a), a, line.gave(b), b);
+  require<ConfigError>(!line.gave("gradient-bits") || !sets_gradients(options),
+                       "[command line] --gradient-bits means nothing beside a --bits whose group has a part for gradients");
   not_both(!options.evaluate.empty(), "evaluate", !options.out.empty(), "out");
   not_both(!options.evaluate.empty(), "evaluate", options.dry_run, "dry-run");
   not_both(options.resume, "resume", options.dry_run, "dry-run");

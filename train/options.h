@@ -25,7 +25,7 @@ struct Options {
   std::int64_t cycles = 8, min_bits = 3, max_bits = 8;
   std::string period = "floor+1";
   std::string gradient_bits = "8";
-  std::string eval_bits;  ///< empty: max_bits
+  std::string eval_bits;  ///< empty: the highest that the schedule comes to
   std::string grid = "affine";
   std::string gradient_grid;  ///< empty: that of the others
   std::string keep_fp32;

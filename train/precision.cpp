@@ -3,11 +3,17 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <memory>
+#include <optional>
+#include <set>
 #include <utility>
 
 #include "core/error.h"
+#include "core/read_number.h"
 #include "schedules/cpt.h"
+#include "schedules/range.h"
 #include "schedules/schedule.h"
+#include "train/groups.h"
 
 namespace ebb::train {
 namespace {
@@ -18,25 +24,35 @@ Format parse_width(const std::string& text) {
   return parse(text, bits) ? Format::integer(bits) : Format::parse(text);
 }
 
-Format format_of(const Value& value) { return value.is_number() ? Format::integer(value.bits()) : Format::parse(value.name()); }
-
 // Gradients of a float32 forward product stay float32 too: that is plain training.
 SiteFormats formats_of(Format forward, Format gradient) {
   return {.weight = forward, .activation = forward, .gradient = forward.is_fp32() ? Format::fp32() : gradient};
 }
 
+Schedule parse_bits(std::string_view option, const std::string& text) {
+  Schedule schedule = Schedule::parse(text);
+  require<ConfigError>(schedule.is_whole(), "[command line] --", option, ": '", schedule.text(),
+                       "' may yield fractions, which are no widths; wrap it in round(...)");
+  return schedule;
+}
+
+Schedule gradient_schedule(const Options& options) { return parse_bits("gradient-bits", options.gradient_bits); }
+
 Schedule bits_schedule(const Options& options) {
-  if (!options.bits.empty()) {
-    Schedule schedule = Schedule::parse(options.bits);
-    require<ConfigError>(schedule.is_whole(), "[command line] --bits: '", schedule.text(),
-                         "' may yield fractions, which are no widths; wrap it in round(...)");
-    return schedule;
-  }
+  if (!options.bits.empty()) return parse_bits("bits", options.bits);
   return precision_schedule(options.schedule,
                             {.cycles = options.cycles,
                              .min_bits = static_cast<int>(options.min_bits),
                              .max_bits = static_cast<int>(options.max_bits),
                              .length = options.period == "floor" ? CycleLength::floor : CycleLength::floor_plus_one});
+}
+
+// Whether a group of the schedule has a part for a role.
+bool names_role(const Schedule& schedule, Role role) {
+  const std::vector<std::string> names = schedule.group_names();
+  return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+    return is_for_operand(name, Site{}, role) || name.ends_with(concat('.', role));
+  });
 }
 
 // What all plans of a run share.
@@ -56,15 +72,202 @@ PrecisionPlan with_formats(PrecisionPlan plan, const SiteFormats& formats) {
 }
 
 // Schedules are pure functions of the iteration: a value that cannot be used is known before anything is trained.
+// Calls use(t) at updates among which are those of the lowest and the highest number and of every name.
 template <class Use>
-void try_all(std::string_view option, std::int64_t iterations, const Use& use) {
-  for (std::int64_t t = 0; t < iterations; ++t) {
+void try_all(std::string_view option, const Bound& bound, const Use& use) {
+  std::optional<double> low, high;  // of the numbers so far
+  halve(bound, 0, bound.updates() - 1, [&](std::int64_t first, std::int64_t last, const ValueRange& range) {
+    if (low && range.is_number() && *low <= range.low && range.high <= *high) return true;
+    if (first < last && !range.is_one()) return false;
     try {
-      use(t);
+      use(first);
     } catch (const ConfigError& error) {
-      throw ConfigError(concat("[command line] --", option, " at iteration ", t, ": ", error.what()));
+      throw ConfigError(concat("[command line] --", option, " at iteration ", first, ": ", error.what()));
+    }
+    if (const Value value = bound.value(first); value.is_number()) {
+      low = low ? std::min(*low, value.number) : value.number;
+      high = high ? std::max(*high, value.number) : value.number;
+    }
+    return true;
+  });
+}
+
+Format wider(Format a, Format b) { return a.bits < b.bits ? b : a; }
+
+// The formats of all operands at every iteration, from the schedules of --bits and --gradient-bits and their groups.
+class FormatSchedule {
+ public:
+  FormatSchedule(const Schedule& forward, const Schedule& gradient, const Totals& totals, std::span<const Site> sites)
+      : gradient_in_bits_(names_role(forward, Role::gradient)) {
+    std::vector<Site> all{Site{}};  // whatever no part names
+    all.insert(all.end(), sites.begin(), sites.end());
+    std::vector<Role> roles{Role::weight, Role::activation};
+    if (gradient_in_bits_) roles.push_back(Role::gradient);
+    const BoundForMany f = bind("bits", forward, totals, all, roles);
+    const BoundForMany g = gradient_in_bits_ ? BoundForMany{} : bind("gradient-bits", gradient, totals, all, {Role::gradient});
+    bounds_ = f.bounds;
+    bounds_.insert(bounds_.end(), g.bounds.begin(), g.bounds.end());
+    forward_bounds_ = f.bounds.size();
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const auto of = [&](std::size_t role) { return f.of[i * roles.size() + role]; };
+      const Place place{all[i].name, of(0), of(1), gradient_in_bits_ ? of(2) : forward_bounds_ + g.of[i]};
+      if (i == 0 || !place.is_like(places_[0])) places_.push_back(place);
+    }
+    find_extremes();
+  }
+
+  [[nodiscard]] PrecisionPlan at(PrecisionPlan plan, std::int64_t t) const {
+    std::vector<Format> formats;
+    for (const Bound& bound : bounds_) formats.push_back(bound.value(t).format());
+    return filled(std::move(plan), formats);
+  }
+  /// Every operand at the widest format that it ever has.
+  [[nodiscard]] PrecisionPlan highest(PrecisionPlan plan) const { return filled(std::move(plan), highest_); }
+
+  /// @throws ConfigError where a format is no grid of its style
+  void check_grids(const PrecisionPlan& plan) const {
+    for (const Place& place : places_) {
+      for (const auto& [role, bound] :
+           {std::pair(Role::weight, place.weight), {Role::activation, place.activation}, {Role::gradient, place.gradient}}) {
+        const GridStyle grid = plan.encoding(Site{}, role).grid;
+        require<ConfigError>(grid == GridStyle::affine || lowest_[bound].bits > 1, "[command line] --", option_of(bound), ": ",
+                             role, "s of 1 bit have no symmetric grid; use 2 bits and more, or --",
+                             role == Role::gradient ? "gradient-grid" : "grid", " affine");
+      }
     }
   }
+
+  /// Forward bits of whatever no part names.
+  [[nodiscard]] const Bound& common() const { return bounds_[places_[0].activation]; }
+  [[nodiscard]] const std::vector<Bound>& bounds() const { return bounds_; }
+
+ private:
+  // A site with formats of its own, as places in bounds_.
+  struct Place {
+    std::string site;
+    std::size_t weight, activation, gradient;
+    [[nodiscard]] bool is_like(const Place& other) const {
+      return weight == other.weight && activation == other.activation && gradient == other.gradient;
+    }
+  };
+
+  static BoundForMany bind(std::string_view option, const Schedule& schedule, const Totals& totals, const std::vector<Site>& sites,
+                           const std::vector<Role>& roles) {
+    std::vector<Schedule::Member> members;
+    std::vector<std::string> known;
+    for (const Site& site : sites) {
+      for (const Role role : roles) {
+        members.push_back({site.name.empty() ? "everything else" : concat(site.name, '.', role),
+                           [&site, role](std::string_view part) { return is_for_operand(part, site, role); }});
+      }
+      if (!site.name.empty()) known.push_back(site.name);
+      for (const std::string& tag : site.tags) {
+        if (std::find(known.begin(), known.end(), tag) == known.end()) known.push_back(tag);
+      }
+    }
+    for (const Role role : {Role::weight, Role::activation, Role::gradient}) known.push_back(to_text(role));
+    return bind_for(option, schedule, totals, members, known);
+  }
+
+  [[nodiscard]] std::string_view option_of(std::size_t bound) const { return bound < forward_bounds_ ? "bits" : "gradient-bits"; }
+
+  void find_extremes() {
+    for (std::size_t i = 0; i < bounds_.size(); ++i) {
+      std::optional<Format> low, high;
+      try_all(option_of(i), bounds_[i], [&](std::int64_t t) {
+        const Format format = bounds_[i].value(t).format();
+        high = high ? wider(*high, format) : format;
+        low = low && low->bits < format.bits ? *low : format;
+      });
+      lowest_.push_back(*low);
+      highest_.push_back(*high);
+    }
+  }
+
+  // Gradients of a float32 forward product stay float32 too, unless --bits itself speaks of gradients: that is plain training.
+  [[nodiscard]] SiteFormats formats_of(const Place& place, const std::vector<Format>& formats) const {
+    const Format weight = formats[place.weight], activation = formats[place.activation];
+    const bool plain = weight.is_fp32() && activation.is_fp32() && !gradient_in_bits_;
+    return {weight, activation, plain ? Format::fp32() : formats[place.gradient]};
+  }
+
+  [[nodiscard]] PrecisionPlan filled(PrecisionPlan plan, const std::vector<Format>& formats) const {
+    plan.formats = formats_of(places_[0], formats);
+    for (std::size_t i = 1; i < places_.size(); ++i) plan.sites[places_[i].site] = formats_of(places_[i], formats);
+    return plan;
+  }
+
+  bool gradient_in_bits_;
+  std::size_t forward_bounds_ = 0;
+  std::vector<Bound> bounds_;             // those of --bits first
+  std::vector<Place> places_;             // the first is of every site without one
+  std::vector<Format> lowest_, highest_;  // of each bound
+};
+
+// The factors of --lr-schedule for every entry of a store, the common one behind them.
+BoundForMany rate_factors(const Schedule& schedule, const Totals& totals, std::span<const Site> sites, const ParamStore& params) {
+  std::vector<Schedule::Member> members;
+  std::vector<std::string> known;
+  for (const ParamStore::Entry& entry : params.entries()) {
+    const bool moves = entry.kind == ParamStore::Kind::parameter;
+    members.push_back(
+        {entry.name, [&entry, moves, sites](std::string_view part) { return moves && is_for_parameter(part, entry.name, sites); }});
+    if (!moves) continue;
+    const std::size_t dot = entry.name.rfind('.');
+    for (const std::string& name : {entry.name, entry.name.substr(0, dot), entry.name.substr(dot + 1)}) {
+      if (std::find(known.begin(), known.end(), name) == known.end()) known.push_back(name);
+    }
+  }
+  members.push_back({"everything else", [](std::string_view) { return false; }});
+  BoundForMany factors = bind_for("lr-schedule", schedule, totals, members, known);
+  for (const Bound& bound : factors.bounds) {
+    try_all("lr-schedule", bound, [&](std::int64_t t) {
+      const double factor = bound(t);
+      require<ConfigError>(factor >= 0 && std::isfinite(factor), "expected a finite factor of 0 and more, got ", factor);
+    });
+  }
+  return factors;
+}
+
+// Parameters by the factor that they follow.
+std::vector<RateGroup> rate_groups(const BoundForMany& factors, double lr, const ParamStore& params) {
+  std::vector<RateGroup> groups(factors.bounds.size());
+  for (std::size_t i = 0; i < params.size(); ++i) {
+    const ParamStore::Entry& entry = params.entries()[i];
+    if (entry.kind == ParamStore::Kind::parameter) groups[factors.of[i]].parameters.push_back(entry.name);
+  }
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    const Bound& factor = factors.bounds[i];
+    groups[i].lowest = groups[i].highest = lr * factor(0);
+    try_all("lr-schedule", factor, [&](std::int64_t t) {
+      groups[i].lowest = std::min(groups[i].lowest, lr * factor(t));
+      groups[i].highest = std::max(groups[i].highest, lr * factor(t));
+    });
+  }
+  std::erase_if(groups, [](const RateGroup& group) { return group.parameters.empty(); });
+  return groups;
+}
+
+// Each sentence once.
+void add_doubts(std::vector<std::string>& doubts, const std::vector<std::string>& more, std::string_view prefix = "") {
+  for (const std::string& doubt : more) {
+    const std::string sentence = concat(prefix, doubt);
+    if (std::find(doubts.begin(), doubts.end(), sentence) == doubts.end()) doubts.push_back(sentence);
+  }
+}
+
+// All formats of a plan: plans of one run that agree in this charge alike.
+std::string key_of(const PrecisionPlan& plan) {
+  std::string key;
+  const auto add = [&key](std::string_view name, const SiteFormats& formats) {
+    key += name;
+    for (const Role role : {Role::weight, Role::activation, Role::gradient}) key += concat('/', int{formats.of(role).bits});
+    key += '|';
+  };
+  add("", plan.formats);
+  for (const auto& [site, formats] : plan.sites) add(site, formats);
+  for (const PrecisionPlan::Exception& exception : plan.exceptions) add(exception.pattern, exception.formats);
+  return key;
 }
 
 double ratio(uint128 a, uint128 b) { return b == 0 ? 1.0 : static_cast<double>(a) / static_cast<double>(b); }
@@ -73,45 +276,66 @@ double ratio(uint128 a, uint128 b) { return b == 0 ? 1.0 : static_cast<double>(a
 
 void check_expressions(const Options& options) {
   static_cast<void>(bits_schedule(options));
+  static_cast<void>(gradient_schedule(options));
   if (options.lr_schedule) static_cast<void>(Schedule::parse(*options.lr_schedule));
 }
 
-PrecisionPlan reference_plan(const Options& options) {
-  return with_formats(common_plan(options), formats_of(Format::integer(options.max_bits), parse_width(options.gradient_bits)));
+bool sets_gradients(const Options& options) {
+  return !options.bits.empty() && names_role(Schedule::parse(options.bits), Role::gradient);
 }
 
-Precision resolve_precision(const Options& options, const Totals& totals) {
-  const Schedule schedule = bits_schedule(options), rate_schedule = Schedule::parse(options.lr_schedule.value_or("1"));
-  const Bound bits = schedule.bind(totals), multiplier = rate_schedule.bind(totals);
-  try_all("bits", totals.updates, [&](std::int64_t t) { static_cast<void>(format_of(bits.value(t))); });
-  try_all("lr-schedule", totals.updates, [&](std::int64_t t) {
-    const double factor = multiplier(t);
-    require<ConfigError>(factor >= 0 && std::isfinite(factor), "expected a finite factor of 0 and more, got ", factor);
-  });
-  const Format gradient = parse_width(options.gradient_bits);
-  const PrecisionPlan common = common_plan(options);
-  const bool all_fp32 = options.bits.empty() && options.schedule == "fp32";
+PrecisionPlan reference_plan(const Options& options) {
+  // Gradients that have a schedule are compared with --max-bits, like the others.
+  std::int64_t bits = 0;
+  const bool fixed = options.gradient_bits == "fp32" || parse_canonical(options.gradient_bits, bits);
   const Format highest = Format::integer(options.max_bits);
-  const Format evaluated = !options.eval_bits.empty() ? parse_width(options.eval_bits) : all_fp32 ? Format::fp32() : highest;
+  return with_formats(common_plan(options), formats_of(highest, fixed ? parse_width(options.gradient_bits) : highest));
+}
 
-  Precision precision{.plan = [=](std::int64_t t) { return with_formats(common, formats_of(format_of(bits.value(t)), gradient)); },
-                      .rate = [multiplier, lr = options.lr.value()](std::int64_t t) { return lr * multiplier(t); },
-                      .evaluation = with_formats(common, formats_of(evaluated, gradient)),
-                      .reference = reference_plan(options),
-                      .bits_text = schedule.text(),
-                      .rate_text = rate_schedule.text(),
-                      .doubts = options.bits.empty() ? precision_doubts(bits, static_cast<int>(options.max_bits)) : bits.doubts()};
-  for (const std::string& doubt : multiplier.doubts()) precision.doubts.push_back("--lr-schedule: " + doubt);
+Precision resolve_precision(const Options& options, const Totals& totals, std::span<const Site> sites, const ParamStore& params) {
+  const Schedule forward = bits_schedule(options), gradient = gradient_schedule(options);
+  const Schedule rate_schedule = Schedule::parse(options.lr_schedule.value_or("1"));
+  const PrecisionPlan common = common_plan(options);
+  const auto formats = std::make_shared<const FormatSchedule>(forward, gradient, totals, sites);
+  formats->check_grids(common);
+  const auto factors = std::make_shared<const BoundForMany>(rate_factors(rate_schedule, totals, sites, params));
+
+  Precision precision{
+      .plan = [=](std::int64_t t) { return formats->at(common, t); },
+      .rate = [factors, lr = options.lr.value()](std::int64_t t) { return lr * factors->bounds[factors->of.back()](t); },
+      .evaluation = formats->highest(common),
+      .reference = reference_plan(options),
+      .bits_text = forward.text(),
+      .gradient_text = sets_gradients(options) ? std::string() : gradient.text(),
+      .rate_text = rate_schedule.text(),
+      .doubts = {}};
+  if (factors->bounds.size() > 1) {
+    precision.rates = [factors, lr = options.lr.value()](std::int64_t t) {
+      std::vector<double> rates;
+      for (std::size_t i = 0; i + 1 < factors->of.size(); ++i) rates.push_back(lr * factors->bounds[factors->of[i]](t));
+      return rates;
+    };
+    precision.rate_groups = rate_groups(*factors, options.lr.value(), params);
+  }
+  if (options.eval_bits == "current") {
+    precision.evaluation.reset();
+  } else if (!options.eval_bits.empty()) {
+    const Format forward_format = parse_width(options.eval_bits);
+    precision.evaluation = with_formats(common, formats_of(forward_format, precision.evaluation->formats.gradient));
+  }
+  if (options.bits.empty()) precision.doubts = precision_doubts(formats->common(), static_cast<int>(options.max_bits));
+  for (const Bound& bound : formats->bounds()) add_doubts(precision.doubts, bound.doubts());
+  for (const Bound& bound : factors->bounds) add_doubts(precision.doubts, bound.doubts(), "--lr-schedule: ");
   return precision;
 }
 
 void check_keep_fp32(const Options& options, std::span<const CostLedger::Row> sites) {
-  const std::vector<std::string> groups{"first", "last", "shortcut"};
+  const std::span<const std::string> groups = optional_tags();
   for (const std::string& pattern : split(options.keep_fp32, ',')) {
     const bool known =
         std::any_of(sites.begin(), sites.end(), [&](const CostLedger::Row& row) { return row.site.matches(pattern); });
     if (known || std::find(groups.begin(), groups.end(), pattern) != groups.end()) continue;
-    std::vector<std::string> names = groups;
+    std::vector<std::string> names(groups.begin(), groups.end());
     for (const CostLedger::Row& row : sites) {
       names.push_back(row.site.name);
       for (const std::string& tag : row.site.tags) {
@@ -135,6 +359,16 @@ CostLedger count_example(const Task& task, const ParamStore& params) {
   return ledger;
 }
 
+std::vector<PrecisionPlan> distinct_plans(const std::function<PrecisionPlan(std::int64_t)>& plan, std::int64_t iterations) {
+  std::set<std::string> seen;
+  std::vector<PrecisionPlan> plans;
+  for (std::int64_t t = 0; t < iterations; ++t) {
+    PrecisionPlan at = plan(t);
+    if (seen.insert(key_of(at)).second) plans.push_back(std::move(at));
+  }
+  return plans;
+}
+
 CostLedger predict(const CostLedger& example, const Task& task, const std::function<PrecisionPlan(std::int64_t)>& plan,
                    std::int64_t iterations) {
   if (task.charge) {
@@ -142,24 +376,24 @@ CostLedger predict(const CostLedger& example, const Task& task, const std::funct
     for (std::int64_t t = 0; t < iterations; ++t) {
       const PrecisionPlan at = plan(t);
       task.charge(ledger, at, t);
-      ledger.close_iteration(at.formats.activation, at.formats.gradient);
+      ledger.close_iteration(at.formats);
     }
     return ledger;
   }
-  // Few widths occur, so the examples are counted by plan first and each plan charged once.
+  // Few plans occur, so the examples are counted by plan first and each plan charged once.
   struct Share {
     PrecisionPlan plan;
     std::int64_t examples = 0;
   };
-  std::map<std::pair<int, int>, Share> shares;
+  std::map<std::string, Share> shares;
   for (std::int64_t t = 0; t < iterations; ++t) {
     PrecisionPlan at = plan(t);
-    Share& share = shares[{at.formats.activation.bits, at.formats.gradient.bits}];
+    Share& share = shares[key_of(at)];
     for (const std::int64_t examples : task.parts(t)) share.examples += examples;
     share.plan = std::move(at);
   }
   CostLedger ledger;
-  for (const auto& [bits, share] : shares) {
+  for (const auto& [key, share] : shares) {
     for (const CostLedger::Row& row : example.rows()) {
       const SiteFormats formats = share.plan.at(row.site);
       for (const Product product : kAllProducts) {
@@ -168,15 +402,14 @@ CostLedger predict(const CostLedger& example, const Task& task, const std::funct
         if (macs > 0) ledger.charge(row.site, product, macs, pair.left, pair.right);
       }
     }
-    ledger.close_iteration(share.plan.formats.activation, share.plan.formats.gradient);
+    ledger.close_iteration(share.plan.formats);
   }
   return ledger;
 }
 
 RelativeCost relative_cost(const CostLedger& ledger, const PrecisionPlan& reference) {
-  const uint128 q = reference.formats.activation.bits, g = reference.formats.gradient.bits;
   return {.exact = ratio(ledger.total_bit_ops(), ledger.bit_ops_under(reference)),
-          .paper = ratio(ledger.paper_bit_ops(), ledger.forward_macs() * (q * q + 2 * q * g))};
+          .paper = ratio(ledger.paper_bit_ops(), ledger.forward_macs() * CostLedger::paper_bits(reference.formats))};
 }
 
 }  // namespace ebb::train

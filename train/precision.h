@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,25 +15,40 @@
 
 namespace ebb::train {
 
+/// Parameters that share their learning rate, and between what it lies over the run.
+struct RateGroup {
+  std::vector<std::string> parameters;
+  double lowest = 0, highest = 0;
+};
+
 /// What the precision and rate options come to for a run of known length.
 struct Precision {
   std::function<PrecisionPlan(std::int64_t t)> plan;
-  std::function<double(std::int64_t t)> rate;  ///< --lr times --lr-schedule
-  PrecisionPlan evaluation;                    ///< of evaluations
-  PrecisionPlan reference;                     ///< see reference_plan
-  std::string bits_text, rate_text;            ///< the schedules as expressions
-  std::vector<std::string> doubts;             ///< legal settings that probably are not meant, each a sentence
+  std::function<double(std::int64_t t)> rate;  ///< --lr times --lr-schedule; in a group that of `*`
+  /// Of each entry of the store, where --lr-schedule has a group that sets them apart.
+  std::function<std::vector<double>(std::int64_t t)> rates{};
+  std::vector<RateGroup> rate_groups{};             ///< empty without `rates`
+  std::optional<PrecisionPlan> evaluation;          ///< of evaluations; none: that of the last update, --eval-bits current
+  PrecisionPlan reference;                          ///< see reference_plan
+  std::string bits_text, gradient_text, rate_text;  ///< the schedules as expressions; no gradient's if --bits has it
+  std::vector<std::string> doubts;                  ///< legal settings that probably are not meant, each a sentence
 };
 
 /// Reads the expressions only, so that a mistake is found before any data are loaded.
 /// @throws ConfigError marking the place of the mistake
 void check_expressions(const Options& options);
 
+/// True if a group of --bits has a part for gradients, which then are not what --gradient-bits says.
+bool sets_gradients(const Options& options);
+
 /// Static max-bits: the plan that costs are relative to.
 PrecisionPlan reference_plan(const Options& options);
 
-/// @throws ConfigError for expressions that do not fit a run of these totals, or bits that are no width at some iteration
-Precision resolve_precision(const Options& options, const Totals& totals);
+/// @throws ConfigError for expressions that do not fit a run of these totals, bits that are no width at some iteration, and parts
+/// of
+///         groups that are for nothing in the model (docs/SCHEDULES.md), with the nearest name
+Precision resolve_precision(const Options& options, const Totals& totals, std::span<const Site> sites = {},
+                            const ParamStore& params = {});
 
 /// Every name of --keep-fp32 must mean a layer. Groups that every model may have or lack (first, last, shortcut) may be absent.
 /// @throws ConfigError naming the unknown layer and the nearest known one
@@ -41,6 +57,9 @@ void check_keep_fp32(const Options& options, std::span<const CostLedger::Row> si
 /// The products of one example, forward and backward, found by running the task's blank example in float32 on a copy of the
 /// parameters; MACs are proportional to the number of examples. Of a task that charges its steps itself, those of the first step.
 CostLedger count_example(const Task& task, const ParamStore& params);
+
+/// Every plan of a run once, in the order of first use.
+std::vector<PrecisionPlan> distinct_plans(const std::function<PrecisionPlan(std::int64_t)>& plan, std::int64_t iterations);
 
 /// The ledger that a run will end with, to the bit-operation, from the products of one example.
 CostLedger predict(const CostLedger& example, const Task& task, const std::function<PrecisionPlan(std::int64_t)>& plan,

@@ -74,8 +74,9 @@ std::string format_duration(double seconds) {
 }
 
 std::string format_bits(const RoleBits& bits) {
-  if (bits == RoleBits{}) return "fp32";
-  return concat(width(bits.weight), '/', width(bits.activation), '/', width(bits.gradient));
+  const std::string_view others = bits.by_site ? " and by layer" : "";
+  if (bits.weight == 32 && bits.activation == 32 && bits.gradient == 32) return concat("fp32", others);
+  return concat(width(bits.weight), '/', width(bits.activation), '/', width(bits.gradient), others);
 }
 
 }  // namespace ebb::train

@@ -32,11 +32,14 @@ bool exists(const std::string& path) {
 }
 
 Json to_json(const RoleBits& bits) {
-  return {{"weight", bits.weight}, {"activation", bits.activation}, {"gradient", bits.gradient}};
+  Json json{{"weight", bits.weight}, {"activation", bits.activation}, {"gradient", bits.gradient}};
+  if (bits.by_site) json["by_site"] = true;
+  return json;
 }
 
 RoleBits bits_of(const Json& json) {
-  return {json.at("weight").get<int>(), json.at("activation").get<int>(), json.at("gradient").get<int>()};
+  return {json.at("weight").get<int>(), json.at("activation").get<int>(), json.at("gradient").get<int>(),
+          json.value("by_site", false)};
 }
 
 // A loss that is not finite has no number in JSON; the step that met it stops the run, but an evaluation may record it.

@@ -13,9 +13,10 @@
 
 namespace ebb::train {
 
-/// Widths by role of a plan's unexempted sites; 32 stands for float32.
+/// Widths by role of the sites that a plan does not name; 32 stands for float32.
 struct RoleBits {
   int weight = 32, activation = 32, gradient = 32;
+  bool by_site = false;  ///< a schedule's group{...} gives some sites other widths; --dry-run lists them
   friend bool operator==(const RoleBits&, const RoleBits&) = default;
 };
 

@@ -153,8 +153,11 @@ std::string to_json(const Summary& summary) {
   const auto score = [](const std::optional<EvalRow>& row) { return row ? Json(row->score) : Json(nullptr); };
   const auto loss = [](const std::optional<EvalRow>& row) { return row ? Json(row->loss) : Json(nullptr); };
   const auto examples = [](const std::optional<EvalRow>& row) { return row ? Json(row->examples) : Json(nullptr); };
+  const auto bits = [](const std::optional<EvalRow>& row) { return row ? Json::parse(to_line(*row)).at("bits") : Json(nullptr); };
   Json json{{"test_" + summary.metric, score(summary.test)},
             {"validation_" + summary.metric, score(summary.validation)},
+            {"test_bits", bits(summary.test)},
+            {"validation_bits", bits(summary.validation)},
             {"test_loss", loss(summary.test)},
             {"validation_loss", loss(summary.validation)},
             {"test_examples", examples(summary.test)},
@@ -184,7 +187,9 @@ Forecast forecast(const Task& task, const ParamStore& params, const Precision& p
                   .iterations = iterations,
                   .steps_per_epoch = task.steps_per_epoch,
                   .bits = precision.bits_text,
+                  .gradient_bits = precision.gradient_text,
                   .rate = precision.rate_text,
+                  .rate_groups = precision.rate_groups,
                   .ledger = predict(example, task, precision.plan, iterations)};
   if (task.charge) {
     result.examples = 1;  // steps are no multiples of it
@@ -192,16 +197,18 @@ Forecast forecast(const Task& task, const ParamStore& params, const Precision& p
     for (const std::int64_t part : task.parts(0)) result.examples += part;
   }
   result.cost = relative_cost(result.ledger, precision.reference);
-  PrecisionPlan low = precision.plan(0), high = low;
-  for (std::int64_t t = 1; t < iterations; ++t) {
-    const SiteFormats formats = precision.plan(t).formats;
-    if (formats.activation.bits < low.formats.activation.bits) low.formats = formats;
-    if (formats.activation.bits > high.formats.activation.bits) high.formats = formats;
-  }
+  const std::vector<PrecisionPlan> plans = distinct_plans(precision.plan, iterations);
   for (const CostLedger::Row& row : example.rows()) {
     const std::optional<ParamId> weight = params.find(row.site.name + ".weight");
-    result.layers.push_back(
-        {row.site, weight ? params[*weight].shape() : Shape{}, row, low.at(row.site), high.at(row.site)});
+    LayerRow layer{row.site, weight ? params[*weight].shape() : Shape{}, row, plans[0].at(row.site), plans[0].at(row.site)};
+    for (const PrecisionPlan& plan : plans) {
+      const SiteFormats now = plan.at(row.site);
+      for (Format SiteFormats::*const role : {&SiteFormats::weight, &SiteFormats::activation, &SiteFormats::gradient}) {
+        if ((now.*role).bits < (layer.lowest.*role).bits) layer.lowest.*role = now.*role;
+        if ((now.*role).bits > (layer.highest.*role).bits) layer.highest.*role = now.*role;
+      }
+    }
+    result.layers.push_back(std::move(layer));
   }
   return result;
 }
@@ -226,13 +233,18 @@ std::string to_json(const Forecast& forecast) {
                       {"macs", macs_of(layer.example)},
                       {"formats", formats}});
   }
+  Json rates = Json::array();
+  for (const RateGroup& group : forecast.rate_groups)
+    rates.push_back({{"lowest", group.lowest}, {"highest", group.highest}, {"parameters", group.parameters}});
   return dump({{"layers", layers},
+               {"rate_groups", rates},
                {"parameters", forecast.parameters},
                {"macs", static_cast<std::uint64_t>(forward)},
                {"examples_per_step", forecast.examples},
                {"iterations", forecast.iterations},
                {"steps_per_epoch", forecast.steps_per_epoch},
                {"bits", forecast.bits},
+               {"gradient_bits", forecast.gradient_bits},
                {"lr_schedule", forecast.rate},
                {"bit_ops", to_text(forecast.ledger.total_bit_ops())},
                {"bit_ops_paper", to_text(forecast.ledger.paper_bit_ops())},
@@ -266,10 +278,15 @@ std::string to_table(const Forecast& forecast) {
     add_row({concat("a step of ", examples), "", with_separators(forward * examples), with_separators(all * examples), "", "", ""},
             added * examples);
   }
+  const std::string gradients = forecast.gradient_bits.empty() ? "" : concat("; gradients ", forecast.gradient_bits);
+  std::string rates;
+  for (const RateGroup& group : forecast.rate_groups)
+    rates += concat("         ", group.lowest, group.lowest == group.highest ? "" : concat("..", group.highest), ": ",
+                    join(group.parameters), '\n');
   return concat(format_table(rows), '\n', with_separators(static_cast<uint128>(forecast.parameters)), " parameters; ",
-                forecast.iterations, " steps, ", forecast.steps_per_epoch, " an epoch\nbits     ", forecast.bits, "\nlr       ",
-                forecast.rate, "\nbit-ops  ", with_separators(forecast.ledger.total_bit_ops()), " exact, ",
-                format_fixed(forecast.cost.exact, 4), " of static; papers' accounting ",
+                forecast.iterations, " steps, ", forecast.steps_per_epoch, " an epoch\nbits     ", forecast.bits, gradients,
+                "\nlr       ", forecast.rate, '\n', rates, "bit-ops  ", with_separators(forecast.ledger.total_bit_ops()),
+                " exact, ", format_fixed(forecast.cost.exact, 4), " of static; papers' accounting ",
                 with_separators(forecast.ledger.paper_bit_ops()), ", ", format_fixed(forecast.cost.paper, 4), '\n');
 }
 

@@ -66,8 +66,9 @@ struct Forecast {
   std::vector<LayerRow> layers{};
   std::string unit = "one example";                                                ///< that MACs are counted for
   std::int64_t parameters = 0, iterations = 0, steps_per_epoch = 0, examples = 0;  ///< examples of the first step
-  std::string bits, rate;                                                          ///< schedule expressions
-  CostLedger ledger{};                                                             ///< predicted
+  std::string bits, gradient_bits, rate;  ///< schedule expressions; no gradient's where that of the bits has them
+  std::vector<RateGroup> rate_groups{};   ///< see Precision
+  CostLedger ledger{};                    ///< predicted
   RelativeCost cost{};
 };
 Forecast forecast(const Task& task, const ParamStore& params, const Precision& precision, std::int64_t iterations);

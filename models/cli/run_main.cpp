@@ -63,6 +63,7 @@ struct Run {
   Options options;
   Task task{};
   RunState state{};
+  CostLedger example{};  // see count_example
   Precision precision{};
   LoopSettings settings{};
 };
@@ -82,13 +83,19 @@ Run assemble(Options options, const ModelFamily& family) {
   require<ConfigError>(options.iterations || !__builtin_mul_overflow(*options.epochs, run.task.steps_per_epoch, &iterations),
                        "[command line] --epochs: ", *options.epochs, " epochs of ", run.task.steps_per_epoch,
                        " steps are more than can be counted");
+  run.example = count_example(run.task, run.state.params);
+  check_keep_fp32(options, run.example.rows());
+  std::vector<Site> sites;
+  for (const CostLedger::Row& row : run.example.rows()) sites.push_back(row.site);
   run.precision = resolve_precision(
-      options, {.updates = iterations, .updates_per_epoch = run.task.steps_per_epoch, .samples_per_update = options.batch.value()});
+      options, {.updates = iterations, .updates_per_epoch = run.task.steps_per_epoch, .samples_per_update = options.batch.value()},
+      sites, run.state.params);
   const std::int64_t eval_every = options.eval_every.value_or(run.task.steps_per_epoch);
   run.settings = {.iterations = iterations,
                   .key = Key(static_cast<std::uint64_t>(options.seed)).fold("steps"),
                   .plan = run.precision.plan,
                   .rate = run.precision.rate,
+                  .rates = run.precision.rates,
                   .evaluation_plan = run.precision.evaluation,
                   .clip = options.clip,
                   .eval_every = eval_every,
@@ -110,6 +117,7 @@ RunConfig config_of(const Run& run, const std::string& program) {
                      {"eval_every", to_text(run.settings.eval_every)},
                      {"save_every", to_text(run.settings.save_every)},
                      {"bits", run.precision.bits_text},
+                     {"gradient_bits", run.precision.gradient_text},
                      {"lr_schedule", run.precision.rate_text},
                      {"parameters", to_text(run.state.params.parameter_count())}};
   config.build = build_fingerprint(run.precision.reference, run.settings.simd);
@@ -139,7 +147,8 @@ std::string describe(const Summary& summary) {
     if (value) facts.push_back({name, format_fixed(*value, 4)});
   };
   const auto add_score = [&](const std::optional<EvalRow>& row) {
-    if (row) add(concat(row->split, ' ', row->metric), row->score);
+    if (row)
+      facts.push_back({concat(row->split, ' ', row->metric), concat(format_fixed(row->score, 4), " at ", format_bits(row->bits))});
   };
   add_score(summary.test);
   add_score(summary.validation);
@@ -195,7 +204,6 @@ class Session {
   Run prepare(const Options& options) {
     omp_set_num_threads(static_cast<int>(options.threads));
     Run run = assemble(options, family_);
-    check_keep_fp32(run.options, count_example(run.task, run.state.params).rows());
     for (const std::string& doubt : run.precision.doubts) note("warning: " + doubt);
     if (!options.preset.empty() && !options.quiet) tell(describe(find_preset(family_.program, options.preset), options));
     return run;
@@ -266,7 +274,8 @@ class Session {
     show(run.options.json ? to_json(written, bit_ops) : written.text + "\n");
     if (!run.options.quiet)
       note(concat(written.tokens.size(), " tokens after step ", run.state.iteration, " at ",
-                  format_bits(role_bits(run.settings.evaluation_plan)), " for ", with_separators(bit_ops), " bit-operations"));
+                  format_bits(role_bits(evaluation_plan(run.settings, run.state.iteration))), " for ", with_separators(bit_ops),
+                  " bit-operations"));
   }
 
   void dry_run(const Options& options) {

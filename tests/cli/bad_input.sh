@@ -21,6 +21,11 @@ expect 2 "unknown .*'avx3'.*avx2" "${run[@]}" --out a --simd avx3
 expect 2 "accumulator.*wrop16" "${run[@]}" --out a --accumulator wrop16
 expect 2 "conv9.*conv" "${run[@]}" --out a --keep-fp32 conv9
 expect 2 '\^' "${run[@]}" --out a --bits 'round(3->8 : cycle(8 cos)' --max-bits 8
+expect 2 "unknown name in group.*'conv9'.*'conv1'" "${run[@]}" --out a --bits 'group{conv9: 8, *: 4}'
+expect 2 "unknown name in group.*'baias'" "${run[@]}" --out a --lr-schedule 'group{baias: 0, *: 1}'
+expect 2 'gradient-bits means nothing beside' "${run[@]}" --out a --bits 'group{gradient: 6, *: 4}' --gradient-bits 8
+expect 2 "unknown format 'fp8'" "${run[@]}" --out a --bits fp8
+expect 2 'eval-bits.*current' "${run[@]}" --out a --eval-bits now
 expect 2 "cosine|cos" "${run[@]}" --out a --bits 'round(3->8 : cycle(8) cot)' --max-bits 8
 expect 2 '\^' "${run[@]}" --out a --lr-schedule '1->0 : : rex'
 expect 2 '\^' "$ebb" schedule --expr '1->0 rex rex' --iterations 10

@@ -1,0 +1,59 @@
+#include "train/groups.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "core/error.h"
+
+namespace ebb::train {
+
+std::span<const std::string> optional_tags() {
+  static const std::vector<std::string> tags{"first", "last", "shortcut"};
+  return tags;
+}
+
+bool is_for_operand(std::string_view part, const Site& site, Role role) {
+  const std::string end = to_text(role);
+  if (part == end || site.matches(part)) return true;
+  return part.ends_with("." + end) && site.matches(part.substr(0, part.size() - end.size() - 1));
+}
+
+bool is_for_parameter(std::string_view part, std::string_view parameter, std::span<const Site> sites) {
+  if (Site{std::string(parameter), {}}.matches(part) || parameter.ends_with("." + std::string(part))) return true;
+  return std::ranges::any_of(sites, [&](const Site& site) {
+    return parameter.starts_with(site.name + ".") && std::ranges::find(site.tags, part) != site.tags.end();
+  });
+}
+
+BoundForMany bind_for(std::string_view option, const Schedule& schedule, const Totals& totals,
+                      std::span<const Schedule::Member> members, const std::vector<std::string>& known) {
+  BoundForMany result;
+  std::map<std::string, std::size_t> places;  // by the answers that led there
+  std::set<std::string, std::less<>> used;
+  for (const Schedule::Member& member : members) {
+    std::string answers;
+    const Schedule::Member asked{member.name, [&](std::string_view part) {
+                                   const bool yes = member.is(part);
+                                   answers += yes ? 'y' : 'n';
+                                   if (yes) used.emplace(part);
+                                   return yes;
+                                 }};
+    Bound bound = schedule.bind(totals, {}, asked);
+    const auto [place, is_new] = places.emplace(answers, result.bounds.size());
+    if (is_new) result.bounds.push_back(std::move(bound));
+    result.of.push_back(place->second);
+  }
+  for (const std::string& part : schedule.group_names()) {
+    if (used.contains(part)) continue;
+    const bool any = std::ranges::any_of(members, [&](const Schedule::Member& member) { return member.is(part); });
+    require<ConfigError>(!any, "[command line] --", option, ": the part '", part,
+                         "' of the group is never used, since the parts behind it are for all that it is for; of several parts "
+                         "the last one counts, so put it behind them");
+    if (std::ranges::find(optional_tags(), part) != optional_tags().end()) continue;
+    throw ConfigError(concat("[command line] --", option, ": ", unknown_word("name in group{...}", part, known)));
+  }
+  return result;
+}
+
+}  // namespace ebb::train
