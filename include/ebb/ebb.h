@@ -47,6 +47,7 @@
 #include "models/transformer/network.h"
 #include "optim/gradients.h"
 #include "optim/optimizer.h"
+#include "quant/known_sites.h"
 #include "schedules/cpt.h"
 #include "schedules/plateau.h"
 #include "schedules/schedule.h"
