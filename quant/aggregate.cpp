@@ -101,7 +101,7 @@ Tensor aggregate(const Csr& a, std::span<const float> scale, const Operand& x, c
     events = reference(a, scale, x, accumulator, c);
   }
   ledger.charge(how.site, how.product, static_cast<uint128>(a.entries()) * static_cast<uint128>(x.cols()), kAdjacency, x.format());
-  if (events > 0) ledger.count_overflow(events);
+  ledger.count_overflow(how.site, how.product, events);
   return c;
 }
 

@@ -267,7 +267,7 @@ void settle(const Operand& images, const PatchGeometry& g, const Operand& other,
             CostLedger& ledger) {
   ledger.charge(how.site, how.product, static_cast<uint128>(g.nominal_positions) * static_cast<uint128>(g.cols()), images.format(),
                 other.format());
-  if (events > 0) ledger.count_overflow(events);
+  ledger.count_overflow(how.site, how.product, events);
 }
 
 }  // namespace

@@ -120,7 +120,7 @@ void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedg
   });
   if (!complete) add_bias(out, how.bias);
   ledger.charge(how.site, how.product, nominal_macs(a, b), a.format(), b.format());
-  if (events > 0) ledger.count_overflow(events);
+  ledger.count_overflow(how.site, how.product, events);
   if (how.rows_done && !report.used) parallel_for(out.rows, how.rows_done, kRowsDone, kRowsDone);
 }
 
@@ -139,7 +139,7 @@ void gemm_batch(std::span<const BatchedProduct> products, const Multiply& how, C
   }
   for (const BatchedProduct& product : products)
     ledger.charge(how.site, how.product, nominal_macs(product), product.a.format(), product.b.format());
-  if (events > 0) ledger.count_overflow(events);
+  ledger.count_overflow(how.site, how.product, events);
 }
 
 Tensor gemm(const Operand& a, const Operand& b, const Multiply& how, CostLedger& ledger) {

@@ -17,6 +17,25 @@ uint128 product_of_bits(const SiteFormats::Pair& pair) {
 
 }  // namespace
 
+SiteFormats parse_cost_reference(std::string_view text) {
+  std::vector<Format> widths;
+  for (const std::string& part : split(text, '/')) {
+    std::int64_t bits = 0;
+    const bool integer = parse(part, bits) && to_text(bits) == part && bits >= 1 && bits <= Format::kMaxIntegerBits;
+    if (integer || part == "fp32") widths.push_back(integer ? Format::integer(bits) : Format::fp32());
+  }
+  require<ConfigError>(
+      widths.size() == 3 && std::count(text.begin(), text.end(), '/') == 2,
+      "[cost reference] expected the widths of weights, activations and gradients, each 1 to 16 bits or fp32, as in ",
+      "8/8/8 or fp32/fp32/fp32; got '", text, "'");
+  return {.weight = widths[0], .activation = widths[1], .gradient = widths[2]};
+}
+
+std::string cost_reference_text(const SiteFormats& reference) {
+  const auto width = [](Format format) { return format.is_fp32() ? std::string("fp32") : to_text(std::int64_t{format.bits}); };
+  return concat(width(reference.weight), '/', width(reference.activation), '/', width(reference.gradient));
+}
+
 uint128 parse_uint128(std::string_view text) {
   constexpr uint128 max = ~uint128{0};
   uint128 value = 0;
@@ -29,6 +48,12 @@ uint128 parse_uint128(std::string_view text) {
   }
   require<DataError>(ok, "[ledger] '", text, "' is not a whole number of up to 128 bits");
   return value;
+}
+
+uint128 CostLedger::Row::overflow_events() const {
+  uint128 events = 0;
+  for (const Cell& cell : cells) events += cell.overflow_events;
+  return events;
 }
 
 CostLedger::Row& CostLedger::row(const Site& site) {
@@ -60,6 +85,12 @@ void CostLedger::close_iteration(const SiteFormats& common) {
   ++iterations_;
 }
 
+void CostLedger::count_overflow(const Site& site, Product product, uint128 events) {
+  if (events == 0) return;
+  row(site).cells[static_cast<std::size_t>(product)].overflow_events += events;
+  total_.overflow_events += events;
+}
+
 uint128 CostLedger::bit_ops_under(const PrecisionPlan& plan) const {
   uint128 sum = 0;
   for (const Row& row : rows_) {
@@ -72,11 +103,13 @@ uint128 CostLedger::bit_ops_under(const PrecisionPlan& plan) const {
 }
 
 std::string CostLedger::save() const {
-  std::string text =
-      concat(kHeader, ' ', iterations_, ' ', paper_bit_ops_, ' ', forward_macs_, ' ', open_forward_macs_, ' ', overflow_events_);
+  std::string text = concat(kHeader, ' ', iterations_, ' ', paper_bit_ops_, ' ', forward_macs_, ' ', open_forward_macs_, ' ',
+                            total_.overflow_events);
   for (const Row& row : rows_) {
     text += concat('|', row.site.name, ' ', join(row.site.tags, ","));
     for (const Cell& cell : row.cells) text += concat(' ', cell.macs, ' ', cell.bit_ops);
+    if (row.overflow_events() == 0) continue;
+    for (const Cell& cell : row.cells) text += concat(' ', cell.overflow_events);
   }
   return text;
 }
@@ -90,20 +123,26 @@ CostLedger CostLedger::load(std::string_view text) {
   ledger.paper_bit_ops_ = parse_uint128(head[2]);
   ledger.forward_macs_ = parse_uint128(head[3]);
   ledger.open_forward_macs_ = parse_uint128(head[4]);
-  ledger.overflow_events_ = parse_uint128(head[5]);
+  ledger.total_.overflow_events = parse_uint128(head[5]);
+  uint128 located = 0;
   for (std::size_t i = 1; i < parts.size(); ++i) {
     const auto words = split(parts[i], ' ');
-    require<DataError>(words.size() == 2 + 2 * kProducts, "[ledger] expected a site with ", 2 * kProducts, " counters, got '",
-                       parts[i], "'");
+    const bool overflowed = words.size() == 2 + 3 * kProducts;
+    require<DataError>(overflowed || words.size() == 2 + 2 * kProducts, "[ledger] expected a site with ", 2 * kProducts, " or ",
+                       3 * kProducts, " counters, got '", parts[i], "'");
     Row row{{words[0], split(words[1], ',')}, {}};
     for (std::size_t p = 0; p < kProducts; ++p) {
       Cell& cell = row.cells[p];
       cell = {parse_uint128(words[2 + 2 * p]), parse_uint128(words[3 + 2 * p])};
+      if (overflowed) cell.overflow_events = parse_uint128(words[2 + 2 * kProducts + p]);
       ledger.total_.macs += cell.macs;
       ledger.total_.bit_ops += cell.bit_ops;
+      located += cell.overflow_events;
     }
     ledger.rows_.push_back(std::move(row));
   }
+  require<DataError>(located <= ledger.total_.overflow_events, "[ledger] the sites count ", located,
+                     " overflow events, all of them ", ledger.total_.overflow_events);
   return ledger;
 }
 

@@ -18,18 +18,20 @@ class CostLedger {
  public:
   struct Cell {
     uint128 macs = 0, bit_ops = 0;
+    uint128 overflow_events = 0;  ///< of narrow accumulators
     friend bool operator==(const Cell&, const Cell&) = default;
   };
   /// What one site was charged, by product.
   struct Row {
     Site site;
     std::array<Cell, kProducts> cells{};
+    [[nodiscard]] uint128 overflow_events() const;  ///< of all products
   };
 
   /// Adds one product. Sites keep the order of their first charge.
   void charge(const Site& site, Product product, uint128 macs, Format left, Format right);
-  /// Counts events of narrow accumulators (see gemm).
-  void count_overflow(uint128 events) { overflow_events_ += events; }
+  /// Counts events of narrow accumulators in a product (see gemm).
+  void count_overflow(const Site& site, Product product, uint128 events);
 
   /// Closes an iteration: the forward MACs charged since the last call are charged again as the papers do, with the whole model's
   /// MACs x paper_bits(common), whatever each layer really used. `common` are the plan's formats for sites that it does not name.
@@ -43,7 +45,8 @@ class CostLedger {
   [[nodiscard]] uint128 total_macs() const { return total_.macs; }
   [[nodiscard]] uint128 paper_bit_ops() const { return paper_bit_ops_; }
   [[nodiscard]] uint128 forward_macs() const { return forward_macs_; }
-  [[nodiscard]] uint128 overflow_events() const { return overflow_events_; }
+  /// All of them: those of the rows, and those that a ledger saved by version 0.1 counted without saying where.
+  [[nodiscard]] uint128 overflow_events() const { return total_.overflow_events; }
   [[nodiscard]] std::uint64_t iterations() const { return iterations_; }
   [[nodiscard]] const std::vector<Row>& rows() const { return rows_; }
 
@@ -54,7 +57,8 @@ class CostLedger {
   static double giga_bit_ops(uint128 bit_ops) { return static_cast<double>(bit_ops) / 1e9; }
   static double effective_flops(uint128 bit_ops) { return static_cast<double>(bit_ops) / (32.0 * 32.0); }
 
-  /// Everything as one line of text, and back. @throws DataError for a text that is not a ledger
+  /// Everything as one line of text, and back. Sites without overflow events are written as version 0.1 wrote them.
+  /// @throws DataError for a text that is not a ledger
   [[nodiscard]] std::string save() const;
   static CostLedger load(std::string_view text);
   friend bool operator==(const CostLedger& a, const CostLedger& b) { return a.save() == b.save(); }
@@ -64,9 +68,14 @@ class CostLedger {
 
   std::vector<Row> rows_;
   Cell total_;
-  uint128 paper_bit_ops_ = 0, forward_macs_ = 0, open_forward_macs_ = 0, overflow_events_ = 0;
+  uint128 paper_bit_ops_ = 0, forward_macs_ = 0, open_forward_macs_ = 0;
   std::uint64_t iterations_ = 0;
 };
+
+/// The widths that costs are compared with, "weights/activations/gradients": "8/8/8", "4/8/16", "fp32/fp32/fp32".
+/// @throws ConfigError for a text that is not three widths of 1 to 16 bits or fp32
+SiteFormats parse_cost_reference(std::string_view text);
+std::string cost_reference_text(const SiteFormats& reference);
 
 /// Reads a decimal of up to 128 bits. @throws DataError
 uint128 parse_uint128(std::string_view text);

@@ -93,6 +93,19 @@ TEST_CASE("paper mode with weights, activations and gradients of 2, 4 and 8 bits
   CHECK(ledger.paper_bit_ops() == 1000 * 56);
   CHECK(CostLedger::paper_bits({k8, k8, k8}) == 192);
   CHECK(CostLedger::paper_bits({Format::integer(3), Format::integer(3), k8}) == 57);
+  CHECK(CostLedger::paper_bits(SiteFormats::fp32()) == 3 * 32 * 32);
+}
+
+TEST_CASE("a cost reference is three widths, for weights, activations and gradients") {
+  CHECK(parse_cost_reference("8/8/8") == SiteFormats{k8, k8, k8});
+  CHECK(parse_cost_reference("1/4/16") == SiteFormats{Format::integer(1), k4, Format::integer(16)});
+  CHECK(parse_cost_reference("fp32/fp32/fp32") == SiteFormats::fp32());
+  for (const char* text : {"8/8/8", "1/4/16", "fp32/8/fp32"}) CHECK(cost_reference_text(parse_cost_reference(text)) == text);
+  for (const char* bad : {"", "8", "8/8", "8/8/8/8", "8/8/", "/8/8", "8/8/8/", "0/8/8", "8/17/8", "08/8/8", "8/8/+8", "8/8/32",
+                          "int8/8/8", "8/8/8 ", "8,8,8", "fp8/fp8/fp8", "8/x/8/8"}) {
+    CAPTURE(bad);
+    CHECK_THROWS_AS(parse_cost_reference(bad), ConfigError);
+  }
 }
 
 TEST_CASE("the same products can be priced under another plan") {
@@ -115,7 +128,7 @@ TEST_CASE("a ledger survives its text, with counters beyond 64 bits, and counts 
   ledger.charge(kLast, Product::grad_input, 3, k32, k8);
   ledger.close_iteration(k8, k4);
   ledger.charge(kMiddle, Product::forward, 5, k8, k8);  // an open iteration
-  ledger.count_overflow(uint128{1} << 70);
+  ledger.count_overflow(kMiddle, Product::forward, uint128{1} << 70);
   CHECK(ledger.total_bit_ops() == huge * 32 + 3 * 256 + 5 * 64);
   CostLedger loaded = CostLedger::load(ledger.save());
   CHECK(loaded == ledger);
@@ -131,13 +144,44 @@ TEST_CASE("a ledger survives its text, with counters beyond 64 bits, and counts 
   CHECK(CostLedger::load(CostLedger().save()) == CostLedger());
 }
 
+TEST_CASE("overflow events stay with the site and the product that they happened in") {
+  CostLedger ledger;
+  ledger.charge(kFirst, Product::forward, 12, k8, k4);
+  ledger.charge(kLast, Product::forward, 10, k8, k8);
+  const std::string without = ledger.save();
+  ledger.count_overflow(kFirst, Product::grad_weight, 0);
+  CHECK(ledger.save() == without);
+  CHECK(without == "ebb-ledger-2 0 0 0 22 0|conv1 first 12 384 0 0 0 0 0 0 0 0|fc last 10 640 0 0 0 0 0 0 0 0");
+  ledger.count_overflow(kLast, Product::forward, 3);
+  ledger.count_overflow(kLast, Product::grad_weight, 4);
+  CHECK(ledger.overflow_events() == 7);
+  CHECK(ledger.save() == "ebb-ledger-2 0 0 0 22 7|conv1 first 12 384 0 0 0 0 0 0 0 0|fc last 10 640 0 0 0 0 0 0 0 0 3 0 4 0 0");
+  const CostLedger loaded = CostLedger::load(ledger.save());
+  CHECK(loaded == ledger);
+  CHECK(loaded.overflow_events() == 7);
+  CHECK(loaded.rows()[0].cells[0].overflow_events == 0);
+  CHECK(loaded.rows()[1].cells[0] == CostLedger::Cell{10, 640, 3});
+  CHECK(loaded.rows()[1].cells[2] == CostLedger::Cell{0, 0, 4});
+}
+
+TEST_CASE("a ledger of version 0.1, which counted overflow events without their place, is read and counts on") {
+  CostLedger ledger = CostLedger::load("ebb-ledger-2 1 576 10 0 98|fc last 10 640 0 0 10 640 0 0 0 0");
+  CHECK(ledger.overflow_events() == 98);
+  CHECK(ledger.rows()[0].cells[0] == CostLedger::Cell{10, 640});
+  ledger.count_overflow(kLast, Product::forward, 2);
+  CHECK(ledger.overflow_events() == 100);
+  CHECK(ledger.rows()[0].cells[0].overflow_events == 2);
+  CHECK(CostLedger::load(ledger.save()) == ledger);
+}
+
 TEST_CASE("a text that is no ledger is refused") {
   CostLedger ledger;
   ledger.charge(kFirst, Product::forward, 12, k8, k4);
   const std::string good = ledger.save();
   CHECK_NOTHROW(CostLedger::load(good));
-  std::vector<std::string> bad{"",         "x",         "ebb-ledger-1 0 0 0 0 0", "ebb-ledger-2 0 0 0 0",
-                               good + "|", good + " 1", good + "|conv 1 2 3"};
+  std::vector<std::string> bad{
+      "",         "x",         "ebb-ledger-1 0 0 0 0 0", "ebb-ledger-2 0 0 0 0",
+      good + "|", good + " 1", good + "|conv 1 2 3",     "ebb-ledger-2 0 0 0 10 2|fc last 10 640 0 0 0 0 0 0 0 0 3 0 0 0 0"};
   for (std::size_t length = 0; length + 3 < good.size(); ++length) {
     if (good[length] == ' ' || good[length] == '|')
       bad.push_back(good.substr(0, length));  // cut at a word, but inside the last site
