@@ -64,8 +64,8 @@ Schedule precision_schedule(std::string_view name, const CyclicPrecision& settin
   return between(schedules::zigzag(n, Mirror::horizontal, known.profile(), settings.length));
 }
 
-PrecisionCost precision_cost(const Bound& bits, int max_bits, int gradient_bits) {
-  const auto g = static_cast<std::uint64_t>(gradient_bits), high = static_cast<std::uint64_t>(max_bits);
+PrecisionCost precision_cost(const Bound& bits, int gradient_bits, std::uint64_t reference_cost) {
+  const auto g = static_cast<std::uint64_t>(gradient_bits);
   uint128 sum = 0, cost = 0;
   for (const auto& [first, updates, value] : stretches_of(bits)) {
     const auto q = static_cast<std::uint64_t>(value.bits()), n = static_cast<std::uint64_t>(updates);
@@ -74,7 +74,7 @@ PrecisionCost precision_cost(const Bound& bits, int max_bits, int gradient_bits)
   }
   const auto updates = static_cast<double>(bits.updates());
   return {.mean_bits = static_cast<double>(sum) / updates,
-          .relative = static_cast<double>(cost) / (updates * static_cast<double>(high * high + 2 * high * g))};
+          .relative = static_cast<double>(cost) / (updates * static_cast<double>(reference_cost))};
 }
 
 std::vector<std::string> precision_doubts(const Bound& bits, int max_bits) {

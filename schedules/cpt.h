@@ -30,15 +30,16 @@ Schedule precision_schedule(std::string_view name, const CyclicPrecision& settin
 enum class Savings : std::uint8_t { none, small, medium, large };
 Savings savings_of(std::string_view name);
 
-/// The mean over the run of q^2 + 2 q g, the bit operations of a step per multiply-accumulate, for bits q and gradient bits g.
-/// Where q is fp32, so is the gradient: that is plain training, 3 x 32^2.
+/// The mean over the run of q^2 + 2 q g, the bit operations of a step per multiply-accumulate of the forward products, for bits q
+/// and gradient bits g. Where q is fp32, so is the gradient: that is plain training, 3 x 32^2.
 struct PrecisionCost {
   double mean_bits = 0;
-  double relative = 1;  ///< the mean cost divided by that of static max_bits
+  double relative = 1;  ///< the mean cost divided by `reference_cost`
   double savings_percent() const { return 100.0 * (1.0 - relative); }
 };
+/// @param reference_cost the bit operations that costs are relative to: 192 of 8 bits throughout
 /// @throws ConfigError if a value is no width (see Value::bits)
-PrecisionCost precision_cost(const Bound& bits, int max_bits, int gradient_bits);
+PrecisionCost precision_cost(const Bound& bits, int gradient_bits, std::uint64_t reference_cost);
 
 /// The doubts of the schedule itself, and whether its cycles are too short for the profile ever to reach max_bits.
 std::vector<std::string> precision_doubts(const Bound& bits, int max_bits);

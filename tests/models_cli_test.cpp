@@ -107,15 +107,90 @@ TEST_CASE("a run records itself, is scored again, and a dry run has predicted it
 
   const Shown scored = call("--json --quiet --evaluate " + scratch / "run");
   REQUIRE(scored.code == cli::kDone);
-  for (const char* same : {"test_negative_loss", "weights_sha256", "train_loss", "bit_ops", "relative_cost"}) {
+  for (const char* same : {"test_negative_loss", "weights_sha256", "iterations"}) {
     CAPTURE(same);
     CHECK(Json::parse(scored.out)[same] == json[same]);
   }
-  CHECK(call("--json --quiet --eval-bits 2 --evaluate " + scratch / "run").code == cli::kDone);
   CHECK(contains(call("--seed 2 --evaluate " + scratch / "run").err, "--seed is '2' now and was '1'"));
   CHECK(contains(call("--evaluate " + scratch / "run", tiny_family(-2)).err,
                  "the data are not those of the run: training is 'other' now"));
   CHECK(hash_of(call(std::string(kUnsaved) + " --quiet")) == json["weights_sha256"]);
+}
+
+TEST_CASE("an evaluation reports its own bits, cost and overflow events, and is free in all that makes no other network") {
+  const Scratch scratch;
+  const std::string run = scratch / "run";
+  REQUIRE(call(kPlan + (" --accumulator sat12 --out " + run)).code == cli::kDone);
+  const auto scored = [&](const std::string& options) {
+    const Shown shown = call("--json --quiet --evaluate " + run + " " + options);
+    CAPTURE(options);
+    CAPTURE(shown.err);
+    REQUIRE(shown.code == cli::kDone);
+    return Json::parse(shown.out);
+  };
+  const Json plain = scored("");
+  CHECK(plain["relative_cost"] == 1.0);  // forward products alone, in 8 bits
+  CHECK(plain["cost_reference"] == "8/8/8");
+  CHECK(plain["test_bits"]["activation"] == 8);
+  CHECK(plain["accumulator_overflows"] != "0");
+  CHECK(plain["accumulator_overflows_by_site"]["fc"]["forward"] == plain["accumulator_overflows"]);
+  CHECK(!plain.contains("train_loss"));
+  CHECK(!plain.contains("seconds_per_step"));
+  CHECK(plain["seconds"] >= 0.0);
+  const Json narrow = scored("--eval-bits 4 --accumulator exact");
+  CHECK(narrow["relative_cost"] == 0.25);
+  CHECK(narrow["accumulator_overflows"] == "0");
+  CHECK(std::stoll(narrow["bit_ops"].get<std::string>()) * 4 == std::stoll(plain["bit_ops"].get<std::string>()));
+  CHECK(scored("--keep-fp32 fc --accumulator exact")["relative_cost"] == 16.0);
+  CHECK(scored("--cost-reference 4/4/4")["relative_cost"] == 4.0);
+  for (const char* free : {"--grid symmetric", "--accumulator exact --simulate", "--batch 7", "--threads 1", "--simd scalar"}) {
+    CAPTURE(free);
+    CHECK(scored(free)["weights_sha256"] == plain["weights_sha256"]);
+  }
+
+  struct Case {
+    const char* args;
+    int code;
+    const char* expected;
+  };
+  const Case cases[] = {
+      {"--lr 0.5", cli::kDone, "warning: --lr 0.5 means nothing here, where nothing is trained"},
+      {"--gradient-bits 4", cli::kDone, "warning: --gradient-bits 4 means nothing here, where nothing is trained"},
+      {"--max-bits 4", cli::kDone, "warning: --max-bits 4 means nothing here, where nothing is trained"},
+      {"--seed 2", cli::kFailed, "--seed is '2' now and was '1' in the run, which makes another network or other data"}};
+  for (const Case& c : cases) {
+    const Shown shown = call(concat("--json --evaluate ", run, " ", c.args));
+    CAPTURE(c.args);
+    CAPTURE(shown.err);
+    CHECK(shown.code == c.code);
+    CHECK(contains(shown.err, c.expected));
+    CHECK(!contains(shown.err, "--out"));  // the advice of --resume
+    if (c.code == cli::kDone) CHECK(Json::parse(shown.out)["test_negative_loss"] == plain["test_negative_loss"]);
+  }
+  const Shown text = call("--quiet --evaluate " + run);
+  for (const char* part : {" at 8/8/8, loss ", "of this evaluation", "1.0000 of 8/8/8", "accumulator overflows  "}) {
+    CAPTURE(part);
+    CHECK(contains(text.out, part));
+  }
+}
+
+TEST_CASE("a run of version 0.1, which records no cost reference, goes on and is scored") {
+  const Scratch scratch;
+  const std::string run = scratch / "run";
+  REQUIRE(call(kPlan + (" --out " + run)).code == cli::kDone);
+  std::string text = read_config(run);
+  const std::string entry = "    \"cost-reference\": \"8/8/8\",\n";
+  REQUIRE(contains(text, entry));
+  text.erase(text.find(entry), entry.size());
+  Checkpoint checkpoint = read_checkpoint(run);
+  checkpoint.config.erase(checkpoint.config.find(entry), entry.size());
+  write_file(run + "/config.json", text);
+  write_file(run + "/checkpoint.safetensors", to_bytes(checkpoint));
+  CHECK(Json::parse(call("--json --resume --out " + run).out)["cost_reference"] == "8/8/8");
+  CHECK(call("--json --resume --cost-reference 8/8/8 --out " + run).code == cli::kDone);
+  CHECK(
+      contains(call("--json --resume --cost-reference 4/4/4 --out " + run).err, "--cost-reference is '4/4/4' now and was '8/8/8'"));
+  CHECK(Json::parse(call("--json --evaluate " + run + " --cost-reference 4/4/4").out)["relative_cost"] == 4.0);
 }
 
 TEST_CASE("Ctrl-C saves and leaves, and the resumed run ends as if nothing had happened") {

@@ -43,11 +43,18 @@ TEST_CASE("ebb schedule prints one row an iteration: bits as integers, reals wit
       {{"--expr", "1->0:lin", "--iterations", "4", "--max-bits", "8", "--summary"},
        "mean_value\t0.625\n"},  // no widths, so no cost
       {{"--expr", "4 @50% ; 8 @rest", "--iterations", "4", "--summary"},
-       "mean_value\t6\nrelative_cost\t0.70833333333333337\nsavings_percent\t29.166666666666664\n"},
+       "mean_value\t6\ncost_reference\t8/8/8\nrelative_cost\t0.70833333333333337\nrelative_cost_paper\t0.70833333333333337\n"
+       "savings_percent\t29.166666666666664\n"},
       {{"--expr", "group{conv1: 8, *: 4}", "--iterations", "1", "--group", "conv1"}, "t\tvalue\n0\t8\n"},
       {{"--expr", "group{conv1: 8, *: 4}", "--iterations", "1", "--group", "*"}, "t\tvalue\n0\t4\n"},
       {{"--name", "static", "--iterations", "4", "--max-bits", "4", "--gradient-bits", "8", "--summary"},
-       "mean_value\t4\nrelative_cost\t1\nsavings_percent\t0\n"}};
+       // 4^2 + 2 x 4 x 8 of 3 x 8^2, whatever --max-bits is
+       "mean_value\t4\ncost_reference\t8/8/8\nrelative_cost\t0.41666666666666669\nrelative_cost_paper\t0.41666666666666669\n"
+       "savings_percent\t58.333333333333329\n"},
+      {{"--name", "static", "--iterations", "4", "--max-bits", "4", "--cost-reference", "4/4/8", "--summary"},
+       "mean_value\t4\ncost_reference\t4/4/8\nrelative_cost\t1\nrelative_cost_paper\t1\nsavings_percent\t0\n"},
+      {{"--name", "fp32", "--iterations", "4", "--cost-reference", "fp32/fp32/fp32", "--summary"},
+       "mean_value\t32\ncost_reference\tfp32/fp32/fp32\nrelative_cost\t1\nrelative_cost_paper\t1\nsavings_percent\t0\n"}};
   for (const Case& c : cases) CHECK(run(c.arguments).out == c.out);
 }
 
@@ -77,6 +84,7 @@ TEST_CASE("ebb schedule refuses a wrong command line") {
                                                      {"--name", "CR", "--iterations", "10", "--max-bits", "17"},
                                                      {"--name", "CR", "--iterations", "10", "--gradient-bits", "17"},
                                                      {"--name", "CR", "--iterations", "10", "--gradient-bits", "0"},
+                                                     {"--name", "CR", "--iterations", "10", "--cost-reference", "8/8"},
                                                      {"--name", "CR", "--iterations", "10", "--cycles", "0"},
                                                      {"--name", "CR", "--iterations", "10", "--period", "ceil"},
                                                      {"--expr", "1->0 rex", "--iterations", "10"},

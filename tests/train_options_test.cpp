@@ -275,5 +275,41 @@ TEST_CASE("a resumed run takes its recorded options, free ones anew, and refuses
   }
   const std::vector<std::pair<std::string, std::string>> newer{{"warp", "9"}};
   CHECK_THROWS_WITH_AS(static_cast<void>(resumed_options(parsed(""), newer, {})), doctest::Contains("--warp"), DataError);
-  CHECK(common_options(recorded).clip == 2.0);
+}
+
+TEST_CASE("an evaluation keeps the network and the data of the run, and is free in what is its own") {
+  Options original = parsed("--arch resnet8 --batch 32 --keep 0.25 --grid symmetric").options;
+  apply_defaults(original, kProgram);
+  const auto recorded = option_texts(original, true);
+  std::vector<std::string> doubts;
+  const Options own = options_to_evaluate(
+      parsed("--grid affine --keep-fp32 first --accumulator sat20 --eval-bits 4 --cost-reference 4/4/4 --batch 64 --threads 1"),
+      recorded, {}, doubts);
+  CHECK(own.grid == "affine");
+  CHECK(own.keep_fp32 == "first");
+  CHECK(own.accumulator == "sat20");
+  CHECK(own.eval_bits == "4");
+  CHECK(own.cost_reference == "4/4/4");
+  CHECK(own.batch == 64);
+  CHECK(own.arch == "resnet8");
+  CHECK(doubts.empty());
+
+  const Options same = options_to_evaluate(parsed("--arch resnet8 --batch 32 --seed 1"), recorded, {}, doubts);
+  CHECK(option_texts(same, true) == recorded);
+  CHECK(doubts.empty());
+  for (const char* useless : {"--lr 7", "--optimizer sgd", "--max-bits 5", "--gradient-bits 3", "--iterations 9"}) {
+    CAPTURE(useless);
+    const Options unmoved = options_to_evaluate(parsed(useless), recorded, {}, doubts);
+    CHECK(option_texts(unmoved, true) == recorded);
+    REQUIRE(doubts.size() == 1);
+    CHECK(contains(doubts[0], concat(useless, " means nothing here, where nothing is trained")));
+    doubts.clear();
+  }
+  for (const char* other : {"--arch small", "--layers 5", "--keep 0.75", "--seed 2", "--preset known"}) {
+    CAPTURE(other);
+    CHECK_THROWS_WITH_AS(static_cast<void>(options_to_evaluate(parsed(other), recorded, {}, doubts)),
+                         doctest::Contains("another network or other data"), DataError);
+  }
+  const std::vector<std::string> free{"seed"};
+  CHECK(options_to_evaluate(parsed("--seed 2"), recorded, free, doubts).seed == 2);
 }

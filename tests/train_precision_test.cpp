@@ -49,7 +49,7 @@ TEST_CASE("every named schedule becomes plans of the widths it prescribes") {
     }
     // RR's cycles of 50 updates are too short to reach 8 bits.
     CHECK(precision.evaluation->formats.activation == (fp32 ? Format::fp32() : Format::integer(name == "RR" ? 7 : 8)));
-    CHECK(precision.reference.formats.activation == Format::integer(8));
+    CHECK(cost_reference_text(precision.reference) == "8/8/8");
   }
 }
 
@@ -335,6 +335,39 @@ TEST_CASE("a run with groups is predicted to the bit-operation too") {
             .size() == 3);
 }
 
+TEST_CASE("one training has one cost: the reference is what --cost-reference says, whichever options made the bits") {
+  struct Case {
+    const char* why;
+    const char *schedule, *bits;
+    std::int64_t max_bits;
+    const char *keep, *reference;
+    double exact;
+  };
+  // The task has as many forward MACs (w a bits each) as those of the weight's gradient (a g): 4 bits of 8/8/8 are (16 + 32) / 128.
+  const Case cases[] = {{"a static schedule", "static", "", 4, "", "8/8/8", 0.375},
+                        {"the same as an expression", "CR", "4", 8, "", "8/8/8", 0.375},
+                        {"float32 under any --max-bits", "fp32", "", 4, "", "8/8/8", 16},
+                        {"and as an expression", "CR", "fp32", 8, "", "8/8/8", 16},
+                        {"exempted layers count as they are, the reference exempts none", "static", "", 8, "fc", "8/8/8", 16},
+                        {"another reference", "static", "", 4, "", "4/4/8", 1},
+                        {"unequal widths: (16 + 32) / (2 x 4 + 4 x 16)", "static", "", 4, "", "2/4/16", 48.0 / 72.0},
+                        {"of float32", "static", "", 8, "", "fp32/fp32/fp32", 1.0 / 16}};
+  for (const Case& c : cases) {
+    CAPTURE(c.why);
+    Options options = options_with(c.schedule);
+    options.bits = c.bits;
+    options.max_bits = c.max_bits;
+    options.keep_fp32 = c.keep;
+    options.cost_reference = c.reference;
+    const Task task = TinyTask{}.task();
+    const Precision precision = resolve_precision(options, {.updates = 3, .updates_per_epoch = 4});
+    const RelativeCost cost =
+        relative_cost(predict(count_example(task, TinyTask::state().params), task, precision.plan, 3), precision.reference);
+    CHECK(cost.exact == c.exact);
+    CHECK(cost_reference_text(cost.reference) == c.reference);
+  }
+}
+
 TEST_CASE("layers kept in float32 must exist") {
   const std::vector<CostLedger::Row> sites{{{"conv1", {"first"}}, {}}, {{"stage1.block1.conv2", {}}, {}}};
   for (const char* known : {"", "first", "last", "shortcut", "conv1", "stage1", "stage1.block1", "conv1,last"}) {
@@ -349,7 +382,7 @@ TEST_CASE("layers kept in float32 must exist") {
 }
 
 TEST_CASE("nothing multiplied costs as much as the reference") {
-  const RelativeCost cost = relative_cost(CostLedger{}, PrecisionPlan::uniform(Format::integer(8), Format::integer(8)));
+  const RelativeCost cost = relative_cost(CostLedger{}, parse_cost_reference("8/8/8"));
   CHECK(cost.exact == 1.0);
   CHECK(cost.paper == 1.0);
 }

@@ -6,7 +6,9 @@
 #include "core/error.h"
 #include "tests/scratch.h"
 #include "tests/train_tiny_task.h"
+#include "train/evaluation.h"
 #include "train/inspect.h"
+#include "train/overflows.h"
 #include "train/report.h"
 
 using namespace ebb;
@@ -59,8 +61,8 @@ TEST_CASE("a summary is one JSON object with what scripts read") {
   for (std::size_t i = 0; i < 6; ++i)
     history.steps[i].seconds = i == 0 ? 100.0 : static_cast<double>(i);  // median of 100 1 2 3 4 5
 
-  const PrecisionPlan reference = PrecisionPlan::uniform(Format::integer(8), Format::integer(8));
-  const Json json = Json::parse(to_json(summarize(history, state, task, reference, Simd::scalar)));
+  const SiteFormats reference = parse_cost_reference("8/8/8");
+  const Json json = Json::parse(to_json(summarize(history, state, task, reference, settings.plan(0), Simd::scalar)));
   CHECK(json["test_negative_loss"] == history.evaluations.back().score);
   CHECK(json["seconds_per_step"] == 3.5);
   // The last epoch is four steps long.
@@ -70,11 +72,12 @@ TEST_CASE("a summary is one JSON object with what scripts read") {
   CHECK(json["bit_ops"] == std::to_string(6 * 36 * (16 + 32)));
   CHECK(json["relative_cost"] == (16.0 + 32.0) / 128.0);
   CHECK(json["relative_cost_paper"] == (16.0 + 64.0) / 192.0);
+  CHECK(json["cost_reference"] == "8/8/8");
   CHECK(json["iterations"] == 6);
   CHECK(json["weights_sha256"] == weights_sha256(state.params));
   CHECK(json["peak_rss_bytes"] > 1000000);
   CHECK(json["kernel"].is_string());
-  CHECK(Json::parse(to_json(summarize({}, state, task, reference, Simd::scalar)))["train_loss"].is_null());
+  CHECK(Json::parse(to_json(summarize({}, state, task, reference, settings.plan(0), Simd::scalar)))["train_loss"].is_null());
 }
 
 TEST_CASE("an inspection tells where the bit-operations went") {
@@ -111,6 +114,77 @@ TEST_CASE("an inspection tells where the bit-operations went") {
     CHECK(table.find(part) != std::string::npos);
   }
   CHECK_THROWS_AS(static_cast<void>(inspect(scratch.path())), DataError);
+}
+
+TEST_CASE("overflow events are reported by site and product, those of evaluations apart, in every summary") {
+  const Scratch scratch;
+  const std::string path = scratch / "run";
+  const Task task = TinyTask{}.task();
+  RunState state = TinyTask::state();
+  PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(8), Format::integer(8));
+  plan.accumulator = Accumulator::saturate(10);  // products of two 8-bit codes take 16 bits
+  LoopSettings settings{.iterations = 3, .key = Key(1)};
+  settings.plan = [=](std::int64_t) { return plan; };
+  settings.rate = [](std::int64_t) { return 0.001; };
+  settings.evaluation_plan = plan;
+  settings.eval_every = settings.save_every = 3;
+  {
+    RunDirectory run = RunDirectory::create(path, to_json(config()));
+    run_loop(task, state, settings,
+             {.step = [&](const StepRow& row) { run.add(row); },
+              .evaluation = [&](const EvalRow& row) { run.add(row); },
+              .save = [&](const RunState& s) { run.save(to_checkpoint(s, "{}")); }});
+  }
+  const auto& cells = state.ledger.rows()[0].cells;
+  const std::string all = to_text(state.ledger.overflow_events()), forward = to_text(cells[0].overflow_events);
+  REQUIRE(cells[0].overflow_events > 0);
+  REQUIRE(cells[0].overflow_events < state.ledger.overflow_events());
+  REQUIRE(state.evaluation_ledger.overflow_events() > 0);
+
+  const Json summary = Json::parse(to_json(summarize({}, state, task, parse_cost_reference("8/8/8"), plan, Simd::scalar)));
+  const Json inspected = Json::parse(to_json(inspect(path)));
+  for (const Json& json : {summary, inspected}) {
+    CHECK(json["accumulator_overflows"] == all);
+    CHECK(json["evaluation_accumulator_overflows"] == to_text(state.evaluation_ledger.overflow_events()));
+    CHECK(json["evaluation_accumulator_overflows_by_site"]["fc"]["forward"] == to_text(state.evaluation_ledger.overflow_events()));
+  }
+  CHECK(summary["accumulator_overflows_by_site"]["fc"]["forward"] == forward);
+  CHECK(inspected["sites"][0]["accumulator_overflows"] == all);
+  CHECK(inspected["sites"][0]["forward"]["accumulator_overflows"] == forward);
+  CHECK(to_table(inspect(path)).find("accumulator overflows  " + all + ": fc " + all) != std::string::npos);
+
+  const uint128 evaluated = state.evaluation_ledger.overflow_events();
+  const EvaluationReport report = evaluate_all(task, state, settings, parse_cost_reference("8/8/8"));
+  CHECK(state.evaluation_ledger.overflow_events() == evaluated);  // the run's ledger is left alone
+  const Json scored = Json::parse(to_json(report));
+  CHECK(scored["accumulator_overflows"] == to_text(report.ledger.overflow_events()));
+  CHECK(scored["accumulator_overflows_by_site"]["fc"]["forward"] == scored["accumulator_overflows"]);
+  CHECK(to_table(report).find(": fc " + to_text(report.ledger.overflow_events())) != std::string::npos);
+}
+
+TEST_CASE("sites with most overflow events come first, and what has no place is said") {
+  CostLedger ledger;
+  CHECK(format_overflows(ledger) == "0");
+  for (const auto& [name, events] : {std::pair("a", 5), {"b", 7}, {"c", 1}, {"d", 6000}})
+    ledger.count_overflow({name, {}}, Product::forward, static_cast<uint128>(events));
+  CHECK(format_overflows(ledger) == "6,013: d 6,000, b 7, a 5, elsewhere 1");
+  CHECK(overflows_json(ledger).starts_with(R"({"a":{"forward":"5"},)"));
+  CHECK(format_overflows(CostLedger::load("ebb-ledger-2 1 576 10 0 98")) == "98");  // of version 0.1
+}
+
+TEST_CASE("a run recorded without a cost reference is inspected under 8/8/8, or under any that is asked for") {
+  const Scratch scratch;
+  const std::string path = scratch / "run";
+  RunConfig old = config();
+  std::erase_if(old.options, [](const auto& option) { return option.first == "cost-reference"; });
+  RunState state = TinyTask::state();
+  state.ledger.charge({"fc", {}}, Product::forward, 10, Format::integer(4), Format::integer(8));
+  state.ledger.close_iteration(Format::integer(4), Format::integer(8));
+  RunDirectory::create(path, to_json(old)).save(to_checkpoint(state, "{}"));
+  CHECK(inspect(path).cost.exact == 0.5);
+  CHECK(to_table(inspect(path)).find("0.5000 of 8/8/8") != std::string::npos);
+  CHECK(inspect(path, parse_cost_reference("4/4/8")).cost.exact == 2.0);
+  CHECK(Json::parse(to_json(inspect(path, parse_cost_reference("4/4/8"))))["cost_reference"] == "4/4/8");
 }
 
 TEST_CASE("tables align numbers to the right and texts to the left") {

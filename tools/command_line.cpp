@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <ostream>
 #include <string>
 
@@ -44,19 +45,25 @@ void add_schedule_command(CLI::App& app, std::ostream& out, std::ostream& warnin
   cyclic(command->add_option("--cycles", options->cycles, "Cycles of a named schedule")->check(integer_check, ""));
   cyclic(command->add_option("--min-bits", options->min_bits, "Lowest width of a named schedule")->check(integer_check, ""));
   cyclic(command->add_option("--period", options->period, "Length of a cycle: floor+1 or floor of iterations / cycles"));
-  CLI::Option* const max_bits =
-      command->add_option("--max-bits", options->max_bits, "Highest width, and the static one that costs are relative to")
-          ->capture_default_str()
-          ->check(integer_check, "");
-  command->add_option("--gradient-bits", options->gradient_bits, "Width of gradients in the cost [as --max-bits]")
+  CLI::Option* const max_bits = command->add_option("--max-bits", options->max_bits, "Highest width of a named schedule")
+                                    ->capture_default_str()
+                                    ->check(integer_check, "");
+  command->add_option("--gradient-bits", options->gradient_bits, "Width of gradients in the cost")
+      ->capture_default_str()
       ->check(integer_check, "");
   command->add_option("--group", options->group, "Whose part of group{...} to print; * for what no part names");
-  command->add_flag("--summary", options->summary, "Print mean_value and, for bits, relative_cost and savings_percent only");
+  command
+      ->add_option("--cost-reference", options->cost_reference,
+                   "Widths of weights, activations and gradients that costs are compared with")
+      ->capture_default_str();
+  command->add_flag("--summary", options->summary,
+                    "Print mean_value and, for bits, cost_reference, relative costs and savings only");
   command->callback([command, options, max_bits, &out, &warnings] {
     const bool constant = options->name == "static" || options->name == "fp32";
     for (const char* each : {"--cycles", "--min-bits", "--period"})
       refuse_moot(*command, each, constant, concat("with --name ", options->name, ", which has no cycles"));
-    refuse_moot(*command, "--gradient-bits", !options->summary, "without --summary, which alone shows costs");
+    for (const char* each : {"--gradient-bits", "--cost-reference"})
+      refuse_moot(*command, each, !options->summary, "without --summary, which alone shows costs");
     options->max_bits_given = max_bits->count() > 0;
     print_schedule(*options, out, warnings);
   });
@@ -80,15 +87,19 @@ void add_quantize_command(CLI::App& app, std::istream& in, std::ostream& out) {
 
 void add_inspect_command(CLI::App& app, std::ostream& out) {
   struct Settings {
-    std::string run;
+    std::string run, cost_reference;
     bool json = false;
   };
   const auto settings = std::make_shared<Settings>();
   CLI::App* command = app.add_subcommand("inspect", "Show accuracy, cost and time of a run, and where its bit-operations went");
   command->add_option("RUN", settings->run, "run directory")->required();
+  command->add_option("--cost-reference", settings->cost_reference,
+                      "widths of weights, activations and gradients that costs are compared with [as the run says]");
   command->add_flag("--json", settings->json, "one JSON object");
   command->callback([settings, &out] {
-    const train::Inspection inspection = train::inspect(settings->run);
+    std::optional<SiteFormats> reference;
+    if (!settings->cost_reference.empty()) reference = parse_cost_reference(settings->cost_reference);
+    const train::Inspection inspection = train::inspect(settings->run, reference);
     out << (settings->json ? train::to_json(inspection) : train::to_table(inspection)) << std::flush;
     require<DataError>(out.good(), "[inspect] standard output cannot be written");
   });

@@ -7,6 +7,7 @@
 #include <ostream>
 
 #include "core/error.h"
+#include "quant/ledger.h"
 #include "schedules/cpt.h"
 #include "schedules/range.h"
 
@@ -74,9 +75,9 @@ void print_schedule(const ScheduleOptions& options, std::ostream& out, std::ostr
   require<ConfigError>(options.iterations >= 1, "[schedule] expected --iterations >= 1, got ", options.iterations);
   require<ConfigError>(options.max_bits >= 1 && options.max_bits <= 16, "[schedule] expected --max-bits from 1 to 16, got ",
                        options.max_bits);
-  const int gradient_bits = options.gradient_bits.value_or(options.max_bits);
-  require<ConfigError>(gradient_bits >= 1 && gradient_bits <= 16, "[schedule] expected --gradient-bits from 1 to 16, got ",
-                       gradient_bits);
+  require<ConfigError>(options.gradient_bits >= 1 && options.gradient_bits <= 16,
+                       "[schedule] expected --gradient-bits from 1 to 16, got ", options.gradient_bits);
+  const SiteFormats reference = parse_cost_reference(options.cost_reference);
   require<ConfigError>(options.period == "floor" || options.period == "floor+1",
                        "[schedule] expected --period floor or floor+1, got '", options.period, "'");
   const Schedule schedule = schedule_of(options);
@@ -88,9 +89,12 @@ void print_schedule(const ScheduleOptions& options, std::ostream& out, std::ostr
   }
   if (options.summary) {
     if (bits) {
-      const PrecisionCost cost = precision_cost(bound, options.max_bits, gradient_bits);
-      out << "mean_value\t" << digits(cost.mean_bits) << "\nrelative_cost\t" << digits(cost.relative) << "\nsavings_percent\t"
-          << digits(cost.savings_percent()) << '\n';
+      // Without a network: a layer's three products have its MACs each, so exact and papers' cost are in the same ratio.
+      const PrecisionCost cost =
+          precision_cost(bound, options.gradient_bits, static_cast<std::uint64_t>(CostLedger::paper_bits(reference)));
+      out << "mean_value\t" << digits(cost.mean_bits) << "\ncost_reference\t" << cost_reference_text(reference)
+          << "\nrelative_cost\t" << digits(cost.relative) << "\nrelative_cost_paper\t" << digits(cost.relative)
+          << "\nsavings_percent\t" << digits(cost.savings_percent()) << '\n';
     } else {
       out << "mean_value\t" << digits(mean_of(bound)) << '\n';
     }

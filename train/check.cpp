@@ -8,6 +8,7 @@
 #include "core/read_number.h"
 #include "core/simd.h"
 #include "quant/format.h"
+#include "quant/ledger.h"
 #include "train/options.h"
 
 namespace ebb::train {
@@ -42,6 +43,7 @@ void check(const Options& options, const Program& program) {
                        " is above --max-bits ", options.max_bits, "; exchange them");
   if (std::int64_t bits = 0; parse(options.gradient_bits, bits)) width("gradient-bits", options.gradient_bits);  // or a schedule
   if (!options.eval_bits.empty() && options.eval_bits != "current") width("eval-bits", options.eval_bits, ", or current");
+  static_cast<void>(parse_cost_reference(options.cost_reference));
   const bool symmetric = parse_grid_style(options.grid) == GridStyle::symmetric;
   const bool symmetric_gradients =
       options.gradient_grid.empty() ? symmetric : parse_grid_style(options.gradient_grid) == GridStyle::symmetric;

@@ -70,7 +70,8 @@ std::vector<Setting> graph_settings() {
       {.name = "data",
        .value = "DIR|NAME",
        .fallback = "synthetic",
-       .help = "directory with LINQS or OGB files, or synthetic, or synthetic-arxiv"},
+       .help = "directory with LINQS or OGB files, or synthetic, or synthetic-arxiv",
+       .use = Setting::Use::evaluation},
       {.name = "split",
        .value = "auto|random|planetoid|NAME",
        .fallback = "auto",
@@ -83,7 +84,8 @@ std::vector<Setting> graph_settings() {
       {.name = "fanout",
        .value = "all|N|N,N,...",
        .fallback = "all",
-       .help = "neighbours sampled at the most, by layer from the features on, for steps of --batch nodes; all: whole graph"}};
+       .help = "neighbours sampled at the most, by layer from the features on, for steps of --batch nodes; all: whole graph",
+       .use = Setting::Use::training}};
 }
 
 Graph open_graph(const Options& options) {

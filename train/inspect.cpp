@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "train/options.h"
+#include "train/overflows.h"
 #include "train/progress.h"
 
 namespace ebb::train {
@@ -53,7 +54,7 @@ std::string percent(double value) { return format_fixed(100 * value, 1) + " %"; 
 
 }  // namespace
 
-Inspection inspect(const std::string& directory) {
+Inspection inspect(const std::string& directory, const std::optional<SiteFormats>& reference) {
   Inspection result{.directory = directory, .config = parse_config(read_config(directory)), .history = read_history(directory)};
   if (!std::filesystem::exists(directory + "/checkpoint.safetensors")) return result;
   const Checkpoint checkpoint = read_checkpoint(directory);
@@ -61,7 +62,9 @@ Inspection inspect(const std::string& directory) {
   result.saved_at = checkpoint.iteration;
   result.ledger = CostLedger::load(ledgers.at("training").text());
   result.evaluation_ledger = CostLedger::load(ledgers.at("evaluation").text());
-  result.cost = relative_cost(result.ledger, reference_plan(common_options(result.config.options)));
+  const std::string recorded = option(result, "cost-reference");
+  result.cost = relative_cost(
+      result.ledger, reference ? *reference : parse_cost_reference(recorded.empty() ? Options().cost_reference : recorded));
   return result;
 }
 
@@ -99,20 +102,27 @@ std::string to_table(const Inspection& inspection) {
   }
   if (!inspection.saved_at) return format_facts(facts) + "No checkpoint yet, so no costs by layer.\n";
   facts.push_back(
-      {"cost", concat(with_separators(total), " bit-operations, ", format_fixed(inspection.cost.exact, 4), " of static")});
+      {"cost", concat(with_separators(total), " bit-operations, ", format_cost(inspection.cost.exact, inspection.cost.reference))});
   facts.push_back({"papers' cost", concat(with_separators(inspection.ledger.paper_bit_ops()), " bit-operations, ",
-                                          format_fixed(inspection.cost.paper, 4), " of static")});
+                                          format_cost(inspection.cost.paper, inspection.cost.reference))});
   facts.push_back({"", concat(format_fixed(CostLedger::giga_bit_ops(total), 3), " GBitOPs, ",
                               format_fixed(CostLedger::effective_flops(total), 0), " effective FLOPs")});
   facts.push_back(
       {"evaluations", concat(with_separators(inspection.evaluation_ledger.total_bit_ops()), " bit-operations, charged apart")});
 
+  for (const auto& [name, ledger] :
+       {std::pair("accumulator overflows", &inspection.ledger), std::pair("  in evaluations", &inspection.evaluation_ledger)})
+    facts.push_back({name, format_overflows(*ledger)});
+
   std::vector<std::vector<std::string>> rows{{"layer", "bit-operations", "share"}};
   const std::vector<Product> products = occurring(inspection.ledger);
   for (const Product product : products) rows[0].push_back(to_text(product));
+  const bool overflowed = inspection.ledger.overflow_events() > 0;
+  if (overflowed) rows[0].push_back("overflows");
   for (const CostLedger::Row& row : inspection.ledger.rows()) {
     rows.push_back({row.site.name, with_separators(bit_ops(row)), percent(share(bit_ops(row), total))});
     for (const Product product : products) rows.back().push_back(percent(share(cell(row, product).bit_ops, total)));
+    if (overflowed) rows.back().push_back(with_separators(row.overflow_events()));
   }
   return concat(format_facts(facts), "\nWhere the bit-operations of training went, up to step ", *inspection.saved_at, ":\n",
                 format_table(rows));
@@ -126,9 +136,13 @@ std::string to_json(const Inspection& inspection) {
   for (const CostLedger::Row& row : inspection.ledger.rows()) {
     Json site{{"site", row.site.name},
               {"bit_ops", to_text(bit_ops(row))},
-              {"share", share(bit_ops(row), inspection.ledger.total_bit_ops())}};
+              {"share", share(bit_ops(row), inspection.ledger.total_bit_ops())},
+              {"accumulator_overflows", to_text(row.overflow_events())}};
     for (const Product product : kAllProducts) {
-      site[to_text(product)] = {{"macs", to_text(cell(row, product).macs)}, {"bit_ops", to_text(cell(row, product).bit_ops)}};
+      const CostLedger::Cell& charged = cell(row, product);
+      site[to_text(product)] = {{"macs", to_text(charged.macs)},
+                                {"bit_ops", to_text(charged.bit_ops)},
+                                {"accumulator_overflows", to_text(charged.overflow_events)}};
     }
     sites.push_back(site);
   }
@@ -142,7 +156,11 @@ std::string to_json(const Inspection& inspection) {
             {"bit_ops_paper", to_text(inspection.ledger.paper_bit_ops())},
             {"relative_cost", inspection.cost.exact},
             {"relative_cost_paper", inspection.cost.paper},
+            {"cost_reference", cost_reference_text(inspection.cost.reference)},
+            {"accumulator_overflows", to_text(inspection.ledger.overflow_events())},
             {"evaluation_bit_ops", to_text(inspection.evaluation_ledger.total_bit_ops())},
+            {"evaluation_accumulator_overflows", to_text(inspection.evaluation_ledger.overflow_events())},
+            {"evaluation_accumulator_overflows_by_site", Json::parse(overflows_json(inspection.evaluation_ledger))},
             {"sites", sites},
             {"evaluations", evaluations}};
   for (const EvalRow& row : history.evaluations) {  // the last one stays

@@ -18,11 +18,12 @@ struct Inspection {
   History history{};
   std::optional<std::int64_t> saved_at{};  ///< iteration of the checkpoint, if there is one; the ledgers and costs are of it
   CostLedger ledger{}, evaluation_ledger{};
-  RelativeCost cost{};
+  RelativeCost cost{};  ///< of training
 };
 
+/// Costs are compared with `reference`, without one with that of the run.
 /// @throws DataError if the directory is no run
-Inspection inspect(const std::string& directory);
+Inspection inspect(const std::string& directory, const std::optional<SiteFormats>& reference = {});
 
 /// Accuracy, cost, time, and where the bit-operations went, for reading.
 std::string to_table(const Inspection& inspection);

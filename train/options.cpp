@@ -28,7 +28,8 @@ struct Field {
   std::string_view help;
   Member member;
   bool shapes_results = true;
-  Moot moot = nullptr;
+  Moot moot = nullptr;                // when it means nothing; null: never
+  std::optional<Setting::Use> use{};  // none: that of the group
 };
 
 constexpr std::string_view kModelGroup = Setting::kModelGroup;
@@ -46,26 +47,29 @@ const Field kFields[] = {
     {"Precision", "period", "floor+1|floor", "", "cycle length floor(T/n)+1, or floor(T/n) as in the papers' cost scripts",
      &Options::period, true, moot_without_cycles},
     {"Precision", "min-bits", "N", "", "lowest forward bits of a cyclic schedule", &Options::min_bits, true, moot_without_cycles},
-    {"Precision", "max-bits", "N", "", "highest forward bits, and those of the static run that costs are compared with",
-     &Options::max_bits},
+    {"Precision", "max-bits", "N", "", "highest forward bits of a cyclic schedule, those of a static one", &Options::max_bits},
     {"Precision", "gradient-bits", "N|fp32|EXPR", "", "bits of the gradients; float32 whenever the forward bits are",
      &Options::gradient_bits, true, moot_in_fp32_training},
     {"Precision", "eval-bits", "N|fp32|current", "highest of the run",
-     "forward bits of evaluations; current: those of the last step", &Options::eval_bits},
-    {"Precision", "grid", "affine|symmetric", "", "how codes lie over the values", &Options::grid, true, moot_in_fp32},
+     "forward bits of evaluations; current: those of the last step", &Options::eval_bits, true, nullptr, Setting::Use::evaluation},
+    {"Precision", "cost-reference", "W/A/G", "", "widths of weights, activations and gradients that costs are compared with",
+     &Options::cost_reference, true, nullptr, Setting::Use::evaluation},
+    {"Precision", "grid", "affine|symmetric", "", "how codes lie over the values", &Options::grid, true, moot_in_fp32,
+     Setting::Use::evaluation},
     {"Precision", "gradient-grid", "affine|symmetric", "--grid", "how the gradients' codes do; zero is a code of symmetric ones",
      &Options::gradient_grid, true, moot_in_fp32_training},
     {"Precision", "keep-fp32", "LIST", "none",
      "layers left in float32: first, last, shortcut, aggregate (sums over neighbours) or names, separated by commas",
-     &Options::keep_fp32, true, moot_in_fp32},
+     &Options::keep_fp32, true, moot_in_fp32, Setting::Use::evaluation},
     {"Precision", "accumulator", "exact|wrapN|satN", "", "register that integer products are summed in", &Options::accumulator,
-     true, moot_in_fp32},
+     true, moot_in_fp32, Setting::Use::evaluation},
     {"Precision", "simulate", "", "", "multiply decoded codes in float32 (fake quantization), for comparison", &Options::simulate,
-     true, moot_in_fp32},
+     true, moot_in_fp32, Setting::Use::evaluation},
 
     {"Training", "iterations", "N", "from --epochs", "optimizer steps", &Options::iterations},
     {"Training", "epochs", "N", "see below", "passes over the training set", &Options::epochs},
-    {"Training", "batch", "N", "see below", "examples of a step", &Options::batch, true, moot_on_whole_graphs},
+    {"Training", "batch", "N", "see below", "examples of a step", &Options::batch, true, moot_on_whole_graphs,
+     Setting::Use::evaluation},
     {"Training", "accumulate", "N", "", "micro-batches that a batch is cut into", &Options::accumulate, true, moot_on_whole_graphs},
     {"Training", "optimizer", "sgd|adam|adamw", "see below", "rule that moves the parameters", &Options::optimizer},
     {"Training", "lr", "X", "see below", "learning rate", &Options::lr},
@@ -75,7 +79,7 @@ const Field kFields[] = {
     {"Training", "momentum", "X", "", "momentum of sgd", &Options::momentum, true, moot_without_momentum},
     {"Training", "weight-decay", "X", "see below", "pull of all parameters towards zero", &Options::weight_decay},
     {"Training", "clip", "X", "see below", "largest global norm of the gradients", &Options::clip},
-    {"Training", "seed", "N", "", "of everything random", &Options::seed},
+    {"Training", "seed", "N", "", "of everything random", &Options::seed, true, nullptr, Setting::Use::network},
     {"Training", "eval-every", "N", "an epoch", "steps between evaluations", &Options::eval_every},
 
     {"Machine", "threads", "N", "", "threads; never changes a result", &Options::threads, false},
@@ -102,7 +106,7 @@ std::vector<Field> fields_of(const Options& options) {
     (setting.group == kModelGroup ? settings : fields)
         .push_back({setting.group, setting.name, setting.value,
                     setting.fallback.empty() ? "none" : std::string_view(setting.fallback), setting.help, i, setting.shapes_results,
-                    setting.moot});
+                    setting.moot, setting.use});
   }
   const auto end_of_group = std::ranges::find_if(fields, [](const Field& field) { return field.group != kModelGroup; });
   fields.insert(end_of_group, settings.begin(), settings.end());
@@ -368,19 +372,26 @@ Texts option_texts(const Options& options, bool results_only) {
   return texts;
 }
 
-Options resumed_options(const CommandLine& now, const Texts& recorded, std::span<const std::string> free) {
-  const auto show = [](const std::string& text) { return text.empty() ? std::string("nothing") : concat("'", text, "'"); };
+namespace {
+
+Setting::Use use_of(const Field& field) {
+  return field.use.value_or(field.group == kModelGroup ? Setting::Use::network : Setting::Use::training);
+}
+
+std::string show(const std::string& text) { return text.empty() ? "nothing" : concat("'", text, "'"); }
+
+// The options of a recorded run, with those of this command line that cannot change its results. Of the others,
+// `differs(field, now, recorded)` is asked where one was given another value: true takes it, false leaves the run's.
+template <class Differs>
+Options merged(const CommandLine& now, const Texts& recorded, const Differs& differs) {
   Options options = now.options;
   const std::vector<Field> fields = fields_of(options);
   for (const auto& [name, text] : recorded) {
     const auto field = std::ranges::find(fields, name, &Field::name);
-    require<DataError>(field != fields.end(), "[resume] the run was made with --", name, ", which this version does not know");
+    require<DataError>(field != fields.end(), "[run] the run was made with --", name, ", which this version does not know");
     if (!field->shapes_results) continue;
-    const bool given = now.gave(name);
-    if (given && std::find(free.begin(), free.end(), name) != free.end()) continue;
     const std::string wanted = text_of(now.options, *field);
-    require<DataError>(!given || wanted == text, "[resume] --", name, " is ", show(wanted), " now and was ", show(text),
-                       " in the run, which would change its results; leave --", name, " out, or begin a new run in another --out");
+    if (now.gave(name) && (wanted == text || differs(*field, wanted, text))) continue;
     if (text.empty()) {
       std::visit(Overloaded{[](auto Options::*) {}, [&](std::string Options::*member) { (options.*member).clear(); },
                             [&]<class T>(std::optional<T> Options::*member) { (options.*member).reset(); },
@@ -393,18 +404,43 @@ Options resumed_options(const CommandLine& now, const Texts& recorded, std::span
   return options;
 }
 
+}  // namespace
+
 void check_given(const Options& options) {
   for (const Field& field : fields_of(options)) {
     if (field.moot != nullptr && options.gave(field.name)) refuse_given(options, field.name, field.moot(options));
   }
 }
 
-Options common_options(const Texts& recorded) {
-  Texts common;
-  for (const auto& option : recorded) {
-    if (std::ranges::find(kFields, option.first, &Field::name) != std::end(kFields)) common.push_back(option);
+Options resumed_options(const CommandLine& now, const Texts& recorded, std::span<const std::string> free) {
+  const auto is_in = [](const auto& names, std::string_view name) { return std::ranges::find(names, name) != names.end(); };
+  for (const Field& field : kFields) {
+    // What a run of an earlier version does not record was as it is by default.
+    if (!field.shapes_results || !now.gave(field.name) || is_in(free, field.name)) continue;
+    const bool known = std::ranges::find(recorded, field.name, &Texts::value_type::first) != recorded.end();
+    const std::string wanted = text_of(now.options, field), before = text_of(Options(), field);
+    require<DataError>(known || wanted == before, "[resume] --", field.name, " is ", show(wanted), " now and was ", show(before),
+                       " in the run; leave it out");
   }
-  return resumed_options({}, common, {});
+  return merged(now, recorded, [&](const Field& field, const std::string& wanted, const std::string& text) {
+    require<DataError>(is_in(free, field.name), "[resume] --", field.name, " is ", show(wanted), " now and was ", show(text),
+                       " in the run, which would change its results; leave --", field.name,
+                       " out, or begin a new run in another --out");
+    return true;
+  });
+}
+
+Options options_to_evaluate(const CommandLine& now, const Texts& recorded, std::span<const std::string> free,
+                            std::vector<std::string>& doubts) {
+  return merged(now, recorded, [&](const Field& field, const std::string& wanted, const std::string& text) {
+    const Setting::Use use = use_of(field);
+    if (use == Setting::Use::evaluation || std::ranges::find(free, field.name) != free.end()) return true;
+    require<DataError>(use == Setting::Use::training, "[run] --", field.name, " is ", show(wanted), " now and was ", show(text),
+                       " in the run, which makes another network or other data than the checkpoint is of; leave --", field.name,
+                       " out");
+    doubts.push_back(concat("--", field.name, " ", wanted, " means nothing here, where nothing is trained"));
+    return false;
+  });
 }
 
 }  // namespace ebb::train

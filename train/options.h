@@ -26,6 +26,7 @@ struct Options {
   std::string period = "floor+1";
   std::string gradient_bits = "8";
   std::string eval_bits;  ///< empty: the highest that the schedule comes to
+  std::string cost_reference = "8/8/8";
   std::string grid = "affine";
   std::string gradient_grid;  ///< empty: that of the others
   std::string keep_fp32;
@@ -123,7 +124,11 @@ Texts option_texts(const Options& options, bool results_only);
 ///         version does not know
 Options resumed_options(const CommandLine& now, const Texts& recorded, std::span<const std::string> free);
 
-/// Of a recorded run, the options that every program has; those of its family are left out.
-Options common_options(const Texts& recorded);
+/// The options for scoring the checkpoint of a recorded run, or for writing a text with it: its network and data stay as they were,
+/// what an evaluation has for itself (Setting::Use, and options named in `free`) is the command line's. Options of training stay
+/// the run's too; where this command line says otherwise a sentence of it goes to `doubts`.
+/// @throws DataError naming the first given option that makes another network or other data, with both values
+Options options_to_evaluate(const CommandLine& now, const Texts& recorded, std::span<const std::string> free,
+                            std::vector<std::string>& doubts);
 
 }  // namespace ebb::train

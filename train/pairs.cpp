@@ -156,7 +156,8 @@ std::vector<Setting> pair_settings() {
            .value = "CODE",
            .fallback = "",
            .help = "rows to use of pairs in several languages, such as de",
-           .moot = of_encoder}};
+           .moot = of_encoder,
+           .use = Setting::Use::evaluation}};
 }
 
 PairSet open_pairs(const Options& options) {

@@ -284,14 +284,6 @@ bool sets_gradients(const Options& options) {
   return !options.bits.empty() && names_role(Schedule::parse(options.bits), Role::gradient);
 }
 
-PrecisionPlan reference_plan(const Options& options) {
-  // Gradients that have a schedule are compared with --max-bits, like the others.
-  std::int64_t bits = 0;
-  const bool fixed = options.gradient_bits == "fp32" || parse_canonical(options.gradient_bits, bits);
-  const Format highest = Format::integer(options.max_bits);
-  return with_formats(common_plan(options), formats_of(highest, fixed ? parse_width(options.gradient_bits) : highest));
-}
-
 Precision resolve_precision(const Options& options, const Totals& totals, std::span<const Site> sites, const ParamStore& params) {
   const Schedule forward = bits_schedule(options), gradient = gradient_schedule(options);
   const Schedule rate_schedule = Schedule::parse(options.lr_schedule.value_or("1"));
@@ -304,7 +296,7 @@ Precision resolve_precision(const Options& options, const Totals& totals, std::s
       .plan = [=](std::int64_t t) { return formats->at(common, t); },
       .rate = [factors, lr = options.lr.value()](std::int64_t t) { return lr * factors->bounds[factors->of.back()](t); },
       .evaluation = formats->highest(common),
-      .reference = reference_plan(options),
+      .reference = parse_cost_reference(options.cost_reference),
       .bits_text = forward.text(),
       .gradient_text = sets_gradients(options) ? std::string() : gradient.text(),
       .rate_text = rate_schedule.text(),
@@ -407,9 +399,12 @@ CostLedger predict(const CostLedger& example, const Task& task, const std::funct
   return ledger;
 }
 
-RelativeCost relative_cost(const CostLedger& ledger, const PrecisionPlan& reference) {
-  return {.exact = ratio(ledger.total_bit_ops(), ledger.bit_ops_under(reference)),
-          .paper = ratio(ledger.paper_bit_ops(), ledger.forward_macs() * CostLedger::paper_bits(reference.formats))};
+RelativeCost relative_cost(const CostLedger& ledger, const SiteFormats& reference) {
+  PrecisionPlan plan;
+  plan.formats = reference;
+  return {.exact = ratio(ledger.total_bit_ops(), ledger.bit_ops_under(plan)),
+          .paper = ratio(ledger.paper_bit_ops(), ledger.forward_macs() * CostLedger::paper_bits(reference)),
+          .reference = reference};
 }
 
 }  // namespace ebb::train

@@ -29,7 +29,7 @@ struct Precision {
   std::function<std::vector<double>(std::int64_t t)> rates{};
   std::vector<RateGroup> rate_groups{};             ///< empty without `rates`
   std::optional<PrecisionPlan> evaluation;          ///< of evaluations; none: that of the last update, --eval-bits current
-  PrecisionPlan reference;                          ///< see reference_plan
+  SiteFormats reference;                            ///< that costs are compared with: --cost-reference
   std::string bits_text, gradient_text, rate_text;  ///< the schedules as expressions; no gradient's if --bits has it
   std::vector<std::string> doubts;                  ///< legal settings that probably are not meant, each a sentence
 };
@@ -40,9 +40,6 @@ void check_expressions(const Options& options);
 
 /// True if a group of --bits has a part for gradients, which then are not what --gradient-bits says.
 bool sets_gradients(const Options& options);
-
-/// Static max-bits: the plan that costs are relative to.
-PrecisionPlan reference_plan(const Options& options);
 
 /// @throws ConfigError for expressions that do not fit a run of these totals, bits that are no width at some iteration, and parts
 /// of
@@ -65,11 +62,12 @@ std::vector<PrecisionPlan> distinct_plans(const std::function<PrecisionPlan(std:
 CostLedger predict(const CostLedger& example, const Task& task, const std::function<PrecisionPlan(std::int64_t)>& plan,
                    std::int64_t iterations);
 
-/// Costs relative to the reference plan on the same examples; 1 when nothing was multiplied.
+/// Costs relative to those of the same products at the reference's widths, nothing exempted; 1 when nothing was multiplied.
 struct RelativeCost {
-  double exact = 1;  ///< the ledger's bit-operations by the same products under the reference plan
-  double paper = 1;  ///< the same in the papers' whole-model accounting, see CostLedger::close_iteration
+  double exact = 1;         ///< of the ledger's bit-operations
+  double paper = 1;         ///< in the papers' whole-model accounting, see CostLedger::close_iteration
+  SiteFormats reference{};  ///< beside which alone the others mean something
 };
-RelativeCost relative_cost(const CostLedger& ledger, const PrecisionPlan& reference);
+RelativeCost relative_cost(const CostLedger& ledger, const SiteFormats& reference);
 
 }  // namespace ebb::train

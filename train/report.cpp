@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "quant/gemm.h"
 #include "quant/operand.h"
+#include "train/overflows.h"
 
 namespace ebb::train {
 namespace {
@@ -47,12 +48,6 @@ Texts to_texts(const Json& object) {
 }
 
 std::string dump(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
-
-std::int64_t peak_rss_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
-}
 
 std::optional<double> median(std::vector<double> values) {
   if (values.empty()) return std::nullopt;
@@ -124,15 +119,17 @@ Texts build_fingerprint(const PrecisionPlan& plan, Simd simd) {
   return {{"version", EBB_VERSION}, {"compiler", compiler}, {"simd", to_text(simd)}, {"kernel", kernel_name(plan, simd)}};
 }
 
-Summary summarize(const History& history, const RunState& state, const Task& task, const PrecisionPlan& reference, Simd simd) {
+Summary summarize(const History& history, const RunState& state, const Task& task, const SiteFormats& reference,
+                  const PrecisionPlan& plan, Simd simd) {
   Summary summary{.metric = task.metric,
                   .baselines = task.baselines,
                   .ledger = state.ledger,
+                  .evaluation_ledger = state.evaluation_ledger,
                   .cost = relative_cost(state.ledger, reference),
                   .peak_rss_bytes = peak_rss_bytes(),
                   .weights_sha256 = weights_sha256(state.params),
                   .iterations = state.iteration,
-                  .kernel = kernel_name(reference, simd)};
+                  .kernel = kernel_name(plan, simd)};
   for (const EvalRow& row : history.evaluations) {
     if (row.split == "test") summary.test = row;
     if (row.split == "validation") summary.validation = row;
@@ -169,7 +166,11 @@ std::string to_json(const Summary& summary) {
             {"effective_flops", CostLedger::effective_flops(summary.ledger.total_bit_ops())},
             {"relative_cost", summary.cost.exact},
             {"relative_cost_paper", summary.cost.paper},
+            {"cost_reference", cost_reference_text(summary.cost.reference)},
             {"accumulator_overflows", to_text(summary.ledger.overflow_events())},
+            {"accumulator_overflows_by_site", Json::parse(overflows_json(summary.ledger))},
+            {"evaluation_accumulator_overflows", to_text(summary.evaluation_ledger.overflow_events())},
+            {"evaluation_accumulator_overflows_by_site", Json::parse(overflows_json(summary.evaluation_ledger))},
             {"seconds_per_step", maybe(summary.seconds_per_step)},
             {"peak_rss_bytes", summary.peak_rss_bytes},
             {"weights_sha256", summary.weights_sha256},
@@ -213,9 +214,13 @@ Forecast forecast(const Task& task, const ParamStore& params, const Precision& p
   return result;
 }
 
-std::string to_json(const Generated& generated, uint128 bit_ops) {
-  return dump(
-      {{"text", generated.text}, {"prompt_tokens", generated.prompt}, {"tokens", generated.tokens}, {"bit_ops", to_text(bit_ops)}});
+std::string to_json(const Generated& generated, const CostLedger& ledger) {
+  return dump({{"text", generated.text},
+               {"prompt_tokens", generated.prompt},
+               {"tokens", generated.tokens},
+               {"bit_ops", to_text(ledger.total_bit_ops())},
+               {"accumulator_overflows", to_text(ledger.overflow_events())},
+               {"accumulator_overflows_by_site", Json::parse(overflows_json(ledger))}});
 }
 
 std::string to_json(const Forecast& forecast) {
@@ -249,7 +254,8 @@ std::string to_json(const Forecast& forecast) {
                {"bit_ops", to_text(forecast.ledger.total_bit_ops())},
                {"bit_ops_paper", to_text(forecast.ledger.paper_bit_ops())},
                {"relative_cost", forecast.cost.exact},
-               {"relative_cost_paper", forecast.cost.paper}});
+               {"relative_cost_paper", forecast.cost.paper},
+               {"cost_reference", cost_reference_text(forecast.cost.reference)}});
 }
 
 std::string to_table(const Forecast& forecast) {
@@ -286,8 +292,9 @@ std::string to_table(const Forecast& forecast) {
   return concat(format_table(rows), '\n', with_separators(static_cast<uint128>(forecast.parameters)), " parameters; ",
                 forecast.iterations, " steps, ", forecast.steps_per_epoch, " an epoch\nbits     ", forecast.bits, gradients,
                 "\nlr       ", forecast.rate, '\n', rates, "bit-ops  ", with_separators(forecast.ledger.total_bit_ops()),
-                " exact, ", format_fixed(forecast.cost.exact, 4), " of static; papers' accounting ",
-                with_separators(forecast.ledger.paper_bit_ops()), ", ", format_fixed(forecast.cost.paper, 4), '\n');
+                " exact, ", format_cost(forecast.cost.exact, forecast.cost.reference), "; papers' cost ",
+                with_separators(forecast.ledger.paper_bit_ops()), ", ", format_cost(forecast.cost.paper, forecast.cost.reference),
+                '\n');
 }
 
 std::string format_table(const std::vector<std::vector<std::string>>& rows) {
@@ -322,6 +329,16 @@ std::string format_facts(const std::vector<std::vector<std::string>>& rows) {
   for (const std::vector<std::string>& row : rows)
     text += concat(row[0], std::string(width + 2 - row[0].size(), ' '), row[1], '\n');
   return text;
+}
+
+std::string format_cost(double ratio, const SiteFormats& reference) {
+  return concat(format_fixed(ratio, 4), " of ", cost_reference_text(reference));
+}
+
+std::int64_t peak_rss_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
 }
 
 std::string format_fixed(double value, int decimals) {

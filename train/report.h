@@ -39,7 +39,7 @@ struct Summary {
   std::vector<std::pair<std::string, double>> baselines{};  ///< of the task
   std::optional<EvalRow> test{}, validation{};              ///< the last evaluation of that split
   std::optional<double> train_loss{};                       ///< mean over the last epoch's steps
-  CostLedger ledger;
+  CostLedger ledger, evaluation_ledger;
   RelativeCost cost;
   std::optional<double> seconds_per_step{};  ///< median
   std::int64_t peak_rss_bytes = 0;
@@ -48,11 +48,13 @@ struct Summary {
   std::string kernel;
   bool interrupted = false;
 };
-Summary summarize(const History& history, const RunState& state, const Task& task, const PrecisionPlan& reference, Simd simd);
+/// `plan` is one of the run's, by which its kernel is named.
+Summary summarize(const History& history, const RunState& state, const Task& task, const SiteFormats& reference,
+                  const PrecisionPlan& plan, Simd simd);
 std::string to_json(const Summary& summary);
 
 /// What --generate --json says: the text, its tokens, and what writing it cost.
-std::string to_json(const Generated& generated, uint128 bit_ops);
+std::string to_json(const Generated& generated, const CostLedger& ledger);
 
 /// One layer of --dry-run.
 struct LayerRow {
@@ -81,6 +83,12 @@ std::string format_table(const std::vector<std::vector<std::string>>& rows);
 
 /// Names and values below each other, aligned.
 std::string format_facts(const std::vector<std::vector<std::string>>& rows);
+
+/// A ratio of costs beside what it is a ratio of: "0.6612 of 8/8/8".
+std::string format_cost(double ratio, const SiteFormats& reference);
+
+/// The most memory that the process has had.
+std::int64_t peak_rss_bytes();
 
 /// With so many decimals, for reading; what must be exact goes through to_text.
 std::string format_fixed(double value, int decimals);

@@ -32,7 +32,8 @@ Setting Setting::probability(std::string name, std::string fallback, std::string
           .fallback = std::move(fallback),
           .help = std::move(help),
           .expected = "a probability of 0 to below 1",
-          .accepts = [](double p) { return p >= 0 && p < 1; }};
+          .accepts = [](double p) { return p >= 0 && p < 1; },
+          .use = Use::training};
 }
 
 void check(const Setting& setting, const std::string& text) {

@@ -21,11 +21,18 @@ using Moot = std::string (*)(const Options& options);
 struct Setting {
   enum class Kind : std::uint8_t { integer, real, text, flag };
 
+  /// What an option is for when the checkpoint of a run is scored.
+  enum class Use : std::uint8_t {
+    network,     ///< makes the network and what it is scored on, and so is as in the run
+    training,    ///< means nothing then
+    evaluation,  ///< each evaluation has its own
+  };
+
   /// An integer of `least` (0 or 1) and more.
   static Setting count(std::string name, std::string fallback, std::string help, int least = 1);
   /// Layers of a network: 1 to 1000, since each has parameters of its own.
   static Setting depth(std::string fallback, std::string help);
-  /// A probability of 0 to below 1.
+  /// A probability of 0 to below 1, of what is random in training alone.
   static Setting probability(std::string name, std::string fallback, std::string help);
 
   static constexpr const char* kModelGroup = "Model and data";
@@ -41,7 +48,8 @@ struct Setting {
   std::string beside{};                ///< the option without which it means nothing; empty: it stands alone
   Moot moot = nullptr;                 ///< when it means nothing; null: never
   bool shapes_results = true;          ///< of training; others are no part of a run, and may differ when it goes on
-  std::string text{};                  ///< its value; empty until it is given or filled in
+  Use use = Use::network;
+  std::string text{};  ///< its value; empty until it is given or filled in
 };
 
 /// @throws ConfigError unless the text is a value of the setting, e.g. "[command line] --layers: expected 1 and more, got '0'"

@@ -16,6 +16,8 @@
 #include "core/error.h"
 #include "core/process.h"
 #include "models/cli/recorded.h"
+#include "train/evaluation.h"
+#include "train/overflows.h"
 #include "train/precision.h"
 #include "train/progress.h"
 #include "train/record.h"
@@ -52,11 +54,8 @@ class StopSignals {
   }, old_terminate_{};
 };
 
-// Options of an evaluation that may differ from those of the run it scores.
-const std::vector<std::string> kFreeInEvaluation{"data", "eval-bits", "accumulator", "simulate"};
-
-// And of a text that its network writes: its draws have seeds of their own.
-const std::vector<std::string> kFreeInGeneration{"data", "eval-bits", "accumulator", "simulate", "seed"};
+// Options of a text that the network of a run writes that may differ from the run's: its draws have seeds of their own.
+const std::vector<std::string> kFreeInGeneration{"seed"};
 
 // Everything that the options come to.
 struct Run {
@@ -120,7 +119,7 @@ RunConfig config_of(const Run& run, const std::string& program) {
                      {"gradient_bits", run.precision.gradient_text},
                      {"lr_schedule", run.precision.rate_text},
                      {"parameters", to_text(run.state.params.parameter_count())}};
-  config.build = build_fingerprint(run.precision.reference, run.settings.simd);
+  config.build = build_fingerprint(run.precision.plan(0), run.settings.simd);
   config.data = run.task.data;
   return config;
 }
@@ -160,8 +159,10 @@ std::string describe(const Summary& summary) {
   add("training loss", summary.train_loss);
   facts.push_back({"steps", to_text(summary.iterations)});
   facts.push_back({"bit-operations", with_separators(summary.ledger.total_bit_ops())});
-  add("relative cost", summary.cost.exact);
-  add("papers' relative cost", summary.cost.paper);
+  facts.push_back({"relative cost", format_cost(summary.cost.exact, summary.cost.reference)});
+  facts.push_back({"papers' relative cost", format_cost(summary.cost.paper, summary.cost.reference)});
+  facts.push_back({"accumulator overflows", format_overflows(summary.ledger)});
+  facts.push_back({"  in evaluations", format_overflows(summary.evaluation_ledger)});
   add("seconds a step", summary.seconds_per_step);
   facts.push_back({"weights SHA-256", summary.weights_sha256});
   return format_facts(facts);
@@ -246,36 +247,40 @@ class Session {
     train_on(run, directory, identity(recorded.config), std::move(history));
   }
 
+  Options options_of_evaluation(const CommandLine& line, const Recorded& recorded, const std::vector<std::string>& free) {
+    std::vector<std::string> doubts;
+    Options options = options_to_evaluate(line, recorded.config.options, free, doubts);
+    for (const std::string& doubt : doubts) note("warning: " + doubt);
+    return options;
+  }
+
   void evaluate_run(const CommandLine& line) {
     const std::string& directory = line.options.evaluate;
     const Recorded recorded = read_recorded(directory, family_.program.name, [&] { return read_checkpoint(directory); });
-    Run run = prepare(resumed_options(line, recorded.config.options, kFreeInEvaluation));
+    Run run = prepare(options_of_evaluation(line, recorded, {}));
     if (!line.gave("data")) check_same_data(recorded.config, run.task.data);
     restore(run.state, *recorded.checkpoint);
-    History history = read_history(directory);
-    while (!history.steps.empty() && history.steps.back().iteration >= run.state.iteration) history.steps.pop_back();
-    history.evaluations.clear();
-    for (const Split& split : run.task.splits) {
-      history.evaluations.push_back(evaluate(run.task, split, run.state, run.settings));
-      if (!run.options.quiet) note(describe(history.evaluations.back()));
-    }
-    finish(run, history, false);
+    const EvaluationReport report =
+        evaluate_all(run.task, run.state, run.settings, run.precision.reference, [&](const EvalRow& row) {
+          if (!run.options.quiet) note(describe(row));
+        });
+    show(run.options.json ? to_json(report) : to_table(report));
   }
 
   void generate_text(const CommandLine& line) {
     const std::string& directory = line.options.text("generate");
     const Recorded recorded = read_recorded(directory, family_.program.name, [&] { return read_checkpoint(directory); });
-    Run run = prepare(resumed_options(line, recorded.config.options, kFreeInGeneration));
+    Run run = prepare(options_of_evaluation(line, recorded, kFreeInGeneration));
     check_same_data(recorded.config, run.task.data);  // tokens mean what they meant in training
     restore(run.state, *recorded.checkpoint);
-    const uint128 before = run.state.evaluation_ledger.total_bit_ops();
+    run.state.evaluation_ledger = {};  // of this text alone
     const Generated written = generate(run.task, run.state, run.settings);
-    const uint128 bit_ops = run.state.evaluation_ledger.total_bit_ops() - before;
-    show(run.options.json ? to_json(written, bit_ops) : written.text + "\n");
+    const CostLedger& ledger = run.state.evaluation_ledger;
+    show(run.options.json ? to_json(written, ledger) : written.text + "\n");
     if (!run.options.quiet)
       note(concat(written.tokens.size(), " tokens after step ", run.state.iteration, " at ",
-                  format_bits(role_bits(evaluation_plan(run.settings, run.state.iteration))), " for ", with_separators(bit_ops),
-                  " bit-operations"));
+                  format_bits(role_bits(evaluation_plan(run.settings, run.state.iteration))), " for ",
+                  with_separators(ledger.total_bit_ops()), " bit-operations, accumulator overflows ", format_overflows(ledger)));
   }
 
   void dry_run(const Options& options) {
@@ -328,7 +333,7 @@ class Session {
   }
 
   void finish(const Run& run, const History& history, bool interrupted) {
-    Summary summary = summarize(history, run.state, run.task, run.precision.reference, run.settings.simd);
+    Summary summary = summarize(history, run.state, run.task, run.precision.reference, run.precision.plan(0), run.settings.simd);
     summary.interrupted = interrupted;
     show(run.options.json ? to_json(summary) : describe(summary));
   }

@@ -3,7 +3,7 @@
 source "$(dirname "$0")/lib.sh" "$@"
 
 tiny --iterations 5 --schedule CR --cycles 1 --min-bits 3 --max-bits 8 --gradient-bits 8 --out run >json.txt 2>err.txt || fault "$(<err.txt)"
-for name in test_accuracy train_loss bit_ops relative_cost relative_cost_paper seconds_per_step peak_rss_bytes weights_sha256 iterations kernel; do
+for name in test_accuracy train_loss bit_ops relative_cost relative_cost_paper cost_reference accumulator_overflows seconds_per_step peak_rss_bytes weights_sha256 iterations kernel; do
   [[ -n $(field "$name" <json.txt) ]] || fault "$name is missing in $(<json.txt)"
 done
 grep -Eq '"bit_ops": *"[0-9]+"' json.txt || fault "bit_ops is no decimal string"
