@@ -1,11 +1,19 @@
 #include "core/process.h"
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <unistd.h>
 
 #include <cstdlib>
 
 namespace ebb {
+
+void reserve_standard_streams() {
+  // open() takes the lowest free number, which is this one as those below are taken.
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) return;
+  }
+}
 
 void start_tuned(char** argv) {
   const auto unset = [](const char* name) { return std::getenv(name) == nullptr; };

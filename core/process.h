@@ -4,6 +4,11 @@ namespace ebb {
 
 /// What a program that trains does first in its main(). The library changes nothing about its process by itself.
 
+/// Fills the descriptors 0, 1 and 2 where whoever started the program closed them. The next file that is opened would else get one
+/// of them, and what goes to standard output or error would go into that file. They lead to /dev/null the wrong way round, so that
+/// using one is an error as before.
+void reserve_standard_streams();
+
 /// Starts the program anew, once, with what its libraries read from the environment when they are loaded.
 ///
 /// Waiting OpenMP threads then spin only briefly. Threads that spin as long as they wait take the processor from the thread they
