@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -26,6 +27,7 @@ struct Shown {
   std::string out, err;
 };
 
+// The signal comes within the loss of a step, or, counted from 100 on, within a piece of an evaluation.
 cli::ModelFamily tiny_family(std::int64_t bad_step = -1, std::int64_t signal_step = -1) {
   const auto build = [=](const Options&, ParamStore& params) {
     params = TinyTask::state().params;
@@ -35,6 +37,13 @@ cli::ModelFamily tiny_family(std::int64_t bad_step = -1, std::int64_t signal_ste
       if (t == signal_step) raise(SIGINT);
       return loss(pass, t, part);
     };
+    const auto pieces = std::make_shared<std::int64_t>(100);
+    for (Split& split : task.splits) {
+      split.score = [score = split.score, signal_step, pieces](Pass& pass, std::int64_t piece) {
+        if ((*pieces)++ == signal_step) raise(SIGINT);
+        return score(pass, piece);
+      };
+    }
     return task;
   };
   return {{.name = "ebb-tiny",
@@ -200,7 +209,7 @@ TEST_CASE("Ctrl-C saves and leaves, and the resumed run ends as if nothing had h
   for (const std::int64_t signal_step : {5, 6, 13}) {
     const Shown cut = call(signal_step == 5 ? kPlan + out : out.substr(1) + " --json --resume", tiny_family(-1, signal_step));
     CAPTURE(cut.err);
-    CHECK(cut.code == cli::kDone);
+    CHECK(cut.code == cli::kInterrupted);
     CHECK(Json::parse(cut.out)["interrupted"] == true);
     CHECK(read_checkpoint(scratch / "cut").iteration == signal_step + 1);
     CHECK(contains(cut.err, "--resume"));
@@ -221,7 +230,8 @@ TEST_CASE("Ctrl-C saves and leaves, and the resumed run ends as if nothing had h
 
 TEST_CASE("a run killed before it wrote anything begins when it is resumed") {
   const Scratch scratch;
-  std::filesystem::create_directory(scratch / "run");
+  { RunDirectory::create(scratch / "run", "{}"); }
+  for (const char* name : {"config.json", "steps.jsonl", "evals.jsonl"}) std::filesystem::remove(scratch / "run/" + name);
   const Shown resumed = call(std::string(kPlan) + " --resume --out " + scratch / "run");
   CHECK(resumed.code == cli::kDone);
   CHECK(contains(resumed.err, "warning: this run was ended before it began"));
@@ -239,6 +249,134 @@ TEST_CASE("a configuration that was edited under its checkpoint is refused") {
   const Shown resumed = call("--resume --out " + scratch / "run");
   CHECK(resumed.code == cli::kFailed);
   CHECK(contains(resumed.err, "config.json is not the configuration that the checkpoint was saved under"));
+}
+
+TEST_CASE("Ctrl-C during an evaluation saves the run before it, and the evaluation is done when the run goes on") {
+  const Scratch scratch;
+  const Shown whole = call(std::string(kPlan) + " --out " + scratch / "whole");
+  // Evaluations of two pieces on the validation split after 4, 8, 12 and 16 steps; the last one, after 20, scores the test split,
+  // too.
+  struct Case {
+    const char* why;
+    std::int64_t piece, iteration;
+  };
+  const Case cases[] = {{"first piece of the first evaluation", 100, 4},
+                        {"first piece of the third", 104, 12},
+                        {"the last one, whose first split is scored already", 110, 20}};
+  for (const Case& c : cases) {
+    CAPTURE(c.why);
+    const std::string run = scratch / concat("cut", c.piece);
+    const Shown cut = call(std::string(kPlan) + " --quiet --out " + run, tiny_family(-1, c.piece));
+    CHECK(cut.code == cli::kInterrupted);
+    CHECK(read_checkpoint(run).iteration == c.iteration);
+    const History before = read_history(run);
+    CHECK((before.evaluations.empty() || before.evaluations.back().iteration < c.iteration));
+    const Shown resumed = call("--json --quiet --resume --out " + run);
+    REQUIRE(resumed.code == cli::kDone);
+    for (const char* same : {"weights_sha256", "bit_ops", "evaluation_bit_ops", "test_negative_loss", "validation_negative_loss"}) {
+      CAPTURE(same);
+      CHECK(Json::parse(resumed.out)[same] == Json::parse(whole.out)[same]);
+    }
+    CHECK(read_history(run).evaluations.size() == read_history(scratch / "whole").evaluations.size());
+  }
+  const std::string unsaved = call("--iterations 20 --quiet", tiny_family(-1, 3)).err;
+  CHECK(contains(unsaved, "without --out nothing is saved"));
+  CHECK(call("--iterations 20 --quiet", tiny_family(-1, 3)).code == cli::kFailed);
+}
+
+TEST_CASE("a run without a readable configuration takes the one in its checkpoint, and says so") {
+  const Scratch scratch;
+  const std::string run = scratch / "run";
+  const std::string hash = hash_of(call(std::string(kPlan) + " --out " + scratch / "whole"));
+  const std::string config = run + "/config.json";
+  REQUIRE(call(kPlan + std::string(" --statistics-every 4 --out ") + run, tiny_family(-1, 7)).code == cli::kInterrupted);
+  for (const bool missing : {true, false}) {
+    CAPTURE(missing);
+    std::filesystem::remove(config);
+    if (!missing) write_file(config, "{\"program\": ");
+    CHECK(contains(call("--quiet --evaluate " + run).err, "the configuration in the checkpoint is used"));
+    const Shown resumed = call("--json --resume --out " + run);
+    CHECK(resumed.code == cli::kDone);
+    CHECK(contains(resumed.err, "the configuration in the checkpoint is used"));
+    CHECK(hash_of(resumed) == hash);
+    CHECK(contains(read_file(config), "\"save-every\": 3"));
+    CHECK(contains(read_file(config), "\"training\": \"tiny\""));
+  }
+  // Without either nothing is begun, nor where no run ever was.
+  std::filesystem::remove(config);
+  std::filesystem::remove(run + "/checkpoint.safetensors");
+  const std::string steps = read_file(run + "/steps.jsonl");
+  CHECK(call("--resume --out " + run).code == cli::kFailed);
+  CHECK(read_file(run + "/steps.jsonl") == steps);
+  std::filesystem::create_directory(scratch / "other");
+  CHECK(contains(call("--resume --out " + scratch / "other").err, "holds no run that could go on"));
+  CHECK(std::filesystem::is_empty(scratch / "other"));
+  CHECK(contains(call("--resume --out /").err, "/ holds no run that could go on"));
+}
+
+TEST_CASE("a run whose checkpoint is gone does not begin anew over its record") {
+  const Scratch scratch;
+  const std::string run = scratch / "run";
+  REQUIRE(call(std::string(kPlan) + " --out " + run).code == cli::kDone);
+  std::filesystem::remove(run + "/checkpoint.safetensors");
+  const Shown resumed = call("--resume --out " + run);
+  CHECK(resumed.code == cli::kFailed);
+  CHECK(contains(resumed.err, "the record holds 20 steps of a run that is saved every 3, but there is no checkpoint"));
+  CHECK(read_history(run).steps.size() == 20);
+}
+
+TEST_CASE("a run goes on with its own rhythm of saving and measuring unless it is given another") {
+  const Scratch scratch;
+  const std::string run = scratch / "run";
+  REQUIRE(call(kPlan + std::string(" --statistics-every 5 --out ") + run, tiny_family(-1, 6)).code == cli::kInterrupted);
+  REQUIRE(call("--quiet --resume --out " + run, tiny_family(-1, 11)).code == cli::kInterrupted);
+  CHECK(contains(read_file(run + "/config.json"), "\"save-every\": 3"));
+  REQUIRE(call("--quiet --resume --save-every 7 --out " + run, tiny_family(15)).code == cli::kFailed);
+  CHECK(read_checkpoint(run).iteration == 14);
+  CHECK(contains(read_file(run + "/config.json"), "\"save-every\": 7"));
+  REQUIRE(call("--quiet --resume --out " + run).code == cli::kDone);
+  CHECK(split(read_file(run + "/operands.jsonl"), '\n').size() == 4 * 3 + 1);  // of steps 0, 5, 10 and 15
+}
+
+TEST_CASE("a run can be made longer where that changes nothing of the steps done") {
+  const Scratch scratch;
+  const std::string run = scratch / "run", constant = "--schedule static --json --quiet --eval-every 10 --iterations ";
+  REQUIRE(call(constant + "10 --out " + run).code == cli::kDone);
+  const Shown longer = call("--json --resume --iterations 20 --eval-every 5 --out " + run);
+  CAPTURE(longer.err);
+  REQUIRE(longer.code == cli::kDone);
+  CHECK(contains(longer.err, "the run ends after 20 steps in place of 10"));
+  CHECK(hash_of(longer) == hash_of(call(constant + "20")));
+  CHECK(read_history(run).evaluations.size() == 2 + 1 + 2);  // both splits after 10, one after 15, both after 20
+  // What it is now, it stays; and it may be given in epochs (of four steps) too.
+  CHECK(Json::parse(call("--json --quiet --resume --out " + run).out)["iterations"] == 20);
+  CHECK(hash_of(call("--json --quiet --resume --epochs 6 --out " + run)) == hash_of(call(constant + "24")));
+  CHECK(contains(call("--resume --iterations 12 --out " + run).err, "the run has done 24 steps already"));
+
+  const std::string cyclic = scratch / "cyclic";
+  REQUIRE(call(std::string(kPlan) + " --out " + cyclic, tiny_family(-1, 9)).code == cli::kInterrupted);
+  const std::string config = read_file(cyclic + "/config.json");
+  const Shown refused = call("--resume --iterations 40 --out " + cyclic);
+  CHECK(refused.code == cli::kFailed);
+  CHECK(contains(refused.err, "with another length the step of iteration "));
+  CHECK(read_file(cyclic + "/config.json") == config);
+  CHECK(call("--quiet --resume --out " + cyclic).code == cli::kDone);
+}
+
+TEST_CASE("what writes no text says so") {
+  const Scratch scratch;
+  cli::ModelFamily family = tiny_family();
+  family.program.settings.push_back({.name = "generate", .value = "RUN", .shapes_results = false});
+  REQUIRE(call(kPlan + std::string(" --out ") + scratch / "run", family).code == cli::kDone);
+  const Shown shown = call("--generate " + scratch / "run", family);
+  CHECK(shown.code == cli::kWrongCommandLine);
+  CHECK(contains(shown.err, "--generate: --arch line of this run writes no text"));
+}
+
+TEST_CASE("escape sequences of others reach no terminal") {
+  const Shown shown = call("--resume --out /nowhere/\x1b[31m");
+  CHECK(contains(shown.err, "/nowhere/\\x1b[31m"));
+  CHECK_FALSE(contains(shown.err, "\x1b"));
 }
 
 TEST_CASE("what is not finite ends the run with its place and keeps the last checkpoint") {

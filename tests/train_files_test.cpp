@@ -115,11 +115,7 @@ TEST_CASE("a real limit of the operating system cuts a write short and leaves no
   CHECK(entries_in(scratch.path()) == 0);
 }
 
-TEST_CASE("a really full device and a read-only directory give their reasons") {
-  if (::access("/dev/full", W_OK) == 0) {
-    CHECK(contains(data_error_of([&] { LineFile("/dev/full", 0, FileSystem::real()).append("line"); }),
-                   "/dev/full: No space left on device"));
-  }
+TEST_CASE("a read-only directory, a missing one and a directory for a file give their reasons") {
   const Scratch scratch;
   if (::geteuid() != 0) {  // root writes anywhere
     REQUIRE(::chmod(scratch.path().c_str(), 0555) == 0);
@@ -166,4 +162,58 @@ TEST_CASE("a directory is claimed by one holder at a time") {
     CHECK(contains(data_error_of([&] { DirectoryLock{path}; }), "another run is writing to this directory"));
   }
   CHECK_NOTHROW(DirectoryLock{path});
+}
+
+TEST_CASE("what is no regular file is refused and never waited for") {
+  const Scratch scratch;
+  const std::string pipe = scratch / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  for (const std::string& path : {pipe, std::string("/dev/zero"), std::string("/dev/full")}) {
+    CAPTURE(path);
+    CHECK(contains(data_error_of([&] { read_file(path); }), path + ": expected a regular file"));
+    CHECK(data_error_of([&] { LineFile(path, 0, FileSystem::real()); }) != "");
+    CHECK(data_error_of([&] { DirectoryLock{path}; }) != "");
+  }
+}
+
+TEST_CASE("nothing is written through a link") {
+  const Scratch scratch;
+  const std::string outside = scratch / "outside", path = scratch / "file";
+  write_file(outside, "precious\n");
+  fs::create_symlink(outside, path);
+  CHECK(contains(data_error_of([&] { LineFile(path, 0, FileSystem::real()); }), "a run writes through no symbolic link"));
+  CHECK(contains(data_error_of([&] { DirectoryLock{path}; }), "a run writes through no symbolic link"));
+  fs::create_symlink(outside, path + ".part");
+  write_file(path, "new");  // takes the place of both links
+  CHECK(read_file(path) == "new");
+  CHECK_FALSE(fs::is_symlink(path));
+
+  fs::create_hard_link(outside, scratch / "second name");
+  CHECK(contains(data_error_of([&] { LineFile(scratch / "second name", 0, FileSystem::real()); }), "the file has 2 names"));
+  CHECK(read_file(outside) == "precious\n");
+}
+
+TEST_CASE("a file or a lock that is replaced under a run is noticed") {
+  const Scratch scratch;
+  const std::string path = scratch / "lines", lock_path = scratch / "lock";
+  LineFile lines(path, 0, FileSystem::real());
+  const DirectoryLock lock(lock_path);
+  CHECK_NOTHROW(lines.sync());
+  CHECK_NOTHROW(lock.check());
+  write_file(path, "another file of that name");
+  CHECK(contains(data_error_of([&] { lines.sync(); }), "removed or replaced"));
+  fs::remove(lock_path);
+  CHECK(contains(data_error_of([&] { lock.check(); }), "removed or replaced"));
+  const DirectoryLock other(lock_path);
+  CHECK(contains(data_error_of([&] { lock.check(); }), "removed or replaced"));
+  CHECK_NOTHROW(other.check());
+}
+
+TEST_CASE("only its owner can open a lock, so nobody else can hold a run up") {
+  const Scratch scratch;
+  const std::string path = scratch / "lock";
+  write_file(path, "");
+  REQUIRE(::chmod(path.c_str(), 0644) == 0);
+  const DirectoryLock lock(path);
+  CHECK(fs::status(path).permissions() == (fs::perms::owner_read | fs::perms::owner_write));
 }

@@ -3,12 +3,14 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <functional>
 #include <string>
 
 #include "core/error.h"
 #include "errors.h"
 #include "tests/scratch.h"
 #include "train/record.h"
+#include "train/report.h"
 
 using namespace ebb;
 using namespace ebb::train;
@@ -38,11 +40,19 @@ EvalRow evaluation(std::int64_t t) {
           .seconds = 1};
 }
 
+const std::string kConfig = to_json(RunConfig{.program = "ebb-test", .options = {{"seed", "1"}}});
+
+int entries_in(const std::string& directory) {
+  int count = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(directory)) ++count;
+  return count;
+}
+
 Checkpoint at(std::int64_t iteration) { return {.iteration = iteration, .config = "{}"}; }
 
 // A run of ten steps, evaluated and saved after every four.
 void record_run(const std::string& path) {
-  RunDirectory run = RunDirectory::create(path, "{\"seed\": 1}");
+  RunDirectory run = RunDirectory::create(path, kConfig);
   for (std::int64_t t = 0; t < 10; ++t) {
     run.add(step(t));
     if ((t + 1) % 4 != 0) continue;
@@ -63,8 +73,8 @@ TEST_CASE("a line of the record is one JSON object and keeps every bit") {
   REQUIRE(history.steps.size() == 10);
   for (std::int64_t t = 0; t < 10; ++t) CHECK(history.steps[static_cast<std::size_t>(t)] == step(t));
   CHECK(history.evaluations == std::vector<EvalRow>{evaluation(4), evaluation(8)});
-  CHECK(read_config(scratch / "run") == "{\"seed\": 1}");
-  CHECK(read_checkpoint(scratch / "run") == at(8));
+  CHECK(read_config(scratch / "run") == kConfig);
+  CHECK(read_checkpoint(scratch / "run").iteration == 8);
 }
 
 TEST_CASE("resuming cuts the record back to the checkpoint, torn lines included") {
@@ -100,7 +110,7 @@ TEST_CASE("resuming cuts the record back to the checkpoint, torn lines included"
 TEST_CASE("a run killed before its first checkpoint begins again") {
   const Scratch scratch;
   const std::string path = scratch / "run";
-  { RunDirectory::create(path, "{}").add(step(0)); }
+  { RunDirectory::create(path, kConfig).add(step(0)); }
   RunDirectory run = RunDirectory::open(path);
   CHECK_FALSE(run.checkpoint().has_value());
   CHECK(run.cut_back(0).steps.empty());
@@ -110,16 +120,22 @@ TEST_CASE("a run killed before its first checkpoint begins again") {
 TEST_CASE("a directory that exists, that is in use, or that is no run is refused with advice") {
   const Scratch scratch;
   const std::string path = scratch / "a/b/run/";
-  const RunDirectory first = RunDirectory::create(path, "{}");
-  CHECK(contains(data_error_of([&] { RunDirectory::create(path, "{}"); }),
+  const RunDirectory first = RunDirectory::create(path, kConfig);
+  CHECK(contains(data_error_of([&] { RunDirectory::create(path, kConfig); }),
                  "exists already, and a run never overwrites; choose another --out"));
   // does.
   CHECK(contains(data_error_of([&] { RunDirectory::open(path); }), "another run is writing to this directory"));
   CHECK(contains(data_error_of([&] { RunDirectory::open(scratch / "none"); }), "expected a run directory"));
   CHECK(contains(data_error_of([&] { read_config(scratch.path()); }), "expected a run directory with config.json"));
   CHECK(contains(data_error_of([&] { read_checkpoint(scratch.path()); }), "checkpoint.safetensors: No such file"));
+  const int before = entries_in(scratch.path());
+  CHECK(contains(data_error_of([&] { RunDirectory::open(scratch.path()); }), "holds no run that could go on"));
+  CHECK(contains(data_error_of([&] { RunDirectory::open("/"); }), "/ holds no run that could go on"));
+  write_file(scratch / "config.json", "{}");  // of somebody else
+  CHECK(contains(data_error_of([&] { RunDirectory::open(scratch.path()); }), "config.json is no configuration of a run"));
+  CHECK(entries_in(scratch.path()) == before + 1);
   write_file(scratch / "file", "x");
-  CHECK(contains(data_error_of([&] { RunDirectory::create(scratch / "file/run", "{}"); }), "cannot make the directory"));
+  CHECK(contains(data_error_of([&] { RunDirectory::create(scratch / "file/run", kConfig); }), "cannot make the directory"));
 }
 
 TEST_CASE("a full disk while the directory is made leaves nothing") {
@@ -146,7 +162,7 @@ TEST_CASE("a full disk while a checkpoint is saved leaves the one before") {
   RunDirectory run = RunDirectory::open(path, files);
   run.cut_back(8);
   CHECK(contains(data_error_of([&] { run.save(at(9)); }), "checkpoint.safetensors: No space left on device"));
-  CHECK(read_checkpoint(path) == at(8));
+  CHECK(read_checkpoint(path).iteration == 8);
   CHECK_FALSE(std::filesystem::exists(path + "/checkpoint.safetensors.part"));
 }
 
@@ -166,4 +182,87 @@ TEST_CASE("a record that does not belong to its checkpoint, or is none, is refus
   }
   write_file(path + "/checkpoint.safetensors", "nonsense");
   CHECK(contains(data_error_of([&] { static_cast<void>(RunDirectory::open(path).checkpoint()); }), "while reading"));
+}
+
+TEST_CASE("a directory is a run's from its first moment, and one that wrote nothing may begin") {
+  const Scratch scratch;
+  const std::string path = scratch / "run";
+  { RunDirectory::create(path, kConfig); }
+  CHECK_FALSE(RunDirectory::open(path).untouched());
+  for (const char* name : {"config.json", "steps.jsonl", "evals.jsonl"}) std::filesystem::remove(path + "/" + name);
+  CHECK(RunDirectory::open(path).untouched());
+  write_file(path + "/steps.jsonl", to_line(step(0)) + "\n");
+  CHECK_FALSE(RunDirectory::open(path).untouched());
+  std::filesystem::remove(path + "/lock");  // what is left is nobody's
+  CHECK(contains(data_error_of([&] { RunDirectory::open(path); }), "holds no run that could go on"));
+}
+
+TEST_CASE("a line that is missing, doubled, exchanged or edited before the checkpoint is named") {
+  // Steps 0..7 and evaluations after 4 and 8 belong to the checkpoint of step 8; steps 8 and 9 follow it.
+  const std::string steps = "steps.jsonl", evaluations = "evals.jsonl";
+  struct Case {
+    const char* why;
+    const std::string& file;
+    std::function<void(std::vector<std::string>&)> damage;
+    const char* expected;
+  };
+  const Case cases[] = {
+      {"nothing", steps, [](auto&) {}, ""},
+      {"missing", steps, [](auto& lines) { lines.erase(lines.begin() + 2); },
+       "line 3: expected the step of iteration 2, got that of 3"},
+      {"doubled", steps, [](auto& lines) { lines.insert(lines.begin() + 2, lines[2]); },
+       "line 4: expected the step of iteration 3"},
+      {"exchanged", steps, [](auto& lines) { std::swap(lines[4], lines[5]); }, "line 5: expected the step of iteration 4"},
+      {"edited", steps, [](auto& lines) { lines[6].replace(lines[6].find("0.25"), 4, "0.26"); }, "line 7 is not what it was"},
+      {"edited behind the checkpoint", steps, [](auto& lines) { lines[8] = "x"; }, ""},
+      {"too few", steps, [](auto& lines) { lines.resize(5); }, "expected the 8 steps that the checkpoint follows, found 5"},
+      {"a NUL", steps, [](auto& lines) { lines[1] += std::string(1, '\0'); }, "line 2 is no line of a record"},
+      {"missing", evaluations, [](auto& lines) { lines.erase(lines.begin()); }, "expected the 2 lines"},
+      {"doubled", evaluations, [](auto& lines) { lines.insert(lines.begin(), lines[0]); }, "line 2: the evaluation after 4 steps"},
+      {"exchanged", evaluations, [](auto& lines) { std::swap(lines[0], lines[1]); },
+       "line 2: expected an evaluation after 8 steps"},
+      {"edited", evaluations, [](auto& lines) { lines[0].replace(lines[0].find("0.1"), 3, "0.0"); }, "line 1 is not what it was"},
+      {"more", evaluations, [](auto& lines) { lines.push_back("x"); }, ""},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.why);
+    CAPTURE(c.file);
+    const Scratch scratch;
+    const std::string path = scratch / "run";
+    record_run(path);
+    std::vector<std::string> lines = split(read_file(path + "/" + c.file), '\n');
+    lines.pop_back();  // what follows the last line feed
+    c.damage(lines);
+    write_file(path + "/" + c.file, join(lines, "\n") + "\n");
+    const std::string damaged = read_file(path + "/" + c.file);
+    const std::string message = data_error_of([&] {
+      RunDirectory run = RunDirectory::open(path);
+      const std::optional<Checkpoint> checkpoint = run.checkpoint();
+      const History history = run.cut_back(checkpoint->iteration, checkpoint->notes);
+      CHECK(history.steps.size() == 8);
+      CHECK(history.evaluations.size() == 2);
+      CHECK(contains(run.dropped(), "2 lines of steps.jsonl"));
+    });
+    CAPTURE(message);
+    CHECK(contains(message, c.expected));
+    CHECK((message.empty() == (std::string(c.expected).empty())));
+    if (!message.empty()) CHECK(read_file(path + "/" + c.file) == damaged);
+  }
+}
+
+TEST_CASE("a directory that vanishes, or whose lock is replaced, ends the run at the next save") {
+  for (const bool whole : {true, false}) {
+    const Scratch scratch;
+    const std::string path = scratch / "run";
+    RunDirectory run = RunDirectory::create(path, kConfig);
+    run.add(step(0));
+    if (whole) {
+      std::filesystem::remove_all(path);
+    } else {
+      std::filesystem::remove(path + "/lock");
+      write_file(path + "/lock", "");
+    }
+    CHECK(contains(data_error_of([&] { run.save(at(1)); }), "removed or replaced"));
+    CHECK_FALSE(std::filesystem::exists(path + "/checkpoint.safetensors"));
+  }
 }

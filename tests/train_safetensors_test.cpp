@@ -122,6 +122,10 @@ TEST_CASE("the reader trusts nothing and says what is wrong") {
       {"too many axes", file_of(one(R"("dtype":"U8","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,8],"data_offsets":[0,8])"), eight),
        "at most 16"},
       {"metadata of numbers", file_of(R"({"__metadata__":{"n":1}})", ""), "metadata 'n' to be a string"},
+      {"a NUL behind the header", file_of("{}" + std::string(6, '\0'), ""), "byte 10 of the header is a NUL"},
+      {"a NUL and what nobody reads", file_of("{}" + std::string(1, '\0') + "hello", ""), "only spaces may follow its JSON"},
+      {"a line feed behind the header", file_of("{}\n     ", ""), "nothing but spaces behind the '}' of the header, byte 10"},
+      {"garbage behind the header", file_of("{} x", ""), "the header is not JSON"},
       {"metadata no object", file_of(R"({"__metadata__":"x"})", ""), "metadata to be an object"},
   };
   for (const Case& c : cases) {

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/printable.h"
+#include "core/process.h"
 #include "core/text.h"
 #include "tools/command_line.h"
 
@@ -51,13 +53,16 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  ebb::reserve_standard_streams();
+  const auto fail = [](const std::exception& error, int code) {
+    std::cerr << "ebb: " << ebb::printable(error.what(), ebb::LineFeeds::kept) << '\n';
+    return code;
+  };
   try {
     return run(argc, argv);
   } catch (const ebb::ConfigError& error) {
-    std::cerr << "ebb: " << error.what() << '\n';
-    return kWrongCommandLine;
+    return fail(error, kWrongCommandLine);
   } catch (const std::exception& error) {
-    std::cerr << "ebb: " << error.what() << '\n';
-    return kFailed;
+    return fail(error, kFailed);
   }
 }

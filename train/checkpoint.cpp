@@ -30,6 +30,11 @@ const std::string& metadata(const SafeTensors& file, const std::string& key) {
 
 }  // namespace
 
+std::string Checkpoint::note(const std::string& name) const {
+  const auto found = notes.find(name);
+  return found == notes.end() ? "" : found->second;
+}
+
 std::vector<StoredTensor> Checkpoint::group(std::string_view group) const {
   const std::string prefix = concat(group, '/');
   std::vector<StoredTensor> members;
@@ -50,7 +55,10 @@ void Checkpoint::add_group(std::string_view group, std::vector<StoredTensor> mem
 
 std::string to_bytes(const Checkpoint& checkpoint) {
   SafeTensors file;
-  file.metadata = {{"format", std::string(kFormat)}, {"iteration", to_text(checkpoint.iteration)}, {"config", checkpoint.config}};
+  file.metadata = checkpoint.notes;
+  file.metadata["format"] = kFormat;
+  file.metadata["iteration"] = to_text(checkpoint.iteration);
+  file.metadata["config"] = checkpoint.config;
   file.tensors = checkpoint.tensors;
   std::stable_partition(file.tensors.begin(), file.tensors.end(),
                         [](const StoredTensor& tensor) { return size_of(tensor.dtype) == 8; });
@@ -77,6 +85,8 @@ Checkpoint parse_checkpoint(std::string_view bytes) {
   const std::string& iteration = metadata(file, "iteration");
   require<DataError>(parse(iteration, checkpoint.iteration) && checkpoint.iteration >= 0,
                      "[checkpoint] expected the iteration to be an integer of 0 and more, got '", iteration, "'");
+  checkpoint.notes = std::move(file.metadata);
+  for (const char* known : {"format", "iteration", "config"}) checkpoint.notes.erase(known);
   return checkpoint;
 }
 

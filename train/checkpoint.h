@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,10 +15,14 @@ namespace ebb::train {
 /// iteration, with the resolved configuration they belong to. Stored as one safetensors file whose last tensor is the SHA-256 of
 /// all bytes before it.
 struct Checkpoint {
-  std::int64_t iteration = 0;           ///< optimizer steps done
-  std::string config{};                 ///< the resolved configuration as JSON text
+  std::int64_t iteration = 0;  ///< optimizer steps done
+  std::string config{};        ///< the resolved configuration as JSON text
+  /// What belongs to the run beside its state and may be absent, by name: files of older versions have none.
+  std::map<std::string, std::string> notes{};
   std::vector<StoredTensor> tensors{};  ///< by group: "parameter/stem.weight", "optimizer/momentum/stem.weight", "ledger/..."
 
+  /// The note of that name, or "".
+  [[nodiscard]] std::string note(const std::string& name) const;
   /// Those whose name begins with "GROUP/", in their order, under the rest of their name.
   [[nodiscard]] std::vector<StoredTensor> group(std::string_view group) const;
   /// Adds tensors as members of a group.

@@ -26,6 +26,7 @@ std::string advice(int code) {
     case EPERM:
     case EROFS: return "; choose a directory you may write to";
     case ENOENT: return "; check the path";
+    case ELOOP: return "; a run writes through no symbolic link: put the file itself there";
     default: return "";
   }
 }
@@ -55,6 +56,23 @@ std::string parent_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+// Without O_NONBLOCK, opening a pipe would wait for its other end.
+constexpr int kNeverWait = O_NONBLOCK | O_CLOEXEC;
+
+// What is wrong with an open file that should be a regular one; empty if nothing is.
+std::string complaint(const struct stat& info) {
+  return S_ISREG(info.st_mode)   ? ""
+         : S_ISDIR(info.st_mode) ? "Is a directory"
+                                 : "expected a regular file, found a pipe, a socket or a device; put the file itself there";
+}
+
+// Whether a path still leads to the file that is open.
+bool leads_to(const std::string& path, int fd) {
+  struct stat here {
+  }, open{};
+  return ::fstat(fd, &open) == 0 && ::lstat(path.c_str(), &here) == 0 && here.st_dev == open.st_dev && here.st_ino == open.st_ino;
+}
+
 }  // namespace
 
 FileSystem FileSystem::real() {
@@ -69,7 +87,8 @@ FileSystem FileSystem::real() {
 
 void write_file(const std::string& path, std::string_view content, const FileSystem& files) {
   const std::string part = path + ".part";
-  const int fd = files.open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  ::unlink(part.c_str());  // what a crash left, or a link that somebody put there
+  const int fd = files.open(part.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
   if (fd < 0) fail("write", part, errno);
   const auto give_up = [&](int code, const std::string& detail) {
     ::unlink(part.c_str());
@@ -95,11 +114,16 @@ void write_file(const std::string& path, std::string_view content, const FileSys
 }
 
 std::string read_file(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd = ::open(path.c_str(), O_RDONLY | kNeverWait);
   if (fd < 0) fail("read", path, errno);
-  std::string content;
   struct stat info {};
-  if (::fstat(fd, &info) == 0 && S_ISREG(info.st_mode)) content.reserve(static_cast<std::size_t>(info.st_size));
+  const std::string wrong = ::fstat(fd, &info) == 0 ? complaint(info) : reason(errno);
+  if (!wrong.empty()) {
+    ::close(fd);
+    throw DataError(concat("[read] ", path, ": ", wrong));
+  }
+  std::string content;
+  content.reserve(static_cast<std::size_t>(info.st_size));
   char buffer[1 << 16];
   for (;;) {
     const ssize_t count = ::read(fd, buffer, sizeof buffer);
@@ -116,8 +140,16 @@ std::string read_file(const std::string& path) {
 
 LineFile::LineFile(std::string path, std::int64_t size, FileSystem files)
     : path_(std::move(path)), size_(size), files_(std::move(files)) {
-  fd_ = files_.open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  fd_ = files_.open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | kNeverWait, 0644);
   if (fd_ < 0) fail("write", path_, errno);
+  struct stat info {};
+  std::string wrong = ::fstat(fd_, &info) == 0 ? complaint(info) : reason(errno);
+  if (wrong.empty() && info.st_nlink > 1)
+    wrong = concat("the file has ", info.st_nlink, " names (hard links), and lines added here would show in all; put a copy there");
+  if (!wrong.empty()) {
+    files_.close(fd_);
+    throw DataError(concat("[write] ", path_, ": ", wrong));
+  }
   const off_t length = ::lseek(fd_, 0, SEEK_END);
   const bool long_enough = length >= size_;
   if (!long_enough || (length > size_ && ::ftruncate(fd_, size_) != 0)) {
@@ -156,22 +188,35 @@ void LineFile::append(std::string_view line) {
 
 void LineFile::sync() {
   if (files_.sync(fd_) != 0) fail("write", path_, errno);
+  require<DataError>(leads_to(path_, fd_), "[write] ", path_,
+                     ": the file was removed or replaced while the run was writing to it, so its newest lines are lost; resume the "
+                     "run from a directory that nothing else changes");
 }
 
-DirectoryLock::DirectoryLock(const std::string& path) {
-  fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+DirectoryLock::DirectoryLock(const std::string& path) : path_(path) {
+  fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | kNeverWait, 0600);
   if (fd_ < 0) fail("lock", path, errno);
-  if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
-  const int code = errno;
+  struct stat info {};
+  std::string wrong = ::fstat(fd_, &info) == 0 ? complaint(info) : reason(errno);
+  if (wrong.empty()) ::fchmod(fd_, 0600);  // Ebb 0.1 made it readable; where it is another's, they decide
+  if (wrong.empty() && ::flock(fd_, LOCK_EX | LOCK_NB) != 0)
+    wrong = errno == EWOULDBLOCK ? "another run is writing to this directory; wait for it to end or choose another --out"
+                                 : reason(errno);
+  if (wrong.empty() && !leads_to(path, fd_)) wrong = "the file was replaced while it was locked; try again";
+  if (wrong.empty()) return;
   ::close(fd_);
-  require<DataError>(code != EWOULDBLOCK, "[lock] ", path,
-                     ": another run is writing to this directory; wait for it to end or choose another --out");
-  fail("lock", path, code);
+  throw DataError(concat("[lock] ", path, ": ", wrong));
 }
 
-DirectoryLock::DirectoryLock(DirectoryLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+DirectoryLock::DirectoryLock(DirectoryLock&& other) noexcept : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}
+
+void DirectoryLock::check() const {
+  require<DataError>(leads_to(path_, fd_), "[lock] ", path_,
+                     ": the lock of this run was removed or replaced, so another run may be writing here; this one ends");
+}
 
 DirectoryLock& DirectoryLock::operator=(DirectoryLock&& other) noexcept {
+  std::swap(path_, other.path_);
   std::swap(fd_, other.fd_);
   return *this;
 }

@@ -20,20 +20,22 @@ struct FileSystem {
   static FileSystem real();
 };
 
-/// Replaces a whole file so that a reader, a crash or a full disk never meets half of it: the parts go to PATH.part beside it,
-/// which is synced, renamed over it and made durable by syncing the directory.
+/// Replaces a whole file so that a reader, a crash or a full disk never meets half of it: the parts go to PATH.part beside it, made
+/// anew, which is synced, renamed over it and made durable by syncing the directory. Where PATH or PATH.part is a link, the link
+/// is replaced, never what it leads to.
 /// @throws DataError naming path, reason and progress; PATH is then what it was and PATH.part is gone
 void write_file(const std::string& path, std::string_view content, const FileSystem& files = FileSystem::real());
 
-/// The bytes of a regular file.
-/// @throws DataError if it cannot be opened or read
+/// The bytes of a regular file. A pipe or a device is refused, never waited for.
+/// @throws DataError if it is none, or cannot be opened or read
 std::string read_file(const std::string& path);
 
 /// A text file that grows by whole lines.
 class LineFile {
  public:
-  /// Opens for appending after the first `size` bytes; what follows them is cut off. A missing file is created.
-  /// @throws DataError if the file cannot be opened or is shorter than `size`
+  /// Opens for appending after the first `size` bytes; what follows them is cut off. A missing file is created. Links are not
+  /// followed, and a file that has a second name is refused: whoever gave it that name wants it to stay.
+  /// @throws DataError if the file cannot be opened, is no regular file of one name, or is shorter than `size`
   LineFile(std::string path, std::int64_t size, FileSystem files);
   LineFile(LineFile&& other) noexcept;
   LineFile& operator=(LineFile&& other) noexcept;
@@ -42,7 +44,7 @@ class LineFile {
   /// Adds the line and its line feed.
   /// @throws DataError if not all of it could be written; the file then ends with the line before
   void append(std::string_view line);
-  /// Waits until all lines are on the disk. @throws DataError
+  /// Waits until all lines are on the disk. @throws DataError, also if the path leads to another file by now, or to none
   void sync();
 
  private:
@@ -52,16 +54,22 @@ class LineFile {
   int fd_ = -1;
 };
 
-/// An exclusive claim on a run directory, held until destruction or the end of the process, however that comes.
+/// An exclusive claim on a run directory, held until destruction or the end of the process, however that comes. Only the owner of
+/// the lock file may open it, so nobody else can hold a run up.
 class DirectoryLock {
  public:
-  /// @throws DataError if another process holds the claim or the lock file cannot be made
+  /// Makes the lock file if there is none.
+  /// @throws DataError if another process holds the claim, or the lock file is a link or cannot be made
   explicit DirectoryLock(const std::string& path);
   DirectoryLock(DirectoryLock&& other) noexcept;
   DirectoryLock& operator=(DirectoryLock&& other) noexcept;
   ~DirectoryLock();
 
+  /// @throws DataError if the lock file was removed or replaced, alone or with its directory: the claim is then worth nothing
+  void check() const;
+
  private:
+  std::string path_;
   int fd_ = -1;
 };
 

@@ -16,6 +16,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// What a checkpoint notes of an evaluation that was not done yet.
+constexpr const char* kDue = "due";
+
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 bool due(std::int64_t done, std::int64_t every) { return done % every == 0; }
@@ -95,13 +98,56 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings, co
           .seconds = seconds_since(start)};
 }
 
-void evaluate_and_report(const Task& task, RunState& state, const LoopSettings& settings, const LoopEvents& events, bool all) {
-  for (std::size_t i = 0; i < task.splits.size(); ++i) {
-    const EvalRow row = evaluate(task, task.splits[i], state, settings);
-    if (i == 0 && state.plateau) state.plateau->observe(row.loss);
-    if (events.evaluation) events.evaluation(row);
-    if (!all) break;
+bool stopping(const LoopSettings& settings) { return settings.stop != nullptr && *settings.stop != 0; }
+
+// Scores one split, or nothing if the run is to stop before the last piece.
+std::optional<EvalRow> score_split(const Task& task, const Split& split, RunState& state, const LoopSettings& settings) {
+  const PrecisionPlan plan = evaluation_plan(settings, state.iteration);
+  const Clock::time_point start = Clock::now();
+  const uint128 before = state.evaluation_ledger.total_bit_ops();
+  const Key key = settings.key.fold("evaluation").fold(split.name);
+  Score total;
+  for (std::int64_t piece = 0; piece < split.pieces; ++piece) {
+    if (stopping(settings)) return std::nullopt;
+    Pass pass{.params = state.params,
+              .plan = plan,
+              .ledger = state.evaluation_ledger,
+              .key = key.fold(static_cast<std::uint64_t>(piece)),
+              .mode = Pass::Mode::evaluate,
+              .simd = settings.simd};
+    const Score score = split.score(pass, piece);
+    total.loss_sum += score.loss_sum;
+    total.metric_sum += score.metric_sum;
+    total.examples += score.examples;
   }
+  return EvalRow{.iteration = state.iteration,
+                 .split = split.name,
+                 .examples = total.examples,
+                 .loss = total.loss_sum / static_cast<double>(total.examples),
+                 .metric = task.metric,
+                 .score = score_of(task.metric, total),
+                 .bits = role_bits(plan),
+                 .bit_ops = state.evaluation_ledger.total_bit_ops() - before,
+                 .seconds = seconds_since(start)};
+}
+
+// The evaluation after a step, of the first split or of all. If it is stopped, false, and the state is what it was.
+bool evaluate_and_report(const Task& task, RunState& state, const LoopSettings& settings, const LoopEvents& events, bool all) {
+  const CostLedger before = state.evaluation_ledger;
+  std::vector<EvalRow> rows;
+  for (const Split& split : task.splits) {
+    if (!all && !rows.empty()) break;
+    const std::optional<EvalRow> row = score_split(task, split, state, settings);
+    if (!row) {
+      state.evaluation_ledger = before;
+      return false;
+    }
+    rows.push_back(*row);
+  }
+  if (!rows.empty() && state.plateau) state.plateau->observe(rows.front().loss);
+  if (events.evaluation) std::ranges::for_each(rows, events.evaluation);
+  state.evaluation_due = false;
+  return true;
 }
 
 }  // namespace
@@ -132,6 +178,7 @@ Checkpoint to_checkpoint(const RunState& state, std::string config) {
                             static_cast<std::uint64_t>(state.plateau->ignored)};
     checkpoint.add_group("controller", {StoredTensor::of("plateau", std::span<const std::uint64_t>(values))});
   }
+  if (state.evaluation_due) checkpoint.notes["evaluation"] = kDue;
   return checkpoint;
 }
 
@@ -165,17 +212,31 @@ void restore(RunState& state, const Checkpoint& checkpoint) {
   state.evaluation_ledger = evaluation;
   state.plateau = plateau;
   state.iteration = checkpoint.iteration;
+  state.evaluation_due = checkpoint.note("evaluation") == kDue;
 }
 
 Outcome run_loop(const Task& task, RunState& state, const LoopSettings& settings, const LoopEvents& events) {
-  while (state.iteration < settings.iterations) {
-    const StepRow row = step(task, state, settings, events);
-    if (events.step) events.step(row);
+  const auto save = [&] {
+    if (events.save) events.save(state);
+  };
+  while (state.evaluation_due || state.iteration < settings.iterations) {
+    bool saved = false;
+    if (!state.evaluation_due) {
+      const StepRow row = step(task, state, settings, events);
+      if (events.step) events.step(row);
+      const bool last = state.iteration == settings.iterations;
+      state.evaluation_due = last || due(state.iteration, settings.eval_every);
+      // Before the evaluation, which may take longer than whoever stops the run will wait.
+      const bool stop = stopping(settings);  // once, lest the run stops unsaved
+      saved = last || stop || due(state.iteration, settings.save_every);
+      if (saved) save();
+      if (stop) return Outcome::stopped;
+      if (!state.evaluation_due) continue;
+    }
     const bool last = state.iteration == settings.iterations;
-    const bool stop = settings.stop != nullptr && *settings.stop != 0;
-    if (last || due(state.iteration, settings.eval_every)) evaluate_and_report(task, state, settings, events, last);
-    if (events.save && (last || stop || due(state.iteration, settings.save_every))) events.save(state);
-    if (stop && !last) return Outcome::stopped;
+    const bool evaluated = evaluate_and_report(task, state, settings, events, last);
+    if (last ? evaluated : !evaluated && !saved) save();
+    if (!evaluated) return Outcome::stopped;
   }
   return Outcome::finished;
 }
@@ -187,32 +248,9 @@ PrecisionPlan evaluation_plan(const LoopSettings& settings, std::int64_t updates
 }
 
 EvalRow evaluate(const Task& task, const Split& split, RunState& state, const LoopSettings& settings) {
-  const PrecisionPlan plan = evaluation_plan(settings, state.iteration);
-  const Clock::time_point start = Clock::now();
-  const uint128 before = state.evaluation_ledger.total_bit_ops();
-  const Key key = settings.key.fold("evaluation").fold(split.name);
-  Score total;
-  for (std::int64_t piece = 0; piece < split.pieces; ++piece) {
-    Pass pass{.params = state.params,
-              .plan = plan,
-              .ledger = state.evaluation_ledger,
-              .key = key.fold(static_cast<std::uint64_t>(piece)),
-              .mode = Pass::Mode::evaluate,
-              .simd = settings.simd};
-    const Score score = split.score(pass, piece);
-    total.loss_sum += score.loss_sum;
-    total.metric_sum += score.metric_sum;
-    total.examples += score.examples;
-  }
-  return {.iteration = state.iteration,
-          .split = split.name,
-          .examples = total.examples,
-          .loss = total.loss_sum / static_cast<double>(total.examples),
-          .metric = task.metric,
-          .score = score_of(task.metric, total),
-          .bits = role_bits(plan),
-          .bit_ops = state.evaluation_ledger.total_bit_ops() - before,
-          .seconds = seconds_since(start)};
+  LoopSettings to_the_end = settings;
+  to_the_end.stop = nullptr;
+  return score_split(task, split, state, to_the_end).value();
 }
 
 Generated generate(const Task& task, RunState& state, const LoopSettings& settings) {

@@ -79,6 +79,7 @@ struct RunState {
   CostLedger evaluation_ledger{};    ///< of evaluations, which no cost of training includes
   std::optional<Plateau> plateau{};  ///< if the learning rate follows the evaluations
   std::int64_t iteration = 0;        ///< optimizer steps done
+  bool evaluation_due = false;       ///< the evaluation that follows them is still to be done
 };
 
 /// @throws NonFiniteError for a parameter or a layer state with an infinity or a NaN
@@ -99,7 +100,8 @@ struct LoopSettings {
   std::int64_t eval_every = 1, save_every = 1;
   std::optional<std::int64_t> statistics_every{};
   Simd simd = Simd::scalar;
-  const volatile std::sig_atomic_t* stop = nullptr;  ///< looked at after every step; nonzero saves and leaves
+  /// Looked at after every step and every piece of an evaluation; nonzero saves and leaves.
+  const volatile std::sig_atomic_t* stop = nullptr;
 };
 
 /// What the loop reports; any may be empty.
@@ -112,8 +114,9 @@ struct LoopEvents {
 
 enum class Outcome : std::uint8_t { finished, stopped };
 
-/// Runs from state.iteration to settings.iterations. After a step come its evaluation, its checkpoint and the look at `stop`; the
-/// last step is always evaluated on all splits and saved.
+/// Runs from state.iteration to settings.iterations. After a step come its checkpoint, the look at `stop` and its evaluation; the
+/// last step is always saved, evaluated on all splits and saved again. An evaluation that `stop` ends leaves no trace: it is due
+/// when the run goes on, and done first then.
 /// @throws NonFiniteError before the optimizer step when the loss, a gradient or a value reaching an encode is not finite, with
 ///         iteration, site and role; nothing is saved then. Whatever task and events throw passes through.
 Outcome run_loop(const Task& task, RunState& state, const LoopSettings& settings, const LoopEvents& events);

@@ -87,8 +87,10 @@ const Field kFields[] = {
 
     {"Run", "out", "DIR", "none", "run directory to make: configuration, record, checkpoint", &Options::out, false},
     {"Run", "save-every", "N", "--eval-every", "steps between checkpoints", &Options::save_every, false},
-    {"Run", "resume", "", "", "go on with the run in --out, bit for bit; its options need not be given again", &Options::resume,
-     false},
+    {"Run", "resume", "", "",
+     "go on with the run in --out, bit for bit, with its options; where the data moved, give --data; where the schedules do not "
+     "span the run, more --iterations or --epochs make it longer",
+     &Options::resume, false},
     {"Run", "evaluate", "RUN", "none", "score the checkpoint of a run directory instead of training", &Options::evaluate, false},
     {"Run", "statistics-every", "N", "none", "steps between records of how well operands survive their encoding",
      &Options::statistics_every, false},
@@ -215,7 +217,7 @@ std::string table_of(const Program& program) {
   }
   for (const Preset& preset : program.presets) text += concat("\n--preset ", preset.name, ": ", preset.summary, '\n');
   return text +
-         "\nExit codes: 0 done (also after Ctrl-C, which saves first); 2 the command line itself is wrong; 1 anything else.\n"
+         "\nExit codes: 0 done; 3 interrupted by Ctrl-C and saved in --out; 2 the command line itself is wrong; 1 anything else.\n"
          "Progress and warnings go to stderr; NO_COLOR switches colours off.";
 }
 

@@ -3,9 +3,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
-#include <functional>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <system_error>
@@ -13,6 +13,7 @@
 
 #include "core/error.h"
 #include "quant/ledger.h"
+#include "train/report.h"
 
 namespace ebb::train {
 namespace {
@@ -25,6 +26,7 @@ constexpr const char* kEvaluations = "/evals.jsonl";
 constexpr const char* kOperands = "/operands.jsonl";
 constexpr const char* kCheckpoint = "/checkpoint.safetensors";
 constexpr const char* kLock = "/lock";
+constexpr std::string_view kMarker = "The directory of a run of Ebb, locked while the run writes to it.";
 
 bool exists(const std::string& path) {
   struct stat info {};
@@ -67,44 +69,90 @@ EvalRow evaluation_of(const Json& json) {
           .seconds = json.at("seconds").get<double>()};
 }
 
-// The rows of the whole lines of a record for as long as `wanted` holds, and the bytes they take. What a crash left after the last
-// line feed is no line.
+// A line of operands.jsonl, of which only the iteration matters for cutting back; several lines share one.
+struct OperandRow {
+  std::int64_t iteration;
+};
+OperandRow operand_of(const Json& json) { return {json.at("iteration").get<std::int64_t>()}; }
+
+// What is wrong with the last row behind those before it; empty if nothing is.
+std::string misplaced(const std::vector<StepRow>& rows) {
+  const std::int64_t expected = std::ssize(rows) - 1, got = rows.back().iteration;
+  return got == expected ? "" : concat("expected the step of iteration ", expected, ", got that of ", got);
+}
+std::string misplaced(const std::vector<EvalRow>& rows) {
+  const EvalRow& row = rows.back();
+  for (auto other = rows.rbegin() + 1; other != rows.rend(); ++other) {
+    if (other->iteration > row.iteration)
+      return concat("expected an evaluation after ", other->iteration, " steps or more, got one after ", row.iteration);
+    if (other->iteration < row.iteration) break;
+    if (other->split == row.split)
+      return concat("the evaluation after ", row.iteration, " steps on the ", row.split, " split appears twice");
+  }
+  return "";
+}
+std::string misplaced(const std::vector<OperandRow>& rows) {
+  if (rows.size() < 2 || rows[rows.size() - 2].iteration <= rows.back().iteration) return "";
+  return concat("expected operands of iteration ", rows[rows.size() - 2].iteration, " or a later one, got those of ",
+                rows.back().iteration);
+}
+
+// The rows of the first lines of a record, the bytes they take and their digest, and how much follows. What a crash left after the
+// last line feed is no line.
 template <class Row>
 struct Rows {
   std::vector<Row> rows;
   std::int64_t bytes = 0;
+  LineDigest digest;
+  std::int64_t more_lines = 0;
+  bool torn = false;
 };
+
+// At most `count` rows, as long as `wanted` holds.
 template <class Row, class Wanted>
-Rows<Row> rows_of(const std::string& path, const std::function<Row(const Json&)>& parse_row, const Wanted& wanted) {
+Rows<Row> rows_of(const std::string& path, Row (*parse_row)(const Json&), std::int64_t count, const Wanted& wanted) {
   Rows<Row> result;
   if (!exists(path)) return result;
   const std::string text = read_file(path);
+  const std::string_view view = text;
   std::size_t begin = 0;
-  for (std::size_t end = 0; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
+  for (std::size_t end = 0; (end = view.find('\n', begin)) != std::string::npos; begin = end + 1) {
+    if (std::ssize(result.rows) == count) break;
+    const std::string_view line = view.substr(begin, end - begin);
     try {
-      Row row = parse_row(
-          Json::parse(text.begin() + static_cast<std::ptrdiff_t>(begin), text.begin() + static_cast<std::ptrdiff_t>(end)));
+      require<DataError>(line.find('\0') == std::string_view::npos, "it holds a NUL");  // which ends the JSON parser's input
+      Row row = parse_row(Json::parse(line));
       if (!wanted(row)) break;
       result.rows.push_back(std::move(row));
     } catch (const std::exception& error) {
       throw DataError(concat("[record] ", path, ", line ", result.rows.size() + 1, " is no line of a record: ", error.what()));
     }
+    const std::string wrong = misplaced(result.rows);
+    require<DataError>(wrong.empty(), "[record] ", path, ", line ", result.rows.size(), ": ", wrong,
+                       "; lines are missing, doubled or exchanged");
+    result.digest.add(line);
     result.bytes = static_cast<std::int64_t>(end + 1);
   }
+  const std::string_view rest = view.substr(static_cast<std::size_t>(result.bytes));
+  result.more_lines = std::ranges::count(rest, '\n');
+  result.torn = !rest.empty() && rest.back() != '\n';
   return result;
 }
 
-Rows<StepRow> steps_before(const std::string& directory, std::int64_t iteration) {
-  return rows_of<StepRow>(directory + kSteps, step_of, [&](const StepRow& row) { return row.iteration < iteration; });
-}
-Rows<EvalRow> evaluations_until(const std::string& directory, std::int64_t iteration) {
-  return rows_of<EvalRow>(directory + kEvaluations, evaluation_of, [&](const EvalRow& row) { return row.iteration <= iteration; });
-}
+constexpr const char* kAltered = " is not what it was when the checkpoint was saved; restore the file, or begin a new run";
+constexpr std::int64_t kAll = std::numeric_limits<std::int64_t>::max();
 
-// Only the iteration matters for cutting back; several lines share one.
-std::int64_t operands_before(const std::string& directory, std::int64_t iteration) {
-  const auto iteration_of = [](const Json& json) { return json.at("iteration").get<std::int64_t>(); };
-  return rows_of<std::int64_t>(directory + kOperands, iteration_of, [&](std::int64_t at) { return at < iteration; }).bytes;
+// The rows before a checkpoint: as many as its digest is of, or of an older version's, which has none, those that are `wanted`.
+template <class Row, class Wanted>
+Rows<Row> rows_before(const std::string& path, Row (*parse_row)(const Json&), const std::string& digest, const Wanted& wanted) {
+  if (digest.empty()) return rows_of(path, parse_row, kAll, wanted);
+  const std::int64_t lines = lines_of(digest);
+  Rows<Row> result = rows_of(path, parse_row, lines, [](const Row&) { return true; });
+  require<DataError>(result.digest.lines() == lines, "[resume] ", path, ": expected the ", lines,
+                     " lines that the checkpoint follows, found ", result.digest.lines(), "; lines are missing, restore the file");
+  const std::string altered = first_difference(digest, result.digest);
+  require<DataError>(altered.empty(), "[resume] ", path, ": ", altered, kAltered);
+  return result;
 }
 
 std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
@@ -146,11 +194,43 @@ std::string to_line(std::int64_t iteration, const OperandQuality& quality) {
                {"sqnr_db", quality.sqnr_db}});
 }
 
+namespace {
+
+std::string without_slashes(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
+bool has_marker(const std::string& directory) {
+  return exists(directory + kLock) && read_file(directory + kLock) == concat(kMarker, '\n');
+}
+
+// Looked at before anything is made in a directory: resuming begins nothing where no run was.
+void check_is_run(const std::string& directory) {
+  try {
+    parse_config(read_config(directory));
+  } catch (const DataError& no_config) {
+    try {
+      static_cast<void>(read_checkpoint(directory));  // which holds the configuration, too
+    } catch (const DataError&) {
+      const bool about_to_begin = !exists(directory + kConfig) && has_marker(directory);
+      require<DataError>(about_to_begin, "[resume] ", directory, " holds no run that could go on: ", no_config.what());
+    }
+  }
+}
+
+}  // namespace
+
+void RunDirectory::Log::add(const std::string& line) {
+  file.append(line);
+  digest.add(line);
+}
+
 RunDirectory::RunDirectory(std::string path, FileSystem files)
     : path_(std::move(path)), files_(std::move(files)), lock_(path_ + kLock) {}
 
 RunDirectory RunDirectory::create(std::string path, std::string_view config, FileSystem files) {
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  path = without_slashes(std::move(path));
   require<DataError>(
       !exists(path), "[out] ", path,
       " exists already, and a run never overwrites; choose another --out, or add --resume to go on with the run in it");
@@ -162,6 +242,7 @@ RunDirectory RunDirectory::create(std::string path, std::string_view config, Fil
                      "; choose an --out that you may write to");
   try {
     RunDirectory run(path, std::move(files));
+    LineFile(path + kLock, 0, run.files_).append(kMarker);
     run.write_config(config);
     run.cut_back(0);
     return run;
@@ -173,9 +254,11 @@ RunDirectory RunDirectory::create(std::string path, std::string_view config, Fil
 }
 
 RunDirectory RunDirectory::open(std::string path, FileSystem files) {
+  path = without_slashes(std::move(path));
   struct stat info {};
   require<DataError>(::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode), "[resume] expected a run directory, ", path,
                      " is none; check the path, or leave out --resume to begin a new run");
+  check_is_run(path);
   return RunDirectory(std::move(path), std::move(files));
 }
 
@@ -184,34 +267,61 @@ std::optional<Checkpoint> RunDirectory::checkpoint() const {
   return read_checkpoint(path_);
 }
 
-bool RunDirectory::has_config() const { return exists(path_ + kConfig); }
+bool RunDirectory::untouched() const {
+  const auto empty = [&](const char* name) { return !exists(path_ + name) || read_file(path_ + name).empty(); };
+  return !exists(path_ + kConfig) && !exists(path_ + kCheckpoint) && empty(kSteps) && empty(kEvaluations) && empty(kOperands);
+}
 
 void RunDirectory::write_config(std::string_view config) { write_file(path_ + kConfig, config, files_); }
 
-History RunDirectory::cut_back(std::int64_t iteration) {
-  Rows<StepRow> steps = steps_before(path_, iteration);
-  Rows<EvalRow> evaluations = evaluations_until(path_, iteration);
+template <class Rows>
+void RunDirectory::go_on(std::optional<Log>& log, const char* name, Rows& rows) {
+  log.emplace(LineFile(path_ + name, rows.bytes, files_), std::move(rows.digest));
+  if (rows.more_lines == 0 && !rows.torn) return;
+  const std::string lines = rows.more_lines == 1 ? "1 line" : concat(rows.more_lines, " lines");
+  const std::string what = rows.more_lines == 0 ? "half a line" : concat(lines, rows.torn ? " and a half" : "");
+  dropped_ += concat(dropped_.empty() ? "" : ", ", what, " of ", name + 1);
+}
+
+History RunDirectory::cut_back(std::int64_t iteration, const std::map<std::string, std::string>& notes) {
+  const auto digest = [&](const char* name) {
+    const auto found = notes.find(name + 1);
+    return found == notes.end() ? std::string() : found->second;
+  };
+  auto steps = rows_of(path_ + kSteps, step_of, iteration, [](const StepRow&) { return true; });
   const auto count = static_cast<std::int64_t>(steps.rows.size());
   require<DataError>(count == iteration, "[resume] ", path_, kSteps, ": expected the ", iteration,
                      " steps that the checkpoint follows, found ", count, "; the record does not belong to the checkpoint");
-  steps_.emplace(path_ + kSteps, steps.bytes, files_);
-  evaluations_.emplace(path_ + kEvaluations, evaluations.bytes, files_);
-  if (exists(path_ + kOperands)) operands_.emplace(path_ + kOperands, operands_before(path_, iteration), files_);
+  const std::string altered = digest(kSteps).empty() ? "" : first_difference(digest(kSteps), steps.digest);
+  require<DataError>(altered.empty(), "[resume] ", path_, kSteps, ": ", altered, kAltered);
+  auto evaluations = rows_before(path_ + kEvaluations, evaluation_of, digest(kEvaluations),
+                                 [&](const EvalRow& row) { return row.iteration <= iteration; });
+  auto operands = rows_before(path_ + kOperands, operand_of, digest(kOperands),
+                              [&](const OperandRow& row) { return row.iteration < iteration; });
+  go_on(steps_, kSteps, steps);
+  go_on(evaluations_, kEvaluations, evaluations);
+  if (exists(path_ + kOperands)) go_on(operands_, kOperands, operands);
   return {std::move(steps.rows), std::move(evaluations.rows)};
 }
 
-void RunDirectory::add(const StepRow& row) { steps_->append(to_line(row)); }
-void RunDirectory::add(const EvalRow& row) { evaluations_->append(to_line(row)); }
+void RunDirectory::add(const StepRow& row) { steps_->add(to_line(row)); }
+void RunDirectory::add(const EvalRow& row) { evaluations_->add(to_line(row)); }
 
 void RunDirectory::add(std::int64_t iteration, const std::vector<OperandQuality>& operands) {
-  if (!operands_) operands_.emplace(path_ + kOperands, 0, files_);
-  for (const OperandQuality& quality : operands) operands_->append(to_line(iteration, quality));
+  if (!operands_) operands_.emplace(LineFile(path_ + kOperands, 0, files_), LineDigest());
+  for (const OperandQuality& quality : operands) operands_->add(to_line(iteration, quality));
 }
 
-void RunDirectory::save(const Checkpoint& checkpoint) {
-  steps_->sync();
-  evaluations_->sync();
-  if (operands_) operands_->sync();
+void RunDirectory::save(Checkpoint checkpoint) {
+  lock_.check();
+  const auto keep = [&](std::optional<Log>& log, const char* name) {
+    if (!log) return;
+    log->file.sync();
+    checkpoint.notes[name + 1] = log->digest.text();
+  };
+  keep(steps_, kSteps);
+  keep(evaluations_, kEvaluations);
+  keep(operands_, kOperands);
   write_file(path_ + kCheckpoint, to_bytes(checkpoint), files_);
 }
 
@@ -222,8 +332,8 @@ std::string read_config(const std::string& directory) {
 }
 
 History read_history(const std::string& directory) {
-  constexpr std::int64_t kAll = std::numeric_limits<std::int64_t>::max();
-  return {steps_before(directory, kAll).rows, evaluations_until(directory, kAll).rows};
+  const auto all = [](const auto&) { return true; };
+  return {rows_of(directory + kSteps, step_of, kAll, all).rows, rows_of(directory + kEvaluations, evaluation_of, kAll, all).rows};
 }
 
 Checkpoint read_checkpoint(const std::string& directory) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -9,6 +10,7 @@
 #include "core/text.h"
 #include "layers/pass.h"
 #include "train/checkpoint.h"
+#include "train/digest.h"
 #include "train/files.h"
 
 namespace ebb::train {
@@ -60,43 +62,57 @@ struct History {
 };
 
 /// A run directory: config.json, steps.jsonl, evals.jsonl, operands.jsonl if operands are measured,
-/// checkpoint.safetensors, and the file `lock` by which one run at a time
-/// claims it.
+/// checkpoint.safetensors, and the file `lock` by which one run at a time claims it and by which it is known as a run's from its
+/// first moment. All are files of the directory itself: what is a link there is never written through.
 class RunDirectory {
  public:
   /// Makes the directory, and those above it, and writes the configuration.
   /// @throws DataError if it exists or cannot be written; nothing that was made is left then
   static RunDirectory create(std::string path, std::string_view config, FileSystem files = FileSystem::real());
-  /// Claims an existing directory to go on in it; changes nothing yet.
-  /// @throws DataError if it does not exist or another run is writing to it
+  /// Claims the directory of a run to go on in it; changes nothing of the run yet.
+  /// @throws DataError if it holds no run or another run is writing to it; nothing is made in it then
   static RunDirectory open(std::string path, FileSystem files = FileSystem::real());
 
   [[nodiscard]] const std::string& path() const { return path_; }
-  /// False if the run was killed before its configuration was written.
-  [[nodiscard]] bool has_config() const;
+  /// True if the run was ended before it wrote its configuration, so that there is nothing to lose.
+  [[nodiscard]] bool untouched() const;
   /// The last checkpoint, if one was saved. @throws DataError if it is damaged or foreign
   [[nodiscard]] std::optional<Checkpoint> checkpoint() const;
 
   /// Replaces the configuration.
   void write_config(std::string_view config);
-  /// Drops what was recorded after `iteration` steps, a torn last line included, and returns the rest.
-  /// @throws DataError if the record holds fewer steps or is no record
-  History cut_back(std::int64_t iteration);
+  /// Drops what was recorded after `iteration` steps, whatever it is, and returns the rest. With a checkpoint's notes, every line
+  /// before it must be the one that stood there when it was saved; without, the lines must be those of consecutive steps.
+  /// @throws DataError naming file and line if the record holds fewer, others, or is no record
+  History cut_back(std::int64_t iteration, const std::map<std::string, std::string>& notes = {});
+  /// What cut_back dropped, as in "2 lines of steps.jsonl"; empty if nothing.
+  [[nodiscard]] const std::string& dropped() const { return dropped_; }
 
   /// Add to the record; cut_back (or create) comes first.
   void add(const StepRow& row);
   void add(const EvalRow& row);
   void add(std::int64_t iteration, const std::vector<OperandQuality>& operands);
-  /// Replaces the checkpoint, after the record up to it is on the disk.
-  void save(const Checkpoint& checkpoint);
+  /// Replaces the checkpoint, after the record up to it is on the disk, and notes the record's digests in it.
+  /// @throws DataError if that fails, or the directory or one of its files was removed or replaced meanwhile
+  void save(Checkpoint checkpoint);
 
  private:
+  // A file of the record that grows.
+  struct Log {
+    LineFile file;
+    LineDigest digest;
+    void add(const std::string& line);
+  };
+
   RunDirectory(std::string path, FileSystem files);
+  template <class Rows>
+  void go_on(std::optional<Log>& log, const char* name, Rows& rows);
 
   std::string path_;
   FileSystem files_;
   DirectoryLock lock_;
-  std::optional<LineFile> steps_, evaluations_, operands_;
+  std::optional<Log> steps_, evaluations_, operands_;
+  std::string dropped_;
 };
 
 /// Reading a run directory without claiming it, finished or under way.

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/printable.h"
 #include "quant/gemm.h"
 #include "quant/operand.h"
 #include "train/overflows.h"
@@ -74,12 +75,23 @@ uint128 total_macs(const CostLedger::Row& row) {
   return total;
 }
 
+// Names of layers and values of options come from files.
+void make_printable(std::vector<std::vector<std::string>>& rows) {
+  for (std::vector<std::string>& row : rows) {
+    for (std::string& cell : row) cell = printable(cell);
+  }
+}
+
+/// Of config.json. It grows when older versions of Ebb would misread what this one writes.
+constexpr std::int64_t kConfigFormat = 1;
+
 std::string span_text(Format low, Format high) { return low == high ? to_text(low) : concat(low, "..", high); }
 
 }  // namespace
 
 std::string to_json(const RunConfig& config) {
-  return dump({{"program", config.program},
+  return dump({{"format", kConfigFormat},
+               {"program", config.program},
                {"options", to_object(config.options)},
                {"session", to_object(config.session)},
                {"resolved", to_object(config.resolved)},
@@ -88,8 +100,14 @@ std::string to_json(const RunConfig& config) {
 }
 
 RunConfig parse_config(std::string_view text) {
+  // The JSON parser takes a NUL for the end of its input.
+  require<DataError>(text.find('\0') == std::string_view::npos, "[run] config.json is no configuration of a run: it holds a NUL");
   try {
     const Json json = Json::parse(text);
+    const std::int64_t format = json.contains("format") ? json["format"].get<std::int64_t>() : kConfigFormat;  // 0.1 had none
+    require<DataError>(format >= 1 && format <= kConfigFormat, "[run] config.json has the format ", format,
+                       ", this version of Ebb reads formats up to ", kConfigFormat,
+                       "; use the version that wrote it, or a newer one");
     return {.program = json.at("program").get<std::string>(),
             .options = to_texts(json.at("options")),
             .session = to_texts(json.at("session")),
@@ -297,7 +315,8 @@ std::string to_table(const Forecast& forecast) {
                 '\n');
 }
 
-std::string format_table(const std::vector<std::vector<std::string>>& rows) {
+std::string format_table(std::vector<std::vector<std::string>> rows) {
+  make_printable(rows);
   const auto is_number = [](const std::string& text) {
     return text.find_first_not_of("0123456789,.+-e% ") == std::string::npos &&
            text.find_first_of("0123456789") != std::string::npos;
@@ -322,7 +341,8 @@ std::string format_table(const std::vector<std::vector<std::string>>& rows) {
   return text;
 }
 
-std::string format_facts(const std::vector<std::vector<std::string>>& rows) {
+std::string format_facts(std::vector<std::vector<std::string>> rows) {
+  make_printable(rows);
   std::size_t width = 0;
   for (const std::vector<std::string>& row : rows) width = std::max(width, row[0].size());
   std::string text;

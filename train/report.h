@@ -78,11 +78,11 @@ std::string to_json(const Forecast& forecast);
 /// The same for reading: a table of layers and the totals.
 std::string to_table(const Forecast& forecast);
 
-/// A table whose columns are aligned: numbers right, texts left. The first row is the heading.
-std::string format_table(const std::vector<std::vector<std::string>>& rows);
+/// A table whose columns are aligned: numbers right, texts left. The first row is the heading. Cells are shown printable.
+std::string format_table(std::vector<std::vector<std::string>> rows);
 
-/// Names and values below each other, aligned.
-std::string format_facts(const std::vector<std::vector<std::string>>& rows);
+/// Names and values below each other, aligned and printable.
+std::string format_facts(std::vector<std::vector<std::string>> rows);
 
 /// A ratio of costs beside what it is a ratio of: "0.6612 of 8/8/8".
 std::string format_cost(double ratio, const SiteFormats& reference);

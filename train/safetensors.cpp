@@ -241,9 +241,16 @@ SafeTensors parse_safetensors(std::string_view bytes) {
                      "; it is truncated or no safetensors file");
   const std::string_view text = bytes.substr(sizeof length, length);
   require<DataError>(text.starts_with('{'), "[safetensors] expected the header to begin with '{'");
+  // The JSON parser takes a NUL for the end of its input.
+  const std::size_t nul = text.find('\0');
+  require<DataError>(nul == std::string_view::npos, "[safetensors] byte ", nul + sizeof length,
+                     " of the header is a NUL; only spaces may follow its JSON");
   const std::string_view data = bytes.substr(sizeof length + length);
 
   const Json header = parse_header(text);
+  const std::size_t end = text.find_last_not_of(' ');  // JSON would allow tabs and line feeds, too
+  require<DataError>(text[end] == '}', "[safetensors] expected nothing but spaces behind the '}' of the header, byte ",
+                     end + sizeof length, " is something else");
   SafeTensors file;
   std::vector<Entry> entries;
   for (const auto& [name, fields] : header.items()) {

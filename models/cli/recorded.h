@@ -1,11 +1,15 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/params.h"
 #include "train/checkpoint.h"
+#include "train/options.h"
+#include "train/precision.h"
 #include "train/report.h"
 
 namespace ebb::cli {
@@ -14,6 +18,7 @@ namespace ebb::cli {
 struct Recorded {
   train::RunConfig config;
   std::optional<train::Checkpoint> checkpoint;
+  std::string warning;  ///< if config.json cannot be read, so that the configuration is the one in the checkpoint
 };
 
 /// @throws DataError if the run is not one of `program`, or the checkpoint was not saved under the directory's configuration
@@ -22,6 +27,23 @@ Recorded read_recorded(const std::string& directory, const std::string& program,
 
 /// What makes two runs the same: program and options that shape results, as the checkpoint keeps them.
 std::string identity(const train::RunConfig& config);
+/// What the checkpoint keeps of the configuration beside that, for want of config.json: the data and how often to record.
+std::string remainder(const train::RunConfig& config);
+inline constexpr const char* kRemainder = "run";  ///< the name of that note
+
+/// Options that a run may be given anew when it goes on: they change nothing of the steps done, which is checked
+/// (see check_same_data, check_same_past).
+extern const std::vector<std::string> kFreeInResume;
+
+/// The options of a run that goes on: its own, with those of the command line that are free.
+/// @throws DataError naming the first given option that is not
+train::Options options_to_resume(const train::CommandLine& line, const train::RunConfig& recorded);
+
+/// `recorded` with what the run's options are now where they may have changed.
+train::RunConfig updated(const train::RunConfig& recorded, const train::RunConfig& now);
+
+/// @throws DataError unless a run of a new length has the bits and rates of the old one in its first `done` steps
+void check_same_past(const train::Precision& before, const train::Precision& now, std::int64_t done);
 
 /// @throws DataError naming the first entry of `now`, which is a Task::data, that the run recorded otherwise
 void check_same_data(const train::RunConfig& recorded, const train::Texts& now);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/printable.h"
 #include "core/process.h"
 #include "models/cli/recorded.h"
 #include "train/evaluation.h"
@@ -37,7 +39,14 @@ class StopSignals {
   StopSignals() {
     stop_requested = 0;
     struct sigaction action {};
-    action.sa_handler = [](int) { stop_requested = 1; };
+    action.sa_handler = [](int) {
+      stop_requested = 1;
+      // Said at once, with what a handler may do; the step under way may take minutes.
+      constexpr char kText[] = "\nstopping when the step, or piece of an evaluation, under way is done; once more kills at once\n";
+      const int code = errno;
+      static_cast<void>(write(STDERR_FILENO, kText, sizeof kText - 1) == 0);
+      errno = code;
+    };
     action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_RESTART;
     sigaction(SIGINT, &action, &old_interrupt_);
     sigaction(SIGTERM, &action, &old_terminate_);
@@ -67,6 +76,24 @@ struct Run {
   LoopSettings settings{};
 };
 
+std::int64_t iterations_of(const Options& options, const Task& task) {
+  std::int64_t iterations = options.iterations.value_or(0);
+  require<ConfigError>(options.iterations || !__builtin_mul_overflow(*options.epochs, task.steps_per_epoch, &iterations),
+                       "[command line] --epochs: ", *options.epochs, " epochs of ", task.steps_per_epoch,
+                       " steps are more than can be counted");
+  return iterations;
+}
+
+Precision precision_of(const Options& options, const Run& run) {
+  std::vector<Site> sites;
+  for (const CostLedger::Row& row : run.example.rows()) sites.push_back(row.site);
+  return resolve_precision(options,
+                           {.updates = iterations_of(options, run.task),
+                            .updates_per_epoch = run.task.steps_per_epoch,
+                            .samples_per_update = options.batch.value()},
+                           sites, run.state.params);
+}
+
 Run assemble(Options options, const ModelFamily& family) {
   apply_defaults(options, family.program);
   check(options, family.program);
@@ -78,17 +105,10 @@ Run assemble(Options options, const ModelFamily& family) {
   if (options.lr_plateau) run.state.plateau = Plateau{.factor = *options.lr_plateau};
   run.task = family.build(options, run.state.params);
 
-  std::int64_t iterations = options.iterations.value_or(0);
-  require<ConfigError>(options.iterations || !__builtin_mul_overflow(*options.epochs, run.task.steps_per_epoch, &iterations),
-                       "[command line] --epochs: ", *options.epochs, " epochs of ", run.task.steps_per_epoch,
-                       " steps are more than can be counted");
   run.example = count_example(run.task, run.state.params);
   check_keep_fp32(options, run.example.rows());
-  std::vector<Site> sites;
-  for (const CostLedger::Row& row : run.example.rows()) sites.push_back(row.site);
-  run.precision = resolve_precision(
-      options, {.updates = iterations, .updates_per_epoch = run.task.steps_per_epoch, .samples_per_update = options.batch.value()},
-      sites, run.state.params);
+  const std::int64_t iterations = iterations_of(options, run.task);
+  run.precision = precision_of(options, run);
   const std::int64_t eval_every = options.eval_every.value_or(run.task.steps_per_epoch);
   run.settings = {.iterations = iterations,
                   .key = Key(static_cast<std::uint64_t>(options.seed)).fold("steps"),
@@ -173,7 +193,7 @@ class Session {
  public:
   Session(const ModelFamily& family, const Console& console) : family_(family), console_(console) {}
 
-  int operator()(std::span<const std::string> args) {
+  Exit operator()(std::span<const std::string> args) {
     const CommandLine line = parse_command_line(args, family_.program);
     if (line.text) {
       show(*line.text);
@@ -185,10 +205,8 @@ class Session {
       generate_text(line);
     } else if (line.options.dry_run) {
       dry_run(line.options);
-    } else if (line.options.resume) {
-      resume(line);
     } else {
-      begin(line.options);
+      return line.options.resume ? resume(line) : begin(line.options);
     }
     return kDone;
   }
@@ -199,7 +217,7 @@ class Session {
     require<DataError>(console_.out.good(), "[out] standard output cannot be written");
   }
   void tell(const std::string& text) { console_.err << text << std::flush; }
-  void note(const std::string& text) { tell(concat(family_.program.name, ": ", text, '\n')); }
+  void note(const std::string& text) { tell(concat(family_.program.name, ": ", printable(text, LineFeeds::kept), '\n')); }
 
   // Options become a run; what is doubtful about them is said once.
   Run prepare(const Options& options) {
@@ -218,33 +236,79 @@ class Session {
     if (!run.options.quiet) note(concat(result.taken.size(), " tensors from ", run.options.from, kept));
   }
 
-  void begin(const Options& options) {
+  Exit begin(const Options& options) {
     Run run = prepare(options);
     start_from_other(run);
     std::optional<RunDirectory> directory;
     const RunConfig config = config_of(run, family_.program.name);
     if (!options.out.empty()) directory = RunDirectory::create(options.out, to_json(config));
-    train_on(run, directory, identity(config), {});
+    return train_on(run, directory, config, {});
   }
 
-  void resume(const CommandLine& line) {
+  Exit resume(const CommandLine& line) {
     std::optional<RunDirectory> directory = RunDirectory::open(line.options.out);
-    if (!directory->has_config()) {
+    if (directory->untouched()) {
       note("warning: this run was ended before it began; beginning it now");
       Run run = prepare(line.options);
       start_from_other(run);
       const RunConfig config = config_of(run, family_.program.name);
       directory->write_config(to_json(config));
-      train_on(run, directory, identity(config), directory->cut_back(0));
-      return;
+      return train_on(run, directory, config, directory->cut_back(0));
     }
-    const Recorded recorded = read_recorded(directory->path(), family_.program.name, [&] { return directory->checkpoint(); });
-    Run run = prepare(resumed_options(line, recorded.config.options, {}));
+    const Recorded recorded = read(directory->path(), [&] { return directory->checkpoint(); });
+    Run run = prepare(options_to_resume(line, recorded.config));
     if (!recorded.checkpoint) start_from_other(run);
+    require<DataError>(!recorded.config.data.empty() || !line.gave("data"),
+                       "[resume] --data: nothing is left that says of which data the run is; leave --data out");
     check_same_data(recorded.config, run.task.data);
-    if (recorded.checkpoint) restore(run.state, *recorded.checkpoint);
-    History history = directory->cut_back(run.state.iteration);
-    train_on(run, directory, identity(recorded.config), std::move(history));
+    if (recorded.checkpoint) {
+      restore(run.state, *recorded.checkpoint);
+      check_new_length(run, parse_config(recorded.checkpoint->config));
+    } else {
+      check_never_saved(*directory, recorded.config);
+    }
+    History history =
+        directory->cut_back(run.state.iteration, recorded.checkpoint ? recorded.checkpoint->notes : Checkpoint{}.notes);
+    if (!directory->dropped().empty())
+      note(concat("cut back to step ", run.state.iteration, ", where the run was saved: ", directory->dropped(), " dropped"));
+    const RunConfig config = updated(recorded.config, config_of(run, family_.program.name));
+    if (config != recorded.config || !recorded.warning.empty()) directory->write_config(to_json(config));
+    return train_on(run, directory, config, std::move(history));
+  }
+
+  // What a run directory says, whichever of its files says it.
+  Recorded read(const std::string& directory, const std::function<std::optional<Checkpoint>()>& read_checkpoint) {
+    Recorded recorded = read_recorded(directory, family_.program.name, read_checkpoint);
+    if (!recorded.warning.empty()) note("warning: " + recorded.warning);
+    return recorded;
+  }
+
+  // A run that is to end elsewhere than it was to when its checkpoint was saved.
+  void check_new_length(const Run& run, const RunConfig& saved_under) {
+    CommandLine line;
+    line.options.settings = family_.program.settings;
+    const Options before = resumed_options(line, saved_under.options, {});
+    Options options = run.options;
+    options.iterations = before.iterations;
+    options.epochs = before.epochs;
+    const std::int64_t length = iterations_of(options, run.task), done = run.state.iteration;
+    if (length == run.settings.iterations) return;
+    require<DataError>(run.settings.iterations > done, "[resume] the run has done ", done, " steps already, it cannot end after ",
+                       run.settings.iterations, "; give more --iterations or --epochs");
+    check_same_past(precision_of(options, run), run.precision, done);
+    note(concat("the run ends after ", run.settings.iterations, " steps in place of ", length, "; bits and rates of the ", done,
+                " steps done are the same for both, those to come are those of the new length"));
+  }
+
+  // Without a checkpoint a run begins anew, unless there must have been one.
+  static void check_never_saved(const RunDirectory& directory, const RunConfig& recorded) {
+    const auto entry = std::ranges::find(recorded.resolved, "save_every", &Texts::value_type::first);
+    std::int64_t save_every = 0;
+    const auto steps = std::ssize(read_history(directory.path()).steps);
+    const bool known = entry != recorded.resolved.end() && parse(entry->second, save_every);
+    require<DataError>(!known || steps <= save_every, "[resume] ", directory.path(), ": the record holds ", steps,
+                       " steps of a run that is saved every ", save_every,
+                       ", but there is no checkpoint.safetensors; restore it, or remove the directory and begin anew");
   }
 
   Options options_of_evaluation(const CommandLine& line, const Recorded& recorded, const std::vector<std::string>& free) {
@@ -256,7 +320,7 @@ class Session {
 
   void evaluate_run(const CommandLine& line) {
     const std::string& directory = line.options.evaluate;
-    const Recorded recorded = read_recorded(directory, family_.program.name, [&] { return read_checkpoint(directory); });
+    const Recorded recorded = read(directory, [&] { return read_checkpoint(directory); });
     Run run = prepare(options_of_evaluation(line, recorded, {}));
     if (!line.gave("data")) check_same_data(recorded.config, run.task.data);
     restore(run.state, *recorded.checkpoint);
@@ -269,8 +333,10 @@ class Session {
 
   void generate_text(const CommandLine& line) {
     const std::string& directory = line.options.text("generate");
-    const Recorded recorded = read_recorded(directory, family_.program.name, [&] { return read_checkpoint(directory); });
+    const Recorded recorded = read(directory, [&] { return read_checkpoint(directory); });
     Run run = prepare(options_of_evaluation(line, recorded, kFreeInGeneration));
+    require<ConfigError>(run.task.generate != nullptr, "[command line] --generate: --arch ", run.options.arch,
+                         " of this run writes no text; only language models do");
     check_same_data(recorded.config, run.task.data);  // tokens mean what they meant in training
     restore(run.state, *recorded.checkpoint);
     run.state.evaluation_ledger = {};  // of this text alone
@@ -294,7 +360,7 @@ class Session {
     show(options.json ? to_json(result) : to_table(result));
   }
 
-  void train_on(Run& run, std::optional<RunDirectory>& directory, const std::string& config, History history) {
+  Exit train_on(Run& run, std::optional<RunDirectory>& directory, const RunConfig& config, History history) {
     const bool loud = !run.options.quiet;
     Progress progress(run.state.iteration, run.settings.iterations, {.terminal = console_.terminal, .color = console_.color});
     const auto now = [] { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); };
@@ -310,7 +376,11 @@ class Session {
       if (loud) tell(progress.line(describe(row)));
     };
     if (directory) {
-      events.save = [&](const RunState& state) { directory->save(to_checkpoint(state, config)); };
+      events.save = [&](const RunState& state) {
+        Checkpoint checkpoint = to_checkpoint(state, identity(config));
+        checkpoint.notes[kRemainder] = remainder(config);
+        directory->save(std::move(checkpoint));
+      };
       events.statistics = [&](std::int64_t t, const std::vector<OperandQuality>& operands) { directory->add(t, operands); };
     }
     Outcome outcome = Outcome::finished;
@@ -330,6 +400,7 @@ class Session {
           directory ? concat("; saved, go on with --out ", directory->path(), " --resume") : "; without --out nothing is saved"));
     }
     finish(run, history, outcome == Outcome::stopped);
+    return outcome == Outcome::stopped && directory ? kInterrupted : outcome == Outcome::stopped ? kFailed : kDone;
   }
 
   void finish(const Run& run, const History& history, bool interrupted) {
@@ -350,7 +421,7 @@ Error out_of_memory() {
 
 int run(std::span<const std::string> args, const ModelFamily& family, const Console& console) {
   const auto fail = [&](const std::exception& error, Exit code) {
-    console.err << family.program.name << ": " << error.what() << std::endl;
+    console.err << family.program.name << ": " << printable(error.what(), LineFeeds::kept) << std::endl;
     return code;
   };
   try {
@@ -367,6 +438,7 @@ int run(std::span<const std::string> args, const ModelFamily& family, const Cons
 }
 
 int run_main(int argc, char** argv, const ModelFamily& family) {
+  reserve_standard_streams();
   start_tuned(argv);
   keep_memory();
   const std::vector<std::string> args(argv + std::min(argc, 1), argv + argc);

@@ -27,10 +27,10 @@ struct Console {
 };
 
 /// The exit codes of every program: what scripts rely on.
-enum Exit : int { kDone = 0, kFailed = 1, kWrongCommandLine = 2 };
+enum Exit : int { kDone = 0, kFailed = 1, kWrongCommandLine = 2, kInterrupted = 3 };
 
 /// The whole program: reads the arguments, trains, evaluates or forecasts, and turns errors into messages and exit codes. Ctrl-C
-/// and SIGTERM save a checkpoint (if there is a run directory) and end the program as done.
+/// and SIGTERM save a checkpoint and end the program as interrupted; without a run directory, as failed.
 int run(std::span<const std::string> args, const ModelFamily& family, const Console& console);
 
 /// The same on the process's own streams.

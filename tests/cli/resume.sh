@@ -47,7 +47,16 @@ wait_for_steps interrupted 1
 kill -INT $pid
 wait $pid
 code=$?
-((code == 0)) || fault "Ctrl-C: exit code $code: $(<err.txt)"
+((code == 3)) || fault "Ctrl-C: exit code $code: $(<err.txt)"
+grep -q 'stopping when the step' err.txt || fault "Ctrl-C is not answered at once: $(<err.txt)"
 grep -q 'saved, go on with --out interrupted --resume' err.txt || fault "Ctrl-C does not say how to go on: $(<err.txt)"
 expect 0 '' "$cnn" --evaluate interrupted
+
+# With descriptors closed, what is said goes nowhere, never into the files of the run.
+for closed in '0<&- 1>&-' '0<&- 1>&- 2>&-' '1>&- 2>&-'; do
+  rm -rf closed
+  eval "\"\$cnn\" --arch lenet5 --data synthetic --batch 32 --iterations 2 --out closed $closed" </dev/null >/dev/null 2>&1
+  (($(wc -l <closed/steps.jsonl) == 2)) && ! grep -qv '^{"iteration"' closed/steps.jsonl || fault "$closed: steps.jsonl: $(<closed/steps.jsonl)"
+  [[ $(wc -l <closed/lock) == 1 ]] || fault "$closed: lock: $(<closed/lock)"
+done
 finish
