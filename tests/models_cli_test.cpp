@@ -273,10 +273,11 @@ TEST_CASE("Ctrl-C during an evaluation saves the run before it, and the evaluati
     CHECK((before.evaluations.empty() || before.evaluations.back().iteration < c.iteration));
     const Shown resumed = call("--json --quiet --resume --out " + run);
     REQUIRE(resumed.code == cli::kDone);
-    for (const char* same : {"weights_sha256", "bit_ops", "evaluation_bit_ops", "test_negative_loss", "validation_negative_loss"}) {
+    for (const char* same : {"weights_sha256", "bit_ops", "test_negative_loss", "validation_negative_loss"}) {
       CAPTURE(same);
       CHECK(Json::parse(resumed.out)[same] == Json::parse(whole.out)[same]);
     }
+    CHECK(read_checkpoint(run).group("ledger") == read_checkpoint(scratch / "whole").group("ledger"));
     CHECK(read_history(run).evaluations.size() == read_history(scratch / "whole").evaluations.size());
   }
   const std::string unsaved = call("--iterations 20 --quiet", tiny_family(-1, 3)).err;
@@ -361,6 +362,22 @@ TEST_CASE("a run can be made longer where that changes nothing of the steps done
   CHECK(contains(refused.err, "with another length the step of iteration "));
   CHECK(read_file(cyclic + "/config.json") == config);
   CHECK(call("--quiet --resume --out " + cyclic).code == cli::kDone);
+}
+
+TEST_CASE("of what may change, the checkpoint is told first") {
+  const Scratch scratch;
+  const std::string run = scratch / "run", config = run + "/config.json";
+  const Shown whole = call(std::string(kPlan) + " --out " + scratch / "whole");
+  REQUIRE(call(kPlan + std::string(" --out ") + run, tiny_family(-1, 6)).code == cli::kInterrupted);
+  std::string text = read_file(config);
+  const std::size_t at = text.find("\"eval-every\": 4");
+  REQUIRE(at != std::string::npos);
+  write_file(config, text.replace(at, 15, "\"eval-every\": 5"));
+  const Shown resumed = call("--json --resume --out " + run);
+  CHECK(contains(resumed.err, "has --eval-every '5', the checkpoint '4', which is used"));
+  CHECK(hash_of(resumed) == hash_of(whole));
+  CHECK(read_checkpoint(run).group("ledger") == read_checkpoint(scratch / "whole").group("ledger"));
+  CHECK(contains(read_file(config), "\"eval-every\": 4"));
 }
 
 TEST_CASE("what writes no text says so") {

@@ -84,7 +84,17 @@ Recorded read_recorded(const std::string& directory, const std::string& program,
   }
   require<DataError>(recorded.config.program == program, "[run] ", directory, " is a run of ", recorded.config.program, ", not of ",
                      program);
-  if (recorded.checkpoint) check_same_run(directory, parse_config(recorded.checkpoint->config), recorded.config);
+  if (!recorded.checkpoint) return recorded;
+  const RunConfig saved = parse_config(recorded.checkpoint->config);
+  check_same_run(directory, saved, recorded.config);
+  // Of what may change, the checkpoint is told first.
+  for (const std::string& name : kFreeInResume) {
+    const std::string before = entry_of(recorded.config.options, name), now = entry_of(saved.options, name);
+    if (before == now) continue;
+    recorded.warning += concat(recorded.warning.empty() ? "" : "\n", directory, "/config.json has --", name, " '", before,
+                               "', the checkpoint '", now, "', which is used");
+    replace(recorded.config.options, saved.options, name);
+  }
   return recorded;
 }
 

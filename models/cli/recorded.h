@@ -18,7 +18,7 @@ namespace ebb::cli {
 struct Recorded {
   train::RunConfig config;
   std::optional<train::Checkpoint> checkpoint;
-  std::string warning;  ///< if config.json cannot be read, so that the configuration is the one in the checkpoint
+  std::string warning;  ///< if config.json cannot be read, or is older, so that the checkpoint's configuration is used
 };
 
 /// @throws DataError if the run is not one of `program`, or the checkpoint was not saved under the directory's configuration

@@ -272,7 +272,10 @@ class Session {
     if (!directory->dropped().empty())
       note(concat("cut back to step ", run.state.iteration, ", where the run was saved: ", directory->dropped(), " dropped"));
     const RunConfig config = updated(recorded.config, config_of(run, family_.program.name));
-    if (config != recorded.config || !recorded.warning.empty()) directory->write_config(to_json(config));
+    if (config != recorded.config || !recorded.warning.empty()) {
+      if (recorded.checkpoint) save(*directory, run.state, config);  // first: it counts where the two differ
+      directory->write_config(to_json(config));
+    }
     return train_on(run, directory, config, std::move(history));
   }
 
@@ -281,6 +284,12 @@ class Session {
     Recorded recorded = read_recorded(directory, family_.program.name, read_checkpoint);
     if (!recorded.warning.empty()) note("warning: " + recorded.warning);
     return recorded;
+  }
+
+  static void save(RunDirectory& directory, const RunState& state, const RunConfig& config) {
+    Checkpoint checkpoint = to_checkpoint(state, identity(config));
+    checkpoint.notes[kRemainder] = remainder(config);
+    directory.save(std::move(checkpoint));
   }
 
   // A run that is to end elsewhere than it was to when its checkpoint was saved.
@@ -376,11 +385,7 @@ class Session {
       if (loud) tell(progress.line(describe(row)));
     };
     if (directory) {
-      events.save = [&](const RunState& state) {
-        Checkpoint checkpoint = to_checkpoint(state, identity(config));
-        checkpoint.notes[kRemainder] = remainder(config);
-        directory->save(std::move(checkpoint));
-      };
+      events.save = [&](const RunState& state) { save(*directory, state, config); };
       events.statistics = [&](std::int64_t t, const std::vector<OperandQuality>& operands) { directory->add(t, operands); };
     }
     Outcome outcome = Outcome::finished;
