@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <bit>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -63,5 +64,18 @@ TEST_CASE("every closed-loop recipe of SCHEDULES.md is refused for want of metri
     CAPTURE(recipe);
     CHECK_THROWS_WITH_AS((void)Schedule::parse(recipe),
                          doctest::Contains("needs metrics of the running training and is not available yet"), ConfigError);
+  }
+}
+
+TEST_CASE("the worked values of SCHEDULES.md are what schedules give, to the bit") {
+  const std::vector<std::string> cells = expressions_between("<!-- worked values: schedules", "<!-- end of worked values");
+  REQUIRE(cells.size() % 2 == 0);
+  CHECK(cells.size() >= 2 * 15);
+  for (std::size_t i = 0; i < cells.size(); i += 2) {
+    CAPTURE(cells[i]);
+    const std::size_t at = cells[i].rfind(" at "), of = cells[i].rfind(" of ");
+    const std::int64_t t = std::stoll(cells[i].substr(at + 4)), updates = std::stoll(cells[i].substr(of + 4));
+    const double value = Schedule::parse(cells[i].substr(0, at)).bind(updates)(t);
+    CHECK(std::bit_cast<std::uint64_t>(value) == std::stoull(cells[i + 1], nullptr, 16));
   }
 }
