@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/checked.h"
 #include "core/key.h"
 
 namespace ebb {
@@ -17,7 +18,7 @@ class EpochOrder {
   EpochOrder(EpochOrder&&) noexcept;
   ~EpochOrder();
 
-  [[nodiscard]] std::int64_t batches_per_epoch() const { return (count_ + batch_ - 1) / batch_; }
+  [[nodiscard]] std::int64_t batches_per_epoch() const { return ceil_div(count_, batch_); }
   [[nodiscard]] std::int64_t epoch(std::int64_t iteration) const { return iteration / batches_per_epoch(); }
   /// How many examples the batch of an iteration takes, without drawing them.
   [[nodiscard]] std::int64_t batch_size(std::int64_t iteration) const;

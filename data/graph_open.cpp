@@ -68,21 +68,31 @@ std::optional<std::string> linqs_name(const fs::path& folder) {
   return found;
 }
 
+/// A name for a split is one of those that the files have, or says how to draw one.
+void require_split(const std::string& graph, const std::string& split, std::vector<std::string> known) {
+  if (std::ranges::find(known, split) != known.end()) return;
+  known.insert(known.end(), {"auto", "random", "planetoid"});
+  throw ConfigError(concat("[graph] ", graph, ": ", unknown_word("split", split, known)));
+}
+
 GraphSplit read_ogb_split(const fs::path& folder, std::string_view split, std::int64_t nodes) {
   const std::vector<std::string> known = entries_of(folder / "split");
   if (known.empty() && split.empty()) return {};
   require<DataError>(!split.empty() || known.size() == 1, "[graph] ", folder.string(),
                      ": there are several splits; choose --split ", join(known, " or "));
   const std::string name = split.empty() ? known[0] : std::string(split);
-  require<DataError>(std::ranges::find(known, name) != known.end(), "[graph] ", folder.string(), ": ",
-                     unknown_word("split", name, known), ", auto, random, planetoid");
+  require_split(folder.string(), name, known);
   const auto part = [&](const char* file) { return parse_ogb_part(read_text(folder / "split" / name / file).view(), nodes); };
   return {.train = part("train.csv"), .validation = part("valid.csv"), .test = part("test.csv")};
 }
 
 Graph open_unsplit(std::string_view where, std::string_view file_split) {
-  if (where == "synthetic") return synthetic_graph(kSmallGraph);
-  if (where == "synthetic-arxiv") return synthetic_graph(kArxivSizedGraph);
+  const auto without_names = [&](Graph graph) {
+    if (!file_split.empty()) require_split(graph.name, std::string(file_split), {});
+    return graph;
+  };
+  if (where == "synthetic") return without_names(synthetic_graph(kSmallGraph));
+  if (where == "synthetic-arxiv") return without_names(synthetic_graph(kArxivSizedGraph));
   const fs::path folder(where);
   std::error_code ignored;
   if (!fs::is_directory(folder, ignored)) {
@@ -92,7 +102,7 @@ Graph open_unsplit(std::string_view where, std::string_view file_split) {
                            nearest.empty() ? "" : concat("; did you mean '", nearest, "'?"), ". Give a folder with ", kLookedFor,
                            "; `synthetic` needs no files"));
   }
-  if (linqs_name(folder)) return read_linqs(folder);
+  if (linqs_name(folder)) return without_names(read_linqs(folder));
   require<DataError>(fs::is_directory(folder / "raw", ignored), "[graph] ", folder.string(), ": looked for ", kLookedFor,
                      "; found ", join(entries_of(folder)));
   return read_ogb(folder, file_split);

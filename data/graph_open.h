@@ -20,7 +20,8 @@ Graph read_ogb(const std::filesystem::path& folder, std::string_view split);
 /// Opens what `--data` names: `synthetic` or `synthetic-arxiv` (see synthetic_graph), or a folder in one of the two formats above,
 /// and draws or finds the split: `auto` (that of the files), `random` (see random_split), `planetoid`, or a folder's name in an OGB
 /// set.
-/// @throws DataError when the data cannot be had or are not what they claim, or `auto` finds no split
+/// @throws ConfigError for a split of another name, with the nearest one; DataError when the data cannot be had or are not what
+/// they claim, or `auto` finds no split
 Graph open_graph(std::string_view where, std::string_view split, Key key);
 
 }  // namespace ebb

@@ -172,7 +172,8 @@ DataSet open_pictures(const fs::path& folder, std::int64_t side) {
   return {.name = fs::canonical(folder).filename().string(),
           .train = std::move(pictures.train),
           .test = std::move(pictures.test),
-          .augmentation = Augmentation::crop_and_flip()};
+          .augmentation = Augmentation::crop_and_flip(),
+          .scaled = true};
 }
 
 DataSet open_folder(const fs::path& folder, std::int64_t side) {

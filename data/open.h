@@ -14,6 +14,7 @@ struct DataSet {
   std::string name;
   ImageSet train, test;
   Augmentation augmentation;
+  bool scaled = false;  ///< pictures of any size, made squares of one
 };
 
 /// "mnist: 60000 training and 8000 test images of [28, 28, 1], 10 classes"

@@ -95,6 +95,7 @@ Texts read_part(const fs::path& folder, const std::vector<std::string>& names, c
   PairFile file = parse_pairs({name, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}}, options.language);
   set.without_label += file.without_label;
   set.other_languages += file.other_languages;
+  set.has_languages = set.has_languages || file.has_languages || path->filename().string().starts_with("multinli.");
   return std::move(file.pairs);
 }
 
@@ -132,6 +133,7 @@ PairFile parse_pairs(const NamedText& file, std::string_view language) {
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (!columns) {
       columns = columns_of(file.name, line);
+      result.has_languages = columns->language.has_value();
       continue;
     }
     const std::vector<std::string> fields = split(line, '\t');

@@ -25,6 +25,7 @@ struct PairTexts {
 struct PairFile {
   std::vector<PairTexts> pairs;
   std::int64_t without_label = 0, other_languages = 0;  ///< rows left out
+  bool has_languages = false;                           ///< each row names its language
 };
 
 /// Reads sentence pairs, a row a line, fields between single tabs, without quoting. The first line names the columns:
@@ -55,6 +56,7 @@ struct PairSet {
   Vocabulary vocabulary;
   std::vector<SentencePair> train, validation, test;  ///< validation or test may be empty
   std::int64_t without_label = 0, other_languages = 0;
+  bool has_languages = false;  ///< of rows or of files
 
   /// Entries of an embedding table.
   [[nodiscard]] std::int64_t tokens() const { return vocabulary.size() + 2; }

@@ -16,6 +16,9 @@ void require_extents(std::int64_t rows, std::int64_t length) {
 /// Windows of `length` tokens that begin at the given places, one after the other.
 TokenBatch windows_at(std::span<const std::int32_t> text, std::span<const std::int64_t> begins, std::int64_t length) {
   TokenBatch batch{.rows = static_cast<std::int64_t>(begins.size()), .length = length, .inputs = {}, .targets = {}};
+  const auto size = static_cast<std::size_t>(checked_mul(batch.rows, length, "[windows] tokens of a batch"));
+  batch.inputs.reserve(size);
+  batch.targets.reserve(size);
   for (const std::int64_t begin : begins) {
     const auto first = text.begin() + begin;
     batch.inputs.insert(batch.inputs.end(), first, first + length);
@@ -53,6 +56,7 @@ TokenBatch random_windows(std::span<const std::int32_t> text, std::int64_t rows,
   require<DataError>(size_of(text) > length, "[windows] ", text.size(), " tokens are too few for windows of ", length,
                      " and the token after them; shorten the windows");
   std::vector<std::int64_t> begins;
+  begins.reserve(static_cast<std::size_t>(rows));
   for (std::int64_t r = 0; r < rows; ++r) {
     begins.push_back(
         static_cast<std::int64_t>(key.below(static_cast<std::uint64_t>(r), static_cast<std::uint64_t>(size_of(text) - length))));

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "core/checked.h"
 #include "core/key.h"
 #include "data/text.h"
 
@@ -25,7 +26,7 @@ class StreamWindows {
   /// The text must outlive this. @throws ConfigError unless rows, length >= 1; DataError for a text of fewer than 2 rows tokens
   StreamWindows(std::span<const std::int32_t> text, std::int64_t rows, std::int64_t length);
 
-  [[nodiscard]] std::int64_t count() const { return (stream_ - 1 + length_ - 1) / length_; }
+  [[nodiscard]] std::int64_t count() const { return ceil_div(stream_ - 1, length_); }
   /// Tokens a stream in a window 0 .. count()-1.
   [[nodiscard]] std::int64_t length(std::int64_t window) const;
   [[nodiscard]] TokenBatch window(std::int64_t window) const;
@@ -47,7 +48,7 @@ class ConsecutiveWindows {
   /// @throws ConfigError unless rows, length >= 1; DataError for a text of fewer than 2 tokens
   ConsecutiveWindows(std::span<const std::int32_t> text, std::int64_t rows, std::int64_t length);
 
-  [[nodiscard]] std::int64_t count() const { return (whole_ + rows_ - 1) / rows_ + (rest_ > 0 ? 1 : 0); }  ///< batches
+  [[nodiscard]] std::int64_t count() const { return ceil_div(whole_, rows_) + (rest_ > 0 ? 1 : 0); }  ///< batches
   [[nodiscard]] TokenBatch batch(std::int64_t index) const;
 
  private:

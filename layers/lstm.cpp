@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "core/checked.h"
 #include "core/error.h"
 #include "core/parallel.h"
 #include "layers/functions.h"
@@ -84,9 +85,10 @@ Lstm Lstm::create(ParamStore& params, const std::string& name, std::int64_t in, 
   const double bound = 1.0 / std::sqrt(static_cast<double>(units));
   const auto drawn = [&](const Shape& shape, const char* what) { return uniform_init(shape, bound, key.fold(name).fold(what)); };
   Lstm layer;
-  layer.input = Linear::create(params, {name + ".input", {}}, drawn({4 * units, in}, "input"), drawn({4 * units}, "bias"));
+  const std::int64_t gates = checked_mul(4, units, concat("[", name, "] gates of its units"));
+  layer.input = Linear::create(params, {name + ".input", {}}, drawn({gates, in}, "input"), drawn({gates}, "bias"));
   layer.hidden = {name + ".hidden", {}};
-  layer.weight = params.add(layer.hidden.name + ".weight", drawn({4 * units, units}, "hidden"));
+  layer.weight = params.add(layer.hidden.name + ".weight", drawn({gates, units}, "hidden"));
   layer.range = add_running_range(params, layer.hidden);
   return layer;
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "train/moot.h"
 #include "train/options.h"
 
 using namespace ebb;
@@ -38,7 +39,12 @@ const Program kProgram{
                   .expected = "a share of 0 to below 1",
                   .accepts = [](double share) { return share >= 0 && share < 1; }},
                  {.name = "unit", .value = "word|byte", .fallback = "byte", .help = "", .choices = {"word", "byte"}},
-                 {.name = "tied", .value = "", .kind = Setting::Kind::flag, .fallback = "false", .help = "share weights"}},
+                 {.name = "tied",
+                  .value = "",
+                  .kind = Setting::Kind::flag,
+                  .fallback = "false",
+                  .help = "share weights",
+                  .moot = [](const Options& options) { return unless(options, "arch", {"resnet8"}); }}},
     .presets = {{.name = "known",
                  .summary = "an experiment",
                  .options = {{"schedule", "LT"}, {"epochs", "40"}, {"layers", "3"}, {"min-bits", "5"}, {"lr", "20"}},
@@ -81,7 +87,7 @@ TEST_CASE("a command line fills the options and names what was given") {
   CHECK(line.options.simulate);
   CHECK(line.options.keep_fp32 == "first,last");
   CHECK_FALSE(line.options.batch.has_value());
-  CHECK(line.given == std::vector<std::string>{"arch", "bits", "keep-fp32", "simulate", "iterations", "lr", "out"});
+  CHECK(line.options.given == std::vector<std::string>{"arch", "bits", "keep-fp32", "simulate", "iterations", "lr", "out"});
   CHECK(parsed("").options.arch == "small");
 }
 
@@ -176,6 +182,44 @@ TEST_CASE("a wrong command line names the option, what was expected and the near
     CAPTURE(c.args);
     const std::string message = error_of(c.args);
     CAPTURE(message);
+    CHECK(contains(message, c.expected));
+  }
+}
+
+TEST_CASE("what was given and means nothing beside the others is refused, whatever a preset says") {
+  struct Case {
+    const char* args;
+    const char* expected;  // empty: it means something
+  };
+  const Case cases[] = {
+      {"--bits 4 --cycles 2", "--cycles means nothing beside --bits"},
+      {"--bits 4 --period floor", "--period means nothing beside --bits"},
+      {"--schedule static --min-bits 4", "--min-bits means nothing with --schedule static"},
+      {"--schedule CR --min-bits 4 --cycles 2 --period floor", ""},
+      {"--schedule fp32 --gradient-bits 4", "--gradient-bits means nothing with --schedule fp32"},
+      {"--bits fp32 --gradient-grid symmetric", "--gradient-grid means nothing with --bits fp32"},
+      {"--schedule fp32 --keep-fp32 first", "--keep-fp32 means nothing with --schedule fp32"},
+      {"--schedule fp32 --grid symmetric", "--grid means nothing with --schedule fp32"},
+      {"--schedule fp32 --simulate", "--simulate means nothing with --schedule fp32"},
+      {"--schedule fp32 --eval-bits 4 --grid symmetric", ""},
+      {"--arch resnet8 --momentum 0.5", "--momentum means nothing with --optimizer adam, only with --optimizer sgd; leave it out"},
+      {"--arch resnet8 --optimizer sgd --momentum 0.5", ""},
+      {"--preset known --bits 4", ""},
+      {"--tied", "--tied means nothing with --arch small, only with --arch resnet8"},
+      {"--arch resnet8 --tied", ""},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.args);
+    Options options = parsed(c.args).options;
+    apply_defaults(options, kProgram);
+    std::string message;
+    try {
+      check_given(options);
+    } catch (const ConfigError& error) {
+      message = error.what();
+    }
+    CAPTURE(message);
+    CHECK(message.empty() == std::string(c.expected).empty());
     CHECK(contains(message, c.expected));
   }
 }

@@ -23,6 +23,12 @@ std::string integer_check(const std::string& text) {
   return parse(text, value) ? "" : concat("expected an integer, got '", text, "'");
 }
 
+/// Refuses an option that was given and means nothing beside the others.
+void refuse_moot(const CLI::App& command, const std::string& option, bool moot, const std::string& reason) {
+  require<ConfigError>(!moot || command.get_option(option)->count() == 0, "[command line] ", option, " means nothing ", reason,
+                       "; leave it out");
+}
+
 }  // namespace
 
 void add_schedule_command(CLI::App& app, std::ostream& out, std::ostream& warnings) {
@@ -45,7 +51,11 @@ void add_schedule_command(CLI::App& app, std::ostream& out, std::ostream& warnin
   command->add_option("--gradient-bits", options->gradient_bits, "Width of gradients in the cost [as --max-bits]")
       ->check(integer_check, "");
   command->add_flag("--summary", options->summary, "Print mean_value and, for bits, relative_cost and savings_percent only");
-  command->callback([options, max_bits, &out, &warnings] {
+  command->callback([command, options, max_bits, &out, &warnings] {
+    const bool constant = options->name == "static" || options->name == "fp32";
+    for (const char* each : {"--cycles", "--min-bits", "--period"})
+      refuse_moot(*command, each, constant, concat("with --name ", options->name, ", which has no cycles"));
+    refuse_moot(*command, "--gradient-bits", !options->summary, "without --summary, which alone shows costs");
     options->max_bits_given = max_bits->count() > 0;
     print_schedule(*options, out, warnings);
   });
@@ -61,7 +71,10 @@ void add_quantize_command(CLI::App& app, std::istream& in, std::ostream& out) {
       ->capture_default_str();
   command->add_option("--rounding", options->rounding, "nearest-even or stochastic")->capture_default_str();
   command->add_option("--seed", options->seed, "Seed of stochastic rounding")->capture_default_str()->check(integer_check, "");
-  command->callback([options, &in, &out] { quantize(*options, in, out); });
+  command->callback([command, options, &in, &out] {
+    refuse_moot(*command, "--seed", options->rounding == "nearest-even", "with --rounding nearest-even, which draws nothing");
+    quantize(*options, in, out);
+  });
 }
 
 void add_inspect_command(CLI::App& app, std::ostream& out) {
@@ -90,7 +103,8 @@ void add_ngram_command(CLI::App& app, std::ostream& out) {
   command->add_option("--unit", *unit, "byte or word")->capture_default_str()->check(CLI::IsMember({"byte", "word"}));
   command->add_option("--vocabulary", options->vocabulary, "Most words")->capture_default_str()->check(integer_check, "");
   command->add_option("--order", options->order, "Longest n-grams, 1 .. 8")->capture_default_str()->check(integer_check, "");
-  command->callback([options, unit, &out] {
+  command->callback([command, options, unit, &out] {
+    refuse_moot(*command, "--vocabulary", *unit == "byte", "with --unit byte, only with --unit word");
     options->words = *unit == "word";
     ngram(*options, out);
   });

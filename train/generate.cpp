@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/key.h"
+#include "core/text.h"
 #include "train/sampling.h"
 
 namespace ebb::train {
@@ -32,6 +33,10 @@ std::vector<Setting> generation_settings() {
        .expected = "a number of 0 and more",
        .accepts = [](double x) { return x >= 0 && x < 1e30; }},
       Setting::count("top-k", "0", "draw among this many of the most likely tokens; 0: among all", 0)};
+  settings.back().moot = [](const Options& options) {
+    const bool draws = options.real("temperature") > 0;
+    return draws ? std::string() : concat("with --temperature ", options.text("temperature"), ", where nothing is drawn");
+  };
   for (Setting& setting : settings) {
     setting.group = kGroup;
     setting.shapes_results = false;

@@ -8,6 +8,7 @@
 #include "core/key.h"
 #include "data/batches.h"
 #include "layers/loss.h"
+#include "train/moot.h"
 
 namespace ebb::train {
 namespace {
@@ -89,6 +90,8 @@ std::vector<Setting> image_settings() {
 
 ImageData open_images(const Options& options) {
   ImageData data{.set = open_data(options.text("data"), options.integer("image-size")), .validation = {}};
+  if (!data.set.scaled)
+    refuse_given(options, "image-size", concat("on images that all are ", data.set.train.shape, "; pictures alone are scaled"));
   if (options.text("augment") == "none") data.set.augmentation = Augmentation::none();
   if (options.text("augment") == "crop-flip") data.set.augmentation = Augmentation::crop_and_flip();
   if (const double share = options.real("validation"); share > 0) {

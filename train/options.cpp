@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/text.h"
+#include "train/moot.h"
 
 namespace ebb::train {
 namespace {
@@ -26,6 +27,7 @@ struct Field {
   std::string_view help;
   Member member;
   bool shapes_results = true;
+  Moot moot = nullptr;
 };
 
 constexpr std::string_view kModelGroup = Setting::kModelGroup;
@@ -38,34 +40,36 @@ const Field kFields[] = {
 
     {"Precision", "schedule", "NAME", "", "static, fp32, or one of CR LR ER RR CT LT ETV ETH RTV RTH", &Options::schedule},
     {"Precision", "bits", "EXPR", "none", "forward bits as a schedule expression, in place of --schedule", &Options::bits},
-    {"Precision", "cycles", "N", "", "cycles of a cyclic schedule", &Options::cycles},
+    {"Precision", "cycles", "N", "", "cycles of a cyclic schedule", &Options::cycles, true, moot_without_cycles},
     {"Precision", "period", "floor+1|floor", "", "cycle length floor(T/n)+1, or floor(T/n) as in the papers' cost scripts",
-     &Options::period},
-    {"Precision", "min-bits", "N", "", "lowest forward bits of a cyclic schedule", &Options::min_bits},
+     &Options::period, true, moot_without_cycles},
+    {"Precision", "min-bits", "N", "", "lowest forward bits of a cyclic schedule", &Options::min_bits, true, moot_without_cycles},
     {"Precision", "max-bits", "N", "", "highest forward bits, and those of the static run that costs are compared with",
      &Options::max_bits},
     {"Precision", "gradient-bits", "N|fp32", "", "bits of the gradients; float32 whenever the forward bits are",
-     &Options::gradient_bits},
+     &Options::gradient_bits, true, moot_in_fp32_training},
     {"Precision", "eval-bits", "N|fp32", "max-bits", "forward bits of evaluations", &Options::eval_bits},
-    {"Precision", "grid", "affine|symmetric", "", "how codes lie over the values", &Options::grid},
+    {"Precision", "grid", "affine|symmetric", "", "how codes lie over the values", &Options::grid, true, moot_in_fp32},
     {"Precision", "gradient-grid", "affine|symmetric", "--grid", "how the gradients' codes do; zero is a code of symmetric ones",
-     &Options::gradient_grid},
+     &Options::gradient_grid, true, moot_in_fp32_training},
     {"Precision", "keep-fp32", "LIST", "none",
      "layers left in float32: first, last, shortcut, aggregate (sums over neighbours) or names, separated by commas",
-     &Options::keep_fp32},
-    {"Precision", "accumulator", "exact|wrapN|satN", "", "register that integer products are summed in", &Options::accumulator},
-    {"Precision", "simulate", "", "", "multiply decoded codes in float32 (fake quantization), for comparison", &Options::simulate},
+     &Options::keep_fp32, true, moot_in_fp32},
+    {"Precision", "accumulator", "exact|wrapN|satN", "", "register that integer products are summed in", &Options::accumulator,
+     true, moot_in_fp32},
+    {"Precision", "simulate", "", "", "multiply decoded codes in float32 (fake quantization), for comparison", &Options::simulate,
+     true, moot_in_fp32},
 
     {"Training", "iterations", "N", "from --epochs", "optimizer steps", &Options::iterations},
     {"Training", "epochs", "N", "see below", "passes over the training set", &Options::epochs},
-    {"Training", "batch", "N", "see below", "examples of a step", &Options::batch},
-    {"Training", "accumulate", "N", "", "micro-batches that a batch is cut into", &Options::accumulate},
+    {"Training", "batch", "N", "see below", "examples of a step", &Options::batch, true, moot_on_whole_graphs},
+    {"Training", "accumulate", "N", "", "micro-batches that a batch is cut into", &Options::accumulate, true, moot_on_whole_graphs},
     {"Training", "optimizer", "sgd|adam|adamw", "see below", "rule that moves the parameters", &Options::optimizer},
     {"Training", "lr", "X", "see below", "learning rate", &Options::lr},
     {"Training", "lr-schedule", "EXPR", "see below", "schedule expression that multiplies --lr", &Options::lr_schedule},
     {"Training", "lr-plateau", "F", "none", "factor of the learning rate whenever an evaluation's loss is no new low",
      &Options::lr_plateau},
-    {"Training", "momentum", "X", "", "momentum of sgd", &Options::momentum},
+    {"Training", "momentum", "X", "", "momentum of sgd", &Options::momentum, true, moot_without_momentum},
     {"Training", "weight-decay", "X", "see below", "pull of all parameters towards zero", &Options::weight_decay},
     {"Training", "clip", "X", "see below", "largest global norm of the gradients", &Options::clip},
     {"Training", "seed", "N", "", "of everything random", &Options::seed},
@@ -94,8 +98,8 @@ std::vector<Field> fields_of(const Options& options) {
     const Setting& setting = options.settings[i];
     (setting.group == kModelGroup ? settings : fields)
         .push_back({setting.group, setting.name, setting.value,
-                    setting.fallback.empty() ? "none" : std::string_view(setting.fallback), setting.help, i,
-                    setting.shapes_results});
+                    setting.fallback.empty() ? "none" : std::string_view(setting.fallback), setting.help, i, setting.shapes_results,
+                    setting.moot});
   }
   const auto end_of_group = std::ranges::find_if(fields, [](const Field& field) { return field.group != kModelGroup; });
   fields.insert(end_of_group, settings.begin(), settings.end());
@@ -310,7 +314,7 @@ CommandLine parse_command_line(std::span<const std::string> args, const Program&
     const std::size_t count = option == nullptr ? 0 : option->count();
     require<ConfigError>(count <= 1 || is_flag(line.options, field), "[command line] --", field.name, " is given ", count,
                          " times; give it once");
-    if (count > 0) line.given.emplace_back(field.name);
+    if (count > 0) line.options.given.emplace_back(field.name);
   }
   check_combinations(line);
   apply_preset(line, fields, program);
@@ -382,6 +386,12 @@ Options resumed_options(const CommandLine& now, const Texts& recorded, std::span
     }
   }
   return options;
+}
+
+void check_given(const Options& options) {
+  for (const Field& field : fields_of(options)) {
+    if (field.moot != nullptr && options.gave(field.name)) refuse_given(options, field.name, field.moot(options));
+  }
 }
 
 Options common_options(const Texts& recorded) {

@@ -50,6 +50,10 @@ struct Options {
   std::string evaluate;
   bool dry_run = false, json = false, quiet = false;
 
+  std::vector<std::string> given;  ///< names of those that this command line gave, as in "batch"
+
+  [[nodiscard]] bool gave(std::string_view name) const { return std::ranges::find(given, name) != given.end(); }
+
   /// Values of the settings, once they are filled in. @throws ConfigError for a name that the program did not declare
   [[nodiscard]] const std::string& text(std::string_view name) const { return find_setting(settings, name).text; }
   [[nodiscard]] std::int64_t integer(std::string_view name) const;
@@ -86,10 +90,9 @@ struct Program {
 /// A parsed command line.
 struct CommandLine {
   Options options;                  ///< as given or by the preset, without the defaults of the architecture
-  std::vector<std::string> given;   ///< names of the options that were given, as in "batch"
   std::optional<std::string> text;  ///< asked for by --help or --version: show it and do nothing else
 
-  [[nodiscard]] bool gave(std::string_view name) const { return std::ranges::find(given, name) != given.end(); }
+  [[nodiscard]] bool gave(std::string_view name) const { return options.gave(name); }
 };
 
 /// Reads arguments (without the program's name).
@@ -106,6 +109,10 @@ void apply_defaults(Options& options, const Program& program);
 /// Everything that one option value must be to make sense by itself or beside the others.
 /// @throws ConfigError naming the option, what was expected and what came
 void check(const Options& options, const Program& program);
+
+/// Refuses what was given on the command line and means nothing beside the other options; what a preset says goes for nothing then.
+/// Once the defaults are filled in. @throws ConfigError naming both options
+void check_given(const Options& options);
 
 /// Name and text of every option; `results_only` leaves out those that cannot change a result (threads, SIMD, logging), which a
 /// resumed run may choose anew. An option without value has the text "".

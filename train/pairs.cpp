@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "data/epoch_order.h"
 #include "layers/loss.h"
+#include "train/moot.h"
 #include "train/text.h"
 
 namespace ebb::train {
@@ -138,22 +139,31 @@ Task pair_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwork& n
 }  // namespace
 
 std::vector<Setting> pair_settings() {
+  const Moot of_encoder = [](const Options& options) { return unless(options, "arch", {"encoder"}); };
   return {{.name = "task",
            .value = "classify|masked",
            .fallback = "classify",
            .help = "of the encoder: label pairs of sentences, or predict hidden words of them",
-           .choices = {"classify", "masked"}},
+           .choices = {"classify", "masked"},
+           .moot = of_encoder},
           {.name = "hypothesis-only",
            .value = "",
            .kind = Setting::Kind::flag,
            .fallback = "false",
-           .help = "leave the first sentence of every pair out: what the second gives away by itself"},
-          {.name = "language", .value = "CODE", .fallback = "", .help = "rows to use of pairs in several languages, such as de"}};
+           .help = "leave the first sentence of every pair out: what the second gives away by itself",
+           .moot = of_encoder},
+          {.name = "language",
+           .value = "CODE",
+           .fallback = "",
+           .help = "rows to use of pairs in several languages, such as de",
+           .moot = of_encoder}};
 }
 
 PairSet open_pairs(const Options& options) {
-  return ebb::open_pairs(options.text("data"),
-                         {.vocabulary = vocabulary_limit(options, TokenUnit::word), .language = options.text("language")});
+  PairSet pairs = ebb::open_pairs(options.text("data"),
+                                  {.vocabulary = vocabulary_limit(options, TokenUnit::word), .language = options.text("language")});
+  if (!pairs.has_languages) refuse_given(options, "language", "on these data, whose rows name no language");
+  return pairs;
 }
 
 Task classify_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwork& network, const Options& options) {

@@ -18,6 +18,13 @@ Setting Setting::count(std::string name, std::string fallback, std::string help,
           .accepts = least == 0 ? [](double n) { return n >= 0; } : [](double n) { return n >= 1; }};
 }
 
+Setting Setting::depth(std::string fallback, std::string help) {
+  Setting setting = count("layers", std::move(fallback), std::move(help));
+  setting.expected = "1 to 1000";
+  setting.accepts = [](double n) { return n >= 1 && n <= 1000; };
+  return setting;
+}
+
 Setting Setting::probability(std::string name, std::string fallback, std::string help) {
   return {.name = std::move(name),
           .value = "P",

@@ -11,6 +11,11 @@ namespace ebb::train {
 /// Names of options and their texts.
 using Texts = std::vector<std::pair<std::string, std::string>>;
 
+struct Options;
+
+/// Why an option means nothing beside the others: "with --optimizer adam; it is of --optimizer sgd". Empty if it means something.
+using Moot = std::string (*)(const Options& options);
+
 /// An option that one family of models has beside those of every program: declared once, then served by the command line, --help,
 /// the record and --resume like any other.
 struct Setting {
@@ -18,6 +23,8 @@ struct Setting {
 
   /// An integer of `least` (0 or 1) and more.
   static Setting count(std::string name, std::string fallback, std::string help, int least = 1);
+  /// Layers of a network: 1 to 1000, since each has parameters of its own.
+  static Setting depth(std::string fallback, std::string help);
   /// A probability of 0 to below 1.
   static Setting probability(std::string name, std::string fallback, std::string help);
 
@@ -32,6 +39,7 @@ struct Setting {
   bool (*accepts)(double) = nullptr;   ///< what a number has to be; null: any
   std::string group = kModelGroup;     ///< its heading in --help
   std::string beside{};                ///< the option without which it means nothing; empty: it stands alone
+  Moot moot = nullptr;                 ///< when it means nothing; null: never
   bool shapes_results = true;          ///< of training; others are no part of a run, and may differ when it goes on
   std::string text{};                  ///< its value; empty until it is given or filled in
 };

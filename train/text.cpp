@@ -5,10 +5,12 @@
 #include <iterator>
 #include <utility>
 
+#include "core/checked.h"
 #include "core/error.h"
 #include "data/windows.h"
 #include "layers/loss.h"
 #include "train/generate.h"
+#include "train/moot.h"
 
 namespace ebb::train {
 namespace {
@@ -145,6 +147,7 @@ Corpus open_corpus(const Options& options) {
   const std::string &where = options.text("data"), &unit = options.text("unit");
   const bool words = unit == "word" || (unit == "auto" && where != "embedded" && std::filesystem::is_directory(where));
   const TokenUnit tokens = unit == "bpe" ? TokenUnit::byte_pair : words ? TokenUnit::word : TokenUnit::byte;
+  if (tokens == TokenUnit::byte) refuse_given(options, "vocabulary", "where tokens are bytes, only with --unit word or bpe");
   return open_text(where, {.unit = tokens, .vocabulary = vocabulary_limit(options, tokens)});
 }
 
@@ -206,7 +209,8 @@ Task window_task(const std::shared_ptr<const Corpus>& corpus, const WindowNetwor
                      " and the token after them; shorten --length");
   Task task;
   task.metric = text_metric(*corpus);
-  task.steps_per_epoch = (tokens - 1 + rows * length - 1) / (rows * length);
+  const std::int64_t step = checked_mul(rows, length, "[command line] tokens of a step, --batch windows of --length");
+  task.steps_per_epoch = ceil_div(tokens - 1, step);
   task.parts = [=](std::int64_t) {
     std::vector<std::int64_t> sizes;
     for (std::int64_t part = 0; part < parts; ++part) sizes.push_back(part_rows(rows, parts, part));

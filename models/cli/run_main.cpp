@@ -71,6 +71,7 @@ Run assemble(Options options, const ModelFamily& family) {
   apply_defaults(options, family.program);
   check(options, family.program);
   check_expressions(options);
+  check_given(options);
   Run run{.options = options,
           .state = {.params = {},
                     .optimizer =
@@ -270,8 +271,12 @@ class Session {
   }
 
   void dry_run(const Options& options) {
+    constexpr std::int64_t kMostSteps = 100'000'000;  // some ten seconds' work
     Run run = prepare(options);
     start_from_other(run);
+    require<ConfigError>(run.settings.iterations <= kMostSteps, "[command line] --dry-run adds up the cost of ",
+                         run.settings.iterations, " steps one by one, up to ", kMostSteps,
+                         "; give fewer --iterations: the cost of a schedule grows with them in proportion");
     const Forecast result = forecast(run.task, run.state.params, run.precision, run.settings.iterations);
     show(options.json ? to_json(result) : to_table(result));
   }
@@ -324,6 +329,10 @@ class Session {
   const Console& console_;
 };
 
+Error out_of_memory() {
+  return Error("[memory] this machine has no memory for what these options ask for; lower --batch or the sizes of the network");
+}
+
 }  // namespace
 
 int run(std::span<const std::string> args, const ModelFamily& family, const Console& console) {
@@ -335,6 +344,10 @@ int run(std::span<const std::string> args, const ModelFamily& family, const Cons
     return Session(family, console)(args);
   } catch (const ConfigError& error) {
     return fail(error, kWrongCommandLine);
+  } catch (const std::bad_alloc&) {
+    return fail(out_of_memory(), kFailed);
+  } catch (const std::length_error&) {  // of a container: more than there are addresses
+    return fail(out_of_memory(), kFailed);
   } catch (const std::exception& error) {
     return fail(error, kFailed);
   }

@@ -8,6 +8,7 @@
 #include "layers/elementwise.h"
 #include "layers/init.h"
 #include "layers/layer_norm.h"
+#include "train/moot.h"
 
 namespace ebb {
 namespace {
@@ -25,7 +26,7 @@ Layer make_layer(const std::string& arch, const std::string& name, const std::ve
 
 std::vector<train::Setting> gnn_settings() {
   using train::Setting;
-  return {Setting::count("layers", "2", "graph layers, the last of which gives the logits"),
+  return {Setting::depth("2", "graph layers, the last of which gives the logits"),
           Setting::count("hidden", "16", "features between layers"),
           Setting::probability("dropout", "0.5", "probability of dropout between layers"),
           Setting::probability("input-dropout", "0.5", "probability of dropout of the features"),
@@ -38,7 +39,8 @@ std::vector<train::Setting> gnn_settings() {
            .value = "on|off",
            .fallback = "on",
            .help = "whether nodes of gcn hear themselves, as in the renormalised graph convolution",
-           .choices = {"on", "off"}}};
+           .choices = {"on", "off"},
+           .moot = [](const train::Options& options) { return train::unless(options, "arch", {"gcn"}); }}};
 }
 
 GnnConfig gnn_config(const train::Options& options) {

@@ -48,7 +48,7 @@ Program program() {
                               "the reference scores at the bits of the last training step; --eval-bits is --max-bits here",
                               "the reference quantizes biases and gives every sample of a gate's gradient a range of its own; "
                               "here biases are float32 and ranges are those of a step"}}}};
-  program.settings.push_back(Setting::count("layers", "1", "LSTM layers"));
+  program.settings.push_back(Setting::depth("1", "LSTM layers"));
   program.settings.push_back(Setting::count("units", "256", "units of a layer"));
   program.settings.push_back(Setting::count("embedding", "0", "width of an embedded token; 0: that of --units", 0));
   program.settings.push_back(

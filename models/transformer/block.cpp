@@ -3,6 +3,7 @@
 #include <cmath>
 #include <utility>
 
+#include "core/checked.h"
 #include "core/error.h"
 #include "layers/activations.h"
 #include "layers/elementwise.h"
@@ -20,7 +21,8 @@ Linear linear(ParamStore& params, Key key, const std::string& name, std::int64_t
 }  // namespace
 
 TransformerBlock TransformerBlock::create(ParamStore& params, Key key, const std::string& name, const Config& config, bool causal) {
-  const std::int64_t width = config.width, inner = config.inner > 0 ? config.inner : 4 * width;
+  const std::int64_t width = config.width,
+                     inner = config.inner > 0 ? config.inner : checked_mul(4, width, "[transformer] inner width, 4 x --width");
   const std::int64_t halves = config.activation == Config::Activation::swiglu ? 2 : 1;
   const double residual = kTransformerDeviation / std::sqrt(2.0 * static_cast<double>(config.layers));
   TransformerBlock block;
@@ -30,7 +32,8 @@ TransformerBlock TransformerBlock::create(ParamStore& params, Key key, const std
   block.attention = Attention::create(name + ".attention", config.heads, causal);
   block.output = linear(params, key, name + ".attention.output", width, width, residual);
   block.before_mlp = LayerNorm::create(params, name + ".mlp_norm", width);
-  block.up = linear(params, key, name + ".mlp.up", halves * inner, width, kTransformerDeviation);
+  block.up =
+      linear(params, key, name + ".mlp.up", checked_mul(halves, inner, "[transformer] products up"), width, kTransformerDeviation);
   block.down = linear(params, key, name + ".mlp.down", width, inner, residual);
   return block;
 }

@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "models/cli/run_main.h"
 #include "models/transformer/network.h"
+#include "train/moot.h"
 #include "train/text.h"
 
 namespace {
@@ -38,7 +39,7 @@ Program program() {
     if (setting.name == "length") setting.fallback = "128";
   }
   for (Setting& setting : pair_settings()) program.settings.push_back(std::move(setting));
-  program.settings.push_back(Setting::count("layers", "4", "blocks"));
+  program.settings.push_back(Setting::depth("4", "blocks"));
   program.settings.push_back(Setting::count("width", "128", "width of the residual stream"));
   program.settings.push_back(Setting::count("heads", "4", "heads of the attention"));
   program.settings.push_back(Setting::count("inner", "0", "width inside the feed-forward part; 0: 4 times --width", 0));
@@ -56,7 +57,8 @@ Program program() {
                               .value = "",
                               .kind = Setting::Kind::flag,
                               .fallback = "false",
-                              .help = "the head's weights are the token embedding"});
+                              .help = "the head's weights are the token embedding",
+                              .moot = [](const Options& options) { return unless(options, "arch", {"decoder"}); }});
   program.settings.push_back(
       Setting::probability("dropout", "0", "probability of dropout of embedded tokens and of what a block adds"));
   program.presets = {
@@ -107,22 +109,13 @@ TransformerConfig config_of(const Options& options) {
           .dropout = options.real("dropout")};
 }
 
-// Options that only one of the two networks has.
-void check_arch(const Options& options) {
-  const auto refuse = [&](bool given, const char* name, const char* arch) {
-    require<ConfigError>(!given || options.arch == arch, "[command line] --", name, " is an option of --arch ", arch,
-                         ", got --arch ", options.arch);
-  };
-  refuse(options.text("task") == "masked", "task", "encoder");
-  refuse(options.flag("hypothesis-only"), "hypothesis-only", "encoder");
-  refuse(!options.text("language").empty(), "language", "encoder");
-  refuse(options.flag("tied"), "tied", "decoder");
+void check_unit(const Options& options) {
   require<ConfigError>(options.arch != "encoder" || options.text("unit") == "auto" || options.text("unit") == "word",
                        "[command line] --unit: the tokens of --arch encoder are words, got ", options.text("unit"));
 }
 
 Task build(const Options& options, ParamStore& params) {
-  check_arch(options);
+  check_unit(options);
   const Key key = Key(static_cast<std::uint64_t>(options.seed)).fold("initial values");
   if (options.arch == "decoder") {
     const auto corpus = std::make_shared<const Corpus>(open_corpus(options));

@@ -39,6 +39,19 @@ expect 2 "seed: expected an integer, got '99999999999999999999'" "$ebb" quantize
 expect 2 'resume needs the run directory' "$cnn" --resume
 expect 2 'seed is given 2 times' "${run[@]}" --out a --seed 1 --seed 2
 expect 2 'lr-schedule at iteration 1.*finite' "${run[@]}" --out a --lr-schedule 'sqrt(affine(update, -1, 0.5))'
+expect 2 'cycles means nothing beside --bits' "${run[@]}" --out a --bits 4 --cycles 2
+expect 2 'min-bits means nothing with --schedule static' "${run[@]}" --out a --schedule static --min-bits 3
+expect 2 'period means nothing with --schedule fp32' "${run[@]}" --out a --schedule fp32 --period floor
+expect 2 'gradient-bits means nothing with --schedule fp32' "${run[@]}" --out a --schedule fp32 --gradient-bits 4
+expect 2 'accumulator means nothing with --schedule fp32' "${run[@]}" --out a --schedule fp32 --accumulator sat16
+expect 2 'momentum means nothing with --optimizer adamw' "${run[@]}" --out a --momentum 0.5
+expect 2 'image-size means nothing on images that all are .28, 28, 1.' "${run[@]}" --out a --image-size 32
+expect 2 'cycles means nothing with --name static' "$ebb" schedule --name static --iterations 9 --cycles 2
+expect 2 'gradient-bits means nothing without --summary' "$ebb" schedule --name CR --iterations 9 --gradient-bits 4
+expect 2 'seed means nothing with --rounding nearest-even' "$ebb" quantize --format int4 --seed 3
+expect 2 'vocabulary means nothing with --unit byte' "$ebb" ngram --vocabulary 300
+expect 2 "unknown format 'int08'" "$ebb" quantize --format int08
+expect 2 "unknown accumulator 'sat08'" "${run[@]}" --out a --accumulator sat08
 [[ ! -e a ]] || fault "a wrong command line left a run directory behind"
 
 expect 1 'no-such-folder' "$cnn" --arch lenet5 --data no-such-folder --iterations 2 --out b

@@ -88,9 +88,12 @@ mkdir ragged
 printf 'premise\thypo\tlabel\na\tneutral\n' | tee ragged/train.tsv >ragged/test.tsv
 expect 1 'train.tsv line 2: expected 3 fields between tabs' "$program" --arch encoder --data ragged
 expect 1 'no such folder' "$program" --arch encoder --data none
-expect 2 'an option of --arch encoder, got --arch decoder' "$program" --task masked
-expect 2 'an option of --arch encoder, got --arch decoder' "$program" --hypothesis-only
-expect 2 'an option of --arch decoder, got --arch encoder' "$program" --arch encoder --tied
+for moot in '--task masked' '--task classify' --hypothesis-only '--language de'; do
+  # shellcheck disable=SC2086
+  expect 2 "${moot%% *} means nothing with --arch decoder, only with --arch encoder; leave it out" "$program" $moot
+done
+expect 2 'tied means nothing with --arch encoder, only with --arch decoder' "$program" --arch encoder --tied
+expect 2 'language means nothing on these data' "$program" --arch encoder --data pairs --language de
 expect 2 'are words, got byte' "$program" --arch encoder --unit byte
 expect 2 'expected 5 and more' "$program" --arch encoder --length 4
 finish

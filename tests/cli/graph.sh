@@ -77,10 +77,14 @@ printf '0,2\n' | gzip >shop/raw/edge.csv.gz
 expect 1 'x.content line 2: expected 2 features as in the lines before, got 1' "$program" --data ragged
 expect 1 'edge.csv.gz line 1: expected a node of 0 .. 1, got .2' "$program" --data shop
 expect 1 "did you mean 'synthetic'" "$program" --data synthetc
-expect 2 'layers: expected 1 and more, got 0' "$program" --layers 0
+expect 2 'layers: expected 1 to 1000, got 0' "$program" --layers 0
 expect 2 'dropout: expected a probability' "$program" --dropout 1
 expect 2 'fanout: expected all, a number, or 2 numbers' "$program" --fanout 1,2,3
 expect 2 "unknown value 'yes'" "$program" --self-loops yes
-expect 2 'accumulate' "$program" --accumulate 2
+expect 2 'accumulate means nothing with --fanout all' "$program" --accumulate 2
+expect 2 'batch means nothing with --fanout all' "$program" --batch 64
+expect 2 'self-loops means nothing with --arch sage, only with --arch gcn' "$program" --arch sage --self-loops off
+expect 2 "unknown split 'randm'; did you mean 'random'" "$program" --split randm
+expect 2 'momentum means nothing with --optimizer adam, only with --optimizer sgd' "$program" --momentum 0.5
 expect 2 "unknown layer 'agregate'; did you mean" "$program" --keep-fp32 agregate
 finish

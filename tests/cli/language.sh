@@ -102,6 +102,7 @@ printf 'ok\n' >bad/valid.txt
   expect 2 'length: expected 1 and more, got 0' "$program" --length 0
   expect 2 'dropout: expected a probability' "$program" --dropout 1
   expect 2 "did you mean '--vocabulary'" "$program" --vocabulry 5
+  expect 2 'vocabulary means nothing where tokens are bytes' "$program" ${small[$name]} --vocabulary 300
   expect 2 'more than the 256 bytes, got 200' "$program" ${small[$name]} --unit bpe --vocabulary 200
 }
 finish

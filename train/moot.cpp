@@ -1,0 +1,48 @@
+#include "train/moot.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "core/error.h"
+
+namespace ebb::train {
+
+void refuse_given(const Options& options, std::string_view name, std::string_view reason) {
+  require<ConfigError>(reason.empty() || !options.gave(name), "[command line] --", name, " means nothing ", reason,
+                       "; leave it out");
+}
+
+std::string unless(const Options& options, std::string_view option, std::initializer_list<std::string_view> texts) {
+  const Texts all = option_texts(options, false);
+  const auto found = std::ranges::find(all, option, &Texts::value_type::first);
+  if (found == all.end() || std::ranges::find(texts, found->second) != texts.end()) return "";
+  const std::vector<std::string> words(texts.begin(), texts.end());
+  return concat("with --", option, ' ', found->second, ", only with --", option, ' ', join(words, " or "));
+}
+
+std::string moot_without_cycles(const Options& options) {
+  if (!options.bits.empty()) return "beside --bits, only with a --schedule of cycles";
+  const bool constant = options.schedule == "static" || options.schedule == "fp32";
+  return constant ? concat("with --schedule ", options.schedule, ", which has no cycles") : "";
+}
+
+std::string moot_in_fp32_training(const Options& options) {
+  if (options.bits == "fp32") return "with --bits fp32, where gradients are float32";
+  return options.bits.empty() && options.schedule == "fp32" ? "with --schedule fp32, where gradients are float32" : "";
+}
+
+std::string moot_in_fp32(const Options& options) {
+  const bool evaluates_codes = !options.eval_bits.empty() && options.eval_bits != "fp32";
+  if (evaluates_codes || moot_in_fp32_training(options).empty()) return "";
+  return options.bits.empty() ? "with --schedule fp32, which has no codes" : "with --bits fp32, which has no codes";
+}
+
+std::string moot_without_momentum(const Options& options) { return unless(options, "optimizer", {"sgd"}); }
+
+std::string moot_on_whole_graphs(const Options& options) {
+  const bool whole = std::ranges::any_of(options.settings,
+                                         [](const Setting& setting) { return setting.name == "fanout" && setting.text == "all"; });
+  return whole ? "with --fanout all, where every step takes the whole graph" : "";
+}
+
+}  // namespace ebb::train
