@@ -343,6 +343,9 @@ TEST_CASE("hostile text is refused before it can exhaust anything") {
   std::string wide = "1";
   for (int i = 0; i < 5000; ++i) wide += "+1";
   CHECK(doctest::String(error_of(wide).c_str()) == doctest::Contains("more than 4096 operators"));
+  std::string picks = "pick{1";
+  for (int i = 0; i < 20'000; ++i) picks += ",2";
+  CHECK(doctest::String(error_of(picks + "} lin").c_str()) == doctest::Contains("pick expects at most 1024 values"));
   std::string prefixes;
   for (int i = 0; i < 100; ++i) prefixes += "rev ";
   CHECK(doctest::String(error_of(prefixes + "lin").c_str()) == doctest::Contains("nested"));
