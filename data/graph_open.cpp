@@ -71,7 +71,7 @@ std::optional<std::string> linqs_name(const fs::path& folder) {
 /// A name for a split is one of those that the files have, or says how to draw one.
 void require_split(const std::string& graph, const std::string& split, std::vector<std::string> known) {
   if (std::ranges::find(known, split) != known.end()) return;
-  known.insert(known.end(), {"auto", "random", "planetoid"});
+  for (const char* drawn : {"auto", "random", "planetoid"}) known.emplace_back(drawn);
   throw ConfigError(concat("[graph] ", graph, ": ", unknown_word("split", split, known)));
 }
 

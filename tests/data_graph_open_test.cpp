@@ -30,6 +30,12 @@ void write_linqs(const fs::path& folder, const std::string& name) {
 
 }  // namespace
 
+TEST_CASE("a split that nobody knows is answered with the nearest one, on any data") {
+  CHECK_THROWS_WITH_AS(open_graph("synthetic", "randm", Key(1)),
+                       "[graph] synthetic: unknown split 'randm'; did you mean 'random'? Known: auto, random, planetoid",
+                       ConfigError);
+}
+
 TEST_CASE("folders in either format are opened, with their split or a drawn one") {
   const Scratch scratch;
   write_linqs(fs::path(scratch.path()) / "papers", "tiny");

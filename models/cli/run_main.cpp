@@ -271,7 +271,7 @@ class Session {
   }
 
   void dry_run(const Options& options) {
-    constexpr std::int64_t kMostSteps = 100'000'000;  // some ten seconds' work
+    constexpr std::int64_t kMostSteps = 10'000'000;  // some seconds' work
     Run run = prepare(options);
     start_from_other(run);
     require<ConfigError>(run.settings.iterations <= kMostSteps, "[command line] --dry-run adds up the cost of ",

@@ -27,7 +27,7 @@ expect 2 '\^' "$ebb" schedule --expr '1->0 rex rex' --iterations 10
 expect 2 "unknown .*'CX'" "$ebb" schedule --name CX --iterations 10 --min-bits 3 --max-bits 8
 expect 2 "int44" "$ebb" quantize --format int44 --grid affine --rounding nearest-even
 expect 2 "unknown .*'nearest'.*nearest-even" "$ebb" quantize --format int4 --grid affine --rounding nearest
-expect 2 'gradient-bits from 1 to 16, got 0' "$ebb" schedule --name CR --iterations 10 --gradient-bits 0
+expect 2 'gradient-bits from 1 to 16, got 0' "$ebb" schedule --name CR --iterations 10 --summary --gradient-bits 0
 expect 2 "unknown option '--itrations'; did you mean '--iterations'" "$ebb" schedule --name CR --itrations 10
 expect 2 "unknown option '--vresion'" "$ebb" --vresion
 expect 2 "unexpected argument 'CR'" "$ebb" schedule --iterations 10 CR

@@ -26,5 +26,6 @@ same "bit_ops at 8/8" "$(field bit_ops <static.run)" $((64 * products * 9 * 32))
 [[ ! -e dry ]] || fault "a dry run left a directory behind"
 "$cnn" --preset cpt-cifar-mobilenet --data synthetic-cifar --dry-run </dev/null >mobilenet.txt 2>&1
 grep -q 'one example  *91,154,944 ' mobilenet.txt || fault "MobileNetV2's MACs are not the published ones: $(grep 'one example' mobilenet.txt)"
+expect 2 'dry-run adds up the cost of 100000000000 steps' timeout 20 "$cnn" --data synthetic --iterations 100000000000 --dry-run
 grep -q 'stage2.block1.conv2' table.txt || fault "the dry run lists no layers: $(head -5 table.txt)"
 finish
