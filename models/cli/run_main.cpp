@@ -271,12 +271,15 @@ class Session {
   }
 
   void dry_run(const Options& options) {
-    constexpr std::int64_t kMostSteps = 10'000'000;  // some seconds' work
+    const auto countable = [](std::int64_t steps) {
+      constexpr std::int64_t kMostSteps = 10'000'000;  // some seconds' work
+      require<ConfigError>(steps <= kMostSteps, "[command line] --dry-run adds up the cost of ", steps, " steps one by one, up to ",
+                           kMostSteps, "; give fewer --iterations: the cost of a schedule grows with them in proportion");
+    };
+    countable(options.iterations.value_or(0));
     Run run = prepare(options);
+    countable(run.settings.iterations);
     start_from_other(run);
-    require<ConfigError>(run.settings.iterations <= kMostSteps, "[command line] --dry-run adds up the cost of ",
-                         run.settings.iterations, " steps one by one, up to ", kMostSteps,
-                         "; give fewer --iterations: the cost of a schedule grows with them in proportion");
     const Forecast result = forecast(run.task, run.state.params, run.precision, run.settings.iterations);
     show(options.json ? to_json(result) : to_table(result));
   }
