@@ -27,7 +27,7 @@ for program in 'ebb-cnn --arch lenet5' ebb-mlp 'ebb-lstm --units 8' 'ebb-transfo
       for ((i = 1; i < ${#command[@]}; ++i)); do  # given once: the huge one in place of the small one
         if [[ ${command[i]} == "--$option" ]]; then ((++i)); else words+=("${command[i]}"); fi
       done
-      survives "$programs/${command[0]}" "${words[@]}" "--$option" "$number" --dry-run --quiet
+      survives "$programs/${command[0]}" "${words[@]}" "--$option" "$number" --iterations 2 --dry-run --quiet
     done
   done < <(grep -vx -e iterations -e epochs options.txt)
   survives "$programs/${command[0]}" "${command[@]:1}" --iterations 9223372036854775807 --dry-run --quiet
