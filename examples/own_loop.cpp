@@ -35,7 +35,7 @@ void train_until(Training& t, const DataSet& data, std::int64_t end) {
   while (t.state.iteration < end) {
     const std::int64_t now = t.state.iteration;  // batch, bits, rate and random bits are functions of it alone
     Pass pass{.params = t.state.params,
-              .plan = PrecisionPlan::uniform(Format::integer(bits.value(now).bits()), Format::integer(8)),
+              .plan = PrecisionPlan::uniform(bits.value(now).format(), Format::integer(8)),
               .ledger = t.state.ledger,
               .key = root.fold("steps").fold(static_cast<std::uint64_t>(now))};
     const Batch batch = batches.batch(now);
