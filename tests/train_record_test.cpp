@@ -250,6 +250,17 @@ TEST_CASE("a line that is missing, doubled, exchanged or edited before the check
   }
 }
 
+TEST_CASE("a record that is refused is left as it was, whichever of its files is the reason") {
+  const Scratch scratch;
+  const std::string path = scratch / "run";
+  record_run(path);  // two steps more than its checkpoint
+  const std::string steps = read_file(path + "/steps.jsonl");
+  std::filesystem::rename(path + "/evals.jsonl", scratch / "outside");
+  std::filesystem::create_symlink(scratch / "outside", path + "/evals.jsonl");
+  CHECK(contains(data_error_of([&] { RunDirectory::open(path).cut_back(8); }), "a run writes through no symbolic link"));
+  CHECK(read_file(path + "/steps.jsonl") == steps);
+}
+
 TEST_CASE("a directory that vanishes, or whose lock is replaced, ends the run at the next save") {
   for (const bool whole : {true, false}) {
     const Scratch scratch;

@@ -102,7 +102,7 @@ std::string misplaced(const std::vector<OperandRow>& rows) {
 template <class Row>
 struct Rows {
   std::vector<Row> rows;
-  std::int64_t bytes = 0;
+  std::int64_t bytes = 0, more_bytes = 0;
   LineDigest digest;
   std::int64_t more_lines = 0;
   bool torn = false;
@@ -134,6 +134,7 @@ Rows<Row> rows_of(const std::string& path, Row (*parse_row)(const Json&), std::i
     result.bytes = static_cast<std::int64_t>(end + 1);
   }
   const std::string_view rest = view.substr(static_cast<std::size_t>(result.bytes));
+  result.more_bytes = std::ssize(rest);
   result.more_lines = std::ranges::count(rest, '\n');
   result.torn = !rest.empty() && rest.back() != '\n';
   return result;
@@ -298,9 +299,17 @@ History RunDirectory::cut_back(std::int64_t iteration, const std::map<std::strin
                                  [&](const EvalRow& row) { return row.iteration <= iteration; });
   auto operands = rows_before(path_ + kOperands, operand_of, digest(kOperands),
                               [&](const OperandRow& row) { return row.iteration < iteration; });
+  const bool measured = exists(path_ + kOperands);
+  // All of them must be fit to be written to before any is cut.
+  const auto open_whole = [&](const char* name, const auto& rows) {
+    const LineFile file(path_ + name, rows.bytes + rows.more_bytes, files_);
+  };
+  open_whole(kSteps, steps);
+  open_whole(kEvaluations, evaluations);
+  if (measured) open_whole(kOperands, operands);
   go_on(steps_, kSteps, steps);
   go_on(evaluations_, kEvaluations, evaluations);
-  if (exists(path_ + kOperands)) go_on(operands_, kOperands, operands);
+  if (measured) go_on(operands_, kOperands, operands);
   return {std::move(steps.rows), std::move(evaluations.rows)};
 }
 
