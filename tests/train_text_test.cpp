@@ -105,7 +105,7 @@ TEST_CASE("two texts that differ only at their ends have different scores, by st
   const std::vector<double> whole = losses(text);
   for (const std::size_t changed : {std::size_t{102}, std::size_t{98}, std::size_t{96}, std::size_t{1}}) {
     TokenIds other = text;
-    other[changed] = (other[changed] + 1) % kWords;
+    other[changed] = static_cast<std::int32_t>((other[changed] + 1) % kWords);
     CAPTURE(changed);
     const std::vector<double> got = losses(other);
     for (std::size_t i = 0; i < got.size(); ++i) CHECK(got[i] != whole[i]);
