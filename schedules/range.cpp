@@ -236,19 +236,4 @@ std::vector<Stretch> stretches_of(const Bound& bound) {
   return stretches;
 }
 
-void check_updates(const Bound& bound, const std::function<bool(const ValueRange&)>& fits,
-                   const std::function<void(std::int64_t t)>& use) {
-  constexpr std::int64_t kMostCalls = std::int64_t{1} << 26;
-  std::int64_t calls = 0;
-  halve(bound, 0, bound.updates() - 1, [&](std::int64_t first, std::int64_t last, const ValueRange& range) {
-    if (fits(range)) return true;
-    if (first < last && !range.is_one()) return false;
-    require<ConfigError>(++calls <= kMostCalls, "[schedule] after ", kMostCalls, " of ", bound.updates(),
-                         " updates it is not known yet whether all values can be used; write a simpler expression, such as one in "
-                         "clamp(low, high), or take fewer updates");
-    use(first);
-    return true;
-  });
-}
-
 }  // namespace ebb

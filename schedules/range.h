@@ -45,10 +45,4 @@ inline constexpr std::int64_t kMaxStretches = std::int64_t{1} << 20;
 /// @throws ConfigError if there are more than kMaxStretches
 std::vector<Stretch> stretches_of(const Bound& bound);
 
-/// Calls use(t) as often as it takes to know that it would throw for no update of the run: not where `fits` says that a whole
-/// range is good, and once where all values are one.
-/// @throws ConfigError if after 2^26 calls it is still not known
-void check_updates(const Bound& bound, const std::function<bool(const ValueRange&)>& fits,
-                   const std::function<void(std::int64_t t)>& use);
-
 }  // namespace ebb
