@@ -230,11 +230,15 @@ void RunDirectory::Log::add(const std::string& line) {
 RunDirectory::RunDirectory(std::string path, FileSystem files)
     : path_(std::move(path)), files_(std::move(files)), lock_(path_ + kLock) {}
 
+void RunDirectory::require_absent(const std::string& path) {
+  require<DataError>(
+      !exists(without_slashes(path)), "[out] ", path,
+      " exists already, and a run never overwrites; choose another --out, or add --resume to go on with the run in it");
+}
+
 RunDirectory RunDirectory::create(std::string path, std::string_view config, FileSystem files) {
   path = without_slashes(std::move(path));
-  require<DataError>(
-      !exists(path), "[out] ", path,
-      " exists already, and a run never overwrites; choose another --out, or add --resume to go on with the run in it");
+  require_absent(path);
   std::error_code error;
   if (const auto parent = std::filesystem::path(path).parent_path(); !parent.empty())
     std::filesystem::create_directories(parent, error);

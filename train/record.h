@@ -66,6 +66,8 @@ struct History {
 /// first moment. All are files of the directory itself: what is a link there is never written through.
 class RunDirectory {
  public:
+  /// Refuses what `create` would. @throws DataError if there is anything of that name
+  static void require_absent(const std::string& path);
   /// Makes the directory, and those above it, and writes the configuration.
   /// @throws DataError if it exists or cannot be written; nothing that was made is left then
   static RunDirectory create(std::string path, std::string_view config, FileSystem files = FileSystem::real());

@@ -365,6 +365,7 @@ class Session {
                            kMostSteps, "; give fewer --iterations: the cost of a schedule grows with them in proportion");
     };
     countable(options.iterations.value_or(0));
+    if (!options.out.empty()) RunDirectory::require_absent(options.out);
     Run run = prepare(options);
     countable(run.settings.iterations);
     start_from_other(run);

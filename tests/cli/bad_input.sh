@@ -65,6 +65,7 @@ mkdir empty
 expect 1 'empty.*(IDX|idx|CIFAR)' "$cnn" --arch lenet5 --data empty --iterations 2 --out b
 "${run[@]}" --out twice >/dev/null 2>&1 </dev/null || fault "a plain run fails"
 expect 1 'twice.*(exists|--resume)' "${run[@]}" --out twice
+expect 1 'twice.*(exists|--resume)' "${run[@]}" --out twice --dry-run
 expect 1 '/proc/ebb' "${run[@]}" --out /proc/ebb
 printf '1\nNaN\n' >numbers.txt
 "$ebb" quantize --format int4 --grid affine --rounding nearest-even <numbers.txt >/dev/null 2>err.txt
