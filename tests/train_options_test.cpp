@@ -193,6 +193,9 @@ TEST_CASE("what was given and means nothing beside the others is refused, whatev
   };
   const Case cases[] = {
       {"--bits 4 --cycles 2", "--cycles means nothing beside --bits"},
+      {"--bits 4 --max-bits 6", "--max-bits means nothing beside --bits, only with a --schedule; leave it out"},
+      {"--schedule fp32 --max-bits 6", "--max-bits means nothing with --schedule fp32"},
+      {"--schedule static --max-bits 6", ""},
       {"--bits 4 --period floor", "--period means nothing beside --bits"},
       {"--schedule static --min-bits 4", "--min-bits means nothing with --schedule static"},
       {"--schedule CR --min-bits 4 --cycles 2 --period floor", ""},

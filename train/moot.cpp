@@ -20,6 +20,11 @@ std::string unless(const Options& options, std::string_view option, std::initial
   return concat("with --", option, ' ', found->second, ", only with --", option, ' ', join(words, " or "));
 }
 
+std::string moot_without_schedule_of_bits(const Options& options) {
+  if (!options.bits.empty()) return "beside --bits, only with a --schedule";
+  return options.schedule == "fp32" ? "with --schedule fp32, which has no bits to choose" : "";
+}
+
 std::string moot_without_cycles(const Options& options) {
   if (!options.bits.empty()) return "beside --bits, only with a --schedule of cycles";
   const bool constant = options.schedule == "static" || options.schedule == "fp32";

@@ -3,7 +3,7 @@
 # the folder DATA. Static bits cost 1, cycles less, float32 more.
 source "$(dirname "$0")/lib.sh" "$@"
 programs=$(dirname "$cnn") real=${3-}
-steps=(--iterations 8 --max-bits 8 --eval-every 100 --quiet --json)
+steps=(--iterations 8 --eval-every 100 --quiet --json)
 
 check() {  # check PROGRAM DATA FLAGS...
   local program=$1 data=()
@@ -12,8 +12,8 @@ check() {  # check PROGRAM DATA FLAGS...
   for schedule in static fp32 CR LR ER RR CT LT ETV ETH RTV RTH; do
     case $schedule in
       fp32) bits=() ;;
-      static) bits=(--gradient-bits 8) ;;
-      *) bits=(--cycles 2 --min-bits 3 --gradient-bits 8) ;;
+      static) bits=(--max-bits 8 --gradient-bits 8) ;;
+      *) bits=(--cycles 2 --min-bits 3 --max-bits 8 --gradient-bits 8) ;;
     esac
     "$programs/$program" "${data[@]}" "$@" "${steps[@]}" "${bits[@]}" --schedule "$schedule" </dev/null >run.json 2>err.txt || fault "$program $* $schedule: $(<err.txt)"
     awk -v cost="$(field relative_cost <run.json)" -v schedule="$schedule" \
