@@ -37,7 +37,8 @@ Format Format::integer(std::int64_t bits) {
 Format Format::parse(std::string_view text) {
   if (text == "fp32") return fp32();
   std::int64_t bits = 0;
-  if (text.starts_with("int") && parse_canonical(text.substr(3), bits) && bits >= 1 && bits <= kMaxIntegerBits) return integer(bits);
+  if (text.starts_with("int") && parse_canonical(text.substr(3), bits) && bits >= 1 && bits <= kMaxIntegerBits)
+    return integer(bits);
   throw ConfigError(concat("[format] unknown format '", text, "'; known: fp32, int1 .. int", kMaxIntegerBits));
 }
 

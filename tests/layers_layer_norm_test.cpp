@@ -54,7 +54,8 @@ TEST_CASE("layer norm is its definition for rows far from zero and at both ends 
     const LayerNorm norm = LayerNorm::create(bench.params, "norm", width);
     Pass pass = bench.pass();
     Tensor x = Tensor::uninitialized({1, width});
-    for (std::int64_t j = 0; j < width; ++j) x[j] = static_cast<float>(double{c.first} + static_cast<double>(j % 5) * double{c.step});
+    for (std::int64_t j = 0; j < width; ++j)
+      x[j] = static_cast<float>(double{c.first} + static_cast<double>(j % 5) * double{c.step});
     long double mean = 0, squares = 0;
     for (std::int64_t j = 0; j < width; ++j) mean += static_cast<long double>(x[j]);
     mean /= static_cast<long double>(width);

@@ -31,7 +31,8 @@ TEST_CASE("formats, grids, roundings and accumulators print and read back") {
 }
 
 TEST_CASE("unknown names and impossible widths are refused with what there is") {
-  for (const std::string text : {"", "int", "int0", "int17", "int8 ", "int-4", "INT8", "fp16", "int08x", "int08", "int+8", "int016"}) {
+  for (const std::string text :
+       {"", "int", "int0", "int17", "int8 ", "int-4", "INT8", "fp16", "int08x", "int08", "int+8", "int016"}) {
     CAPTURE(text);
     CHECK_THROWS_AS(Format::parse(text), ConfigError);
   }
@@ -40,7 +41,8 @@ TEST_CASE("unknown names and impossible widths are refused with what there is") 
   CHECK_THROWS_WITH_AS(parse_rounding("stochstic"),
                        "unknown rounding 'stochstic'; did you mean 'stochastic'? Known: nearest-even, stochastic", ConfigError);
   CHECK_THROWS_AS(parse_grid_style("afine"), ConfigError);
-  for (const std::string text : {"", "wrap", "wrap1", "wrap63", "sat0", "saturate16", "exact16", "sat-4", "sat08", "wrap016", "wrap+8"}) {
+  for (const std::string text :
+       {"", "wrap", "wrap1", "wrap63", "sat0", "saturate16", "exact16", "sat-4", "sat08", "wrap016", "wrap+8"}) {
     CAPTURE(text);
     CHECK_THROWS_AS(Accumulator::parse(text), ConfigError);
   }

@@ -18,7 +18,8 @@ struct FloatRows {
 struct SumKernels {
   /// sum[j] += a(i, j) and, if dot is not null, dot[j] += a(i, j) b(i, j).
   void (*sum)(FloatRows a, FloatRows b, std::int64_t rows, std::int64_t cols, double* sum, double* dot);
-  /// sum[j] += a(i, j), squares[j] becomes fma(d, d, squares[j]) of d = a(i, j) - a(0, j); min[j] and max[j] move to elements beyond them, NaNs excepted.
+  /// sum[j] += a(i, j), squares[j] becomes fma(d, d, squares[j]) of d = a(i, j) - a(0, j); min[j] and max[j] move to elements
+  /// beyond them, NaNs excepted.
   void (*summarise)(FloatRows a, std::int64_t rows, std::int64_t cols, double* sum, double* squares, float* min, float* max);
 };
 

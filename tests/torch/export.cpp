@@ -122,8 +122,7 @@ void add_decoder(SafeTensors& file, const std::string& name, ebb::TransformerCon
   const auto network = ebb::make_transformer(config, kTokens, params, Key(1));
   // The usual small initial values leave attention nearly uniform; these do not.
   for (const ParamStore::Entry& entry : params.entries()) {
-    if (entry.value.shape().rank() == 2)
-      params[entry.name] = random_tensor(entry.value.shape(), Key(5).fold(entry.name));
+    if (entry.value.shape().rank() == 2) params[entry.name] = random_tensor(entry.value.shape(), Key(5).fold(entry.name));
   }
   const std::vector<std::int32_t> tokens = random_ids(18, kTokens, Key(2));
   section.add("tokens", tokens);
