@@ -131,7 +131,7 @@ TEST_CASE("an evaluation reports its own bits, cost and overflow events, and is 
   const std::string run = scratch / "run";
   REQUIRE(call(kPlan + (" --accumulator sat12 --out " + run)).code == cli::kDone);
   const auto scored = [&](const std::string& options) {
-    const Shown shown = call("--json --quiet --evaluate " + run + " " + options);
+    const Shown shown = call("--json --quiet --evaluate " + run + (options.empty() ? "" : " " + options));
     CAPTURE(options);
     CAPTURE(shown.err);
     REQUIRE(shown.code == cli::kDone);

@@ -74,7 +74,7 @@ expect 2 'generate and --out contradict' write --out other
 expect 2 'prompt means nothing without --generate' "$program" --prompt a
 expect 2 'tokens: expected 1 and more' write --tokens 0
 expect 2 'temperature: expected a number of 0 and more' write --temperature -1
-expect 1 'iterations is .9. now and was .400.' write --iterations 9
+expect 0 'iterations 9 means nothing here, where nothing is trained' write --iterations 9
 expect 1 'prompt: byte 1 is 126, which the training text does not have' write --prompt 'a~'
 expect 1 'the data are not those of the run' write --data "$0"
 expect 1 none "$program" --generate none
