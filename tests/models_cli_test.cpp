@@ -364,6 +364,21 @@ TEST_CASE("a run can be made longer where that changes nothing of the steps done
   CHECK(call("--quiet --resume --out " + cyclic).code == cli::kDone);
 }
 
+TEST_CASE("a longer run whose highest bits come later is told so, and refused where the rate has followed its evaluations") {
+  const Scratch scratch;
+  const std::string plan = "--bits 2@10up;8@rest --lr-schedule 1 --iterations 10 --eval-every 5 --quiet --out ";
+  const std::string run = scratch / "run", follows = scratch / "follows";
+  const auto longer = [&](const std::string& path) { return call("--quiet --resume --iterations 20 --out " + path); };
+  REQUIRE(call(plan + run).code == cli::kDone);
+  const Shown told = longer(run);
+  CHECK(told.code == cli::kDone);
+  CHECK(contains(told.err, "evaluations are at the highest bits of the run, from here on those of the new length"));
+  REQUIRE(call(plan + follows + " --lr-plateau 0.5").code == cli::kDone);
+  const Shown refused = longer(follows);
+  CHECK(refused.code == cli::kFailed);
+  CHECK(contains(refused.err, "--lr-plateau has followed those of the old one"));
+}
+
 TEST_CASE("of what may change, the checkpoint is told first") {
   const Scratch scratch;
   const std::string run = scratch / "run", config = run + "/config.json";

@@ -116,6 +116,27 @@ TEST_CASE("an inspection tells where the bit-operations went") {
   CHECK_THROWS_AS(static_cast<void>(inspect(scratch.path())), DataError);
 }
 
+TEST_CASE("an inspection says the bits that a run had, not the names that its options gave them") {
+  struct Case {
+    const char* why;
+    Texts resolved;
+    const char* expected;
+  };
+  const Case cases[] = {
+      {"a cyclic schedule",
+       {{"bits", "round(2->6 : cycle(1) cos)"}, {"gradient_bits", "8"}},
+       "round(2->6 : cycle(1) cos), gradients 8"},
+      {"gradients in a group", {{"bits", "group{gradient: 4, *: 8}"}, {"gradient_bits", ""}}, "group{gradient: 4, *: 8}"},
+      {"float32", {{"bits", "fp32"}, {"gradient_bits", "8"}}, "fp32"},
+      {"a run that recorded no gradients", {{"bits", "8"}}, "8, gradients 8"}};
+  for (const Case& c : cases) {
+    CAPTURE(c.why);
+    Inspection inspection{.directory = "run", .config = config(), .history = {}};
+    inspection.config.resolved = c.resolved;
+    CHECK(to_table(inspection).find(concat(' ', c.expected, '\n')) != std::string::npos);
+  }
+}
+
 TEST_CASE("overflow events are reported by site and product, those of evaluations apart, in every summary") {
   const Scratch scratch;
   const std::string path = scratch / "run";

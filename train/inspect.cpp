@@ -35,13 +35,21 @@ std::vector<Product> occurring(const CostLedger& ledger) {
 
 double share(uint128 part, uint128 whole) { return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole); }
 
-std::string option(const Inspection& inspection, const std::string& name) {
-  for (const Texts* texts : {&inspection.config.options, &inspection.config.resolved}) {
-    for (const auto& entry : *texts) {
-      if (entry.first == name) return entry.second;
-    }
-  }
-  return "";
+std::optional<std::string> find(const Texts& texts, std::string_view name) {
+  const auto entry = std::ranges::find(texts, name, &Texts::value_type::first);
+  return entry == texts.end() ? std::nullopt : std::optional(entry->second);
+}
+
+std::string option(const Inspection& inspection, std::string_view name) {
+  return find(inspection.config.options, name).value_or(find(inspection.config.resolved, name).value_or(""));
+}
+
+// What the options came to: a name such as CR does not tell the widths. Gradients of float32 products are float32.
+std::string schedule_of_bits(const Inspection& inspection) {
+  const Texts& resolved = inspection.config.resolved;
+  const std::string bits = find(resolved, "bits").value_or(option(inspection, "schedule"));
+  const std::string gradients = find(resolved, "gradient_bits").value_or(option(inspection, "gradient-bits"));
+  return bits == "fp32" || gradients.empty() ? bits : concat(bits, ", gradients ", gradients);
 }
 
 double total_seconds(const History& history) {
@@ -72,12 +80,10 @@ std::string to_table(const Inspection& inspection) {
   const History& history = inspection.history;
   const uint128 total = inspection.ledger.total_bit_ops();
   const std::string data = option(inspection, "data");
-  std::vector<std::vector<std::string>> facts{
-      {"run", inspection.directory},
-      {"network", concat(option(inspection, "arch"), " on ", data)},
-      {"bits", concat(option(inspection, "bits").empty() ? option(inspection, "schedule") : option(inspection, "bits"),
-                      ", gradients ", option(inspection, "gradient-bits"))},
-      {"steps", concat(history.steps.size(), " of ", option(inspection, "iterations"))}};
+  std::vector<std::vector<std::string>> facts{{"run", inspection.directory},
+                                              {"network", concat(option(inspection, "arch"), " on ", data)},
+                                              {"bits", schedule_of_bits(inspection)},
+                                              {"steps", concat(history.steps.size(), " of ", option(inspection, "iterations"))}};
   for (const char* split : {"validation", "test"}) {
     const EvalRow *last = nullptr, *best = nullptr;
     for (const EvalRow& row : history.evaluations) {

@@ -165,7 +165,8 @@ class FormatSchedule {
         if (std::find(known.begin(), known.end(), tag) == known.end()) known.push_back(tag);
       }
     }
-    for (const Role role : {Role::weight, Role::activation, Role::gradient}) known.push_back(to_text(role));
+    if (option == "bits") known.insert(known.end(), {to_text(Role::weight), to_text(Role::activation)});
+    known.push_back(to_text(Role::gradient));
     return bind_for(option, schedule, totals, members, known);
   }
 

@@ -150,6 +150,11 @@ void check_same_past(const Precision& before, const Precision& now, std::int64_t
   }
 }
 
+bool same_evaluations(const Precision& before, const Precision& now) {
+  if (!before.evaluation || !now.evaluation) return before.evaluation.has_value() == now.evaluation.has_value();
+  return same_formats(*before.evaluation, *now.evaluation);
+}
+
 void check_same_data(const RunConfig& recorded, const Texts& now) {
   if (recorded.data.empty()) return;  // config.json is lost, and the checkpoint is of a version that did not note it
   for (const auto& [name, value] : now) {

@@ -44,6 +44,8 @@ train::RunConfig updated(const train::RunConfig& recorded, const train::RunConfi
 
 /// @throws DataError unless a run of a new length has the bits and rates of the old one in its first `done` steps
 void check_same_past(const train::Precision& before, const train::Precision& now, std::int64_t done);
+/// Whether both score at the same formats.
+bool same_evaluations(const train::Precision& before, const train::Precision& now);
 
 /// @throws DataError naming the first entry of `now`, which is a Task::data, that the run recorded otherwise
 void check_same_data(const train::RunConfig& recorded, const train::Texts& now);

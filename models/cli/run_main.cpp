@@ -223,7 +223,10 @@ class Session {
   Run prepare(const Options& options) {
     omp_set_num_threads(static_cast<int>(options.threads));
     Run run = assemble(options, family_);
-    for (const std::string& doubt : run.precision.doubts) note("warning: " + doubt);
+    const bool trains = options.evaluate.empty() && !options.gave("generate");
+    for (const std::string& doubt : run.precision.doubts) {
+      if (trains) note("warning: " + doubt);
+    }
     if (!options.preset.empty() && !options.quiet) tell(describe(find_preset(family_.program, options.preset), options));
     return run;
   }
@@ -304,7 +307,14 @@ class Session {
     if (length == run.settings.iterations) return;
     require<DataError>(run.settings.iterations > done, "[resume] the run has done ", done, " steps already, it cannot end after ",
                        run.settings.iterations, "; give more --iterations or --epochs");
-    check_same_past(precision_of(options, run), run.precision, done);
+    const Precision planned = precision_of(options, run);
+    check_same_past(planned, run.precision, done);
+    if (!same_evaluations(planned, run.precision)) {
+      require<DataError>(!run.state.plateau, "[resume] evaluations are at the highest bits of the run, which differ with the new ",
+                         "length, and --lr-plateau has followed those of the old one; leave --iterations and --epochs out, or ",
+                         "begin a run of the new length in another --out");
+      note("warning: evaluations are at the highest bits of the run, from here on those of the new length");
+    }
     note(concat("the run ends after ", run.settings.iterations, " steps in place of ", length, "; bits and rates of the ", done,
                 " steps done are the same for both, those to come are those of the new length"));
   }
