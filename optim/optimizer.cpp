@@ -19,8 +19,8 @@ float* slot(Slots& slots, std::size_t i, const Shape& shape) {
   return slots[i].data();
 }
 
-/// True for infinities and NaNs. On bits, so that loops which gather it with | go in vectors.
-bool bad(float x) { return (std::bit_cast<std::uint32_t>(x) & 0x7f800000u) == 0x7f800000u; }
+/// 1 for infinities and NaNs, else 0. A number, so that loops which gather it with | go in vectors.
+std::uint32_t bad(float x) { return (std::bit_cast<std::uint32_t>(x) & 0x7f800000u) == 0x7f800000u ? 1 : 0; }
 
 /// Calls move(first, last) on ranges that cover 0 .. n, from all threads; true if all wrote finite numbers only.
 template <class Move>
@@ -38,13 +38,13 @@ struct SgdMove {
 
   /// By value: numbers that a written float might alias would be read anew for each element.
   static bool run(SgdMove c, std::int64_t n, const float* g, float* w, float* v) {
-    bool overflow = false;
+    std::uint32_t overflow = 0;
     for (std::int64_t j = 0; j < n; ++j) {
       v[j] = c.momentum * v[j] + (g[j] + c.decay * w[j]);
       w[j] -= c.step * v[j];
       overflow |= bad(v[j]) | bad(w[j]);
     }
-    return !overflow;
+    return overflow == 0;
   }
 };
 
@@ -64,7 +64,7 @@ struct AdamMove {
   float beta1, beta2, new1, new2, coupled, shrink, step, root_correction, epsilon;
 
   static bool run(AdamMove c, std::int64_t n, const float* g, float* w, float* m, float* v) {
-    bool overflow = false;
+    std::uint32_t overflow = 0;
     for (std::int64_t j = 0; j < n; ++j) {
       const float d = g[j] + c.coupled * w[j];
       m[j] = c.beta1 * m[j] + c.new1 * d;
@@ -72,7 +72,7 @@ struct AdamMove {
       w[j] = c.shrink * w[j] - c.step * (m[j] / (std::sqrt(v[j]) / c.root_correction + c.epsilon));
       overflow |= bad(v[j]) | bad(w[j]);  // m is a mean of what v squares
     }
-    return !overflow;
+    return overflow == 0;
   }
 };
 

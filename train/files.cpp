@@ -25,6 +25,7 @@ std::string advice(int code) {
     case EACCES:
     case EPERM:
     case EROFS: return "; choose a directory you may write to";
+    case EFBIG: return "; raise the limit on the size of files (ulimit -f)";
     case ENOENT: return "; check the path";
     case ELOOP: return "; a run writes through no symbolic link: put the file itself there";
     default: return "";

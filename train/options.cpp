@@ -271,6 +271,10 @@ void check_combinations(const CommandLine& line) {
   for (const auto& [a, b] : kEither) not_both(line.gave(a), a, line.gave(b), b);
   require<ConfigError>(!line.gave("gradient-bits") || !sets_gradients(options),
                        "[command line] --gradient-bits means nothing beside a --bits whose group has a part for gradients");
+  for (const Field& field : kFields) {  // an empty list exempts nothing; any other option that is given has a value
+    require<ConfigError>(!line.gave(field.name) || field.name == "keep-fp32" || !text_of(options, field).empty(),
+                         "[command line] --", field.name, ": expected ", field.value, ", got ''");
+  }
   not_both(!options.evaluate.empty(), "evaluate", !options.out.empty(), "out");
   not_both(!options.evaluate.empty(), "evaluate", options.dry_run, "dry-run");
   not_both(options.resume, "resume", options.dry_run, "dry-run");

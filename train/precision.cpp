@@ -71,24 +71,36 @@ PrecisionPlan with_formats(PrecisionPlan plan, const SiteFormats& formats) {
   return plan;
 }
 
+bool none_is_fine(const ValueRange&) { return false; }
+
 // Schedules are pure functions of the iteration: a value that cannot be used is known before anything is trained.
-// Calls use(t) at updates among which are those of the lowest and the highest number and of every name.
-template <class Use>
-void try_all(std::string_view option, const Bound& bound, const Use& use) {
+// Calls use(t) at updates among which are those of the lowest and the highest number and of every name, but for those of ranges
+// that are fine: the flat ends of a curve have too many numbers that differ in the last bit.
+template <class Fine, class Use>
+void try_all(std::string_view option, const Bound& bound, const Fine& fine, const Use& use) {
   std::optional<double> low, high;  // of the numbers so far
-  halve(bound, 0, bound.updates() - 1, [&](std::int64_t first, std::int64_t last, const ValueRange& range) {
-    if (low && range.is_number() && *low <= range.low && range.high <= *high) return true;
-    if (first < last && !range.is_one()) return false;
-    try {
-      use(first);
-    } catch (const ConfigError& error) {
-      throw ConfigError(concat("[command line] --", option, " at iteration ", first, ": ", error.what()));
-    }
-    if (const Value value = bound.value(first); value.is_number()) {
+  const auto within = [&](const ValueRange& range) { return low && range.is_number() && *low <= range.low && range.high <= *high; };
+  const auto use_and_note = [&](std::int64_t t) {
+    use(t);
+    if (const Value value = bound.value(t); value.is_number()) {
       low = low ? std::min(*low, value.number) : value.number;
       high = high ? std::max(*high, value.number) : value.number;
     }
-    return true;
+  };
+  halve(bound, 0, bound.updates() - 1, [&](std::int64_t first, std::int64_t last, const ValueRange& range) {
+    if (fine(range) || within(range)) return true;
+    try {
+      use_and_note(first);
+    } catch (const ConfigError& error) {
+      throw ConfigError(concat("[command line] --", option, " at iteration ", first, ": ", error.what()));
+    }
+    if (first == last || range.is_one()) return true;
+    try {
+      use_and_note(last);  // both ends settle a curve that only rises or only falls
+    } catch (const ConfigError&) {
+      return false;  // the halves will come to the first of the updates that cannot be used
+    }
+    return within(range);
   });
 }
 
@@ -175,7 +187,7 @@ class FormatSchedule {
   void find_extremes() {
     for (std::size_t i = 0; i < bounds_.size(); ++i) {
       std::optional<Format> low, high;
-      try_all(option_of(i), bounds_[i], [&](std::int64_t t) {
+      try_all(option_of(i), bounds_[i], none_is_fine, [&](std::int64_t t) {
         const Format format = bounds_[i].value(t).format();
         high = high ? wider(*high, format) : format;
         low = low && low->bits < format.bits ? *low : format;
@@ -222,7 +234,8 @@ BoundForMany rate_factors(const Schedule& schedule, const Totals& totals, std::s
   members.push_back({"everything else", [](std::string_view) { return false; }});
   BoundForMany factors = bind_for("lr-schedule", schedule, totals, members, known);
   for (const Bound& bound : factors.bounds) {
-    try_all("lr-schedule", bound, [&](std::int64_t t) {
+    const auto fine = [](const ValueRange& range) { return range.is_number() && range.low >= 0 && std::isfinite(range.high); };
+    try_all("lr-schedule", bound, fine, [&](std::int64_t t) {
       const double factor = bound(t);
       require<ConfigError>(factor >= 0 && std::isfinite(factor), "expected a finite factor of 0 and more, got ", factor);
     });
@@ -240,7 +253,7 @@ std::vector<RateGroup> rate_groups(const BoundForMany& factors, double lr, const
   for (std::size_t i = 0; i < groups.size(); ++i) {
     const Bound& factor = factors.bounds[i];
     groups[i].lowest = groups[i].highest = lr * factor(0);
-    try_all("lr-schedule", factor, [&](std::int64_t t) {
+    try_all("lr-schedule", factor, none_is_fine, [&](std::int64_t t) {
       groups[i].lowest = std::min(groups[i].lowest, lr * factor(t));
       groups[i].highest = std::max(groups[i].highest, lr * factor(t));
     });

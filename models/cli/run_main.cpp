@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -33,7 +34,7 @@ using namespace ebb::train;
 // A signal handler can reach nothing but this.
 volatile std::sig_atomic_t stop_requested = 0;
 
-// Ctrl-C and SIGTERM ask the loop to stop, once; a second one kills as usual. Restored when the loop is over.
+// Ctrl-C, SIGTERM and a closed terminal ask the loop to stop, once; a second one kills as usual. Restored when the loop is over.
 class StopSignals {
  public:
   StopSignals() {
@@ -48,19 +49,21 @@ class StopSignals {
       errno = code;
     };
     action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_RESTART;
-    sigaction(SIGINT, &action, &old_interrupt_);
-    sigaction(SIGTERM, &action, &old_terminate_);
+    for (std::size_t i = 0; i < kStopping.size(); ++i) {
+      sigaction(kStopping[i], nullptr, &old_[i]);
+      const bool nohup = kStopping[i] == SIGHUP && old_[i].sa_handler == SIG_IGN;
+      if (!nohup) sigaction(kStopping[i], &action, nullptr);
+    }
   }
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
   ~StopSignals() {
-    sigaction(SIGINT, &old_interrupt_, nullptr);
-    sigaction(SIGTERM, &old_terminate_, nullptr);
+    for (std::size_t i = 0; i < kStopping.size(); ++i) sigaction(kStopping[i], &old_[i], nullptr);
   }
 
  private:
-  struct sigaction old_interrupt_ {
-  }, old_terminate_{};
+  static constexpr std::array kStopping{SIGINT, SIGTERM, SIGHUP};
+  std::array<struct sigaction, kStopping.size()> old_{};
 };
 
 // Options of a text that the network of a run writes that may differ from the run's: its draws have seeds of their own.
@@ -458,6 +461,9 @@ int run(std::span<const std::string> args, const ModelFamily& family, const Cons
 
 int run_main(int argc, char** argv, const ModelFamily& family) {
   reserve_standard_streams();
+  // A reader of the log that has gone, or a limit on files, is an error of that write and no reason to lose the run.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   start_tuned(argv);
   keep_memory();
   const std::vector<std::string> args(argv + std::min(argc, 1), argv + argc);

@@ -6,6 +6,7 @@ run=("$cnn" --arch lenet5 --data synthetic --iterations 2 --quiet)
 expect 2 'unknown.*--itrations.*--iterations' "$cnn" --itrations 5
 expect 2 'min-bits 9.*max-bits 8|9.*8' "${run[@]}" --out a --schedule CR --min-bits 9 --max-bits 8
 expect 2 'max-bits|bits' "${run[@]}" --out a --schedule static --max-bits 17
+for name in out evaluate from bits; do expect 2 "$name: expected .*, got ''" "${run[@]}" --$name ''; done
 expect 2 'cycles' "${run[@]}" --out a --schedule CR --cycles 0
 expect 2 'batch' "${run[@]}" --out a --batch 0
 expect 2 'batch' "${run[@]}" --out a --batch many
