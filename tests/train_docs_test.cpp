@@ -32,7 +32,6 @@ namespace {
 /// A row of a table of worked values: what it says of what.
 struct Row {
   std::string expression, value;
-  friend bool operator==(const Row&, const Row&) = default;
 };
 
 /// The rows of docs/PAGE behind the remark "worked values: NAME": two pieces of inline code each.

@@ -245,12 +245,12 @@ TEST_CASE("groups that are for nothing in the model, or for nothing that others 
   CHECK_THROWS_AS(resolve_precision(options_with_bits("group{conv1: 8, *: 4}"), {.updates = 100}), ConfigError);
 }
 
-TEST_CASE("the schedules of a run of 2^53 updates are checked without reading each of them") {
+TEST_CASE("the schedules of a run of 10^12 updates are checked without reading each of them") {
   for (const char* rate : {"1", "1->0 : cos", "1->0 : lin", "0->1 : cos", "step(50%, 75%, 0.1)"}) {
     CAPTURE(rate);
     Options options = options_with("CR");
     options.lr_schedule = rate;
-    CHECK(resolve_precision(options, {.updates = std::int64_t{1} << 53}).rate(0) >= 0);
+    CHECK(resolve_precision(options, {.updates = 1'000'000'000'000}).rate(0) >= 0);
   }
 }
 

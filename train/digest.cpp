@@ -9,8 +9,8 @@ namespace {
 
 constexpr std::size_t kMostMarks = 64, kMarkDigits = 16;
 
-// The words of a recorded digest that are no marks.
-constexpr std::size_t kLines = 0, kStride = 1, kTotal = 2, kMarks = 3;
+// The words of a recorded digest that are no marks; between them stands the digest of all lines.
+constexpr std::size_t kLines = 0, kStride = 1, kMarks = 3;
 
 std::int64_t number(const std::vector<std::string>& words, std::size_t index) {
   std::int64_t value = -1;

@@ -281,7 +281,7 @@ void RunDirectory::write_config(std::string_view config) { write_file(path_ + kC
 
 template <class Rows>
 void RunDirectory::go_on(std::optional<Log>& log, const char* name, Rows& rows) {
-  log.emplace(LineFile(path_ + name, rows.bytes, files_), std::move(rows.digest));
+  log.emplace(Log{LineFile(path_ + name, rows.bytes, files_), std::move(rows.digest)});
   if (rows.more_lines == 0 && !rows.torn) return;
   const std::string lines = rows.more_lines == 1 ? "1 line" : concat(rows.more_lines, " lines");
   const std::string what = rows.more_lines == 0 ? "half a line" : concat(lines, rows.torn ? " and a half" : "");
@@ -321,7 +321,7 @@ void RunDirectory::add(const StepRow& row) { steps_->add(to_line(row)); }
 void RunDirectory::add(const EvalRow& row) { evaluations_->add(to_line(row)); }
 
 void RunDirectory::add(std::int64_t iteration, const std::vector<OperandQuality>& operands) {
-  if (!operands_) operands_.emplace(LineFile(path_ + kOperands, 0, files_), LineDigest());
+  if (!operands_) operands_.emplace(Log{LineFile(path_ + kOperands, 0, files_), LineDigest()});
   for (const OperandQuality& quality : operands) operands_->add(to_line(iteration, quality));
 }
 
