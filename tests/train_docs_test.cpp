@@ -240,11 +240,11 @@ TEST_CASE("the worked values of RANDOMNESS.md are the order of the data") {
               {"batch of iteration 130, in epoch 1", all_of(source.indices(130))},
               {"down, right, mirrored of image 0 in epoch 0", placement(0, 0)},
               {"down, right, mirrored of image 7 in epoch 3", placement(7, 3)},
-              {"set aside: 0.1 of 100 images", listed(10, [&](std::uint64_t i) { return aside[i]; })},
-              {"beginnings at iteration 3: 4 windows of 64 of 10000 tokens",
+              {"held out: 0.1 of 100 images", listed(10, [&](std::uint64_t i) { return aside[i]; })},
+              {"starts at iteration 3: 4 windows of 64 of 10000 tokens",
                listed(4, [&](std::uint64_t r) { return windows.inputs[64 * r]; })},
-              {"random split of 20 nodes: nodes that test", all_of(random_split(20, root.fold("split")).test)},
-              {"places heard by node 5 of 40 neighbours, fanout 4, iteration 2, layer 0", heard_places()}});
+              {"random split of 20 nodes: test nodes", all_of(random_split(20, root.fold("split")).test)},
+              {"indices sampled for node 5 of 40 neighbours, fanout 4, iteration 2, layer 0", heard_places()}});
 }
 
 TEST_CASE("the worked values of FUNCTIONS.md are what the functions give") {
