@@ -8,6 +8,11 @@ import re
 import statistics
 import subprocess
 import sys
+import textwrap
+
+
+def paragraph(text):
+    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
 def table(header, rows):
@@ -127,9 +132,10 @@ def step_targets(r, targets):
 
 
 FAMILIES = {
-    "LSTM": "one layer of 800 units, 20 streams of 35 tokens, 10,000 words, clipped SGD",
-    "Transformer": "a decoder of 6 layers, 384 wide, 8 windows of 256 characters, AdamW",
-    "GCN": "three layers, 512 wide, 169,343 nodes and 1.2 million edges, sums over neighbours in float32, Adam; PyTorch's are torch.sparse.mm",
+    "LSTM": "One layer of 800 units, 20 streams of 35 tokens, 10,000 words, clipped SGD",
+    "Transformer": "A decoder of 6 layers, 384 wide, 8 windows of 256 characters, AdamW",
+    "GCN": "Three layers, 512 wide, 169,343 nodes and 1.2 million edges, Adam. Sums over neighbours are "
+    "in float32, in PyTorch by torch.sparse.mm",
 }
 
 
@@ -179,11 +185,11 @@ def product_tables(r):
             seconds = [r.get("product", case, threads, contender) for contender in columns]
             rows.append([case, *(f"{operations(case) / s / 1e9:.0f}" for s in seconds)])
         peak = r.peaks[threads]
-        yield (
-            f"### Products, GOP/s, {threads_text(threads)}\n\n"
+        measured = (
             f"The machine's peak, measured in the same run: {peak['int8'] / 1e9:.0f} in int8 ({peak['int8_loop']}), "
-            f"{peak['float'] / 1e9:.0f} in float32 ({peak['float_loop']}).\n\n" + table(["m x n x k", *columns], rows)
+            f"{peak['float'] / 1e9:.0f} in float32 ({peak['float_loop']})."
         )
+        yield f"### Products, GOP/s, {threads_text(threads)}\n\n{paragraph(measured)}\n" + table(["m x n x k", *columns], rows)
 
 
 def other_tables(r):
@@ -205,7 +211,8 @@ def other_tables(r):
         threads = [t for t in r.threads("family") if r.get("family", case, t, "Ebb 8/8")]
         names = [name for name in r.contenders("family") if r.get("family", case, threads[0], name)]
         rows = [[name, *(f"{1e3 * r.get('family', case, t, name):.0f}" for t in threads)] for name in names]
-        yield f"### {case}, one training step\n\n{FAMILIES[case]}.\n\n" + table(["ms a step", *map(threads_text, threads)], rows)
+        what = paragraph(FAMILIES[case] + ".")
+        yield f"### {case}, one training step\n\n{what}\n" + table(["ms a step", *map(threads_text, threads)], rows)
     if r.cases("accumulators"):
         rows = [[a, c, f"{1e3 * s:.0f}"] for (g, a, _, c), s in r.medians.items() if g == "accumulators"]
         yield "### Narrow accumulators, 1 thread\n\n" + table(["", "plan", "ms a step"], rows)
@@ -221,7 +228,22 @@ def machine(r):
     dates = sorted({row["date"] for row in r.machine})
     yield f"Machine: {model.group(1) if model else platform.machine()}, Linux {platform.release()}; {compiler}."
     yield f"Versions: {'; '.join(r.versions)}. Measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))}."
-    yield f"Sections, each with its commit and how many processors other programs kept busy meanwhile: {sections}."
+    yield f"Sections, each with its commit and the number of processors that other programs used: {sections}."
+
+
+METHOD = (
+    "**Method.** Ratios are of medians. For networks other than ResNet-20 they compare each side at "
+    "its better number of threads. The two sides of a ratio alternate in one run: calls of some 10 ms "
+    "for products and encodes; for training one step, after one that is not counted. There are 15 "
+    "rounds where time allows. A contender that needs more than 5 s a step runs once.",
+    "**Products** are of plain row-major matrices, into allocated memory. Ebb's include packing, "
+    "zero-point compensation for a grid per column, and scaling to float32. oneDNN's end at int32 "
+    "sums, by the faster of its two interfaces. Eigen is compiled with -O3 -march=native.",
+    "**Steps.** Ebb's include making the batch (crop, mirror, normalise); PyTorch gets ready batches "
+    "in its layout. Unless it says 'as installed', PyTorch has the allocator settings of Ebb's "
+    "programs, with huge pages. Both hold eight batches of images; PyTorch's memory includes its "
+    "libraries.",
+)
 
 
 def main():
@@ -231,17 +253,8 @@ def main():
     for collect in (product_targets, encode_targets, step_targets, family_targets, accumulator_targets, bits_targets):
         collect(r, targets)
     print("# Benchmarks\n\nWritten by `bench/compare/run`; do not edit.\n")
-    print("\n".join(machine(r)), "\n")
-    print(
-        "Ratios are of medians, of each side's better number of threads where networks other than ResNet-20 are compared. The two sides of a\n"
-        "ratio take turns in one run: calls of some 10 ms for products and encodes, for training a step after one that is not counted; 15\n"
-        "rounds where time allows.\n"
-        "Products are of plain row-major matrices, into memory at hand; Ebb's includes packing, the affine corrections of a grid for each\n"
-        "column, and scaling to float32; oneDNN's ends at its int32 sums, by the faster of its two interfaces; Eigen is compiled with -O3\n"
-        "-march=native. Ebb's step includes making the batch (crop, mirror, normalise); PyTorch gets ready batches in its layout, and, but\n"
-        "where it says 'as installed', the allocator settings that Ebb's programs make for themselves, huge pages among them. Both hold eight batches of images; PyTorch's memory contains its libraries. A\n"
-        "contender that needs more than 5 s a step runs once.\n"
-    )
+    print("\n".join(map(paragraph, machine(r))))
+    print("\n".join(map(paragraph, METHOD)))
     print("## Ratios\n\n" + table(["ratio", "threads", "measured", "target", ""], targets.rows))
     print("## Measurements\n\n" + "\n".join([*product_tables(r), *other_tables(r)]), end="")
 
