@@ -7,6 +7,9 @@
 
 namespace ebb {
 
+/// Memory for `count` elements of `size` bytes. @throws MemoryError saying how much was wanted
+void* allocate_aligned(std::size_t count, std::size_t size, std::align_val_t alignment);
+
 /// Allocates on cache-line boundaries and leaves trivially constructible elements uninitialised on resize: buffers here are
 /// always written whole, and zeroing them first would be one more pass over memory.
 template <class T>
@@ -18,7 +21,7 @@ struct AlignedAllocator {
   template <class U>
   AlignedAllocator(const AlignedAllocator<U>&) {}
 
-  T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kAlignment)); }
+  T* allocate(std::size_t n) { return static_cast<T*>(allocate_aligned(n, sizeof(T), kAlignment)); }
   void deallocate(T* p, std::size_t) { ::operator delete(p, kAlignment); }
   template <class U>
   void construct(U* p) {

@@ -4,7 +4,12 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
 #include <cstdlib>
+#include <exception>
+#include <new>
 
 namespace ebb {
 
@@ -27,6 +32,20 @@ void start_tuned(char** argv) {
   }
   if (unset("GLIBC_TUNABLES")) set("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
   if (changed) execv("/proc/self/exe", argv);  // returns only if it failed
+}
+
+void explain_lack_of_memory() {
+  std::set_terminate([] {
+    static std::atomic_flag said;  // several threads may run out at once
+    try {
+      if (const std::exception_ptr reason = std::current_exception()) std::rethrow_exception(reason);
+    } catch (const std::bad_alloc& error) {
+      if (!said.test_and_set()) dprintf(STDERR_FILENO, "%s: %s\n", program_invocation_short_name, error.what());
+      _exit(EXIT_FAILURE);
+    } catch (...) {
+    }
+    std::abort();
+  });
 }
 
 void keep_memory() {

@@ -22,6 +22,10 @@ void reserve_standard_streams();
 /// OMP_PLACES, GOMP_CPU_AFFINITY) are left alone. Where it fails everything works as before, only slower.
 void start_tuned(char** argv);
 
+/// Has memory that runs out inside a parallel loop, where no exception can leave its thread, end the program with a message and
+/// exit code 1 in place of a core dump.
+void explain_lack_of_memory();
+
 /// Keeps freed memory in the process (glibc). A step allocates the same large tensors as the one before; giving them back to the
 /// kernel in between costs a page fault for every 4 KiB.
 void keep_memory();

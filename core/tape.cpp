@@ -74,7 +74,8 @@ void Adjoints::add_complete(Var x, Tensor g) {
   sum.complete = true;
 }
 
-Tape::Tape(const ParamStore& params) : params_(&params), identity_(identity_of(this)) {}
+Tape::Tape(const ParamStore& params, std::function<void()> before_sweep)
+    : params_(&params), before_sweep_(std::move(before_sweep)), identity_(identity_of(this)) {}
 
 Var Tape::add(Node node) {
   require<ConfigError>(!swept_, "[tape] an op was recorded after backward(): build a new Pass for it");
@@ -158,6 +159,7 @@ Gradients Tape::backward(Var loss, float scale) {
   require<ShapeError>((*this)[loss].size() == 1, "[backward] the loss must be a scalar, got shape ", shape(loss));
   require<ConfigError>(node(loss).wanted,
                        "[backward] the loss depends on no parameter or variable of this tape: nothing has a gradient");
+  if (before_sweep_) before_sweep_();
   swept_ = true;
   Adjoints grads(nodes_.size(), identity_);
   for (std::size_t i = 0; i < nodes_.size(); ++i) {

@@ -85,7 +85,8 @@ class Tape {
   /// Receives the gradient of the node's output, which nobody reads afterwards: it may be changed in place and passed on.
   using Backward = std::function<void(Tensor&& g, Adjoints& grads)>;
 
-  explicit Tape(const ParamStore& params);
+  /// `before_sweep` is called once, when backward() begins: what it throws ends that before anything was done.
+  explicit Tape(const ParamStore& params, std::function<void()> before_sweep = {});
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
@@ -145,6 +146,7 @@ class Tape {
   [[nodiscard]] Var var(std::size_t index) const { return {static_cast<std::int32_t>(index), identity_}; }
 
   const ParamStore* params_;
+  std::function<void()> before_sweep_;
   std::uint32_t identity_;
   bool swept_ = false;
   mutable std::deque<Node> nodes_;  ///< mutable for deferred values; a deque, so that values stay where they are

@@ -3,9 +3,16 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/memory.h"
 #include "core/parallel.h"
 
 namespace ebb {
+
+Tensor::Tensor(const Shape& shape)
+    : shape_(shape),
+      data_(allocate(
+          static_cast<uint128>(shape.size()) * sizeof(float),
+          [&] { return Aligned<float>(static_cast<std::size_t>(shape.size())); }, "a tensor of ", shape)) {}
 
 Tensor Tensor::filled(const Shape& shape, float value) {
   Tensor tensor(shape);

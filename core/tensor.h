@@ -22,7 +22,7 @@ struct ConstMatrix {
   [[nodiscard]] bool contiguous() const { return col_stride == 1 && (row_stride == cols || rows <= 1); }
 };
 
-/// A dense row-major float32 array with value semantics.
+/// A dense row-major float32 array with value semantics. @throws MemoryError naming the shape where memory runs out
 class Tensor {
  public:
   Tensor() : Tensor(Shape{0}) {}
@@ -54,7 +54,7 @@ class Tensor {
   friend bool operator==(const Tensor&, const Tensor&) = default;
 
  private:
-  explicit Tensor(const Shape& shape) : shape_(shape), data_(static_cast<std::size_t>(shape.size())) {}
+  explicit Tensor(const Shape& shape);
 
   Shape shape_;
   Aligned<float> data_;

@@ -1,6 +1,7 @@
 #include "data/cifar.h"
 
 #include "core/error.h"
+#include "core/memory.h"
 #include "data/file.h"
 
 namespace ebb {
@@ -52,7 +53,7 @@ void append_cifar(ImageSet& set, std::span<const std::byte> bytes, CifarLabels l
   auto& pixels = std::get<std::vector<std::uint8_t>>(set.pixels);
   const std::size_t before = set.labels.size();
   set.labels.resize(before + count);
-  pixels.resize((before + count) * kPixels);
+  allocate((before + count) * kPixels, [&] { pixels.resize((before + count) * kPixels); }, "the pixels of ", set.name);
   for (std::size_t i = 0; i < count; ++i) {
     const std::byte* source = bytes.data() + i * record;
     set.labels[before + i] = std::to_integer<std::int32_t>(source[wanted(labels)]);

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/memory.h"
 
 namespace ebb {
 namespace {
@@ -35,7 +36,9 @@ void make_room(Bytes& out, std::size_t used, std::size_t limit, std::string_view
   if (used < out.size()) return;
   require<DataError>(used < limit, "[data] ", name, ": expected at most ", limit,
                      " bytes unpacked, but more follow; is it the right file?");
-  out.resize(std::min(limit, std::max<std::size_t>(2 * used, 1 << 16)));
+  const std::size_t size = std::min(limit, std::max<std::size_t>(2 * used, 1 << 16));
+  allocate(
+      size, [&] { out.resize(size); }, "what ", name, " unpacks to");
 }
 
 Bytes unpack_gzip(std::span<const std::byte> packed, std::string_view name, std::size_t limit) {
@@ -122,7 +125,8 @@ Bytes read_data_file(const std::filesystem::path& path) {
   require<DataError>(!error && in.good(), "[data] ", name, ": cannot be opened; check its permissions");
   require<DataError>(size > 0, "[data] ", name, ": the file is empty");
   require<DataError>(size <= kMaxDataFile, "[data] ", name, ": expected at most ", kMaxDataFile, " bytes, got ", size);
-  Bytes bytes(static_cast<std::size_t>(size));
+  Bytes bytes = allocate(
+      size, [&] { return Bytes(static_cast<std::size_t>(size)); }, "the file ", name);
   in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size));
   require<DataError>(in.gcount() == static_cast<std::streamsize>(size), "[data] ", name, ": expected ", size, " bytes, could read ",
                      in.gcount());

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/memory.h"
 #include "data/file.h"
 
 namespace ebb {
@@ -57,7 +58,8 @@ std::string dims_text(std::span<const std::int64_t> dims) {
 
 template <class T>
 void decode(std::span<const std::byte> body, std::size_t header, const std::string& name, std::vector<T>& values) {
-  values.resize(body.size() / sizeof(T));
+  allocate(
+      body.size(), [&] { values.resize(body.size() / sizeof(T)); }, "the elements of ", name);
   for (std::size_t i = 0; i < values.size(); ++i) {
     values[i] = std::bit_cast<T>(big_endian<BitsOf<T>>(body.data() + i * sizeof(T)));
     if constexpr (std::floating_point<T>) {
@@ -80,7 +82,9 @@ std::variant<std::vector<std::uint8_t>, std::vector<float>> as_pixels(IdxArray&&
   if (auto* bytes = std::get_if<std::vector<std::uint8_t>>(&images.values)) return std::move(*bytes);
   return std::visit(
       [&]<class T>(const std::vector<T>& values) {
-        std::vector<float> reals(values.size());
+        auto reals = allocate(
+            uint128{values.size()} * sizeof(float), [&] { return std::vector<float>(values.size()); }, "the pixels of ",
+            images.name);
         std::ranges::transform(values, reals.begin(), [](T value) { return static_cast<float>(value); });
         return reals;
       },

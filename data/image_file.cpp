@@ -11,9 +11,9 @@
 #include <array>
 #include <csetjmp>
 #include <cstring>
-#include <new>
 
 #include "core/error.h"
+#include "core/memory.h"
 
 namespace ebb {
 namespace {
@@ -23,6 +23,15 @@ constexpr std::int64_t kChannels = 3;
 void require_size(std::int64_t height, std::int64_t width, std::string_view name) {
   require<DataError>(height > 0 && width > 0 && width <= kMaxPicturePixels / height, "[images] ", name, ": expected at most ",
                      kMaxPicturePixels, " pixels, the file claims ", height, " x ", width);
+}
+
+/// With room for its pixels.
+Picture picture_of(std::int64_t height, std::int64_t width, std::int64_t channels, std::string_view name) {
+  Picture picture{.height = height, .width = width, .pixels = {}};
+  const auto bytes = static_cast<std::size_t>(height * width * channels);
+  allocate(
+      bytes, [&] { picture.pixels.resize(bytes); }, "the ", height, " x ", width, " pixels of ", name);
+  return picture;
 }
 
 /// libjpeg reports errors by a call that must not return, so it jumps; nothing with a destructor may live between there and here.
@@ -82,9 +91,8 @@ Picture decode_jpeg(std::span<const std::byte> file, std::string_view name) {
   check(jpeg_step(JpegStep::header, info, errors, file, nullptr));
   require<DataError>(info.jpeg_color_space != JCS_CMYK && info.jpeg_color_space != JCS_YCCK, "[images] ", name,
                      ": a CMYK picture; convert it to RGB");
-  Picture picture{.height = info.image_height, .width = info.image_width, .pixels = {}};
-  require_size(picture.height, picture.width, name);
-  picture.pixels.resize(static_cast<std::size_t>(picture.height * picture.width * kChannels));
+  require_size(info.image_height, info.image_width, name);
+  Picture picture = picture_of(info.image_height, info.image_width, kChannels, name);
   check(jpeg_step(JpegStep::pixels, info, errors, file, picture.pixels.data()));
   return picture;
 }
@@ -117,12 +125,18 @@ struct Png {
   ~Png() { png_destroy_read_struct(&reader, &info, nullptr); }
 };
 
-/// Reads up to the pixels and asks for 8 bits of R, G, B and, where the file has any transparency, alpha; false as in jpeg_step. No
-/// gamma is asked for, so none is applied: numbers come as they are stored.
+/// Reads up to the pixels; false as in jpeg_step.
 bool png_header(const Png& png, PngErrors& errors) {
   if (setjmp(errors.back) != 0) return false;
   png_set_user_limits(png.reader, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // require_size decides
   png_read_info(png.reader, png.info);
+  return true;
+}
+
+/// Asks for 8 bits of R, G, B and, where the file has any transparency, alpha. No gamma is asked for, so none is applied: numbers
+/// come as they are stored. libpng allocates rows here.
+bool png_start(const Png& png, PngErrors& errors) {
+  if (setjmp(errors.back) != 0) return false;
   png_set_expand(png.reader);  // palettes, fewer than 8 bits, and the colour that stands for transparent
   png_set_strip_16(png.reader);
   png_set_gray_to_rgb(png.reader);
@@ -156,17 +170,17 @@ Picture decode_png(std::span<const std::byte> file, std::string_view name) {
   PngErrors errors;
   Png png{.reader = png_create_read_struct(PNG_LIBPNG_VER_STRING, &errors, on_png_error, on_png_warning)};
   if (png.reader != nullptr) png.info = png_create_info_struct(png.reader);
-  if (png.info == nullptr) throw std::bad_alloc();
+  if (png.info == nullptr) throw MemoryError(concat("[memory] libpng cannot allocate its state for ", name));
   png_set_read_fn(png.reader, &file, read_png_bytes);
   const auto check = [&](bool ok) {
     require<DataError>(ok, "[images] ", name, ": corrupt or truncated PNG: ", errors.text.data(), "; fetch the file again");
   };
   check(png_header(png, errors));
-  Picture picture{
-      .height = png_get_image_height(png.reader, png.info), .width = png_get_image_width(png.reader, png.info), .pixels = {}};
-  require_size(picture.height, picture.width, name);
+  const std::int64_t height = png_get_image_height(png.reader, png.info), width = png_get_image_width(png.reader, png.info);
+  require_size(height, width, name);
+  check(png_start(png, errors));
   const std::int64_t channels = png_get_channels(png.reader, png.info);
-  picture.pixels.resize(static_cast<std::size_t>(picture.height * picture.width * channels));
+  Picture picture = picture_of(height, width, channels, name);
   check(png_pixels(png, errors, picture.pixels.data()));
   if (channels == 4) picture.pixels = on_black(picture.pixels);
   return picture;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/memory.h"
 #include "core/parallel.h"
 #include "data/file.h"
 #include "data/image_file.h"
@@ -60,7 +61,9 @@ void require_same_classes(const Part& train, const Part& test) {
 
 ImageSet read_part(const Part& part, std::int64_t side) {
   const std::int64_t size = side * side * 3, count = static_cast<std::int64_t>(part.files.size());
-  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(size * count));
+  const auto bytes = static_cast<std::size_t>(size * count);  // at most kMaxFolderBytes
+  auto pixels = allocate(
+      bytes, [&] { return std::vector<std::uint8_t>(bytes); }, count, " pictures of ", side, " x ", side);
   std::vector<std::exception_ptr> errors(part.files.size());  // of one picture each, since threads cannot throw
   parallel_for(
       count,

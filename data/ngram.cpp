@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
 
+#include "core/checked.h"
 #include "core/error.h"
 #include "core/math.h"
 
@@ -22,6 +24,8 @@ NgramModel::NgramModel(std::span<const std::int32_t> text, std::int64_t vocabula
   const auto longest = static_cast<std::size_t>(order);
   require<DataError>(text.size() >= longest, "[n-gram] a text of ", text.size(), " tokens has no n-gram of ", order);
   require_ids(text);
+  // What is looked up: a node, of which a token makes `order` at most, and the token after it.
+  static_cast<void>(checked_mul(std::ssize(text) * order + 1, vocabulary, "[n-gram] tokens after an n-gram"));
 
   struct Place {
     std::int64_t parent, suffix;  ///< the n-gram without its last token, and without its first

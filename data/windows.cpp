@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/memory.h"
 
 namespace ebb {
 namespace {
@@ -21,8 +22,11 @@ void require_target(std::span<const std::int32_t> text) {
 TokenBatch windows_at(std::span<const std::int32_t> text, std::span<const std::int64_t> begins, std::int64_t length) {
   TokenBatch batch{.rows = static_cast<std::int64_t>(begins.size()), .length = length, .inputs = {}, .targets = {}};
   const auto size = static_cast<std::size_t>(checked_mul(batch.rows, length, "[windows] tokens of a batch"));
-  batch.inputs.reserve(size);
-  batch.targets.reserve(size);
+  const auto reserve = [&] {
+    batch.inputs.reserve(size);
+    batch.targets.reserve(size);
+  };
+  allocate(uint128{size} * 2 * sizeof(std::int32_t), reserve, batch.rows, " windows of ", length, " tokens and what follows each");
   for (const std::int64_t begin : begins) {
     const auto first = text.begin() + begin;
     batch.inputs.insert(batch.inputs.end(), first, first + length);
@@ -85,7 +89,8 @@ TokenBatch random_windows(std::span<const std::int32_t> text, std::int64_t rows,
   require<DataError>(size_of(text) > length, "[windows] ", text.size(), " tokens are too few for windows of ", length,
                      " and the token after them; shorten the windows");
   std::vector<std::int64_t> begins;
-  begins.reserve(static_cast<std::size_t>(rows));
+  allocate(
+      static_cast<uint128>(rows) * sizeof(begins[0]), [&] { begins.reserve(static_cast<std::size_t>(rows)); }, rows, " windows");
   for (std::int64_t r = 0; r < rows; ++r) {
     begins.push_back(
         static_cast<std::int64_t>(key.below(static_cast<std::uint64_t>(r), static_cast<std::uint64_t>(size_of(text) - length))));

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/memory.h"
 #include "core/parallel.h"
 #include "core/sums.h"
 #include "quant/kernels/encode.h"
@@ -231,23 +232,30 @@ void encode_rows(const Operand::Rows& x, const Grid& grid, Rounding rounding, Ke
       piece, piece);
 }
 
-/// Decodes stored codes to the float32 values of fake quantization.
+/// Lines of codes to be decoded: line l has those at first + l * stride + j * step, and its values begin at l * out_stride.
+struct DecodedLines {
+  std::int64_t first, lines, width, stride, step, out_stride;
+};
+
+/// Decodes stored codes of a matrix with `cols` columns to the float32 values of fake quantization.
 template <class Code>
-Aligned<float> decode_matrix(const Code* codes, std::int64_t size, std::int64_t cols, const std::vector<Grid>& grids,
-                             GridAxis axis) {
-  Aligned<float> values(static_cast<std::size_t>(size));
-  const std::int64_t rows = cols == 0 ? 0 : size / cols;
-  parallel_for(
-      rows,
-      [&](std::int64_t first, std::int64_t last) {
-        for (std::int64_t i = first; i < last; ++i) {
-          for (std::int64_t j = 0; j < cols; ++j) {
-            const Grid& grid = grids[axis == GridAxis::whole ? 0 : static_cast<std::size_t>(axis == GridAxis::rows ? i : j)];
-            values[static_cast<std::size_t>(i * cols + j)] = decode(codes[i * cols + j] + grid.centre(), grid);
-          }
-        }
-      },
-      kParallelGrain / (cols + 1) + 1, 1);
+Aligned<float> decode_lines(const Code* codes, const DecodedLines& at, std::int64_t cols, const std::vector<Grid>& grids,
+                            GridAxis axis) {
+  const bool none = at.lines == 0 || at.width == 0;
+  const auto count = none ? std::size_t{0} : static_cast<std::size_t>((at.lines - 1) * at.out_stride + at.width);
+  auto values = allocate(
+      uint128{count} * sizeof(float), [&] { return Aligned<float>(count); }, "the float32 values of ", count, " codes");
+  if (none) return values;
+  parallel_rows(at.lines, at.width, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t line = begin; line < end; ++line) {
+      for (std::int64_t j = 0; j < at.width; ++j) {
+        const std::int64_t element = at.first + line * at.stride + j * at.step;
+        const std::int64_t of = axis == GridAxis::whole ? 0 : axis == GridAxis::rows ? element / cols : element % cols;
+        const Grid& grid = grids[static_cast<std::size_t>(of)];
+        values[static_cast<std::size_t>(line * at.out_stride + j)] = decode(codes[element] + grid.centre(), grid);
+      }
+    }
+  });
   return values;
 }
 
@@ -297,7 +305,9 @@ void Operand::fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids
   storage->grids = std::move(grids);
   const auto into = [&](auto& codes, CodeMatrix::Container container) {
     // The slack lets kernels read whole vectors at the end of the last row.
-    codes.resize(static_cast<std::size_t>(rows * cols) + kSlack);
+    const auto size = static_cast<std::size_t>(rows * cols) + kSlack;
+    allocate(
+        uint128{size} * sizeof(codes[0]), [&] { codes.resize(size); }, "the codes of an operand of ", rows, " x ", cols);
     std::fill(codes.end() - kSlack, codes.end(), 0);
     encode(storage->grids, codes.data());
     codes_.container = container;
@@ -314,25 +324,41 @@ void Operand::fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids
 Operand Operand::decoded() const {
   if (is_float()) return *this;
   Operand result = view();
+  CodeMatrix& to = result.codes_;
+  DecodedLines lines{};
+  if (to.patches) {  // values lie as the codes of the image do
+    const PatchGeometry& g = *to.patches;
+    lines = {.lines = g.images * g.height * g.width,
+             .width = g.channels,
+             .stride = g.pixel_stride,
+             .step = 1,
+             .out_stride = g.pixel_stride};
+  } else {  // of this part of the matrix alone
+    const bool by_rows = to.row_stride >= to.col_stride;
+    lines = {.lines = by_rows ? to.rows : to.cols,
+             .width = by_rows ? to.cols : to.rows,
+             .stride = std::max(to.row_stride, to.col_stride),
+             .step = std::min(to.row_stride, to.col_stride)};
+    lines.out_stride = lines.width;
+    to.row_stride = by_rows ? lines.width : 1;
+    to.col_stride = by_rows ? 1 : lines.width;
+  }
   auto storage = std::make_shared<Storage>();
   const Storage& source = *storage_;
-  std::int64_t first = 0;
   const auto decode_all = [&](const auto& codes) {
-    storage->float32 =
-        decode_matrix(codes.data(), static_cast<std::int64_t>(codes.size()) - kSlack, source.cols, source.grids, source.axis);
     using Code = typename std::remove_cvref_t<decltype(codes)>::value_type;
-    first = static_cast<const Code*>(codes_.data) - codes.data();
+    lines.first = static_cast<const Code*>(codes_.data) - codes.data();
+    storage->float32 = decode_lines(codes.data(), lines, source.cols, source.grids, source.axis);
   };
   if (codes_.container == CodeMatrix::Container::int8) {
     decode_all(source.int8);
   } else {
     decode_all(source.int16);
   }
-  storage->cols = source.cols;
   storage->axis = source.axis;
   storage->grids = source.grids;
-  result.codes_.container = CodeMatrix::Container::float32;
-  result.codes_.data = storage->float32.data() + first;
+  to.container = CodeMatrix::Container::float32;
+  to.data = storage->float32.data();
   result.storage_ = std::move(storage);
   return result;
 }

@@ -286,6 +286,12 @@ TEST_CASE("broken, truncated and lying pictures are refused, none is repaired") 
   std::fill(frame + 5, frame + 9, std::byte{0xf0});  // height and width
   CHECK(contains(decoding_error(huge), "the file claims 61680 x 61680"));
 
+  // One row of 2^31 - 1 pixels: refused before libpng makes room for it.
+  Bytes wide = bytes_of({0x89, 'P',  'N',  'G', '\r', '\n', 0x1a, '\n', 0, 0, 0, 13, 'I',  'H',  'D',  'R', 0x7f,
+                         0xff, 0xff, 0xff, 0,   0,    0,    1,    16,   6, 0, 0, 0,  0xf0, 0xa6, 0xef, 0x9e});
+  for (const std::byte byte : bytes_of({0, 0, 0, 0, 'I', 'D', 'A', 'T', 0x35, 0xaf, 0x06, 0x1e})) wide.push_back(byte);
+  CHECK(contains(decoding_error(wide), "the file claims 1 x 2147483647"));
+
   const std::vector<std::uint8_t> ink(64 * 4, 100);
   CHECK(contains(decoding_error(jpeg_of(8, 8, ink.data(), JCS_CMYK)), "CMYK"));
   CHECK(contains(decoding_error(bytes_of({'G', 'I', 'F', '8', '9', 'a'})), "the content is neither"));

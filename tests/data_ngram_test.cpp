@@ -106,6 +106,7 @@ TEST_CASE("an n-gram model refuses what it cannot count") {
   CHECK_THROWS_AS(NgramModel(text, 3, 0), ConfigError);
   CHECK_THROWS_AS(NgramModel(text, 3, 9), ConfigError);
   CHECK_THROWS_AS(NgramModel(text, 0, 2), ConfigError);
+  CHECK_THROWS_AS(NgramModel(text, std::int64_t{1} << 62, 2), ConfigError);  // more pairs of n-gram and token than are numbered
   CHECK_THROWS_AS(NgramModel(text, 2, 2), DataError);
   CHECK_THROWS_AS(NgramModel(text, 3, 4), DataError);
   const NgramModel model(text, 3, 2);

@@ -54,6 +54,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   ebb::reserve_standard_streams();
+  ebb::explain_lack_of_memory();
   const auto fail = [](const std::exception& error, int code) {
     std::cerr << "ebb: " << ebb::printable(error.what(), ebb::LineFeeds::kept) << '\n';
     return code;

@@ -8,13 +8,15 @@ namespace ebb::train {
 namespace {
 
 constexpr std::size_t kMostMarks = 64, kMarkDigits = 16;
+constexpr std::int64_t kMostLines = std::int64_t{1} << 40;  // of a year at 30,000 steps a second
 
 // The words of a recorded digest that are no marks; between them stands the digest of all lines.
 constexpr std::size_t kLines = 0, kStride = 1, kMarks = 3;
 
 std::int64_t number(const std::vector<std::string>& words, std::size_t index) {
   std::int64_t value = -1;
-  const bool ok = words.size() >= kMarks && parse(words[index], value) && value >= (index == kStride ? 1 : 0);
+  const bool ok = words.size() >= kMarks && words.size() <= kMarks + kMostMarks && parse(words[index], value) &&
+                  value >= (index == kStride ? 1 : 0) && value <= kMostLines;
   require<DataError>(ok, "[checkpoint] expected the digest of a record, got '", join(words, " "), "'");
   return value;
 }

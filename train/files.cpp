@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/memory.h"
 
 namespace ebb::train {
 namespace {
@@ -117,24 +118,23 @@ void write_file(const std::string& path, std::string_view content, const FileSys
 std::string read_file(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | kNeverWait);
   if (fd < 0) fail("read", path, errno);
+  const struct Close {
+    int fd;
+    ~Close() { ::close(fd); }
+  } close{fd};
   struct stat info {};
   const std::string wrong = ::fstat(fd, &info) == 0 ? complaint(info) : reason(errno);
-  if (!wrong.empty()) {
-    ::close(fd);
-    throw DataError(concat("[read] ", path, ": ", wrong));
-  }
+  require<DataError>(wrong.empty(), "[read] ", path, ": ", wrong);
   std::string content;
-  content.reserve(static_cast<std::size_t>(info.st_size));
+  const auto size = static_cast<std::size_t>(info.st_size);
+  allocate(
+      size, [&] { content.reserve(size); }, "the file ", path);
   char buffer[1 << 16];
   for (;;) {
     const ssize_t count = ::read(fd, buffer, sizeof buffer);
     if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) {
-      const int code = errno;
-      ::close(fd);
-      if (count < 0) fail("read", path, code);
-      return content;
-    }
+    if (count < 0) fail("read", path, errno);
+    if (count == 0) return content;
     content.append(buffer, static_cast<std::size_t>(count));
   }
 }

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/memory.h"
 
 static_assert(std::endian::native == std::endian::little, "safetensors are little-endian and copied as they are");
 
@@ -49,7 +50,9 @@ std::int64_t byte_count(DType dtype, std::span<const std::int64_t> shape) {
 
 template <class T>
 StoredTensor store(std::string name, DType dtype, std::vector<std::int64_t> shape, std::span<const T> values) {
-  std::string bytes(values.size_bytes(), '\0');
+  const std::size_t size = values.size_bytes();
+  std::string bytes = allocate(
+      size, [&] { return std::string(size, '\0'); }, "a copy of '", name, "' for a file");
   if (!values.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
   return {std::move(name), dtype, std::move(shape), std::move(bytes)};
 }
@@ -225,7 +228,9 @@ std::string to_safetensors(const SafeTensors& file) {
   const std::uint64_t length = text.size();
 
   std::string bytes(sizeof length, '\0');
-  bytes.reserve(sizeof length + text.size() + static_cast<std::size_t>(offset));
+  const std::size_t size = sizeof length + text.size() + static_cast<std::size_t>(offset);
+  allocate(
+      size, [&] { bytes.reserve(size); }, "the bytes of a file of tensors");
   std::memcpy(bytes.data(), &length, sizeof length);
   bytes += text;
   for (const StoredTensor& tensor : file.tensors) bytes += tensor.bytes;
@@ -273,7 +278,9 @@ SafeTensors parse_safetensors(std::string_view bytes) {
                        offset, ", where those before end, got ", entry.begin);
     require<DataError>(entry.end <= static_cast<std::int64_t>(data.size()), "[safetensors] '", entry.tensor.name,
                        "': expected data up to byte ", entry.end, ", the file has ", data.size(), "; it is truncated");
-    entry.tensor.bytes = data.substr(static_cast<std::size_t>(entry.begin), static_cast<std::size_t>(entry.end - entry.begin));
+    const auto size = static_cast<std::size_t>(entry.end - entry.begin);
+    const auto copy = [&] { return std::string(data.substr(static_cast<std::size_t>(entry.begin), size)); };
+    entry.tensor.bytes = allocate(size, copy, "'", entry.tensor.name, "' of a file");
     offset = entry.end;
     file.tensors.push_back(std::move(entry.tensor));
   }

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/memory.h"
 #include "core/printable.h"
 #include "core/process.h"
 #include "models/cli/recorded.h"
@@ -435,9 +436,7 @@ class Session {
   const Console& console_;
 };
 
-Error out_of_memory() {
-  return Error("[memory] this machine has no memory for what these options ask for; lower --batch or the sizes of the network");
-}
+constexpr std::string_view kAskForLess = "; lower --batch or the sizes of the network";
 
 }  // namespace
 
@@ -450,10 +449,12 @@ int run(std::span<const std::string> args, const ModelFamily& family, const Cons
     return Session(family, console)(args);
   } catch (const ConfigError& error) {
     return fail(error, kWrongCommandLine);
+  } catch (const MemoryError& error) {
+    return fail(Error(concat(error.what(), kAskForLess)), kFailed);
   } catch (const std::bad_alloc&) {
-    return fail(out_of_memory(), kFailed);
+    return fail(Error(concat("[memory] there is no more on this machine", kAskForLess)), kFailed);
   } catch (const std::length_error&) {  // of a container: more than there are addresses
-    return fail(out_of_memory(), kFailed);
+    return fail(Error(concat("[memory] no machine has what these options ask for", kAskForLess)), kFailed);
   } catch (const std::exception& error) {
     return fail(error, kFailed);
   }
@@ -465,6 +466,7 @@ int run_main(int argc, char** argv, const ModelFamily& family) {
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
   start_tuned(argv);
+  explain_lack_of_memory();
   keep_memory();
   const std::vector<std::string> args(argv + std::min(argc, 1), argv + argc);
   const auto set = [](const char* name) {
