@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/math.h"
 #include "core/sums.h"
+#include "quant/known_sites.h"
 
 namespace ebb {
 namespace {
@@ -73,6 +74,10 @@ void move(Tensor& state, const Range& now) {
 }
 
 }  // namespace
+
+void Pass::check_plan() const {
+  if (!plan.shared) require_known_sites(plan, ledger);
+}
 
 Operand Pass::encode(const ConstMatrix& x, const Site& site, Role role, GridAxis axis, std::uint64_t step,
                      std::span<const Operand::Part> parts) const {

@@ -41,6 +41,8 @@ struct Visits {
 /// One forward and backward sweep under one precision plan. Built anew for every iteration from explicit parts; it is neither
 /// copied nor moved, since backward functions refer to it.
 ///
+/// A backward sweep refuses a plan with names that mean no site, see require_known_sites.
+///
 /// In training, activations are encoded over their own range and running ranges are kept up; in evaluation the running range
 /// decides.
 struct Pass {
@@ -53,9 +55,11 @@ struct Pass {
   Mode mode = Mode::train;
   Simd simd = best_simd();
   std::vector<OperandQuality>* quality = nullptr;  ///< appended to by every encode when given
-  Tape tape{params};
+  Tape tape{params, [this] { check_plan(); }};
   Visits visits = {};
 
+  /// require_known_sites, unless the plan is shared.
+  void check_plan() const;
   [[nodiscard]] bool training() const { return mode == Mode::train; }
 
   /// The site as it is for one use of it. A layer asks once, in its forward sweep, and encodes at what it gets in both sweeps: used

@@ -53,6 +53,7 @@ struct PrecisionPlan {
   Rounding activation_rounding = Rounding::nearest_even;
   Rounding gradient_rounding = Rounding::stochastic;
   Accumulator accumulator;
+  bool shared = false;    ///< by several networks: it may name sites that are not of the one at hand, see require_known_sites
   bool simulate = false;  ///< decode the codes to float32 and multiply those: fake quantization, for comparison with the literature
 
   /// Every product in float32.

@@ -34,6 +34,39 @@ std::vector<double> values_of(const Operand& operand) {
 
 }  // namespace
 
+TEST_CASE("a name in a plan that means no site is refused when the backward sweep begins, before anything is done") {
+  Bench bench;
+  const Linear hidden = Linear::create(bench.params, {"hidden", {"first"}}, random_tensor({3, 4}, Key(1)), Tensor::zeros({3}));
+  const Linear output = Linear::create(bench.params, {"block.output", {}}, random_tensor({2, 3}, Key(2)), Tensor::zeros({2}));
+  const std::vector<std::int32_t> labels{0, 1, 1};
+  const Format k8 = Format::integer(8);
+  const auto step = [&](const PrecisionPlan& plan, bool both = true) {
+    Pass pass = bench.pass(plan);
+    const Var h = hidden(pass, pass.tape.constant(random_tensor({3, 4}, Key(3))));
+    return pass.tape.backward(softmax_cross_entropy(pass, both ? output(pass, h) : h, labels));
+  };
+  const auto keeping = [&](const char* name) { return PrecisionPlan::uniform(k8, k8).keep_fp32({name}); };
+  for (const char* known : {"hidden", "first", "block", "block.output"}) {
+    CAPTURE(known);
+    CHECK_NOTHROW(step(keeping(known)));
+  }
+  CHECK_THROWS_WITH_AS(step(keeping("hiden")),
+                       "[plan] unknown site 'hiden'; did you mean 'hidden'? Known: hidden, block.output, first", ConfigError);
+  PrecisionPlan own = PrecisionPlan::uniform(k8, k8);
+  own.sites["block.ouput"] = {k8, k8, k8};
+  CHECK_THROWS_WITH_AS(
+      step(own), "[plan] unknown site 'block.ouput'; did you mean 'block.output'? Known: hidden, block.output, first", ConfigError);
+
+  // A plan of several networks, or of one of which a pass uses a part.
+  bench.ledger = {};
+  CHECK_THROWS_AS(step(keeping("block"), false), ConfigError);
+  PrecisionPlan shared = keeping("block");
+  shared.shared = true;
+  CHECK_NOTHROW(step(shared, false));
+  CHECK_NOTHROW(step(keeping("block")));
+  CHECK_NOTHROW(step(keeping("block"), false));  // the ledger has seen it
+}
+
 TEST_CASE("every op gives the same bits for any number of threads, forward and backward") {
   struct Case {
     const char* why;

@@ -26,5 +26,8 @@ TEST_CASE("every name in a plan must mean a site that was charged") {
   CHECK_NOTHROW(require_known_sites(own, ledger));
   own.sites["block1"] = {};  // a full name, not a pattern
   CHECK_THROWS_AS(require_known_sites(own, ledger), ConfigError);
+  PrecisionPlan shared = misspelt;
+  shared.shared = true;  // spares it in sweeps, not here
+  CHECK_THROWS_AS(require_known_sites(shared, ledger), ConfigError);
   CHECK_NOTHROW(require_known_sites(PrecisionPlan::fp32(), CostLedger{}));
 }

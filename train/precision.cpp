@@ -63,6 +63,7 @@ PrecisionPlan common_plan(const Options& options) {
   plan.accumulator = Accumulator::parse(options.accumulator);
   plan.simulate = options.simulate;
   plan.keep_fp32(split(options.keep_fp32, ','));
+  plan.shared = true;  // check_keep_fp32() has seen the names: there are tags that a network may lack
   return plan;
 }
 
