@@ -141,6 +141,8 @@ Grid Grid::fit(const Range& range, int bits, GridStyle style) {
   require<NonFiniteError>(width - width == 0.0f, "the range ", range.min, " .. ", range.max, " is wider than float32 can hold");
   if (affine) grid.offset = range.min;
   if (width > 0.0f) grid.scale = std::max(width / static_cast<float>(grid.high()), std::numeric_limits<float>::denorm_min());
+  // Where float32 ends, a quotient that was rounded up leads beyond it.
+  while (!std::isfinite(decode(grid.high(), grid))) grid.scale = std::nextafter(grid.scale, 0.0f);
   return grid;
 }
 

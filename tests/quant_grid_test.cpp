@@ -67,6 +67,38 @@ void check_runs(const std::vector<float>& x, const Grid& grid, Rounding rounding
 
 }  // namespace
 
+TEST_CASE("a grid ends in finite numbers where float32 ends") {
+  constexpr float kMax = std::numeric_limits<float>::max();
+  const float below = std::nextafter(kMax, 0.0f);
+  const Range ranges[] = {{0, kMax},           {-kMax, 0},      {1e38f, kMax},   {2.9e38f, kMax}, {-1e30f, kMax},
+                          {0, below},          {-below, 1},     {1e31f, below},  {below, kMax},   {0, 3.4e38f},
+                          {-1.7e38f, 1.7e38f}, {-kMax, -1e38f}, {3e38f, 3.1e38f}};
+  for (const Range& range : ranges) {
+    for (int bits = 1; bits <= 16; ++bits) {
+      for (const GridStyle style : {GridStyle::affine, GridStyle::symmetric}) {
+        if (style == GridStyle::symmetric && bits == 1) continue;
+        CAPTURE(range.min);
+        CAPTURE(range.max);
+        CAPTURE(bits);
+        const Grid grid = Grid::fit(range, bits, style);
+        for (const float x : {range.min, range.max}) {
+          const float back = decode(encode(x, grid), grid);
+          CHECK(std::isfinite(back));
+          // A half of the scale, and three roundings of numbers up to the largest.
+          CHECK(std::abs(double{back} - double{x}) <= 0.5 * double{grid.scale} + 3 * std::ldexp(1.0, 103));
+        }
+        CHECK(std::isfinite(decode(grid.low(), grid)));
+        CHECK(std::isfinite(decode(grid.high(), grid)));
+      }
+    }
+  }
+  for (const float end : {kMax, -kMax}) {  // both directions of a symmetric grid
+    for (int bits = 2; bits <= 16; ++bits)
+      CHECK(std::isfinite(decode(encode(end, Grid::fit({-kMax, kMax}, bits, GridStyle::symmetric)),
+                                 Grid::fit({-kMax, kMax}, bits, GridStyle::symmetric))));
+  }
+}
+
 TEST_CASE("encode rounds to the nearest code, ties to even, and saturates") {
   const Grid grid{.bits = 2, .scale = 0.5f, .offset = -1.0f};  // the grid is {-1.0, -0.5, 0.0, 0.5}
   struct Case {

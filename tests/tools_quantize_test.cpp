@@ -68,6 +68,16 @@ TEST_CASE("quantize reads the nearest float32, subnormals included") {
   CHECK(run({.format = "int1"}, "16777217\n1e-45\n").find("16777217\t1\t0x1p+24\n1e-45\t0\t0x1p-149\n") != std::string::npos);
 }
 
+TEST_CASE("quantize prints finite values up to the largest float32") {
+  for (const char* grid : {"affine", "symmetric"}) {
+    for (const int bits : {2, 3, 8, 11, 16}) {
+      const std::string table = run({.format = concat("int", bits), .grid = grid}, "0\n3.4028235e38\n");
+      CAPTURE(table);
+      CHECK(table.find("inf") == std::string::npos);
+    }
+  }
+}
+
 TEST_CASE("quantize rounds to zero what is nearer to zero than to any other float32") {
   CHECK(run({.format = "int1"}, "1e-46\n0x1p-200\n1\n") ==
         "input\tcode\tvalue\n1e-46\t0\t0x0p+0\n0x1p-200\t0\t0x0p+0\n1\t1\t0x1p+0\n");
@@ -92,7 +102,9 @@ TEST_CASE("quantize names the line that is no number") {
       {std::string(50, '\a') + "\n",
        "[quantize] line 1: expected a number such as -0.25, 1e-3 or 0x1.8p-1, got '" + std::string(40, '?') + "...'"}};
   for (const Case& c : cases) CHECK_THROWS_WITH_AS(run({.format = "int4"}, c.input), c.message.c_str(), DataError);
-  CHECK_THROWS_AS(run({.format = "int4"}, "-3e38\n3e38\n"), NonFiniteError);
+  CHECK_THROWS_WITH_AS(run({.format = "int4"}, "-3e38\n3e38\n"),
+                       "[quantize] the range -3e+38 .. 3e+38 is wider than float32 can hold; --grid symmetric holds it",
+                       NonFiniteError);
 }
 
 TEST_CASE("quantize refuses options that are wrong before it reads anything") {

@@ -50,6 +50,14 @@ float parse_number(std::string_view text, std::size_t line) {
   return negative ? -value : value;
 }
 
+Grid fit_grid(const Range& range, int bits, GridStyle style) {
+  try {
+    return Grid::fit(range, bits, style);
+  } catch (const NonFiniteError& error) {
+    throw NonFiniteError(concat("[quantize] ", error.what(), "; --grid symmetric holds it"));
+  }
+}
+
 /// As printf's %a writes it, whatever the locale.
 std::string hex_float(float value) {
   std::array<char, 40> buffer;
@@ -80,7 +88,7 @@ void quantize(const QuantizeOptions& options, std::istream& in, std::ostream& ou
   require<DataError>(!values.empty(), "[quantize] the input is empty; expected one number a line");
 
   const auto count = static_cast<std::int64_t>(values.size());
-  const Grid grid = Grid::fit(measure_range({values.data(), count, 1, 1, 1}), format.bits, style);
+  const Grid grid = fit_grid(measure_range({values.data(), count, 1, 1, 1}), format.bits, style);
   const Key key(static_cast<std::uint64_t>(options.seed));
   out << "input\tcode\tvalue\n";
   for (std::size_t i = 0; i < values.size() && out; ++i) {
