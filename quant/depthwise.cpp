@@ -84,6 +84,12 @@ class PixelTable {
   std::vector<std::int64_t> columns_;  ///< [out_width, taps_x], -1 for padding
 };
 
+/// The geometry over images that may have been decoded, which packs their pixels.
+PatchGeometry over(const Operand& decoded, const Operand& images, PatchGeometry g) {
+  if (g.pixel_stride == images.codes().row_stride) g.pixel_stride = decoded.codes().row_stride;
+  return g;
+}
+
 /// The geometry of one channel by itself.
 PatchGeometry one_channel(PatchGeometry g) {
   g.channels = 1;
@@ -272,12 +278,13 @@ void settle(const Operand& images, const PatchGeometry& g, const Operand& other,
 
 }  // namespace
 
-void depthwise_into(const Operand& images, const PatchGeometry& g, const Operand& weights, const Multiply& how, CostLedger& ledger,
-                    const MutableMatrix& out) {
-  require_fit(images, g, weights, g.taps_y * g.taps_x, how);
+void depthwise_into(const Operand& images, const PatchGeometry& geometry, const Operand& weights, const Multiply& how,
+                    CostLedger& ledger, const MutableMatrix& out) {
+  require_fit(images, geometry, weights, geometry.taps_y * geometry.taps_x, how);
+  const auto [x, w] = same_kind(images, weights);
+  const PatchGeometry g = over(x, images, geometry);
   require<ShapeError>(out.rows == g.rows() && out.cols == g.channels, "[", how.site.name, " ", how.product, "] the result is ",
                       g.rows(), " x ", g.channels, ", got room for ", out.rows, " x ", out.cols);
-  const auto [x, w] = same_kind(images, weights);
   std::uint64_t events = 0;
   if (g.rows() > 0 && in_vectors(x, w, w.rows(), how)) {
     convolve(x, g, w, how, out);
@@ -290,10 +297,11 @@ void depthwise_into(const Operand& images, const PatchGeometry& g, const Operand
   settle(images, g, weights, events, how, ledger);
 }
 
-void depthwise_grad_weight_into(const Operand& images, const PatchGeometry& g, const Operand& gradient, const Multiply& how,
+void depthwise_grad_weight_into(const Operand& images, const PatchGeometry& geometry, const Operand& gradient, const Multiply& how,
                                 CostLedger& ledger, float* out) {
-  require_fit(images, g, gradient, g.rows(), how);
+  require_fit(images, geometry, gradient, geometry.rows(), how);
   const auto [x, dy] = same_kind(images, gradient);
+  const PatchGeometry g = over(x, images, geometry);
   const std::int64_t taps = g.taps_y * g.taps_x;
   std::uint64_t events = 0;
   if (dy.codes().col_stride == 1 && in_vectors(x, dy, dy.rows(), how)) {

@@ -145,6 +145,7 @@ TEST_CASE("the three products of a convolution are those of its codes, whatever 
   mixed.formats = {Format::integer(5), Format::integer(7), Format::integer(10)};
   mixed.activation_rounding = Rounding::stochastic;
   precisions.push_back({"mixed widths, every draw of its own", mixed});
+  for (const PrecisionPlan& plan : half_float_plans()) precisions.push_back({"float32 beside codes", plan});
   for (const Problem& p : kProblems) {
     for (const Precision& precision : precisions) {
       const PrecisionPlan& plan = precision.plan;
@@ -166,7 +167,11 @@ TEST_CASE("the three products of a convolution are those of its codes, whatever 
       const Tensor g = random_tensor(out.shape(), Key(4));
       const Gradients gradients = pass.tape.backward(dot(pass, y, g));
 
-      const bool fp32 = plan.formats.weight.is_fp32(), integer = !fp32 && !plan.simulate;
+      const bool fp32 = plan.formats.weight.is_fp32();
+      const auto integer = [&](Product product) {
+        const auto [left, right] = plan.formats.of(product);
+        return !left.is_fp32() && !right.is_fp32() && !plan.simulate;
+      };
       const Reals qx = values_of(operand_of(pass, image.matrix(), conv.site, Role::activation));
       const Reals qg = values_of(operand_of(pass, g.matrix(), conv.site, Role::gradient));
       const Reals plain(w.values().begin(), w.values().end());
@@ -176,9 +181,11 @@ TEST_CASE("the three products of a convolution are those of its codes, whatever 
 
       const double ax = largest_magnitude(image), aw = largest_magnitude(w), ag = largest_magnitude(g);
       const std::int64_t taps = p.w[1] * p.w[2], positions = out.size() / p.w[0];
-      check_close("forward", out, expected.y, taps * p.w[3], ax, aw, integer);
-      check_close("grad_input", pass.tape.gradient_of(x), expected.gx, taps * p.w[0] / p.config.groups, ag, aw, integer);
-      check_close("grad_weight", gradients[static_cast<std::size_t>(conv.weight.index)], expected.gw, positions, ag, ax, integer);
+      check_close("forward", out, expected.y, taps * p.w[3], ax, aw, integer(Product::forward));
+      check_close("grad_input", pass.tape.gradient_of(x), expected.gx, taps * p.w[0] / p.config.groups, ag, aw,
+                  integer(Product::grad_input));
+      check_close("grad_weight", gradients[static_cast<std::size_t>(conv.weight.index)], expected.gw, positions, ag, ax,
+                  integer(Product::grad_weight));
       for (std::int64_t i = 0; i < out.size(); ++i) REQUIRE(biased[i] == out[i] + bias[i % p.w[0]]);
     }
   }

@@ -182,41 +182,45 @@ TEST_CASE("graph layers are their parts, the narrower side summed over neighbour
 }
 
 TEST_CASE("the gradients of quantized graph layers are those of their parts, to the bit") {
+  std::vector<PrecisionPlan> plans = half_float_plans();
+  plans.push_back(PrecisionPlan::uniform(Format::integer(4), Format::integer(8)));
+  plans.back().formats.weight = Format::integer(6);
   for (const auto& widths : {std::pair{9, 4}, std::pair{4, 9}}) {
     const int in = widths.first, out = widths.second;  // clang 14 cannot capture structured bindings
     for (const bool float_sums : {false, true}) {
-      PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(4), Format::integer(8));
-      plan.formats.weight = Format::integer(6);
-      if (float_sums) plan.keep_fp32({"aggregate"});
-      Bench bench;
-      const GraphConv conv = GraphConv::create(bench.params, "conv", {}, random_tensor({out, in}, Key(1)));
-      const SageConv sage =
-          SageConv::create(bench.params, "sage", {}, random_tensor({out, in}, Key(2)), random_tensor({out, in}, Key(3)));
-      const auto compare = [&](std::int64_t nodes, std::int64_t targets, const std::vector<ParamId>& weights, ParamId bias,
-                               const auto& layer, const auto& parts) {
-        const Tensor x = random_tensor({nodes, in}, Key(6)), g = random_tensor({targets, out}, Key(7));
-        Pass pass = bench.pass(plan), apart = bench.pass(plan);
-        const Var a = pass.tape.variable(x), b = apart.tape.variable(x);
-        const Gradients got = pass.tape.backward(dot(pass, layer(pass, a), g)),
-                        want = apart.tape.backward(dot(apart, parts(apart, b), g));
-        CHECK(pass.tape.gradient_of(a) == apart.tape.gradient_of(b));
-        for (const ParamId id : weights) CHECK(got[static_cast<std::size_t>(id.index)] == want[static_cast<std::size_t>(id.index)]);
-        require_column_sums(got[static_cast<std::size_t>(bias.index)], g);
-      };
-      const auto hood = whole(true), part = mean_neighbourhood(sampled());
-      const auto both = [&](Pass& pass, Var v, const Linear& linear, const Site& site, const auto& over) {
-        return in > out ? sum_neighbours(pass, site, linear(pass, v), over) : linear(pass, sum_neighbours(pass, site, v, over));
-      };
-      compare(
-          8, 8, {conv.linear.weight}, in > out ? conv.bias : conv.linear.bias,
-          [&](Pass& pass, Var v) { return conv(pass, v, hood); },
-          [&](Pass& pass, Var v) { return both(pass, v, conv.linear, conv.aggregate, hood); });
-      compare(
-          6, 3, {sage.self.weight, sage.neighbour.weight}, sage.self.bias, [&](Pass& pass, Var v) { return sage(pass, v, part); },
-          [&](Pass& pass, Var v) {
-            const Var around = both(pass, v, sage.neighbour, sage.aggregate, part);
-            return add(pass, sage.self(pass, select_rows(pass, v, std::vector<std::int64_t>{0, 1, 2})), around);
-          });
+      for (PrecisionPlan plan : plans) {
+        if (float_sums) plan.keep_fp32({"aggregate"});
+        Bench bench;
+        const GraphConv conv = GraphConv::create(bench.params, "conv", {}, random_tensor({out, in}, Key(1)));
+        const SageConv sage =
+            SageConv::create(bench.params, "sage", {}, random_tensor({out, in}, Key(2)), random_tensor({out, in}, Key(3)));
+        const auto compare = [&](std::int64_t nodes, std::int64_t targets, const std::vector<ParamId>& weights, ParamId bias,
+                                 const auto& layer, const auto& parts) {
+          const Tensor x = random_tensor({nodes, in}, Key(6)), g = random_tensor({targets, out}, Key(7));
+          Pass pass = bench.pass(plan), apart = bench.pass(plan);
+          const Var a = pass.tape.variable(x), b = apart.tape.variable(x);
+          const Gradients got = pass.tape.backward(dot(pass, layer(pass, a), g)),
+                          want = apart.tape.backward(dot(apart, parts(apart, b), g));
+          CHECK(pass.tape.gradient_of(a) == apart.tape.gradient_of(b));
+          for (const ParamId id : weights)
+            CHECK(got[static_cast<std::size_t>(id.index)] == want[static_cast<std::size_t>(id.index)]);
+          require_column_sums(got[static_cast<std::size_t>(bias.index)], g);
+        };
+        const auto hood = whole(true), part = mean_neighbourhood(sampled());
+        const auto both = [&](Pass& pass, Var v, const Linear& linear, const Site& site, const auto& over) {
+          return in > out ? sum_neighbours(pass, site, linear(pass, v), over) : linear(pass, sum_neighbours(pass, site, v, over));
+        };
+        compare(
+            8, 8, {conv.linear.weight}, in > out ? conv.bias : conv.linear.bias,
+            [&](Pass& pass, Var v) { return conv(pass, v, hood); },
+            [&](Pass& pass, Var v) { return both(pass, v, conv.linear, conv.aggregate, hood); });
+        compare(
+            6, 3, {sage.self.weight, sage.neighbour.weight}, sage.self.bias, [&](Pass& pass, Var v) { return sage(pass, v, part); },
+            [&](Pass& pass, Var v) {
+              const Var around = both(pass, v, sage.neighbour, sage.aggregate, part);
+              return add(pass, sage.self(pass, select_rows(pass, v, std::vector<std::int64_t>{0, 1, 2})), around);
+            });
+      }
     }
   }
 }

@@ -55,6 +55,7 @@ std::vector<PrecisionPlan> plans() {
   mixed.formats = {Format::integer(5), Format::integer(7), Format::integer(10)};  // which operand has which role
   mixed.activation_rounding = Rounding::stochastic;
   all.push_back(mixed);
+  for (const PrecisionPlan& plan : half_float_plans()) all.push_back(plan);
   return all;
 }
 

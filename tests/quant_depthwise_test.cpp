@@ -49,17 +49,17 @@ struct RandomDepthwise {
 RandomDepthwise random_depthwise(std::uint64_t i) {
   Dice dice(Key(51).fold(i));
   RandomDepthwise p;
-  const bool float32 = dice.one_in(5);
+  const bool float32 = dice.one_in(5), half = !float32 && dice.one_in(5);  // half: float32 beside codes
   const std::int64_t channels = dice.between(1, dice.one_in(4) ? 150 : 20);
   p.geometry = ebb::testing::random_geometry(dice, channels, channels);
   p.geometry.nominal_positions = dice.between(1, 1000);
-  p.accumulator = float32 ? Accumulator::exact() : ebb::testing::random_accumulator(dice);
+  p.accumulator = float32 || half ? Accumulator::exact() : ebb::testing::random_accumulator(dice);
   const PatchGeometry& g = p.geometry;
   p.memory.push_back(ebb::testing::random_values(dice, g.images * g.height * g.width, channels));
   p.memory.push_back(ebb::testing::random_values(dice, channels, p.taps()));
   p.memory.push_back(ebb::testing::random_values(dice, g.rows(), channels));
   if (float32 && dice.one_in(3)) p.memory[1][0] = -std::numeric_limits<float>::infinity();
-  const auto encoding = [&] { return ebb::testing::random_encoding(dice, float32); };
+  const auto encoding = [&] { return ebb::testing::random_encoding(dice, half ? dice.one_in(2) : float32); };
   p.operands.emplace_back(p.memory[0].matrix(), encoding(), GridAxis::whole, dice.key());
   p.operands.push_back(
       Operand(p.memory[1].matrix(), encoding(), dice.one_in(3) ? GridAxis::whole : GridAxis::rows, dice.key()).transposed());

@@ -285,6 +285,39 @@ TEST_CASE("the register holds the products of the centred codes; the corrections
   CHECK(ledger.overflow_events() == 98 + 25);
 }
 
+TEST_CASE("float32 beside codes, gathered or dense, on either side: chains over the decoded values, at every SIMD level") {
+  for (std::uint64_t i = 0; i < 300; ++i) {
+    Dice dice(Key(36).fold(i));
+    RandomProduct p;
+    const bool float_patches = dice.one_in(2), on_the_left = dice.one_in(2);
+    Operand gathered = random_patches(dice, p, float_patches);
+    if (dice.one_in(2)) gathered = gathered.transposed();
+    const std::int64_t free = dice.between(1, 40);
+    const Operand other = on_the_left ? random_dense(dice, p, gathered.cols(), free, !float_patches, GridAxis::columns)
+                                      : random_dense(dice, p, free, gathered.rows(), !float_patches, GridAxis::rows);
+    const Operand &a = on_the_left ? gathered : other, &b = on_the_left ? other : gathered;
+    const auto value = [](const Operand& q, const Grid& grid, std::int64_t row, std::int64_t col) {
+      const std::int64_t at = q.codes().offset(row, col);
+      return q.is_float() ? q.codes().value_at(at) : at < 0 ? 0.0f : decode(q.codes().code_at(at) + grid.centre(), grid);
+    };
+    Tensor want = Tensor::uninitialized({a.rows(), b.cols()});
+    for (std::int64_t r = 0; r < a.rows(); ++r) {
+      for (std::int64_t c = 0; c < b.cols(); ++c) {
+        float chain = 0;
+        for (std::int64_t k = 0; k < a.cols(); ++k)
+          chain = std::fma(value(a, a.is_float() ? Grid{} : grid_of_row(a, r), r, k),
+                           value(b, b.is_float() ? Grid{} : grid_of_column(b, c), k, c), chain);
+        want[r * b.cols() + c] = chain;
+      }
+    }
+    CAPTURE(p.what);
+    for (const Simd simd : {Simd::scalar, Simd::avx2, Simd::avx512}) {
+      CostLedger ledger;
+      if (simd <= best_simd()) CHECK(gemm(a, b, {.site = kSite, .simd = simd}, ledger) == want);
+    }
+  }
+}
+
 TEST_CASE(
     "an integer operand beside a float32 one is decoded; simulated operands multiply decoded values and charge their format") {
   Dice dice(Key(35));

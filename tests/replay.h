@@ -2,9 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "passes.h"
@@ -87,6 +89,19 @@ inline void require_column_sums(const Tensor& got, const Tensor& g) {
   }
 }
 
+/// Float32 in one or two of the three roles: every product but one has a float32 operand beside one of codes.
+inline std::vector<PrecisionPlan> half_float_plans() {
+  std::vector<PrecisionPlan> plans;
+  for (int in_float = 1; in_float < 7; ++in_float) {  // a bit a role
+    const auto format = [&](int role) { return (in_float >> role & 1) != 0 ? Format::fp32() : Format::integer(role == 0 ? 5 : 8); };
+    PrecisionPlan plan;
+    plan.formats = {.weight = format(0), .activation = format(1), .gradient = format(2)};
+    plan.grid = in_float % 2 == 0 ? GridStyle::symmetric : GridStyle::affine;
+    plans.push_back(plan);
+  }
+  return plans;
+}
+
 struct NamedPlan {
   std::string name;
   PrecisionPlan plan;
@@ -107,18 +122,25 @@ inline std::vector<NamedPlan> replay_plans(const std::string& other) {
                                {"mixed widths", of(5, 7, 10)},
                                {"float32 gradients", of(4, 4, 32)},
                                {"float32 weights", of(32, 8, 8)},
+                               {"float32 activations", of(8, 32, 8)},
+                               {"all but the gradients float32", of(32, 32, 8)},
+                               {"all but the activations float32", of(32, 8, 32)},
+                               {"all but the weights float32", of(8, 32, 32)},
                                {"another width elsewhere", of(8, 8, 8)},
                                {"symmetric", of(8, 8, 8)},
                                {"stochastic activations", of(6, 6, 6)},
                                {"gradients to nearest", of(8, 8, 8)},
                                {"simulated", of(8, 8, 8)},
                                {"symmetric gradients", of(8, 8, 8)}};
-  plans[6].plan.exceptions.push_back({other, {Format::integer(6), Format::integer(9), Format::integer(4)}});
-  plans[7].plan.grid = GridStyle::symmetric;
-  plans[8].plan.activation_rounding = Rounding::stochastic;
-  plans[9].plan.gradient_rounding = Rounding::nearest_even;
-  plans[10].plan.simulate = true;
-  plans[11].plan.gradient_grid = GridStyle::symmetric;
+  const auto named = [&](std::string_view name) -> PrecisionPlan& {
+    return std::ranges::find(plans, name, &NamedPlan::name)->plan;
+  };
+  named("another width elsewhere").exceptions.push_back({other, {Format::integer(6), Format::integer(9), Format::integer(4)}});
+  named("symmetric").grid = GridStyle::symmetric;
+  named("stochastic activations").activation_rounding = Rounding::stochastic;
+  named("gradients to nearest").gradient_rounding = Rounding::nearest_even;
+  named("simulated").simulate = true;
+  named("symmetric gradients").gradient_grid = GridStyle::symmetric;
   return plans;
 }
 
