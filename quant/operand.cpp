@@ -234,7 +234,7 @@ void encode_rows(const Operand::Rows& x, const Grid& grid, Rounding rounding, Ke
 
 /// Lines of codes to be decoded: line l has those at first + l * stride + j * step, and its values begin at l * out_stride.
 struct DecodedLines {
-  std::int64_t first, lines, width, stride, step, out_stride;
+  std::int64_t first = 0, lines = 0, width = 0, stride = 0, step = 1, out_stride = 0;
 };
 
 /// Decodes stored codes of a matrix with `cols` columns to the float32 values of fake quantization.

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <bit>
+#include <string>
 
 #include "core/read_number.h"
 #include "core/text.h"
@@ -9,10 +10,11 @@ using namespace ebb;
 
 TEST_CASE("what is too small for a type reads as zero, what is too large does not read") {
   struct Case {
-    const char* text;
+    std::string text;
     bool hex, reads;
     float value;
   };
+  const std::string far = "1" + std::string(99, '0');  // 2^396 as a hex number
   const Case cases[] = {{"1e-46", false, true, 0.0f},
                         {"-1e-46", false, true, -0.0f},
                         {"0.8e-45", false, true, 0x1p-149f},
@@ -26,13 +28,17 @@ TEST_CASE("what is too small for a type reads as zero, what is too large does no
                         {"1p-150", true, true, 0.0f},
                         {"0.001p-140", true, true, 0.0f},
                         {"1p-149", true, true, 0x1p-149f},
-                        {"1p128", true, false, 0.0f}};
+                        {"1p128", true, false, 0.0f},
+                        {far + "p-200", true, false, 0.0f},
+                        {far + "p-600", true, true, 0.0f},
+                        {far + "e-60", false, false, 0.0f},
+                        {far + "e-160", false, true, 0.0f}};
   for (const Case& c : cases) {
     CAPTURE(c.text);
     float value = 7;
     const auto result = read_real(c.text, value, c.hex ? std::chars_format::hex : std::chars_format::general);
     CHECK((result.ec == std::errc{}) == c.reads);
-    CHECK(result.ptr == c.text + std::string_view(c.text).size());
+    CHECK(result.ptr == c.text.data() + c.text.size());
     if (c.reads) CHECK(std::bit_cast<std::uint32_t>(value) == std::bit_cast<std::uint32_t>(c.value));
   }
   double x = 7;

@@ -10,7 +10,8 @@ fi
 export OMP_NUM_THREADS=2
 
 # Weights that no machine holds, and a batch that holds where the activations of its network do not.
-expect 1 'cannot allocate [0-9.]+ [TP]iB for a tensor of \[67108864, .*lower --batch' "$programs/ebb-lstm" --units 16777216 --iterations 1
+expect 1 'cannot allocate [0-9.]+ [TP]iB for a tensor of \[[0-9]+, 17592186044416\]; lower --batch' \
+  "$programs/ebb-lstm" --embedding 17592186044416 --iterations 1
 expect 1 'cannot allocate [0-9.]+ [MG]iB for (a tensor of \[20000, |a buffer of|the codes of).*lower --batch' \
   limited 2000000 "$cnn" --arch resnet20 --data synthetic-cifar --batch 20000 --iterations 1
 truncate -s 1500M big.txt
