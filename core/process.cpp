@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -44,7 +45,8 @@ void explain_lack_of_memory() {
       _exit(EXIT_FAILURE);
     } catch (...) {
     }
-    std::abort();
+    static_cast<void>(raise(SIGABRT));  // a mistake of ours, as without a handler
+    _exit(EXIT_FAILURE);
   });
 }
 
