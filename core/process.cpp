@@ -12,6 +12,8 @@
 #include <exception>
 #include <new>
 
+#include "core/memory.h"
+
 namespace ebb {
 
 void reserve_standard_streams() {
@@ -37,12 +39,18 @@ void start_tuned(char** argv) {
 
 void explain_lack_of_memory() {
   std::set_terminate([] {
-    static std::atomic_flag said;  // several threads may run out at once
+    static std::atomic_flag told;
+    const auto end = [](const char* why) {
+      while (told.test_and_set()) pause();  // several threads may run out at once: the first ends all
+      dprintf(STDERR_FILENO, "%s: %s\n", program_invocation_short_name, why);
+      _exit(EXIT_FAILURE);
+    };
     try {
       if (const std::exception_ptr reason = std::current_exception()) std::rethrow_exception(reason);
-    } catch (const std::bad_alloc& error) {
-      if (!said.test_and_set()) dprintf(STDERR_FILENO, "%s: %s\n", program_invocation_short_name, error.what());
-      _exit(EXIT_FAILURE);
+    } catch (const MemoryError& error) {
+      end(error.what());
+    } catch (const std::bad_alloc&) {
+      end("[memory] there is no more on this machine");
     } catch (...) {
     }
     static_cast<void>(raise(SIGABRT));  // a mistake of ours, as without a handler
