@@ -273,8 +273,9 @@ class Binder {
       doubt(concat(step.n, " cycles of ", step.m, " updates leave ", span % step.n, " of ", span,
                    " updates: they begin a stray cycle"));
     } else if (!floor && span / step.n < 100) {
-      doubt(concat(step.n, " cycles over ", span, " updates are ", step.m, " updates each, ", (span + step.m - 1) / step.m,
-                   " begin and the last one is cut short by ", std::min(step.n, (span + step.m - 1) / step.m) * step.m - span,
+      const std::int64_t begun = (span + step.m - 1) / step.m, missing = begun * step.m - span;
+      doubt(concat(step.n, " cycles over ", span, " updates are ", step.m, " updates each, ", begun, " begin and the last one is ",
+                   missing == 0 ? std::string("whole") : concat("cut short by ", missing),
                    ": below 100 updates a cycle the curve is coarse"));
     }
     link(step, {bound(*node.children[0], step.m)});

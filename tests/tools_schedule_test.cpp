@@ -40,6 +40,17 @@ TEST_CASE("ebb schedule prints one row an iteration: bits as integers, reals wit
       {{"--expr", "1->0:lin", "--iterations", "3"}, "t\tvalue\n0\t1\n1\t0.66666666666666663\n2\t0.33333333333333331\n"},
       {{"--expr", "fp32 @50% ; 4 @rest", "--iterations", "2"}, "t\tvalue\n0\tfp32\n1\t4\n"},
       {{"--expr", "1->0:lin", "--iterations", "4", "--summary"}, "mean_value\t0.625\n"},
+      {{"--expr", "1", "--iterations", "4", "--summary"}, "mean_value\t1\n"},  // a learning rate, unless it is said to be bits
+      {{"--expr", "1", "--max-bits", "1", "--cost-reference", "1/1/8", "--iterations", "4", "--summary"},
+       "mean_value\t1\ncost_reference\t1/1/8\nrelative_cost\t1\nrelative_cost_paper\t1\nsavings_percent\t0\n"},
+      // A part for a role has no cost of its own, nor has the rest beside it; a part for a layer has.
+      {{"--expr", "group{weight: 2, *: 4}", "--group", "weight", "--iterations", "4", "--summary"}, "mean_value\t2\n"},
+      {{"--expr", "group{fc.weight: 2, *: 4}", "--group", "*", "--iterations", "4", "--summary"}, "mean_value\t4\n"},
+      {{"--expr", "group{fc: 8, *: 4}", "--group", "fc", "--iterations", "4", "--summary"},
+       "mean_value\t8\ncost_reference\t8/8/8\nrelative_cost\t1\nrelative_cost_paper\t1\nsavings_percent\t0\n"},
+      {{"--name", "static", "--max-bits", "8", "--gradient-bits", "fp32", "--cost-reference", "8/8/fp32", "--iterations", "4",
+        "--summary"},
+       "mean_value\t8\ncost_reference\t8/8/fp32\nrelative_cost\t1\nrelative_cost_paper\t1\nsavings_percent\t0\n"},
       {{"--expr", "1->0:lin", "--iterations", "4", "--max-bits", "8", "--summary"},
        "mean_value\t0.625\n"},  // no widths, so no cost
       {{"--expr", "4 @50% ; 8 @rest", "--iterations", "4", "--summary"},
@@ -72,27 +83,35 @@ TEST_CASE("ebb schedule warns of what is legal but doubtful") {
   };
   const Case cases[] = {{{"--name", "CT", "--iterations", "64000", "--cycles", "7", "--summary"}, "an odd number"},
                         {{"--name", "RR", "--iterations", "500", "--summary"}, "never reaches 8 bits"},
+                        {{"--name", "CR", "--cycles", "8", "--iterations", "12"}, "6 begin and the last one is whole: below"},
+                        {{"--name", "CR", "--cycles", "8", "--iterations", "13"}, "7 begin and the last one is cut short by 1: "},
                         {{"--expr", "warm(300up) lin", "--iterations", "200", "--summary"}, "longer than the 200"}};
   for (const Case& c : cases) CHECK(doctest::String(run(c.arguments).warnings.c_str()) == doctest::Contains(c.says));
 }
 
 TEST_CASE("ebb schedule refuses a wrong command line") {
-  const std::vector<std::string> wrong_settings[] = {{"--iterations", "10"},
-                                                     {"--name", "CX", "--iterations", "10"},
-                                                     {"--name", "CR", "--iterations", "0"},
-                                                     {"--name", "CR", "--iterations", "10", "--min-bits", "9", "--max-bits", "8"},
-                                                     {"--name", "CR", "--iterations", "10", "--max-bits", "17"},
-                                                     {"--name", "CR", "--iterations", "10", "--gradient-bits", "17"},
-                                                     {"--name", "CR", "--iterations", "10", "--gradient-bits", "0"},
-                                                     {"--name", "CR", "--iterations", "10", "--cost-reference", "8/8"},
-                                                     {"--name", "CR", "--iterations", "10", "--cycles", "0"},
-                                                     {"--name", "CR", "--iterations", "10", "--period", "ceil"},
-                                                     {"--expr", "1->0 rex", "--iterations", "10"},
-                                                     {"--expr", "", "--iterations", "10"},
-                                                     {"--expr", "group{conv1: 8, *: 4}", "--iterations", "10"},
-                                                     {"--expr", "group{a: 8, *: 4}", "--iterations", "10", "--group", "b"},
-                                                     {"--expr", "8", "--iterations", "10", "--group", "conv1"},
-                                                     {"--expr", "1 @10% ; 2 @20%", "--iterations", "10"}};
+  const std::vector<std::string> wrong_settings[] = {
+      {"--iterations", "10"},
+      {"--name", "CX", "--iterations", "10"},
+      {"--name", "CR", "--iterations", "0"},
+      {"--name", "CR", "--iterations", "10", "--min-bits", "9", "--max-bits", "8"},
+      {"--name", "CR", "--iterations", "10", "--max-bits", "17"},
+      {"--name", "CR", "--iterations", "10", "--gradient-bits", "17"},
+      {"--name", "CR", "--iterations", "10", "--gradient-bits", "0"},
+      {"--name", "CR", "--iterations", "10", "--cost-reference", "8/8"},
+      {"--name", "CR", "--iterations", "10", "--cycles", "0"},
+      {"--name", "CR", "--iterations", "10", "--period", "ceil"},
+      {"--name", "CR", "--iterations", "10", "--summary", "--gradient-bits", "fp16"},
+      {"--name", "fp32", "--iterations", "10", "--max-bits", "8"},
+      {"--name", "fp32", "--iterations", "10", "--summary", "--gradient-bits", "8"},
+      {"--expr", "lin", "--iterations", "10", "--summary", "--gradient-bits", "8"},
+      {"--expr", "lin", "--iterations", "9", "--summary", "--cost-reference", "8/8/8"},
+      {"--expr", "1->0 rex", "--iterations", "10"},
+      {"--expr", "", "--iterations", "10"},
+      {"--expr", "group{conv1: 8, *: 4}", "--iterations", "10"},
+      {"--expr", "group{a: 8, *: 4}", "--iterations", "10", "--group", "b"},
+      {"--expr", "8", "--iterations", "10", "--group", "conv1"},
+      {"--expr", "1 @10% ; 2 @20%", "--iterations", "10"}};
   for (const auto& arguments : wrong_settings) CHECK_THROWS_AS(run(arguments), ConfigError);
   const std::vector<std::string> wrong_flags[] = {{"--name", "CR"},
                                                   {"--name", "CR", "--expr", "lin", "--iterations", "10"},

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <csignal>
 #include <limits>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -306,12 +307,52 @@ TEST_CASE("without a plan of their own, evaluations have that of the last update
   run_loop(task, state, s, {.evaluation = [&](const EvalRow& row) { evaluations.push_back(row); }});
   REQUIRE(evaluations.size() == 4);
   // plan(t) has 3 + t mod 6 bits; evaluations come after 4, 8 and 10 updates
-  CHECK(evaluations[0].bits == RoleBits{6, 6, 8});
-  CHECK(evaluations[1].bits == RoleBits{4, 4, 8});
-  CHECK(evaluations[2].bits == RoleBits{6, 6, 8});
+  CHECK(evaluations[0].bits == RoleBits{6, 6, std::nullopt});
+  CHECK(evaluations[1].bits == RoleBits{4, 4, std::nullopt});
+  CHECK(evaluations[2].bits == RoleBits{6, 6, std::nullopt});
   CHECK(evaluate(task, task.splits[1], state, s).score == evaluations[3].score);
   CHECK(evaluation_plan(s, 0).formats.weight == Format::integer(3));  // before any update: that of the first
   CHECK_THROWS_AS(static_cast<void>(evaluation_plan(LoopSettings{}, 5)), ConfigError);
+}
+
+TEST_CASE("the bits of a record are those of the operands that there were, and say by_site where layers differ") {
+  const auto formats = [](int weight, int activation, int gradient) {
+    return SiteFormats{Format::integer(weight), Format::integer(activation), Format::integer(gradient)};
+  };
+  struct Case {
+    const char* why;
+    std::map<std::string, SiteFormats, std::less<>> sites;
+    std::vector<std::string> keep_fp32;
+    RoleBits training, evaluation;
+  };
+  constexpr std::nullopt_t none = std::nullopt;
+  const Case cases[] = {{"all alike", {}, {}, {4, 5, 8}, {4, 5, none}},
+                        {"a group that changes nothing", {{"conv", formats(4, 5, 8)}}, {}, {4, 5, 8}, {4, 5, none}},
+                        {"one layer has others", {{"conv", formats(8, 5, 8)}}, {}, {4, 5, 8, true}, {4, 5, none, true}},
+                        {"only its gradients differ", {{"conv", formats(4, 5, 6)}}, {}, {4, 5, 8, true}, {4, 5, none}},
+                        {"one layer is exempted", {}, {"last"}, {4, 5, 8, true}, {4, 5, none, true}},
+                        {"all layers are", {}, {"conv", "last"}, {32, 32, 32}, {32, 32, none}},
+                        {"no layer has the common ones",
+                         {{"conv", formats(2, 2, 8)}, {"fc", formats(3, 3, 8)}},
+                         {},
+                         {2, 2, 8, true},
+                         {2, 2, none, true}},
+                        {"a name that nothing has", {{"pool", formats(8, 8, 8)}}, {"shortcut"}, {4, 5, 8}, {4, 5, none}}};
+  const Format any = Format::integer(4);
+  CostLedger training, evaluation;
+  for (const Site& site : {Site{"conv", {}}, Site{"fc", {"last"}}}) {
+    evaluation.charge(site, Product::forward, 10, any, any);
+    for (const Product product : {Product::forward, Product::grad_weight}) training.charge(site, product, 10, any, any);
+  }
+  for (const Case& c : cases) {
+    CAPTURE(c.why);
+    PrecisionPlan plan;
+    plan.formats = formats(4, 5, 8);
+    plan.sites = c.sites;
+    plan.keep_fp32(c.keep_fp32);
+    CHECK(role_bits(plan, training) == c.training);
+    CHECK(role_bits(plan, evaluation) == c.evaluation);
+  }
 }
 
 TEST_CASE("parameters can have rates of their own, which the plateau multiplies like the common one") {

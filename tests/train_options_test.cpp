@@ -141,8 +141,8 @@ TEST_CASE("a wrong command line names the option, what was expected and the near
       {"--batch 99999999999999999999", "--batch: expected an integer"},
       {"--batch 0", "--batch: expected an integer of 1 and more, got 0"},
       {"--lr fast", "--lr: expected a number, got 'fast'"},
-      {"--lr nan", "--lr: expected a rate of 0 and more"},
-      {"--lr=-1", "--lr: expected a rate of 0 and more, got -1"},
+      {"--lr nan", "--lr: expected 0, or 1e-30 to 1e30, got nan"},
+      {"--lr=-1", "--lr: expected 0, or 1e-30 to 1e30, got -1"},
       {"--arch resnet9", "unknown architecture 'resnet9'; did you mean 'resnet8'?"},
       {"--min-bits 9 --max-bits 8", "--min-bits 9 is above --max-bits 8"},
       {"--max-bits 17", "--max-bits: expected 1 to 16 bits, got 17"},
@@ -170,12 +170,20 @@ TEST_CASE("a wrong command line names the option, what was expected and the near
       {"--preset knwon", "unknown preset 'knwon'; did you mean 'known'?"},
       {"--threads 0", "--threads: expected 1 to 1024, got 0"},
       {"--simd sse", "sse"},
-      {"--clip 0", "--clip: expected a norm above 0, got 0"},
+      {"--lr 1e31", "--lr: expected 0, or 1e-30 to 1e30, got 1e+31"},
+      {"--lr 1e-40", "--lr: expected 0, or 1e-30 to 1e30, got 1e-40"},  // float32 would make it 0
+      {"--weight-decay 1e31", "--weight-decay: expected 0, or 1e-30 to 1e30, got 1e+31"},
+      {"--clip 0", "--clip: expected a norm of 1e-30 to 1e30, got 0"},
+      {"--clip 1e-40", "--clip: expected a norm of 1e-30 to 1e30, got 1e-40"},
+      {"--accumulate 32 --batch 16", "--accumulate: expected 1 to 16, the --batch that is cut, got 32"},
+      {"--gradient-bits 4 --bits group{gradient:4,*:(8", "--bits: [schedule]"},
       {"--resume", "--resume needs the run directory: add --out DIR"},
       {"--save-every 5", "--save-every needs the run directory"},
       {"--evaluate a --out b", "--evaluate and --out contradict"},
       {"--out a --dry-run --resume", "--resume and --dry-run contradict"},
-      {"--resume --evaluate a", "--resume needs the run directory"},
+      {"--resume --evaluate a", "--resume and --evaluate contradict"},
+      {"--save-every 5 --evaluate a", "--save-every means nothing with --evaluate, where nothing is trained; leave it out"},
+      {"--statistics-every 5 --evaluate a", "--statistics-every means nothing with --evaluate"},
       {"--seed 1 --seed 2", "--seed is given 2 times; give it once"},
   };
   for (const Case& c : cases) {
@@ -199,12 +207,6 @@ TEST_CASE("what was given and means nothing beside the others is refused, whatev
       {"--bits 4 --period floor", "--period means nothing beside --bits"},
       {"--schedule static --min-bits 4", "--min-bits means nothing with --schedule static"},
       {"--schedule CR --min-bits 4 --cycles 2 --period floor", ""},
-      {"--schedule fp32 --gradient-bits 4", "--gradient-bits means nothing with --schedule fp32"},
-      {"--bits fp32 --gradient-grid symmetric", "--gradient-grid means nothing with --bits fp32"},
-      {"--schedule fp32 --keep-fp32 first", "--keep-fp32 means nothing with --schedule fp32"},
-      {"--schedule fp32 --grid symmetric", "--grid means nothing with --schedule fp32"},
-      {"--schedule fp32 --simulate", "--simulate means nothing with --schedule fp32"},
-      {"--schedule fp32 --eval-bits 4 --grid symmetric", ""},
       {"--arch resnet8 --momentum 0.5", "--momentum means nothing with --optimizer adam, only with --optimizer sgd; leave it out"},
       {"--arch resnet8 --optimizer sgd --momentum 0.5", ""},
       {"--preset known --bits 4", ""},
@@ -235,11 +237,28 @@ TEST_CASE("--help shows every option in its group with its default, and the defa
     CHECK(contains(*line.text, concat("--", option.first)));
   }
   for (const char* part : {"Precision:", "Machine:", "resnet8", "1->0:cos", "Exit codes: 0 done", "128", "how deep [see below]",
-                           "share kept [0.5]", "--preset known: an experiment"}) {
+                           "share kept [0.5]", "--preset known: an experiment", "sets parameters apart"}) {
     CAPTURE(part);
     CHECK(contains(*line.text, part));
   }
   CHECK(contains(parsed("--version").text.value(), "ebb-test 0."));
+}
+
+TEST_CASE("what is not as by default about products is shown as on a command line") {
+  struct Case {
+    const char *args, *shown;
+  };
+  const Case cases[] = {{"", ""},
+                        {"--bits 4 --lr 7", ""},  // shown elsewhere
+                        {"--grid symmetric --accumulator sat14", "--grid symmetric --accumulator sat14"},
+                        {"--gradient-grid symmetric --keep-fp32 first,last --eval-bits fp32",
+                         "--eval-bits fp32 --gradient-grid symmetric --keep-fp32 first,last"},
+                        {"--simulate", "--simulate"}};
+  for (const Case& c : cases) {
+    CAPTURE(c.args);
+    CHECK(format_options(arithmetic_options(option_texts(parsed(c.args).options, true))) == c.shown);
+  }
+  CHECK(arithmetic_options({}) == arithmetic_options(option_texts(Options(), true)));  // an old run that recorded none of them
 }
 
 TEST_CASE("a resumed run takes its recorded options, free ones anew, and refuses the others by name") {

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -218,6 +219,12 @@ TEST_CASE("groups that are for nothing in the model, or for nothing that others 
       {"group{wieght: 8, *: 4}", "8", "1", "--bits: unknown name in group{...} 'wieght'; did you mean 'weight'?"},
       {"group{conv1: group{block1: 2, *: 3}, *: 4}", "8", "1", "--bits: the part 'block1' of the group is never used"},
       {"group{block1.conv1: 2, block1: 3, *: 4}", "8", "1", "--bits: the part 'block1.conv1' of the group is never used"},
+      {"group{blok1: 8, *: 4}", "8", "1", "--bits: unknown name in group{...} 'blok1'; did you mean 'block1'?"},
+      {"group{conv1: 8}", "8", "1", "--bits: [schedule] the group has no part"},
+      {"8", "group{fc: 8", "1", "--gradient-bits: [schedule]"},
+      {"8", "8", "1->0 : coz", "--lr-schedule: [schedule]"},
+      {"8 : lin : 7", "8", "1", "--bits: [schedule]"},
+      {"8 @20%; 4 @20%", "8", "1", "--bits: [schedule] the parts of a join fill 40 of 100 updates"},
       {"group{conv1: 8}", "8", "1", "add '*: ...' for all others"},
       {"8", "group{weight: 8, *: 4}", "1", "--gradient-bits: unknown name in group{...} 'weight'"},
       {"8", "group{fcc: 8, *: 4}", "1", "--gradient-bits: unknown name in group{...} 'fcc'; did you mean 'fc'?"},
@@ -251,6 +258,87 @@ TEST_CASE("the schedules of a run of 10^12 updates are checked without reading e
     Options options = options_with("CR");
     options.lr_schedule = rate;
     CHECK(resolve_precision(options, {.updates = 1'000'000'000'000}).rate(0) >= 0);
+  }
+}
+
+TEST_CASE("the rates of groups in a run of 10^12 updates are found without reading each of them") {
+  Options options = options_with("CR");  // --lr 0.5
+  options.lr_schedule = "group{bias: 1->0 : cos, fc: 0.25->1 : cos, *: 1->0 : pow(3)}";
+  const ParamStore params = parameters();
+  const Precision precision = resolve_precision(options, {.updates = 1'000'000'000'000}, kSites, params);
+  REQUIRE(precision.rate_groups.size() == 3);
+  CHECK(precision.rate_groups[0].parameters == std::vector<std::string>{"conv1.weight"});
+  for (const RateGroup& group : precision.rate_groups) {
+    CAPTURE(group.parameters[0]);
+    CHECK(group.highest == doctest::Approx(0.5).epsilon(1e-9));
+    CHECK(group.lowest == doctest::Approx(group.parameters[0] == "fc.weight" ? 0.125 : 0).epsilon(1e-9));
+  }
+}
+
+TEST_CASE("options of codes are refused where nothing ever has codes, however the options say so") {
+  struct Case {
+    const char* why;
+    const char *bits, *keep_fp32, *eval_bits, *gradient_bits;
+    bool evaluates;
+    const char *moot, *sound;  // what is refused, and what is not
+  };
+  const char* const all = "grid accumulator simulate keep-fp32 gradient-bits gradient-grid";
+  const Case cases[] = {
+      {"float32 by name", "fp32", "", "", "8", false, all, ""},
+      {"float32 as a join", "fp32 @rest", "", "", "8", false, all, ""},
+      {"float32 as a group", "group{*: fp32}", "", "", "8", false, all, ""},
+      {"float32 in parts", "group{conv1: fp32, *: fp32}", "", "", "8", false, all, ""},
+      {"every layer is exempted", "4", "conv1,block1,last", "", "8", false, "grid accumulator simulate gradient-bits gradient-grid",
+       "keep-fp32"},
+      {"evaluations alone have codes", "fp32", "", "4", "8", false, "gradient-bits gradient-grid",
+       "grid accumulator simulate keep-fp32"},
+      {"codes for a while", "fp32 @90% ; 4 @rest", "", "", "8", false, "", all},
+      {"codes in a layer", "group{conv1: 4, *: fp32}", "", "", "8", false, "", all},
+      {"gradients alone", "group{gradient: 4, *: fp32}", "", "", "8", false, "gradient-bits",
+       "grid accumulator simulate keep-fp32 gradient-grid"},
+      {"no codes of gradients", "4", "", "", "fp32", false, "gradient-grid", "grid accumulator simulate keep-fp32 gradient-bits"},
+      {"a run of codes is scored in float32", "4", "", "fp32", "8", true, "grid accumulator simulate keep-fp32", ""},
+      {"and in codes", "4", "", "6", "8", true, "", "grid accumulator simulate keep-fp32"},
+      {"and at the bits of the moment", "fp32 @10% ; 4 @rest", "", "current", "8", true, "",
+       "grid accumulator simulate keep-fp32"}};
+  for (const Case& c : cases) {
+    CAPTURE(c.why);
+    Options options = options_with_bits(c.bits, c.gradient_bits);
+    options.keep_fp32 = c.keep_fp32;
+    options.eval_bits = c.eval_bits;
+    if (c.evaluates) options.evaluate = "run";
+    const Precision precision = resolve_precision(options, {.updates = 100}, kSites);
+    for (const auto& [names, moot] : {std::pair(c.moot, true), {c.sound, false}}) {
+      for (const std::string& name : split(names, ' ')) {
+        CAPTURE(name);
+        options.given = {name};
+        const std::string message = error_of([&] { check_codes(options, precision, kSites); });
+        CHECK(contains(message, "means nothing where") == moot);
+      }
+    }
+  }
+}
+
+TEST_CASE("a run of which no layer has the common widths says what the papers' cost counts") {
+  struct Case {
+    const char *bits, *keep_fp32;
+    bool doubtful;
+  };
+  const Case cases[] = {{"4", "", false},
+                        {"4", "first,last", false},
+                        {"4", "conv1,block1,fc", true},
+                        {"group{conv1: 8, *: 4}", "", false},
+                        {"group{weight: 2, activation: 4, *: 8}", "", false},  // roles of all layers are the common widths
+                        {"group{conv1: 8, block1: 4, *: 2}", "last", true},
+                        {"group{conv1: 8, block1: 4, fc: 8, *: 2}", "", true}};
+  for (const Case& c : cases) {
+    CAPTURE(c.bits);
+    CAPTURE(c.keep_fp32);
+    Options options = options_with_bits(c.bits);
+    options.keep_fp32 = c.keep_fp32;
+    const std::vector<std::string> doubts = resolve_precision(options, {.updates = 100}, kSites).doubts;
+    CHECK(std::ranges::any_of(doubts, [](const std::string& doubt) { return contains(doubt, "the papers' cost counts"); }) ==
+          c.doubtful);
   }
 }
 
@@ -378,7 +466,7 @@ TEST_CASE("one training has one cost: the reference is what --cost-reference say
 }
 
 TEST_CASE("layers kept in float32 must exist") {
-  const std::vector<CostLedger::Row> sites{{{"conv1", {"first"}}, {}}, {{"stage1.block1.conv2", {}}, {}}};
+  const std::vector<Site> sites{{"conv1", {"first"}}, {"stage1.block1.conv2", {}}};
   for (const char* known : {"", "first", "last", "shortcut", "conv1", "stage1", "stage1.block1", "conv1,last"}) {
     CAPTURE(known);
     Options options;
@@ -388,6 +476,8 @@ TEST_CASE("layers kept in float32 must exist") {
   Options options;
   options.keep_fp32 = "first,conv9";
   CHECK(contains(error_of([&] { check_keep_fp32(options, sites); }), "unknown layer 'conv9'; did you mean 'conv1'?"));
+  options.keep_fp32 = "stage1.blok1";
+  CHECK(contains(error_of([&] { check_keep_fp32(options, sites); }), "did you mean 'stage1.block1'?"));
 }
 
 TEST_CASE("nothing multiplied costs as much as the reference") {

@@ -17,11 +17,11 @@ StepRow step(std::int64_t t, double loss = 2.0) {
 
 TEST_CASE("plain progress is whole lines at a modest rhythm, the first and the last step among them") {
   Progress progress(0, 100, {});
-  CHECK(progress.step(step(0), 0.5) == "step 1/100 (1.0 %)  epoch 1  loss 2.0000  bits 5/5/8  500.0 ms/step  ETA 50 s\n");
+  CHECK(progress.step(step(0), 0.5) == "step 1/100 (1.0 %)  epoch 1  mean loss 2.0000  bits 5/5/8  500.0 ms/step  ETA 50 s\n");
   int lines = 0;
   for (std::int64_t t = 1; t < 99; ++t) lines += progress.step(step(t), 0.5 * static_cast<double>(t + 1)).empty() ? 0 : 1;
   CHECK(lines == 4);  // at 10.5, 20.5, 30.5 and 40.5 s
-  CHECK(progress.step(step(99), 50.0) == "step 100/100 (100.0 %)  epoch 2  loss 2.0000  bits 5/5/8  500.0 ms/step  ETA 0 s\n");
+  CHECK(progress.step(step(99), 50.0) == "step 100/100 (100.0 %)  epoch 2  mean loss 2.0000  bits 5/5/8  500.0 ms/step  ETA 0 s\n");
   CHECK(progress.line("evaluated") == "evaluated\n");
   CHECK(progress.finish().empty());
 }
@@ -58,4 +58,7 @@ TEST_CASE("durations and widths read well") {
   CHECK(format_bits({3, 4, 32}) == "3/4/fp32");
   CHECK(format_bits({3, 4, 8, true}) == "3/4/8 and by layer");
   CHECK(format_bits({32, 32, 32, true}) == "fp32 and by layer");
+  CHECK(format_bits({2, 4, std::nullopt}) == "2/4");  // an evaluation has no gradients
+  CHECK(format_bits({32, 4, std::nullopt, true}) == "fp32/4 and by layer");
+  CHECK(format_bits({32, 32, std::nullopt}) == "fp32");
 }

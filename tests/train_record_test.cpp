@@ -35,7 +35,7 @@ EvalRow evaluation(std::int64_t t) {
           .loss = 0.1,
           .metric = "accuracy",
           .score = 2.0 / 3.0,
-          .bits = {8, 8, 8},
+          .bits = {8, 8, std::nullopt},
           .bit_ops = 7,
           .seconds = 1};
 }
@@ -75,6 +75,17 @@ TEST_CASE("a line of the record is one JSON object and keeps every bit") {
   CHECK(history.evaluations == std::vector<EvalRow>{evaluation(4), evaluation(8)});
   CHECK(read_config(scratch / "run") == kConfig);
   CHECK(read_checkpoint(scratch / "run").iteration == 8);
+}
+
+TEST_CASE("an evaluation that an earlier version recorded with bits of gradients is read without them") {
+  const Scratch scratch;
+  record_run(scratch / "run");
+  const std::string path = scratch / "run/evals.jsonl", activation = "\"activation\":8";
+  std::string text = read_file(path);
+  CHECK(text.find("gradient") == std::string::npos);
+  text.insert(text.find(activation) + activation.size(), ",\"gradient\":8");
+  write_file(path, text);
+  CHECK(read_history(scratch / "run").evaluations == std::vector<EvalRow>{evaluation(4), evaluation(8)});
 }
 
 TEST_CASE("resuming cuts the record back to the checkpoint, torn lines included") {

@@ -26,7 +26,7 @@ RunConfig config() {
   options.settings = {{.name = "data", .value = "DIR", .fallback = "", .help = "", .text = "tiny \"quoted\""}};
   options.keep_fp32 = "";
   RunConfig config{.program = "ebb-test", .options = option_texts(options, true)};
-  config.resolved = {{"iterations", "6"}};
+  config.resolved = {{"iterations", "6"}, {"steps_per_epoch", "4"}};
   config.data = {{"training", "0123"}, {"number", "1e400"}, {"zeros", "007"}};
   return config;
 }
@@ -106,6 +106,12 @@ TEST_CASE("an inspection tells where the bit-operations went") {
   CHECK(json["sites"][0]["forward"]["bit_ops"] == std::to_string(6 * 36 * 16));
   CHECK(json["sites"][0]["grad_input"]["macs"] == "0");
   CHECK(json["evaluations"].size() == 3);
+  CHECK(json["arithmetic"]["grid"] == "affine");
+  CHECK(to_table(inspection).find("--") == std::string::npos);  // nothing but defaults
+  double loss = 0;                                              // of the last epoch's four steps, as a summary has it
+  for (std::size_t i = 2; i < 6; ++i) loss += inspection.history.steps[i].loss;
+  CHECK(json["train_loss"] == loss / 4);
+  CHECK(to_table(inspection).find(concat(format_fixed(loss / 4, 4), ", mean of the last epoch")) != std::string::npos);
   CHECK(json["test_negative_loss"] == inspection.history.evaluations.back().score);
   CHECK(json["options"]["batch"] == "128");
   const std::string table = to_table(inspection);
@@ -135,6 +141,16 @@ TEST_CASE("an inspection says the bits that a run had, not the names that its op
     inspection.config.resolved = c.resolved;
     CHECK(to_table(inspection).find(concat(' ', c.expected, '\n')) != std::string::npos);
   }
+}
+
+TEST_CASE("an inspection says what of the arithmetic is not as by default") {
+  Inspection inspection{.directory = "run", .config = config(), .history = {}};
+  for (auto& [name, text] : inspection.config.options) {
+    if (name == "grid") text = "symmetric";
+    if (name == "keep-fp32") text = "first,last";
+    if (name == "simulate") text = "true";
+  }
+  CHECK(to_table(inspection).find("--grid symmetric --keep-fp32 first,last --simulate") != std::string::npos);
 }
 
 TEST_CASE("overflow events are reported by site and product, those of evaluations apart, in every summary") {
@@ -175,12 +191,17 @@ TEST_CASE("overflow events are reported by site and product, those of evaluation
   const std::string shown = with_separators(state.ledger.overflow_events());
   CHECK(to_table(inspect(path)).find(concat(shown, ": fc ", shown)) != std::string::npos);
 
+  Precision precision;
+  precision.reference = parse_cost_reference("8/8/8");
+  precision.arithmetic = {{"accumulator", "sat10"}};
   const uint128 evaluated = state.evaluation_ledger.overflow_events();
-  const EvaluationReport report = evaluate_all(task, state, settings, parse_cost_reference("8/8/8"));
+  const EvaluationReport report = evaluate_all(task, state, settings, precision);
   CHECK(state.evaluation_ledger.overflow_events() == evaluated);  // the run's ledger is left alone
   const Json scored = Json::parse(to_json(report));
   CHECK(scored["accumulator_overflows"] == to_text(report.ledger.overflow_events()));
   CHECK(scored["accumulator_overflows_by_site"]["fc"]["forward"] == scored["accumulator_overflows"]);
+  CHECK(scored["arithmetic"]["accumulator"] == "sat10");
+  CHECK(to_table(report).find("--accumulator sat10") != std::string::npos);
   CHECK(to_table(report).find(": fc " + with_separators(report.ledger.overflow_events())) != std::string::npos);
 }
 

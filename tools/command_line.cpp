@@ -45,23 +45,24 @@ void add_schedule_command(CLI::App& app, std::ostream& out, std::ostream& warnin
   cyclic(command->add_option("--cycles", options->cycles, "Cycles of a named schedule")->check(integer_check, ""));
   cyclic(command->add_option("--min-bits", options->min_bits, "Lowest width of a named schedule")->check(integer_check, ""));
   cyclic(command->add_option("--period", options->period, "Length of a cycle: floor+1 or floor of iterations / cycles"));
-  CLI::Option* const max_bits = command->add_option("--max-bits", options->max_bits, "Highest width of a named schedule")
+  CLI::Option* const max_bits = command
+                                    ->add_option("--max-bits", options->max_bits,
+                                                 "Highest width of a named schedule; beside --expr, which then is of bits, the "
+                                                 "width that it should reach")
                                     ->capture_default_str()
                                     ->check(integer_check, "");
-  command->add_option("--gradient-bits", options->gradient_bits, "Width of gradients in the cost")
-      ->capture_default_str()
-      ->check(integer_check, "");
+  command->add_option("--gradient-bits", options->gradient_bits, "Width of gradients in the cost, or fp32 [8]");
   command->add_option("--group", options->group, "Whose part of group{...} to print; * for what no part names");
-  command
-      ->add_option("--cost-reference", options->cost_reference,
-                   "Widths of weights, activations and gradients that costs are compared with")
-      ->capture_default_str();
+  command->add_option("--cost-reference", options->cost_reference,
+                      "Widths of weights, activations and gradients that costs are compared with [8/8/8]");
   command->add_flag("--summary", options->summary,
-                    "Print mean_value and, for bits, cost_reference, relative costs and savings only");
+                    "Print mean_value only and, for bits of weights and activations alike, cost_reference, relative costs and "
+                    "savings");
   command->callback([command, options, max_bits, &out, &warnings] {
     const bool constant = options->name == "static" || options->name == "fp32";
     for (const char* each : {"--cycles", "--min-bits", "--period"})
       refuse_moot(*command, each, constant, concat("with --name ", options->name, ", which has no cycles"));
+    refuse_moot(*command, "--max-bits", options->name == "fp32", "with --name fp32, which has no bits to choose");
     for (const char* each : {"--gradient-bits", "--cost-reference"})
       refuse_moot(*command, each, !options->summary, "without --summary, which alone shows costs");
     options->max_bits_given = max_bits->count() > 0;

@@ -40,21 +40,39 @@ Bound bound_for(const ScheduleOptions& options, const Schedule& schedule) {
   return schedule.bind(Totals{.updates = options.iterations}, {}, *options.group);
 }
 
-/// A run of bits has a width at every iteration; a learning rate that happens to be 1 throughout must not pass for one.
+/// A schedule of bits has a width at every iteration. A learning rate that happens to be 1 throughout must not pass for one, unless
+/// --max-bits says that it is.
 bool is_bits(const ScheduleOptions& options, const Schedule& schedule, const Bound& bound) {
   if (!options.name.empty()) return true;
   if (!schedule.is_whole() && !options.max_bits_given) return false;
   const auto is_width = [](double number) { return number >= 1 && number <= 16 && number == static_cast<int>(number); };
-  bool all = true;
+  bool all = true, ones = !options.max_bits_given;
   halve(bound, 0, bound.updates() - 1, [&](std::int64_t first, std::int64_t last, const ValueRange& range) {
     if (!all) return true;
+    ones = ones && range.is_number() && range.low == 1 && range.high == 1;
     if (schedule.is_whole() && range.is_number() && is_width(std::ceil(range.low)) && is_width(std::floor(range.high))) return true;
     if (first < last && !range.is_one()) return false;
     const Value value = bound.value(first);
     all = !value.is_number() || is_width(value.number);
     return true;
   });
-  return all;
+  return all && !ones;
+}
+
+/// Costs are of all operands of a product, and not of a role that has a part of its own.
+bool names_roles(const Schedule& schedule) {
+  const std::vector<std::string> names = schedule.group_names();
+  return std::ranges::any_of(names, [](const std::string& name) {
+    const std::string end = name.substr(name.rfind('.') + 1);
+    return end == to_text(Role::weight) || end == to_text(Role::activation) || end == to_text(Role::gradient);
+  });
+}
+
+int width(const std::string& text) {
+  std::int64_t bits = 32;
+  require<ConfigError>(text == "fp32" || (parse(text, bits) && bits >= 1 && bits <= Format::kMaxIntegerBits),
+                       "[schedule] expected --gradient-bits from 1 to 16 or fp32, got '", text, "'");
+  return static_cast<int>(bits);
 }
 
 double mean_of(const Bound& bound) {
@@ -75,9 +93,8 @@ void print_schedule(const ScheduleOptions& options, std::ostream& out, std::ostr
   require<ConfigError>(options.iterations >= 1, "[schedule] expected --iterations >= 1, got ", options.iterations);
   require<ConfigError>(options.max_bits >= 1 && options.max_bits <= 16, "[schedule] expected --max-bits from 1 to 16, got ",
                        options.max_bits);
-  require<ConfigError>(options.gradient_bits >= 1 && options.gradient_bits <= 16,
-                       "[schedule] expected --gradient-bits from 1 to 16, got ", options.gradient_bits);
-  const SiteFormats reference = parse_cost_reference(options.cost_reference);
+  const int gradient_bits = width(options.gradient_bits.value_or("8"));
+  const SiteFormats reference = parse_cost_reference(options.cost_reference.value_or("8/8/8"));
   require<ConfigError>(options.period == "floor" || options.period == "floor+1",
                        "[schedule] expected --period floor or floor+1, got '", options.period, "'");
   const Schedule schedule = schedule_of(options);
@@ -88,10 +105,17 @@ void print_schedule(const ScheduleOptions& options, std::ostream& out, std::ostr
     warnings << "ebb schedule: warning: " << doubt << '\n';
   }
   if (options.summary) {
-    if (bits) {
+    const bool costs = bits && !names_roles(schedule);
+    require<ConfigError>(costs || (!options.gradient_bits && !options.cost_reference),
+                         "[schedule] --gradient-bits and --cost-reference mean nothing here, since a cost is that of a schedule of "
+                         "bits for weights and activations alike; leave them out");
+    if (costs) {
       // Without a network: a layer's three products have its MACs each, so exact and papers' cost are in the same ratio.
       const PrecisionCost cost =
-          precision_cost(bound, options.gradient_bits, static_cast<std::uint64_t>(CostLedger::paper_bits(reference)));
+          precision_cost(bound, gradient_bits, static_cast<std::uint64_t>(CostLedger::paper_bits(reference)));
+      require<ConfigError>(
+          cost.mean_bits < 32 || !options.gradient_bits,
+          "[schedule] --gradient-bits means nothing with float32 throughout, where gradients are float32; leave it out");
       out << "mean_value\t" << digits(cost.mean_bits) << "\ncost_reference\t" << cost_reference_text(reference)
           << "\nrelative_cost\t" << digits(cost.relative) << "\nrelative_cost_paper\t" << digits(cost.relative)
           << "\nsavings_percent\t" << digits(cost.savings_percent()) << '\n';

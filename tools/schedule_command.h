@@ -11,9 +11,9 @@ struct ScheduleOptions {
   std::string name = {}, expression = {};  ///< one of the two
   std::int64_t iterations = 0, cycles = 8;
   int min_bits = 3, max_bits = 8;
-  bool max_bits_given = false;  ///< an expression with max_bits is meant to be a schedule of bits
-  int gradient_bits = 8;
-  std::string cost_reference = "8/8/8";  ///< see parse_cost_reference
+  bool max_bits_given = false;                     ///< an expression beside it is meant to be a schedule of bits
+  std::optional<std::string> gradient_bits = {};   ///< a width or fp32; none: 8
+  std::optional<std::string> cost_reference = {};  ///< see parse_cost_reference; none: 8/8/8
   std::string period = "floor+1";
   std::optional<std::string> group = {};  ///< whose part of group{...} is wanted, "*" for all others
   bool summary = false;

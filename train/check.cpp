@@ -9,6 +9,7 @@
 #include "core/simd.h"
 #include "quant/format.h"
 #include "quant/ledger.h"
+#include "train/moot.h"
 #include "train/options.h"
 
 namespace ebb::train {
@@ -59,15 +60,17 @@ void check(const Options& options, const Program& program) {
   at_least_one("epochs", options.epochs);
   at_least_one("batch", options.batch);
   at_least_one("accumulate", options.accumulate);
+  if (options.gave("accumulate") && options.batch && options.evaluate.empty() && moot_on_whole_graphs(options).empty())
+    expect(options.accumulate <= *options.batch, "accumulate", concat("1 to ", *options.batch, ", the --batch that is cut"),
+           options.accumulate);
   at_least_one("eval-every", options.eval_every);
   if (options.optimizer) one_of("optimizer", *options.optimizer, {"sgd", "adam", "adamw"});
-  const auto finite_from_zero = [](double value) { return value >= 0 && value < 1e30; };
-  if (options.lr) expect(finite_from_zero(*options.lr), "lr", "a rate of 0 and more", *options.lr);
-  if (options.weight_decay)
-    expect(finite_from_zero(*options.weight_decay), "weight-decay", "a number of 0 and more", *options.weight_decay);
+  const auto is_float = [](double value) { return value >= 1e-30 && value <= 1e30; };  // well within float32
+  for (const auto& [name, value] : {std::pair{"lr", options.lr}, {"weight-decay", options.weight_decay}})
+    if (value) expect(*value == 0 || is_float(*value), name, "0, or 1e-30 to 1e30", *value);
   if (options.lr_plateau)
     expect(*options.lr_plateau > 0 && *options.lr_plateau < 1, "lr-plateau", "a factor above 0 and below 1", *options.lr_plateau);
-  if (options.clip) expect(*options.clip > 0 && finite_from_zero(*options.clip), "clip", "a norm above 0", *options.clip);
+  if (options.clip) expect(is_float(*options.clip), "clip", "a norm of 1e-30 to 1e30", *options.clip);
   expect(options.momentum >= 0 && options.momentum < 1, "momentum", "a number of 0 to below 1", options.momentum);
   expect(options.seed >= 0, "seed", "an integer of 0 and more", options.seed);
 

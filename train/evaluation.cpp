@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "train/overflows.h"
-#include "train/precision.h"
 #include "train/progress.h"
 #include "train/report.h"
 
@@ -22,10 +21,11 @@ double total_seconds(const EvaluationReport& report) {
 
 }  // namespace
 
-EvaluationReport evaluate_all(const Task& task, RunState& state, const LoopSettings& settings, const SiteFormats& reference,
+EvaluationReport evaluate_all(const Task& task, RunState& state, const LoopSettings& settings, const Precision& precision,
                               const std::function<void(const EvalRow&)>& done) {
   CostLedger before = std::exchange(state.evaluation_ledger, {});
-  EvaluationReport report{.metric = task.metric, .baselines = task.baselines, .reference = reference};
+  EvaluationReport report{
+      .metric = task.metric, .baselines = task.baselines, .reference = precision.reference, .arithmetic = precision.arithmetic};
   for (const Split& split : task.splits) {
     report.splits.push_back(evaluate(task, split, state, settings));
     if (done) done(report.splits.back());
@@ -51,6 +51,7 @@ std::string to_json(const EvaluationReport& report) {
     json[concat(name, "_bit_ops")] = scored ? Json(to_text(row->bit_ops)) : Json(nullptr);
     add("seconds", &EvalRow::seconds);
   }
+  json["arithmetic"] = Json::parse(texts_json(report.arithmetic));
   json["bit_ops"] = to_text(report.ledger.total_bit_ops());
   json["gbitops"] = CostLedger::giga_bit_ops(report.ledger.total_bit_ops());
   json["effective_flops"] = CostLedger::effective_flops(report.ledger.total_bit_ops());
@@ -73,6 +74,7 @@ std::string to_table(const EvaluationReport& report) {
     facts.push_back({concat(row.split, ' ', row.metric),
                      concat(format_fixed(row.score, 4), " at ", format_bits(row.bits), ", loss ", format_fixed(row.loss, 4))});
   }
+  if (const std::string arithmetic = format_options(report.arithmetic); !arithmetic.empty()) facts.push_back({"with", arithmetic});
   for (const auto& baseline : report.baselines) {
     std::string name = baseline.first;
     std::ranges::replace(name, '_', ' ');

@@ -8,6 +8,7 @@
 
 #include "quant/ledger.h"
 #include "train/loop.h"
+#include "train/precision.h"
 #include "train/record.h"
 
 namespace ebb::train {
@@ -19,13 +20,14 @@ struct EvaluationReport {
   std::vector<EvalRow> splits{};
   CostLedger ledger{};
   SiteFormats reference{};  ///< that the cost is compared with
+  Texts arithmetic{};       ///< see arithmetic_options
   std::string weights_sha256{}, kernel{};
   std::int64_t iterations = 0;  ///< optimizer steps of the checkpoint
 };
 
-/// Scores all splits under the settings' evaluation plan, charged to a ledger of their own and not to the state's; `done` is told
-/// of each.
-EvaluationReport evaluate_all(const Task& task, RunState& state, const LoopSettings& settings, const SiteFormats& reference,
+/// Scores all splits under the settings' evaluation plan, which is what `precision` came to, charged to a ledger of their own and
+/// not to the state's; `done` is told of each.
+EvaluationReport evaluate_all(const Task& task, RunState& state, const LoopSettings& settings, const Precision& precision,
                               const std::function<void(const EvalRow&)>& done = {});
 
 /// One JSON object; counts are decimal strings.

@@ -23,15 +23,21 @@ TokenIds encode_prompt(const Vocabulary& vocabulary, const std::string& prompt) 
 std::vector<Setting> generation_settings() {
   std::vector<Setting> settings{
       {.name = "generate", .value = "RUN", .help = "write a text with the checkpoint of a run directory instead of training"},
-      Setting::count("tokens", "200", "tokens to write"),
+      {.name = "tokens",
+       .value = "N",
+       .kind = Setting::Kind::integer,
+       .fallback = "200",
+       .help = "tokens to write",
+       .expected = "1 to 1000000",
+       .accepts = [](double n) { return n >= 1 && n <= 1e6; }},
       {.name = "prompt", .value = "TEXT", .help = "what the text begins with; none: the beginning of a line"},
       {.name = "temperature",
        .value = "X",
        .kind = Setting::Kind::real,
        .fallback = "1",
        .help = "divides the logits that tokens are drawn by; 0: always the most likely token",
-       .expected = "a number of 0 and more",
-       .accepts = [](double x) { return x >= 0 && x < 1e30; }},
+       .expected = "0, or 1e-30 to 1e30",
+       .accepts = [](double x) { return x == 0 || (x >= 1e-30 && x <= 1e30); }},
       Setting::count("top-k", "0", "draw among this many of the most likely tokens; 0: among all", 0)};
   settings.back().moot = [](const Options& options) {
     const bool draws = options.real("temperature") > 0;

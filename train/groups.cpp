@@ -4,13 +4,30 @@
 #include <map>
 #include <set>
 
-#include "core/error.h"
-
 namespace ebb::train {
 
 std::span<const std::string> optional_tags() {
   static const std::vector<std::string> tags{"first", "last", "shortcut"};
   return tags;
+}
+
+void add_dotted(std::vector<std::string>& names, std::string_view name) {
+  for (std::size_t dot = name.find('.'); !name.empty(); dot = name.find('.', dot + 1)) {
+    const std::string_view beginning = name.substr(0, dot);
+    if (std::ranges::find(names, beginning) == names.end()) names.emplace_back(beginning);
+    if (dot == std::string_view::npos) return;
+  }
+}
+
+std::vector<std::string> layer_names(std::span<const Site> sites) {
+  std::vector<std::string> names;
+  for (const Site& site : sites) {
+    add_dotted(names, site.name);
+    for (const std::string& tag : site.tags) {
+      if (std::ranges::find(names, tag) == names.end()) names.push_back(tag);
+    }
+  }
+  return names;
 }
 
 bool is_for_operand(std::string_view part, const Site& site, Role role) {
@@ -39,7 +56,7 @@ BoundForMany bind_for(std::string_view option, const Schedule& schedule, const T
                                    if (yes) used.emplace(part);
                                    return yes;
                                  }};
-    Bound bound = schedule.bind(totals, {}, asked);
+    Bound bound = naming_option(option, [&] { return schedule.bind(totals, {}, asked); });
     const auto [place, is_new] = places.emplace(answers, result.bounds.size());
     if (is_new) result.bounds.push_back(std::move(bound));
     result.of.push_back(place->second);

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/error.h"
+#include "core/text.h"
 #include "quant/plan.h"
 #include "schedules/schedule.h"
 
@@ -13,6 +15,22 @@ namespace ebb::train {
 
 /// Layers that `--keep-fp32` and groups may name in every model, whether it has them or not: first, last, shortcut.
 std::span<const std::string> optional_tags();
+
+/// What layers can be called: their names, the dotted beginnings of these, and their tags.
+std::vector<std::string> layer_names(std::span<const Site> sites);
+
+/// Adds a name and its dotted beginnings, "stage1" and "stage1.block1" of "stage1.block1.conv1", that are not there yet.
+void add_dotted(std::vector<std::string>& names, std::string_view name);
+
+/// Does what a text of an option asks for. @throws ConfigError for another one, with the name of the option
+template <class F>
+auto naming_option(std::string_view option, const F& f) {
+  try {
+    return f();
+  } catch (const ConfigError& error) {
+    throw ConfigError(concat("[command line] --", option, ": ", error.what()));
+  }
+}
 
 /// Whether a part of a group is for an operand: by the site as Site::matches says ("conv1", "block2", "first"), by the role
 /// ("weight"), or by both ("conv1.weight").

@@ -58,6 +58,12 @@ double total_seconds(const History& history) {
   return total;
 }
 
+std::optional<double> train_loss(const Inspection& inspection) {
+  std::int64_t steps_per_epoch = 1;
+  if (!parse(option(inspection, "steps_per_epoch"), steps_per_epoch)) steps_per_epoch = 1;
+  return training_loss(inspection.history, steps_per_epoch);
+}
+
 std::string percent(double value) { return format_fixed(100 * value, 1) + " %"; }
 
 }  // namespace
@@ -84,6 +90,8 @@ std::string to_table(const Inspection& inspection) {
                                               {"network", concat(option(inspection, "arch"), " on ", data)},
                                               {"bits", schedule_of_bits(inspection)},
                                               {"steps", concat(history.steps.size(), " of ", option(inspection, "iterations"))}};
+  if (const std::string arithmetic = format_options(arithmetic_options(inspection.config.options)); !arithmetic.empty())
+    facts.insert(facts.begin() + 3, {"with", arithmetic});
   for (const char* split : {"validation", "test"}) {
     const EvalRow *last = nullptr, *best = nullptr;
     for (const EvalRow& row : history.evaluations) {
@@ -102,7 +110,7 @@ std::string to_table(const Inspection& inspection) {
   }
   if (!history.steps.empty()) {
     const double seconds = total_seconds(history);
-    facts.push_back({"training loss", format_fixed(history.steps.back().loss, 4) + " at the last step"});
+    facts.push_back({"training loss", concat(format_fixed(train_loss(inspection).value(), 4), ", mean of the last epoch")});
     facts.push_back({"time", concat(format_duration(seconds), ", ",
                                     format_fixed(1e3 * seconds / static_cast<double>(history.steps.size()), 1), " ms a step")});
   }
@@ -152,11 +160,14 @@ std::string to_json(const Inspection& inspection) {
     }
     sites.push_back(site);
   }
+  const std::optional<double> loss = train_loss(inspection);
   Json json{{"run", inspection.directory},
             {"program", inspection.config.program},
             {"options", options},
             {"iterations", history.steps.size()},
             {"saved_at", inspection.saved_at ? Json(*inspection.saved_at) : Json()},
+            {"train_loss", loss ? Json(*loss) : Json()},
+            {"arithmetic", Json::parse(texts_json(arithmetic_options(inspection.config.options)))},
             {"seconds", total_seconds(history)},
             {"bit_ops", to_text(inspection.ledger.total_bit_ops())},
             {"bit_ops_paper", to_text(inspection.ledger.paper_bit_ops())},

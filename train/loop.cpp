@@ -93,9 +93,17 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings, co
           .epoch = t / task.steps_per_epoch,
           .loss = swept.loss,
           .learning_rate = rate,
-          .bits = role_bits(plan),
+          .bits = role_bits(plan, state.ledger),
           .bit_ops = state.ledger.total_bit_ops() - before,
           .seconds = seconds_since(start)};
+}
+
+// Whether products of a site had operands of a role.
+bool has_operand(const CostLedger::Row& row, Role role) {
+  const auto did = [&](Product product) { return row.cells[static_cast<std::size_t>(product)].macs > 0; };
+  if (role == Role::weight) return did(Product::forward) || did(Product::grad_input);
+  if (role == Role::activation) return did(Product::forward) || did(Product::grad_weight) || did(Product::aggregate);
+  return did(Product::grad_input) || did(Product::grad_weight) || did(Product::aggregate_grad);
 }
 
 bool stopping(const LoopSettings& settings) { return settings.stop != nullptr && *settings.stop != 0; }
@@ -126,7 +134,7 @@ std::optional<EvalRow> score_split(const Task& task, const Split& split, RunStat
                  .loss = total.loss_sum / static_cast<double>(total.examples),
                  .metric = task.metric,
                  .score = score_of(task.metric, total),
-                 .bits = role_bits(plan),
+                 .bits = role_bits(plan, state.evaluation_ledger),
                  .bit_ops = state.evaluation_ledger.total_bit_ops() - before,
                  .seconds = seconds_since(start)};
 }
@@ -263,11 +271,25 @@ Generated generate(const Task& task, RunState& state, const LoopSettings& settin
   return task.generate(pass);
 }
 
-RoleBits role_bits(const PrecisionPlan& plan) {
-  return {.weight = plan.formats.weight.bits,
-          .activation = plan.formats.activation.bits,
-          .gradient = plan.formats.gradient.bits,
-          .by_site = !plan.sites.empty()};
+RoleBits role_bits(const PrecisionPlan& plan, const CostLedger& charged) {
+  RoleBits bits;
+  const auto width = [&](Role role) -> std::optional<int> {
+    std::optional<int> first;
+    bool any_common = false;
+    const int common = plan.formats.of(role).bits;
+    for (const CostLedger::Row& row : charged.rows()) {
+      if (!has_operand(row, role)) continue;
+      const int here = plan.at(row.site).of(role).bits;
+      first = first.value_or(here);
+      bits.by_site = bits.by_site || here != *first;
+      any_common = any_common || here == common;
+    }
+    return any_common ? common : first;
+  };
+  bits.weight = width(Role::weight).value_or(plan.formats.weight.bits);
+  bits.activation = width(Role::activation).value_or(plan.formats.activation.bits);
+  bits.gradient = width(Role::gradient);
+  return bits;
 }
 
 }  // namespace ebb::train

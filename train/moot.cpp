@@ -31,17 +31,6 @@ std::string moot_without_cycles(const Options& options) {
   return constant ? concat("with --schedule ", options.schedule, ", which has no cycles") : "";
 }
 
-std::string moot_in_fp32_training(const Options& options) {
-  if (options.bits == "fp32") return "with --bits fp32, where gradients are float32";
-  return options.bits.empty() && options.schedule == "fp32" ? "with --schedule fp32, where gradients are float32" : "";
-}
-
-std::string moot_in_fp32(const Options& options) {
-  const bool evaluates_codes = !options.eval_bits.empty() && options.eval_bits != "fp32" && options.eval_bits != "current";
-  if (evaluates_codes || moot_in_fp32_training(options).empty()) return "";
-  return options.bits.empty() ? "with --schedule fp32, which has no codes" : "with --bits fp32, which has no codes";
-}
-
 std::string moot_without_momentum(const Options& options) { return unless(options, "optimizer", {"sgd"}); }
 
 std::string moot_on_whole_graphs(const Options& options) {

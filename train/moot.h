@@ -18,8 +18,6 @@ std::string unless(const Options& options, std::string_view option, std::initial
 
 std::string moot_without_schedule_of_bits(const Options& options);  ///< of named schedules, static or cyclic
 std::string moot_without_cycles(const Options& options);            ///< of cyclic schedules alone
-std::string moot_in_fp32_training(const Options& options);          ///< of gradients' codes
-std::string moot_in_fp32(const Options& options);                   ///< of any codes, those of evaluations too
 std::string moot_without_momentum(const Options& options);
 std::string moot_on_whole_graphs(const Options& options);
 

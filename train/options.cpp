@@ -49,23 +49,23 @@ const Field kFields[] = {
     {"Precision", "min-bits", "N", "", "lowest forward bits of a cyclic schedule", &Options::min_bits, true, moot_without_cycles},
     {"Precision", "max-bits", "N", "", "highest forward bits of a cyclic schedule, those of a static one", &Options::max_bits, true,
      moot_without_schedule_of_bits},
-    {"Precision", "gradient-bits", "N|fp32|EXPR", "", "bits of the gradients; float32 whenever the forward bits are",
-     &Options::gradient_bits, true, moot_in_fp32_training},
+    {"Precision", "gradient-bits", "N|fp32|EXPR", "",
+     "bits of the gradients, group{...} for each layer; float32 whenever the forward bits are", &Options::gradient_bits},
     {"Precision", "eval-bits", "N|fp32|current", "highest of the run",
      "forward bits of evaluations; current: those of the last step", &Options::eval_bits, true, nullptr, Setting::Use::evaluation},
     {"Precision", "cost-reference", "W/A/G", "", "widths of weights, activations and gradients that costs are compared with",
      &Options::cost_reference, true, nullptr, Setting::Use::evaluation},
-    {"Precision", "grid", "affine|symmetric", "", "how codes lie over the values", &Options::grid, true, moot_in_fp32,
+    {"Precision", "grid", "affine|symmetric", "", "how codes lie over the values", &Options::grid, true, nullptr,
      Setting::Use::evaluation},
     {"Precision", "gradient-grid", "affine|symmetric", "--grid", "how the gradients' codes do; zero is a code of symmetric ones",
-     &Options::gradient_grid, true, moot_in_fp32_training},
+     &Options::gradient_grid},
     {"Precision", "keep-fp32", "LIST", "none",
      "layers left in float32: first, last, shortcut, aggregate (sums over neighbours) or names, separated by commas",
-     &Options::keep_fp32, true, moot_in_fp32, Setting::Use::evaluation},
+     &Options::keep_fp32, true, nullptr, Setting::Use::evaluation},
     {"Precision", "accumulator", "exact|wrapN|satN", "", "register that integer products are summed in", &Options::accumulator,
-     true, moot_in_fp32, Setting::Use::evaluation},
+     true, nullptr, Setting::Use::evaluation},
     {"Precision", "simulate", "", "", "multiply decoded codes in float32 (fake quantization), for comparison", &Options::simulate,
-     true, moot_in_fp32, Setting::Use::evaluation},
+     true, nullptr, Setting::Use::evaluation},
 
     {"Training", "iterations", "N", "from --epochs", "optimizer steps", &Options::iterations},
     {"Training", "epochs", "N", "see below", "passes over the training set", &Options::epochs},
@@ -74,7 +74,8 @@ const Field kFields[] = {
     {"Training", "accumulate", "N", "", "micro-batches that a batch is cut into", &Options::accumulate, true, moot_on_whole_graphs},
     {"Training", "optimizer", "sgd|adam|adamw", "see below", "rule that moves the parameters", &Options::optimizer},
     {"Training", "lr", "X", "see below", "learning rate", &Options::lr},
-    {"Training", "lr-schedule", "EXPR", "see below", "schedule expression that multiplies --lr", &Options::lr_schedule},
+    {"Training", "lr-schedule", "EXPR", "see below", "schedule expression that multiplies --lr; group{...} sets parameters apart",
+     &Options::lr_schedule},
     {"Training", "lr-plateau", "F", "none", "factor of the learning rate whenever an evaluation's loss is no new low",
      &Options::lr_plateau},
     {"Training", "momentum", "X", "", "momentum of sgd", &Options::momentum, true, moot_without_momentum},
@@ -279,6 +280,12 @@ void check_combinations(const CommandLine& line) {
   not_both(!options.evaluate.empty(), "evaluate", options.dry_run, "dry-run");
   not_both(options.resume, "resume", options.dry_run, "dry-run");
   for (const char* name : {"evaluate", "out", "dry-run"}) not_both(line.gave("generate"), "generate", line.gave(name), name);
+  not_both(options.resume, "resume", !options.evaluate.empty(), "evaluate");
+  not_both(options.resume, "resume", line.gave("generate"), "generate");
+  for (const char* name : {"save-every", "statistics-every"}) {
+    for (const char* other : {"evaluate", "generate"})
+      refuse_given(options, name, line.gave(other) ? concat("with --", other, ", where nothing is trained") : "");
+  }
   for (const char* name : {"save-every", "resume", "statistics-every"}) {
     require<ConfigError>(!line.gave(name) || !options.out.empty(), "[command line] --", name,
                          " needs the run directory: add --out DIR");
@@ -377,6 +384,28 @@ Texts option_texts(const Options& options, bool results_only) {
     if (field.shapes_results || !results_only) texts.emplace_back(field.name, text_of(options, field));
   }
   return texts;
+}
+
+Texts arithmetic_options(const Texts& all) {
+  Texts texts;
+  for (const auto& by_default : option_texts(Options(), true)) {
+    constexpr std::array<std::string_view, 6> kNames{"eval-bits", "grid", "gradient-grid", "keep-fp32", "accumulator", "simulate"};
+    if (std::ranges::find(kNames, by_default.first) == kNames.end()) continue;
+    const auto found = std::ranges::find(all, by_default.first, &Texts::value_type::first);
+    texts.push_back(found == all.end() ? by_default : *found);
+  }
+  return texts;
+}
+
+std::string format_options(const Texts& options) {
+  const Texts defaults = option_texts(Options(), true);
+  std::vector<std::string> words;
+  for (const auto& option : options) {
+    if (std::ranges::find(defaults, option) != defaults.end()) continue;
+    words.push_back(flag(option.first));
+    if (option.second != "true") words.push_back(option.second);
+  }
+  return join(words, " ");
 }
 
 namespace {

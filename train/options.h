@@ -119,6 +119,12 @@ void check_given(const Options& options);
 /// resumed run may choose anew. An option without value has the text "".
 Texts option_texts(const Options& options, bool results_only);
 
+/// Of the texts of all options those that say how products are computed beside their widths: grids, exemptions, accumulator,
+/// simulation, and the bits of evaluations. What a run of an earlier version does not record is as by default.
+Texts arithmetic_options(const Texts& all);
+/// Those that are not as by default, as on a command line: "--grid symmetric --simulate"; "" if there are none.
+std::string format_options(const Texts& options);
+
 /// The options of a recorded run, with those of this command line that cannot change its results, and those named in `free`.
 /// @throws DataError naming the first given option whose value differs from the run's, with both values, or an option that this
 ///         version does not know

@@ -14,6 +14,7 @@
 #include "schedules/range.h"
 #include "schedules/schedule.h"
 #include "train/groups.h"
+#include "train/moot.h"
 
 namespace ebb::train {
 namespace {
@@ -29,8 +30,12 @@ SiteFormats formats_of(Format forward, Format gradient) {
   return {.weight = forward, .activation = forward, .gradient = forward.is_fp32() ? Format::fp32() : gradient};
 }
 
+Schedule parse_expression(std::string_view option, const std::string& text) {
+  return naming_option(option, [&] { return Schedule::parse(text); });
+}
+
 Schedule parse_bits(std::string_view option, const std::string& text) {
-  Schedule schedule = Schedule::parse(text);
+  Schedule schedule = parse_expression(option, text);
   require<ConfigError>(schedule.is_whole(), "[command line] --", option, ": '", schedule.text(),
                        "' may yield fractions, which are no widths; wrap it in round(...)");
   return schedule;
@@ -40,11 +45,11 @@ Schedule gradient_schedule(const Options& options) { return parse_bits("gradient
 
 Schedule bits_schedule(const Options& options) {
   if (!options.bits.empty()) return parse_bits("bits", options.bits);
-  return precision_schedule(options.schedule,
-                            {.cycles = options.cycles,
-                             .min_bits = static_cast<int>(options.min_bits),
-                             .max_bits = static_cast<int>(options.max_bits),
-                             .length = options.period == "floor" ? CycleLength::floor : CycleLength::floor_plus_one});
+  const CyclicPrecision settings{.cycles = options.cycles,
+                                 .min_bits = static_cast<int>(options.min_bits),
+                                 .max_bits = static_cast<int>(options.max_bits),
+                                 .length = options.period == "floor" ? CycleLength::floor : CycleLength::floor_plus_one};
+  return naming_option("schedule", [&] { return precision_schedule(options.schedule, settings); });
 }
 
 // Whether a group of the schedule has a part for a role.
@@ -134,8 +139,15 @@ class FormatSchedule {
     for (const Bound& bound : bounds_) formats.push_back(bound.value(t).format());
     return filled(std::move(plan), formats);
   }
-  /// Every operand at the widest format that it ever has.
-  [[nodiscard]] PrecisionPlan highest(PrecisionPlan plan) const { return filled(std::move(plan), highest_); }
+  /// Every operand at the widest, or the narrowest, format that it ever has.
+  [[nodiscard]] PrecisionPlan widest(PrecisionPlan plan) const { return filled(std::move(plan), highest_); }
+  [[nodiscard]] PrecisionPlan narrowest(PrecisionPlan plan) const { return filled(std::move(plan), lowest_); }
+
+  /// Whether a site is left to the formats of whatever no part names.
+  [[nodiscard]] bool leaves_to_all(const PrecisionPlan& plan, const Site& site) const {
+    return std::ranges::find(places_, site.name, &Place::site) == places_.end() &&
+           std::ranges::none_of(plan.exceptions, [&](const auto& exception) { return site.matches(exception.pattern); });
+  }
 
   /// @throws ConfigError where a format is no grid of its style
   void check_grids(const PrecisionPlan& plan) const {
@@ -167,17 +179,13 @@ class FormatSchedule {
   static BoundForMany bind(std::string_view option, const Schedule& schedule, const Totals& totals, const std::vector<Site>& sites,
                            const std::vector<Role>& roles) {
     std::vector<Schedule::Member> members;
-    std::vector<std::string> known;
     for (const Site& site : sites) {
       for (const Role role : roles) {
         members.push_back({site.name.empty() ? "everything else" : concat(site.name, '.', role),
                            [&site, role](std::string_view part) { return is_for_operand(part, site, role); }});
       }
-      if (!site.name.empty()) known.push_back(site.name);
-      for (const std::string& tag : site.tags) {
-        if (std::find(known.begin(), known.end(), tag) == known.end()) known.push_back(tag);
-      }
     }
+    std::vector<std::string> known = layer_names(sites);
     if (option == "bits") known.insert(known.end(), {to_text(Role::weight), to_text(Role::activation)});
     known.push_back(to_text(Role::gradient));
     return bind_for(option, schedule, totals, members, known);
@@ -227,10 +235,8 @@ BoundForMany rate_factors(const Schedule& schedule, const Totals& totals, std::s
     members.push_back(
         {entry.name, [&entry, moves, sites](std::string_view part) { return moves && is_for_parameter(part, entry.name, sites); }});
     if (!moves) continue;
-    const std::size_t dot = entry.name.rfind('.');
-    for (const std::string& name : {entry.name, entry.name.substr(0, dot), entry.name.substr(dot + 1)}) {
-      if (std::find(known.begin(), known.end(), name) == known.end()) known.push_back(name);
-    }
+    add_dotted(known, entry.name);
+    add_dotted(known, entry.name.substr(entry.name.rfind('.') + 1));
   }
   members.push_back({"everything else", [](std::string_view) { return false; }});
   BoundForMany factors = bind_for("lr-schedule", schedule, totals, members, known);
@@ -254,7 +260,12 @@ std::vector<RateGroup> rate_groups(const BoundForMany& factors, double lr, const
   for (std::size_t i = 0; i < groups.size(); ++i) {
     const Bound& factor = factors.bounds[i];
     groups[i].lowest = groups[i].highest = lr * factor(0);
-    try_all("lr-schedule", factor, none_is_fine, [&](std::int64_t t) {
+    // Near the flat ends of a curve there are too many rates that differ in their last digits.
+    const auto adds_little = [&](const ValueRange& range) {
+      const double slack = 1e-9 * groups[i].highest;
+      return range.is_number() && lr * range.low >= groups[i].lowest - slack && lr * range.high <= groups[i].highest + slack;
+    };
+    try_all("lr-schedule", factor, adds_little, [&](std::int64_t t) {
       groups[i].lowest = std::min(groups[i].lowest, lr * factor(t));
       groups[i].highest = std::max(groups[i].highest, lr * factor(t));
     });
@@ -292,16 +303,16 @@ double ratio(uint128 a, uint128 b) { return b == 0 ? 1.0 : static_cast<double>(a
 void check_expressions(const Options& options) {
   static_cast<void>(bits_schedule(options));
   static_cast<void>(gradient_schedule(options));
-  if (options.lr_schedule) static_cast<void>(Schedule::parse(*options.lr_schedule));
+  if (options.lr_schedule) static_cast<void>(parse_expression("lr-schedule", *options.lr_schedule));
 }
 
 bool sets_gradients(const Options& options) {
-  return !options.bits.empty() && names_role(Schedule::parse(options.bits), Role::gradient);
+  return !options.bits.empty() && names_role(parse_expression("bits", options.bits), Role::gradient);
 }
 
 Precision resolve_precision(const Options& options, const Totals& totals, std::span<const Site> sites, const ParamStore& params) {
   const Schedule forward = bits_schedule(options), gradient = gradient_schedule(options);
-  const Schedule rate_schedule = Schedule::parse(options.lr_schedule.value_or("1"));
+  const Schedule rate_schedule = parse_expression("lr-schedule", options.lr_schedule.value_or("1"));
   const PrecisionPlan common = common_plan(options);
   const auto formats = std::make_shared<const FormatSchedule>(forward, gradient, totals, sites);
   formats->check_grids(common);
@@ -310,11 +321,13 @@ Precision resolve_precision(const Options& options, const Totals& totals, std::s
   Precision precision{
       .plan = [=](std::int64_t t) { return formats->at(common, t); },
       .rate = [factors, lr = options.lr.value()](std::int64_t t) { return lr * factors->bounds[factors->of.back()](t); },
-      .evaluation = formats->highest(common),
+      .narrowest = formats->narrowest(common),
+      .evaluation = formats->widest(common),
       .reference = parse_cost_reference(options.cost_reference),
       .bits_text = forward.text(),
       .gradient_text = sets_gradients(options) ? std::string() : gradient.text(),
       .rate_text = rate_schedule.text(),
+      .arithmetic = arithmetic_options(option_texts(options, true)),
       .doubts = {}};
   if (factors->bounds.size() > 1) {
     precision.rates = [factors, lr = options.lr.value()](std::int64_t t) {
@@ -331,23 +344,52 @@ Precision resolve_precision(const Options& options, const Totals& totals, std::s
     precision.evaluation = with_formats(common, formats_of(forward_format, precision.evaluation->formats.gradient));
   }
   if (options.bits.empty()) precision.doubts = precision_doubts(formats->common(), static_cast<int>(options.max_bits));
+  const auto left = [&](const Site& site) { return formats->leaves_to_all(common, site); };
+  if (!sites.empty() && std::ranges::none_of(sites, left)) {
+    precision.doubts.emplace_back(
+        "every layer is set apart by group{...} or --keep-fp32, but the papers' cost counts the common widths (in a group those of "
+        "'*') for the whole model");
+  }
   for (const Bound& bound : formats->bounds()) add_doubts(precision.doubts, bound.doubts());
   for (const Bound& bound : factors->bounds) add_doubts(precision.doubts, bound.doubts(), "--lr-schedule: ");
   return precision;
 }
 
-void check_keep_fp32(const Options& options, std::span<const CostLedger::Row> sites) {
+void check_codes(const Options& options, const Precision& precision, std::span<const Site> sites) {
+  const auto has_codes = [&](const PrecisionPlan& plan, std::initializer_list<Role> roles) {
+    return std::ranges::any_of(sites, [&](const Site& site) {
+      return std::ranges::any_of(roles, [&](Role role) { return !plan.at(site).of(role).is_fp32(); });
+    });
+  };
+  const bool trains = options.evaluate.empty() && !options.gave("generate");
+  const PrecisionPlan& evaluated = precision.evaluation ? *precision.evaluation : precision.narrowest;
+  const auto any_codes = [&](const auto& changed) {
+    return has_codes(changed(evaluated), {Role::weight, Role::activation}) ||
+           (trains && has_codes(changed(precision.narrowest), {Role::weight, Role::activation, Role::gradient}));
+  };
+  const auto refuse = [&](std::string_view name, bool moot, std::string_view what) {
+    refuse_given(options, name, moot ? concat("where ", what, " float32 throughout") : "");
+  };
+  const bool no_codes = !any_codes([](const PrecisionPlan& plan) { return plan; });
+  for (const char* name : {"grid", "accumulator", "simulate"}) refuse(name, no_codes, "every product is");
+  const auto without_exceptions = [](PrecisionPlan plan) {
+    plan.exceptions.clear();
+    return plan;
+  };
+  refuse("keep-fp32", !any_codes(without_exceptions), "every product is");
+  if (!trains) return;  // gradients mean nothing then, which was said
+  refuse("gradient-bits", !has_codes(precision.narrowest, {Role::weight, Role::activation}), "every layer is");
+  refuse("gradient-grid", !has_codes(precision.narrowest, {Role::gradient}), "gradients are");
+}
+
+void check_keep_fp32(const Options& options, std::span<const Site> sites) {
   const std::span<const std::string> groups = optional_tags();
   for (const std::string& pattern : split(options.keep_fp32, ',')) {
-    const bool known =
-        std::any_of(sites.begin(), sites.end(), [&](const CostLedger::Row& row) { return row.site.matches(pattern); });
-    if (known || std::find(groups.begin(), groups.end(), pattern) != groups.end()) continue;
-    std::vector<std::string> names(groups.begin(), groups.end());
-    for (const CostLedger::Row& row : sites) {
-      names.push_back(row.site.name);
-      for (const std::string& tag : row.site.tags) {
-        if (std::find(names.begin(), names.end(), tag) == names.end()) names.push_back(tag);
-      }
+    const bool known = std::ranges::any_of(sites, [&](const Site& site) { return site.matches(pattern); });
+    if (known || std::ranges::find(groups, pattern) != groups.end()) continue;
+    std::vector<std::string> names = layer_names(sites);
+    for (const std::string& tag : groups) {
+      if (std::ranges::find(names, tag) == names.end()) names.push_back(tag);
     }
     throw ConfigError(concat("[command line] --keep-fp32: ", unknown_word("layer", pattern, names)));
   }

@@ -28,9 +28,11 @@ struct Precision {
   /// Of each entry of the store, where --lr-schedule has a group that sets them apart.
   std::function<std::vector<double>(std::int64_t t)> rates{};
   std::vector<RateGroup> rate_groups{};             ///< empty without `rates`
+  PrecisionPlan narrowest;                          ///< every operand at the narrowest format that training ever has for it
   std::optional<PrecisionPlan> evaluation;          ///< of evaluations; none: that of the last update, --eval-bits current
   SiteFormats reference;                            ///< that costs are compared with: --cost-reference
   std::string bits_text, gradient_text, rate_text;  ///< the schedules as expressions; no gradient's if --bits has it
+  Texts arithmetic;                                 ///< what evaluations and products have beside widths, see arithmetic_options
   std::vector<std::string> doubts;                  ///< legal settings that probably are not meant, each a sentence
 };
 
@@ -47,9 +49,14 @@ bool sets_gradients(const Options& options);
 Precision resolve_precision(const Options& options, const Totals& totals, std::span<const Site> sites = {},
                             const ParamStore& params = {});
 
+/// Refuses options of codes that were given where no product ever has codes: in training and evaluations, or where the options
+/// --evaluate or --generate stand in evaluations alone.
+/// @throws ConfigError naming the option
+void check_codes(const Options& options, const Precision& precision, std::span<const Site> sites);
+
 /// Every name of --keep-fp32 must mean a layer. Groups that every model may have or lack (first, last, shortcut) may be absent.
 /// @throws ConfigError naming the unknown layer and the nearest known one
-void check_keep_fp32(const Options& options, std::span<const CostLedger::Row> sites);
+void check_keep_fp32(const Options& options, std::span<const Site> sites);
 
 /// The products of one example, forward and backward, found by running the task's blank example in float32 on a copy of the
 /// parameters; MACs are proportional to the number of examples. Of a task that charges its steps itself, those of the first step.

@@ -45,7 +45,7 @@ std::string Progress::step(const StepRow& row, double now) {
 std::string Progress::describe(const StepRow& row) const {
   const auto strong = [&](const std::string& text) { return style_.color ? "\x1b[1m" + text + "\x1b[0m" : text; };
   const double share = total_ > 0 ? 100.0 * static_cast<double>(done_) / static_cast<double>(total_) : 100.0;
-  return concat("step ", strong(to_text(done_)), '/', total_, " (", rounded(share, 1), " %)  epoch ", row.epoch + 1, "  loss ",
+  return concat("step ", strong(to_text(done_)), '/', total_, " (", rounded(share, 1), " %)  epoch ", row.epoch + 1, "  mean loss ",
                 strong(rounded(loss_, 4)), "  bits ", strong(format_bits(row.bits)), "  ", rounded(1e3 * seconds_, 1),
                 " ms/step  ETA ", format_duration(seconds_ * static_cast<double>(total_ - done_)));
 }
@@ -75,8 +75,9 @@ std::string format_duration(double seconds) {
 
 std::string format_bits(const RoleBits& bits) {
   const std::string_view others = bits.by_site ? " and by layer" : "";
-  if (bits.weight == 32 && bits.activation == 32 && bits.gradient == 32) return concat("fp32", others);
-  return concat(width(bits.weight), '/', width(bits.activation), '/', width(bits.gradient), others);
+  if (bits.weight == 32 && bits.activation == 32 && bits.gradient.value_or(32) == 32) return concat("fp32", others);
+  const std::string gradient = bits.gradient ? concat('/', width(*bits.gradient)) : "";
+  return concat(width(bits.weight), '/', width(bits.activation), gradient, others);
 }
 
 }  // namespace ebb::train

@@ -41,7 +41,7 @@ class Progress {
 /// "9 s", "4:07", "1:02:03", "2 d 3:04:05".
 std::string format_duration(double seconds);
 
-/// "5/5/8": the widths of weights, activations and gradients; "fp32" when all are float32.
+/// "5/5/8": the widths of weights, activations and gradients, "5/5" without gradients; "fp32" when all are float32.
 std::string format_bits(const RoleBits& bits);
 
 }  // namespace ebb::train

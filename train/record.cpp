@@ -34,7 +34,8 @@ bool exists(const std::string& path) {
 }
 
 Json to_json(const RoleBits& bits) {
-  Json json{{"weight", bits.weight}, {"activation", bits.activation}, {"gradient", bits.gradient}};
+  Json json{{"weight", bits.weight}, {"activation", bits.activation}};
+  if (bits.gradient) json["gradient"] = *bits.gradient;
   if (bits.by_site) json["by_site"] = true;
   return json;
 }
@@ -42,6 +43,11 @@ Json to_json(const RoleBits& bits) {
 RoleBits bits_of(const Json& json) {
   return {json.at("weight").get<int>(), json.at("activation").get<int>(), json.at("gradient").get<int>(),
           json.value("by_site", false)};
+}
+
+// Earlier versions wrote a gradient's here too, though an evaluation has none.
+RoleBits evaluation_bits_of(const Json& json) {
+  return {json.at("weight").get<int>(), json.at("activation").get<int>(), std::nullopt, json.value("by_site", false)};
 }
 
 // A loss that is not finite has no number in JSON; the step that met it stops the run, but an evaluation may record it.
@@ -64,7 +70,7 @@ EvalRow evaluation_of(const Json& json) {
           .loss = real_of(json.at("loss")),
           .metric = json.at("metric").get<std::string>(),
           .score = real_of(json.at("score")),
-          .bits = bits_of(json.at("bits")),
+          .bits = evaluation_bits_of(json.at("bits")),
           .bit_ops = parse_uint128(json.at("bit_ops").get_ref<const std::string&>()),
           .seconds = json.at("seconds").get<double>()};
 }

@@ -15,10 +15,11 @@
 
 namespace ebb::train {
 
-/// Widths by role of the sites that a plan does not name; 32 stands for float32.
+/// Widths by role, see role_bits; 32 stands for float32.
 struct RoleBits {
-  int weight = 32, activation = 32, gradient = 32;
-  bool by_site = false;  ///< a schedule's group{...} gives some sites other widths; --dry-run lists them
+  int weight = 32, activation = 32;
+  std::optional<int> gradient = 32;  ///< none of evaluations, which have no gradients
+  bool by_site = false;              ///< group{...} or --keep-fp32 gives some sites other widths; --dry-run lists them
   friend bool operator==(const RoleBits&, const RoleBits&) = default;
 };
 

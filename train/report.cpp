@@ -89,6 +89,8 @@ std::string span_text(Format low, Format high) { return low == high ? to_text(lo
 
 }  // namespace
 
+std::string texts_json(const Texts& texts) { return to_object(texts).dump(-1, ' ', false, Json::error_handler_t::replace); }
+
 std::string to_json(const RunConfig& config) {
   return dump({{"format", kConfigFormat},
                {"program", config.program},
@@ -137,6 +139,14 @@ Texts build_fingerprint(const PrecisionPlan& plan, Simd simd) {
   return {{"version", EBB_VERSION}, {"compiler", compiler}, {"simd", to_text(simd)}, {"kernel", kernel_name(plan, simd)}};
 }
 
+std::optional<double> training_loss(const History& history, std::int64_t steps_per_epoch) {
+  const std::int64_t steps = std::ssize(history.steps), counted = std::min(steps, steps_per_epoch);
+  if (counted == 0) return std::nullopt;
+  double sum = 0;
+  for (auto row = history.steps.end() - counted; row != history.steps.end(); ++row) sum += row->loss;
+  return sum / static_cast<double>(counted);
+}
+
 Summary summarize(const History& history, const RunState& state, const Task& task, const SiteFormats& reference,
                   const PrecisionPlan& plan, Simd simd) {
   Summary summary{.metric = task.metric,
@@ -153,13 +163,8 @@ Summary summarize(const History& history, const RunState& state, const Task& tas
     if (row.split == "validation") summary.validation = row;
   }
   std::vector<double> seconds;
-  double loss = 0;
-  const std::size_t steps = history.steps.size(), counted = std::min(steps, static_cast<std::size_t>(task.steps_per_epoch));
-  for (std::size_t i = 0; i < steps; ++i) {
-    seconds.push_back(history.steps[i].seconds);
-    if (i + counted >= steps) loss += history.steps[i].loss;
-  }
-  if (counted > 0) summary.train_loss = loss / static_cast<double>(counted);
+  for (const StepRow& row : history.steps) seconds.push_back(row.seconds);
+  summary.train_loss = training_loss(history, task.steps_per_epoch);
   summary.seconds_per_step = median(std::move(seconds));
   return summary;
 }
@@ -208,6 +213,7 @@ Forecast forecast(const Task& task, const ParamStore& params, const Precision& p
                   .bits = precision.bits_text,
                   .gradient_bits = precision.gradient_text,
                   .rate = precision.rate_text,
+                  .arithmetic = precision.arithmetic,
                   .rate_groups = precision.rate_groups,
                   .ledger = predict(example, task, precision.plan, iterations)};
   if (task.charge) {
@@ -269,6 +275,7 @@ std::string to_json(const Forecast& forecast) {
                {"bits", forecast.bits},
                {"gradient_bits", forecast.gradient_bits},
                {"lr_schedule", forecast.rate},
+               {"arithmetic", to_object(forecast.arithmetic)},
                {"bit_ops", to_text(forecast.ledger.total_bit_ops())},
                {"bit_ops_paper", to_text(forecast.ledger.paper_bit_ops())},
                {"relative_cost", forecast.cost.exact},
@@ -303,14 +310,16 @@ std::string to_table(const Forecast& forecast) {
             added * examples);
   }
   const std::string gradients = forecast.gradient_bits.empty() ? "" : concat("; gradients ", forecast.gradient_bits);
+  const std::string arithmetic = format_options(forecast.arithmetic);
   std::string rates;
   for (const RateGroup& group : forecast.rate_groups)
     rates += concat("         ", group.lowest, group.lowest == group.highest ? "" : concat("..", group.highest), ": ",
                     join(group.parameters), '\n');
   return concat(format_table(rows), '\n', with_separators(static_cast<uint128>(forecast.parameters)), " parameters; ",
                 forecast.iterations, " steps, ", forecast.steps_per_epoch, " an epoch\nbits     ", forecast.bits, gradients,
-                "\nlr       ", forecast.rate, '\n', rates, "bit-ops  ", with_separators(forecast.ledger.total_bit_ops()),
-                " exact, ", format_cost(forecast.cost.exact, forecast.cost.reference), "; papers' cost ",
+                arithmetic.empty() ? "" : concat("\nwith     ", arithmetic), "\nlr       ", forecast.rate, '\n', rates, "bit-ops  ",
+                with_separators(forecast.ledger.total_bit_ops()), " exact, ",
+                format_cost(forecast.cost.exact, forecast.cost.reference), "; papers' cost ",
                 with_separators(forecast.ledger.paper_bit_ops()), ", ", format_cost(forecast.cost.paper, forecast.cost.reference),
                 '\n');
 }

@@ -33,12 +33,15 @@ std::string kernel_name(const PrecisionPlan& plan, Simd simd);
 /// Version, compiler, instruction set and kernel.
 Texts build_fingerprint(const PrecisionPlan& plan, Simd simd);
 
+/// The mean loss of the last epoch's steps, of all if they are fewer; none without steps.
+std::optional<double> training_loss(const History& history, std::int64_t steps_per_epoch);
+
 /// What a run came to: the object of --json.
 struct Summary {
   std::string metric{};                                     ///< what the splits are scored by
   std::vector<std::pair<std::string, double>> baselines{};  ///< of the task
   std::optional<EvalRow> test{}, validation{};              ///< the last evaluation of that split
-  std::optional<double> train_loss{};                       ///< mean over the last epoch's steps
+  std::optional<double> train_loss{};                       ///< see training_loss
   CostLedger ledger, evaluation_ledger;
   RelativeCost cost;
   std::optional<double> seconds_per_step{};  ///< median
@@ -69,6 +72,7 @@ struct Forecast {
   std::string unit = "one example";                                                ///< that MACs are counted for
   std::int64_t parameters = 0, iterations = 0, steps_per_epoch = 0, examples = 0;  ///< examples of the first step
   std::string bits, gradient_bits, rate;  ///< schedule expressions; no gradient's where that of the bits has them
+  Texts arithmetic{};                     ///< see arithmetic_options
   std::vector<RateGroup> rate_groups{};   ///< see Precision
   CostLedger ledger{};                    ///< predicted
   RelativeCost cost{};
@@ -77,6 +81,9 @@ Forecast forecast(const Task& task, const ParamStore& params, const Precision& p
 std::string to_json(const Forecast& forecast);
 /// The same for reading: a table of layers and the totals.
 std::string to_table(const Forecast& forecast);
+
+/// Names and texts as a JSON object, in which numbers and truth values are such.
+std::string texts_json(const Texts& texts);
 
 /// A table whose columns are aligned: numbers right, texts left. The first row is the heading. Cells are shown printable.
 std::string format_table(std::vector<std::vector<std::string>> rows);

@@ -140,7 +140,7 @@ void check_same_past(const Precision& before, const Precision& now, std::int64_t
     const PrecisionPlan old_plan = before.plan(t), new_plan = now.plan(t);
     const double old_rate = before.rate(t), new_rate = now.rate(t);
     const auto values = [](const PrecisionPlan& plan, double rate) {
-      return concat(format_bits(role_bits(plan)), " bits and the rate ", rate);
+      return concat(cost_reference_text(plan.formats), " bits and the rate ", rate);
     };
     const bool same_rates = old_rate == new_rate && (!now.rates || before.rates(t) == now.rates(t));
     require<DataError>(same_formats(old_plan, new_plan) && same_rates, "[resume] the schedules span the run: with another ",

@@ -75,7 +75,7 @@ struct Run {
   Options options;
   Task task{};
   RunState state{};
-  CostLedger example{};  // see count_example
+  std::vector<Site> sites{};  // where there are products
   Precision precision{};
   LoopSettings settings{};
 };
@@ -89,13 +89,11 @@ std::int64_t iterations_of(const Options& options, const Task& task) {
 }
 
 Precision precision_of(const Options& options, const Run& run) {
-  std::vector<Site> sites;
-  for (const CostLedger::Row& row : run.example.rows()) sites.push_back(row.site);
   return resolve_precision(options,
                            {.updates = iterations_of(options, run.task),
                             .updates_per_epoch = run.task.steps_per_epoch,
                             .samples_per_update = options.batch.value()},
-                           sites, run.state.params);
+                           run.sites, run.state.params);
 }
 
 Run assemble(Options options, const ModelFamily& family) {
@@ -109,10 +107,12 @@ Run assemble(Options options, const ModelFamily& family) {
   if (options.lr_plateau) run.state.plateau = Plateau{.factor = *options.lr_plateau};
   run.task = family.build(options, run.state.params);
 
-  run.example = count_example(run.task, run.state.params);
-  check_keep_fp32(options, run.example.rows());
+  const CostLedger example = count_example(run.task, run.state.params);
+  for (const CostLedger::Row& row : example.rows()) run.sites.push_back(row.site);
+  check_keep_fp32(options, run.sites);
   const std::int64_t iterations = iterations_of(options, run.task);
   run.precision = precision_of(options, run);
+  check_codes(options, run.precision, run.sites);
   const std::int64_t eval_every = options.eval_every.value_or(run.task.steps_per_epoch);
   run.settings = {.iterations = iterations,
                   .key = Key(static_cast<std::uint64_t>(options.seed)).fold("steps"),
@@ -180,7 +180,8 @@ std::string describe(const Summary& summary) {
     std::ranges::replace(name, '_', ' ');
     add(name, baseline.second);
   }
-  add("training loss", summary.train_loss);
+  if (summary.train_loss)
+    facts.push_back({"training loss", concat(format_fixed(*summary.train_loss, 4), ", mean of the last epoch")});
   facts.push_back({"steps", to_text(summary.iterations)});
   facts.push_back({"bit-operations", with_separators(summary.ledger.total_bit_ops())});
   facts.push_back({"relative cost", format_cost(summary.cost.exact, summary.cost.reference)});
@@ -347,10 +348,9 @@ class Session {
     Run run = prepare(options_of_evaluation(line, recorded, {}));
     if (!line.gave("data")) check_same_data(recorded.config, run.task.data);
     restore(run.state, *recorded.checkpoint);
-    const EvaluationReport report =
-        evaluate_all(run.task, run.state, run.settings, run.precision.reference, [&](const EvalRow& row) {
-          if (!run.options.quiet) note(describe(row));
-        });
+    const EvaluationReport report = evaluate_all(run.task, run.state, run.settings, run.precision, [&](const EvalRow& row) {
+      if (!run.options.quiet) note(describe(row));
+    });
     show(run.options.json ? to_json(report) : to_table(report));
   }
 
@@ -368,7 +368,7 @@ class Session {
     show(run.options.json ? to_json(written, ledger) : written.text + "\n");
     if (!run.options.quiet)
       note(concat(written.tokens.size(), " tokens after step ", run.state.iteration, " at ",
-                  format_bits(role_bits(evaluation_plan(run.settings, run.state.iteration))), " for ",
+                  format_bits(role_bits(evaluation_plan(run.settings, run.state.iteration), ledger)), " for ",
                   with_separators(ledger.total_bit_ops()), " bit-operations, accumulator overflows ", format_overflows(ledger)));
   }
 

@@ -33,7 +33,7 @@ expect 2 '\^' "$ebb" schedule --expr '1->0 rex rex' --iterations 10
 expect 2 "unknown .*'CX'" "$ebb" schedule --name CX --iterations 10 --min-bits 3 --max-bits 8
 expect 2 "int44" "$ebb" quantize --format int44 --grid affine --rounding nearest-even
 expect 2 "unknown .*'nearest'.*nearest-even" "$ebb" quantize --format int4 --grid affine --rounding nearest
-expect 2 'gradient-bits from 1 to 16, got 0' "$ebb" schedule --name CR --iterations 10 --summary --gradient-bits 0
+expect 2 "gradient-bits from 1 to 16 or fp32, got '0'" "$ebb" schedule --name CR --iterations 10 --summary --gradient-bits 0
 expect 2 "unknown option '--itrations'; did you mean '--iterations'" "$ebb" schedule --name CR --itrations 10
 expect 2 "unknown option '--vresion'" "$ebb" --vresion
 expect 2 "unexpected argument 'CR'" "$ebb" schedule --iterations 10 CR
@@ -48,8 +48,11 @@ expect 2 'lr-schedule at iteration 1.*finite' "${run[@]}" --out a --lr-schedule 
 expect 2 'cycles means nothing beside --bits' "${run[@]}" --out a --bits 4 --cycles 2
 expect 2 'min-bits means nothing with --schedule static' "${run[@]}" --out a --schedule static --min-bits 3
 expect 2 'period means nothing with --schedule fp32' "${run[@]}" --out a --schedule fp32 --period floor
-expect 2 'gradient-bits means nothing with --schedule fp32' "${run[@]}" --out a --schedule fp32 --gradient-bits 4
-expect 2 'accumulator means nothing with --schedule fp32' "${run[@]}" --out a --schedule fp32 --accumulator sat16
+expect 2 'gradient-bits means nothing where every layer is float32' "${run[@]}" --out a --schedule fp32 --gradient-bits 4
+expect 2 'accumulator means nothing where every product is float32' "${run[@]}" --out a --schedule fp32 --accumulator sat16
+expect 2 'grid means nothing where every product is float32' "${run[@]}" --out a --bits 'fp32 @rest' --grid symmetric
+expect 2 'accumulate: expected 1 to 16' "${run[@]}" --out a --accumulate 32 --batch 16
+expect 2 'save-every means nothing with --evaluate' "$cnn" --evaluate a --save-every 2
 expect 2 'momentum means nothing with --optimizer adamw' "${run[@]}" --out a --momentum 0.5
 expect 2 'image-size means nothing on images that all are .28, 28, 1.' "${run[@]}" --out a --image-size 32
 expect 2 'cycles means nothing with --name static' "$ebb" schedule --name static --iterations 9 --cycles 2

@@ -72,7 +72,7 @@ same "tokens in JSON" 44 "$(sed -n '/tokens"/,/]/p' text.json | grep -cE '^ +[0-
 expect 2 'generate and --evaluate contradict' write --evaluate whole
 expect 2 'generate and --out contradict' write --out other
 expect 2 'prompt means nothing without --generate' "$program" --prompt a
-expect 2 'tokens: expected 1 and more' write --tokens 0
+expect 2 'tokens: expected 1 to 1000000' write --tokens 0
 expect 2 'temperature: expected a number of 0 and more' write --temperature -1
 expect 0 'iterations 9 means nothing here, where nothing is trained' write --iterations 9
 expect 1 'prompt: byte 1 is 126, which the training text does not have' write --prompt 'a~'
