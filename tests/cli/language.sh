@@ -73,7 +73,7 @@ expect 2 'generate and --evaluate contradict' write --evaluate whole
 expect 2 'generate and --out contradict' write --out other
 expect 2 'prompt means nothing without --generate' "$program" --prompt a
 expect 2 'tokens: expected 1 to 1000000' write --tokens 0
-expect 2 'temperature: expected a number of 0 and more' write --temperature -1
+expect 2 'temperature: expected 0, or 1e-30 to 1e30' write --temperature -1
 expect 0 'iterations 9 means nothing here, where nothing is trained' write --iterations 9
 expect 1 'prompt: byte 1 is 126, which the training text does not have' write --prompt 'a~'
 expect 1 'the data are not those of the run' write --data "$0"
