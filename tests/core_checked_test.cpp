@@ -20,6 +20,8 @@ TEST_CASE("a product of sizes is right or refused, with its factors and what the
   CHECK(checked_mul(3037000499, 3037000499, "x") == 9223372030926249001);  // the largest square there is
   CHECK_THROWS_AS(checked_mul(3037000500, 3037000500, "x"), ConfigError);
   CHECK_THROWS_AS(checked_mul(kMost, 2, "x"), ConfigError);
+  CHECK_THROWS_AS(checked_mul(std::int64_t{1} << 32, std::int64_t{1} << 32, "x"), ConfigError);  // 0 modulo 2^64
+  CHECK_THROWS_AS(checked_mul(6148914691236517206, 3, "x"), ConfigError);                        // 2 modulo 2^64
   CHECK_THROWS_WITH_AS(checked_mul(std::int64_t{1} << 32, std::int64_t{1} << 31, "[op] tokens of ", 2, " rows"),
                        "[op] tokens of 2 rows: 4294967296 x 2147483648 is more than can be counted", ConfigError);
 }

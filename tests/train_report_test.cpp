@@ -194,9 +194,11 @@ TEST_CASE("overflow events are reported by site and product, those of evaluation
   Precision precision;
   precision.reference = parse_cost_reference("8/8/8");
   precision.arithmetic = {{"accumulator", "sat10"}};
-  const uint128 evaluated = state.evaluation_ledger.overflow_events();
+  state.evaluation_ledger.count_overflow({"earlier", {}}, Product::forward, 5);  // so that it differs from what comes
+  const CostLedger evaluated = state.evaluation_ledger;
   const EvaluationReport report = evaluate_all(task, state, settings, precision);
-  CHECK(state.evaluation_ledger.overflow_events() == evaluated);  // the run's ledger is left alone
+  CHECK(state.evaluation_ledger == evaluated);  // the run's ledger is left alone
+  CHECK(report.ledger.rows().size() == 1);      // and the report is of this evaluation
   const Json scored = Json::parse(to_json(report));
   CHECK(scored["accumulator_overflows"] == to_text(report.ledger.overflow_events()));
   CHECK(scored["accumulator_overflows_by_site"]["fc"]["forward"] == scored["accumulator_overflows"]);
