@@ -99,7 +99,7 @@ Var Tape::variable(Tensor value) {
   return x;
 }
 
-Var Tape::record(Tensor value, std::initializer_list<Var> inputs, Backward backward, Facts facts) {
+Var Tape::record(Tensor value, std::span<const Var> inputs, Backward backward, Facts facts) {
   bool wanted = false;
   for (const Var input : inputs) {
     wanted = wanted || node(input).wanted;

@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -94,10 +95,13 @@ class Tape {
   Var constant(Tensor value);
   /// A leaf whose gradient backward() returns; the tape refers to the store's tensor. The same id always gives the same Var.
   Var parameter(ParamId id);
-  /// A leaf that is not a parameter but whose gradient can be asked for with gradient_of (for tests and input gradients).
+  /// A leaf that is not a parameter but whose gradient can be asked for with gradient_of: an input whose gradient is wanted.
   Var variable(Tensor value);
   /// The result of an op on the inputs. `backward` is dropped when none of them needs a gradient.
-  Var record(Tensor value, std::initializer_list<Var> inputs, Backward backward, Facts facts = {});
+  Var record(Tensor value, std::initializer_list<Var> inputs, Backward backward, Facts facts = {}) {
+    return record(std::move(value), std::span(inputs.begin(), inputs.size()), std::move(backward), std::move(facts));
+  }
+  Var record(Tensor value, std::span<const Var> inputs, Backward backward, Facts facts = {});
   /// The same for a value that is computed when it is read: whole by operator[], or row by row through deferred(). What nobody
   /// reads whole is never in memory.
   Var record_deferred(const Shape& shape, RowWriter writer, std::initializer_list<Var> inputs, Backward backward, Facts facts = {});

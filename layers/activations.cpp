@@ -49,23 +49,6 @@ Var gelu(Pass &pass, Var x) {
   return pass.tape.record(std::move(y), {x}, std::move(backward), {.range = range.range()});
 }
 
-Var tanh_activation(Pass &pass, Var x) {
-  const Tensor &in = pass.tape[x];
-  Tensor y = Tensor::uninitialized(in.shape());
-  parallel_for(in.size(), [&](std::int64_t first, std::int64_t last) {
-    tanh_rows(in.data() + first, last - first, y.data() + first, pass.simd);
-  });
-  const Var out = pass.tape.next();
-  return pass.tape.record(std::move(y), {x}, [=, &pass](Tensor &&g, Adjoints &grads) {
-    const float *const py = pass.tape[out].data();
-    float *const pg = g.data();
-    parallel_for(g.size(), [=](std::int64_t first, std::int64_t last) {
-      for (std::int64_t i = first; i < last; ++i) pg[i] *= 1.0f - py[i] * py[i];
-    });
-    grads.add(x, std::move(g));
-  });
-}
-
 Var swiglu(Pass &pass, Var x) {
   const Tensor &in = pass.tape[x];
   require<ShapeError>(in.shape().rank() >= 1 && in.shape()[-1] % 2 == 0, "[swiglu] expected [..., 2 n], got ", in.shape());

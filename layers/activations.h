@@ -8,8 +8,6 @@ namespace ebb {
 /// the same. Source: Hendrycks & Gimpel, "Gaussian error linear units", 2016.
 Var gelu(Pass& pass, Var x);
 
-Var tanh_activation(Pass& pass, Var x);
-
 /// [..., 2n] to [..., n]: a s(a) b with a the first and b the second half of a row. Source: Shazeer, "GLU variants improve
 /// Transformer", 2020. @throws ShapeError for an odd last axis
 Var swiglu(Pass& pass, Var x);

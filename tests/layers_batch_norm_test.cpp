@@ -10,6 +10,7 @@
 #include "layers/batch_norm.h"
 #include "layers/elementwise.h"
 #include "layers/loss.h"
+#include "layers/shape_ops.h"
 #include "passes.h"
 
 using namespace ebb;

@@ -2,12 +2,15 @@
 
 #include <array>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
 #include "layers/loss.h"
-#include "passes.h"
+#include "op_checks.h"
 
 using namespace ebb;
 using namespace ebb::test;
@@ -56,6 +59,120 @@ TEST_CASE("softmax cross-entropy's gradient agrees with central differences") {
   check_gradients(bench, {random_tensor({4, 5}, Key(1))}, 1, [](Pass& pass, const std::vector<Var>& x) {
     return softmax_cross_entropy(pass, x[0], std::array<std::int32_t, 4>{0, 4, 2, 2});
   });
+}
+
+TEST_CASE("label smoothing mixes in the mean over all classes; none of it leaves today's bits") {
+  const Tensor z = random_tensor({4, 37}, Key(1), 3.0);
+  const std::vector<std::int32_t> labels{0, 36, 5, 5};
+  for (const double smoothing : {0.0, 0.1, 1.0}) {
+    CAPTURE(smoothing);
+    const Op op = [&](Pass& pass, const std::vector<Var>& x) { return softmax_cross_entropy(pass, x[0], labels, smoothing); };
+    long double loss = 0;
+    std::vector<double> slopes;
+    for (std::size_t i = 0; i < 4; ++i) {
+      const auto at = [&](std::size_t j) { return static_cast<long double>(z[static_cast<std::int64_t>(37 * i + j)]); };
+      long double sum = 0, mean = 0;
+      for (std::size_t j = 0; j < 37; ++j) sum += std::exp(at(j));
+      for (std::size_t j = 0; j < 37; ++j) mean += (std::log(sum) - at(j)) / 37;
+      const auto label = static_cast<std::size_t>(labels[i]);
+      loss += ((1 - smoothing) * (std::log(sum) - at(label)) + smoothing * mean) / 4;
+      for (std::size_t j = 0; j < 37; ++j)
+        slopes.push_back(static_cast<double>((std::exp(at(j)) / sum - smoothing / 37 - (j == label ? 1 - smoothing : 0)) / 4));
+    }
+    Bench bench;
+    Pass pass = bench.pass();
+    const Var x = pass.tape.variable(z);
+    const Var y = softmax_cross_entropy(pass, x, labels, smoothing);
+    CHECK(std::abs(double{pass.tape[y].item()} - static_cast<double>(loss)) <= 1.01 * kUnit * static_cast<double>(loss));
+    pass.tape.backward(y);
+    require_elements(
+        pass.tape.gradient_of(x), [&](std::int64_t i) { return slopes[static_cast<std::size_t>(i)]; },
+        [&](std::int64_t i) { return 3 * kUnit * std::abs(slopes[static_cast<std::size_t>(i)]) + 1e-15; });
+    check_gradients(bench, {z}, 1, op);
+    check_bits(bench, {z}, op);
+    if (smoothing == 0.0) {
+      const auto plain = [&](Pass& p, const std::vector<Var>& v) { return softmax_cross_entropy(p, v[0], labels); };
+      CHECK(run_op(bench, {z}, op) == run_op(bench, {z}, plain));
+    }
+  }
+  Bench bench;
+  Pass pass = bench.pass();
+  for (const double bad : {-0.1, 1.1, std::nan("")})
+    CHECK_THROWS_AS(softmax_cross_entropy(pass, pass.tape.constant(z), labels, bad), ConfigError);
+}
+
+TEST_CASE("losses of single elements and their gradients are their definitions in double") {
+  struct Loss {
+    const char* name;
+    std::function<Var(Pass&, Var, const Tensor&)> op;
+    std::function<long double(long double x, long double t)> loss, slope;
+    bool probabilities = false;  ///< targets are from 0 to 1
+  };
+  const auto logistic = [](long double x) { return 1 / (1 + std::exp(-x)); };
+  const auto huber = [](double beta) { return [=](Pass& p, Var x, const Tensor& t) { return smooth_l1_loss(p, x, t, beta); }; };
+  const auto sign = [](long double d) { return d > 0 ? 1.0L : d < 0 ? -1.0L : 0.0L; };
+  const Loss losses[] = {
+      {"mse_loss", mse_loss, [](long double x, long double t) { return (x - t) * (x - t); },
+       [](long double x, long double t) { return 2 * (x - t); }},
+      {"smooth_l1_loss", huber(1),
+       [](long double x, long double t) { return std::abs(x - t) < 1 ? (x - t) * (x - t) / 2 : std::abs(x - t) - 0.5L; },
+       [=](long double x, long double t) { return std::abs(x - t) < 1 ? x - t : sign(x - t); }},
+      {"smooth_l1_loss of a small beta", huber(0.25),
+       [](long double x, long double t) { return std::abs(x - t) < 0.25L ? (x - t) * (x - t) * 2 : std::abs(x - t) - 0.125L; },
+       [=](long double x, long double t) { return std::abs(x - t) < 0.25L ? (x - t) * 4 : sign(x - t); }},
+      {"smooth_l1_loss of beta 0", huber(0), [](long double x, long double t) { return std::abs(x - t); },
+       [=](long double x, long double t) { return sign(x - t); }},
+      {"binary_cross_entropy_with_logits", binary_cross_entropy_with_logits,
+       [](long double x, long double t) {
+         return t * std::log1p(std::exp(-x)) + (1 - t) * (std::log1p(std::exp(-std::abs(x))) + std::max(x, 0.0L));
+       },
+       [=](long double x, long double t) { return (1 - t) * logistic(x) - t * logistic(-x); }, true}};
+  for (const Loss& l : losses) {
+    CAPTURE(std::string(l.name));
+    Tensor x = random_tensor({5, 8}, Key(1), 2.0), t = random_tensor({5, 8}, Key(2));
+    if (l.probabilities) {
+      for (std::int64_t i = 0; i < t.size(); ++i) t[i] = i % 3 == 0 ? 0.0f : i % 3 == 1 ? 1.0f : std::min(1.0f, std::abs(t[i]));
+    }
+    const Op op = [&](Pass& pass, const std::vector<Var>& v) { return l.op(pass, v[0], t); };
+    Bench bench;
+    for (const float far : {0.0f, 60.0f, -60.0f}) {  // then all of them far out, where a logistic function is 0 or 1 but for 1e-26
+      for (std::int64_t i = 0; far != 0.0f && i < x.size(); ++i) x[i] = far;
+      Pass pass = bench.pass();
+      const Var v = pass.tape.variable(x);
+      const Var y = l.op(pass, v, t);
+      long double want = 0;
+      std::vector<double> slopes;
+      for (std::int64_t i = 0; i < x.size(); ++i) {
+        want += l.loss(static_cast<long double>(x[i]), static_cast<long double>(t[i])) / 40;
+        slopes.push_back(static_cast<double>(l.slope(static_cast<long double>(x[i]), static_cast<long double>(t[i])) / 40));
+      }
+      CHECK(std::abs(double{pass.tape[y].item()} - static_cast<double>(want)) <= 1.01 * kUnit * static_cast<double>(want));
+      pass.tape.backward(y, 2.0f);
+      require_elements(
+          pass.tape.gradient_of(v), [&](std::int64_t i) { return 2 * slopes[static_cast<std::size_t>(i)]; },
+          [&](std::int64_t i) { return 6 * kUnit * std::abs(slopes[static_cast<std::size_t>(i)]); });
+      if (far == 0.0f) check_gradients(bench, {x}, 2, op);
+    }
+    const Tensor many = random_tensor({200, 170}, Key(3)), wanted = Tensor::filled({200, 170}, 0.5f);
+    check_bits(bench, {many}, [&](Pass& pass, const std::vector<Var>& v) { return l.op(pass, v[0], wanted); });
+    Pass pass = bench.pass();
+    for (const auto& [of_x, of_t] : {std::pair<Shape, Shape>{{2, 3}, {3, 2}}, {{2, 3}, {3}}, {{0}, {0}}}) {
+      const Var v = pass.tape.constant(Tensor::zeros(of_x));
+      CHECK_THROWS_AS(l.op(pass, v, Tensor::zeros(of_t)), ShapeError);
+    }
+    const Var nan = pass.tape.constant(Tensor::filled({1}, std::numeric_limits<float>::quiet_NaN()));
+    CHECK(std::isnan(pass.tape[l.op(pass, nan, Tensor::zeros({1}))].item()));
+  }
+}
+
+TEST_CASE("targets that are no probabilities and a beta that is no width are refused") {
+  Bench bench;
+  Pass pass = bench.pass();
+  const Var x = pass.tape.constant(Tensor::zeros({1}));
+  for (const float bad : {-0.1f, 1.1f, std::nanf("")})
+    CHECK_THROWS_AS(binary_cross_entropy_with_logits(pass, x, Tensor::filled({1}, bad)), DataError);
+  for (const double bad : {-1.0, std::nan(""), std::numeric_limits<double>::infinity()})
+    CHECK_THROWS_AS(smooth_l1_loss(pass, x, Tensor::zeros({1}), bad), ConfigError);
 }
 
 TEST_CASE("a non-finite logit makes the loss non-finite") {

@@ -17,6 +17,7 @@
 #include "layers/linear.h"
 #include "layers/loss.h"
 #include "layers/pool.h"
+#include "layers/shape_ops.h"
 #include "passes.h"
 
 using namespace ebb;

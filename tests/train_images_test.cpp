@@ -11,6 +11,7 @@
 #include "layers/init.h"
 #include "layers/linear.h"
 #include "layers/loss.h"
+#include "layers/shape_ops.h"
 #include "optim/optimizer.h"
 #include "train/images.h"
 

@@ -11,6 +11,7 @@
 #include "layers/init.h"
 #include "layers/linear.h"
 #include "layers/pool.h"
+#include "layers/shape_ops.h"
 
 namespace ebb {
 

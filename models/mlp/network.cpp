@@ -6,6 +6,7 @@
 #include "layers/elementwise.h"
 #include "layers/init.h"
 #include "layers/linear.h"
+#include "layers/shape_ops.h"
 
 namespace ebb {
 

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "core/error.h"
-#include "layers/activations.h"
 #include "layers/elementwise.h"
 #include "layers/embedding.h"
 #include "layers/graph.h"
@@ -29,7 +28,7 @@ struct Encoder {
     x = dropout(pass, x, config.dropout, "tokens");
     for (const TransformerBlock& block : blocks) x = block(pass, x, rows.lengths, config);
     x = last(pass, select_rows(pass, x, at));
-    if (pooler) x = dropout(pass, tanh_activation(pass, (*pooler)(pass, x)), config.dropout, "pooler");
+    if (pooler) x = dropout(pass, tanh(pass, (*pooler)(pass, x)), config.dropout, "pooler");
     return head(pass, x);
   }
 

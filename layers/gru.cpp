@@ -1,0 +1,143 @@
+#include "layers/gru.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <utility>
+
+#include "core/checked.h"
+#include "core/error.h"
+#include "core/parallel.h"
+#include "layers/functions.h"
+#include "layers/init.h"
+
+namespace ebb {
+namespace {
+
+constexpr std::int64_t kCostOfCell = 12;  // in additions, to decide whether threads are worth waking
+
+/// What the backward sweep needs of a window.
+struct Window {
+  std::int64_t steps, streams, units;
+  Tensor gates;     ///< [steps * streams, 3 units]: what x gives, then r, z, n
+  Tensor cn;        ///< [steps * streams, units]: what h gives the candidate n
+  Tensor h_before;  ///< [steps * streams, units]: h_(t-1)
+
+  [[nodiscard]] std::int64_t wide() const { return streams * 3 * units; }
+  [[nodiscard]] std::int64_t narrow() const { return streams * units; }
+};
+
+ConstMatrix rows_at(const Tensor& x, std::int64_t first, std::int64_t rows) {
+  const std::int64_t cols = x.shape()[-1];
+  return {x.data() + first * cols, rows, cols, cols};
+}
+
+/// h of step t, from what x gives its gates, in w.gates, and what h_(t-1) does.
+void step_forward(Window& w, std::int64_t t, const float* from_hidden, float* h, Simd simd) {
+  float *const gates = w.gates.data() + t * w.wide(), *const kept = w.cn.data() + t * w.narrow();
+  const float* const before = w.h_before.data() + t * w.narrow();
+  const std::int64_t units = w.units;
+  parallel_rows(w.streams, 3 * units * kCostOfCell, [=](std::int64_t first, std::int64_t last) {
+    for (std::int64_t s = first; s < last; ++s) {
+      float *const r = gates + s * 3 * units, *const z = r + units, *const n = z + units, *const cn = kept + s * units;
+      const float* const c = from_hidden + s * 3 * units;
+      for (std::int64_t j = 0; j < 2 * units; ++j) r[j] += c[j];
+      sigmoid_rows(r, 2 * units, r, simd);
+      std::copy_n(c + 2 * units, units, cn);
+      for (std::int64_t j = 0; j < units; ++j) n[j] += r[j] * cn[j];
+      tanh_rows(n, units, n, simd);
+      for (std::int64_t j = 0; j < units; ++j) h[s * units + j] = (1.0f - z[j]) * n[j] + z[j] * before[s * units + j];
+    }
+  });
+}
+
+/// The gradients of what x (`ga`) and h_(t-1) (`gc`) give step t's gates, from those of h_t: `gh` and, of the later step,
+/// `gh_later`, which becomes what reaches h_(t-1) past the product.
+void step_backward(const Window& w, std::int64_t t, const float* gh, float* gh_later, float* ga, float* gc) {
+  const float *const gates = w.gates.data() + t * w.wide(), *const kept = w.cn.data() + t * w.narrow();
+  const float* const before = w.h_before.data() + t * w.narrow();
+  const std::int64_t units = w.units;
+  parallel_rows(w.streams, 3 * units * kCostOfCell, [=](std::int64_t first, std::int64_t last) {
+    for (std::int64_t s = first; s < last; ++s) {
+      const float *const r = gates + s * 3 * units, *const z = r + units, *const n = z + units;
+      float *const a = ga + s * 3 * units, *const c = gc + s * 3 * units;
+      for (std::int64_t j = 0; j < units; ++j) {
+        const std::int64_t at = s * units + j;
+        const float g = gh[at] + gh_later[at];
+        const float gn = g * (1.0f - z[j]) * (1.0f - n[j] * n[j]);
+        a[j] = c[j] = gn * kept[at] * (r[j] * (1.0f - r[j]));
+        a[units + j] = c[units + j] = g * (before[at] - n[j]) * (z[j] * (1.0f - z[j]));
+        a[2 * units + j] = gn;
+        c[2 * units + j] = gn * r[j];
+        gh_later[at] = g * z[j];
+      }
+    }
+  });
+}
+
+}  // namespace
+
+Gru Gru::create(ParamStore& params, const std::string& name, std::int64_t in, std::int64_t units, Key key) {
+  require<ConfigError>(in >= 1 && units >= 1, "[", name, "] expected at least one input and one unit, got ", in, " and ", units);
+  const double bound = 1.0 / std::sqrt(static_cast<double>(units));
+  const auto drawn = [&](const Shape& shape, const char* what) { return uniform_init(shape, bound, key.fold(name).fold(what)); };
+  const std::int64_t gates = checked_mul(3, units, concat("[", name, "] gates of its units"));
+  Gru layer;
+  layer.input = Linear::create(params, {name + ".input", {}}, drawn({gates, in}, "input"), drawn({gates}, "bias"));
+  layer.hidden = {name + ".hidden", {}};
+  layer.weight = params.add(layer.hidden.name + ".weight", drawn({gates, units}, "hidden"));
+  layer.bias = params.add(layer.hidden.name + ".bias", drawn({gates}, "hidden bias"));
+  layer.range = add_running_range(params, layer.hidden);
+  return layer;
+}
+
+Var Gru::operator()(Pass& pass, Var x, Tensor& state) const {
+  const Var w = pass.tape.parameter(weight), b = pass.tape.parameter(bias);
+  const std::int64_t units = pass.tape.shape(w)[1], gates = 3 * units;
+  const Shape shape = pass.tape.shape(x);
+  const std::int64_t streams = state.shape().rank() == 2 ? state.shape()[0] : 0, rows = shape.rank() == 2 ? shape[0] : 0;
+  require<ShapeError>(streams > 0 && state.shape()[1] == units && rows > 0 && rows % streams == 0, "[", hidden.name,
+                      "] expected [time * streams, in] and a state [streams, ", units, "], got ", shape, " and ", state.shape());
+  const Var a = input(pass, x);
+  const auto window = std::make_shared<Window>(Window{.steps = rows / streams,
+                                                      .streams = streams,
+                                                      .units = units,
+                                                      .gates = pass.tape[a],
+                                                      .cn = Tensor::uninitialized({rows, units}),
+                                                      .h_before = Tensor::uninitialized({rows, units})});
+  Tensor h = Tensor::uninitialized({rows, units}), from_hidden = Tensor::uninitialized({streams, gates});
+  const Site here = pass.visit(hidden);
+  const Operand to_gates = pass.encode(pass.tape[w].matrix(), here, Role::weight, GridAxis::rows).transposed().kept();
+  Multiply how = pass.how(here, Product::forward);
+  how.bias = pass.tape[b].data();
+  for (std::int64_t t = 0; t < window->steps; ++t) {
+    const float* const before = t == 0 ? state.data() : h.data() + (t - 1) * window->narrow();
+    std::copy_n(before, window->narrow(), window->h_before.data() + t * window->narrow());
+    const Operand qh = pass.encode_activation({before, streams, units, units}, here, range, static_cast<std::uint64_t>(t) + 1);
+    gemm_into(qh, to_gates, how, pass.ledger, {from_hidden.data(), streams, gates, gates});
+    step_forward(*window, t, from_hidden.data(), h.data() + t * window->narrow(), pass.simd);
+  }
+  if (pass.training()) pass.move_range(here, range, measure_range(window->h_before.matrix(), pass.simd));
+  std::copy_n(h.data() + (window->steps - 1) * window->narrow(), window->narrow(), state.data());
+
+  return pass.tape.record(std::move(h), {a, w, b}, [=, &pass](const Tensor& g, Adjoints& grads) {
+    Tensor ga = Tensor::uninitialized({rows, gates}), gc = Tensor::uninitialized({rows, gates});
+    Tensor gh = Tensor::zeros({streams, units}), through = Tensor::uninitialized({streams, units});
+    const Operand along_in = pass.encode(pass.tape[w].matrix(), here, Role::weight, GridAxis::columns).kept();
+    for (std::int64_t t = window->steps; t-- > 0;) {
+      step_backward(*window, t, g.data() + t * window->narrow(), gh.data(), ga.data() + t * window->wide(),
+                    gc.data() + t * window->wide());
+      const Operand qc =
+          pass.encode(rows_at(gc, t * streams, streams), here, Role::gradient, GridAxis::whole, static_cast<std::uint64_t>(t) + 1);
+      pass.multiply_into(qc, along_in, here, Product::grad_input, {through.data(), streams, units, units});
+      add_into(gh, through);
+    }
+    const Operand all_c = pass.encode(gc.matrix(), here, Role::gradient);
+    const Operand all_h = pass.encode(window->h_before.matrix(), here, Role::activation);
+    grads.add(w, pass.multiply(all_c.transposed(), all_h, here, Product::grad_weight));
+    grads.add(b, bias_gradient(gc, pass.simd));
+    grads.add(a, std::move(ga));
+  });
+}
+
+}  // namespace ebb
