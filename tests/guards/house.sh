@@ -49,7 +49,9 @@ for folder in "${folders[@]}"; do
 done
 
 mapfile -t headers < <(sources '.*\.h' "${folders[@]}" include)
-forbid "third-party headers stay in .cpp files" '#[ \t]*include[ \t]*<(Eigen|unsupported/Eigen|nlohmann|CLI|doctest|openssl)/|#[ \t]*include[ \t]*<(zlib|lzma|jpeglib|png|omp|immintrin|arm_neon)[.]h>' "${headers[@]}"
+mapfile -t others < <(printf '%s\n' "${headers[@]}" | grep -vx 'core/eigen\.h')  # the one for programs that have Eigen
+forbid "core/eigen.h is for .cpp files: whoever includes a header would need Eigen" '#[ \t]*include[ \t]*["<](ebb/)?core/eigen[.]h' "${others[@]}"
+forbid "third-party headers stay in .cpp files" '#[ \t]*include[ \t]*<(Eigen|unsupported/Eigen|nlohmann|CLI|doctest|openssl)/|#[ \t]*include[ \t]*<(zlib|lzma|jpeglib|png|omp|immintrin|arm_neon)[.]h>' "${others[@]}"
 if ((${#headers[@]})); then
   { grep -L '^#pragma once' "${headers[@]}" || true; } | sed 's/$/:1: a header begins with #pragma once/' >>"$offences"
 fi

@@ -42,8 +42,10 @@ build_cmake() {
 build_pkg-config() {
   mkdir -p "$scratch/build"
   for program in "${@:2}"; do
+    modules=ebb
+    [[ $program == eigen_* ]] && modules="ebb eigen3"
     # shellcheck disable=SC2046,SC2086
-    "$cxx" -std=c++20 -O2 $1 "$scratch/examples/$program.cpp" -o "$scratch/build/$program" $(pkg-config --cflags --libs ebb)
+    "$cxx" -std=c++20 -O2 $1 "$scratch/examples/$program.cpp" -o "$scratch/build/$program" $(pkg-config --cflags --libs $modules)
   done
 }
 if [[ $how == pkg-config ]]; then
