@@ -48,7 +48,7 @@ TEST_CASE("RMS norm and its gradients are their definitions in double, within th
         [&](std::int64_t j) {
           return 1.01 * kUnit * (size_w[static_cast<std::size_t>(j)] + std::abs(gw[static_cast<std::size_t>(j)]));
         });
-    check_gradients(bench, {random_tensor({3, width}, Key(3))}, 8, op);
+    if (width > 1) check_gradients(bench, {random_tensor({3, width}, Key(3))}, 8, op);  // alone, an element has only its sign
   }
 }
 
