@@ -13,10 +13,10 @@ RandomProduct::RandomProduct(const ProductShape& shape, Format format, Accumulat
       b_(random_tensor(shape.role == Product::forward ? Shape{shape.n, shape.k} : Shape{shape.k, shape.n}, "b")),
       c_(Tensor::zeros({shape.m, shape.n})) {
   const Operand::Options options{.simd = best_simd()};
-  const Operand a(a_.matrix(), {format}, GridAxis::whole, Key(1), options);
-  const GridAxis free_axis = shape.role == Product::forward      ? GridAxis::rows
-                             : shape.role == Product::grad_input ? GridAxis::columns
-                                                                 : GridAxis::whole;
+  const Operand a(a_.matrix(), {format}, Granularity::per_tensor, Key(1), options);
+  const Granularity free_axis = shape.role == Product::forward      ? Granularity::per_row
+                                : shape.role == Product::grad_input ? Granularity::per_column
+                                                                    : Granularity::per_tensor;
   const Operand b(b_.matrix(), {format}, free_axis, Key(1), options);
   left_ = shape.role == Product::grad_weight ? a.transposed() : a;
   right_ = shape.role == Product::forward ? b.transposed() : b;

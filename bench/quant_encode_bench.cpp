@@ -29,7 +29,7 @@ const bool registered = [] {
   });
   for (const int bits : {2, 4, 8, 16}) {
     for (const Rounding rounding : {Rounding::nearest_even, Rounding::stochastic}) {
-      for (const GridAxis axis : {GridAxis::whole, GridAxis::rows, GridAxis::columns}) {
+      for (const Granularity axis : {Granularity::per_tensor, Granularity::per_row, Granularity::per_column}) {
         const char* const axes[]{"", "/grid_by_row", "/grid_by_column"};
         bench::add_row(concat("int", bits, '/', to_text(rounding), axes[static_cast<int>(axis)]), [=](benchmark::State& state) {
           const ConstMatrix x = tensor().matrix();

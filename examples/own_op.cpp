@@ -27,12 +27,12 @@ Var product(Pass& pass, const Site& site, Var x, Var w) {
   const Site here = pass.visit(site);  // this use of it: used again, it draws other random bits
   pass.tape.keep(x);                   // an operand in float32 refers to what it was made from
   const Operand qx = pass.encode(pass.tape[x].matrix(), here, Role::activation);
-  const Operand qw = pass.encode(pass.tape[w].matrix(), here, Role::weight, GridAxis::rows);  // a grid an output
+  const Operand qw = pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_row);  // a grid an output
   Tensor y = pass.multiply(qx, qw.transposed(), here, Product::forward);
   return pass.tape.record(std::move(y), {x, w}, [=, &pass](const Tensor& g, Adjoints& grads) {
     const Operand qg = pass.encode(g.matrix(), here, Role::gradient);
     if (grads.wants(x)) {  // contracts the outputs, so the weights take grids along the inputs
-      const Operand along = pass.encode(pass.tape[w].matrix(), here, Role::weight, GridAxis::columns);
+      const Operand along = pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_column);
       grads.add(x, pass.multiply(qg, along, here, Product::grad_input));
     }
     grads.add(w, pass.multiply(qg.transposed(), qx, here, Product::grad_weight));

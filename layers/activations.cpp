@@ -6,7 +6,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "layers/functions.h"
-#include "quant/grid.h"
+#include "quant/formats/grid.h"
 
 namespace ebb {
 namespace {

@@ -15,7 +15,7 @@
 #include "core/range.h"
 #include "core/sums.h"
 #include "layers/functions.h"
-#include "quant/grid.h"
+#include "quant/formats/grid.h"
 
 namespace ebb {
 namespace {
@@ -232,8 +232,8 @@ Var Attention::operator()(Pass& pass, Var qkv, std::span<const std::int64_t> len
   Tensor y = Tensor::uninitialized({at.tokens, at.width});
   std::vector<Operand> by_row;
   for (const Layout::Run& run : at.runs)
-    by_row.push_back(
-        pass.encode(at.squares_of(*p, run), here_values, Role::activation, GridAxis::rows, by_row.size(), at.parts({&run, 1})));
+    by_row.push_back(pass.encode(at.squares_of(*p, run), here_values, Role::activation, Granularity::per_row, by_row.size(),
+                                 at.parts({&run, 1})));
   multiply_heads(pass, at, here_values, Product::forward, Square::left, by_row, square_of_run, v, part,
                  [&](const Head& h) { return h.part(y.data(), at.width); });
 

@@ -119,7 +119,7 @@ void forward(const Pass& pass, const Site& site, const Operand& qx, const Operan
 void grad_input(const Pass& pass, const Site& site, const Operand& qg, const Tensor& w, const Extents& e, Tensor& gx,
                 const RowsDone& rows_done) {
   const Tensor flipped = flipped_weights(w, e);
-  const Operand qw = pass.encode(flipped.matrix(), site, Role::weight, GridAxis::columns);
+  const Operand qw = pass.encode(flipped.matrix(), site, Role::weight, Granularity::per_column);
   const PatchGeometry geometry = e.gradient_patches();
   if (e.depthwise()) {
     return depthwise_into(qg, geometry, qw, pass.how(site, Product::grad_input, rows_done), pass.ledger,
@@ -173,7 +173,7 @@ Var Conv2d::operator()(Pass& pass, Var x, bool summarise) const {
   const Extents e = extents_of(site, config, pass.tape.shape(x), pass.tape.shape(w));
   const Site here = pass.visit(site);
   Operand qx = pass.encode_input(x, here, input_range);
-  const Operand qw = pass.encode(weight_rows(pass.tape[w]), here, Role::weight, GridAxis::rows);
+  const Operand qw = pass.encode(weight_rows(pass.tape[w]), here, Role::weight, Granularity::per_row);
   Tensor y = Tensor::uninitialized(e.output());
   const float* const added = b != w ? pass.tape[b].data() : nullptr;
   const auto columns = summarise && pass.training() ? std::make_shared<ColumnBlocks>(y.size() / e.out, e.out, pass.simd) : nullptr;

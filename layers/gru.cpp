@@ -107,7 +107,7 @@ Var Gru::operator()(Pass& pass, Var x, Tensor& state) const {
                                                       .h_before = Tensor::uninitialized({rows, units})});
   Tensor h = Tensor::uninitialized({rows, units}), from_hidden = Tensor::uninitialized({streams, gates});
   const Site here = pass.visit(hidden);
-  const Operand to_gates = pass.encode(pass.tape[w].matrix(), here, Role::weight, GridAxis::rows).transposed().kept();
+  const Operand to_gates = pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_row).transposed().kept();
   Multiply how = pass.how(here, Product::forward);
   how.bias = pass.tape[b].data();
   for (std::int64_t t = 0; t < window->steps; ++t) {
@@ -123,12 +123,12 @@ Var Gru::operator()(Pass& pass, Var x, Tensor& state) const {
   return pass.tape.record(std::move(h), {a, w, b}, [=, &pass](const Tensor& g, Adjoints& grads) {
     Tensor ga = Tensor::uninitialized({rows, gates}), gc = Tensor::uninitialized({rows, gates});
     Tensor gh = Tensor::zeros({streams, units}), through = Tensor::uninitialized({streams, units});
-    const Operand along_in = pass.encode(pass.tape[w].matrix(), here, Role::weight, GridAxis::columns).kept();
+    const Operand along_in = pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_column).kept();
     for (std::int64_t t = window->steps; t-- > 0;) {
       step_backward(*window, t, g.data() + t * window->narrow(), gh.data(), ga.data() + t * window->wide(),
                     gc.data() + t * window->wide());
       const Operand qc =
-          pass.encode(rows_at(gc, t * streams, streams), here, Role::gradient, GridAxis::whole, static_cast<std::uint64_t>(t) + 1);
+          pass.encode(rows_at(gc, t * streams, streams), here, Role::gradient, Granularity::per_tensor, static_cast<std::uint64_t>(t) + 1);
       pass.multiply_into(qc, along_in, here, Product::grad_input, {through.data(), streams, units, units});
       add_into(gh, through);
     }

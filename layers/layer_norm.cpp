@@ -9,7 +9,7 @@
 #include "core/parallel.h"
 #include "core/sums.h"
 #include "layers/functions.h"
-#include "quant/grid.h"
+#include "quant/formats/grid.h"
 
 namespace ebb {
 

@@ -44,7 +44,7 @@ Var Linear::operator()(Pass& pass, Var x) const {
 
   const Site here = pass.visit(site);
   Operand qx = pass.encode_input(x, here, input_range);
-  const Operand qw = pass.encode(pass.tape[w].matrix(), here, Role::weight, GridAxis::rows);
+  const Operand qw = pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_row);
   Tensor y = Tensor::uninitialized(with_last(shape, out));
   const Var b = bias.index >= 0 ? pass.tape.parameter(bias) : w;
   Multiply how = pass.how(here, Product::forward);
@@ -55,7 +55,7 @@ Var Linear::operator()(Pass& pass, Var x) const {
     GradientSummary summary = b != w ? summarise_gradient(g, grads.facts(), pass.simd) : GradientSummary{{}, grads.facts()};
     const Operand qg = pass.encode_gradient(g, here, summary.facts);
     if (grads.wants(x)) {
-      const Operand along_in = pass.encode(pass.tape[w].matrix(), here, Role::weight, GridAxis::columns);
+      const Operand along_in = pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_column);
       Tensor gx = Tensor::uninitialized(shape);
       pass.multiply_into(qg, along_in, here, Product::grad_input, whole(gx));
       grads.add(x, std::move(gx));

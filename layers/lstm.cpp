@@ -111,7 +111,7 @@ Var Lstm::operator()(Pass& pass, Var x, LstmState& state) const {
   Tensor h = Tensor::uninitialized({rows, units}), from_hidden = Tensor::uninitialized({streams, 4 * units});
   std::ranges::copy(state.cell.values(), window->cell.data());
   const Site here = pass.visit(hidden);
-  const Operand to_gates = pass.encode(pass.tape[w].matrix(), here, Role::weight, GridAxis::rows).transposed().kept();
+  const Operand to_gates = pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_row).transposed().kept();
   for (std::int64_t t = 0; t < window->steps; ++t) {
     const float* const before = t == 0 ? state.hidden.data() : h.data() + (t - 1) * window->narrow();
     std::copy_n(before, window->narrow(), window->hidden_before.data() + t * window->narrow());
@@ -126,11 +126,11 @@ Var Lstm::operator()(Pass& pass, Var x, LstmState& state) const {
   return pass.tape.record(std::move(h), {z, w}, [=, &pass](const Tensor& g, Adjoints& grads) {
     Tensor gz = Tensor::uninitialized({rows, 4 * units}), gh = Tensor::zeros({streams, units}),
            gc = Tensor::zeros({streams, units});
-    const Operand along_in = pass.encode(pass.tape[w].matrix(), here, Role::weight, GridAxis::columns).kept();
+    const Operand along_in = pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_column).kept();
     for (std::int64_t t = window->steps; t-- > 0;) {
       step_backward(*window, t, g.data() + t * window->narrow(), gh.data(), gc.data(), gz.data() + t * window->wide());
-      const Operand qz =
-          pass.encode(rows_at(gz, t * streams, streams), here, Role::gradient, GridAxis::whole, static_cast<std::uint64_t>(t) + 1);
+      const Operand qz = pass.encode(rows_at(gz, t * streams, streams), here, Role::gradient, Granularity::per_tensor,
+                                     static_cast<std::uint64_t>(t) + 1);
       pass.multiply_into(qz, along_in, here, Product::grad_input, {gh.data(), streams, units, units});
     }
     const Operand all_z = pass.encode(gz.matrix(), here, Role::gradient);

@@ -51,7 +51,7 @@ Var matmul(Pass& pass, const Site& site, Var a, Var b) {
   pass.tape.keep(a);  // operands in float32 refer to what they were made from
   pass.tape.keep(b);
   Operand qa = pass.encode(pass.tape[a].matrix(), here, Role::activation);
-  Operand qb = pass.encode(pass.tape[b].matrix(), here, Role::activation, GridAxis::whole, 1);
+  Operand qb = pass.encode(pass.tape[b].matrix(), here, Role::activation, Granularity::per_tensor, 1);
   std::vector<std::int64_t> extents = extents_of(left);
   extents.back() = right[-1];
   Tensor y = Tensor::uninitialized(Shape(extents));

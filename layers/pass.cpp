@@ -23,7 +23,7 @@ OperandQuality measure_quality(const ConstMatrix& x, const Operand& operand, con
   for (std::int64_t i = 0; i < x.rows; ++i) {
     for (std::int64_t j = 0; j < x.cols; ++j) {
       const double value = x(i, j), kept = operand.value(i, j), error = value - kept;
-      const Grid& grid = operand.grid(operand.axis() == GridAxis::columns ? j : i);
+      const Grid& grid = operand.grid(operand.granularity() == Granularity::per_column ? j : i);
       const double scale = grid.scale, lowest = scale * grid.low() + static_cast<double>(grid.offset),
                    highest = lowest + scale * (grid.high() - grid.low());
       ends += kept <= lowest + 0.5 * scale || kept >= highest - 0.5 * scale ? 1 : 0;
@@ -51,12 +51,12 @@ Operand encode_at(const Pass& pass, const Site& site, Role role, std::uint64_t s
   }
 }
 
-Operand encode_matrix(const Pass& pass, const ConstMatrix& x, const Site& site, Role role, GridAxis axis, const Range* range,
-                      bool own_range, std::uint64_t step = 0, std::span<const Operand::Part> parts = {}) {
+Operand encode_matrix(const Pass& pass, const ConstMatrix& x, const Site& site, Role role, Granularity granularity,
+                      const Range* range, bool own_range, std::uint64_t step = 0, std::span<const Operand::Part> parts = {}) {
   if (pass.quality != nullptr) parts = {};  // which looks at every code
   return encode_at(pass, site, role, step, [&](Key key) {
     const Encoding encoding = pass.plan.encoding(site, role);
-    Operand operand(x, encoding, axis, key,
+    Operand operand(x, encoding, granularity, key,
                     {.simd = pass.simd, .simulate = pass.plan.simulate, .range = range, .own_range = own_range, .parts = parts});
     if (pass.quality != nullptr && !encoding.format.is_fp32()) pass.quality->push_back(measure_quality(x, operand, site, role));
     return operand;
@@ -79,21 +79,21 @@ void Pass::check_plan() const {
   if (!plan.shared) require_known_sites(plan, ledger);
 }
 
-Operand Pass::encode(const ConstMatrix& x, const Site& site, Role role, GridAxis axis, std::uint64_t step,
+Operand Pass::encode(const ConstMatrix& x, const Site& site, Role role, Granularity granularity, std::uint64_t step,
                      std::span<const Operand::Part> parts) const {
-  return encode_matrix(*this, x, site, role, axis, nullptr, false, step, parts);
+  return encode_matrix(*this, x, site, role, granularity, nullptr, false, step, parts);
 }
 
 Operand Pass::encode_known(const ConstMatrix& x, const Site& site, Role role, const Range& range,
                            std::span<const Operand::Part> parts) const {
-  return encode_matrix(*this, x, site, role, GridAxis::whole, &range, true, 0, parts);
+  return encode_matrix(*this, x, site, role, Granularity::per_tensor, &range, true, 0, parts);
 }
 
 Operand Pass::encode_activation(const ConstMatrix& x, const Site& site, ParamId range, std::uint64_t step) const {
   const Tensor& state = params[range];
-  if (training() || state[2] == 0.0f) return encode(x, site, Role::activation, GridAxis::whole, step);  // or never trained
+  if (training() || state[2] == 0.0f) return encode(x, site, Role::activation, Granularity::per_tensor, step);  // or never trained
   const Range running{state[0], state[0] + state[1]};
-  return encode_matrix(*this, x, site, Role::activation, GridAxis::whole, &running, false, step);
+  return encode_matrix(*this, x, site, Role::activation, Granularity::per_tensor, &running, false, step);
 }
 
 Key Pass::key_of(std::string_view place, std::uint64_t use) const {
@@ -130,7 +130,7 @@ Operand Pass::encode_input(Var x, const Site& site, ParamId range_id) {
       return Operand({shape.size() / shape[-1], shape[-1], *rows}, encoding, now, draws, {.simd = simd, .simulate = plan.simulate});
     });
   }
-  return encode_matrix(*this, tape[x].matrix(), site, Role::activation, GridAxis::whole, &now, true);
+  return encode_matrix(*this, tape[x].matrix(), site, Role::activation, Granularity::per_tensor, &now, true);
 }
 
 Multiply Pass::how(const Site& site, Product product, const RowsDone& rows_done) const {

@@ -71,8 +71,8 @@ struct Pass {
   /// Encodes an operand of a site by the plan. Operands of one use of a site in one role (the steps of a recurrence) tell their
   /// draws apart by `step`, of which 0 folds nothing. @throws NonFiniteError naming site and role
   /// `parts` as in Operand::Options.
-  Operand encode(const ConstMatrix& x, const Site& site, Role role, GridAxis axis = GridAxis::whole, std::uint64_t step = 0,
-                 std::span<const Operand::Part> parts = {}) const;
+  Operand encode(const ConstMatrix& x, const Site& site, Role role, Granularity granularity = Granularity::per_tensor,
+                 std::uint64_t step = 0, std::span<const Operand::Part> parts = {}) const;
   /// An operand whose range its producer has found: spares the pass that would.
   Operand encode_known(const ConstMatrix& x, const Site& site, Role role, const Range& range,
                        std::span<const Operand::Part> parts = {}) const;

@@ -87,8 +87,8 @@ Tensor aggregate(const Csr& a, std::span<const float> scale, const Operand& x, c
                       x.cols(), " matrix over neighbours numbered 0 .. ", a.cols - 1);
   require<ShapeError>(scale.empty() || static_cast<std::int64_t>(scale.size()) == a.rows(), "[", how.site.name, " ", how.product,
                       "] expected a scale for each of ", a.rows(), " rows, got ", scale.size());
-  require<ShapeError>(!x.codes().patches && (x.is_float() || x.axis() == GridAxis::whole), "[", how.site.name, " ", how.product,
-                      "] sums over neighbours need a dense operand with one grid");
+  require<ShapeError>(!x.codes().patches && (x.is_float() || x.granularity() == Granularity::per_tensor), "[", how.site.name, " ",
+                      how.product, "] sums over neighbours need a dense operand with one grid");
   require<ConfigError>(how.kernel.empty() || how.kernel == "reference", "[aggregate] no kernel '", how.kernel,
                        "'; there is 'reference'");
   Tensor c = Tensor::uninitialized({a.rows(), x.cols()});

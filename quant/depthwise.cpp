@@ -244,7 +244,7 @@ std::uint64_t by_channel(const Operand& images, const PatchGeometry& g, const Op
     const Operand patches = images.columns(c, 1).patches(one_channel(g)), column = other.columns(c, 1);
     const auto run = [&](const Problem& p) {
       if (how.kernel.empty()) return kernels::first_kernel(p, how.simd).run(p);
-      return p.integer() ? kernels::reference_integer(p) : kernels::reference_float(p);
+      return p.linear() ? kernels::reference_integer(p) : kernels::reference_float(p);
     };
     events += problem_of(patches, column, c, run);
   }
@@ -257,7 +257,7 @@ void require_fit(const Operand& images, const PatchGeometry& g, const Operand& o
   require<ShapeError>(g.channels > 0 && g.channels == images.cols() && g.channels == other.cols() && other.rows() == other_rows,
                       "[", how.site.name, " ", how.product, "] expected ", g.channels, " channels and ", other_rows, " rows, got ",
                       images.cols(), " channels of images and a ", other.rows(), " x ", other.cols(), " matrix");
-  require<ShapeError>(other.axis() != GridAxis::rows && !other.codes().patches, "[", how.site.name, " ", how.product,
+  require<ShapeError>(other.granularity() != Granularity::per_row && !other.codes().patches, "[", how.site.name, " ", how.product,
                       "] a grid cannot vary along the contracted axis: encode the operand along its free axis");
   require<ConfigError>(how.kernel.empty() || how.kernel == "reference", "[depthwise] no kernel '", how.kernel,
                        "'; there is 'reference'");

@@ -49,8 +49,8 @@ void require_product(const Operand& a, const Operand& b, const Multiply& how, co
   require<ShapeError>(out.rows == a.rows() && out.cols == b.cols(), "[", how.site.name, " ", how.product, "] the result is ",
                       a.rows(), " x ", b.cols(), ", got room for ", out.rows, " x ", out.cols);
   require<ShapeError>(!(a.codes().patches && b.codes().patches), "[", how.site.name, "] only one operand can be a patch matrix");
-  require<ShapeError>(a.axis() != GridAxis::columns && b.axis() != GridAxis::rows, "[", how.site.name, " ", how.product,
-                      "] a grid cannot vary along the contracted axis: encode the operand along its free axis");
+  require<ShapeError>(a.granularity() != Granularity::per_column && b.granularity() != Granularity::per_row, "[", how.site.name,
+                      " ", how.product, "] a grid cannot vary along the contracted axis: encode the operand along its free axis");
 }
 
 uint128 nominal_macs(const BatchedProduct& product) {

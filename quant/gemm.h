@@ -8,7 +8,7 @@
 
 #include "core/simd.h"
 #include "core/tensor.h"
-#include "quant/format.h"
+#include "quant/accumulator.h"
 #include "quant/ledger.h"
 #include "quant/operand.h"
 #include "quant/plan.h"

@@ -13,7 +13,7 @@
 #include "core/memory.h"
 #include "core/parallel.h"
 #include "core/sums.h"
-#include "quant/kernels/encode.h"
+#include "quant/formats/kernels/encode.h"
 #include "quant/kernels/kept.h"
 
 namespace ebb {
@@ -98,8 +98,9 @@ void noting_failure(std::atomic<bool>& failed, const Body& body) {
 }
 
 /// The grid over the whole matrix, or those over columns.
-std::vector<Grid> fit_grids(const ConstMatrix& x, const Encoding& encoding, GridAxis axis, const Operand::Options& options) {
-  if (axis == GridAxis::whole) {
+std::vector<Grid> fit_grids(const ConstMatrix& x, const Encoding& encoding, Granularity granularity,
+                            const Operand::Options& options) {
+  if (granularity == Granularity::per_tensor) {
     if (options.own_range) return {fit_grid(*options.range, encoding)};
     const Range own = measure_range(x, options.simd);  // measured also when a range is given: no NaN may reach the rounding
     require<NonFiniteError>(own.finite(), kNotFinite);
@@ -195,12 +196,12 @@ void fit_and_encode_rows(const ConstMatrix& x, const Encoding& encoding, Key key
 }
 
 template <class Code>
-void encode_matrix(const ConstMatrix& x, const std::vector<Grid>& grids, GridAxis axis, Rounding rounding, Key key,
+void encode_matrix(const ConstMatrix& x, const std::vector<Grid>& grids, Granularity granularity, Rounding rounding, Key key,
                    const Operand::Options& options, Code* out) {
   const Simd simd = options.simd;
-  if (axis == GridAxis::whole && options.parts.empty() && x.contiguous())
+  if (granularity == Granularity::per_tensor && options.parts.empty() && x.contiguous())
     return encode_run(x.data, x.rows * x.cols, grids[0], rounding, key, 0, simd, out);
-  if (axis == GridAxis::whole) {
+  if (granularity == Granularity::per_tensor) {
     return for_rows(x, options.parts, [&](std::int64_t i, std::int64_t first, std::int64_t count) {
       encode_row(x, i, first, count, grids[0], rounding, key, simd, out);
     });
@@ -240,7 +241,7 @@ struct DecodedLines {
 /// Decodes stored codes of a matrix with `cols` columns to the float32 values of fake quantization.
 template <class Code>
 Aligned<float> decode_lines(const Code* codes, const DecodedLines& at, std::int64_t cols, const std::vector<Grid>& grids,
-                            GridAxis axis) {
+                            Granularity granularity) {
   const bool none = at.lines == 0 || at.width == 0;
   const auto count = none ? std::size_t{0} : static_cast<std::size_t>((at.lines - 1) * at.out_stride + at.width);
   auto values = allocate(
@@ -250,7 +251,9 @@ Aligned<float> decode_lines(const Code* codes, const DecodedLines& at, std::int6
     for (std::int64_t line = begin; line < end; ++line) {
       for (std::int64_t j = 0; j < at.width; ++j) {
         const std::int64_t element = at.first + line * at.stride + j * at.step;
-        const std::int64_t of = axis == GridAxis::whole ? 0 : axis == GridAxis::rows ? element / cols : element % cols;
+        const std::int64_t of = granularity == Granularity::per_tensor ? 0
+                                : granularity == Granularity::per_row  ? element / cols
+                                                                       : element % cols;
         const Grid& grid = grids[static_cast<std::size_t>(of)];
         values[static_cast<std::size_t>(line * at.out_stride + j)] = decode(codes[element] + grid.centre(), grid);
       }
@@ -261,35 +264,35 @@ Aligned<float> decode_lines(const Code* codes, const DecodedLines& at, std::int6
 
 }  // namespace
 
-Operand::Operand(const ConstMatrix& x, const Encoding& encoding, GridAxis axis, Key key, const Options& options)
-    : encoding_(encoding), axis_(axis) {
+Operand::Operand(const ConstMatrix& x, const Encoding& encoding, Granularity granularity, Key key, const Options& options)
+    : encoding_(encoding), granularity_(granularity) {
   require_valid(encoding.format);
   if (encoding.format.is_fp32()) {
     codes_.rows = x.rows;
     codes_.cols = x.cols;
-    axis_ = GridAxis::whole;
+    granularity_ = Granularity::per_tensor;
     codes_.container = CodeMatrix::Container::float32;
     codes_.data = x.data;
     codes_.row_stride = x.row_stride;
     codes_.col_stride = x.col_stride;
     return;
   }
-  require<ConfigError>(options.range == nullptr || axis == GridAxis::whole,
+  require<ConfigError>(options.range == nullptr || granularity == Granularity::per_tensor,
                        "[operand] a given range needs a grid over the whole matrix");
-  assert(options.parts.empty() || (x.contiguous() && axis != GridAxis::columns));
-  if (axis == GridAxis::rows) {
+  assert(options.parts.empty() || (x.contiguous() && granularity != Granularity::per_column));
+  if (granularity == Granularity::per_row) {
     fill(x.rows, x.cols, std::vector<Grid>(static_cast<std::size_t>(x.rows)),
          [&](std::vector<Grid>& grids, auto* codes) { fit_and_encode_rows(x, encoding, key, options, grids, codes); });
   } else {
-    fill(x.rows, x.cols, fit_grids(x, encoding, axis, options), [&](const std::vector<Grid>& grids, auto* codes) {
-      encode_matrix(x, grids, axis, encoding.rounding, key, options, codes);
+    fill(x.rows, x.cols, fit_grids(x, encoding, granularity, options), [&](const std::vector<Grid>& grids, auto* codes) {
+      encode_matrix(x, grids, granularity, encoding.rounding, key, options, codes);
     });
   }
   if (options.simulate) *this = decoded();
 }
 
 Operand::Operand(const Rows& x, const Encoding& encoding, const Range& range, Key key, const Options& options)
-    : encoding_(encoding), axis_(GridAxis::whole) {
+    : encoding_(encoding), granularity_(Granularity::per_tensor) {
   assert(!encoding.format.is_fp32());
   fill(x.rows, x.cols, {Grid::fit(range, encoding.format.bits, encoding.grid)},
        [&](const std::vector<Grid>& grids, auto* codes) { encode_rows(x, grids[0], encoding.rounding, key, options.simd, codes); });
@@ -301,7 +304,7 @@ void Operand::fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids
   auto storage = std::make_shared<Storage>();
   codes_.rows = rows;
   codes_.cols = storage->cols = codes_.row_stride = cols;
-  storage->axis = axis_;
+  storage->granularity = granularity_;
   storage->grids = std::move(grids);
   const auto into = [&](auto& codes, CodeMatrix::Container container) {
     // The slack lets kernels read whole vectors at the end of the last row.
@@ -313,7 +316,7 @@ void Operand::fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids
     codes_.container = container;
     codes_.data = codes.data();
   };
-  if (encoding_.format.bits <= 8) {
+  if (traits_of(encoding_.format).code_bytes(encoding_.format) == 1) {
     into(storage->int8, CodeMatrix::Container::int8);
   } else {
     into(storage->int16, CodeMatrix::Container::int16);
@@ -348,14 +351,14 @@ Operand Operand::decoded() const {
   const auto decode_all = [&](const auto& codes) {
     using Code = typename std::remove_cvref_t<decltype(codes)>::value_type;
     lines.first = static_cast<const Code*>(codes_.data) - codes.data();
-    storage->float32 = decode_lines(codes.data(), lines, source.cols, source.grids, source.axis);
+    storage->float32 = decode_lines(codes.data(), lines, source.cols, source.grids, source.granularity);
   };
   if (codes_.container == CodeMatrix::Container::int8) {
     decode_all(source.int8);
   } else {
     decode_all(source.int16);
   }
-  storage->axis = source.axis;
+  storage->granularity = source.granularity;
   storage->grids = source.grids;
   to.container = CodeMatrix::Container::float32;
   to.data = storage->float32.data();
@@ -367,7 +370,7 @@ double Operand::value(std::int64_t i, std::int64_t j) const {
   const std::int64_t at = codes_.offset(i, j);
   if (at < 0) return 0.0;
   if (is_float()) return static_cast<double>(codes_.value_at(at));
-  const Grid& g = grid(axis_ == GridAxis::columns ? j : i);
+  const Grid& g = grid(granularity_ == Granularity::per_column ? j : i);
   return static_cast<double>(g.scale) * codes_.code_at(at) + g.stored_zero();
 }
 
@@ -395,7 +398,8 @@ Operand Operand::beginning_at(std::int64_t element) const {
 Operand Operand::transposed() const {
   Operand t = view();
   t.codes_ = codes_.transposed();
-  if (axis_ != GridAxis::whole) t.axis_ = axis_ == GridAxis::rows ? GridAxis::columns : GridAxis::rows;
+  if (granularity_ != Granularity::per_tensor)
+    t.granularity_ = granularity_ == Granularity::per_row ? Granularity::per_column : Granularity::per_row;
   return t;
 }
 
@@ -404,7 +408,7 @@ Operand Operand::columns(std::int64_t first, std::int64_t count) const {
                       first + count, " of a matrix with ", cols(), " columns");
   Operand part = beginning_at(first * codes_.col_stride);
   part.codes_.cols = count;
-  if (axis_ == GridAxis::columns) part.first_grid_ += first;
+  if (granularity_ == Granularity::per_column) part.first_grid_ += first;
   return part;
 }
 
@@ -413,13 +417,14 @@ Operand Operand::rows(std::int64_t first, std::int64_t count) const {
                       first + count, " of a matrix with ", codes_.rows, " rows");
   Operand part = beginning_at(first * codes_.row_stride);
   part.codes_.rows = count;
-  if (axis_ == GridAxis::rows) part.first_grid_ += first;
+  if (granularity_ == Granularity::per_row) part.first_grid_ += first;
   return part;
 }
 
 Operand Operand::block(std::int64_t first, std::int64_t rows, std::int64_t cols) const {
-  require<ShapeError>(codes_.rows == 1 && codes_.col_stride == 1 && axis_ == GridAxis::whole && rows >= 0 && cols >= 0,
-                      "[operand] a block is cut from one row with one grid");
+  require<ShapeError>(
+      codes_.rows == 1 && codes_.col_stride == 1 && granularity_ == Granularity::per_tensor && rows >= 0 && cols >= 0,
+      "[operand] a block is cut from one row with one grid");
   Operand part = columns(first, rows * cols);
   part.codes_.rows = rows;
   part.codes_.cols = part.codes_.row_stride = cols;
@@ -428,7 +433,7 @@ Operand Operand::block(std::int64_t first, std::int64_t rows, std::int64_t cols)
 
 Operand Operand::patches(const PatchGeometry& geometry) const {
   const PatchGeometry& g = geometry;
-  require<ShapeError>(!codes_.patches && axis_ == GridAxis::whole && codes_.col_stride == 1,
+  require<ShapeError>(!codes_.patches && granularity_ == Granularity::per_tensor && codes_.col_stride == 1,
                       "[patches] needs a dense operand with one grid");
   require<ShapeError>(g.images * g.height * g.width == rows() && g.channels == cols() && g.pixel_stride == codes_.row_stride,
                       "[patches] images ", g.images, " x ", g.height, " x ", g.width, " x ", g.channels, " do not fit a ", rows(),

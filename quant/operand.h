@@ -11,14 +11,17 @@
 #include "core/simd.h"
 #include "core/tensor.h"
 #include "quant/codes.h"
-#include "quant/format.h"
-#include "quant/grid.h"
+#include "quant/formats/encoding.h"
+#include "quant/formats/grid.h"
 #include "quant/patches.h"
 
 namespace ebb {
 namespace kernels {
 class Kept;
 }
+
+/// Over what one scale reaches.
+enum class Granularity : std::uint8_t { per_tensor, per_row, per_column };
 
 /// One side of a matrix product, encoded at a stated precision; the only thing that `gemm` takes. Rounding happens once, in the
 /// constructor; transposed, sliced and gathered views share the codes.
@@ -50,8 +53,9 @@ class Operand {
 
   /// Encodes x [rows, cols]. Element (i, j) draws rounding_bits(key, i * cols + j).
   /// @throws NonFiniteError if x has a NaN or an infinity and the format is not fp32; ConfigError for a symmetric grid of 1 bit
-  Operand(const ConstMatrix& x, const Encoding& encoding, GridAxis axis, Key key, const Options& options);
-  Operand(const ConstMatrix& x, const Encoding& encoding, GridAxis axis, Key key) : Operand(x, encoding, axis, key, Options{}) {}
+  Operand(const ConstMatrix& x, const Encoding& encoding, Granularity granularity, Key key, const Options& options);
+  Operand(const ConstMatrix& x, const Encoding& encoding, Granularity granularity, Key key)
+      : Operand(x, encoding, granularity, key, Options{}) {}
 
   /// Encodes rows as they are written, on one integer grid over the range that they are known to have.
   Operand(const Rows& x, const Encoding& encoding, const Range& range, Key key, const Options& options);
@@ -62,12 +66,13 @@ class Operand {
   [[nodiscard]] const Encoding& encoding() const { return encoding_; }
   /// True when the numbers are multiplied as float32: fp32 and simulated operands.
   [[nodiscard]] bool is_float() const { return codes_.container == CodeMatrix::Container::float32; }
+  [[nodiscard]] Arithmetic arithmetic() const { return is_float() ? Arithmetic::float32 : traits_of(format()).arithmetic; }
   [[nodiscard]] const CodeMatrix& codes() const { return codes_; }
   /// The axis of this view along which grids vary.
-  [[nodiscard]] GridAxis axis() const { return axis_; }
+  [[nodiscard]] Granularity granularity() const { return granularity_; }
   /// The grid of row or column i (any i for a whole-matrix grid). Integer and simulated operands only.
   [[nodiscard]] const Grid& grid(std::int64_t i = 0) const {
-    return storage_->grids[axis_ == GridAxis::whole ? 0 : static_cast<std::size_t>(first_grid_ + i)];
+    return storage_->grids[granularity_ == Granularity::per_tensor ? 0 : static_cast<std::size_t>(first_grid_ + i)];
   }
   /// The real number that the element (i, j) stands for, in double; 0 for a padded tap.
   [[nodiscard]] double value(std::int64_t i, std::int64_t j) const;
@@ -96,7 +101,7 @@ class Operand {
     Aligned<std::int16_t> int16;
     Aligned<float> float32;
     std::int64_t cols = 0;
-    GridAxis axis = GridAxis::whole;
+    Granularity granularity = Granularity::per_tensor;
     std::vector<Grid> grids;
   };
   /// A copy to be turned into another matrix, and one whose first code is another.
@@ -107,7 +112,7 @@ class Operand {
   void fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids, const Encode& encode);
 
   Encoding encoding_;
-  GridAxis axis_;
+  Granularity granularity_;
   CodeMatrix codes_;
   std::shared_ptr<const Storage> storage_;
   std::int64_t first_grid_ = 0;

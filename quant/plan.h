@@ -7,7 +7,9 @@
 #include <string_view>
 #include <vector>
 
-#include "quant/format.h"
+#include "quant/accumulator.h"
+#include "quant/formats/encoding.h"
+#include "quant/product.h"
 
 namespace ebb {
 

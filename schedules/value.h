@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "quant/format.h"
+#include "quant/formats/format.h"
 
 namespace ebb {
 

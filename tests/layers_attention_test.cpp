@@ -167,7 +167,7 @@ TEST_CASE("attention and its gradients are fake quantization of its codes, stage
       const Operand q = operand_of(pass, part(qkv, 0), qk, Role::activation), k = operand_of(pass, part(qkv, 1), qk, Role::weight),
                     v = operand_of(pass, part(qkv, 2), av, Role::weight), gy = operand_of(pass, g.matrix(), av, Role::gradient);
       const Tensor p = replay_softmax(checked_products(q, head, k, head_t), causal);
-      const Operand by_row = operand_of(pass, p.matrix(), av, Role::activation, GridAxis::rows),
+      const Operand by_row = operand_of(pass, p.matrix(), av, Role::activation, Granularity::per_row),
                     whole = operand_of(pass, p.matrix(), av, Role::activation);
       CHECK(holds_heads(y, 0, checked_products(by_row, square, v, head)));
 
@@ -350,7 +350,7 @@ TEST_CASE("packed rows share the grids of Q, K, V, of the gradients and of P as 
       const std::int64_t n = lengths[row];
       const Tensor own =
           Tensor::from({kHeads * n, n}, std::span(p).subspan(row == 0 ? 0 : kHeads * 16, static_cast<std::size_t>(kHeads * n * n)));
-      const Operand by_row = operand_of(pass, own.matrix(), av, Role::activation, GridAxis::rows, row);
+      const Operand by_row = operand_of(pass, own.matrix(), av, Role::activation, Granularity::per_row, row);
       for (std::int64_t h = 0; h < kHeads; ++h) {
         const std::int64_t first = (row == 0 ? 0 : kHeads * 16) + h * n * n;
         CHECK(holds(
@@ -446,7 +446,7 @@ TEST_CASE("long causal rows multiply what each strip of 64 tokens sees, and char
     };
     scores(p, q, k);
     for (std::int64_t h = 0; h < heads; ++h) put(p, h * n, 0, probabilities(of_head(p, h), true));
-    by_rows(want_y, 0, operand_of(pass, p.matrix(), av, Role::activation, GridAxis::rows), v);
+    by_rows(want_y, 0, operand_of(pass, p.matrix(), av, Role::activation, Granularity::per_row), v);
     CHECK(y == want_y);
     by_columns(2 * width, operand_of(pass, p.matrix(), av, Role::activation), gy);
     scores(gs, gy, v);

@@ -48,7 +48,8 @@ Reals values_of(const Operand& operand) {
 /// Weights as forward sees them: one grid an output channel.
 Reals by_output(const Tensor& w, Format format, GridStyle style) {
   const std::int64_t k = w.size() / w.shape()[0];
-  return values_of(Operand({w.data(), w.shape()[0], k, k, 1}, {format, style, Rounding::nearest_even}, GridAxis::rows, Key(0)));
+  return values_of(
+      Operand({w.data(), w.shape()[0], k, k, 1}, {format, style, Rounding::nearest_even}, Granularity::per_row, Key(0)));
 }
 
 /// Weights as grad_input sees them: one grid an input channel, over all taps and the outputs of its group.
@@ -60,8 +61,8 @@ Reals by_input(const Tensor& w, const ConvConfig& config, Format format, GridSty
       std::vector<float> channel;
       for (std::int64_t at = i; at < group_size; at += group_in) channel.push_back(w[group * group_size + at]);
       const auto n = static_cast<std::int64_t>(channel.size());
-      const Reals kept =
-          values_of(Operand({channel.data(), n, 1, 1, 1}, {format, style, Rounding::nearest_even}, GridAxis::whole, Key(0)));
+      const Reals kept = values_of(
+          Operand({channel.data(), n, 1, 1, 1}, {format, style, Rounding::nearest_even}, Granularity::per_tensor, Key(0)));
       for (std::int64_t row = 0; row < n; ++row) {
         reals[static_cast<std::size_t>(group * group_size + row * group_in + i)] = kept[static_cast<std::size_t>(row)];
       }

@@ -74,14 +74,14 @@ Replay replay_forward(const Pass& pass, const Gru& gru, const Tensor& x, const T
   const auto running = [&](ParamId id) { return Range{pass.params[id][0], pass.params[id][0] + pass.params[id][1]}; };
   const Range range_x = running(gru.input.input_range), range_h = running(gru.range);  // in evaluation only
   const Tensor a = checked_product(
-      operand_of(pass, x.matrix(), gru.input.site, Role::activation, GridAxis::whole, 0, pass.training() ? nullptr : &range_x),
-      operand_of(pass, pass.params[gru.input.weight].matrix(), gru.input.site, Role::weight, GridAxis::rows).transposed());
-  const Operand qw = operand_of(pass, pass.params[gru.weight].matrix(), gru.hidden, Role::weight, GridAxis::rows);
+      operand_of(pass, x.matrix(), gru.input.site, Role::activation, Granularity::per_tensor, 0, pass.training() ? nullptr : &range_x),
+      operand_of(pass, pass.params[gru.input.weight].matrix(), gru.input.site, Role::weight, Granularity::per_row).transposed());
+  const Operand qw = operand_of(pass, pass.params[gru.weight].matrix(), gru.hidden, Role::weight, Granularity::per_row);
   const Tensor &bx = pass.params[gru.input.bias], &bh = pass.params[gru.bias];
   for (std::int64_t t = 0; t < kSteps; ++t) {
     const Tensor from = t == 0 ? state : rows_of(replay.h, (t - 1) * kStreams, kStreams);
     std::ranges::copy(from.values(), replay.before.data() + t * kStreams * kUnits);
-    const Operand qh = operand_of(pass, from.matrix(), gru.hidden, Role::activation, GridAxis::whole,
+    const Operand qh = operand_of(pass, from.matrix(), gru.hidden, Role::activation, Granularity::per_tensor,
                                   static_cast<std::uint64_t>(t) + 1, pass.training() ? nullptr : &range_h);
     const Tensor c = checked_product(qh, qw.transposed());
     for (std::int64_t i = 0; i < kStreams * kUnits; ++i) {
@@ -105,7 +105,7 @@ struct GateGradients {
 };
 
 GateGradients replay_backward(const Pass& pass, const Gru& gru, const Replay& replay, const Tensor& g) {
-  const Operand along = operand_of(pass, pass.params[gru.weight].matrix(), gru.hidden, Role::weight, GridAxis::columns);
+  const Operand along = operand_of(pass, pass.params[gru.weight].matrix(), gru.hidden, Role::weight, Granularity::per_column);
   GateGradients grads;
   Tensor later = Tensor::zeros({kStreams, kUnits});
   for (std::int64_t t = kSteps; t-- > 0;) {
@@ -121,7 +121,7 @@ GateGradients replay_backward(const Pass& pass, const Gru& gru, const Replay& re
     }
     const Tensor step = rows_of(grads.c, t * kStreams, kStreams);
     const Operand qc =
-        operand_of(pass, step.matrix(), gru.hidden, Role::gradient, GridAxis::whole, static_cast<std::uint64_t>(t) + 1);
+        operand_of(pass, step.matrix(), gru.hidden, Role::gradient, Granularity::per_tensor, static_cast<std::uint64_t>(t) + 1);
     const Tensor through = checked_product(qc, along);
     for (std::int64_t i = 0; i < later.size(); ++i) later[i] += through[i];
   }
@@ -165,7 +165,7 @@ TEST_CASE("a GRU and all its gradients are fake quantization of its codes, stage
                   all_a = operand_of(pass, by_gate.a.matrix(), gru.input.site, Role::gradient),
                   qx = operand_of(pass, x.matrix(), gru.input.site, Role::activation),
                   along =
-                      operand_of(pass, bench.params[gru.input.weight].matrix(), gru.input.site, Role::weight, GridAxis::columns);
+                      operand_of(pass, bench.params[gru.input.weight].matrix(), gru.input.site, Role::weight, Granularity::per_column);
     const auto gradient = [&](ParamId id) { return gradients[static_cast<std::size_t>(id.index)]; };
     CHECK(gradient(gru.weight) == checked_product(all_c.transposed(), all_h));
     CHECK(gradient(gru.input.weight) == checked_product(all_a.transposed(), qx));

@@ -83,8 +83,8 @@ TEST_CASE("the three products of a linear layer are those of its codes, for ever
 
     const Operand qx = operand_of(pass, input.matrix(), plain.site, Role::activation),
                   qg = operand_of(pass, g.matrix(), plain.site, Role::gradient);
-    const Operand by_output = operand_of(pass, w.matrix(), plain.site, Role::weight, GridAxis::rows);
-    const Operand by_input = operand_of(pass, w.matrix(), plain.site, Role::weight, GridAxis::columns);
+    const Operand by_output = operand_of(pass, w.matrix(), plain.site, Role::weight, Granularity::per_row);
+    const Operand by_input = operand_of(pass, w.matrix(), plain.site, Role::weight, Granularity::per_column);
     const double ax = largest_magnitude(input), aw = largest_magnitude(w), ag = largest_magnitude(g);
     CHECK(worst_error(product, qx, by_output.transposed(), ax, aw) <= 1);
     CHECK(worst_error(pass.tape.gradient_of(x), qg, by_input, ag, aw) <= 1);

@@ -53,14 +53,15 @@ Replay replay_forward(const Pass& pass, const Lstm& lstm, const Tensor& x, const
   const Tensor &wx = pass.params[lstm.input.weight], &wh = pass.params[lstm.weight], &bias = pass.params[lstm.input.bias];
   const auto running = [&](ParamId id) { return Range{pass.params[id][0], pass.params[id][0] + pass.params[id][1]}; };
   const Range range_x = running(lstm.input.input_range), range_h = running(lstm.range);  // in evaluation only
-  const Tensor from_input = checked_product(
-      operand_of(pass, x.matrix(), lstm.input.site, Role::activation, GridAxis::whole, 0, pass.training() ? nullptr : &range_x),
-      operand_of(pass, wx.matrix(), lstm.input.site, Role::weight, GridAxis::rows).transposed());
-  const Operand qw = operand_of(pass, wh.matrix(), lstm.hidden, Role::weight, GridAxis::rows);
+  const Tensor from_input =
+      checked_product(operand_of(pass, x.matrix(), lstm.input.site, Role::activation, Granularity::per_tensor, 0,
+                                 pass.training() ? nullptr : &range_x),
+                      operand_of(pass, wx.matrix(), lstm.input.site, Role::weight, Granularity::per_row).transposed());
+  const Operand qw = operand_of(pass, wh.matrix(), lstm.hidden, Role::weight, Granularity::per_row);
   for (std::int64_t i = 0; i < begin.cell.size(); ++i) r.cell[i] = begin.cell[i];
   for (std::int64_t t = 0; t < kSteps; ++t) {
     const Tensor before = rows_of(r.hidden_before(begin), t * kStreams, kStreams);
-    const Operand qh = operand_of(pass, before.matrix(), lstm.hidden, Role::activation, GridAxis::whole,
+    const Operand qh = operand_of(pass, before.matrix(), lstm.hidden, Role::activation, Granularity::per_tensor,
                                   static_cast<std::uint64_t>(t) + 1, pass.training() ? nullptr : &range_h);
     const Tensor from_hidden = checked_product(qh, qw.transposed());
     for (std::int64_t row = t * kStreams; row < (t + 1) * kStreams; ++row) {
@@ -92,7 +93,7 @@ Replay replay_forward(const Pass& pass, const Lstm& lstm, const Tensor& x, const
 /// The gradient of all gate inputs, [kRows, kWide].
 Tensor replay_backward(const Pass& pass, const Lstm& lstm, const Replay& r, const Tensor& g) {
   const Tensor& wh = pass.params[lstm.weight];
-  const Operand along = operand_of(pass, wh.matrix(), lstm.hidden, Role::weight, GridAxis::columns);
+  const Operand along = operand_of(pass, wh.matrix(), lstm.hidden, Role::weight, Granularity::per_column);
   Tensor gz = Tensor::zeros({kRows, kWide}), later = Tensor::zeros({kStreams, kUnits}), of_cell = Tensor::zeros({kStreams, kUnits});
   for (std::int64_t t = kSteps; t-- > 0;) {
     for (std::int64_t at = 0; at < kStreams * kUnits; ++at) {
@@ -119,7 +120,7 @@ Tensor replay_backward(const Pass& pass, const Lstm& lstm, const Replay& r, cons
     }
     const Tensor step = rows_of(gz, t * kStreams, kStreams);
     const Operand qz =
-        operand_of(pass, step.matrix(), lstm.hidden, Role::gradient, GridAxis::whole, static_cast<std::uint64_t>(t) + 1);
+        operand_of(pass, step.matrix(), lstm.hidden, Role::gradient, Granularity::per_tensor, static_cast<std::uint64_t>(t) + 1);
     later = checked_product(qz, along);
   }
   return gz;
@@ -151,7 +152,7 @@ TEST_CASE("an LSTM and all its gradients are fake quantization of its codes, sta
     const Operand all_z = operand_of(pass, gz.matrix(), lstm.hidden, Role::gradient),
                   all_h = operand_of(pass, before.matrix(), lstm.hidden, Role::activation),
                   of_input = operand_of(pass, gz.matrix(), lstm.input.site, Role::gradient),
-                  along = operand_of(pass, wx.matrix(), lstm.input.site, Role::weight, GridAxis::columns),
+                  along = operand_of(pass, wx.matrix(), lstm.input.site, Role::weight, Granularity::per_column),
                   qx = operand_of(pass, x.matrix(), lstm.input.site, Role::activation);
     const auto gradient = [&](ParamId id) { return gradients[static_cast<std::size_t>(id.index)]; };
     CHECK(gradient(lstm.weight) == checked_product(all_z.transposed(), all_h));

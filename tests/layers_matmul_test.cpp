@@ -45,7 +45,7 @@ TEST_CASE("matmul and both gradients are fake quantization of its codes, each en
       const Tensor a = random_tensor(s.a, Key(1)), b = random_tensor(s.b, Key(2)), g = gradient_for(s.y);
       Pass pass = bench.pass(named.plan);
       const Operand qa = operand_of(pass, a.matrix(), kSite, Role::activation),
-                    qb = operand_of(pass, b.matrix(), kSite, Role::activation, GridAxis::whole, 1),
+                    qb = operand_of(pass, b.matrix(), kSite, Role::activation, Granularity::per_tensor, 1),
                     qg = operand_of(pass, g.matrix(), kSite, Role::gradient);
       const OpResult result = run_op(bench, {a, b}, product, named.plan);
       REQUIRE(result.y.shape() == s.y);

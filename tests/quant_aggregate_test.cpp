@@ -44,7 +44,7 @@ TEST_CASE("sums over neighbours are the definition's, in double, within its roun
     const Csr a = random_lists(dice, rows, cols);
     const Tensor x = ebb::testing::random_values(dice, cols, n);
     const bool float32 = dice.one_in(4);
-    const Operand operand(x.matrix(), ebb::testing::random_encoding(dice, float32), GridAxis::whole, dice.key());
+    const Operand operand(x.matrix(), ebb::testing::random_encoding(dice, float32), Granularity::per_tensor, dice.key());
     std::vector<float> scale;
     for (std::int64_t i = 0; i < rows && round % 2 == 0; ++i) scale.push_back(dice.normal());
     CostLedger ledger;
@@ -79,7 +79,7 @@ TEST_CASE("every instruction set and any accumulator gives the reference's bits"
     const std::int64_t rows = dice.between(0, 40), cols = dice.between(1, 30), n = dice.between(1, dice.one_in(4) ? 300 : 40);
     const Csr a = random_lists(dice, rows, cols);
     const Tensor x = ebb::testing::random_values(dice, cols, n);
-    Operand operand(x.matrix(), ebb::testing::random_encoding(dice, dice.one_in(4)), GridAxis::whole, dice.key());
+    Operand operand(x.matrix(), ebb::testing::random_encoding(dice, dice.one_in(4)), Granularity::per_tensor, dice.key());
     if (dice.one_in(6)) operand = operand.decoded();
     std::vector<float> scale;
     for (std::int64_t i = 0; i < rows && dice.one_in(2); ++i) scale.assign(static_cast<std::size_t>(rows), dice.normal());
@@ -106,14 +106,14 @@ TEST_CASE("more neighbours than 32 bits can sum are summed exactly, and overflow
   const Tensor x = Tensor::from({2, 1}, std::vector<float>{-1.0f, 1.0f});
   Csr a{.cols = 2};
   a.add_row(std::vector<std::int32_t>(many, 1));
-  const Operand wide(x.matrix(), {Format::integer(16), GridStyle::symmetric}, GridAxis::whole, Key(0));  // 1 is code 32,767
+  const Operand wide(x.matrix(), {Format::integer(16), GridStyle::symmetric}, Granularity::per_tensor, Key(0));  // 1 is code 32,767
   CostLedger ledger;
   const Multiply how{.site = kSite, .product = Product::aggregate, .simd = best_simd()};
   const float exact = static_cast<float>(double{wide.grid().scale} * 32767.0 * many);
   CHECK(aggregate(a, {}, wide, how, ledger)[0] == exact);
   CHECK(ledger.overflow_events() == 0);
 
-  const Operand narrow(x.matrix(), {Format::integer(2), GridStyle::symmetric}, GridAxis::whole, Key(0));  // codes -1 and 1
+  const Operand narrow(x.matrix(), {Format::integer(2), GridStyle::symmetric}, Granularity::per_tensor, Key(0));  // codes -1 and 1
   Multiply saturating = how;
   saturating.accumulator = Accumulator::saturate(4);  // holds -8 .. 7
   CHECK(aggregate(a, {}, narrow, saturating, ledger)[0] == 7.0f);
@@ -122,8 +122,8 @@ TEST_CASE("more neighbours than 32 bits can sum are summed exactly, and overflow
 
 TEST_CASE("what does not fit is refused") {
   const Tensor x = Tensor::filled({3, 2}, 1.0f);
-  const Operand whole(x.matrix(), {Format::integer(4)}, GridAxis::whole, Key(0));
-  const Operand by_row(x.matrix(), {Format::integer(4)}, GridAxis::rows, Key(0));
+  const Operand whole(x.matrix(), {Format::integer(4)}, Granularity::per_tensor, Key(0));
+  const Operand by_row(x.matrix(), {Format::integer(4)}, Granularity::per_row, Key(0));
   const Csr a{.cols = 3, .starts = {0, 2}, .columns = {0, 2}}, other{.cols = 4, .starts = {0, 0}};
   const std::vector<float> two{1, 1};
   CostLedger ledger;

@@ -60,10 +60,11 @@ RandomDepthwise random_depthwise(std::uint64_t i) {
   p.memory.push_back(ebb::testing::random_values(dice, g.rows(), channels));
   if (float32 && dice.one_in(3)) p.memory[1][0] = -std::numeric_limits<float>::infinity();
   const auto encoding = [&] { return ebb::testing::random_encoding(dice, half ? dice.one_in(2) : float32); };
-  p.operands.emplace_back(p.memory[0].matrix(), encoding(), GridAxis::whole, dice.key());
+  p.operands.emplace_back(p.memory[0].matrix(), encoding(), Granularity::per_tensor, dice.key());
   p.operands.push_back(
-      Operand(p.memory[1].matrix(), encoding(), dice.one_in(3) ? GridAxis::whole : GridAxis::rows, dice.key()).transposed());
-  p.operands.emplace_back(p.memory[2].matrix(), encoding(), GridAxis::whole, dice.key());
+      Operand(p.memory[1].matrix(), encoding(), dice.one_in(3) ? Granularity::per_tensor : Granularity::per_row, dice.key())
+          .transposed());
+  p.operands.emplace_back(p.memory[2].matrix(), encoding(), Granularity::per_tensor, dice.key());
   if (dice.one_in(8)) {
     Operand& any = p.operands[static_cast<std::size_t>(dice.below(3))];
     any = any.decoded();
@@ -129,7 +130,7 @@ TEST_CASE("sums of many extreme codes stay exact") {
     g.nominal_positions = g.rows();
     Tensor x = Tensor::filled({g.rows(), channels}, 1.0f);
     x[0] = -1.0f;
-    const Operand codes(x.matrix(), {Format::integer(bits), GridStyle::affine}, GridAxis::whole, Key(0));
+    const Operand codes(x.matrix(), {Format::integer(bits), GridStyle::affine}, Granularity::per_tensor, Key(0));
     CostLedger ledger;
     const Multiply how{.site = kSite, .product = Product::grad_weight, .simd = best_simd()};
     Tensor gw = Tensor::uninitialized({channels, 9});
@@ -154,8 +155,8 @@ TEST_CASE("depthwise products refuse what does not fit") {
                         .taps_y = 2,
                         .taps_x = 2,
                         .nominal_positions = 6};
-  const auto operand = [](const Tensor& t, GridAxis axis = GridAxis::whole) {
-    return Operand(t.matrix(), {Format::integer(4)}, axis, Key(0));
+  const auto operand = [](const Tensor& t, Granularity granularity = Granularity::per_tensor) {
+    return Operand(t.matrix(), {Format::integer(4)}, granularity, Key(0));
   };
   CostLedger ledger;
   std::vector<float> memory(12);
@@ -165,7 +166,7 @@ TEST_CASE("depthwise products refuse what does not fit") {
   };
   CHECK_THROWS_AS(into(operand(narrow), how, 6), ShapeError);
   CHECK_THROWS_AS(into(operand(w).rows(0, 3), how, 6), ShapeError);
-  CHECK_THROWS_AS(into(operand(w, GridAxis::rows), how, 6), ShapeError);
+  CHECK_THROWS_AS(into(operand(w, Granularity::per_row), how, 6), ShapeError);
   CHECK_THROWS_AS(into(operand(w), how, 5), ShapeError);
   CHECK_THROWS_AS(into(operand(w), {.site = kSite, .product = Product::forward, .kernel = "eigen"}, 6), ConfigError);
   CHECK_THROWS_AS(depthwise_grad_weight_into(operand(x), g, operand(x), how, ledger, memory.data()), ShapeError);

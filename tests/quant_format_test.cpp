@@ -5,9 +5,9 @@
 
 #include "core/error.h"
 #include "core/simd.h"
-#include "quant/format.h"
+#include "quant/formats/format.h"
+#include "quant/formats/grid.h"
 #include "quant/gemm.h"
-#include "quant/grid.h"
 #include "quant/ledger.h"
 #include "quant/operand.h"
 
@@ -20,6 +20,15 @@ TEST_CASE("formats, grids, roundings and accumulators print and read back") {
     CHECK(Format::integer(bits).bits == bits);
   }
   CHECK(Format::fp32().bits == 32);
+  for (const Format format : {Format::fp32(), Format::integer(3), Format::integer(8), Format::integer(9)}) {
+    const FormatTraits& traits = traits_of(format);
+    Format read;
+    CHECK(traits.parse(traits.print(format), read));
+    CHECK(read == format);
+    if (traits.arithmetic != Arithmetic::linear) continue;
+    CHECK(traits.largest(format) == 1 << (format.bits - 1));  // that of the lowest two's complement code
+    CHECK(traits.code_bytes(format) == (format.bits <= 8 ? 1 : 2));
+  }
   for (const GridStyle style : {GridStyle::affine, GridStyle::symmetric}) CHECK(parse_grid_style(to_text(style)) == style);
   for (const Rounding r : {Rounding::nearest_even, Rounding::stochastic}) CHECK(parse_rounding(to_text(r)) == r);
   for (const Accumulator a : {Accumulator::exact(), Accumulator::wrap(2), Accumulator::wrap(62), Accumulator::saturate(16)}) {
@@ -69,7 +78,7 @@ TEST_CASE("formats and accumulators put together by hand are refused wherever nu
   for (const Format bad : {Format{Format::Kind::integer, 0}, Format{Format::Kind::integer, 17}, Format{Format::Kind::integer, 24},
                            Format{Format::Kind::integer, 32}, Format{Format::Kind::integer, 255}, Format{Format::Kind::fp32, 8}}) {
     CAPTURE(int{bad.bits});
-    CHECK_THROWS_AS(Operand(x.matrix(), {.format = bad}, GridAxis::whole, Key(1)), ConfigError);
+    CHECK_THROWS_AS(Operand(x.matrix(), {.format = bad}, Granularity::per_tensor, Key(1)), ConfigError);
     CHECK_THROWS_AS(ledger.charge(site, Product::forward, 8, bad, Format::fp32()), ConfigError);
     CHECK_THROWS_AS(static_cast<void>(ledger.bit_ops_under(PrecisionPlan::uniform(bad, Format::integer(8)))), ConfigError);
     CHECK(ledger.total_bit_ops() == 512);
@@ -78,7 +87,7 @@ TEST_CASE("formats and accumulators put together by hand are refused wherever nu
   const Grid wide{.bits = 20};
   std::int16_t codes[2];
   CHECK_THROWS_AS(encode_run(x.data(), 2, wide, Rounding::nearest_even, Key(1), 0, Simd::scalar, codes), ConfigError);
-  const Operand a(x.matrix(), {.format = Format::integer(8)}, GridAxis::whole, Key(1));
+  const Operand a(x.matrix(), {.format = Format::integer(8)}, Granularity::per_tensor, Key(1));
   for (const int bits : {0, 1, 63, 64}) {
     const Accumulator bad{Accumulator::Kind::wrap, static_cast<std::uint8_t>(bits)};
     CHECK_THROWS_AS(gemm(a, a, {.site = site, .product = Product::forward, .accumulator = bad}, ledger), ConfigError);

@@ -40,7 +40,7 @@ TEST_CASE("products side by side are the same products, charged alike, for codes
   const Tensor x = matrix(1, m, heads * k), y = matrix(2, heads * k, n);
   for (const Format format : {Format::fp32(), Format::integer(3), Format::integer(12)}) {
     for (const Accumulator accumulator : {Accumulator::exact(), Accumulator::wrap(6), Accumulator::saturate(6)}) {
-      const Operand a(x.matrix(), {format}, GridAxis::rows, Key(3)), b(y.matrix(), {format}, GridAxis::columns, Key(4));
+      const Operand a(x.matrix(), {format}, Granularity::per_row, Key(3)), b(y.matrix(), {format}, Granularity::per_column, Key(4));
       Tensor together = Tensor::filled({heads, m, n + 1}, -1.0f);
       std::vector<BatchedProduct> products;
       CostLedger one_by_one, batched;
@@ -84,11 +84,12 @@ TEST_CASE("strips of a product are products of their own, in every kernel; what 
                                       {Format::integer(3), Format::integer(12)},
                                       {Format::integer(16), Format::integer(16)}}) {
       for (const Accumulator accumulator : {Accumulator::exact(), Accumulator::wrap(9), Accumulator::saturate(9)}) {
-        for (const GridAxis axis : {GridAxis::whole, GridAxis::rows}) {
+        for (const Granularity granularity : {Granularity::per_tensor, Granularity::per_row}) {
           for (const bool turned : {false, true}) {  // codes along k next to each other, or codes of a row of b
-            const Operand a = Operand(x.matrix(), {left}, axis, Key(3));
-            const Operand b = turned ? Operand(y.matrix().transposed(), {right}, axis, Key(4)).transposed()
-                                     : Operand(y.matrix(), {right}, axis == GridAxis::rows ? GridAxis::columns : axis, Key(4));
+            const Operand a = Operand(x.matrix(), {left}, granularity, Key(3));
+            const Operand b = turned ? Operand(y.matrix().transposed(), {right}, granularity, Key(4)).transposed()
+                                     : Operand(y.matrix(), {right},
+                                               granularity == Granularity::per_row ? Granularity::per_column : granularity, Key(4));
             for (const std::string_view kernel : kernel_names()) {
               const Multiply how{.site = kSite, .accumulator = accumulator, .simd = best_simd(), .kernel = kernel};
               const Multiply reference{.site = kSite, .accumulator = accumulator, .kernel = "reference"};
@@ -119,7 +120,7 @@ TEST_CASE("strips of a product are products of their own, in every kernel; what 
   CHECK(kernels.size() >= 5);
 
   const Tensor x = matrix(1, 8, 8);
-  const Operand a(x.matrix(), {}, GridAxis::whole, Key(3));
+  const Operand a(x.matrix(), {}, Granularity::per_tensor, Key(3));
   for (const std::vector<Strip>& wrong : std::vector<std::vector<Strip>>{{{0, 9, 0, 8, 8}},
                                                                          {{0, 8, 0, 9, 8}},
                                                                          {{0, 8, 0, 8, 9}},
@@ -143,7 +144,8 @@ TEST_CASE("a bias is added to the rounded result, in every kernel and before row
     const Tensor x = matrix(1, m, k), y = matrix(2, k, n), bias = matrix(3, 1, n);
     for (const Format format : {Format::fp32(), Format::integer(4), Format::integer(8), Format::integer(16)}) {
       for (const Accumulator accumulator : {Accumulator::exact(), Accumulator::wrap(9), Accumulator::saturate(9)}) {
-        const Operand a(x.matrix(), {format}, GridAxis::rows, Key(4)), b(y.matrix(), {format}, GridAxis::columns, Key(5));
+        const Operand a(x.matrix(), {format}, Granularity::per_row, Key(4)),
+            b(y.matrix(), {format}, Granularity::per_column, Key(5));
         for (const std::string_view kernel : kernel_names()) {
           Multiply how{.site = kSite, .accumulator = accumulator, .simd = best_simd(), .kernel = kernel};
           if (!does(a, b, how)) continue;
@@ -179,8 +181,8 @@ TEST_CASE("a bias is added to the rounded result, in every kernel and before row
                               .taps_y = 2,
                               .taps_x = 2,
                               .nominal_positions = 64};
-  const Operand patches = Operand(image.matrix(), {Format::integer(8)}, GridAxis::whole, Key(1)).patches(corners),
-                w(weights.matrix(), {Format::integer(8)}, GridAxis::whole, Key(2));
+  const Operand patches = Operand(image.matrix(), {Format::integer(8)}, Granularity::per_tensor, Key(1)).patches(corners),
+                w(weights.matrix(), {Format::integer(8)}, Granularity::per_tensor, Key(2));
   CostLedger ledger;
   Multiply how{.site = kSite, .simd = best_simd()};
   const Tensor plain = gemm(patches, w, how, ledger), turned = gemm(w.transposed(), patches.transposed(), how, ledger);

@@ -32,11 +32,11 @@ Tensor product(const Operand& a, const Operand& b, Accumulator accumulator = {})
 
 /// Whole numbers as the codes of a symmetric grid of scale 1 and 16 bits: element 0 must be 32767 or -32767.
 Operand whole_numbers(const Tensor& x) {
-  return Operand(x.matrix(), {Format::integer(16), GridStyle::symmetric}, GridAxis::whole, Key(0));
+  return Operand(x.matrix(), {Format::integer(16), GridStyle::symmetric}, Granularity::per_tensor, Key(0));
 }
 
-const Grid& grid_of_row(const Operand& a, std::int64_t i) { return a.grid(a.axis() == GridAxis::rows ? i : 0); }
-const Grid& grid_of_column(const Operand& b, std::int64_t j) { return b.grid(b.axis() == GridAxis::columns ? j : 0); }
+const Grid& grid_of_row(const Operand& a, std::int64_t i) { return a.grid(a.granularity() == Granularity::per_row ? i : 0); }
+const Grid& grid_of_column(const Operand& b, std::int64_t j) { return b.grid(b.granularity() == Granularity::per_column ? j : 0); }
 
 #ifdef EBB_HAVE_MPFR
 
@@ -161,8 +161,8 @@ TEST_CASE(
         const std::int64_t m = dice.between(1, 3), k = dice.between(1, 30), n = dice.between(1, 3);
         p.memory = {random_values(dice, m, k), random_values(dice, k, n)};
         const auto style = [&](int bits) { return bits > 1 && dice.one_in(2) ? GridStyle::symmetric : GridStyle::affine; };
-        const GridAxis rows = variant % 2 == 0 ? GridAxis::whole : GridAxis::rows,
-                       columns = variant < 2 ? GridAxis::whole : GridAxis::columns;
+        const Granularity rows = variant % 2 == 0 ? Granularity::per_tensor : Granularity::per_row,
+                          columns = variant < 2 ? Granularity::per_tensor : Granularity::per_column;
         p.sides.emplace_back(p.memory[0].matrix(), Encoding{Format::integer(a_bits), style(a_bits)}, rows, dice.key());
         p.sides.emplace_back(p.memory[1].matrix(), Encoding{Format::integer(b_bits), style(b_bits), Rounding::stochastic}, columns,
                              dice.key());
@@ -201,8 +201,8 @@ TEST_CASE("float32 products are one ascending-k chain of fused multiply-adds fro
       mpfr_fma(chain, x, y, chain, MPFR_RNDN);
     }
     const Encoding fp32{};
-    const Tensor c =
-        product(Operand(a.matrix(), fp32, GridAxis::whole, Key(0)), Operand(b.matrix(), fp32, GridAxis::whole, Key(0)));
+    const Tensor c = product(Operand(a.matrix(), fp32, Granularity::per_tensor, Key(0)),
+                             Operand(b.matrix(), fp32, Granularity::per_tensor, Key(0)));
     CHECK(c[0] == mpfr_get_flt(chain, MPFR_RNDN));
     CHECK((c[0] != 0 || !std::signbit(c[0])));
   }
@@ -227,8 +227,8 @@ TEST_CASE("sums far beyond 32 bits are right to the last bit of their one roundi
     const Operand::Options options{.range = &range};
     const Tensor a = Tensor::filled({1, c.k}, c.value), b = Tensor::filled({c.k, 1}, c.value);
     const Encoding encoding{Format::integer(c.bits)};
-    const Tensor y = product(Operand(a.matrix(), encoding, GridAxis::whole, Key(0), options),
-                             Operand(b.matrix(), encoding, GridAxis::whole, Key(0), options));
+    const Tensor y = product(Operand(a.matrix(), encoding, Granularity::per_tensor, Key(0), options),
+                             Operand(b.matrix(), encoding, Granularity::per_tensor, Key(0), options));
     CHECK(y.item() == static_cast<float>(c.sum));
   }
 }
@@ -275,8 +275,8 @@ TEST_CASE("the register holds the products of the centred codes; the corrections
   const Range range{0, 255};
   const Operand::Options options{.range = &range};
   const Tensor ones = Tensor::filled({1, 100}, 255.0f), column = Tensor::filled({100, 1}, 255.0f);
-  const Operand a(ones.matrix(), {Format::integer(8)}, GridAxis::whole, Key(0), options);
-  const Operand b(column.matrix(), {Format::integer(8)}, GridAxis::whole, Key(0), options);
+  const Operand a(ones.matrix(), {Format::integer(8)}, Granularity::per_tensor, Key(0), options);
+  const Operand b(column.matrix(), {Format::integer(8)}, Granularity::per_tensor, Key(0), options);
   CostLedger ledger;
   // 255 * 255 * 100 = 6,502,500 = sum of products + 128 * 12700 * 2 + 128 * 128 * 100 with the sum 1,612,900 held to 32767.
   CHECK(gemm(a, b, by_reference(Accumulator::saturate(16)), ledger).item() == 32767 + 2 * 128 * 12700 + 128 * 128 * 100);
@@ -293,8 +293,8 @@ TEST_CASE("float32 beside codes, gathered or dense, on either side: chains over 
     Operand gathered = random_patches(dice, p, float_patches);
     if (dice.one_in(2)) gathered = gathered.transposed();
     const std::int64_t free = dice.between(1, 40);
-    const Operand other = on_the_left ? random_dense(dice, p, gathered.cols(), free, !float_patches, GridAxis::columns)
-                                      : random_dense(dice, p, free, gathered.rows(), !float_patches, GridAxis::rows);
+    const Operand other = on_the_left ? random_dense(dice, p, gathered.cols(), free, !float_patches, Granularity::per_column)
+                                      : random_dense(dice, p, free, gathered.rows(), !float_patches, Granularity::per_row);
     const Operand &a = on_the_left ? gathered : other, &b = on_the_left ? other : gathered;
     const auto value = [](const Operand& q, const Grid& grid, std::int64_t row, std::int64_t col) {
       const std::int64_t at = q.codes().offset(row, col);
@@ -325,10 +325,11 @@ TEST_CASE(
     const std::int64_t m = dice.between(1, 5), k = dice.between(0, 30), n = dice.between(1, 5);
     const Tensor x = random_values(dice, m, k), w = random_values(dice, k, n);
     const Encoding e8{Format::integer(8)}, e5{Format::integer(5), GridStyle::symmetric}, fp32{};
-    const Operand a(x.matrix(), e8, GridAxis::rows, Key(1)), b(w.matrix(), e5, GridAxis::columns, Key(2));
-    const Operand a32(x.matrix(), fp32, GridAxis::whole, Key(1)), b32(w.matrix(), fp32, GridAxis::whole, Key(2));
+    const Operand a(x.matrix(), e8, Granularity::per_row, Key(1)), b(w.matrix(), e5, Granularity::per_column, Key(2));
+    const Operand a32(x.matrix(), fp32, Granularity::per_tensor, Key(1)), b32(w.matrix(), fp32, Granularity::per_tensor, Key(2));
     const Operand::Options simulate{.simulate = true};
-    const Operand sa(x.matrix(), e8, GridAxis::rows, Key(1), simulate), sb(w.matrix(), e5, GridAxis::columns, Key(2), simulate);
+    const Operand sa(x.matrix(), e8, Granularity::per_row, Key(1), simulate),
+        sb(w.matrix(), e5, Granularity::per_column, Key(2), simulate);
     CostLedger ledger;
     const Tensor mixed = gemm(a, b32, {kSite}, ledger);
     CHECK(ledger.total_bit_ops() == static_cast<uint128>(m * k * n * 8 * 32));
@@ -410,8 +411,8 @@ TEST_CASE(
     const Tensor image = random_values(dice, g.images * g.height * g.width, g.channels), w = random_values(dice, g.cols(), 20);
     for (const int bits : {8, 12, 32}) {
       const Encoding e{bits == 32 ? Format::fp32() : Format::integer(bits)};
-      const Operand patches = Operand(image.matrix(), e, GridAxis::whole, Key(1)).patches(g);
-      const Operand b(w.matrix(), e, GridAxis::columns, Key(2));
+      const Operand patches = Operand(image.matrix(), e, Granularity::per_tensor, Key(1)).patches(g);
+      const Operand b(w.matrix(), e, Granularity::per_column, Key(2));
       CostLedger ledger;
       const Tensor expected = gemm(patches, b, {.site = kSite, .kernel = "reference"}, ledger);
       Tensor c = Tensor::filled(expected.shape(), -1.0f);
@@ -434,8 +435,8 @@ TEST_CASE(
 TEST_CASE("gemm refuses what does not fit, before it writes or charges anything") {
   const Tensor x = Tensor::filled({4, 6}, 1.0f), w = Tensor::filled({6, 3}, 2.0f), image = Tensor::filled({4, 6}, 1.0f);
   const Encoding e{Format::integer(8)};
-  const Operand a(x.matrix(), e, GridAxis::whole, Key(0)), b(w.matrix(), e, GridAxis::whole, Key(0));
-  const Operand by_column(x.matrix(), e, GridAxis::columns, Key(0)), by_row(w.matrix(), e, GridAxis::rows, Key(0));
+  const Operand a(x.matrix(), e, Granularity::per_tensor, Key(0)), b(w.matrix(), e, Granularity::per_tensor, Key(0));
+  const Operand by_column(x.matrix(), e, Granularity::per_column, Key(0)), by_row(w.matrix(), e, Granularity::per_row, Key(0));
   const PatchGeometry pointwise{.images = 1,
                                 .height = 2,
                                 .width = 2,
@@ -446,7 +447,7 @@ TEST_CASE("gemm refuses what does not fit, before it writes or charges anything"
                                 .taps_y = 1,
                                 .taps_x = 1,
                                 .nominal_positions = 4};
-  const Operand patches = Operand(image.matrix(), e, GridAxis::whole, Key(0)).patches(pointwise);
+  const Operand patches = Operand(image.matrix(), e, Granularity::per_tensor, Key(0)).patches(pointwise);
   CostLedger ledger;
   const auto run = [&](const Operand& left, const Operand& right) { gemm(left, right, {kSite, Product::grad_input}, ledger); };
   CHECK_THROWS_WITH_AS(run(a, a), "[conv1 grad_input] cannot multiply 4 x 6 by 4 x 6", ShapeError);

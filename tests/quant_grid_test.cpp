@@ -9,7 +9,7 @@
 
 #include "core/error.h"
 #include "core/key.h"
-#include "quant/grid.h"
+#include "quant/formats/grid.h"
 
 using namespace ebb;
 

@@ -49,7 +49,7 @@ Result run(const RandomProduct& p, const F& f) {
 
 Result by_reference(const RandomProduct& p) {
   return run(p, [](const kernels::Problem& problem) {
-    return problem.integer() ? kernels::reference_integer(problem) : kernels::reference_float(problem);
+    return problem.linear() ? kernels::reference_integer(problem) : kernels::reference_float(problem);
   });
 }
 
@@ -81,8 +81,8 @@ RandomProduct extreme_product(std::int64_t m, std::int64_t k, std::int64_t n, in
   p.memory = {Tensor::filled({m, k}, a_value), Tensor::filled({k, n}, b_value)};
   static const Range range{-1.0f, 1.0f};
   const Operand::Options options{.range = &range};
-  p.sides.emplace_back(p.memory[0].matrix(), Encoding{Format::integer(a_bits)}, GridAxis::whole, Key(1), options);
-  p.sides.emplace_back(p.memory[1].matrix(), Encoding{Format::integer(b_bits)}, GridAxis::whole, Key(2), options);
+  p.sides.emplace_back(p.memory[0].matrix(), Encoding{Format::integer(a_bits)}, Granularity::per_tensor, Key(1), options);
+  p.sides.emplace_back(p.memory[1].matrix(), Encoding{Format::integer(b_bits)}, Granularity::per_tensor, Key(2), options);
   return p;
 }
 
@@ -105,8 +105,8 @@ RandomProduct deep_weight_gradient(std::int64_t images, int bits, float x_value,
   static const Range range{-1.0f, 1.0f};
   const Operand::Options options{.range = &range};
   const Encoding encoding{Format::integer(bits)};
-  p.sides.push_back(Operand(p.memory[1].matrix(), encoding, GridAxis::whole, Key(1), options).transposed());
-  p.sides.push_back(Operand(p.memory[0].matrix(), encoding, GridAxis::whole, Key(2), options).patches(geometry));
+  p.sides.push_back(Operand(p.memory[1].matrix(), encoding, Granularity::per_tensor, Key(1), options).transposed());
+  p.sides.push_back(Operand(p.memory[0].matrix(), encoding, Granularity::per_tensor, Key(2), options).patches(geometry));
   return p;
 }
 
@@ -127,10 +127,10 @@ RandomProduct extreme_convolution(PatchGeometry g, std::int64_t n, int a_bits, i
   }
   static const Range range{-1.0f, 1.0f};
   const Operand::Options options{.simd = best_simd(), .range = &range};
-  const Operand image(p.memory[0].matrix(), Encoding{Format::integer(a_bits)}, GridAxis::whole, Key(1), options);
+  const Operand image(p.memory[0].matrix(), Encoding{Format::integer(a_bits)}, Granularity::per_tensor, Key(1), options);
   const Operand patches = image.columns(g.pixel_stride - g.channels, g.channels).patches(g);
   p.sides.push_back(turned ? patches.transposed() : patches);
-  p.sides.emplace_back(p.memory[1].matrix(), Encoding{Format::integer(b_bits)}, GridAxis::whole, Key(2), options);
+  p.sides.emplace_back(p.memory[1].matrix(), Encoding{Format::integer(b_bits)}, Granularity::per_tensor, Key(2), options);
   return p;
 }
 
@@ -141,15 +141,16 @@ RandomProduct dense_product(Key key, std::int64_t m, std::int64_t k, std::int64_
   p.accumulator = accumulator;
   p.what = concat(m, 'x', k, 'x', n, " int", a_bits, a_turned ? " transposed" : "", " int", b_bits, b_turned ? " transposed" : "",
                   ' ', accumulator);
-  const auto add = [&](std::int64_t rows, std::int64_t cols, int bits, bool turned, GridAxis axis) {
+  const auto add = [&](std::int64_t rows, std::int64_t cols, int bits, bool turned, Granularity granularity) {
     Dice dice(key.fold(p.sides.size()));
     p.memory.push_back(Tensor::uninitialized({turned ? cols : rows, turned ? rows : cols}));
     for (float& x : p.memory.back().values()) x = dice.normal();
-    const Operand side(p.memory.back().matrix(), Encoding{bits == 32 ? Format::fp32() : Format::integer(bits)}, axis, dice.key());
+    const Operand side(p.memory.back().matrix(), Encoding{bits == 32 ? Format::fp32() : Format::integer(bits)}, granularity,
+                       dice.key());
     p.sides.push_back(turned ? side.transposed() : side);
   };
-  add(m, k, a_bits, a_turned, GridAxis::whole);
-  add(k, n, b_bits, b_turned, b_turned ? GridAxis::rows : GridAxis::columns);
+  add(m, k, a_bits, a_turned, Granularity::per_tensor);
+  add(k, n, b_bits, b_turned, b_turned ? Granularity::per_row : Granularity::per_column);
   return p;
 }
 
@@ -359,7 +360,8 @@ TEST_CASE("an operand that is kept gives the same products, however often and be
   for (const auto& [k, n] : {std::pair<std::int64_t, std::int64_t>{5, 16}, {70, 130}, {33, 700}}) {
     const Tensor w = matrix(1, n, k);
     for (const int bits : {2, 8, 12}) {
-      const Operand right = Operand(w.matrix(), {Format::integer(bits)}, GridAxis::rows, Key(1)).transposed(), kept = right.kept();
+      const Operand right = Operand(w.matrix(), {Format::integer(bits)}, Granularity::per_row, Key(1)).transposed(),
+                    kept = right.kept();
       CHECK(right.keeper() == nullptr);
       CHECK(kept.transposed().keeper() == nullptr);
       CHECK(kept.columns(0, 3).keeper() == nullptr);
@@ -368,7 +370,7 @@ TEST_CASE("an operand that is kept gives the same products, however often and be
         const std::int64_t m = std::array{1, 20, 61}[time % 3];
         const int left_bits = std::array{8, 3, 16, 12}[time % 4];
         const Tensor x = matrix(10 + time, m, k);
-        const Operand left(x.matrix(), {Format::integer(left_bits)}, GridAxis::whole, Key(2));
+        const Operand left(x.matrix(), {Format::integer(left_bits)}, Granularity::per_tensor, Key(2));
         CostLedger ledger;
         const Tensor expected = gemm(left, right, {.site = site, .kernel = "reference"}, ledger);
         for (const Simd simd : {Simd::scalar, Simd::avx2, Simd::avx512})
@@ -392,4 +394,14 @@ TEST_CASE("a kernel that does not exist is refused by name, with the ones there 
     CHECK(message.find("reference") != std::string::npos);
   }
   CHECK(ledger.total_macs() == 0);
+}
+
+TEST_CASE("operands that no kernel declares to multiply are refused, not multiplied as integers") {
+  const RandomProduct p = extreme_product(2, 3, 2, 8, 8, 1.0f, 1.0f);
+  float out[4];
+  for (const auto& [a, b] : {std::pair{p.a(), p.b().decoded()}, std::pair{p.a().decoded(), p.b()}}) {
+    const kernels::Problem mixed{a, b, Accumulator::exact(), {out, 2, 2, 2}};
+    for (const kernels::Kernel& kernel : kernels::all_kernels()) CHECK_FALSE(kernel.applies(mixed));
+    CHECK_THROWS_AS((void)kernels::first_kernel(mixed, best_simd()), ConfigError);
+  }
 }

@@ -38,7 +38,7 @@ TEST_CASE("gemm charges exactly m n k, nothing for an empty product, and nominal
   const Tensor x = Tensor::filled({3, 5}, 1.0f), w = Tensor::filled({5, 4}, 1.0f), none = Tensor::zeros({5, 0}),
                image = Tensor::filled({2 * 4 * 4, 3}, 1.0f), kernel = Tensor::filled({27, 6}, 1.0f);
   CostLedger ledger;
-  const auto encoded = [&](const Tensor& t) { return Operand(t.matrix(), e, GridAxis::whole, Key(0)); };
+  const auto encoded = [&](const Tensor& t) { return Operand(t.matrix(), e, Granularity::per_tensor, Key(0)); };
   gemm(encoded(x), encoded(w), {kFirst}, ledger);
   CHECK(ledger.total_macs() == 60);
   gemm(encoded(x), encoded(none), {kFirst}, ledger);

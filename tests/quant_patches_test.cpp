@@ -148,14 +148,15 @@ TEST_CASE(
     });
 
     const Tensor image = image_matrix(x.x, c.in), gradient = image_matrix(g.x, c.out);
-    const Operand qx(image.matrix(), ex, GridAxis::whole, Key(1)), qg(gradient.matrix(), eg, GridAxis::whole, Key(2));
-    const Operand qw(weights.reshaped({c.out, tap_count * c.in}).matrix(), ew, GridAxis::rows, Key(3));
+    const Operand qx(image.matrix(), ex, Granularity::per_tensor, Key(1)),
+        qg(gradient.matrix(), eg, Granularity::per_tensor, Key(2));
+    const Operand qw(weights.reshaped({c.out, tap_count * c.in}).matrix(), ew, Granularity::per_row, Key(3));
     Tensor flipped = Tensor::uninitialized({tap_count * c.out, c.in});  // taps from the other end, then output channels
     for (std::int64_t at = 0; at < weights.size(); ++at) {
       const std::int64_t o = at / (tap_count * c.in), tap = at / c.in % tap_count;
       flipped[((tap_count - 1 - tap) * c.out + o) * c.in + at % c.in] = weights[at];
     }
-    const Operand along_input(flipped.matrix(), ew, GridAxis::columns, Key(3));
+    const Operand along_input(flipped.matrix(), ew, Granularity::per_column, Key(3));
     const PatchGeometry taps_of_x{.images = c.batch,
                                   .height = c.height,
                                   .width = c.width,
@@ -213,8 +214,8 @@ TEST_CASE("all three products of a linear layer agree with fake quantization of 
         }
       }
     }
-    const Operand qx(x.x.matrix(), ex, GridAxis::whole, Key(1)), qg(g.x.matrix(), eg, GridAxis::whole, Key(2));
-    const Operand qw(w.matrix(), ew, GridAxis::rows, Key(3)), along_input(w.matrix(), ew, GridAxis::columns, Key(3));
+    const Operand qx(x.x.matrix(), ex, Granularity::per_tensor, Key(1)), qg(g.x.matrix(), eg, Granularity::per_tensor, Key(2));
+    const Operand qw(w.matrix(), ew, Granularity::per_row, Key(3)), along_input(w.matrix(), ew, Granularity::per_column, Key(3));
     const Site site{"fc", {}};
     CostLedger ledger;
     const Multiply how = one_of_three_ways(site, i);
@@ -243,8 +244,8 @@ TEST_CASE("a padded tap is an exact zero even where the grid has none") {
                         .pad_top = 1,
                         .pad_left = 1,
                         .nominal_positions = 1};
-  const Operand x = Operand(pixel.matrix(), {Format::integer(2)}, GridAxis::whole, Key(0), from_two).patches(g);
-  const Operand w(ones.matrix(), {Format::integer(1)}, GridAxis::whole, Key(0), from_zero);
+  const Operand x = Operand(pixel.matrix(), {Format::integer(2)}, Granularity::per_tensor, Key(0), from_two).patches(g);
+  const Operand w(ones.matrix(), {Format::integer(1)}, Granularity::per_tensor, Key(0), from_zero);
   CostLedger ledger;
   const Site site{"conv", {}};
   const float level = decode(encode(3.0f, x.grid()), x.grid());  // 3 is a tie between two levels of the 2-bit grid
@@ -265,7 +266,7 @@ TEST_CASE("patches refuse an image or an operand that does not fit") {
                            .taps_y = 1,
                            .taps_x = 1,
                            .nominal_positions = 12};
-  const Operand x(image.matrix(), e, GridAxis::whole, Key(0)), rows(image.matrix(), e, GridAxis::rows, Key(0));
+  const Operand x(image.matrix(), e, Granularity::per_tensor, Key(0)), rows(image.matrix(), e, Granularity::per_row, Key(0));
   CHECK(x.patches(good).rows() == 12);
   PatchGeometry wrong = good;
   wrong.height = 4;

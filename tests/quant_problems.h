@@ -76,17 +76,18 @@ inline Encoding random_encoding(Dice& dice, bool float32) {
 }
 
 /// A dense [rows, cols] operand, possibly a transposed and sliced view, its grids whole or along `free`.
-inline Operand random_dense(Dice& dice, RandomProduct& p, std::int64_t rows, std::int64_t cols, bool float32, GridAxis free) {
+inline Operand random_dense(Dice& dice, RandomProduct& p, std::int64_t rows, std::int64_t cols, bool float32, Granularity free) {
   const bool transposed = dice.one_in(2), sliced = dice.one_in(3);
   const std::int64_t top = sliced ? dice.below(3) : 0, left = sliced ? dice.below(3) : 0;
   const std::int64_t all_rows = rows + top + (sliced ? dice.below(3) : 0), all_cols = cols + left + (sliced ? dice.below(3) : 0);
-  GridAxis axis = dice.one_in(2) ? GridAxis::whole : free;
-  if (transposed && axis != GridAxis::whole) axis = axis == GridAxis::rows ? GridAxis::columns : GridAxis::rows;
+  Granularity granularity = dice.one_in(2) ? Granularity::per_tensor : free;
+  if (transposed && granularity != Granularity::per_tensor)
+    granularity = granularity == Granularity::per_row ? Granularity::per_column : Granularity::per_row;
   p.memory.push_back(random_values(dice, transposed ? all_cols : all_rows, transposed ? all_rows : all_cols));
   const Encoding encoding = random_encoding(dice, float32);
-  const Operand whole(p.memory.back().matrix(), encoding, axis, dice.key());
+  const Operand whole(p.memory.back().matrix(), encoding, granularity, dice.key());
   p.what += concat(' ', rows, 'x', cols, ' ', encoding.format, ' ', encoding.grid, transposed ? " transposed" : "",
-                   sliced ? " sliced" : "", axis == GridAxis::whole ? "" : " lines");
+                   sliced ? " sliced" : "", granularity == Granularity::per_tensor ? "" : " lines");
   return (transposed ? whole.transposed() : whole).rows(top, rows).columns(left, cols);
 }
 
@@ -121,7 +122,7 @@ inline Operand random_patches(Dice& dice, RandomProduct& p, bool float32) {
   const PatchGeometry g = random_geometry(dice, channels, channels * groups);
   p.memory.push_back(random_values(dice, g.images * g.height * g.width, channels * groups));
   const Encoding encoding = random_encoding(dice, float32);
-  const Operand image(p.memory.back().matrix(), encoding, GridAxis::whole, dice.key());
+  const Operand image(p.memory.back().matrix(), encoding, Granularity::per_tensor, dice.key());
   p.what += concat(" patches ", g.images, 'x', g.height, 'x', g.width, 'x', channels, " of ", channels * groups, " taps ", g.taps_y,
                    'x', g.taps_x, " step ", g.step, " divide ", g.divide, " pads ", g.pad_top, ' ', g.pad_left, " to ",
                    g.out_height, 'x', g.out_width, ' ', encoding.format, ' ', encoding.grid);
@@ -162,8 +163,8 @@ inline RandomProduct random_product(Key seed, std::uint64_t i) {
     if (dice.one_in(2)) gathered = gathered.transposed();
     p.what += gathered.codes().patches_transposed ? " transposed" : "";
     const bool on_the_left = dice.one_in(2);
-    const Operand other = on_the_left ? random_dense(dice, p, gathered.cols(), free, float32, GridAxis::columns)
-                                      : random_dense(dice, p, free, gathered.rows(), float32, GridAxis::rows);
+    const Operand other = on_the_left ? random_dense(dice, p, gathered.cols(), free, float32, Granularity::per_column)
+                                      : random_dense(dice, p, free, gathered.rows(), float32, Granularity::per_row);
     p.sides = on_the_left ? std::vector{gathered, other} : std::vector{other, gathered};
     p.what += on_the_left ? "" : " (patches on the right)";
     if (float32) make_unusual(dice, p);
@@ -172,8 +173,8 @@ inline RandomProduct random_product(Key seed, std::uint64_t i) {
   const bool deep = dice.one_in(100);
   const std::int64_t k = deep ? dice.between(1000, 20000) : random_extent(dice, 400);
   const std::int64_t m = deep ? dice.between(1, 3) : free, n = deep ? dice.between(1, 3) : random_extent(dice, 150);
-  p.sides.push_back(random_dense(dice, p, m, k, float32, GridAxis::rows));
-  p.sides.push_back(random_dense(dice, p, k, n, float32, GridAxis::columns));
+  p.sides.push_back(random_dense(dice, p, m, k, float32, Granularity::per_row));
+  p.sides.push_back(random_dense(dice, p, k, n, float32, Granularity::per_column));
   return p;
 }
 

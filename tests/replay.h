@@ -29,8 +29,8 @@ inline void require_within(double got, double want, double bound) {
 }
 
 /// The operand of a site by its definition: which format, rounding and key a role has; over its own range unless one is given.
-inline Operand operand_of(const Pass& pass, const ConstMatrix& x, const Site& site, Role role, GridAxis axis = GridAxis::whole,
-                          std::uint64_t use = 0, const Range* range = nullptr) {
+inline Operand operand_of(const Pass& pass, const ConstMatrix& x, const Site& site, Role role,
+                          Granularity granularity = Granularity::per_tensor, std::uint64_t use = 0, const Range* range = nullptr) {
   const SiteFormats at = pass.plan.at(site);
   const Format format = role == Role::weight ? at.weight : role == Role::activation ? at.activation : at.gradient;
   const Rounding rounding = role == Role::weight       ? Rounding::nearest_even
@@ -40,7 +40,7 @@ inline Operand operand_of(const Pass& pass, const ConstMatrix& x, const Site& si
   const Key key = pass.key.fold(site.name).fold(role == Role::weight ? 0 : role == Role::activation ? 1 : 2);
   return {x,
           {format, own_grid ? *pass.plan.gradient_grid : pass.plan.grid, rounding},
-          axis,
+          granularity,
           use == 0 ? key : key.fold(use),
           {.simulate = pass.plan.simulate, .range = range}};
 }

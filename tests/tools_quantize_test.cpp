@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/error.h"
-#include "quant/grid.h"
+#include "quant/formats/grid.h"
 #include "tools/quantize_command.h"
 
 using namespace ebb;

@@ -22,7 +22,7 @@
 #include "optim/gradients.h"
 #include "optim/optimizer.h"
 #include "passes.h"
-#include "quant/grid.h"
+#include "quant/formats/grid.h"
 #include "schedules/schedule.h"
 
 using namespace ebb;

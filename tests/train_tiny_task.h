@@ -34,7 +34,7 @@ struct TinyTask {
     const Var x = pass.tape.constant(rows), w = pass.tape.parameter(pass.params.id("fc.weight"));
     const ParamId range = pass.params.id("fc.input_range");
     Operand qx = pass.encode_input(x, site, range);
-    const Operand qw = pass.encode(pass.tape[w].matrix(), site, Role::weight, GridAxis::rows);
+    const Operand qw = pass.encode(pass.tape[w].matrix(), site, Role::weight, Granularity::per_row);
     Tensor y = pass.multiply(qx, qw.transposed(), site, Product::forward);
     return pass.tape.record(std::move(y), {x, w}, [&pass, site, w, qx = std::move(qx)](const Tensor& g, Adjoints& grads) {
       const Operand qg = pass.encode(g.matrix(), site, Role::gradient);

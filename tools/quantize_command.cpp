@@ -10,7 +10,7 @@
 
 #include "core/error.h"
 #include "core/read_number.h"
-#include "quant/grid.h"
+#include "quant/formats/grid.h"
 
 namespace ebb::tools {
 namespace {

@@ -7,7 +7,7 @@
 #include "core/error.h"
 #include "core/read_number.h"
 #include "core/simd.h"
-#include "quant/format.h"
+#include "quant/formats/format.h"
 #include "quant/ledger.h"
 #include "train/moot.h"
 #include "train/options.h"

@@ -124,9 +124,10 @@ RunConfig parse_config(std::string_view text) {
 std::string kernel_name(const PrecisionPlan& plan, Simd simd) {
   const Site site{"kernel", {}};
   const Tensor x = Tensor::filled({64, 64}, 1.0f);
-  const Operand a(x.matrix(), plan.encoding(site, Role::activation), GridAxis::whole, Key(0),
+  const Operand a(x.matrix(), plan.encoding(site, Role::activation), Granularity::per_tensor, Key(0),
                   {.simd = simd, .simulate = plan.simulate});
-  const Operand b(x.matrix(), plan.encoding(site, Role::weight), GridAxis::rows, Key(0), {.simd = simd, .simulate = plan.simulate});
+  const Operand b(x.matrix(), plan.encoding(site, Role::weight), Granularity::per_row, Key(0),
+                  {.simd = simd, .simulate = plan.simulate});
   return std::string(choose_kernel(a, b.transposed(), {.site = site, .accumulator = plan.accumulator, .simd = simd}));
 }
 

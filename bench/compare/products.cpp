@@ -81,7 +81,7 @@ void compare_encode(int rounds) {
     for (const Rounding rounding : {Rounding::nearest_even, Rounding::stochastic}) {
       const Encoding encoding{.format = Format::integer(bits), .rounding = rounding};
       contenders.push_back({concat("Ebb int", bits, ' ', to_text(rounding)), [&x, encoding] {
-                              const Operand codes(x.matrix(), encoding, GridAxis::whole, Key(1), {.simd = best_simd()});
+                              const Operand codes(x.matrix(), encoding, Granularity::per_tensor, Key(1), {.simd = best_simd()});
                             }});
     }
   }

@@ -227,7 +227,7 @@ class Convolution {
     beta_ = alpha_;
     gamma_.assign(y_classes_.taps.size() * x_classes_.taps.size() * alpha_.size(), 0.0);
     for (std::int64_t j = 0; j < n; ++j) {
-      const Grid& grid = p_.b.grid(p_.b.axis() == GridAxis::columns ? j : 0);
+      const Grid& grid = p_.b.grid(p_.b.granularity() == Granularity::per_column ? j : 0);
       const double sb = grid.scale, zb = grid.stored_zero();
       alpha_[static_cast<std::size_t>(j)] = sa * sb;
       beta_[static_cast<std::size_t>(j)] = sa * zb;

@@ -220,7 +220,9 @@ class WeightGradient {
 
  private:
   [[nodiscard]] const PatchGeometry& geometry() const { return *p_.a.codes().patches; }
-  [[nodiscard]] const Grid& column_grid(std::int64_t j) const { return p_.b.grid(p_.b.axis() == GridAxis::columns ? j : 0); }
+  [[nodiscard]] const Grid& column_grid(std::int64_t j) const {
+    return p_.b.grid(p_.b.granularity() == Granularity::per_column ? j : 0);
+  }
   [[nodiscard]] std::int64_t blocks_an_image() const { return (y_.count + lines_ - 1) / lines_; }
   [[nodiscard]] std::int64_t image_line() const { return 4 * groups_ * rows4_; }
   [[nodiscard]] std::int64_t residue_image_line() const { return 4 * residue_groups_ * rows4_; }

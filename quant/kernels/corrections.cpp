@@ -200,13 +200,13 @@ Corrections::Corrections(const Problem& p, bool always_row_sums) : Corrections(p
 }
 
 Corrections::Corrections(const Problem& p, std::int64_t k, std::vector<std::int64_t> b_sums)
-    : problem_(&p), n_(p.n()), one_row_grid_(p.a.axis() == GridAxis::whole || p.m() == 0) {
+    : problem_(&p), n_(p.n()), one_row_grid_(p.a.granularity() == Granularity::per_tensor || p.m() == 0) {
   const CodeMatrix &a = p.a.codes(), &b = p.b.codes();
   const auto n = static_cast<std::size_t>(n_);
   scales_b_.resize(n);
   zeros_b_.resize(n);
   for (std::size_t j = 0; j < n; ++j) {
-    const Grid& grid = p.b.grid(p.b.axis() == GridAxis::columns ? static_cast<std::int64_t>(j) : 0);
+    const Grid& grid = p.b.grid(p.b.granularity() == Granularity::per_column ? static_cast<std::int64_t>(j) : 0);
     scales_b_[j] = static_cast<double>(grid.scale);
     zeros_b_[j] = grid.stored_zero();
   }
@@ -273,7 +273,7 @@ Corrections::Corrections(const Problem& p, std::int64_t k, std::vector<std::int6
 }
 
 RowCoefficients Corrections::of_row(std::int64_t i, std::int64_t col, std::int64_t cols, double* table) const {
-  const Grid& grid = problem_->a.grid(problem_->a.axis() == GridAxis::rows ? i : 0);
+  const Grid& grid = problem_->a.grid(problem_->a.granularity() == Granularity::per_row ? i : 0);
   const std::int64_t c = row_class_.empty() ? 0 : row_class_[static_cast<std::size_t>(i)];
   return {static_cast<double>(grid.scale),
           grid.stored_zero(),

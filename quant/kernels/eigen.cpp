@@ -60,7 +60,7 @@ std::uint64_t product(const Problem& p) {
 
 bool applies(const Problem& p, std::int64_t limit) {
   const std::int64_t depth = std::min(std::max<std::int64_t>(p.k(), 1), kDepthBlock);
-  return p.integer() && p.accumulator.kind != Accumulator::Kind::saturate && p.m() > 0 && p.n() > 0 &&
+  return p.linear() && p.accumulator.kind != Accumulator::Kind::saturate && p.m() > 0 && p.n() > 0 &&
          depth <= limit / largest_product(p);
 }
 

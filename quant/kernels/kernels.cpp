@@ -2,14 +2,15 @@
 #include <array>
 #include <cstdlib>
 
+#include "core/error.h"
 #include "quant/kernels/problem.h"
 #include "quant/kernels/tiled.h"
 
 namespace ebb::kernels {
 namespace {
 
-bool always_integer(const Problem& p) { return p.integer(); }
-bool always_float(const Problem& p) { return !p.integer(); }
+bool any_linear(const Problem& p) { return p.linear(); }
+bool any_float(const Problem& p) { return p.both_float(); }
 
 constexpr std::array kKernels {
 #if defined(__x86_64__)
@@ -26,8 +27,8 @@ constexpr std::array kKernels {
       Kernel{"eigen-float64", Simd::scalar, eigen_double_applies, eigen_double},
       Kernel{"saturating", Simd::scalar, saturating_applies, saturating_anywhere},
       Kernel{"float-portable", Simd::scalar, float_applies, float_anywhere},
-      Kernel{"reference", Simd::scalar, always_integer, reference_integer},
-      Kernel{"reference", Simd::scalar, always_float, reference_float},
+      Kernel{"reference", Simd::scalar, any_linear, reference_integer},
+      Kernel{"reference", Simd::scalar, any_float, reference_float},
 };
 
 }  // namespace
@@ -35,8 +36,11 @@ constexpr std::array kKernels {
 std::span<const Kernel> all_kernels() { return kKernels; }
 
 const Kernel& first_kernel(const Problem& p, Simd simd) {
-  return *std::find_if(kKernels.begin(), kKernels.end(),
-                       [&](const Kernel& kernel) { return kernel.simd <= simd && kernel.applies(p); });
+  const auto* const first =
+      std::ranges::find_if(kKernels, [&](const Kernel& kernel) { return kernel.simd <= simd && kernel.applies(p); });
+  require<ConfigError>(first != kKernels.end(), "[gemm] no kernel multiplies ", p.a.format(), " as ", p.a.arithmetic(), " by ",
+                       p.b.format(), " as ", p.b.arithmetic(), ": decode both to float32");
+  return *first;
 }
 
 std::uint64_t wrap_sums(Accumulator accumulator, std::span<std::int64_t> sums) {

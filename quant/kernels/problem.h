@@ -40,12 +40,14 @@ struct Problem {
   [[nodiscard]] float& c(std::int64_t i, std::int64_t j) const {
     return transposed_out ? out.data[j * out.row_stride + i] : out.data[i * out.row_stride + j];
   }
-  [[nodiscard]] bool integer() const { return !a.is_float(); }
+  /// Both sides are linear codes. A kernel says by this, or by both_float(), what it can multiply.
+  [[nodiscard]] bool linear() const { return a.arithmetic() == Arithmetic::linear && b.arithmetic() == Arithmetic::linear; }
+  [[nodiscard]] bool both_float() const { return a.arithmetic() == Arithmetic::float32 && b.arithmetic() == Arithmetic::float32; }
   [[nodiscard]] bool int8() const {
     return a.codes().container == CodeMatrix::Container::int8 && b.codes().container == CodeMatrix::Container::int8;
   }
   /// Largest magnitude that a stored code of the operand can have.
-  static std::int64_t largest(const Operand& x) { return std::int64_t{1} << (x.format().bits - 1); }
+  static std::int64_t largest(const Operand& x) { return traits_of(x.format()).largest(x.format()); }
 };
 
 /// Runs the product and returns the number of overflow events of a narrow accumulator.
@@ -60,7 +62,7 @@ struct Kernel {
 
 /// Fastest first; the last is the reference.
 std::span<const Kernel> all_kernels();
-/// The first that applies and needs no more than `simd`.
+/// The first that applies and needs no more than `simd`. @throws ConfigError if no kernel multiplies what the operands hold
 const Kernel& first_kernel(const Problem& problem, Simd simd);
 
 std::uint64_t reference_integer(const Problem& problem);

@@ -46,7 +46,8 @@ std::uint64_t reference_integer(const Problem& p) {
         events += static_cast<std::uint64_t>(std::abs((sum - kept) >> p.accumulator.bits));
         sum = kept;
       }
-      const Grid &ga = p.a.grid(p.a.axis() == GridAxis::rows ? i : 0), &gb = p.b.grid(p.b.axis() == GridAxis::columns ? j : 0);
+      const Grid &ga = p.a.grid(p.a.granularity() == Granularity::per_row ? i : 0),
+                 &gb = p.b.grid(p.b.granularity() == Granularity::per_column ? j : 0);
       const double sa = static_cast<double>(ga.scale), sb = static_cast<double>(gb.scale), za = ga.stored_zero(),
                    zb = gb.stored_zero();
       const double products = (sa * sb) * static_cast<double>(sum) + (sa * zb) * static_cast<double>(a_sum);

@@ -201,7 +201,7 @@ std::uint64_t run(const Problem& p, const SaturateMicro& micro, Simd simd) {
 }  // namespace
 
 bool saturating_applies(const Problem& p) {
-  return p.integer() && p.accumulator.kind == Accumulator::Kind::saturate && p.m() > 0 && p.n() > 0;
+  return p.linear() && p.accumulator.kind == Accumulator::Kind::saturate && p.m() > 0 && p.n() > 0;
 }
 std::uint64_t saturating_anywhere(const Problem& p) { return run(p, saturate_portable(), Simd::scalar); }
 #if defined(__x86_64__)

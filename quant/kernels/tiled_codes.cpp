@@ -393,7 +393,7 @@ std::uint64_t run(const Problem& p, const TileMicro& micro) {
 
 bool codes_apply(const Problem& p) {
   const auto has_unit_stride = [](const CodeMatrix& x) { return x.patches || x.row_stride == 1 || x.col_stride == 1; };
-  return p.integer() && p.accumulator.kind != Accumulator::Kind::saturate && has_unit_stride(p.a.codes()) &&
+  return p.linear() && p.accumulator.kind != Accumulator::Kind::saturate && has_unit_stride(p.a.codes()) &&
          has_unit_stride(p.b.codes()) && p.m() > 0 && p.n() > 0 && p.k() > 0;
 }
 

@@ -124,7 +124,7 @@ std::uint64_t run(const Problem& p, const FloatMicro& micro) {
 
 }  // namespace
 
-bool float_applies(const Problem& p) { return !p.integer(); }
+bool float_applies(const Problem& p) { return p.both_float(); }
 std::uint64_t float_anywhere(const Problem& p) { return run(p, float_portable()); }
 #if defined(__x86_64__)
 std::uint64_t float_on_avx512(const Problem& p) { return run(p, float_avx512()); }

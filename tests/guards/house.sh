@@ -5,10 +5,11 @@ cd "$1"
 
 declare -A may=(
   [core]="core"
+  [quant/formats]="quant/formats core"
   [quant]="quant core"
-  [schedules]="schedules quant/format.h quant/plan.h core"
+  [schedules]="schedules quant/formats core"
   [layers]="layers quant core"
-  [optim]="optim core"
+  [optim]="optim quant/formats core"
   [data]="data core"
   [train]="train optim data layers schedules quant core"
   [models]="models train optim data layers schedules quant core"
@@ -36,8 +37,8 @@ forbid() {
   fi
 }
 
-for folder in "${folders[@]}"; do
-  mapfile -t files < <(sources '.*\.(h|cpp)' "$folder")
+for folder in "${folders[@]}" quant/formats; do  # quant/formats is a floor of its own, below the rest of quant
+  mapfile -t files < <(sources '.*\.(h|cpp|inc)' "$folder")
   ((${#files[@]})) || continue
   awk -v folder="$folder" -v may="${may[$folder]}" '
     BEGIN { n = split(may, allowed, " ") }
@@ -69,7 +70,7 @@ if ((${#owners[@]})); then
 fi
 
 # Code compiled for one instruction set must not bring functions that the linker could pick for the whole program.
-mapfile -t reached < <(sources '.*/kernels/.*_(sse|avx|avx2|avx512|vnni|amx|neon|sve)[a-z0-9_]*\.(h|cpp)' core quant)
+mapfile -t reached < <(sources '.*/kernels/.*_(sse|avx|avx2|avx512|vnni|amx|neon|sve)[a-z0-9_]*\.(h|cpp|inc)' core quant layers)
 declare -A seen=()
 while ((${#reached[@]})); do  # the kernel files and every header of ours that they reach
   file=${reached[0]}
@@ -81,7 +82,7 @@ while ((${#reached[@]})); do  # the kernel files and every header of ours that t
   mapfile -t -O "${#reached[@]}" reached < <(sed -n 's/^[ \t]*#[ \t]*include[ \t]*"\([^"]*\)".*/\1/p' "$file")
 done
 
-mapfile -t code < <(sources '.*\.(h|cpp)' "${library[@]}")
+mapfile -t code < <(sources '.*\.(h|cpp|inc)' "${library[@]}")
 # A parameter list that begins with a type, Pass, declares an op of that name.
 forbid "libm differs between machines: use ebb::math" '(std::|[^a-z_:.A-Z0-9>])(exp|exp2|expm1|log|log2|log10|log1p|sin|cos|tan|tanh|sinh|cosh|cbrt|erf|tgamma|lgamma)f?[(]([^P]|$)' \
   $(printf '%s\n' "${code[@]}" | grep -v '^core/math\.')
@@ -90,7 +91,7 @@ forbid "randomness comes from Key" '#[ \t]*include[ \t]*<random>|std::random_dev
 forbid "std::hash and unordered order differ between libraries" 'std::hash|std::unordered_(map|set)' "${code[@]}"
 forbid "no thread-local state" 'thread_local' "${code[@]}"
 
-mapfile -t all < <(sources '.*\.(h|cpp|cmake|sh)' "${folders[@]}" include tests bench examples cmake)
+mapfile -t all < <(sources '.*\.(h|cpp|inc|cmake|sh)' "${folders[@]}" include tests bench examples cmake)
 if ((${#all[@]})); then
   awk 'FNR == 601 { print FILENAME ":601: more than 600 lines; 600 is the limit, 400 a smell" }' "${all[@]}" >>"$offences"
 fi

@@ -15,7 +15,7 @@
 #include "models/gnn/network.h"
 #include "models/lstm/network.h"
 #include "models/transformer/network.h"
-#include "quant/grid.h"
+#include "quant/formats/grid.h"
 #include "train/safetensors.h"
 
 namespace {

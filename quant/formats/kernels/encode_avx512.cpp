@@ -1,7 +1,7 @@
 #include <immintrin.h>
 
 #include "core/kernels/philox_avx512.h"
-#include "quant/kernels/encode.h"
+#include "quant/formats/kernels/encode.h"
 
 namespace ebb::kernels {
 namespace {

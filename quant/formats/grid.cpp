@@ -1,4 +1,4 @@
-#include "quant/grid.h"
+#include "quant/formats/grid.h"
 
 #include <algorithm>
 #include <array>
@@ -9,7 +9,7 @@
 #include "core/error.h"
 #include "core/math.h"
 #include "core/parallel.h"
-#include "quant/kernels/encode.h"
+#include "quant/formats/kernels/encode.h"
 
 namespace ebb {
 namespace {

@@ -7,7 +7,7 @@
 #include "core/range.h"
 #include "core/simd.h"
 #include "core/tensor.h"
-#include "quant/format.h"
+#include "quant/formats/encoding.h"
 
 namespace ebb {
 
