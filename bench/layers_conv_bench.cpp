@@ -32,7 +32,7 @@ const bool registered = [] {
     for (const bool integer : {true, false}) {
       const auto params = std::make_shared<ParamStore>();
       const Shape weight{s.out, s.taps, s.taps, s.in / s.config.groups};
-      const Conv2d conv = Conv2d::create(*params, {"conv", {}}, he_init(weight, Key(1)), s.config);
+      const Conv2d conv = Conv2d::create(*params, "conv", he_init(weight, Key(1)), s.config);
       const std::int64_t side = (s.size + 2 * s.config.pad - s.taps) / s.config.stride + 1;
       const double positions = static_cast<double>(s.batch * side * side);
       const double ops = 2.0 * positions * static_cast<double>(weight.size());

@@ -23,7 +23,7 @@ RandomProduct::RandomProduct(const ProductShape& shape, Format format, Accumulat
 }
 
 const Tensor& RandomProduct::operator()() {
-  static const Site site{"bench", {}};
+  static const Site site{"bench"};
   gemm_into(*left_, *right_, {.site = site, .product = shape_.role, .accumulator = accumulator_, .simd = best_simd()}, ledger_,
             {.data = c_.data(), .rows = shape_.m, .cols = shape_.n, .row_stride = shape_.n});
   return c_;

@@ -16,7 +16,7 @@ bool reaches_one(std::string_view digits, bool hex) {
     std::string_view text = digits.substr(mark + 1);
     const bool negative = text.starts_with('-');
     if (negative || text.starts_with('+')) text.remove_prefix(1);
-    if (!parse(text, exponent) || exponent > kFar) exponent = kFar;
+    if (!parse_number(text, exponent) || exponent > kFar) exponent = kFar;
     if (negative) exponent = -exponent;
     digits = digits.substr(0, mark);
   }
@@ -49,7 +49,7 @@ std::from_chars_result read_real(std::string_view text, double& value, std::char
 
 bool parse_canonical(std::string_view text, std::int64_t& value) {
   std::int64_t parsed = 0;
-  if (!parse(text, parsed) || to_text(parsed) != text) return false;
+  if (!parse_number(text, parsed) || to_text(parsed) != text) return false;
   value = parsed;
   return true;
 }

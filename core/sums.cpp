@@ -266,7 +266,7 @@ double sum_of_squares(std::span<const float> x) {
   return tree_sum(columns);
 }
 
-double sum(std::span<const float> x) {
+double sum_of(std::span<const float> x) {
   std::vector<double> columns = flat<false>(x);
   return tree_sum(columns);
 }

@@ -92,6 +92,6 @@ double chained_sum(std::int64_t n, const Term& term) {
 /// Sum of squares of a flat array, laid out for this purpose as rows of 64 elements: the column sums of squares, then their tree.
 double sum_of_squares(std::span<const float> x);
 /// Sum of a flat array in the same order.
-double sum(std::span<const float> x);
+double sum_of(std::span<const float> x);
 
 }  // namespace ebb

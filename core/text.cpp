@@ -56,7 +56,7 @@ std::string to_text(uint128 value) {
   return digits;
 }
 
-std::string join(std::span<const std::string> words, std::string_view separator) {
+std::string join_words(std::span<const std::string> words, std::string_view separator) {
   std::string text;
   for (std::size_t i = 0; i < words.size(); ++i) {
     if (i > 0) text += separator;
@@ -65,7 +65,7 @@ std::string join(std::span<const std::string> words, std::string_view separator)
   return text;
 }
 
-std::vector<std::string> split(std::string_view text, char separator) {
+std::vector<std::string> split_at(std::string_view text, char separator) {
   std::vector<std::string> words;
   if (text.empty()) return words;
   for (;;) {
@@ -92,16 +92,16 @@ std::string nearest_word(std::string_view given, std::span<const std::string> kn
 std::string unknown_word(std::string_view what, std::string_view given, std::span<const std::string> known) {
   const std::string nearest = nearest_word(given, known);
   const std::string hint = nearest.empty() ? "" : concat("did you mean '", nearest, "'? ");
-  return concat("unknown ", what, " '", given, "'; ", hint, "Known: ", join(known));
+  return concat("unknown ", what, " '", given, "'; ", hint, "Known: ", join_words(known));
 }
 
-bool parse(std::string_view text, std::int64_t& value) {
+bool parse_number(std::string_view text, std::int64_t& value) {
   std::int64_t parsed = 0;
   const auto result = std::from_chars(text.data(), text.data() + text.size(), parsed);
   return is_whole(result, text, parsed, value);
 }
 
-bool parse(std::string_view text, double& value) {
+bool parse_number(std::string_view text, double& value) {
   double parsed = 0;
   const auto result = read_real(text, parsed);
   return is_whole(result, text, parsed, value);

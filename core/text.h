@@ -41,10 +41,10 @@ std::string concat(const Parts&... parts) {
 }
 
 /// Joins words with a separator: "a, b, c".
-std::string join(std::span<const std::string> words, std::string_view separator = ", ");
+std::string join_words(std::span<const std::string> words, std::string_view separator = ", ");
 
 /// Splits at every separator; "a,,b" gives three words, "" gives none.
-std::vector<std::string> split(std::string_view text, char separator);
+std::vector<std::string> split_at(std::string_view text, char separator);
 
 /// The known word with the smallest edit distance to `given`; empty if nothing is close enough to be a likely typing mistake.
 std::string nearest_word(std::string_view given, std::span<const std::string> known);
@@ -53,7 +53,7 @@ std::string nearest_word(std::string_view given, std::span<const std::string> kn
 std::string unknown_word(std::string_view what, std::string_view given, std::span<const std::string> known);
 
 /// Reads a whole text as a number; false if any of it is left over or the value does not fit.
-bool parse(std::string_view text, std::int64_t& value);
-bool parse(std::string_view text, double& value);
+bool parse_number(std::string_view text, std::int64_t& value);
+bool parse_number(std::string_view text, double& value);
 
 }  // namespace ebb

@@ -135,7 +135,7 @@ void scale_features(Graph& graph, FeatureScaling scaling) {
   if (scaling == FeatureScaling::rows) {
     for (std::int64_t i = 0; i < nodes; ++i) {
       const std::span<float> row(x + i * features, static_cast<std::size_t>(features));
-      const double total = sum(row);
+      const double total = sum_of(row);
       if (total == 0.0) continue;
       for (float& v : row) v = static_cast<float>(static_cast<double>(v) / total);
     }

@@ -79,7 +79,7 @@ GraphSplit read_ogb_split(const fs::path& folder, std::string_view split, std::i
   const std::vector<std::string> known = entries_of(folder / "split");
   if (known.empty() && split.empty()) return {};
   require<DataError>(!split.empty() || known.size() == 1, "[graph] ", folder.string(),
-                     ": there are several splits; choose --split ", join(known, " or "));
+                     ": there are several splits; choose --split ", join_words(known, " or "));
   const std::string name = split.empty() ? known[0] : std::string(split);
   require_split(folder.string(), name, known);
   const auto part = [&](const char* file) { return parse_ogb_part(read_text(folder / "split" / name / file).view(), nodes); };
@@ -104,7 +104,7 @@ Graph open_unsplit(std::string_view where, std::string_view file_split) {
   }
   if (linqs_name(folder)) return without_names(read_linqs(folder));
   require<DataError>(fs::is_directory(folder / "raw", ignored), "[graph] ", folder.string(), ": looked for ", kLookedFor,
-                     "; found ", join(entries_of(folder)));
+                     "; found ", join_words(entries_of(folder)));
   return read_ogb(folder, file_split);
 }
 

@@ -53,7 +53,7 @@ class Lines {
 
   float number(std::string_view field) const {
     double value = 0;
-    const bool read = parse(field, value);
+    const bool read = parse_number(field, value);
     const auto kept = static_cast<float>(value);
     expect(read && kept - kept == 0.0f, "expected a number that float32 can hold, got '", field, "'");
     return kept;
@@ -61,7 +61,8 @@ class Lines {
   /// An integer of 0 .. limit - 1.
   std::int64_t index(std::string_view field, std::int64_t limit, std::string_view what) const {
     std::int64_t value = -1;
-    expect(parse(field, value) && value >= 0 && value < limit, "expected a ", what, " of 0 .. ", limit - 1, ", got '", field, "'");
+    expect(parse_number(field, value) && value >= 0 && value < limit, "expected a ", what, " of 0 .. ", limit - 1, ", got '", field,
+           "'");
     return value;
   }
 

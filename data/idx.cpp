@@ -53,7 +53,7 @@ std::string hex(std::span<const std::byte> bytes) {
 std::string dims_text(std::span<const std::int64_t> dims) {
   std::vector<std::string> words;
   for (const std::int64_t extent : dims) words.push_back(to_text(extent));
-  return concat("[", join(words), "]");
+  return concat("[", join_words(words), "]");
 }
 
 template <class T>

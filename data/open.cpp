@@ -52,7 +52,7 @@ std::string list(const Files& files) {
     if (names.size() < shown) names.push_back(path.filename().string());
   }
   return names.empty() ? "no files"
-                       : concat(join(names), files.size() > shown ? concat(" and ", files.size() - shown, " more") : "");
+                       : concat(join_words(names), files.size() > shown ? concat(" and ", files.size() - shown, " more") : "");
 }
 
 /// The one file whose name is PREFIX, then "-" or ".", then something with "idx", for any of the prefixes.
@@ -164,7 +164,7 @@ std::string subfolders_with_data(const fs::path& folder) {
     }
   }
   std::ranges::sort(names);
-  return names.empty() ? "" : concat(". Sets lie in ", join(names), ": give one of these");
+  return names.empty() ? "" : concat(". Sets lie in ", join_words(names), ": give one of these");
 }
 
 DataSet open_pictures(const fs::path& folder, std::int64_t side) {
@@ -202,7 +202,7 @@ DataSet open_folder(const fs::path& folder, std::int64_t side) {
   const auto& [kind, parts, read] = candidates.front();
   require<DataError>(candidates.size() == 1, "[data] ", where, ": holds files of several sets, ", kind, " and ",
                      candidates.back().name, "; move each into a folder of its own");
-  require<DataError>(parts.missing.empty(), "[data] ", where, ": looks like ", kind, ", but lacks ", join(parts.missing),
+  require<DataError>(parts.missing.empty(), "[data] ", where, ": looks like ", kind, ", but lacks ", join_words(parts.missing),
                      " (plain, .gz or .xz); found ", list(files));
   return read(parts, fs::canonical(folder).filename().string());
 }

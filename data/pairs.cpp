@@ -28,7 +28,7 @@ struct Columns {
 };
 
 Columns columns_of(std::string_view file, std::string_view header) {
-  const std::vector<std::string> names = split(header, '\t');
+  const std::vector<std::string> names = split_at(header, '\t');
   const auto find = [&](std::string_view name) -> std::optional<std::size_t> {
     const auto found = std::ranges::find(names, name);
     if (found == names.end()) return std::nullopt;
@@ -136,7 +136,7 @@ PairFile parse_pairs(const NamedText& file, std::string_view language) {
       result.has_languages = columns->language.has_value();
       continue;
     }
-    const std::vector<std::string> fields = split(line, '\t');
+    const std::vector<std::string> fields = split_at(line, '\t');
     const auto expect = [&](bool ok, const auto&... parts) {
       require<DataError>(ok, "[pairs] ", file.name, " line ", number, ": ", parts...);
     };

@@ -17,8 +17,8 @@ struct Training {
 
   Training() {
     const Key init = Key(1).fold("initial values");
-    hidden = Linear::create(state.params, {"hidden", {}}, he_init({64, 784}, init.fold("hidden")), Tensor::zeros({64}));
-    output = Linear::create(state.params, {"output", {}}, he_init({10, 64}, init.fold("output")), Tensor::zeros({10}));
+    hidden = Linear::create(state.params, "hidden", he_init({64, 784}, init.fold("hidden")), Tensor::zeros({64}));
+    output = Linear::create(state.params, "output", he_init({10, 64}, init.fold("output")), Tensor::zeros({10}));
     state.optimizer = make_optimizer("adamw", {.weight_decay = 0.01});
   }
   Var logits(Pass& pass, const Tensor& images) const {

@@ -48,7 +48,7 @@ Tensor normals(const Shape& shape, Key key) {
 }  // namespace
 
 int main() {
-  const Site site{"own", {}};
+  const Site site{"own"};
   const auto op = [&](Pass& pass, const std::vector<Var>& inputs) {
     return softsign(pass, product(pass, site, inputs[0], inputs[1]));
   };

@@ -13,8 +13,8 @@ int main(int, char** argv) {
   const BatchSource batches(data.train, {.batch = 64, .augmentation = data.augmentation}, root.fold("batches"));
 
   ParamStore params;
-  const Linear hidden = Linear::create(params, {"hidden", {}}, he_init({128, 784}, root.fold("hidden")), Tensor::zeros({128}));
-  const Linear output = Linear::create(params, {"output", {}}, he_init({10, 128}, root.fold("output")), Tensor::zeros({10}));
+  const Linear hidden = Linear::create(params, "hidden", he_init({128, 784}, root.fold("hidden")), Tensor::zeros({128}));
+  const Linear output = Linear::create(params, "output", he_init({10, 128}, root.fold("output")), Tensor::zeros({10}));
   const auto network = [&](Pass& pass, Var images) { return output(pass, relu(pass, hidden(pass, flatten(pass, images)))); };
 
   const Bound bits = Schedule::parse("round(3->8 : cycle(4) cos)").bind(kUpdates);

@@ -153,18 +153,18 @@ void running_gradient(const Affine& forward, std::int64_t rows, const float* g, 
 
 BatchNorm BatchNorm::create(ParamStore& params, const std::string& name, std::int64_t channels) {
   BatchNorm norm;
-  norm.scale = params.add(name + ".scale", Tensor::filled({channels}, 1.0f));
-  norm.shift = params.add(name + ".shift", Tensor::zeros({channels}));
+  norm.weight = params.add(name + ".scale", Tensor::filled({channels}, 1.0f));
+  norm.bias = params.add(name + ".shift", Tensor::zeros({channels}));
   norm.running_mean = params.add(name + ".running_mean", Tensor::zeros({channels}), ParamStore::Kind::state);
   norm.running_var = params.add(name + ".running_var", Tensor::filled({channels}, 1.0f), ParamStore::Kind::state);
   return norm;
 }
 
 Var BatchNorm::operator()(Pass& pass, Var x, const Then& then) const {
-  const Var w = pass.tape.parameter(scale), b = pass.tape.parameter(shift), added = then.add.value_or(w);
+  const Var w = pass.tape.parameter(weight), b = pass.tape.parameter(bias), added = then.add.value_or(w);
   const Shape shape = pass.tape.shape(x);
   const std::int64_t channels = pass.tape.shape(w)[0];
-  const std::string& name = pass.params.entry(scale).name;
+  const std::string& name = pass.params.entry(weight).name;
   require<ShapeError>(shape.rank() >= 2 && shape[-1] == channels, "[batch_norm ", name, "] expected input [..., ", channels,
                       "], got ", shape);
   require<ShapeError>(!then.add || pass.tape.shape(added) == shape, "[batch_norm ", name, "] cannot add ", pass.tape.shape(added),

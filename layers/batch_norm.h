@@ -23,7 +23,7 @@ struct BatchNorm {
     bool relu = false;
   };
 
-  ParamId scale, shift, running_mean, running_var;  ///< [channels] each, starting at 1, 0, 0, 1
+  ParamId weight, bias, running_mean, running_var;  ///< [channels] each, starting at 1, 0, 0, 1
   double momentum = 0.1;
   double epsilon = 1e-5;
 

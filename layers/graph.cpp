@@ -36,9 +36,10 @@ Var plus_bias(Pass& pass, Var x, ParamId bias) {
   });
 }
 
-Site part_of(const std::string& name, const char* part, std::vector<std::string> tags, const char* tag = nullptr) {
+Site part_of(const Site& site, const char* part, const char* tag = nullptr) {
+  std::vector<std::string> tags = site.tags;
   if (tag != nullptr) tags.emplace_back(tag);
-  return {concat(name, '.', part), std::move(tags)};
+  return {concat(site.name, '.', part), std::move(tags)};
 }
 
 /// A linear layer narrows before neighbours are summed, and widens afterwards.
@@ -142,17 +143,17 @@ Var select_rows(Pass& pass, Var x, std::span<const std::int64_t> indices) {
                           });
 }
 
-GraphConv GraphConv::create(ParamStore& params, const std::string& name, const std::vector<std::string>& tags, Tensor weight) {
-  require<ShapeError>(weight.shape().rank() == 2, "[", name, "] expected weights [out, in], got ", weight.shape());
+GraphConv GraphConv::create(ParamStore& params, const Site& site, Tensor weight) {
+  require<ShapeError>(weight.shape().rank() == 2, "[", site.name, "] expected weights [out, in], got ", weight.shape());
   const std::int64_t out = weight.shape()[0], in = weight.shape()[1];
   const Tensor zeros = Tensor::zeros({out});
   const Shape shape = weight.shape();
-  GraphConv layer{.linear = Linear::create(params, part_of(name, "linear", tags), std::move(weight),
-                                           in > out ? std::nullopt : std::optional(zeros)),
-                  .aggregate = part_of(name, "aggregate", tags, "aggregate"),
-                  .bias = {},
-                  .weight = shape};
-  if (in > out) layer.bias = params.add(name + ".bias", zeros);
+  GraphConv layer{
+      .linear = Linear::create(params, part_of(site, "linear"), std::move(weight), in > out ? std::nullopt : std::optional(zeros)),
+      .aggregate = part_of(site, "aggregate", "aggregate"),
+      .bias = {},
+      .weight = shape};
+  if (in > out) layer.bias = params.add(site.name + ".bias", zeros);
   return layer;
 }
 
@@ -165,15 +166,14 @@ void GraphConv::charge(CostLedger& ledger, const PrecisionPlan& plan, const Neig
   Bill{ledger, plan, weight}.add(linear, aggregate, hood, wants_input);
 }
 
-SageConv SageConv::create(ParamStore& params, const std::string& name, const std::vector<std::string>& tags, Tensor self,
-                          Tensor neighbour) {
-  require<ShapeError>(self.shape().rank() == 2 && self.shape() == neighbour.shape(), "[", name,
+SageConv SageConv::create(ParamStore& params, const Site& site, Tensor self, Tensor neighbour) {
+  require<ShapeError>(self.shape().rank() == 2 && self.shape() == neighbour.shape(), "[", site.name,
                       "] expected two weights of one shape [out, in], got ", self.shape(), " and ", neighbour.shape());
   const Shape shape = self.shape();
   Tensor bias = Tensor::zeros({shape[0]});
-  return {.self = Linear::create(params, part_of(name, "self", tags), std::move(self), std::move(bias)),
-          .neighbour = Linear::create(params, part_of(name, "neighbour", tags), std::move(neighbour), std::nullopt),
-          .aggregate = part_of(name, "aggregate", tags, "aggregate"),
+  return {.self = Linear::create(params, part_of(site, "self"), std::move(self), std::move(bias)),
+          .neighbour = Linear::create(params, part_of(site, "neighbour"), std::move(neighbour), std::nullopt),
+          .aggregate = part_of(site, "aggregate", "aggregate"),
           .weight = shape};
 }
 

@@ -48,8 +48,8 @@ Var sum_neighbours(Pass& pass, const Site& site, Var x, const std::shared_ptr<co
 Var select_rows(Pass& pass, Var x, std::span<const std::int64_t> indices);
 
 /// Graph convolution (Kipf & Welling, ICLR 2017): y = A^ x W^T + b with A^ a symmetric_neighbourhood. The narrower side is summed
-/// over neighbours: after the product if in > out, else before it. Sites "<name>.linear" and "<name>.aggregate", the latter tagged
-/// `aggregate`; the bias is not quantized.
+/// over neighbours: after the product if in > out, else before it. Sites "<site>.linear" and "<site>.aggregate" with the tags of
+/// `site`, the latter tagged `aggregate`; the bias is not quantized.
 struct GraphConv {
   Linear linear;
   Site aggregate;
@@ -57,7 +57,7 @@ struct GraphConv {
   Shape weight;  ///< [out, in]
 
   /// @throws ShapeError unless weight is [out, in]; ConfigError if a name is taken
-  static GraphConv create(ParamStore& params, const std::string& name, const std::vector<std::string>& tags, Tensor weight);
+  static GraphConv create(ParamStore& params, const Site& site, Tensor weight);
 
   Var operator()(Pass& pass, Var x, const std::shared_ptr<const Neighbourhood>& hood) const;
 
@@ -66,15 +66,14 @@ struct GraphConv {
 };
 
 /// GraphSAGE with the mean of the neighbours (Hamilton, Ying, Leskovec, NeurIPS 2017): y = x_self W_self^T + b + mean(x) W^T, with
-/// a mean_neighbourhood and order as in GraphConv. Sites "<name>.self", "<name>.neighbour", "<name>.aggregate".
+/// a mean_neighbourhood and order as in GraphConv. Sites "<site>.self", "<site>.neighbour", "<site>.aggregate".
 struct SageConv {
   Linear self, neighbour;
   Site aggregate;
   Shape weight;  ///< [out, in]
 
   /// @throws ShapeError unless both weights are of one shape [out, in]; ConfigError if a name is taken
-  static SageConv create(ParamStore& params, const std::string& name, const std::vector<std::string>& tags, Tensor self,
-                         Tensor neighbour);
+  static SageConv create(ParamStore& params, const Site& site, Tensor self, Tensor neighbour);
 
   Var operator()(Pass& pass, Var x, const std::shared_ptr<const Neighbourhood>& hood) const;
 

@@ -21,7 +21,7 @@ const Kernel& choose(const Problem& problem, const Multiply& how) {
   }
   std::vector<std::string> names;
   for (const std::string_view name : kernel_names()) names.emplace_back(name);
-  throw ConfigError(concat("[gemm] no kernel '", how.kernel, "' does this product on this machine; known: ", join(names)));
+  throw ConfigError(concat("[gemm] no kernel '", how.kernel, "' does this product on this machine; known: ", join_words(names)));
 }
 
 /// c = a b, or c^T = b^T a^T if that brings the patch matrix to the left.

@@ -19,9 +19,9 @@ uint128 product_of_bits(const SiteFormats::Pair& pair) {
 
 SiteFormats parse_cost_reference(std::string_view text) {
   std::vector<Format> widths;
-  for (const std::string& part : split(text, '/')) {
+  for (const std::string& part : split_at(text, '/')) {
     std::int64_t bits = 0;
-    const bool integer = parse(part, bits) && to_text(bits) == part && bits >= 1 && bits <= Format::kMaxIntegerBits;
+    const bool integer = parse_number(part, bits) && to_text(bits) == part && bits >= 1 && bits <= Format::kMaxIntegerBits;
     if (integer || part == "fp32") widths.push_back(integer ? Format::integer(bits) : Format::fp32());
   }
   require<ConfigError>(
@@ -106,7 +106,7 @@ std::string CostLedger::save() const {
   std::string text = concat(kHeader, ' ', iterations_, ' ', paper_bit_ops_, ' ', forward_macs_, ' ', open_forward_macs_, ' ',
                             total_.overflow_events);
   for (const Row& row : rows_) {
-    text += concat('|', row.site.name, ' ', join(row.site.tags, ","));
+    text += concat('|', row.site.name, ' ', join_words(row.site.tags, ","));
     for (const Cell& cell : row.cells) text += concat(' ', cell.macs, ' ', cell.bit_ops);
     if (row.overflow_events() == 0) continue;
     for (const Cell& cell : row.cells) text += concat(' ', cell.overflow_events);
@@ -115,8 +115,8 @@ std::string CostLedger::save() const {
 }
 
 CostLedger CostLedger::load(std::string_view text) {
-  const auto parts = split(text, '|');
-  const auto head = parts.empty() ? std::vector<std::string>{} : split(parts[0], ' ');
+  const auto parts = split_at(text, '|');
+  const auto head = parts.empty() ? std::vector<std::string>{} : split_at(parts[0], ' ');
   require<DataError>(head.size() == 6 && head[0] == kHeader, "[ledger] expected a text that starts with '", kHeader, "'");
   CostLedger ledger;
   ledger.iterations_ = static_cast<std::uint64_t>(parse_uint128(head[1]));
@@ -126,11 +126,11 @@ CostLedger CostLedger::load(std::string_view text) {
   ledger.total_.overflow_events = parse_uint128(head[5]);
   uint128 located = 0;
   for (std::size_t i = 1; i < parts.size(); ++i) {
-    const auto words = split(parts[i], ' ');
+    const auto words = split_at(parts[i], ' ');
     const bool overflowed = words.size() == 2 + 3 * kProducts;
     require<DataError>(overflowed || words.size() == 2 + 2 * kProducts, "[ledger] expected a site with ", 2 * kProducts, " or ",
                        3 * kProducts, " counters, got '", parts[i], "'");
-    Row row{{words[0], split(words[1], ',')}, {}};
+    Row row{{words[0], split_at(words[1], ',')}, {}};
     for (std::size_t p = 0; p < kProducts; ++p) {
       Cell& cell = row.cells[p];
       cell = {parse_uint128(words[2 + 2 * p]), parse_uint128(words[3 + 2 * p])};

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "quant/accumulator.h"
@@ -18,6 +19,12 @@ struct Site {
   std::string name;
   std::vector<std::string> tags;  ///< groups that `--keep-fp32` can name: "first", "last", "shortcut"
   std::uint64_t use = 0;          ///< how often the pass had been there before, see Pass::visit
+
+  Site() = default;
+  /// A name alone is a site.
+  Site(const char* its_name) : name(its_name) {}  // NOLINT(google-explicit-constructor)
+  Site(std::string its_name, std::vector<std::string> its_tags = {}, std::uint64_t its_use = 0)
+      : name(std::move(its_name)), tags(std::move(its_tags)), use(its_use) {}
 
   /// True for the site's own name, a dotted prefix of it, or one of its tags.
   [[nodiscard]] bool matches(std::string_view pattern) const;

@@ -42,7 +42,7 @@ TEST_CASE("what is too small for a type reads as zero, what is too large does no
     if (c.reads) CHECK(std::bit_cast<std::uint32_t>(value) == std::bit_cast<std::uint32_t>(c.value));
   }
   double x = 7;
-  CHECK(parse("1e-400", x));
+  CHECK(parse_number("1e-400", x));
   CHECK(x == 0);
 }
 

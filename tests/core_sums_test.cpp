@@ -167,7 +167,7 @@ TEST_CASE("flat sums are the tree over 64 column sums of rows of 64") {
       columns.push_back(column_by_definition(rows, [&](std::int64_t i) { return double{x[64 * i + j]}; }));
       squares.push_back(column_by_definition(rows, [&](std::int64_t i) { return double{x[64 * i + j]} * x[64 * i + j]; }));
     }
-    CHECK(sum(x.values()) == tree_sum(columns));
+    CHECK(sum_of(x.values()) == tree_sum(columns));
     CHECK(sum_of_squares(x.values()) == tree_sum(squares));
   }
 }

@@ -16,7 +16,7 @@ TEST_CASE("reals print as text that reads back to the same bits") {
     if (std::isnan(x)) continue;
     double back = 0;
     CAPTURE(to_text(x));
-    CHECK((parse(to_text(x), back) && std::bit_cast<std::uint64_t>(back) == std::bit_cast<std::uint64_t>(x)));
+    CHECK((parse_number(to_text(x), back) && std::bit_cast<std::uint64_t>(back) == std::bit_cast<std::uint64_t>(x)));
   }
   CHECK(to_text(0.1) == "0.1");
   CHECK(to_text(0.1f) == "0.1");
@@ -33,29 +33,29 @@ TEST_CASE("numbers are parsed whole or not at all") {
   std::int64_t n = 7;
   for (const char* text : {"", " 1", "1 ", "1x", "+1", "0x10", "9223372036854775808", "1.5"}) {
     CAPTURE(text);
-    CHECK_FALSE(parse(text, n));
+    CHECK_FALSE(parse_number(text, n));
     CHECK(n == 7);
   }
-  CHECK(parse("-12", n));
+  CHECK(parse_number("-12", n));
   CHECK(n == -12);
   double x = 7;
   for (const char* text : {"", "1,5", "1e", "--1", "1e999"}) {
     CAPTURE(text);
-    CHECK_FALSE(parse(text, x));
+    CHECK_FALSE(parse_number(text, x));
     CHECK(x == 7);
   }
-  CHECK(parse("1e-3", x));
+  CHECK(parse_number("1e-3", x));
   CHECK(x == 0.001);
 }
 
 TEST_CASE("split keeps empty words and join puts them back") {
-  CHECK(split("", ',').empty());
-  CHECK(split("a,,b", ',') == std::vector<std::string>{"a", "", "b"});
-  CHECK(split(",", ',') == std::vector<std::string>{"", ""});
-  CHECK(join(std::vector<std::string>{"a", "b", "c"}) == "a, b, c");
-  CHECK(join({}) == "");
+  CHECK(split_at("", ',').empty());
+  CHECK(split_at("a,,b", ',') == std::vector<std::string>{"a", "", "b"});
+  CHECK(split_at(",", ',') == std::vector<std::string>{"", ""});
+  CHECK(join_words(std::vector<std::string>{"a", "b", "c"}) == "a, b, c");
+  CHECK(join_words({}) == "");
   const std::vector<std::string> with_empty{"", "x", ""};
-  CHECK(split(join(with_empty, ","), ',') == with_empty);
+  CHECK(split_at(join_words(with_empty, ","), ',') == with_empty);
 }
 
 TEST_CASE("an unknown word is answered with the nearest known one, if any is near") {

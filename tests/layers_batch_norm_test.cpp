@@ -21,8 +21,8 @@ namespace {
 /// A layer whose parameters and state are not at their starting values.
 BatchNorm used_norm(Bench& bench, std::int64_t channels) {
   const BatchNorm norm = BatchNorm::create(bench.params, "bn", channels);
-  bench.params[norm.scale] = random_tensor({channels}, Key(1), 0.3, 1.0);
-  bench.params[norm.shift] = random_tensor({channels}, Key(2));
+  bench.params[norm.weight] = random_tensor({channels}, Key(1), 0.3, 1.0);
+  bench.params[norm.bias] = random_tensor({channels}, Key(2));
   bench.params[norm.running_mean] = random_tensor({channels}, Key(3));
   bench.params[norm.running_var] = random_tensor({channels}, Key(4), 0.1, 1.0);
   return norm;
@@ -44,7 +44,7 @@ TEST_CASE("batch norm normalises by the batch's own moments and moves the runnin
       double mean = 0, var = 0;
       for (std::int64_t i = 0; i < rows; ++i) mean += double{x[i * channels + c]} / rows;
       for (std::int64_t i = 0; i < rows; ++i) var += std::pow(double{x[i * channels + c]} - mean, 2) / rows;
-      const double scale = before[norm.scale][c], shift = before[norm.shift][c], slope = scale / std::sqrt(var + 1e-5);
+      const double scale = before[norm.weight][c], shift = before[norm.bias][c], slope = scale / std::sqrt(var + 1e-5);
       for (std::int64_t i = 0; i < rows; ++i) {
         // Rounded: the mean (relative to itself), the difference, the slope, the product, the sum.
         const double product = slope * (double{x[i * channels + c]} - mean);
@@ -117,8 +117,8 @@ TEST_CASE("in evaluation batch norm uses the running moments and leaves them alo
   const Tensor out = pass.tape[y];
   pass.tape.backward(dot(pass, y, Tensor::filled({1, 1, 1, 3}, 1.0f)));
   for (std::int64_t c = 0; c < 3; ++c) {
-    const double slope = double{before[norm.scale][c]} / std::sqrt(double{before[norm.running_var][c]} + 1e-5);
-    const double expected = (double{x[c]} - double{before[norm.running_mean][c]}) * slope + double{before[norm.shift][c]};
+    const double slope = double{before[norm.weight][c]} / std::sqrt(double{before[norm.running_var][c]} + 1e-5);
+    const double expected = (double{x[c]} - double{before[norm.running_mean][c]}) * slope + double{before[norm.bias][c]};
     CHECK(std::abs(double{out[c]} - expected) <= 4 * kUnit * (std::abs(expected) + 4));
     CHECK(std::abs(double{pass.tape.gradient_of(vx)[c]} - slope) <= 2 * kUnit * std::abs(slope));
     CHECK(bench.params[norm.running_mean][c] == before[norm.running_mean][c]);
@@ -159,7 +159,7 @@ TEST_CASE("adding and ReLU in the same pass change no bit, forward or backward, 
       const auto run = [&](bool fused, Simd simd) {
         Bench bench;
         const BatchNorm norm = used_norm(bench, 21);
-        bench.params[norm.scale][3] = bench.params[norm.shift][3] = 0.0f;  // the sums of channel 3 are -1, 0 and 1
+        bench.params[norm.weight][3] = bench.params[norm.bias][3] = 0.0f;  // the sums of channel 3 are -1, 0 and 1
         Pass pass = bench.pass();
         pass.simd = simd;
         const Var in = pass.tape.variable(x), added = pass.tape.variable(around);

@@ -156,7 +156,7 @@ TEST_CASE("the three products of a convolution are those of its codes, whatever 
       CAPTURE(to_text(plan.grid));
       Bench bench, other;
       const Tensor w = random_tensor(p.w, Key(1), 0.5, 0.1), bias = random_tensor({p.w[0]}, Key(2));
-      const Conv2d conv = Conv2d::create(bench.params, {"conv", {}}, w, p.config);
+      const Conv2d conv = Conv2d::create(bench.params, "conv", w, p.config);
       const Conv2d with_bias = Conv2d::create(other.params, conv.site, w, p.config, bias);  // the same draws
 
       Pass pass = bench.pass(plan);
@@ -196,7 +196,7 @@ TEST_CASE("every product of a convolution is charged the forward product's nomin
   for (const Problem& p : kProblems) {
     CAPTURE(p.why);
     Bench bench;
-    const Conv2d conv = Conv2d::create(bench.params, {"conv", {}}, random_tensor(p.w, Key(1)), p.config);
+    const Conv2d conv = Conv2d::create(bench.params, "conv", random_tensor(p.w, Key(1)), p.config);
     for (const bool first : {true, false}) {
       bench.ledger = {};
       Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(4), Format::integer(8)));
@@ -215,8 +215,7 @@ TEST_CASE("every product of a convolution is charged the forward product's nomin
 
 TEST_CASE("a convolution's gradients of bias are the exact column sums") {
   Bench bench;
-  const Conv2d conv =
-      Conv2d::create(bench.params, {"conv", {}}, random_tensor({3, 3, 3, 2}, Key(1)), {.pad = 1}, Tensor::zeros({3}));
+  const Conv2d conv = Conv2d::create(bench.params, "conv", random_tensor({3, 3, 3, 2}, Key(1)), {.pad = 1}, Tensor::zeros({3}));
   Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(2), Format::integer(2)));
   const Tensor g = random_tensor({2, 4, 4, 3}, Key(4));
   const Gradients gradients = pass.tape.backward(dot(pass, conv(pass, pass.tape.constant(random_tensor({2, 4, 4, 2}, Key(3)))), g));
@@ -230,9 +229,9 @@ TEST_CASE("a convolution's gradients of bias are the exact column sums") {
 
 TEST_CASE("a convolution refuses what does not fit and says where") {
   Bench bench;
-  const Conv2d conv = Conv2d::create(bench.params, {"stem", {}}, Tensor::zeros({4, 3, 3, 2}), {});
+  const Conv2d conv = Conv2d::create(bench.params, "stem", Tensor::zeros({4, 3, 3, 2}), {});
   const auto create = [&](const Shape& w, const ConvConfig& config) {
-    Conv2d::create(bench.params, {"bad", {}}, Tensor::zeros(w), config);
+    Conv2d::create(bench.params, "bad", Tensor::zeros(w), config);
   };
   CHECK_THROWS_AS(create({4, 3, 3}, {}), ShapeError);
   CHECK_THROWS_AS(create({4, 3, 3, 2}, {.stride = 0}), ConfigError);

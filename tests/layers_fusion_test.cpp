@@ -33,8 +33,8 @@ struct Network {
     };
     const auto norm = [&](const std::string& name) {
       const BatchNorm made = BatchNorm::create(params, name, channels);
-      params[made.scale] = random_tensor({channels}, Key(5).fold(name));  // slopes of both signs
-      params[made.shift] = random_tensor({channels}, Key(6).fold(name));
+      params[made.weight] = random_tensor({channels}, Key(5).fold(name));  // slopes of both signs
+      params[made.bias] = random_tensor({channels}, Key(6).fold(name));
       return made;
     };
     return {conv("stem", in, 3, {.pad = 1}),

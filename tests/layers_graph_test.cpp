@@ -150,9 +150,9 @@ TEST_CASE("graph layers are their parts, the narrower side summed over neighbour
   for (const auto& [in, out] : {std::pair{9, 4}, std::pair{4, 9}}) {
     for (const bool quantized : {false, true}) {
       Bench bench;
-      const GraphConv conv = GraphConv::create(bench.params, "conv", {"first"}, random_tensor({out, in}, Key(1)));
+      const GraphConv conv = GraphConv::create(bench.params, {"conv", {"first"}}, random_tensor({out, in}, Key(1)));
       const SageConv sage =
-          SageConv::create(bench.params, "sage", {}, random_tensor({out, in}, Key(2)), random_tensor({out, in}, Key(3)));
+          SageConv::create(bench.params, "sage", random_tensor({out, in}, Key(2)), random_tensor({out, in}, Key(3)));
       CHECK(conv.aggregate.tags == std::vector<std::string>{"first", "aggregate"});
       bench.params[in > out ? "conv.bias" : "conv.linear.bias"] = random_tensor({out}, Key(4));
       bench.params[sage.self.bias] = random_tensor({out}, Key(5));
@@ -191,9 +191,9 @@ TEST_CASE("the gradients of quantized graph layers are those of their parts, to 
       for (PrecisionPlan plan : plans) {
         if (float_sums) plan.keep_fp32({"aggregate"});
         Bench bench;
-        const GraphConv conv = GraphConv::create(bench.params, "conv", {}, random_tensor({out, in}, Key(1)));
+        const GraphConv conv = GraphConv::create(bench.params, "conv", random_tensor({out, in}, Key(1)));
         const SageConv sage =
-            SageConv::create(bench.params, "sage", {}, random_tensor({out, in}, Key(2)), random_tensor({out, in}, Key(3)));
+            SageConv::create(bench.params, "sage", random_tensor({out, in}, Key(2)), random_tensor({out, in}, Key(3)));
         const auto compare = [&](std::int64_t nodes, std::int64_t targets, const std::vector<ParamId>& weights, ParamId bias,
                                  const auto& layer, const auto& parts) {
           const Tensor x = random_tensor({nodes, in}, Key(6)), g = random_tensor({targets, out}, Key(7));
@@ -228,12 +228,12 @@ TEST_CASE("the gradients of quantized graph layers are those of their parts, to 
 TEST_CASE("gradients of graph layers and of selected rows agree with central differences") {
   for (const auto& [in, out] : {std::pair{6, 3}, std::pair{3, 6}}) {
     Bench bench;
-    const GraphConv conv = GraphConv::create(bench.params, "conv", {}, random_tensor({out, in}, Key(1)));
+    const GraphConv conv = GraphConv::create(bench.params, "conv", random_tensor({out, in}, Key(1)));
     check_gradients(bench, {random_tensor({8, in}, Key(2))}, 16,
                     [&](Pass& pass, const std::vector<Var>& x) { return conv(pass, x[0], whole(true)); });
     Bench other;
     const SageConv sage =
-        SageConv::create(other.params, "sage", {}, random_tensor({out, in}, Key(1)), random_tensor({out, in}, Key(2)));
+        SageConv::create(other.params, "sage", random_tensor({out, in}, Key(1)), random_tensor({out, in}, Key(2)));
     const auto part = mean_neighbourhood(sampled());
     check_gradients(other, {random_tensor({6, in}, Key(3))}, 16,
                     [&](Pass& pass, const std::vector<Var>& x) { return sage(pass, x[0], part); });
@@ -248,8 +248,8 @@ TEST_CASE("graph layers refuse what does not fit") {
   Bench bench;
   Pass pass = bench.pass();
   const Var x = pass.tape.constant(Tensor::zeros({7, 2}));
-  CHECK_THROWS_WITH_AS(sum_neighbours(pass, {"a", {}}, x, whole(true)), "[a] expected features [8, n], got [7, 2]", ShapeError);
+  CHECK_THROWS_WITH_AS(sum_neighbours(pass, "a", x, whole(true)), "[a] expected features [8, n], got [7, 2]", ShapeError);
   CHECK_THROWS_AS(select_rows(pass, x, std::vector<std::int64_t>{7}), ShapeError);
-  CHECK_THROWS_AS(SageConv::create(bench.params, "s", {}, Tensor::zeros({2, 3}), Tensor::zeros({3, 2})), ShapeError);
-  CHECK_THROWS_AS(GraphConv::create(bench.params, "g", {}, Tensor::zeros({2})), ShapeError);
+  CHECK_THROWS_AS(SageConv::create(bench.params, "s", Tensor::zeros({2, 3}), Tensor::zeros({3, 2})), ShapeError);
+  CHECK_THROWS_AS(GraphConv::create(bench.params, "g", Tensor::zeros({2})), ShapeError);
 }

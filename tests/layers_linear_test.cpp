@@ -71,7 +71,7 @@ TEST_CASE("the three products of a linear layer are those of its codes, for ever
     Bench bench, other;
     const Tensor w = random_tensor({out, in}, Key(1), 0.4, 0.1), bias = random_tensor({out}, Key(2)),
                  g = random_tensor({batch, out}, Key(3));
-    const Linear plain = Linear::create(bench.params, {"fc", {}}, w, std::nullopt);
+    const Linear plain = Linear::create(bench.params, "fc", w, std::nullopt);
     const Linear biased = Linear::create(other.params, plain.site, w, bias);  // the same draws
     Pass pass = bench.pass(plan);
     const Tensor input = random_tensor({batch, in}, Key(4), 1.0, 0.5);
@@ -95,7 +95,7 @@ TEST_CASE("the three products of a linear layer are those of its codes, for ever
 
 TEST_CASE("a linear layer's gradients agree with central differences, over any leading axes") {
   Bench bench;
-  const Linear fc = Linear::create(bench.params, {"fc", {}}, random_tensor({4, 6}, Key(1)), random_tensor({4}, Key(2)));
+  const Linear fc = Linear::create(bench.params, "fc", random_tensor({4, 6}, Key(1)), random_tensor({4}, Key(2)));
   // 6 fma and the bias.
   check_gradients(bench, {random_tensor({2, 3, 6}, Key(3))}, 7,
                   [&](Pass& pass, const std::vector<Var>& x) { return fc(pass, x[0]); });
@@ -121,7 +121,7 @@ TEST_CASE("the bits of a product do not depend on what is kept in float32 elsewh
 
 TEST_CASE("evaluation encodes inputs by the running range, which training keeps up") {
   Bench bench;
-  const Linear fc = Linear::create(bench.params, {"fc", {}}, Tensor::filled({1, 2}, 1.0f), std::nullopt);
+  const Linear fc = Linear::create(bench.params, "fc", Tensor::filled({1, 2}, 1.0f), std::nullopt);
   const auto train_on = [&](float low, float high) {
     Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(8), Format::integer(8)));
     fc(pass, pass.tape.constant(Tensor::from({1, 2}, std::array{low, high})));
@@ -141,10 +141,10 @@ TEST_CASE("evaluation encodes inputs by the running range, which training keeps 
 
 TEST_CASE("a linear layer refuses what does not fit, and names the site where a NaN arrives") {
   Bench bench;
-  const Linear fc = Linear::create(bench.params, {"fc1", {}}, Tensor::zeros({10, 784}), std::nullopt);
-  CHECK_THROWS_AS(Linear::create(bench.params, {"bad", {}}, Tensor::zeros({10}), std::nullopt), ShapeError);
-  CHECK_THROWS_AS(Linear::create(bench.params, {"bad", {}}, Tensor::zeros({10, 2}), Tensor::zeros({9})), ShapeError);
-  CHECK_THROWS_AS(Linear::create(bench.params, {"fc1", {}}, Tensor::zeros({10, 2}), std::nullopt), ConfigError);
+  const Linear fc = Linear::create(bench.params, "fc1", Tensor::zeros({10, 784}), std::nullopt);
+  CHECK_THROWS_AS(Linear::create(bench.params, "bad", Tensor::zeros({10}), std::nullopt), ShapeError);
+  CHECK_THROWS_AS(Linear::create(bench.params, "bad", Tensor::zeros({10, 2}), Tensor::zeros({9})), ShapeError);
+  CHECK_THROWS_AS(Linear::create(bench.params, "fc1", Tensor::zeros({10, 2}), std::nullopt), ConfigError);
   Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(8), Format::integer(8)));
   CHECK_THROWS_WITH_AS(fc(pass, pass.tape.constant(Tensor::zeros({32, 1, 28, 28}))),
                        "[fc1] expected input [batch, 784], got [32, 1, 28, 28]", ShapeError);

@@ -38,7 +38,7 @@ std::vector<double> values_of(const Operand& operand) {
 TEST_CASE("a name in a plan that means no site is refused when the backward sweep begins, before anything is done") {
   Bench bench;
   const Linear hidden = Linear::create(bench.params, {"hidden", {"first"}}, random_tensor({3, 4}, Key(1)), Tensor::zeros({3}));
-  const Linear output = Linear::create(bench.params, {"block.output", {}}, random_tensor({2, 3}, Key(2)), Tensor::zeros({2}));
+  const Linear output = Linear::create(bench.params, "block.output", random_tensor({2, 3}, Key(2)), Tensor::zeros({2}));
   const std::vector<std::int32_t> labels{0, 1, 1};
   const Format k8 = Format::integer(8);
   const auto step = [&](const PrecisionPlan& plan, bool both = true) {
@@ -74,11 +74,11 @@ TEST_CASE("every op gives the same bits for any number of threads, forward and b
     Op op;
   };
   Bench bench;
-  const Linear fc = Linear::create(bench.params, {"fc", {}}, random_tensor({9, 6}, Key(1)), random_tensor({9}, Key(2)));
+  const Linear fc = Linear::create(bench.params, "fc", random_tensor({9, 6}, Key(1)), random_tensor({9}, Key(2)));
   const Conv2d conv =
-      Conv2d::create(bench.params, {"conv", {}}, random_tensor({5, 3, 3, 6}, Key(3)), {.pad = 1}, random_tensor({5}, Key(4)));
+      Conv2d::create(bench.params, "conv", random_tensor({5, 3, 3, 6}, Key(3)), {.pad = 1}, random_tensor({5}, Key(4)));
   const Conv2d depthwise =
-      Conv2d::create(bench.params, {"depthwise", {}}, random_tensor({6, 3, 3, 1}, Key(5)), {.stride = 2, .groups = 6});
+      Conv2d::create(bench.params, "depthwise", random_tensor({6, 3, 3, 1}, Key(5)), {.stride = 2, .groups = 6});
   const BatchNorm norm = BatchNorm::create(bench.params, "bn", 6);
   std::vector<std::int32_t> labels(9 * 24 * 25);
   for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>(i % 6);
@@ -125,7 +125,7 @@ TEST_CASE("every op gives the same bits for any number of threads, forward and b
 TEST_CASE("stochastic codes depend on key, site and role, not on the order of calls") {
   Bench bench;
   const Tensor g = random_tensor({20, 10}, Key(1));
-  const Site a{"a", {}}, b{"b", {}};
+  const Site a{"a"}, b{"b"};
   PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(2), Format::integer(2));
   plan.activation_rounding = Rounding::stochastic;
   Pass pass = bench.pass(plan, 1), again = bench.pass(plan, 1), later = bench.pass(plan, 2);
@@ -141,7 +141,7 @@ static_assert(!std::is_copy_constructible_v<Pass> && !std::is_move_constructible
 
 TEST_CASE("a layer or a dropout that is used again in a pass draws other random bits, in both sweeps") {
   Bench bench;
-  const Linear fc = Linear::create(bench.params, {"fc", {}}, random_tensor({9, 6}, Key(1)), std::nullopt);
+  const Linear fc = Linear::create(bench.params, "fc", random_tensor({9, 6}, Key(1)), std::nullopt);
   PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(2), Format::integer(2));
   plan.activation_rounding = Rounding::stochastic;
   const Tensor rows = random_tensor({20, 6}, Key(2)), r = random_tensor({20, 9}, Key(3));
@@ -175,7 +175,7 @@ TEST_CASE("a layer or a dropout that is used again in a pass draws other random 
 
 TEST_CASE("a layer that is used several times in a pass moves its running range once, by the union of its inputs") {
   Bench bench;
-  const Linear fc = Linear::create(bench.params, {"fc", {}}, random_tensor({2, 2}, Key(1)), std::nullopt);
+  const Linear fc = Linear::create(bench.params, "fc", random_tensor({2, 2}, Key(1)), std::nullopt);
   const auto used_on = [&](const std::vector<std::array<float, 2>>& inputs) {
     Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(8), Format::integer(8)));
     for (const std::array<float, 2>& x : inputs) fc(pass, pass.tape.constant(Tensor::from({1, 2}, x)));
@@ -195,7 +195,7 @@ TEST_CASE("the quality of an encoding is measured on request: ends, zeros and si
   std::vector<OperandQuality> quality;
   Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(2), Format::fp32()));
   pass.quality = &quality;
-  const Site site{"fc", {}};
+  const Site site{"fc"};
   (void)pass.encode(x.matrix(), site, Role::activation);
   (void)pass.encode(x.matrix(), site, Role::gradient);  // float32: nothing to measure
   REQUIRE(quality.size() == 1);
@@ -209,7 +209,7 @@ TEST_CASE("the quality of an encoding is measured on request: ends, zeros and si
 
 TEST_CASE("overflows of a narrow accumulator are counted in the ledger") {
   Bench bench;
-  const Linear fc = Linear::create(bench.params, {"fc", {}}, random_tensor({4, 64}, Key(1)), std::nullopt);
+  const Linear fc = Linear::create(bench.params, "fc", random_tensor({4, 64}, Key(1)), std::nullopt);
   PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(8), Format::integer(8));
   const Tensor input = random_tensor({8, 64}, Key(2));
   const auto run = [&] {
@@ -229,7 +229,7 @@ TEST_CASE("overflows of a narrow accumulator are counted in the ledger") {
 TEST_CASE("a non-finite value that reaches an encode is reported with its site and role") {
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
     Bench bench;
-    const Conv2d conv = Conv2d::create(bench.params, {"stage1.conv", {}}, random_tensor({2, 1, 1, 2}, Key(1)), {});
+    const Conv2d conv = Conv2d::create(bench.params, "stage1.conv", random_tensor({2, 1, 1, 2}, Key(1)), {});
     Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(8), Format::integer(8)));
     const Var y = conv(pass, pass.tape.constant(random_tensor({1, 2, 2, 2}, Key(2))));
     Tensor g = Tensor::zeros({1, 2, 2, 2});

@@ -54,7 +54,7 @@ cli::ModelFamily tiny_family(std::int64_t bad_step = -1, std::int64_t signal_ste
 
 Shown call(const std::string& text, const cli::ModelFamily& family = tiny_family(), bool terminal = false) {
   std::ostringstream out, err;
-  const std::vector<std::string> args = split(text, ' ');
+  const std::vector<std::string> args = split_at(text, ' ');
   const int code = cli::run(args, family, {.out = out, .err = err, .terminal = terminal});
   return {code, out.str(), err.str()};
 }
@@ -338,7 +338,7 @@ TEST_CASE("a run goes on with its own rhythm of saving and measuring unless it i
   CHECK(read_checkpoint(run).iteration == 14);
   CHECK(contains(read_file(run + "/config.json"), "\"save-every\": 7"));
   REQUIRE(call("--quiet --resume --out " + run).code == cli::kDone);
-  CHECK(split(read_file(run + "/operands.jsonl"), '\n').size() == 4 * 3 + 1);  // of steps 0, 5, 10 and 15
+  CHECK(split_at(read_file(run + "/operands.jsonl"), '\n').size() == 4 * 3 + 1);  // of steps 0, 5, 10 and 15
 }
 
 TEST_CASE("a run can be made longer where that changes nothing of the steps done") {
@@ -436,7 +436,7 @@ TEST_CASE("stdout has results only, and --quiet leaves stderr to warnings") {
 TEST_CASE("operands are measured on request") {
   const Scratch scratch;
   REQUIRE(call(std::string(kPlan) + " --statistics-every 5 --out " + scratch / "run").code == cli::kDone);
-  const std::vector<std::string> lines = split(read_file(scratch / "run/operands.jsonl"), '\n');
+  const std::vector<std::string> lines = split_at(read_file(scratch / "run/operands.jsonl"), '\n');
   REQUIRE(lines.size() == 4 * 3 + 1);  // four steps, three operands, and what follows the last line feed
   CHECK(Json::parse(lines[0])["site"] == "fc");
 }

@@ -13,7 +13,7 @@ using ebb::testing::Dice;
 
 namespace {
 
-const Site kSite{"layer1.aggregate", {}};
+const Site kSite{"layer1.aggregate"};
 
 /// Rows that list few, none, all or many times the same of `cols` columns, in any order.
 Csr random_lists(Dice& dice, std::int64_t rows, std::int64_t cols) {

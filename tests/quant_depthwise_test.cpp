@@ -13,7 +13,7 @@ using ebb::testing::Dice;
 
 namespace {
 
-const Site kSite{"block1.depthwise", {}};
+const Site kSite{"block1.depthwise"};
 
 /// Bit for bit, but any NaN equals any other: IEEE leaves its payload open.
 bool same_bits(const Tensor& x, const Tensor& y) {

@@ -72,7 +72,7 @@ TEST_CASE("SIMD levels read back, the machine's best is one of them, and a level
 
 TEST_CASE("formats and accumulators put together by hand are refused wherever numbers are encoded, multiplied or charged") {
   const Tensor x = Tensor::zeros({2, 2});
-  const Site site{"fc", {}};
+  const Site site{"fc"};
   CostLedger ledger;
   ledger.charge(site, Product::forward, 8, Format::integer(8), Format::integer(8));
   for (const Format bad : {Format{Format::Kind::integer, 0}, Format{Format::Kind::integer, 17}, Format{Format::Kind::integer, 24},

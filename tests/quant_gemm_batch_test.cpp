@@ -15,7 +15,7 @@ using namespace ebb;
 
 namespace {
 
-const Site kSite{"attention.qk", {}};
+const Site kSite{"attention.qk"};
 
 Tensor matrix(std::uint64_t key, std::int64_t rows, std::int64_t cols, double mean = 0) {
   Tensor x = Tensor::uninitialized({rows, cols});

@@ -319,7 +319,7 @@ TEST_CASE("every kernel equals the reference where a convolution's sums pass 32 
 }
 
 TEST_CASE("gemm gives the reference's result at every SIMD level and through every kernel it can be told to use") {
-  const Site site{"fc", {}};
+  const Site site{"fc"};
   for (std::uint64_t i = 0; i < 300; ++i) {
     const RandomProduct p = random_product(Key(2026).fold("gemm"), i);
     CAPTURE(p.what);
@@ -351,7 +351,7 @@ TEST_CASE("gemm gives the reference's result at every SIMD level and through eve
 
 TEST_CASE("an operand that is kept gives the same products, however often and beside whatever") {
   const int threads = omp_get_max_threads();
-  const Site site{"recurrent", {}};
+  const Site site{"recurrent"};
   const auto matrix = [](std::uint64_t key, std::int64_t rows, std::int64_t cols) {
     Tensor x = Tensor::uninitialized({rows, cols});
     for (std::int64_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(Key(key).normal(static_cast<std::uint64_t>(i)));
@@ -384,7 +384,7 @@ TEST_CASE("an operand that is kept gives the same products, however often and be
 TEST_CASE("a kernel that does not exist is refused by name, with the ones there are") {
   const RandomProduct p = extreme_product(1, 1, 1, 8, 8, 1.0f, 1.0f);
   CostLedger ledger;
-  const Site site{"fc", {}};
+  const Site site{"fc"};
   try {
     gemm(p.a(), p.b(), {.site = site, .kernel = "warp"}, ledger);
     FAIL("accepted");

@@ -12,7 +12,7 @@ TEST_CASE("every name in a plan must mean a site that was charged") {
   const Format k8 = Format::integer(8);
   CostLedger ledger;
   ledger.charge({"hidden", {"first"}}, Product::forward, 1, k8, k8);
-  ledger.charge({"block1.output", {}}, Product::forward, 1, k8, k8);
+  ledger.charge("block1.output", Product::forward, 1, k8, k8);
   for (const char* known : {"hidden", "first", "block1", "block1.output"}) {
     CAPTURE(known);
     CHECK_NOTHROW(require_known_sites(PrecisionPlan::uniform(k8, k8).keep_fp32({known}), ledger));

@@ -12,7 +12,7 @@ using namespace ebb;
 
 namespace {
 
-const Site kFirst{"conv1", {"first"}}, kMiddle{"stage1.conv", {}}, kLast{"fc", {"last"}};
+const Site kFirst{"conv1", {"first"}}, kMiddle{"stage1.conv"}, kLast{"fc", {"last"}};
 const Format k8 = Format::integer(8), k4 = Format::integer(4), k32 = Format::fp32();
 
 }  // namespace

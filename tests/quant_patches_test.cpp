@@ -175,7 +175,7 @@ TEST_CASE(
     taps_of_g.height = oh, taps_of_g.width = ow, taps_of_g.channels = taps_of_g.pixel_stride = c.out;
     taps_of_g.out_height = c.height, taps_of_g.out_width = c.width, taps_of_g.step = 1, taps_of_g.divide = c.stride;
     taps_of_g.pad_top = taps_of_g.pad_left = c.taps - 1 - c.pad;
-    const Site site{"conv", {}};
+    const Site site{"conv"};
     CostLedger ledger;
     const std::string what = concat(c.batch, 'x', c.height, 'x', c.width, 'x', c.in, " to ", c.out, " taps ", c.taps, " stride ",
                                     c.stride, " pad ", c.pad, ' ', ex.format, ' ', ew.format, ' ', eg.format);
@@ -216,7 +216,7 @@ TEST_CASE("all three products of a linear layer agree with fake quantization of 
     }
     const Operand qx(x.x.matrix(), ex, Granularity::per_tensor, Key(1)), qg(g.x.matrix(), eg, Granularity::per_tensor, Key(2));
     const Operand qw(w.matrix(), ew, Granularity::per_row, Key(3)), along_input(w.matrix(), ew, Granularity::per_column, Key(3));
-    const Site site{"fc", {}};
+    const Site site{"fc"};
     CostLedger ledger;
     const Multiply how = one_of_three_ways(site, i);
     check_close(gemm(qx, qw.transposed(), how, ledger), y, x.magnitude(), by_output.magnitude());
@@ -247,7 +247,7 @@ TEST_CASE("a padded tap is an exact zero even where the grid has none") {
   const Operand x = Operand(pixel.matrix(), {Format::integer(2)}, Granularity::per_tensor, Key(0), from_two).patches(g);
   const Operand w(ones.matrix(), {Format::integer(1)}, Granularity::per_tensor, Key(0), from_zero);
   CostLedger ledger;
-  const Site site{"conv", {}};
+  const Site site{"conv"};
   const float level = decode(encode(3.0f, x.grid()), x.grid());  // 3 is a tie between two levels of the 2-bit grid
   CHECK(gemm(x, w.transposed(), {site}, ledger).item() == doctest::Approx(level).epsilon(1e-6));
   for (std::int64_t tap = 0; tap < 9; ++tap) CHECK((x.value(0, tap) == 0) == (tap != 4));

@@ -35,7 +35,7 @@ TEST_CASE("forward is activation x weight, grad_input gradient x weight, grad_we
 }
 
 TEST_CASE("the last matching exception decides, and the plan's own formats where none matches") {
-  const Site first{"conv1", {"first"}}, block{"stage1.block2.conv1", {}}, last{"fc", {"last"}};
+  const Site first{"conv1", {"first"}}, block{"stage1.block2.conv1"}, last{"fc", {"last"}};
   PrecisionPlan plan = PrecisionPlan::uniform(k3, k8);
   CHECK(plan.at(first) == SiteFormats{k3, k3, k8});
   plan.keep_fp32({"first", "stage1"});
@@ -44,22 +44,22 @@ TEST_CASE("the last matching exception decides, and the plan's own formats where
   CHECK(plan.at(last) == SiteFormats{k3, k3, k8});
   plan.exceptions.push_back({"stage1.block2", {k8, k8, k8}});
   CHECK(plan.at(block) == SiteFormats{k8, k8, k8});
-  CHECK(plan.at(Site{"stage1.block1.conv1", {}}) == SiteFormats::fp32());
+  CHECK(plan.at(Site{"stage1.block1.conv1"}) == SiteFormats::fp32());
 }
 
 TEST_CASE("a site can have formats of its own, which exceptions go over") {
   PrecisionPlan plan = PrecisionPlan::uniform(k3, k8);
   plan.sites["lstm0"] = {k8, k3, k3};
-  CHECK(plan.at({"lstm0", {}}) == SiteFormats{k8, k3, k3});
+  CHECK(plan.at("lstm0") == SiteFormats{k8, k3, k3});
   CHECK(plan.at({"lstm0.hidden", {"lstm0"}}) == SiteFormats{k3, k3, k8});  // not a pattern: the full name alone
-  CHECK(plan.encoding({"lstm0", {}}, Role::weight).format == k8);
+  CHECK(plan.encoding("lstm0", Role::weight).format == k8);
   plan.keep_fp32({"lstm0"});
-  CHECK(plan.at({"lstm0", {}}) == SiteFormats::fp32());
+  CHECK(plan.at("lstm0") == SiteFormats::fp32());
 }
 
 TEST_CASE("weights round to nearest, activations and gradients as the plan says: nearest and stochastic by default") {
   PrecisionPlan plan = PrecisionPlan::uniform(k3, k8);
-  const Site site{"fc", {}};
+  const Site site{"fc"};
   CHECK(plan.encoding(site, Role::weight) == Encoding{k3, GridStyle::affine, Rounding::nearest_even});
   CHECK(plan.encoding(site, Role::activation) == Encoding{k3, GridStyle::affine, Rounding::nearest_even});
   CHECK(plan.encoding(site, Role::gradient) == Encoding{k8, GridStyle::affine, Rounding::stochastic});

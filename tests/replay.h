@@ -49,7 +49,7 @@ inline Operand operand_of(const Pass& pass, const ConstMatrix& x, const Site& si
 /// from fake quantization" of docs/NUMERICS.md, K terms. Float32, also decoded: a chain of K fma, each of which rounds a part of
 /// the sum of magnitudes.
 inline Tensor checked_product(const Operand& left, const Operand& right) {
-  const Site site{"replay", {}};
+  const Site site{"replay"};
   CostLedger ledger;
   const auto kinds = same_kind(left, right);
   const Operand &a = kinds.first, &b = kinds.second;

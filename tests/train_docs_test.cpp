@@ -276,8 +276,8 @@ TEST_CASE("the worked values of TRAINING.md are what a step does") {
   ParamStore store;
   CostLedger ledger;
   const BatchNorm norm = BatchNorm::create(store, "norm", 1);
-  store[norm.scale][0] = 1.5f;
-  store[norm.shift][0] = 0.25f;
+  store[norm.weight][0] = 1.5f;
+  store[norm.bias][0] = 0.25f;
   Pass pass{.params = store, .plan = PrecisionPlan::fp32(), .ledger = ledger, .key = Key(1)};
   const Var logits = pass.tape.variable(Tensor::from({3, 3}, std::vector<float>{1, 2, 0.5f, -1, 0, 3.25f, 0.1f, 0.2f, 0.3f}));
   const std::vector<std::int32_t> labels{1, 0, 2};

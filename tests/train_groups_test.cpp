@@ -37,8 +37,7 @@ TEST_CASE("a part of a group is for operands by site, tag, role, or site and rol
 }
 
 TEST_CASE("a part of a group is for parameters by name, dotted beginning, dotted end, or tag of the site") {
-  const std::vector<Site> sites{
-      {"conv1", {"first"}}, {"block1.conv2", {}}, {"block", {"last"}}};  // the last is no beginning of block1
+  const std::vector<Site> sites{{"conv1", {"first"}}, "block1.conv2", {"block", {"last"}}};  // the last is no beginning of block1
   struct Case {
     const char* part;
     bool conv1_bias, conv2_weight, norm_shift;

@@ -340,7 +340,7 @@ TEST_CASE("the bits of a record are those of the operands that there were, and s
                         {"a name that nothing has", {{"pool", formats(8, 8, 8)}}, {"shortcut"}, {4, 5, 8}, {4, 5, none}}};
   const Format any = Format::integer(4);
   CostLedger training, evaluation;
-  for (const Site& site : {Site{"conv", {}}, Site{"fc", {"last"}}}) {
+  for (const Site& site : {Site{"conv"}, Site{"fc", {"last"}}}) {
     evaluation.charge(site, Product::forward, 10, any, any);
     for (const Product product : {Product::forward, Product::grad_weight}) training.charge(site, product, 10, any, any);
   }

@@ -51,7 +51,7 @@ const Program kProgram{
                  .doubts = {"nobody knows"}}}};
 
 CommandLine parsed(const std::string& text) {
-  const std::vector<std::string> args = split(text, ' ');
+  const std::vector<std::string> args = split_at(text, ' ');
   CommandLine line = parse_command_line(args, kProgram);
   if (!line.text) check(line.options, kProgram);
   return line;

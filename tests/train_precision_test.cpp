@@ -68,12 +68,12 @@ TEST_CASE("expressions may mix widths and float32, whose gradients stay float32"
   CHECK(precision.plan(10).formats == SiteFormats{Format::integer(3), Format::integer(3), Format::integer(6)});
   CHECK(precision.plan(99).formats.weight == Format::integer(8));
   CHECK(precision.plan(99).grid == GridStyle::symmetric);
-  CHECK(precision.plan(99).encoding({"conv2", {}}, Role::gradient).grid == GridStyle::symmetric);
+  CHECK(precision.plan(99).encoding("conv2", Role::gradient).grid == GridStyle::symmetric);
   options.gradient_grid = "affine";
-  CHECK(resolve_precision(options, {.updates = 100}).plan(99).encoding({"conv2", {}}, Role::gradient).grid == GridStyle::affine);
+  CHECK(resolve_precision(options, {.updates = 100}).plan(99).encoding("conv2", Role::gradient).grid == GridStyle::affine);
   CHECK(precision.plan(99).accumulator == Accumulator::saturate(20));
   CHECK(precision.plan(99).at({"conv1", {"first"}}) == SiteFormats::fp32());
-  CHECK(precision.plan(99).at({"conv2", {}}) != SiteFormats::fp32());
+  CHECK(precision.plan(99).at("conv2") != SiteFormats::fp32());
   CHECK(precision.evaluation->formats.activation == Format::fp32());
   CHECK(precision.rate(0) == 0.5);
   CHECK(precision.rate(50) == 0.25);
@@ -143,7 +143,7 @@ TEST_CASE("the predicted ledger is the one that the run ends with, to the bit-op
 
 namespace {
 
-const std::vector<Site> kSites{{"conv1", {"first"}}, {"block1.conv1", {}}, {"block1.conv2", {}}, {"fc", {"last"}}};
+const std::vector<Site> kSites{{"conv1", {"first"}}, "block1.conv1", "block1.conv2", {"fc", {"last"}}};
 
 ParamStore parameters() {
   ParamStore params;
@@ -309,7 +309,7 @@ TEST_CASE("options of codes are refused where nothing ever has codes, however th
     if (c.evaluates) options.evaluate = "run";
     const Precision precision = resolve_precision(options, {.updates = 100}, kSites);
     for (const auto& [names, moot] : {std::pair(c.moot, true), {c.sound, false}}) {
-      for (const std::string& name : split(names, ' ')) {
+      for (const std::string& name : split_at(names, ' ')) {
         CAPTURE(name);
         options.given = {name};
         const std::string message = error_of([&] { check_codes(options, precision, kSites); });
@@ -466,7 +466,7 @@ TEST_CASE("one training has one cost: the reference is what --cost-reference say
 }
 
 TEST_CASE("layers kept in float32 must exist") {
-  const std::vector<Site> sites{{"conv1", {"first"}}, {"stage1.block1.conv2", {}}};
+  const std::vector<Site> sites{{"conv1", {"first"}}, "stage1.block1.conv2"};
   for (const char* known : {"", "first", "last", "shortcut", "conv1", "stage1", "stage1.block1", "conv1,last"}) {
     CAPTURE(known);
     Options options;

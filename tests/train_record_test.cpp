@@ -241,10 +241,10 @@ TEST_CASE("a line that is missing, doubled, exchanged or edited before the check
     const Scratch scratch;
     const std::string path = scratch / "run";
     record_run(path);
-    std::vector<std::string> lines = split(read_file(path + "/" + c.file), '\n');
+    std::vector<std::string> lines = split_at(read_file(path + "/" + c.file), '\n');
     lines.pop_back();  // what follows the last line feed
     c.damage(lines);
-    write_file(path + "/" + c.file, join(lines, "\n") + "\n");
+    write_file(path + "/" + c.file, join_words(lines, "\n") + "\n");
     const std::string damaged = read_file(path + "/" + c.file);
     const std::string message = data_error_of([&] {
       RunDirectory run = RunDirectory::open(path);

@@ -223,7 +223,7 @@ TEST_CASE("a run recorded without a cost reference is inspected under 8/8/8, or 
   RunConfig old = config();
   std::erase_if(old.options, [](const auto& option) { return option.first == "cost-reference"; });
   RunState state = TinyTask::state();
-  state.ledger.charge({"fc", {}}, Product::forward, 10, Format::integer(4), Format::integer(8));
+  state.ledger.charge("fc", Product::forward, 10, Format::integer(4), Format::integer(8));
   state.ledger.close_iteration(Format::integer(4), Format::integer(8));
   RunDirectory::create(path, to_json(old)).save(to_checkpoint(state, "{}"));
   CHECK(inspect(path).cost.exact == 0.5);

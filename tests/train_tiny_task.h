@@ -96,7 +96,7 @@ struct TinyTask {
     Tensor w = Tensor::zeros({kOut, kIn});
     for (std::int64_t i = 0; i < w.size(); ++i) w[i] = 0.1f * static_cast<float>(i + 1);
     state.params.add("fc.weight", std::move(w));
-    add_running_range(state.params, {"fc", {}});
+    add_running_range(state.params, "fc");
     return state;
   }
 };

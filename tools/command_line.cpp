@@ -21,7 +21,7 @@ namespace {
 /// A check for CLI11, whose own conversion takes the nearest integer there is for one that is too large: "" or what is wrong.
 std::string integer_check(const std::string& text) {
   std::int64_t value = 0;
-  return parse(text, value) ? "" : concat("expected an integer, got '", text, "'");
+  return parse_number(text, value) ? "" : concat("expected an integer, got '", text, "'");
 }
 
 /// Refuses an option that was given and means nothing beside the others.
@@ -36,7 +36,7 @@ void add_schedule_command(CLI::App& app, std::ostream& out, std::ostream& warnin
   const auto options = std::make_shared<ScheduleOptions>();
   CLI::App* const command = app.add_subcommand("schedule", "Print a schedule as TSV, one row an iteration, or its summary");
   CLI::Option* const name =
-      command->add_option("--name", options->name, "A precision schedule: " + join(precision_schedule_names(), " "));
+      command->add_option("--name", options->name, "A precision schedule: " + join_words(precision_schedule_names(), " "));
   CLI::Option* const expression =
       command->add_option("--expr", options->expression, "An expression; its grammar is in docs/SCHEDULES.md");
   name->excludes(expression);

@@ -33,7 +33,8 @@ Bound bound_for(const ScheduleOptions& options, const Schedule& schedule) {
   std::vector<std::string> names = schedule.group_names();
   names.emplace_back("*");
   require<ConfigError>(options.group || names.size() == 1,
-                       "[schedule] the expression has groups; say whose values are wanted: ", "--group with one of ", join(names));
+                       "[schedule] the expression has groups; say whose values are wanted: ", "--group with one of ",
+                       join_words(names));
   if (!options.group) return schedule.bind(options.iterations);
   require<ConfigError>(std::find(names.begin(), names.end(), *options.group) != names.end(),
                        "[schedule] --group: ", unknown_word("group", *options.group, names));
@@ -70,7 +71,7 @@ bool names_roles(const Schedule& schedule) {
 
 int width(const std::string& text) {
   std::int64_t bits = 32;
-  require<ConfigError>(text == "fp32" || (parse(text, bits) && bits >= 1 && bits <= Format::kMaxIntegerBits),
+  require<ConfigError>(text == "fp32" || (parse_number(text, bits) && bits >= 1 && bits <= Format::kMaxIntegerBits),
                        "[schedule] expected --gradient-bits from 1 to 16 or fp32, got '", text, "'");
   return static_cast<int>(bits);
 }

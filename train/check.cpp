@@ -42,7 +42,8 @@ void check(const Options& options, const Program& program) {
   }
   require<ConfigError>(options.min_bits <= options.max_bits, "[command line] --min-bits ", options.min_bits,
                        " is above --max-bits ", options.max_bits, "; exchange them");
-  if (std::int64_t bits = 0; parse(options.gradient_bits, bits)) width("gradient-bits", options.gradient_bits);  // or a schedule
+  if (std::int64_t bits = 0; parse_number(options.gradient_bits, bits))
+    width("gradient-bits", options.gradient_bits);  // or a schedule
   if (!options.eval_bits.empty() && options.eval_bits != "current") width("eval-bits", options.eval_bits, ", or current");
   static_cast<void>(parse_cost_reference(options.cost_reference));
   const bool symmetric = parse_grid_style(options.grid) == GridStyle::symmetric;

@@ -83,7 +83,7 @@ Checkpoint parse_checkpoint(std::string_view bytes) {
 
   Checkpoint checkpoint{.config = metadata(file, "config"), .tensors = std::move(file.tensors)};
   const std::string& iteration = metadata(file, "iteration");
-  require<DataError>(parse(iteration, checkpoint.iteration) && checkpoint.iteration >= 0,
+  require<DataError>(parse_number(iteration, checkpoint.iteration) && checkpoint.iteration >= 0,
                      "[checkpoint] expected the iteration to be an integer of 0 and more, got '", iteration, "'");
   checkpoint.notes = std::move(file.metadata);
   for (const char* known : {"format", "iteration", "config"}) checkpoint.notes.erase(known);

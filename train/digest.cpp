@@ -15,9 +15,9 @@ constexpr std::size_t kLines = 0, kStride = 1, kMarks = 3;
 
 std::int64_t number(const std::vector<std::string>& words, std::size_t index) {
   std::int64_t value = -1;
-  const bool ok = words.size() >= kMarks && words.size() <= kMarks + kMostMarks && parse(words[index], value) &&
+  const bool ok = words.size() >= kMarks && words.size() <= kMarks + kMostMarks && parse_number(words[index], value) &&
                   value >= (index == kStride ? 1 : 0) && value <= kMostLines;
-  require<DataError>(ok, "[checkpoint] expected the digest of a record, got '", join(words, " "), "'");
+  require<DataError>(ok, "[checkpoint] expected the digest of a record, got '", join_words(words, " "), "'");
   return value;
 }
 
@@ -40,10 +40,10 @@ std::string LineDigest::text() const {
   return text;
 }
 
-std::int64_t lines_of(std::string_view recorded) { return number(split(recorded, ' '), kLines); }
+std::int64_t lines_of(std::string_view recorded) { return number(split_at(recorded, ' '), kLines); }
 
 std::string first_difference(std::string_view recorded, const LineDigest& now) {
-  const std::vector<std::string> before = split(recorded, ' '), after = split(now.text(), ' ');
+  const std::vector<std::string> before = split_at(recorded, ' '), after = split_at(now.text(), ' ');
   if (before == after) return "";
   const std::int64_t lines = number(before, kLines), stride = number(before, kStride);
   // The marks stand every `stride` lines; what no mark tells is behind the last one.

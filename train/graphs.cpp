@@ -38,9 +38,9 @@ Neighbourhoods sampled(const Feed& feed, const GraphBatch& batch) {
 // "10,5": neighbours at the most by layer; "10": in every layer.
 std::vector<std::int64_t> parse_fanouts(const std::string& text, std::int64_t layers) {
   std::vector<std::int64_t> fanouts;
-  for (const std::string& word : split(text, ',')) {
+  for (const std::string& word : split_at(text, ',')) {
     std::int64_t fanout = 0;
-    require<ConfigError>(parse(word, fanout) && fanout >= 1,
+    require<ConfigError>(parse_number(word, fanout) && fanout >= 1,
                          "[command line] --fanout: expected all or numbers of 1 and more, got '", text, "'");
     fanouts.push_back(fanout);
   }

@@ -60,7 +60,7 @@ double total_seconds(const History& history) {
 
 std::optional<double> train_loss(const Inspection& inspection) {
   std::int64_t steps_per_epoch = 1;
-  if (!parse(option(inspection, "steps_per_epoch"), steps_per_epoch)) steps_per_epoch = 1;
+  if (!parse_number(option(inspection, "steps_per_epoch"), steps_per_epoch)) steps_per_epoch = 1;
   return training_loss(inspection.history, steps_per_epoch);
 }
 

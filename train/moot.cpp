@@ -17,7 +17,7 @@ std::string unless(const Options& options, std::string_view option, std::initial
   const auto found = std::ranges::find(all, option, &Texts::value_type::first);
   if (found == all.end() || std::ranges::find(texts, found->second) != texts.end()) return "";
   const std::vector<std::string> words(texts.begin(), texts.end());
-  return concat("with --", option, ' ', found->second, ", only with --", option, ' ', join(words, " or "));
+  return concat("with --", option, ' ', found->second, ", only with --", option, ' ', join_words(words, " or "));
 }
 
 std::string moot_without_schedule_of_bits(const Options& options) {

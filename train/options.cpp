@@ -128,13 +128,13 @@ Overloaded(Fs...) -> Overloaded<Fs...>;
 
 std::int64_t integer(const Field& field, const std::string& text) {
   std::int64_t value = 0;
-  require<ConfigError>(parse(text, value), "[command line] ", flag(field.name), ": expected an integer, got '", text, "'");
+  require<ConfigError>(parse_number(text, value), "[command line] ", flag(field.name), ": expected an integer, got '", text, "'");
   return value;
 }
 
 double real(const Field& field, const std::string& text) {
   double value = 0;
-  require<ConfigError>(parse(text, value), "[command line] ", flag(field.name), ": expected a number, got '", text, "'");
+  require<ConfigError>(parse_number(text, value), "[command line] ", flag(field.name), ": expected a number, got '", text, "'");
   return value;
 }
 
@@ -360,13 +360,13 @@ void apply_defaults(Options& options, const Program& program) {
 
 std::int64_t Options::integer(std::string_view name) const {
   std::int64_t value = 0;
-  require<ConfigError>(parse(text(name), value), "[options] --", name, " is no integer");
+  require<ConfigError>(parse_number(text(name), value), "[options] --", name, " is no integer");
   return value;
 }
 
 double Options::real(std::string_view name) const {
   double value = 0;
-  require<ConfigError>(parse(text(name), value), "[options] --", name, " is no number");
+  require<ConfigError>(parse_number(text(name), value), "[options] --", name, " is no number");
   return value;
 }
 
@@ -405,7 +405,7 @@ std::string format_options(const Texts& options) {
     words.push_back(flag(option.first));
     if (option.second != "true") words.push_back(option.second);
   }
-  return join(words, " ");
+  return join_words(words, " ");
 }
 
 namespace {

@@ -27,7 +27,7 @@ std::string format_overflows(const CostLedger& ledger) {
     elsewhere -= rows[i].overflow_events();
   }
   if (!parts.empty() && elsewhere > 0) parts.push_back(concat("elsewhere ", with_separators(elsewhere)));
-  return concat(with_separators(ledger.overflow_events()), parts.empty() ? "" : ": ", join(parts, ", "));
+  return concat(with_separators(ledger.overflow_events()), parts.empty() ? "" : ": ", join_words(parts, ", "));
 }
 
 std::string overflows_json(const CostLedger& ledger) {

@@ -22,7 +22,7 @@ namespace {
 // "8" is int8, as in --gradient-bits; names are formats.
 Format parse_width(const std::string& text) {
   std::int64_t bits = 0;
-  return parse(text, bits) ? Format::integer(bits) : Format::parse(text);
+  return parse_number(text, bits) ? Format::integer(bits) : Format::parse(text);
 }
 
 // Gradients of a float32 forward product stay float32 too: that is plain training.
@@ -67,7 +67,7 @@ PrecisionPlan common_plan(const Options& options) {
   if (!options.gradient_grid.empty()) plan.gradient_grid = parse_grid_style(options.gradient_grid);
   plan.accumulator = Accumulator::parse(options.accumulator);
   plan.simulate = options.simulate;
-  plan.keep_fp32(split(options.keep_fp32, ','));
+  plan.keep_fp32(split_at(options.keep_fp32, ','));
   plan.shared = true;  // check_keep_fp32() has seen the names: there are tags that a network may lack
   return plan;
 }
@@ -384,7 +384,7 @@ void check_codes(const Options& options, const Precision& precision, std::span<c
 
 void check_keep_fp32(const Options& options, std::span<const Site> sites) {
   const std::span<const std::string> groups = optional_tags();
-  for (const std::string& pattern : split(options.keep_fp32, ',')) {
+  for (const std::string& pattern : split_at(options.keep_fp32, ',')) {
     const bool known = std::ranges::any_of(sites, [&](const Site& site) { return site.matches(pattern); });
     if (known || std::ranges::find(groups, pattern) != groups.end()) continue;
     std::vector<std::string> names = layer_names(sites);

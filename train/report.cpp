@@ -24,8 +24,8 @@ Json typed(const std::string& text) {
   std::int64_t integer = 0;
   double real = 0;
   if (text == "true" || text == "false") return text == "true";
-  if (parse(text, integer) && to_text(integer) == text) return integer;
-  if (parse(text, real) && std::isfinite(real) && to_text(real) == text) return real;
+  if (parse_number(text, integer) && to_text(integer) == text) return integer;
+  if (parse_number(text, real) && std::isfinite(real) && to_text(real) == text) return real;
   return text;
 }
 
@@ -122,7 +122,7 @@ RunConfig parse_config(std::string_view text) {
 }
 
 std::string kernel_name(const PrecisionPlan& plan, Simd simd) {
-  const Site site{"kernel", {}};
+  const Site site{"kernel"};
   const Tensor x = Tensor::filled({64, 64}, 1.0f);
   const Operand a(x.matrix(), plan.encoding(site, Role::activation), Granularity::per_tensor, Key(0),
                   {.simd = simd, .simulate = plan.simulate});
@@ -315,7 +315,7 @@ std::string to_table(const Forecast& forecast) {
   std::string rates;
   for (const RateGroup& group : forecast.rate_groups)
     rates += concat("         ", group.lowest, group.lowest == group.highest ? "" : concat("..", group.highest), ": ",
-                    join(group.parameters), '\n');
+                    join_words(group.parameters), '\n');
   return concat(format_table(rows), '\n', with_separators(static_cast<uint128>(forecast.parameters)), " parameters; ",
                 forecast.iterations, " steps, ", forecast.steps_per_epoch, " an epoch\nbits     ", forecast.bits, gradients,
                 arithmetic.empty() ? "" : concat("\nwith     ", arithmetic), "\nlr       ", forecast.rate, '\n', rates, "bit-ops  ",

@@ -44,8 +44,8 @@ void check(const Setting& setting, const std::string& text) {
   double number = 0;
   switch (setting.kind) {
     case Setting::Kind::flag: return expect(text == "true" || text == "false", "true or false");
-    case Setting::Kind::integer: expect(parse(text, integer), "an integer"); break;
-    case Setting::Kind::real: expect(parse(text, number), "a number"); break;
+    case Setting::Kind::integer: expect(parse_number(text, integer), "an integer"); break;
+    case Setting::Kind::real: expect(parse_number(text, number), "a number"); break;
     case Setting::Kind::text:
       expect(!text.empty() || setting.fallback.empty(), setting.value);
       require<ConfigError>(setting.choices.empty() || std::ranges::find(setting.choices, text) != setting.choices.end(),

@@ -115,7 +115,7 @@ Options options_to_resume(const CommandLine& line, const RunConfig& recorded) {
   if (line.gave("epochs")) options.iterations.reset();
   const auto keep = [&](std::string_view name, std::optional<std::int64_t>& option) {
     std::int64_t value = 0;
-    if (!line.gave(name) && parse(entry_of(recorded.session, name), value)) option = value;
+    if (!line.gave(name) && parse_number(entry_of(recorded.session, name), value)) option = value;
   };
   keep("save-every", options.save_every);
   keep("statistics-every", options.statistics_every);

@@ -329,7 +329,7 @@ class Session {
     const auto entry = std::ranges::find(recorded.resolved, "save_every", &Texts::value_type::first);
     std::int64_t save_every = 0;
     const auto steps = std::ssize(read_history(directory.path()).steps);
-    const bool known = entry != recorded.resolved.end() && parse(entry->second, save_every);
+    const bool known = entry != recorded.resolved.end() && parse_number(entry->second, save_every);
     require<DataError>(!known || steps <= save_every, "[resume] ", directory.path(), ": the record holds ", steps,
                        " steps of a run that is saved every ", save_every,
                        ", but there is no checkpoint.safetensors; restore it, or remove the directory and begin anew");

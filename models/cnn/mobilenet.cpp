@@ -66,7 +66,7 @@ Classifier make_mobilenet_v2(const Shape& image, int classes, ParamStore& params
                                                 stage.expansion, i == 0 ? stage.stride : 1));
     }
   }
-  const ConvNorm head = conv_norm(params, key, {"head", {}}, {kHead, 1, 1, in}, {});
+  const ConvNorm head = conv_norm(params, key, "head", {kHead, 1, 1, in}, {});
   Tensor bias = uniform_init({classes}, 1.0 / std::sqrt(static_cast<double>(kHead)), key.fold("classifier bias"));
   const Linear classifier = Linear::create(params, {"classifier", {"last"}},
                                            lecun_uniform_init({classes, kHead}, key.fold("classifier")), std::move(bias));

@@ -18,8 +18,8 @@ using Layer = std::variant<GraphConv, SageConv>;
 Layer make_layer(const std::string& arch, const std::string& name, const std::vector<std::string>& tags, const Shape& weight,
                  ParamStore& params, Key key) {
   const auto initial = [&](const char* part) { return glorot_uniform_init(weight, key.fold(name).fold(part)); };
-  if (arch == "gcn") return GraphConv::create(params, name, tags, initial("linear"));
-  return SageConv::create(params, name, tags, initial("self"), initial("neighbour"));
+  if (arch == "gcn") return GraphConv::create(params, {name, tags}, initial("linear"));
+  return SageConv::create(params, {name, tags}, initial("self"), initial("neighbour"));
 }
 
 }  // namespace

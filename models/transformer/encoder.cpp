@@ -75,8 +75,7 @@ train::PairNetwork make_encoder(const TransformerConfig& config, std::int64_t to
     encoder->blocks.push_back(TransformerBlock::create(params, key, concat("block", i), config, false));
   encoder->last = LayerNorm::create(params, "last_norm", config.width);
   if (head == EncoderHead::classes) {
-    encoder->pooler =
-        Linear::create(params, {"pooler", {}}, normal("pooler", config.width, config.width), Tensor::zeros({config.width}));
+    encoder->pooler = Linear::create(params, "pooler", normal("pooler", config.width, config.width), Tensor::zeros({config.width}));
     encoder->head =
         Linear::create(params, {"classifier", {"last"}}, normal("classifier", outputs, config.width), Tensor::zeros({outputs}));
   } else {

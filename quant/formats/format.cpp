@@ -70,7 +70,7 @@ Format Format::parse(std::string_view text) {
     if (traits.parse(text, format)) return format;
     known.emplace_back(traits.names);
   }
-  throw ConfigError(concat("[format] unknown format '", text, "'; known: ", join(known)));
+  throw ConfigError(concat("[format] unknown format '", text, "'; known: ", join_words(known)));
 }
 
 void require_valid(Format format) { traits_of(format).require_valid(format); }
