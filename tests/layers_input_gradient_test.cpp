@@ -16,8 +16,8 @@ using namespace ebb::test;
 
 TEST_CASE("a step against the gradient of an input makes a network surer of its label, and one along it less") {
   Bench bench;
-  const Linear hidden = Linear::create(bench.params, {"hidden", {}}, he_init({16, 8}, Key(1)), Tensor::zeros({16}));
-  const Linear output = Linear::create(bench.params, {"output", {}}, he_init({3, 16}, Key(2)), Tensor::zeros({3}));
+  const Linear hidden = Linear::create(bench.params, "hidden", he_init({16, 8}, Key(1)), Tensor::zeros({16}));
+  const Linear output = Linear::create(bench.params, "output", he_init({3, 16}, Key(2)), Tensor::zeros({3}));
   const std::vector<std::int32_t> labels{0, 2};
   const auto loss_of = [&](Pass& pass, Var x) {
     return softmax_cross_entropy(pass, output(pass, relu(pass, hidden(pass, x))), labels);
@@ -45,7 +45,7 @@ TEST_CASE("a step against the gradient of an input makes a network surer of its 
 TEST_CASE("an input's gradient costs the grad_input product of the first layer, and moves no running range in evaluation") {
   for (const bool wanted : {false, true}) {
     Bench bench;
-    const Linear layer = Linear::create(bench.params, {"layer", {}}, he_init({3, 8}, Key(1)), std::nullopt);
+    const Linear layer = Linear::create(bench.params, "layer", he_init({3, 8}, Key(1)), std::nullopt);
     Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(4), Format::integer(4)), 0, Pass::Mode::evaluate);
     const Var x = wanted ? pass.tape.variable(random_tensor({2, 8}, Key(3))) : pass.tape.constant(random_tensor({2, 8}, Key(3)));
     pass.tape.backward(softmax_cross_entropy(pass, layer(pass, x), std::vector<std::int32_t>{0, 1}));

@@ -14,7 +14,7 @@ using namespace ebb::test;
 
 namespace {
 
-const Site kSite{"product", {}};
+const Site kSite{"product"};
 
 Var product(Pass& pass, const std::vector<Var>& x) { return matmul(pass, kSite, x[0], x[1]); }
 

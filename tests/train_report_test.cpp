@@ -194,7 +194,7 @@ TEST_CASE("overflow events are reported by site and product, those of evaluation
   Precision precision;
   precision.reference = parse_cost_reference("8/8/8");
   precision.arithmetic = {{"accumulator", "sat10"}};
-  state.evaluation_ledger.count_overflow({"earlier", {}}, Product::forward, 5);  // so that it differs from what comes
+  state.evaluation_ledger.count_overflow("earlier", Product::forward, 5);  // so that it differs from what comes
   const CostLedger evaluated = state.evaluation_ledger;
   const EvaluationReport report = evaluate_all(task, state, settings, precision);
   CHECK(state.evaluation_ledger == evaluated);  // the run's ledger is left alone
