@@ -42,7 +42,7 @@ Var reduce(Pass& pass, Var x, const AxisView& view, const Shape& left, double di
 
 Var reduce_all(Pass& pass, Var x, double divisor) {
   const Tensor& in = pass.tape[x];
-  const auto total = static_cast<float>(sum(in.values()) / divisor);
+  const auto total = static_cast<float>(sum_of(in.values()) / divisor);
   return pass.tape.record(Tensor::scalar(total), {x}, [=, shape = in.shape()](const Tensor& g, Adjoints& grads) {
     grads.add(x, Tensor::filled(shape, static_cast<float>(static_cast<double>(g.item()) / divisor)));
   });

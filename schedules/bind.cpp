@@ -135,7 +135,7 @@ class Binder {
     }
     const auto others = std::find(node.words.begin(), node.words.end(), "*");
     require<ConfigError>(others != node.words.end(), "[schedule] the group has no part for '", member_.name,
-                         "'; known: ", ebb::join(node.words), "; add '*: ...' for all others");
+                         "'; known: ", join_words(node.words), "; add '*: ...' for all others");
     return *node.children[static_cast<std::size_t>(others - node.words.begin())];
   }
 
