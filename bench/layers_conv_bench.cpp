@@ -1,4 +1,5 @@
-// Convolutions as layers: encode, gather, product. "backward" computes both gradients, "grad_params" the weight's alone.
+// Convolutions as layers: encode, gather, product. "backward" computes both gradients,
+// "grad_params" the weight's alone.
 #include "layers/conv2d.h"
 #include "layers/init.h"
 #include "rows.h"
@@ -36,7 +37,8 @@ const bool registered = [] {
       const std::int64_t side = (s.size + 2 * s.config.pad - s.taps) / s.config.stride + 1;
       const double positions = static_cast<double>(s.batch * side * side);
       const double ops = 2.0 * positions * static_cast<double>(weight.size());
-      const double x = static_cast<double>(s.batch * s.size * s.size * s.in), y = positions * static_cast<double>(s.out);
+      const double x = static_cast<double>(s.batch * s.size * s.size * s.in),
+                   y = positions * static_cast<double>(s.out);
       const auto work = [&](double factor, double bytes) {
         return integer ? bench::Work{.int8_ops = factor * ops, .bytes = bytes}
                        : bench::Work{.float_ops = factor * ops, .bytes = bytes};

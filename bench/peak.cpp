@@ -30,7 +30,8 @@ void plain_loop(std::int64_t rounds) {
   std::array<Factor, kLanes> a{}, b{};
   for (std::int64_t i = 0; i < rounds; ++i) {
     asm volatile("" : : "r"(a.data()), "r"(b.data()) : "memory");
-    for (std::size_t j = 0; j < kLanes; ++j) sums[j] += static_cast<Sum>(a[j]) * static_cast<Sum>(b[j]);
+    for (std::size_t j = 0; j < kLanes; ++j)
+      sums[j] += static_cast<Sum>(a[j]) * static_cast<Sum>(b[j]);
   }
   asm volatile("" : : "r"(sums.data()) : "memory");
 }
@@ -38,7 +39,8 @@ void plain_loop(std::int64_t rounds) {
 Loop int8_loop() {
 #ifdef __x86_64__
   if (best_simd() == Simd::avx512) return {"AVX-512 vpdpbusd", int8_loop_avx512, kInt8OpsAvx512};
-  if (best_simd() == Simd::avx2) return {"AVX2 vpmaddubsw vpmaddwd vpaddd", int8_loop_avx2, kInt8OpsAvx2};
+  if (best_simd() == Simd::avx2)
+    return {"AVX2 vpmaddubsw vpmaddwd vpaddd", int8_loop_avx2, kInt8OpsAvx2};
 #endif
   return {"portable", plain_loop<std::int32_t, std::int8_t>, 2.0 * kLanes};
 }
@@ -56,7 +58,8 @@ double shortest_seconds(const Body& body) {
   for (int attempt = 0; attempt < 10; ++attempt) {
     const auto begun = std::chrono::steady_clock::now();
     body();
-    shortest = std::min(shortest, std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
+    shortest = std::min(
+        shortest, std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
   }
   return shortest;
 }
@@ -72,7 +75,8 @@ double rate(int threads, const Loop& loop) {
 double copy_rate(int threads) {
   const std::vector<char> from(32 << 20, 1);
   std::vector<char> to(from.size());
-  return 2.0 * static_cast<double>(from.size()) / shortest_seconds([&] { copy(from.data(), to.data(), from.size(), threads); });
+  return 2.0 * static_cast<double>(from.size()) /
+         shortest_seconds([&] { copy(from.data(), to.data(), from.size(), threads); });
 }
 
 }  // namespace
@@ -82,16 +86,18 @@ const Peak& peak(int threads) {
   const auto found = measured.find(threads);
   if (found != measured.end()) return found->second;
   const Loop int8 = int8_loop(), float32 = float_loop();
-  return measured[threads] = {int8.instructions, float32.instructions, rate(threads, int8), rate(threads, float32),
-                              copy_rate(threads)};
+  return measured[threads] = {int8.instructions, float32.instructions, rate(threads, int8),
+                              rate(threads, float32), copy_rate(threads)};
 }
 
 void copy(const void* from, void* to, std::size_t bytes, int threads) {
 #pragma omp parallel num_threads(threads)
   {
-    const auto i = static_cast<std::size_t>(omp_get_thread_num()), n = static_cast<std::size_t>(omp_get_num_threads());
+    const auto i = static_cast<std::size_t>(omp_get_thread_num()),
+               n = static_cast<std::size_t>(omp_get_num_threads());
     const std::size_t first = bytes * i / n, last = bytes * (i + 1) / n;
-    std::memcpy(static_cast<char*>(to) + first, static_cast<const char*>(from) + first, last - first);
+    std::memcpy(static_cast<char*>(to) + first, static_cast<const char*>(from) + first,
+                last - first);
   }
 }
 

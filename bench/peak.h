@@ -5,8 +5,9 @@
 
 namespace ebb::bench {
 
-/// What this machine can do at the most, measured: loops that touch nothing but registers, on the best instruction set there is,
-/// and the copy of a tensor far larger than any cache. A multiplication and an addition are two operations.
+/// What this machine can do at the most, measured: loops that touch nothing but registers, on the
+/// best instruction set there is, and the copy of a tensor far larger than any cache. A
+/// multiplication and an addition are two operations.
 struct Peak {
   std::string_view int8_loop, float_loop;  ///< the instructions
   double int8_ops = 0, float_ops = 0;      ///< a second

@@ -4,7 +4,8 @@
 
 namespace ebb::bench {
 
-// AVX2 has no instruction that multiplies bytes into 32-bit sums; these three do it for products that fit.
+// AVX2 has no instruction that multiplies bytes into 32-bit sums; these three do it for products
+// that fit.
 void int8_loop_avx2(std::int64_t rounds) {
   __m256i sums[kChains];
   for (__m256i& sum : sums) sum = _mm256_setzero_si256();

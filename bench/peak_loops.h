@@ -2,8 +2,9 @@
 
 #include <cstdint>
 
-// Loops over registers, compiled for one instruction set each: see quant/kernels/encode.h for why only plain numbers cross this
-// line. Each does kChains independent chains `rounds` times, enough to hide the latency of the instructions.
+// Loops over registers, compiled for one instruction set each: see quant/kernels/encode.h for why
+// only plain numbers cross this line. Each does kChains independent chains `rounds` times, enough
+// to hide the latency of the instructions.
 namespace ebb::bench {
 
 inline constexpr int kChains = 12;

@@ -4,13 +4,18 @@
 
 namespace ebb::bench {
 
-Tensor random_tensor(const Shape& shape, std::string_view name) { return normal_init(shape, 1.0, Key(1).fold(name)); }
+Tensor random_tensor(const Shape& shape, std::string_view name) {
+  return normal_init(shape, 1.0, Key(1).fold(name));
+}
 
 RandomProduct::RandomProduct(const ProductShape& shape, Format format, Accumulator accumulator)
     : shape_(shape),
       accumulator_(accumulator),
-      a_(random_tensor(shape.role == Product::grad_weight ? Shape{shape.k, shape.m} : Shape{shape.m, shape.k}, "a")),
-      b_(random_tensor(shape.role == Product::forward ? Shape{shape.n, shape.k} : Shape{shape.k, shape.n}, "b")),
+      a_(random_tensor(
+          shape.role == Product::grad_weight ? Shape{shape.k, shape.m} : Shape{shape.m, shape.k},
+          "a")),
+      b_(random_tensor(
+          shape.role == Product::forward ? Shape{shape.n, shape.k} : Shape{shape.k, shape.n}, "b")),
       c_(Tensor::zeros({shape.m, shape.n})) {
   const Operand::Options options{.simd = best_simd()};
   const Operand a(a_.matrix(), {format}, Granularity::per_tensor, Key(1), options);
@@ -24,8 +29,10 @@ RandomProduct::RandomProduct(const ProductShape& shape, Format format, Accumulat
 
 const Tensor& RandomProduct::operator()() {
   static const Site site{"bench"};
-  gemm_into(*left_, *right_, {.site = site, .product = shape_.role, .accumulator = accumulator_, .simd = best_simd()}, ledger_,
-            {.data = c_.data(), .rows = shape_.m, .cols = shape_.n, .row_stride = shape_.n});
+  gemm_into(
+      *left_, *right_,
+      {.site = site, .product = shape_.role, .accumulator = accumulator_, .simd = best_simd()},
+      ledger_, {.data = c_.data(), .rows = shape_.m, .cols = shape_.n, .row_stride = shape_.n});
   return c_;
 }
 

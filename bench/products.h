@@ -9,10 +9,11 @@
 
 namespace ebb::bench {
 
-/// One matrix product of training, c [m, n] = a [m, k] b [k, n]. The role says how layers store its operands:
-///   forward      a is x [m, k],             b is w [n, k] transposed
-///   grad_input   a is g [m, k],             b is w [k, n]
-///   grad_weight  a is x [k, m] transposed,  b is g [k, n]
+/// One matrix product of training, c [m, n] = a [m, k] b [k, n]. The role says how layers store its
+/// operands:
+/// | forward      a is x [m, k],             b is w [n, k] transposed
+/// | grad_input   a is g [m, k],             b is w [k, n]
+/// | grad_weight  a is x [k, m] transposed,  b is g [k, n]
 struct ProductShape {
   std::string_view of;
   Product role = Product::grad_input;
@@ -23,25 +24,31 @@ struct ProductShape {
   }
 };
 
-/// Plain row-major products that libraries are compared on, and the wide-K one that they are bad at.
+/// Plain row-major products that libraries are compared on, and the wide-K one that they are bad
+/// at.
 inline constexpr std::array kComparedProducts{
-    ProductShape{"square", Product::grad_input, 512, 512, 512},    ProductShape{"square", Product::grad_input, 1024, 1024, 1024},
-    ProductShape{"square", Product::grad_input, 2048, 2048, 2048}, ProductShape{"tall", Product::grad_input, 8192, 64, 576},
-    ProductShape{"tall", Product::grad_input, 32768, 64, 144},     ProductShape{"lstm", Product::grad_input, 2000, 650, 650},
-    ProductShape{"wide-k", Product::grad_input, 144, 16, 32768},   ProductShape{"wide-k", Product::grad_weight, 144, 16, 32768}};
+    ProductShape{"square", Product::grad_input, 512, 512, 512},
+    ProductShape{"square", Product::grad_input, 1024, 1024, 1024},
+    ProductShape{"square", Product::grad_input, 2048, 2048, 2048},
+    ProductShape{"tall", Product::grad_input, 8192, 64, 576},
+    ProductShape{"tall", Product::grad_input, 32768, 64, 144},
+    ProductShape{"lstm", Product::grad_input, 2000, 650, 650},
+    ProductShape{"wide-k", Product::grad_input, 144, 16, 32768},
+    ProductShape{"wide-k", Product::grad_weight, 144, 16, 32768}};
 
 /// Forward products of one update as m, n, k; the other two roles follow (see in_role).
-inline constexpr std::array kLayerProducts{ProductShape{"resnet20/stage1", Product::forward, 131072, 16, 144},
-                                           ProductShape{"resnet20/stage2", Product::forward, 32768, 32, 288},
-                                           ProductShape{"resnet20/stage3", Product::forward, 8192, 64, 576},
-                                           ProductShape{"resnet18/stage1", Product::forward, 25088, 64, 576},
-                                           ProductShape{"resnet18/stage2", Product::forward, 6272, 128, 1152},
-                                           ProductShape{"resnet18/stage3", Product::forward, 1568, 256, 2304},
-                                           ProductShape{"resnet18/stage4", Product::forward, 392, 512, 4608},
-                                           ProductShape{"lstm800/gates", Product::forward, 20, 3200, 800},
-                                           ProductShape{"lstm800/decoder", Product::forward, 700, 10000, 800},
-                                           ProductShape{"transformer512/attention", Product::forward, 4096, 512, 512},
-                                           ProductShape{"transformer512/feed-forward", Product::forward, 4096, 2048, 512}};
+inline constexpr std::array kLayerProducts{
+    ProductShape{"resnet20/stage1", Product::forward, 131072, 16, 144},
+    ProductShape{"resnet20/stage2", Product::forward, 32768, 32, 288},
+    ProductShape{"resnet20/stage3", Product::forward, 8192, 64, 576},
+    ProductShape{"resnet18/stage1", Product::forward, 25088, 64, 576},
+    ProductShape{"resnet18/stage2", Product::forward, 6272, 128, 1152},
+    ProductShape{"resnet18/stage3", Product::forward, 1568, 256, 2304},
+    ProductShape{"resnet18/stage4", Product::forward, 392, 512, 4608},
+    ProductShape{"lstm800/gates", Product::forward, 20, 3200, 800},
+    ProductShape{"lstm800/decoder", Product::forward, 700, 10000, 800},
+    ProductShape{"transformer512/attention", Product::forward, 4096, 512, 512},
+    ProductShape{"transformer512/feed-forward", Product::forward, 4096, 2048, 512}};
 
 /// The product of another role of the layer whose forward product is given.
 constexpr ProductShape in_role(const ProductShape& forward, Product role) {
@@ -53,7 +60,8 @@ constexpr ProductShape in_role(const ProductShape& forward, Product role) {
 /// A tensor of normal numbers.
 Tensor random_tensor(const Shape& shape, std::string_view name);
 
-/// A product with its operands, random and encoded: weights on a grid for each free index, the rest on one grid.
+/// A product with its operands, random and encoded: weights on a grid for each free index, the rest
+/// on one grid.
 class RandomProduct {
  public:
   RandomProduct(const ProductShape& shape, Format format, Accumulator accumulator = {});

@@ -18,29 +18,34 @@ const bool registered = [] {
     Tensor copy = Tensor::zeros(x.shape());
     bench::time_row(state, {.bytes = 8 * elements}, [&] {
       return bench::seconds_of([&] {
-        bench::copy(x.data(), copy.data(), static_cast<std::size_t>(x.size()) * sizeof(float), static_cast<int>(state.range(0)));
+        bench::copy(x.data(), copy.data(), static_cast<std::size_t>(x.size()) * sizeof(float),
+                    static_cast<int>(state.range(0)));
       });
     });
   });
   bench::add_row("range", [=](benchmark::State& state) {
     const ConstMatrix x = tensor().matrix();
-    bench::time_row(state, {.bytes = 4 * elements},
-                    [&] { return bench::seconds_of([&] { benchmark::DoNotOptimize(measure_range(x, best_simd())); }); });
+    bench::time_row(state, {.bytes = 4 * elements}, [&] {
+      return bench::seconds_of([&] { benchmark::DoNotOptimize(measure_range(x, best_simd())); });
+    });
   });
   for (const int bits : {2, 4, 8, 16}) {
     for (const Rounding rounding : {Rounding::nearest_even, Rounding::stochastic}) {
-      for (const Granularity axis : {Granularity::per_tensor, Granularity::per_row, Granularity::per_column}) {
+      for (const Granularity axis :
+           {Granularity::per_tensor, Granularity::per_row, Granularity::per_column}) {
         const char* const axes[]{"", "/grid_by_row", "/grid_by_column"};
-        bench::add_row(concat("int", bits, '/', to_text(rounding), axes[static_cast<int>(axis)]), [=](benchmark::State& state) {
-          const ConstMatrix x = tensor().matrix();
-          bench::time_row(state, {.bytes = (bits > 8 ? 6 : 5) * elements}, [&] {
-            return bench::seconds_of([&] {
-              const Encoding encoding{.format = Format::integer(bits), .rounding = rounding};
-              const Operand codes(x, encoding, axis, Key(1), {.simd = best_simd()});
-              benchmark::DoNotOptimize(codes.codes().data);
-            });
-          });
-        });
+        bench::add_row(concat("int", bits, '/', to_text(rounding), axes[static_cast<int>(axis)]),
+                       [=](benchmark::State& state) {
+                         const ConstMatrix x = tensor().matrix();
+                         bench::time_row(state, {.bytes = (bits > 8 ? 6 : 5) * elements}, [&] {
+                           return bench::seconds_of([&] {
+                             const Encoding encoding{.format = Format::integer(bits),
+                                                     .rounding = rounding};
+                             const Operand codes(x, encoding, axis, Key(1), {.simd = best_simd()});
+                             benchmark::DoNotOptimize(codes.codes().data);
+                           });
+                         });
+                       });
       }
     }
   }

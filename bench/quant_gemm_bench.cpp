@@ -7,8 +7,8 @@ using namespace ebb;
 using bench::ProductShape;
 
 void add(const ProductShape& shape, Format format) {
-  const std::string name =
-      concat(to_text(format), '/', shape.of, '/', to_text(shape.role), '/', shape.m, 'x', shape.n, 'x', shape.k);
+  const std::string name = concat(to_text(format), '/', shape.of, '/', to_text(shape.role), '/',
+                                  shape.m, 'x', shape.n, 'x', shape.k);
   bench::add_row(name, [=](benchmark::State& state) {
     bench::RandomProduct product(shape, format);
     const double elements = static_cast<double>(shape.m * shape.k + shape.k * shape.n);
@@ -17,7 +17,9 @@ void add(const ProductShape& shape, Format format) {
                                                             : 1.0) +
                               4.0 * static_cast<double>(shape.m * shape.n)};
     (format.is_fp32() ? work.float_ops : work.int8_ops) = shape.operations();
-    bench::time_row(state, work, [&] { return bench::seconds_of([&] { benchmark::DoNotOptimize(product().data()); }); });
+    bench::time_row(state, work, [&] {
+      return bench::seconds_of([&] { benchmark::DoNotOptimize(product().data()); });
+    });
   });
 }
 

@@ -12,16 +12,23 @@ namespace {
 
 enum class Part { forward, backward, grad_params };
 
-// One sweep through the op. Only the part under measurement is timed; the loss that ends it just hands `gradient` on.
+// One sweep through the op. Only the part under measurement is timed; the loss that ends it just
+// hands `gradient` on.
 double time_part(const OpUnderTest& test, const Tensor& input, const Tensor& gradient, Part part) {
   ParamStore none;
   CostLedger ledger;
-  Pass pass{.params = test.params ? *test.params : none, .plan = test.plan, .ledger = ledger, .key = Key(1), .simd = best_simd()};
+  Pass pass{.params = test.params ? *test.params : none,
+            .plan = test.plan,
+            .ledger = ledger,
+            .key = Key(1),
+            .simd = best_simd()};
   const Var x = part == Part::grad_params ? pass.tape.constant(input) : pass.tape.variable(input);
   Var y;
   const double forward = seconds_of([&] { y = test.op(pass, x); });
   if (part == Part::forward) return forward;
-  const auto hand_on = [y, g = gradient](Tensor&&, Adjoints& grads) mutable { grads.add(y, std::move(g)); };
+  const auto hand_on = [y, g = gradient](Tensor&&, Adjoints& grads) mutable {
+    grads.add(y, std::move(g));
+  };
   const Var loss = pass.tape.record(Tensor::scalar(0), {y}, hand_on);
   return seconds_of([&] { benchmark::DoNotOptimize(pass.tape.backward(loss)); });
 }
@@ -30,7 +37,11 @@ double time_part(const OpUnderTest& test, const Tensor& input, const Tensor& gra
 Tensor random_gradient(const OpUnderTest& test, const Tensor& input) {
   ParamStore none;
   CostLedger ledger;
-  Pass pass{.params = test.params ? *test.params : none, .plan = test.plan, .ledger = ledger, .key = Key(1), .simd = best_simd()};
+  Pass pass{.params = test.params ? *test.params : none,
+            .plan = test.plan,
+            .ledger = ledger,
+            .key = Key(1),
+            .simd = best_simd()};
   return random_tensor(pass.tape.shape(test.op(pass, pass.tape.constant(input))), "g");
 }
 
@@ -67,8 +78,8 @@ void add_row(const std::string& name, const std::function<void(benchmark::State&
       ->Arg(2);
 }
 
-void add_op_rows(const std::string& name, const OpUnderTest& op, const Work& forward, const Work& backward,
-                 const Work& grad_params) {
+void add_op_rows(const std::string& name, const OpUnderTest& op, const Work& forward,
+                 const Work& backward, const Work& grad_params) {
   const auto add = [&](const char* suffix, Part part, const Work& work) {
     add_row(name + suffix, [=](benchmark::State& state) {
       const Tensor input = random_tensor(op.input, "x");
@@ -91,8 +102,10 @@ int main(int argc, char** argv) {
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   const Peak& most = peak(1);
   const auto giga = [](double rate) { return std::to_string(rate / 1e9); };
-  benchmark::AddCustomContext("peak of a thread, int8 GOP/s", giga(most.int8_ops) + " by " + std::string(most.int8_loop));
-  benchmark::AddCustomContext("peak of a thread, fp32 GOP/s", giga(most.float_ops) + " by " + std::string(most.float_loop));
+  benchmark::AddCustomContext("peak of a thread, int8 GOP/s",
+                              giga(most.int8_ops) + " by " + std::string(most.int8_loop));
+  benchmark::AddCustomContext("peak of a thread, fp32 GOP/s",
+                              giga(most.float_ops) + " by " + std::string(most.float_loop));
   benchmark::AddCustomContext("copy by a thread, GB/s", giga(most.copy_bytes));
   benchmark::RunSpecifiedBenchmarks();
 }

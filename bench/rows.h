@@ -18,8 +18,8 @@ struct Work {
   double bytes = 0;                    ///< that must at least be read and written
 };
 
-/// Times a row on state.range(0) threads (argument "threads"), then adds GOP/s, bytes/s and their shares of what the machine can do
-/// (peak.h). `once` returns the seconds of one iteration.
+/// Times a row on state.range(0) threads (argument "threads"), then adds GOP/s, bytes/s and their
+/// shares of what the machine can do (peak.h). `once` returns the seconds of one iteration.
 void time_row(benchmark::State& state, const Work& work, const std::function<double()>& once);
 
 /// Seconds that a call takes.
@@ -40,9 +40,9 @@ struct OpUnderTest {
   PrecisionPlan plan = PrecisionPlan::fp32();
   std::shared_ptr<ParamStore> params = nullptr;
 };
-/// Registers "<name>/forward", "<name>/backward" (all gradients) and, when it has parameters, "<name>/grad_params" (a backward
-/// sweep that leaves out the input's gradient).
-void add_op_rows(const std::string& name, const OpUnderTest& op, const Work& forward, const Work& backward,
-                 const Work& grad_params);
+/// Registers "<name>/forward", "<name>/backward" (all gradients) and, when it has parameters,
+/// "<name>/grad_params" (a backward sweep that leaves out the input's gradient).
+void add_op_rows(const std::string& name, const OpUnderTest& op, const Work& forward,
+                 const Work& backward, const Work& grad_params);
 
 }  // namespace ebb::bench

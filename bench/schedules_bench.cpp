@@ -1,23 +1,25 @@
-// What a schedule costs: one evaluation of any expression of SCHEDULES.md is to stay below 200 ns, binding it below 1 ms.
+// What a schedule costs: one evaluation of any expression of SCHEDULES.md is to stay below 200 ns,
+// binding it below 1 ms.
 #include <benchmark/benchmark.h>
 
 #include "schedules/cpt.h"
 
 namespace {
 
-constexpr const char* kExpressions[] = {"1->0:lin",
-                                        "step(50%,75%,.1)",
-                                        "sample(every 10%) 1->0:rex",
-                                        "warm(300up) (1 @rest ; 1->0:sqrt1 @20%)",
-                                        "(1 @40000up ; 1->.525:lin @1000up ; .525 @rest) * (1 @rest ; 1->0:lin @20%)",
-                                        "0->1:lin @4000up ; inv(sqrt(affine(update,1/4000,1))) @rest",
-                                        "cycle(3, mul=2, decay=.5) 1->0:cos",
-                                        "round(3->8 : cycle(8) cos)",
-                                        "round(3->8 : zigzag(8,H) exp(4))",
-                                        "round(3->8 : zigzag(8,V) rex(.9))",
-                                        "fp32 @10% ; round(3->8:cycle(8) cos) @rest",
-                                        "0 @10% ; 0->.1:smooth @80% ; .1 @rest",
-                                        "group{ffn: (fp4 @95% ; bf16 @rest), *: (fp8 @95% ; bf16 @rest)}"};
+constexpr const char* kExpressions[] = {
+    "1->0:lin",
+    "step(50%,75%,.1)",
+    "sample(every 10%) 1->0:rex",
+    "warm(300up) (1 @rest ; 1->0:sqrt1 @20%)",
+    "(1 @40000up ; 1->.525:lin @1000up ; .525 @rest) * (1 @rest ; 1->0:lin @20%)",
+    "0->1:lin @4000up ; inv(sqrt(affine(update,1/4000,1))) @rest",
+    "cycle(3, mul=2, decay=.5) 1->0:cos",
+    "round(3->8 : cycle(8) cos)",
+    "round(3->8 : zigzag(8,H) exp(4))",
+    "round(3->8 : zigzag(8,V) rex(.9))",
+    "fp32 @10% ; round(3->8:cycle(8) cos) @rest",
+    "0 @10% ; 0->.1:smooth @80% ; .1 @rest",
+    "group{ffn: (fp4 @95% ; bf16 @rest), *: (fp8 @95% ; bf16 @rest)}"};
 
 constexpr std::int64_t kUpdates = 262198;
 

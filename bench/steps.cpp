@@ -22,15 +22,19 @@ struct TaskSteps {
   std::int64_t t = 0;
 
   void step(const PrecisionPlan& plan) {
-    Pass pass{
-        .params = params, .plan = plan, .ledger = ledger, .key = Key(1).fold(static_cast<std::uint64_t>(t)), .simd = best_simd()};
+    Pass pass{.params = params,
+              .plan = plan,
+              .ledger = ledger,
+              .key = Key(1).fold(static_cast<std::uint64_t>(t)),
+              .simd = best_simd()};
     Gradients gradients = pass.tape.backward(task.loss(pass, t++, 0));
     if (clip) clip_global_norm(gradients, *clip);
     optimizer.step(params, gradients, rate);
   }
 };
 
-train::Options options_of(std::vector<train::Setting> settings, std::int64_t batch, const train::Texts& values) {
+train::Options options_of(std::vector<train::Setting> settings, std::int64_t batch,
+                          const train::Texts& values) {
   train::Options options;
   options.batch = batch;
   options.settings = std::move(settings);
@@ -46,21 +50,26 @@ train::Options options_of(std::vector<train::Setting> settings, std::int64_t bat
 /// Uniformly random words, one of them a line feed's.
 std::shared_ptr<const Corpus> random_corpus(std::int64_t words, std::int64_t tokens) {
   std::string all;
-  for (std::int64_t i = 0; i < words - 2; ++i) all += concat('w', i, ' ');  // <unk> and <eos> are words too
+  for (std::int64_t i = 0; i < words - 2; ++i)
+    all += concat('w', i, ' ');  // <unk> and <eos> are words too
   Vocabulary vocabulary = Vocabulary::of_words(all, words, "random");
   TokenIds ids;
   for (std::int64_t i = 0; i < tokens; ++i) {
-    ids.push_back(static_cast<std::int32_t>(Key(1).below(static_cast<std::uint64_t>(i), static_cast<std::uint64_t>(words))));
+    ids.push_back(static_cast<std::int32_t>(
+        Key(1).below(static_cast<std::uint64_t>(i), static_cast<std::uint64_t>(words))));
   }
   const TokenIds few(ids.begin(), ids.begin() + 1000);
-  return std::make_shared<const Corpus>(Corpus{"random", std::move(vocabulary), std::move(ids), few, {}});
+  return std::make_shared<const Corpus>(
+      Corpus{"random", std::move(vocabulary), std::move(ids), few, {}});
 }
 
 std::shared_ptr<TaskSteps> lstm(std::int64_t batch) {
   const auto corpus = random_corpus(10'000, 100 * 35 * batch);
   const auto steps = std::make_shared<TaskSteps>();
-  const train::RecurrentNetwork network = make_lstm({.layers = 1, .units = 800, .dropout = 0.5}, 10'000, steps->params, Key(1));
-  steps->task = train::stream_task(corpus, network, steps->params, options_of(train::text_settings(), batch, {{"length", "35"}}));
+  const train::RecurrentNetwork network =
+      make_lstm({.layers = 1, .units = 800, .dropout = 0.5}, 10'000, steps->params, Key(1));
+  steps->task = train::stream_task(corpus, network, steps->params,
+                                   options_of(train::text_settings(), batch, {{"length", "35"}}));
   steps->optimizer = make_optimizer("sgd", {.momentum = 0});
   steps->rate = 1;
   steps->clip = 0.25;
@@ -72,7 +81,8 @@ std::shared_ptr<TaskSteps> transformer(std::int64_t batch) {
   const auto steps = std::make_shared<TaskSteps>();
   const TransformerConfig config{.layers = 6, .width = 384, .heads = 6, .length = 256};
   const train::WindowNetwork network = make_transformer(config, 65, steps->params, Key(1));
-  steps->task = train::window_task(corpus, network, options_of(train::text_settings(), batch, {{"length", "256"}}));
+  steps->task = train::window_task(corpus, network,
+                                   options_of(train::text_settings(), batch, {{"length", "256"}}));
   steps->optimizer = make_optimizer("adamw", {.weight_decay = 0.01});
   steps->rate = 1e-3;
   return steps;
@@ -81,9 +91,16 @@ std::shared_ptr<TaskSteps> transformer(std::int64_t batch) {
 std::shared_ptr<TaskSteps> gcn() {
   const auto graph = std::make_shared<const Graph>(synthetic_graph(kArxivSizedGraph));
   const auto steps = std::make_shared<TaskSteps>();
-  const GnnConfig config{.layers = 3, .hidden = 512, .input_dropout = 0, .dropout = 0.2, .layer_norm = true, .self_loops = false};
-  const train::GraphNetwork network = make_gnn(config, graph->features.shape()[1], graph->classes, steps->params, Key(1));
-  steps->task = train::graph_task(graph, network, options_of(train::graph_settings(), 1, {{"fanout", "all"}}));
+  const GnnConfig config{.layers = 3,
+                         .hidden = 512,
+                         .input_dropout = 0,
+                         .dropout = 0.2,
+                         .layer_norm = true,
+                         .self_loops = false};
+  const train::GraphNetwork network =
+      make_gnn(config, graph->features.shape()[1], graph->classes, steps->params, Key(1));
+  steps->task = train::graph_task(graph, network,
+                                  options_of(train::graph_settings(), 1, {{"fanout", "all"}}));
   steps->optimizer = make_optimizer("adam", {});
   steps->rate = 1e-3;
   return steps;
@@ -101,7 +118,9 @@ std::function<void(const PrecisionPlan&)> make_step(std::string_view network, st
   }
   require<ConfigError>(network == "lstm" || network == "transformer" || network == "gcn",
                        "[bench] expected resnet20, lstm, transformer or gcn, got '", network, "'");
-  const auto steps = network == "lstm" ? lstm(batch) : network == "transformer" ? transformer(batch) : gcn();
+  const auto steps = network == "lstm"          ? lstm(batch)
+                     : network == "transformer" ? transformer(batch)
+                                                : gcn();
   const bool graph = network == "gcn";
   return [steps, graph](PrecisionPlan plan) {
     if (graph) plan.keep_fp32({"aggregate"});

@@ -41,12 +41,13 @@ class Training {
 
 /// A training step by name, everything included, under the plan that it is given:
 ///
-///   resnet20      as Training on CIFAR-shaped images, `batch` of them
-///   lstm          the one-layer Penn Treebank model of the papers: 800 units, `batch` streams of 35 tokens, 10,000 words, dropout,
-///                 clipped SGD
-///   transformer   a decoder of 6 layers, 384 wide, 6 heads, on `batch` windows of 256 of 65 characters, AdamW
-///   gcn           three graph convolutions of the papers, 512 wide, on a graph of Arxiv's size, Adam; sums over neighbours in
-///                 float32; `batch` means nothing
+/// | resnet20      as Training on CIFAR-shaped images, `batch` of them
+/// | lstm          the one-layer Penn Treebank model of the papers: 800 units, `batch` streams of
+/// |               35 tokens, 10,000 words, dropout, clipped SGD
+/// | transformer   a decoder of 6 layers, 384 wide, 6 heads, on `batch` windows of 256 of 65
+/// |               characters, AdamW
+/// | gcn           three graph convolutions of the papers, 512 wide, on a graph of Arxiv's size,
+/// |               Adam; sums over neighbours in float32; `batch` means nothing
 ///
 /// @throws ConfigError for another name
 std::function<void(const PrecisionPlan&)> make_step(std::string_view network, std::int64_t batch);

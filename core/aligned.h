@@ -10,8 +10,9 @@ namespace ebb {
 /// Memory for `count` elements of `size` bytes. @throws MemoryError saying how much was wanted
 void* allocate_aligned(std::size_t count, std::size_t size, std::align_val_t alignment);
 
-/// Allocates on cache-line boundaries and leaves trivially constructible elements uninitialised on resize: buffers here are
-/// always written whole, and zeroing them first would be one more pass over memory.
+/// Allocates on cache-line boundaries and leaves trivially constructible elements uninitialised on
+/// resize: buffers here are always written whole, and zeroing them first would be one more pass
+/// over memory.
 template <class T>
 struct AlignedAllocator {
   using value_type = T;

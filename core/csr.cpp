@@ -21,20 +21,23 @@ Csr Csr::transposed() const {
   std::vector<std::int64_t> next(t.starts.begin(), t.starts.end() - 1);
   for (std::int64_t i = 0; i < rows(); ++i) {
     for (const std::int32_t j : row(i)) {
-      t.columns[static_cast<std::size_t>(next[static_cast<std::size_t>(j)]++)] = static_cast<std::int32_t>(i);
+      t.columns[static_cast<std::size_t>(next[static_cast<std::size_t>(j)]++)] =
+          static_cast<std::int32_t>(i);
     }
   }
   return t;
 }
 
 Csr Csr::with_diagonal() const {
-  require<ShapeError>(rows() <= cols, "[csr] a ", rows(), " x ", cols, " matrix has rows without a diagonal");
+  require<ShapeError>(rows() <= cols, "[csr] a ", rows(), " x ", cols,
+                      " matrix has rows without a diagonal");
   Csr result{.cols = cols};
   result.starts.reserve(starts.size());
   result.columns.reserve(columns.size() + starts.size());
   for (std::int64_t i = 0; i < rows(); ++i) {
     const auto listed = row(i);
-    require<ConfigError>(std::find(listed.begin(), listed.end(), i) == listed.end(), "[csr] row ", i, " has its diagonal already");
+    require<ConfigError>(std::find(listed.begin(), listed.end(), i) == listed.end(), "[csr] row ",
+                         i, " has its diagonal already");
     result.columns.push_back(static_cast<std::int32_t>(i));
     result.add_row(listed);
   }
@@ -47,8 +50,9 @@ Csr undirected(std::int64_t nodes, std::span<const Edge> edges) {
   // Listing one direction, transposing and transposing back sorts all rows in linear time.
   Csr both{.cols = nodes, .starts = std::vector<std::int64_t>(static_cast<std::size_t>(nodes) + 1)};
   for (const Edge& edge : edges) {
-    require<ShapeError>(edge.a >= 0 && edge.a < nodes && edge.b >= 0 && edge.b < nodes, "[csr] the edge ", edge.a, " - ", edge.b,
-                        " leaves the nodes 0 .. ", nodes - 1);
+    require<ShapeError>(edge.a >= 0 && edge.a < nodes && edge.b >= 0 && edge.b < nodes,
+                        "[csr] the edge ", edge.a, " - ", edge.b, " leaves the nodes 0 .. ",
+                        nodes - 1);
     if (edge.a == edge.b) continue;
     ++both.starts[static_cast<std::size_t>(edge.a) + 1];
     ++both.starts[static_cast<std::size_t>(edge.b) + 1];
@@ -57,7 +61,8 @@ Csr undirected(std::int64_t nodes, std::span<const Edge> edges) {
   both.columns.resize(static_cast<std::size_t>(both.starts.back()));
   std::vector<std::int64_t> next(both.starts.begin(), both.starts.end() - 1);
   const auto list = [&](std::int64_t i, std::int64_t j) {
-    both.columns[static_cast<std::size_t>(next[static_cast<std::size_t>(i)]++)] = static_cast<std::int32_t>(j);
+    both.columns[static_cast<std::size_t>(next[static_cast<std::size_t>(i)]++)] =
+        static_cast<std::int32_t>(j);
   };
   for (const Edge& edge : edges) {
     if (edge.a == edge.b) continue;

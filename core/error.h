@@ -7,7 +7,8 @@
 
 namespace ebb {
 
-/// Base of everything Ebb throws. The message names the operation, what was expected, what came and what to do.
+/// Base of everything Ebb throws. The message names the operation, what was expected, what came and
+/// what to do.
 struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };

@@ -13,18 +13,23 @@ namespace {
 constexpr std::uint32_t kDraw = 0;
 constexpr std::uint32_t kFold = 1;
 
-std::array<std::uint32_t, 4> block(std::uint64_t key, std::uint64_t counter, std::uint32_t purpose) {
-  return philox4x32({static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32), 0, purpose},
-                    {static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)});
+std::array<std::uint32_t, 4> block(std::uint64_t key, std::uint64_t counter,
+                                   std::uint32_t purpose) {
+  return philox4x32(
+      {static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32), 0, purpose},
+      {static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)});
 }
 
-std::uint64_t join(std::uint32_t low, std::uint32_t high) { return (static_cast<std::uint64_t>(high) << 32) | low; }
+std::uint64_t join(std::uint32_t low, std::uint32_t high) {
+  return (static_cast<std::uint64_t>(high) << 32) | low;
+}
 
 double unit(std::uint64_t bits) { return static_cast<double>(bits >> 11) * 0x1p-53; }
 
 }  // namespace
 
-std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> c, std::array<std::uint32_t, 2> k) {
+std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> c,
+                                        std::array<std::uint32_t, 2> k) {
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t p0 = 0xD2511F53ULL * c[0];
     const std::uint64_t p1 = 0xCD9E8D57ULL * c[2];
@@ -68,7 +73,8 @@ std::uint64_t name_hash(std::string_view name) {
 }
 
 void shuffle_indices(Key key, std::span<std::int64_t> indices) {
-  for (std::size_t i = indices.size(); i > 1; --i) std::swap(indices[i - 1], indices[key.below(i, i)]);
+  for (std::size_t i = indices.size(); i > 1; --i)
+    std::swap(indices[i - 1], indices[key.below(i, i)]);
 }
 
 }  // namespace ebb

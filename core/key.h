@@ -7,12 +7,15 @@
 
 namespace ebb {
 
-/// One block of Philox4x32-10: 128 random bits, a pure function of counter and key. Passes BigCrush.
-/// Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
-std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key);
+/// One block of Philox4x32-10: 128 random bits, a pure function of counter and key. Passes
+/// BigCrush. Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC
+/// 2011.
+std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
+                                        std::array<std::uint32_t, 2> key);
 
-/// Counter-based randomness as a value. A key is derived from what it is for (seed, site, role, iteration), never from the order of
-/// calls, so the same element gets the same draw for any number of threads and after any resume.
+/// Counter-based randomness as a value. A key is derived from what it is for (seed, site, role,
+/// iteration), never from the order of calls, so the same element gets the same draw for any number
+/// of threads and after any resume.
 class Key {
  public:
   explicit constexpr Key(std::uint64_t seed) : value_(seed) {}

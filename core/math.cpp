@@ -15,12 +15,16 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 /// 2^k for k in [-1022, 1023].
-double power_of_two(int k) { return std::bit_cast<double>(static_cast<std::uint64_t>(k + 1023) << 52); }
+double power_of_two(int k) {
+  return std::bit_cast<double>(static_cast<std::uint64_t>(k + 1023) << 52);
+}
 
-/// exp(r + r_low) - 1 for |r| <= 0.35, r_low the rounding error of r. Taylor to r^13: the remainder is below 2^-57 relative.
+/// exp(r + r_low) - 1 for |r| <= 0.35, r_low the rounding error of r. Taylor to r^13: the remainder
+/// is below 2^-57 relative.
 double expm1_small(double r, double r_low) {
-  constexpr double c[] = {1.0 / 6227020800.0, 1.0 / 479001600.0, 1.0 / 39916800.0, 1.0 / 3628800.0, 1.0 / 362880.0, 1.0 / 40320.0,
-                          1.0 / 5040.0,       1.0 / 720.0,       1.0 / 120.0,      1.0 / 24.0,      1.0 / 6.0,      0.5};
+  constexpr double c[] = {1.0 / 6227020800.0, 1.0 / 479001600.0, 1.0 / 39916800.0, 1.0 / 3628800.0,
+                          1.0 / 362880.0,     1.0 / 40320.0,     1.0 / 5040.0,     1.0 / 720.0,
+                          1.0 / 120.0,        1.0 / 24.0,        1.0 / 6.0,        0.5};
   double p = c[0];
   for (int i = 1; i < 12; ++i) p = p * r + c[i];
   return r + (r * r * p + (r_low + r_low * r));
@@ -144,7 +148,8 @@ double log(double x) {
 double cos_pi(double x) { return cos_pi_shifted(x, 0); }
 
 double sin_pi(double x) {
-  if (std::abs(x) < 0x1p-30) {  // sin(pi x) = pi x to 60 bits; scaled, so that no part of the product becomes subnormal
+  if (std::abs(x) < 0x1p-30) {  // sin(pi x) = pi x to 60 bits; scaled, so that no part of the
+                                // product becomes subnormal
     const Angle y = times_pi(x * 0x1p600);
     return (y.high + y.low) * 0x1p-600;
   }

@@ -20,8 +20,11 @@ std::string bytes_text(uint128 bytes) {
 void* allocate_aligned(std::size_t count, std::size_t size, std::align_val_t alignment) {
   std::size_t bytes = 0;
   const bool countable = !__builtin_mul_overflow(count, size, &bytes);
-  const auto make = [&] { return countable ? ::operator new(bytes, alignment) : throw std::bad_alloc(); };
-  return allocate(uint128{count} * size, make, "a buffer of ", count, " elements of ", size, " bytes");
+  const auto make = [&] {
+    return countable ? ::operator new(bytes, alignment) : throw std::bad_alloc();
+  };
+  return allocate(uint128{count} * size, make, "a buffer of ", count, " elements of ", size,
+                  " bytes");
 }
 
 }  // namespace ebb

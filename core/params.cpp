@@ -14,8 +14,9 @@ ParamId ParamStore::add(std::string name, Tensor value, Kind kind) {
 }
 
 const ParamStore::Entry& ParamStore::entry(ParamId id) const {
-  require<ConfigError>(id.index >= 0 && static_cast<std::size_t>(id.index) < entries_.size(), "[params] there is no entry ",
-                       id.index, " in a store of ", entries_.size(), ": take a ParamId from add() or id() of the same store");
+  require<ConfigError>(id.index >= 0 && static_cast<std::size_t>(id.index) < entries_.size(),
+                       "[params] there is no entry ", id.index, " in a store of ", entries_.size(),
+                       ": take a ParamId from add() or id() of the same store");
   return entries_[static_cast<std::size_t>(id.index)];
 }
 

@@ -6,14 +6,16 @@
 
 namespace ebb {
 
-/// Smallest and largest element. Not finite (both NaN) when any element is NaN or infinite; an empty range is 0 .. 0.
+/// Smallest and largest element. Not finite (both NaN) when any element is NaN or infinite; an
+/// empty range is 0 .. 0.
 struct Range {
   float min = 0.0f, max = 0.0f;
   [[nodiscard]] bool finite() const { return min - min == 0.0f && max - max == 0.0f; }
   friend bool operator==(const Range&, const Range&) = default;
 };
 
-/// Collects the range of a whole from its parts, in any order and from any thread: minimum and maximum do not depend on order.
+/// Collects the range of a whole from its parts, in any order and from any thread: minimum and
+/// maximum do not depend on order.
 class RangeOfParts {
  public:
   void add(bool finite, float low, float high) {

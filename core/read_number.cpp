@@ -7,7 +7,8 @@
 namespace ebb {
 namespace {
 
-/// Of digits that name no zero: whether their first one stands before the point, the exponent taken into account.
+/// Of digits that name no zero: whether their first one stands before the point, the exponent taken
+/// into account.
 bool reaches_one(std::string_view digits, bool hex) {
   constexpr std::int64_t kFar = std::int64_t{1} << 40;  // beyond any text that fits in memory
   const std::size_t mark = digits.find_first_of(hex ? "pP" : "eE");
@@ -22,13 +23,15 @@ bool reaches_one(std::string_view digits, bool hex) {
   }
   const auto point = static_cast<std::int64_t>(std::min(digits.find('.'), digits.size()));
   const auto first = static_cast<std::int64_t>(digits.find_first_not_of("0."));
-  const std::int64_t places = first < point ? point - first : point - first + 1;  // 1 for 2.5, 0 for 0.25
+  const std::int64_t places =
+      first < point ? point - first : point - first + 1;  // 1 for 2.5, 0 for 0.25
   return places * (hex ? 4 : 1) + exponent > 0;
 }
 
 template <class T>
 std::from_chars_result read(std::string_view text, T& value, std::chars_format format) {
-  std::from_chars_result result = std::from_chars(text.data(), text.data() + text.size(), value, format);
+  std::from_chars_result result =
+      std::from_chars(text.data(), text.data() + text.size(), value, format);
   if (result.ec != std::errc::result_out_of_range) return result;
   std::string_view digits = text.substr(0, static_cast<std::size_t>(result.ptr - text.data()));
   const bool negative = digits.starts_with('-');

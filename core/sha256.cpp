@@ -16,13 +16,14 @@ EVP_MD_CTX* evp(void* context) { return static_cast<EVP_MD_CTX*>(context); }
 void Sha256::Free::operator()(void* context) const { EVP_MD_CTX_free(evp(context)); }
 
 Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
-  require<Error>(context_ != nullptr && EVP_DigestInit_ex(evp(context_.get()), EVP_sha256(), nullptr) == 1,
-                 "[sha256] OpenSSL's libcrypto offers no SHA-256; check its configuration");
+  require<Error>(
+      context_ != nullptr && EVP_DigestInit_ex(evp(context_.get()), EVP_sha256(), nullptr) == 1,
+      "[sha256] OpenSSL's libcrypto offers no SHA-256; check its configuration");
 }
 
 Sha256& Sha256::update(std::span<const std::byte> bytes) {
-  require<Error>(EVP_DigestUpdate(evp(context_.get()), bytes.data(), bytes.size()) == 1, "[sha256] libcrypto refused ",
-                 bytes.size(), " bytes");
+  require<Error>(EVP_DigestUpdate(evp(context_.get()), bytes.data(), bytes.size()) == 1,
+                 "[sha256] libcrypto refused ", bytes.size(), " bytes");
   return *this;
 }
 
@@ -33,7 +34,8 @@ std::string Sha256::hex() const {
                      EVP_DigestFinal_ex(evp(copy.context_.get()), digest.data(), nullptr) == 1,
                  "[sha256] libcrypto could not finish the digest");
   std::string text;
-  for (const unsigned char byte : digest) text.append({"0123456789abcdef"[byte >> 4], "0123456789abcdef"[byte & 15]});
+  for (const unsigned char byte : digest)
+    text.append({"0123456789abcdef"[byte >> 4], "0123456789abcdef"[byte & 15]});
   return text;
 }
 

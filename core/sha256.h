@@ -8,7 +8,8 @@
 
 namespace ebb {
 
-/// SHA-256 of bytes that arrive in pieces (FIPS 180-4). The library behind it picks the processor's SHA instructions by itself.
+/// SHA-256 of bytes that arrive in pieces (FIPS 180-4). The library behind it picks the processor's
+/// SHA instructions by itself.
 class Sha256 {
  public:
   /// @throws Error when the cryptographic library offers no SHA-256
@@ -27,6 +28,8 @@ class Sha256 {
 
 /// SHA-256 of one block of bytes, as 64 lower-case hexadecimal digits.
 [[nodiscard]] std::string sha256_hex(std::span<const std::byte> bytes);
-[[nodiscard]] inline std::string sha256_hex(std::string_view text) { return sha256_hex(std::as_bytes(std::span(text))); }
+[[nodiscard]] inline std::string sha256_hex(std::string_view text) {
+  return sha256_hex(std::as_bytes(std::span(text)));
+}
 
 }  // namespace ebb

@@ -28,8 +28,8 @@ Simd parse_simd(std::string_view text) {
   if (text == "auto") return best_simd();
   for (const Simd level : {Simd::scalar, Simd::avx2, Simd::avx512}) {
     if (text != to_text(level)) continue;
-    require<ConfigError>(level <= best_simd(), "[simd] this machine does not run ", text, "; its best level is ", best_simd(),
-                         ". Use --simd auto");
+    require<ConfigError>(level <= best_simd(), "[simd] this machine does not run ", text,
+                         "; its best level is ", best_simd(), ". Use --simd auto");
     return level;
   }
   const std::array<std::string, 4> known{"auto", "scalar", "avx2", "avx512"};

@@ -12,20 +12,25 @@
 namespace ebb {
 namespace {
 
-/// Tells the tapes of a process apart: those that live at one time by their address, those that follow each other at one address
-/// (the passes of a loop) by the time. It decides nothing but errors.
+/// Tells the tapes of a process apart: those that live at one time by their address, those that
+/// follow each other at one address (the passes of a loop) by the time. It decides nothing but
+/// errors.
 std::uint32_t identity_of(const Tape* tape) {
-  const auto now = static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
-  const std::uint64_t mixed = (std::bit_cast<std::uintptr_t>(tape) ^ (now << 20)) * 0x9e3779b97f4a7c15u;
+  const auto now =
+      static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+  const std::uint64_t mixed =
+      (std::bit_cast<std::uintptr_t>(tape) ^ (now << 20)) * 0x9e3779b97f4a7c15u;
   return static_cast<std::uint32_t>(mixed >> 32) | 1u;  // 0 is a Var that no tape made
 }
 
 void require_own(Var x, std::uint32_t identity, std::size_t size) {
-  require<ConfigError>(x.tape == identity && x.index >= 0 && static_cast<std::size_t>(x.index) < size,
-                       x.index < 0
-                           ? "[tape] a Var that was never assigned was used: take it from an op or from constant()"
-                           : "[tape] a Var of another tape was used: a Var lives as long as its Pass; carry its value over, as "
-                             "constant(Tensor(pass.tape[x]))");
+  require<ConfigError>(
+      x.tape == identity && x.index >= 0 && static_cast<std::size_t>(x.index) < size,
+      x.index < 0
+          ? "[tape] a Var that was never assigned was used: take it from an op or from constant()"
+          : "[tape] a Var of another tape was used: a Var lives as long as its Pass; carry its "
+            "value over, as "
+            "constant(Tensor(pass.tape[x]))");
 }
 
 }  // namespace
@@ -38,7 +43,8 @@ const Adjoints::Sum& Adjoints::at(Var x) const {
 void Adjoints::add(Var x, Tensor g, Facts facts) {
   Sum& sum = at(x);
   if (!sum.wanted) return;
-  require<ShapeError>(g.shape() == sum.shape, "[backward] gradient ", g.shape(), " for a value of shape ", sum.shape);
+  require<ShapeError>(g.shape() == sum.shape, "[backward] gradient ", g.shape(),
+                      " for a value of shape ", sum.shape);
   assert(sum.uses > 0 && !sum.complete);
   --sum.uses;
   if (sum.gradient.shape() == g.shape()) {
@@ -54,7 +60,8 @@ RowWatcher Adjoints::completing(Var x) const {
   const Sum& sum = at(x);
   if (!sum.wanted || sum.uses != 1 || sum.watcher == nullptr || !*sum.watcher) return {};
   const float* const earlier = sum.gradient.shape() == sum.shape ? sum.gradient.data() : nullptr;
-  return [watcher = sum.watcher, earlier, cols = sum.shape[-1]](std::int64_t first, std::int64_t last, float* rows) {
+  return [watcher = sum.watcher, earlier, cols = sum.shape[-1]](std::int64_t first,
+                                                                std::int64_t last, float* rows) {
     if (earlier != nullptr) {
       const float* const more = earlier + first * cols;
       fetch_ahead(more, (last - first) * cols * 4);
@@ -66,7 +73,8 @@ RowWatcher Adjoints::completing(Var x) const {
 
 void Adjoints::add_complete(Var x, Tensor g) {
   Sum& sum = at(x);
-  require<ShapeError>(g.shape() == sum.shape, "[backward] gradient ", g.shape(), " for a value of shape ", sum.shape);
+  require<ShapeError>(g.shape() == sum.shape, "[backward] gradient ", g.shape(),
+                      " for a value of shape ", sum.shape);
   assert(sum.uses == 1);
   --sum.uses;
   sum.gradient = std::move(g);
@@ -78,12 +86,15 @@ Tape::Tape(const ParamStore& params, std::function<void()> before_sweep)
     : params_(&params), before_sweep_(std::move(before_sweep)), identity_(identity_of(this)) {}
 
 Var Tape::add(Node node) {
-  require<ConfigError>(!swept_, "[tape] an op was recorded after backward(): build a new Pass for it");
+  require<ConfigError>(!swept_,
+                       "[tape] an op was recorded after backward(): build a new Pass for it");
   nodes_.push_back(std::move(node));
   return var(nodes_.size() - 1);
 }
 
-Var Tape::constant(Tensor value) { return add({.value = std::move(value), .param = {}, .backward = {}}); }
+Var Tape::constant(Tensor value) {
+  return add({.value = std::move(value), .param = {}, .backward = {}});
+}
 
 Var Tape::parameter(ParamId id) {
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
@@ -112,7 +123,8 @@ Var Tape::record(Tensor value, std::span<const Var> inputs, Backward backward, F
               .facts = std::move(facts)});
 }
 
-Var Tape::record_deferred(const Shape& shape, RowWriter writer, std::initializer_list<Var> inputs, Backward backward, Facts facts) {
+Var Tape::record_deferred(const Shape& shape, RowWriter writer, std::initializer_list<Var> inputs,
+                          Backward backward, Facts facts) {
   const Var x = record(Tensor{}, inputs, std::move(backward), std::move(facts));
   nodes_.back().absent_shape = shape;
   nodes_.back().writer = std::move(writer);
@@ -128,21 +140,27 @@ Tape::Node& Tape::node(Var x) const {
 
 const Tensor& Tape::operator[](Var x) const {
   Node& n = node(x);
-  require<ConfigError>(!n.taken, "[tape] a value was read after its last reader took its memory: see Tape::take");
-  require<ConfigError>(!n.swept, "[tape] a value was read after backward(), which releases all but the loss: read it before");
+  require<ConfigError>(
+      !n.taken, "[tape] a value was read after its last reader took its memory: see Tape::take");
+  require<ConfigError>(
+      !n.swept,
+      "[tape] a value was read after backward(), which releases all but the loss: read it before");
   if (n.param.index >= 0) return (*params_)[n.param];
   if (n.writer) {
     Tensor value = Tensor::uninitialized(n.absent_shape);
     const ConstMatrix rows = value.matrix();
-    parallel_rows(rows.rows, rows.cols,
-                  [&](std::int64_t first, std::int64_t last) { n.writer(first, last, value.data() + first * rows.cols); });
+    parallel_rows(rows.rows, rows.cols, [&](std::int64_t first, std::int64_t last) {
+      n.writer(first, last, value.data() + first * rows.cols);
+    });
     n.value = std::move(value);
     n.writer = nullptr;
   }
   return n.value;
 }
 
-const Shape& Tape::shape(Var x) const { return node(x).taken || deferred(x) ? node(x).absent_shape : (*this)[x].shape(); }
+const Shape& Tape::shape(Var x) const {
+  return node(x).taken || deferred(x) ? node(x).absent_shape : (*this)[x].shape();
+}
 
 std::optional<Tensor> Tape::take(Var x) {
   Node& n = node(x);
@@ -154,11 +172,14 @@ std::optional<Tensor> Tape::take(Var x) {
 
 Gradients Tape::backward(Var loss, float scale) {
   require<ConfigError>(!swept_,
-                       "[backward] a tape is swept once, and this one has been: build a new Pass for another sweep, or add the "
+                       "[backward] a tape is swept once, and this one has been: build a new Pass "
+                       "for another sweep, or add the "
                        "losses up first");
-  require<ShapeError>((*this)[loss].size() == 1, "[backward] the loss must be a scalar, got shape ", shape(loss));
+  require<ShapeError>((*this)[loss].size() == 1, "[backward] the loss must be a scalar, got shape ",
+                      shape(loss));
   require<ConfigError>(node(loss).wanted,
-                       "[backward] the loss depends on no parameter or variable of this tape: nothing has a gradient");
+                       "[backward] the loss depends on no parameter or variable of this tape: "
+                       "nothing has a gradient");
   if (before_sweep_) before_sweep_();
   swept_ = true;
   Adjoints grads(nodes_.size(), identity_);
@@ -200,9 +221,12 @@ Gradients Tape::backward(Var loss, float scale) {
 const Tensor& Tape::gradient_of(Var x) const {
   const Node& n = node(x);
   require<ConfigError>(swept_, "[gradient_of] there are no gradients before backward()");
-  require<ConfigError>(n.param.index < 0, "[gradient_of] the gradient of a parameter is in what backward() returned, by ParamId");
+  require<ConfigError>(
+      n.param.index < 0,
+      "[gradient_of] the gradient of a parameter is in what backward() returned, by ParamId");
   require<ConfigError>(n.variable,
-                       "[gradient_of] only a variable() keeps its gradient, not a constant or an op's result: make x with "
+                       "[gradient_of] only a variable() keeps its gradient, not a constant or an "
+                       "op's result: make x with "
                        "tape.variable(value)");
   return variable_gradients_[static_cast<std::size_t>(x.index)];
 }

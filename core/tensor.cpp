@@ -12,7 +12,8 @@ Tensor::Tensor(const Shape& shape)
     : shape_(shape),
       data_(allocate(
           static_cast<uint128>(shape.size()) * sizeof(float),
-          [&] { return Aligned<float>(static_cast<std::size_t>(shape.size())); }, "a tensor of ", shape)) {}
+          [&] { return Aligned<float>(static_cast<std::size_t>(shape.size())); }, "a tensor of ",
+          shape)) {}
 
 Tensor Tensor::filled(const Shape& shape, float value) {
   Tensor tensor(shape);
@@ -21,8 +22,8 @@ Tensor Tensor::filled(const Shape& shape, float value) {
 }
 
 Tensor Tensor::from(const Shape& shape, std::span<const float> values) {
-  require<ShapeError>(static_cast<std::int64_t>(values.size()) == shape.size(), "[tensor] shape ", shape, " holds ", shape.size(),
-                      " values, got ", values.size());
+  require<ShapeError>(static_cast<std::int64_t>(values.size()) == shape.size(), "[tensor] shape ",
+                      shape, " holds ", shape.size(), " values, got ", values.size());
   Tensor tensor(shape);
   std::copy(values.begin(), values.end(), tensor.data_.begin());
   return tensor;
@@ -41,21 +42,24 @@ ConstMatrix Tensor::matrix() const {
 }
 
 Tensor Tensor::reshaped(const Shape& shape) && {
-  require<ShapeError>(shape.size() == size(), "[reshape] ", shape_, " has ", size(), " elements, ", shape, " has ", shape.size());
+  require<ShapeError>(shape.size() == size(), "[reshape] ", shape_, " has ", size(), " elements, ",
+                      shape, " has ", shape.size());
   shape_ = shape;
   return std::move(*this);
 }
 
 Tensor copy_of(const Tensor& x) {
   Tensor copy = Tensor::uninitialized(x.shape());
-  parallel_for(x.size(), [from = x.data(), to = copy.data()](std::int64_t first, std::int64_t last) {
-    std::copy(from + first, from + last, to + first);
-  });
+  parallel_for(x.size(),
+               [from = x.data(), to = copy.data()](std::int64_t first, std::int64_t last) {
+                 std::copy(from + first, from + last, to + first);
+               });
   return copy;
 }
 
 void add_into(Tensor& a, const Tensor& b) {
-  require<ShapeError>(a.shape() == b.shape(), "[add] shapes differ: ", a.shape(), " and ", b.shape());
+  require<ShapeError>(a.shape() == b.shape(), "[add] shapes differ: ", a.shape(), " and ",
+                      b.shape());
   float* const pa = a.data();
   const float* const pb = b.data();
   parallel_for(a.size(), [=](std::int64_t first, std::int64_t last) {

@@ -10,19 +10,27 @@
 
 namespace ebb {
 
-/// A read-only matrix laid over float32 memory; strides in elements, so transposed and sliced matrices are views too.
+/// A read-only matrix laid over float32 memory; strides in elements, so transposed and sliced
+/// matrices are views too.
 struct ConstMatrix {
   const float* data = nullptr;
   std::int64_t rows = 0, cols = 0;
   std::int64_t row_stride = 0, col_stride = 1;
 
-  [[nodiscard]] float operator()(std::int64_t i, std::int64_t j) const { return data[i * row_stride + j * col_stride]; }
-  [[nodiscard]] ConstMatrix transposed() const { return {data, cols, rows, col_stride, row_stride}; }
+  [[nodiscard]] float operator()(std::int64_t i, std::int64_t j) const {
+    return data[i * row_stride + j * col_stride];
+  }
+  [[nodiscard]] ConstMatrix transposed() const {
+    return {data, cols, rows, col_stride, row_stride};
+  }
   /// Rows follow each other without gaps.
-  [[nodiscard]] bool contiguous() const { return col_stride == 1 && (row_stride == cols || rows <= 1); }
+  [[nodiscard]] bool contiguous() const {
+    return col_stride == 1 && (row_stride == cols || rows <= 1);
+  }
 };
 
-/// A dense row-major float32 array with value semantics. @throws MemoryError naming the shape where memory runs out
+/// A dense row-major float32 array with value semantics. @throws MemoryError naming the shape where
+/// memory runs out
 class Tensor {
  public:
   Tensor() : Tensor(Shape{0}) {}
@@ -40,7 +48,9 @@ class Tensor {
   [[nodiscard]] const float* data() const { return data_.data(); }
   [[nodiscard]] std::span<float> values() { return {data_.data(), data_.size()}; }
   [[nodiscard]] std::span<const float> values() const { return {data_.data(), data_.size()}; }
-  [[nodiscard]] float operator[](std::int64_t i) const { return data_[static_cast<std::size_t>(i)]; }
+  [[nodiscard]] float operator[](std::int64_t i) const {
+    return data_[static_cast<std::size_t>(i)];
+  }
   [[nodiscard]] float& operator[](std::int64_t i) { return data_[static_cast<std::size_t>(i)]; }
 
   /// The single element. @throws ShapeError unless size() == 1

@@ -19,7 +19,8 @@ std::string chars_of(T value) {
 
 template <class T>
 bool is_whole(const std::from_chars_result& result, std::string_view text, T parsed, T& value) {
-  if (text.empty() || result.ec != std::errc{} || result.ptr != text.data() + text.size()) return false;
+  if (text.empty() || result.ec != std::errc{} || result.ptr != text.data() + text.size())
+    return false;
   value = parsed;
   return true;
 }
@@ -89,7 +90,8 @@ std::string nearest_word(std::string_view given, std::span<const std::string> kn
   return best;
 }
 
-std::string unknown_word(std::string_view what, std::string_view given, std::span<const std::string> known) {
+std::string unknown_word(std::string_view what, std::string_view given,
+                         std::span<const std::string> known) {
   const std::string nearest = nearest_word(given, known);
   const std::string hint = nearest.empty() ? "" : concat("did you mean '", nearest, "'? ");
   return concat("unknown ", what, " '", given, "'; ", hint, "Known: ", join_words(known));

@@ -11,7 +11,8 @@
 namespace ebb {
 namespace {
 
-/// Where an image is read: output pixel (y, x) shows input pixel (y + down, x + right), of the mirrored row when mirrored.
+/// Where an image is read: output pixel (y, x) shows input pixel (y + down, x + right), of the
+/// mirrored row when mirrored.
 struct Placement {
   std::int64_t down = 0, right = 0;
   bool mirrored = false;
@@ -25,24 +26,31 @@ Placement draw_placement(const Augmentation& augmentation, Key key, std::int64_t
           .mirrored = augmentation.flip && key.below(counter + 2, 2) == 1};
 }
 
-/// Turns stored pixel values into normalised float32: (value - mean) / std, where a byte's value is byte / 255.
+/// Turns stored pixel values into normalised float32: (value - mean) / std, where a byte's value is
+/// byte / 255.
 class Normalizer {
  public:
-  explicit Normalizer(const ImageSet& set) : normalization_(set.normalization), channels_(set.shape[2]) {
+  explicit Normalizer(const ImageSet& set)
+      : normalization_(set.normalization), channels_(set.shape[2]) {
     const auto channels = static_cast<std::size_t>(channels_);
-    require<DataError>(normalization_.mean.size() == channels && normalization_.std.size() == channels, "[batches] ", set.name,
-                       ": expected a mean and a std for each of ", channels, " channels; set them, e.g. by measure_normalization");
+    require<DataError>(
+        normalization_.mean.size() == channels && normalization_.std.size() == channels,
+        "[batches] ", set.name, ": expected a mean and a std for each of ", channels,
+        " channels; set them, e.g. by measure_normalization");
     if (!std::holds_alternative<std::vector<std::uint8_t>>(set.pixels)) return;
     for (int byte = 0; byte < 256; ++byte) {
-      for (std::size_t c = 0; c < channels; ++c) table_.push_back(normalized(static_cast<float>(byte) / 255.0f, c));
+      for (std::size_t c = 0; c < channels; ++c)
+        table_.push_back(normalized(static_cast<float>(byte) / 255.0f, c));
     }
   }
 
   void operator()(const std::uint8_t* pixel, float* target) const {
-    for (std::int64_t c = 0; c < channels_; ++c) target[c] = table_[static_cast<std::size_t>(pixel[c] * channels_ + c)];
+    for (std::int64_t c = 0; c < channels_; ++c)
+      target[c] = table_[static_cast<std::size_t>(pixel[c] * channels_ + c)];
   }
   void operator()(const float* pixel, float* target) const {
-    for (std::int64_t c = 0; c < channels_; ++c) target[c] = normalized(pixel[c], static_cast<std::size_t>(c));
+    for (std::int64_t c = 0; c < channels_; ++c)
+      target[c] = normalized(pixel[c], static_cast<std::size_t>(c));
   }
 
  private:
@@ -56,8 +64,8 @@ class Normalizer {
 };
 
 template <class Value>
-void place_image(const Value* image, const Value* zero, const Shape& shape, const Placement& at, const Normalizer& normalize,
-                 float* target) {
+void place_image(const Value* image, const Value* zero, const Shape& shape, const Placement& at,
+                 const Normalizer& normalize, float* target) {
   const std::int64_t height = shape[0], width = shape[1], channels = shape[2];
   for (std::int64_t y = 0; y < height; ++y) {
     const std::int64_t row = y + at.down;
@@ -73,18 +81,22 @@ void place_image(const Value* image, const Value* zero, const Shape& shape, cons
 template <class Place>
 Batch gather(const ImageSet& set, std::span<const std::int64_t> images, const Place& place) {
   const Normalizer normalize(set);
-  Batch batch{.inputs = Tensor::uninitialized({static_cast<std::int64_t>(images.size()), set.shape[0], set.shape[1], set.shape[2]}),
+  Batch batch{.inputs = Tensor::uninitialized({static_cast<std::int64_t>(images.size()),
+                                               set.shape[0], set.shape[1], set.shape[2]}),
               .labels = {}};
-  for (const std::int64_t i : images) batch.labels.push_back(set.labels[static_cast<std::size_t>(i)]);
+  for (const std::int64_t i : images)
+    batch.labels.push_back(set.labels[static_cast<std::size_t>(i)]);
   const std::int64_t size = set.shape.size();
   float* const target = batch.inputs.data();
   std::visit(
       [&]<class Value>(const std::vector<Value>& pixels) {
-        const std::vector<Value> zero(static_cast<std::size_t>(set.shape[2]));  // a pixel of the padding
+        const std::vector<Value> zero(
+            static_cast<std::size_t>(set.shape[2]));  // a pixel of the padding
         parallel_rows(batch.size(), size, [&](std::int64_t first, std::int64_t last) {
           for (std::int64_t n = first; n < last; ++n) {
             const std::int64_t i = images[static_cast<std::size_t>(n)];
-            place_image(pixels.data() + i * size, zero.data(), set.shape, place(i), normalize, target + n * size);
+            place_image(pixels.data() + i * size, zero.data(), set.shape, place(i), normalize,
+                        target + n * size);
           }
         });
       },
@@ -95,8 +107,12 @@ Batch gather(const ImageSet& set, std::span<const std::int64_t> images, const Pl
 }  // namespace
 
 BatchSource::BatchSource(const ImageSet& set, BatchOptions options, Key key)
-    : set_(&set), options_(options), key_(key), order_(set.count(), options.batch, key.fold("order")) {
-  require<ConfigError>(options.augmentation.pad >= 0, "[batches] expected a padding of at least 0 pixels, got ",
+    : set_(&set),
+      options_(options),
+      key_(key),
+      order_(set.count(), options.batch, key.fold("order")) {
+  require<ConfigError>(options.augmentation.pad >= 0,
+                       "[batches] expected a padding of at least 0 pixels, got ",
                        options.augmentation.pad);
   require_consistent(set);
   const Normalizer complete(set);
@@ -105,12 +121,16 @@ BatchSource::BatchSource(const ImageSet& set, BatchOptions options, Key key)
 Batch BatchSource::batch(std::int64_t iteration) const {
   const std::vector<std::int64_t> images = indices(iteration);
   const Key key = key_.fold("augment").fold(static_cast<std::uint64_t>(order_.epoch(iteration)));
-  return gather(*set_, images, [&](std::int64_t image) { return draw_placement(options_.augmentation, key, image); });
+  return gather(*set_, images, [&](std::int64_t image) {
+    return draw_placement(options_.augmentation, key, image);
+  });
 }
 
 Batch batch_in_file_order(const ImageSet& set, std::int64_t first, std::int64_t count) {
-  require<ConfigError>(first >= 0 && count >= 0 && first <= set.count() && count <= set.count() - first, "[batches] images ", first,
-                       " .. ", first + count - 1, " are not all in ", set.name, ", which has ", set.count());
+  require<ConfigError>(
+      first >= 0 && count >= 0 && first <= set.count() && count <= set.count() - first,
+      "[batches] images ", first, " .. ", first + count - 1, " are not all in ", set.name,
+      ", which has ", set.count());
   std::vector<std::int64_t> images(static_cast<std::size_t>(count));
   std::iota(images.begin(), images.end(), first);
   return gather(set, images, [](std::int64_t) { return Placement{}; });
@@ -129,10 +149,11 @@ std::vector<Batch> micro_batches(Batch batch, std::int64_t parts) {
   std::int64_t first = 0;
   for (std::int64_t piece = 0; piece < pieces; ++piece) {
     const std::int64_t size = batch.size() / pieces + (piece < batch.size() % pieces ? 1 : 0);
-    const auto values =
-        batch.inputs.values().subspan(static_cast<std::size_t>(first * image), static_cast<std::size_t>(size * image));
-    result.push_back({.inputs = Tensor::from({size, tail[0], tail[1], tail[2]}, values),
-                      .labels = {batch.labels.begin() + first, batch.labels.begin() + first + size}});
+    const auto values = batch.inputs.values().subspan(static_cast<std::size_t>(first * image),
+                                                      static_cast<std::size_t>(size * image));
+    result.push_back(
+        {.inputs = Tensor::from({size, tail[0], tail[1], tail[2]}, values),
+         .labels = {batch.labels.begin() + first, batch.labels.begin() + first + size}});
     first += size;
   }
   return result;

@@ -20,14 +20,17 @@ enum class ByteClass : std::uint8_t { letter, digit, space, other };
 
 ByteClass class_of(char c) {
   const auto byte = static_cast<unsigned char>(c);
-  if (byte >= 0x80 || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z')) return ByteClass::letter;
+  if (byte >= 0x80 || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z'))
+    return ByteClass::letter;
   if (byte >= '0' && byte <= '9') return ByteClass::digit;
   return byte == ' ' || (byte >= '\t' && byte <= '\r') ? ByteClass::space : ByteClass::other;
 }
 
 Tokens bytes_of(std::string_view text) {
   Tokens tokens(text.size());
-  std::ranges::transform(text, tokens.begin(), [](char c) { return static_cast<std::int32_t>(static_cast<unsigned char>(c)); });
+  std::ranges::transform(text, tokens.begin(), [](char c) {
+    return static_cast<std::int32_t>(static_cast<unsigned char>(c));
+  });
   return tokens;
 }
 
@@ -72,7 +75,8 @@ class Row {
   std::vector<std::size_t> previous_, next_;
 };
 
-/// The distinct chunks of a text, how often each occurs, and how often each pair of neighbours does.
+/// The distinct chunks of a text, how often each occurs, and how often each pair of neighbours
+/// does.
 class Statistics {
  public:
   explicit Statistics(std::string_view text) {
@@ -127,7 +131,9 @@ class Statistics {
   struct Candidate {
     std::int64_t count;
     Pair pair;
-    bool operator<(const Candidate& other) const { return count != other.count ? count < other.count : pair > other.pair; }
+    bool operator<(const Candidate& other) const {
+      return count != other.count ? count < other.count : pair > other.pair;
+    }
   };
 
   void count(std::size_t at, std::int64_t sign) {
@@ -152,17 +158,21 @@ class Statistics {
 std::string_view first_chunk(std::string_view text) {
   const auto run = [&](std::size_t from) {
     const std::string_view rest = text.substr(from, BytePairs::kLongestChunk);
-    return static_cast<std::size_t>(std::ranges::find_if(rest, [&](char c) { return class_of(c) != class_of(rest[0]); }) -
-                                    rest.begin());
+    return static_cast<std::size_t>(
+        std::ranges::find_if(rest, [&](char c) { return class_of(c) != class_of(rest[0]); }) -
+        rest.begin());
   };
   const std::size_t length = run(0);
-  const bool goes_with_next = text[length - 1] == ' ' && length < text.size() && class_of(text[length]) != ByteClass::space;
+  const bool goes_with_next =
+      text[length - 1] == ' ' && length < text.size() && class_of(text[length]) != ByteClass::space;
   if (!goes_with_next) return text.substr(0, length);
   return text.substr(0, length == 1 ? 1 + run(1) : length - 1);
 }
 
 BytePairs BytePairs::learn(std::string_view text, std::int64_t tokens) {
-  require<ConfigError>(tokens > kBytes, "[text] byte pairs need a vocabulary of more than the 256 bytes, got ", tokens);
+  require<ConfigError>(tokens > kBytes,
+                       "[text] byte pairs need a vocabulary of more than the 256 bytes, got ",
+                       tokens);
   BytePairs result;
   Statistics statistics(text);
   for (auto token = static_cast<std::int32_t>(kBytes); token < tokens; ++token) {
@@ -191,7 +201,8 @@ Tokens BytePairs::encode(std::string_view text) const {
 Tokens BytePairs::merged(std::string_view chunk) const {
   Row row;
   row.append(chunk);
-  using Merge = std::pair<std::int32_t, std::size_t>;  // what was learnt first has the lowest token; of equals the left one
+  using Merge = std::pair<std::int32_t, std::size_t>;  // what was learnt first has the lowest
+                                                       // token; of equals the left one
   std::priority_queue<Merge, std::vector<Merge>, std::greater<>> merges;
   const auto offer = [&](std::size_t at) {
     const std::optional<Pair> pair = row.pair(at);
@@ -202,7 +213,8 @@ Tokens BytePairs::merged(std::string_view chunk) const {
   while (!merges.empty()) {
     const auto [token, at] = merges.top();
     merges.pop();
-    if (row.pair(at) != merges_[static_cast<std::size_t>(token - kBytes)]) continue;  // another merge took a part of it
+    if (row.pair(at) != merges_[static_cast<std::size_t>(token - kBytes)])
+      continue;  // another merge took a part of it
     row.merge(at, token);
     if (row.previous(at) != Row::kNone) offer(row.previous(at));
     offer(at);

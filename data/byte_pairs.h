@@ -10,13 +10,14 @@
 
 namespace ebb {
 
-/// A byte-pair encoding that is learnt from a text and loses nothing of any text (Sennrich, Haddow and Birch, "Neural machine
-/// translation of rare words with subword units", ACL 2016; on bytes as in Radford et al., "Language models are unsupervised
-/// multitask learners", 2019).
+/// A byte-pair encoding that is learnt from a text and loses nothing of any text (Sennrich, Haddow
+/// and Birch, "Neural machine translation of rare words with subword units", ACL 2016; on bytes as
+/// in Radford et al., "Language models are unsupervised multitask learners", 2019).
 ///
-/// Tokens 0 .. 255 are the bytes; token 256 + i is what merge i made of two earlier ones. Merges stay inside the chunks of a text:
-/// runs of one class of bytes - letters (of ASCII, and every byte above 127), digits, white space, others - as long as possible,
-/// but at most 64 bytes; a space before a run of another class goes with that run.
+/// Tokens 0 .. 255 are the bytes; token 256 + i is what merge i made of two earlier ones. Merges
+/// stay inside the chunks of a text: runs of one class of bytes - letters (of ASCII, and every byte
+/// above 127), digits, white space, others - as long as possible, but at most 64 bytes; a space
+/// before a run of another class goes with that run.
 class BytePairs {
  public:
   using Pair = std::pair<std::int32_t, std::int32_t>;  ///< left and right token
@@ -24,9 +25,10 @@ class BytePairs {
   static constexpr std::int64_t kBytes = 256;       ///< tokens that are bytes
   static constexpr std::size_t kLongestChunk = 64;  ///< bounds the work a byte
 
-  /// Merges, one after the other, the pair of neighbours that occurs most often in the chunks of the text, until there are
-  /// `tokens` tokens or no pair occurs twice. Of pairs that occur equally often, the one of the lowest left and then the lowest
-  /// right token is merged; overlapping occurrences (aaa) all count, and the left ones are merged.
+  /// Merges, one after the other, the pair of neighbours that occurs most often in the chunks of
+  /// the text, until there are `tokens` tokens or no pair occurs twice. Of pairs that occur equally
+  /// often, the one of the lowest left and then the lowest right token is merged; overlapping
+  /// occurrences (aaa) all count, and the left ones are merged.
   /// @throws ConfigError unless tokens > 256
   static BytePairs learn(std::string_view text, std::int64_t tokens);
 
@@ -41,7 +43,8 @@ class BytePairs {
   std::map<Pair, std::int32_t> token_of_;
 };
 
-/// The chunk that a text begins with; all of them together are the text. The text must not be empty.
+/// The chunk that a text begins with; all of them together are the text. The text must not be
+/// empty.
 std::string_view first_chunk(std::string_view text);
 
 }  // namespace ebb

@@ -11,23 +11,26 @@ namespace {
 constexpr std::int64_t kMostFanout = std::int64_t{1} << 20;
 
 /// `count` of the places 0 .. size-1, ascending.
-std::vector<std::int64_t> draw_places(std::int64_t size, std::int64_t count, Key key, std::int64_t node) {
+std::vector<std::int64_t> draw_places(std::int64_t size, std::int64_t count, Key key,
+                                      std::int64_t node) {
   std::vector<std::int64_t> places;
   const auto counter = static_cast<std::uint64_t>(node) << 20;
   for (std::int64_t last = size - count; last < size; ++last) {
     const auto draw = counter + static_cast<std::uint64_t>(last - (size - count));
-    const auto place = static_cast<std::int64_t>(key.below(draw, static_cast<std::uint64_t>(last) + 1));
+    const auto place =
+        static_cast<std::int64_t>(key.below(draw, static_cast<std::uint64_t>(last) + 1));
     places.push_back(std::ranges::find(places, place) == places.end() ? place : last);
   }
   std::ranges::sort(places);
   return places;
 }
 
-GraphHop draw_hop(const Csr& neighbours, std::vector<std::int64_t> targets, std::int64_t fanout, Key key,
-                  std::vector<std::int32_t>& number) {
+GraphHop draw_hop(const Csr& neighbours, std::vector<std::int64_t> targets, std::int64_t fanout,
+                  Key key, std::vector<std::int32_t>& number) {
   GraphHop hop{.heard = {}, .nodes = std::move(targets)};
   const std::size_t count = hop.nodes.size();
-  for (std::size_t i = 0; i < count; ++i) number[static_cast<std::size_t>(hop.nodes[i])] = static_cast<std::int32_t>(i);
+  for (std::size_t i = 0; i < count; ++i)
+    number[static_cast<std::size_t>(hop.nodes[i])] = static_cast<std::int32_t>(i);
   std::vector<std::int32_t> row;
   const auto hear = [&](std::int32_t node) {
     std::int32_t& known = number[static_cast<std::size_t>(node)];
@@ -44,7 +47,8 @@ GraphHop draw_hop(const Csr& neighbours, std::vector<std::int64_t> targets, std:
     if (static_cast<std::int64_t>(all.size()) <= fanout) {
       for (const std::int32_t node : all) hear(node);
     } else {
-      for (const std::int64_t place : draw_places(static_cast<std::int64_t>(all.size()), fanout, key, target)) {
+      for (const std::int64_t place :
+           draw_places(static_cast<std::int64_t>(all.size()), fanout, key, target)) {
         hear(all[static_cast<std::size_t>(place)]);
       }
     }
@@ -57,26 +61,29 @@ GraphHop draw_hop(const Csr& neighbours, std::vector<std::int64_t> targets, std:
 
 }  // namespace
 
-GraphBatchSource::GraphBatchSource(const Graph& graph, std::int64_t batch, std::vector<std::int64_t> fanouts, Key key)
+GraphBatchSource::GraphBatchSource(const Graph& graph, std::int64_t batch,
+                                   std::vector<std::int64_t> fanouts, Key key)
     : graph_(&graph),
       fanouts_(std::move(fanouts)),
       key_(key),
       order_(static_cast<std::int64_t>(graph.split.train.size()), batch, key.fold("order")) {
   for (const std::int64_t fanout : fanouts_) {
-    require<ConfigError>(fanout >= 1 && fanout < kMostFanout, "[graph batches] expected 1 to ", kMostFanout - 1,
-                         " neighbours a layer, got ", fanout);
+    require<ConfigError>(fanout >= 1 && fanout < kMostFanout, "[graph batches] expected 1 to ",
+                         kMostFanout - 1, " neighbours a layer, got ", fanout);
   }
 }
 
 GraphBatch GraphBatchSource::batch(std::int64_t iteration) const {
   std::vector<std::int64_t> targets;
-  for (const std::int64_t i : order_.indices(iteration)) targets.push_back(graph_->split.train[static_cast<std::size_t>(i)]);
+  for (const std::int64_t i : order_.indices(iteration))
+    targets.push_back(graph_->split.train[static_cast<std::size_t>(i)]);
   const Key key = key_.fold("hear").fold(static_cast<std::uint64_t>(iteration));
-  GraphBatch batch{.hops = std::vector<GraphHop>(fanouts_.size()), .labels = labels_of(*graph_, targets)};
+  GraphBatch batch{.hops = std::vector<GraphHop>(fanouts_.size()),
+                   .labels = labels_of(*graph_, targets)};
   std::vector<std::int32_t> number(static_cast<std::size_t>(graph_->nodes()), -1);
   for (std::size_t layer = fanouts_.size(); layer-- > 0;) {
-    batch.hops[layer] =
-        draw_hop(graph_->neighbours, std::move(targets), fanouts_[layer], key.fold(static_cast<std::uint64_t>(layer)), number);
+    batch.hops[layer] = draw_hop(graph_->neighbours, std::move(targets), fanouts_[layer],
+                                 key.fold(static_cast<std::uint64_t>(layer)), number);
     targets = batch.hops[layer].nodes;
   }
   return batch;
@@ -86,7 +93,8 @@ Tensor features_of(const Graph& graph, const std::vector<std::int64_t>& nodes) {
   const std::int64_t width = graph.features.shape()[1];
   Tensor rows = Tensor::uninitialized({static_cast<std::int64_t>(nodes.size()), width});
   for (std::size_t i = 0; i < nodes.size(); ++i) {
-    std::copy_n(graph.features.data() + nodes[i] * width, width, rows.data() + static_cast<std::int64_t>(i) * width);
+    std::copy_n(graph.features.data() + nodes[i] * width, width,
+                rows.data() + static_cast<std::int64_t>(i) * width);
   }
   return rows;
 }
@@ -94,7 +102,8 @@ Tensor features_of(const Graph& graph, const std::vector<std::int64_t>& nodes) {
 std::vector<std::int32_t> labels_of(const Graph& graph, const std::vector<std::int64_t>& nodes) {
   std::vector<std::int32_t> labels;
   labels.reserve(nodes.size());
-  for (const std::int64_t node : nodes) labels.push_back(graph.labels[static_cast<std::size_t>(node)]);
+  for (const std::int64_t node : nodes)
+    labels.push_back(graph.labels[static_cast<std::size_t>(node)]);
   return labels;
 }
 

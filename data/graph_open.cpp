@@ -17,13 +17,16 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kLookedFor =
-    "NAME.content and NAME.cites (LINQS), or raw/edge.csv, raw/node-feat.csv and raw/node-label.csv (OGB), plain, .gz or .xz";
+    "NAME.content and NAME.cites (LINQS), or raw/edge.csv, raw/node-feat.csv and "
+    "raw/node-label.csv (OGB), plain, .gz or .xz";
 
 /// A text file in memory, with the bytes that the views lie in.
 struct TextFile {
   std::string name;
   std::vector<std::byte> bytes;
-  [[nodiscard]] NamedText view() const { return {name, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}}; }
+  [[nodiscard]] NamedText view() const {
+    return {name, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}};
+  }
 };
 
 /// The file of that name, or packed as NAME.gz or NAME.xz.
@@ -38,7 +41,8 @@ std::optional<fs::path> packed(const fs::path& plain) {
 
 TextFile read_text(const fs::path& plain) {
   const auto path = packed(plain);
-  require<DataError>(path.has_value(), "[graph] ", plain.string(), ": no such file, plain, .gz or .xz");
+  require<DataError>(path.has_value(), "[graph] ", plain.string(),
+                     ": no such file, plain, .gz or .xz");
   return {path->string(), read_data_file(*path)};
 }
 
@@ -47,7 +51,8 @@ std::string name_of(const fs::path& folder) { return fs::canonical(folder).filen
 std::vector<std::string> entries_of(const fs::path& folder) {
   std::vector<std::string> names;
   std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
     names.push_back(entry->path().filename().string());
   }
   std::ranges::sort(names);
@@ -61,15 +66,16 @@ std::optional<std::string> linqs_name(const fs::path& folder) {
     const std::size_t at = entry.find(".content");
     if (at == std::string::npos || at == 0) continue;
     const std::string name = entry.substr(0, at);
-    require<DataError>(!found || *found == name, "[graph] ", folder.string(), ": several graphs, ", found.value_or(""), " and ",
-                       name, "; move each into a folder of its own");
+    require<DataError>(!found || *found == name, "[graph] ", folder.string(), ": several graphs, ",
+                       found.value_or(""), " and ", name, "; move each into a folder of its own");
     found = name;
   }
   return found;
 }
 
 /// A name for a split is one of those that the files have, or says how to draw one.
-void require_split(const std::string& graph, const std::string& split, std::vector<std::string> known) {
+void require_split(const std::string& graph, const std::string& split,
+                   std::vector<std::string> known) {
   if (std::ranges::find(known, split) != known.end()) return;
   for (const char* drawn : {"auto", "random", "planetoid"}) known.emplace_back(drawn);
   throw ConfigError(concat("[graph] ", graph, ": ", unknown_word("split", split, known)));
@@ -82,7 +88,9 @@ GraphSplit read_ogb_split(const fs::path& folder, std::string_view split, std::i
                      ": there are several splits; choose --split ", join_words(known, " or "));
   const std::string name = split.empty() ? known[0] : std::string(split);
   require_split(folder.string(), name, known);
-  const auto part = [&](const char* file) { return parse_ogb_part(read_text(folder / "split" / name / file).view(), nodes); };
+  const auto part = [&](const char* file) {
+    return parse_ogb_part(read_text(folder / "split" / name / file).view(), nodes);
+  };
   return {.train = part("train.csv"), .validation = part("valid.csv"), .test = part("test.csv")};
 }
 
@@ -99,12 +107,12 @@ Graph open_unsplit(std::string_view where, std::string_view file_split) {
     const std::array<std::string, 2> embedded{"synthetic", "synthetic-arxiv"};
     const std::string nearest = nearest_word(where, embedded);
     throw DataError(concat("[graph] no such folder: '", where, "'",
-                           nearest.empty() ? "" : concat("; did you mean '", nearest, "'?"), ". Give a folder with ", kLookedFor,
-                           "; `synthetic` needs no files"));
+                           nearest.empty() ? "" : concat("; did you mean '", nearest, "'?"),
+                           ". Give a folder with ", kLookedFor, "; `synthetic` needs no files"));
   }
   if (linqs_name(folder)) return without_names(read_linqs(folder));
-  require<DataError>(fs::is_directory(folder / "raw", ignored), "[graph] ", folder.string(), ": looked for ", kLookedFor,
-                     "; found ", join_words(entries_of(folder)));
+  require<DataError>(fs::is_directory(folder / "raw", ignored), "[graph] ", folder.string(),
+                     ": looked for ", kLookedFor, "; found ", join_words(entries_of(folder)));
   return read_ogb(folder, file_split);
 }
 
@@ -113,18 +121,20 @@ Graph open_unsplit(std::string_view where, std::string_view file_split) {
 Graph read_linqs(const fs::path& folder) {
   const auto name = linqs_name(folder);
   require<DataError>(name.has_value(), "[graph] ", folder.string(), ": no NAME.content");
-  const TextFile content = read_text(folder / (*name + ".content")), cites = read_text(folder / (*name + ".cites"));
+  const TextFile content = read_text(folder / (*name + ".content")),
+                 cites = read_text(folder / (*name + ".cites"));
   Graph graph = parse_linqs(*name, content.view(), cites.view());
   if (packed(folder / "planetoid_split.tsv")) {
-    graph.split = parse_linqs_split(content.view(), read_text(folder / "planetoid_split.tsv").view());
+    graph.split =
+        parse_linqs_split(content.view(), read_text(folder / "planetoid_split.tsv").view());
   }
   return graph;
 }
 
 Graph read_ogb(const fs::path& folder, std::string_view split) {
   const fs::path raw = folder / "raw";
-  const TextFile features = read_text(raw / "node-feat.csv"), labels = read_text(raw / "node-label.csv"),
-                 edges = read_text(raw / "edge.csv");
+  const TextFile features = read_text(raw / "node-feat.csv"),
+                 labels = read_text(raw / "node-label.csv"), edges = read_text(raw / "edge.csv");
   Graph graph = parse_ogb(name_of(folder), features.view(), labels.view(), edges.view());
   graph.split = read_ogb_split(folder, split, graph.nodes());
   return graph;

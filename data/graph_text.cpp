@@ -55,14 +55,15 @@ class Lines {
     double value = 0;
     const bool read = parse_number(field, value);
     const auto kept = static_cast<float>(value);
-    expect(read && kept - kept == 0.0f, "expected a number that float32 can hold, got '", field, "'");
+    expect(read && kept - kept == 0.0f, "expected a number that float32 can hold, got '", field,
+           "'");
     return kept;
   }
   /// An integer of 0 .. limit - 1.
   std::int64_t index(std::string_view field, std::int64_t limit, std::string_view what) const {
     std::int64_t value = -1;
-    expect(parse_number(field, value) && value >= 0 && value < limit, "expected a ", what, " of 0 .. ", limit - 1, ", got '", field,
-           "'");
+    expect(parse_number(field, value) && value >= 0 && value < limit, "expected a ", what,
+           " of 0 .. ", limit - 1, ", got '", field, "'");
     return value;
   }
 
@@ -76,11 +77,12 @@ class Lines {
 using NodeIds = std::map<std::string_view, std::int64_t>;
 
 /// Appends a row of features; the first row says how many there are.
-void add_features(const Lines& lines, std::vector<float>& features, std::int64_t rows, std::span<const std::string_view> fields) {
+void add_features(const Lines& lines, std::vector<float>& features, std::int64_t rows,
+                  std::span<const std::string_view> fields) {
   lines.expect(!fields.empty(), "a node without features");
-  lines.expect(rows == 0 || features.size() == static_cast<std::size_t>(rows) * fields.size(), "expected ",
-               rows == 0 ? 0 : features.size() / static_cast<std::size_t>(rows), " features as in the lines before, got ",
-               fields.size());
+  lines.expect(rows == 0 || features.size() == static_cast<std::size_t>(rows) * fields.size(),
+               "expected ", rows == 0 ? 0 : features.size() / static_cast<std::size_t>(rows),
+               " features as in the lines before, got ", fields.size());
   for (const std::string_view field : fields) features.push_back(lines.number(field));
 }
 
@@ -110,8 +112,10 @@ Graph parse_linqs(std::string_view graph_name, const NamedText& content, const N
   std::map<std::string_view, std::int32_t> classes;
   for (Lines lines(content); lines.next();) {
     const auto& fields = lines.fields(' ');
-    lines.expect(fields.size() >= 3, "expected a node, its words and its class; a node without features?");
-    add_features(lines, features, static_cast<std::int64_t>(class_of.size()), std::span(fields).subspan(1, fields.size() - 2));
+    lines.expect(fields.size() >= 3,
+                 "expected a node, its words and its class; a node without features?");
+    add_features(lines, features, static_cast<std::int64_t>(class_of.size()),
+                 std::span(fields).subspan(1, fields.size() - 2));
     class_of.push_back(fields.back());
     classes.emplace(fields.back(), 0);
   }
@@ -132,7 +136,8 @@ Graph parse_linqs(std::string_view graph_name, const NamedText& content, const N
       edges.push_back({a->second, b->second});
     }
   }
-  if (unknown > 0) graph.notes.push_back(concat(unknown, " links name nodes without features and are left out"));
+  if (unknown > 0)
+    graph.notes.push_back(concat(unknown, " links name nodes without features and are left out"));
   graph.neighbours = undirected(graph.nodes(), edges);
   return graph;
 }
@@ -159,17 +164,21 @@ GraphSplit parse_linqs_split(const NamedText& content, const NamedText& split) {
   return result;
 }
 
-Graph parse_ogb(std::string_view graph_name, const NamedText& features, const NamedText& labels, const NamedText& edges) {
+Graph parse_ogb(std::string_view graph_name, const NamedText& features, const NamedText& labels,
+                const NamedText& edges) {
   Graph graph{.name = std::string(graph_name)};
   for (Lines lines(labels); lines.next();) {
-    graph.labels.push_back(static_cast<std::int32_t>(lines.index(lines.line(), kMostClasses, "class")));
+    graph.labels.push_back(
+        static_cast<std::int32_t>(lines.index(lines.line(), kMostClasses, "class")));
     graph.classes = std::max(graph.classes, graph.labels.back() + 1);
   }
   std::vector<float> values;
   std::int64_t rows = 0;
-  for (Lines lines(features); lines.next(); ++rows) add_features(lines, values, rows, lines.fields(','));
-  require<DataError>(rows == graph.nodes() && rows > 0, "[graph] ", features.name, ": expected a line for each of the ",
-                     graph.nodes(), " nodes with a label, got ", rows);
+  for (Lines lines(features); lines.next(); ++rows)
+    add_features(lines, values, rows, lines.fields(','));
+  require<DataError>(rows == graph.nodes() && rows > 0, "[graph] ", features.name,
+                     ": expected a line for each of the ", graph.nodes(),
+                     " nodes with a label, got ", rows);
   graph.features = feature_tensor(values, graph.labels.size());
 
   std::vector<Edge> links;

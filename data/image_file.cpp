@@ -21,20 +21,24 @@ namespace {
 constexpr std::int64_t kChannels = 3;
 
 void require_size(std::int64_t height, std::int64_t width, std::string_view name) {
-  require<DataError>(height > 0 && width > 0 && width <= kMaxPicturePixels / height, "[images] ", name, ": expected at most ",
-                     kMaxPicturePixels, " pixels, the file claims ", height, " x ", width);
+  require<DataError>(height > 0 && width > 0 && width <= kMaxPicturePixels / height, "[images] ",
+                     name, ": expected at most ", kMaxPicturePixels, " pixels, the file claims ",
+                     height, " x ", width);
 }
 
 /// With room for its pixels.
-Picture picture_of(std::int64_t height, std::int64_t width, std::int64_t channels, std::string_view name) {
+Picture picture_of(std::int64_t height, std::int64_t width, std::int64_t channels,
+                   std::string_view name) {
   Picture picture{.height = height, .width = width, .pixels = {}};
   const auto bytes = static_cast<std::size_t>(height * width * channels);
   allocate(
-      bytes, [&] { picture.pixels.resize(bytes); }, "the ", height, " x ", width, " pixels of ", name);
+      bytes, [&] { picture.pixels.resize(bytes); }, "the ", height, " x ", width, " pixels of ",
+      name);
   return picture;
 }
 
-/// libjpeg reports errors by a call that must not return, so it jumps; nothing with a destructor may live between there and here.
+/// libjpeg reports errors by a call that must not return, so it jumps; nothing with a destructor
+/// may live between there and here.
 struct JpegErrors {
   jpeg_error_mgr manager{};
   std::jmp_buf back{};
@@ -47,7 +51,8 @@ void leave(j_common_ptr info) {
   std::longjmp(errors->back, 1);
 }
 
-/// Corrupt data are a warning to libjpeg, which would go on with invented pixels. Bytes too many between two parts do no harm.
+/// Corrupt data are a warning to libjpeg, which would go on with invented pixels. Bytes too many
+/// between two parts do no harm.
 void on_message(j_common_ptr info, int level) {
   if (level < 0 && info->err->msg_code != JWRN_EXTRANEOUS_DATA) leave(info);
 }
@@ -55,12 +60,13 @@ void on_message(j_common_ptr info, int level) {
 enum class JpegStep : std::uint8_t { header, pixels };
 
 /// Does one step of decoding; false with a text in `errors` if that failed.
-bool jpeg_step(JpegStep step, jpeg_decompress_struct& info, JpegErrors& errors, std::span<const std::byte> file,
-               std::uint8_t* out) {
+bool jpeg_step(JpegStep step, jpeg_decompress_struct& info, JpegErrors& errors,
+               std::span<const std::byte> file, std::uint8_t* out) {
   if (setjmp(errors.back) != 0) return false;
   if (step == JpegStep::header) {
     jpeg_create_decompress(&info);
-    jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(file.data()), static_cast<unsigned long>(file.size()));
+    jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(file.data()),
+                 static_cast<unsigned long>(file.size()));
     jpeg_read_header(&info, TRUE);
     info.out_color_space = JCS_RGB;
     info.dct_method = JDCT_ISLOW;
@@ -86,11 +92,12 @@ Picture decode_jpeg(std::span<const std::byte> file, std::string_view name) {
     ~End() { jpeg_destroy_decompress(info); }
   } end{&info};
   const auto check = [&](bool ok) {
-    require<DataError>(ok, "[images] ", name, ": corrupt or truncated JPEG: ", errors.text.data(), "; fetch the file again");
+    require<DataError>(ok, "[images] ", name, ": corrupt or truncated JPEG: ", errors.text.data(),
+                       "; fetch the file again");
   };
   check(jpeg_step(JpegStep::header, info, errors, file, nullptr));
-  require<DataError>(info.jpeg_color_space != JCS_CMYK && info.jpeg_color_space != JCS_YCCK, "[images] ", name,
-                     ": a CMYK picture; convert it to RGB");
+  require<DataError>(info.jpeg_color_space != JCS_CMYK && info.jpeg_color_space != JCS_YCCK,
+                     "[images] ", name, ": a CMYK picture; convert it to RGB");
   require_size(info.image_height, info.image_width, name);
   Picture picture = picture_of(info.image_height, info.image_width, kChannels, name);
   check(jpeg_step(JpegStep::pixels, info, errors, file, picture.pixels.data()));
@@ -133,11 +140,12 @@ bool png_header(const Png& png, PngErrors& errors) {
   return true;
 }
 
-/// Asks for 8 bits of R, G, B and, where the file has any transparency, alpha. No gamma is asked for, so none is applied: numbers
-/// come as they are stored. libpng allocates rows here.
+/// Asks for 8 bits of R, G, B and, where the file has any transparency, alpha. No gamma is asked
+/// for, so none is applied: numbers come as they are stored. libpng allocates rows here.
 bool png_start(const Png& png, PngErrors& errors) {
   if (setjmp(errors.back) != 0) return false;
-  png_set_expand(png.reader);  // palettes, fewer than 8 bits, and the colour that stands for transparent
+  png_set_expand(
+      png.reader);  // palettes, fewer than 8 bits, and the colour that stands for transparent
   png_set_strip_16(png.reader);
   png_set_gray_to_rgb(png.reader);
   png_set_interlace_handling(png.reader);
@@ -149,7 +157,9 @@ bool png_pixels(const Png& png, PngErrors& errors, std::uint8_t* out) {
   if (setjmp(errors.back) != 0) return false;
   const std::size_t stride = png_get_rowbytes(png.reader, png.info);
   const png_uint_32 height = png_get_image_height(png.reader, png.info);
-  const int passes = png_get_interlace_type(png.reader, png.info) == PNG_INTERLACE_ADAM7 ? PNG_INTERLACE_ADAM7_PASSES : 1;
+  const int passes = png_get_interlace_type(png.reader, png.info) == PNG_INTERLACE_ADAM7
+                         ? PNG_INTERLACE_ADAM7_PASSES
+                         : 1;
   for (int pass = 0; pass < passes; ++pass) {
     for (png_uint_32 y = 0; y < height; ++y) png_read_row(png.reader, out + y * stride, nullptr);
   }
@@ -161,22 +171,27 @@ std::vector<std::uint8_t> on_black(const std::vector<std::uint8_t>& rgba) {
   std::vector<std::uint8_t> rgb;
   rgb.reserve(rgba.size() / 4 * kChannels);
   for (std::size_t i = 0; i < rgba.size(); i += 4) {
-    for (std::size_t c = 0; c < 3; ++c) rgb.push_back(static_cast<std::uint8_t>((2 * rgba[i + c] * rgba[i + 3] + 255) / 510));
+    for (std::size_t c = 0; c < 3; ++c)
+      rgb.push_back(static_cast<std::uint8_t>((2 * rgba[i + c] * rgba[i + 3] + 255) / 510));
   }
   return rgb;
 }
 
 Picture decode_png(std::span<const std::byte> file, std::string_view name) {
   PngErrors errors;
-  Png png{.reader = png_create_read_struct(PNG_LIBPNG_VER_STRING, &errors, on_png_error, on_png_warning)};
+  Png png{.reader =
+              png_create_read_struct(PNG_LIBPNG_VER_STRING, &errors, on_png_error, on_png_warning)};
   if (png.reader != nullptr) png.info = png_create_info_struct(png.reader);
-  if (png.info == nullptr) throw MemoryError(concat("[memory] libpng cannot allocate its state for ", name));
+  if (png.info == nullptr)
+    throw MemoryError(concat("[memory] libpng cannot allocate its state for ", name));
   png_set_read_fn(png.reader, &file, read_png_bytes);
   const auto check = [&](bool ok) {
-    require<DataError>(ok, "[images] ", name, ": corrupt or truncated PNG: ", errors.text.data(), "; fetch the file again");
+    require<DataError>(ok, "[images] ", name, ": corrupt or truncated PNG: ", errors.text.data(),
+                       "; fetch the file again");
   };
   check(png_header(png, errors));
-  const std::int64_t height = png_get_image_height(png.reader, png.info), width = png_get_image_width(png.reader, png.info);
+  const std::int64_t height = png_get_image_height(png.reader, png.info),
+                     width = png_get_image_width(png.reader, png.info);
   require_size(height, width, name);
   check(png_start(png, errors));
   const std::int64_t channels = png_get_channels(png.reader, png.info);
@@ -186,7 +201,8 @@ Picture decode_png(std::span<const std::byte> file, std::string_view name) {
   return picture;
 }
 
-/// How much of each source pixel a target pixel covers, in units of 1 / side of a source pixel; `extent` in all.
+/// How much of each source pixel a target pixel covers, in units of 1 / side of a source pixel;
+/// `extent` in all.
 struct Cover {
   std::int64_t first;
   std::vector<std::int64_t> weights;
@@ -213,7 +229,8 @@ Picture decode_picture(std::span<const std::byte> file, std::string_view name) {
     return file.size() >= magic.size() && std::ranges::equal(magic, file.first(magic.size()));
   };
   if (starts(jpeg)) return decode_jpeg(file, name);
-  require<DataError>(starts(png), "[images] ", name, ": expected a JPEG or PNG picture, the content is neither");
+  require<DataError>(starts(png), "[images] ", name,
+                     ": expected a JPEG or PNG picture, the content is neither");
   return decode_png(file, name);
 }
 
@@ -229,13 +246,15 @@ std::vector<std::uint8_t> centred_square(const Picture& picture, std::int64_t si
     for (const Cover& x : cover) {
       std::array<std::int64_t, kChannels> sums{};
       for (std::size_t i = 0; i < y.weights.size(); ++i) {
-        const std::int64_t row = (top + y.first + static_cast<std::int64_t>(i)) * picture.width + left + x.first;
+        const std::int64_t row =
+            (top + y.first + static_cast<std::int64_t>(i)) * picture.width + left + x.first;
         const std::uint8_t* pixel = picture.pixels.data() + row * kChannels;
         for (const std::int64_t weight : x.weights) {
           for (std::int64_t& sum : sums) sum += y.weights[i] * weight * *pixel++;
         }
       }
-      for (const std::int64_t sum : sums) square.push_back(static_cast<std::uint8_t>((2 * sum + area) / (2 * area)));
+      for (const std::int64_t sum : sums)
+        square.push_back(static_cast<std::uint8_t>((2 * sum + area) / (2 * area)));
     }
   }
   return square;

@@ -15,14 +15,17 @@ struct ImageFolder {
   ImageSet train, test;
 };
 
-/// True if the folder holds pictures as read_image_folder takes them: it has a folder `train` of folders.
+/// True if the folder holds pictures as read_image_folder takes them: it has a folder `train` of
+/// folders.
 bool is_image_folder(const std::filesystem::path& folder);
 
-/// Reads DIR/train/CLASS/* and DIR/test/CLASS/* (or val in the place of test): JPEG and PNG files, each decoded once and reduced to
-/// the largest centred square, scaled to side x side (see centred_square). Classes are numbered in the order of their folders'
-/// names, pictures follow in the order of theirs; files whose name begins with a dot are left out.
-/// @throws DataError when a folder is missing or has no class, a class has no picture or is in one part only, both val and test are
-/// there, a file is no picture, or all together would take more than kMaxFolderBytes; ConfigError unless side >= 1
+/// Reads DIR/train/CLASS/* and DIR/test/CLASS/* (or val in the place of test): JPEG and PNG files,
+/// each decoded once and reduced to the largest centred square, scaled to side x side (see
+/// centred_square). Classes are numbered in the order of their folders' names, pictures follow in
+/// the order of theirs; files whose name begins with a dot are left out.
+/// @throws DataError when a folder is missing or has no class, a class has no picture or is in one
+/// part only, both val and test are there, a file is no picture, or all together would take more
+/// than kMaxFolderBytes; ConfigError unless side >= 1
 ImageFolder read_image_folder(const std::filesystem::path& folder, std::int64_t side);
 
 }  // namespace ebb

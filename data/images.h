@@ -11,7 +11,8 @@
 
 namespace ebb {
 
-/// Per-channel mean and standard deviation of pixel values; a network sees (value - mean) / std, computed in float32.
+/// Per-channel mean and standard deviation of pixel values; a network sees (value - mean) / std,
+/// computed in float32.
 struct Normalization {
   std::vector<float> mean, std;
   friend bool operator==(const Normalization&, const Normalization&) = default;
@@ -19,8 +20,8 @@ struct Normalization {
 
 /// A labelled set of images of one shape, in file order.
 ///
-/// Pixels are stored channels-last, [count, height, width, channels]. Sources of bytes stay bytes, whose value is byte / 255; all
-/// other sources are float32 and are their own values.
+/// Pixels are stored channels-last, [count, height, width, channels]. Sources of bytes stay bytes,
+/// whose value is byte / 255; all other sources are float32 and are their own values.
 struct ImageSet {
   std::string name;
   Shape shape;  ///< of one image: [height, width, channels]
@@ -30,15 +31,17 @@ struct ImageSet {
   Normalization normalization;       ///< that of the training set, also in a test or validation set
 
   [[nodiscard]] std::int64_t count() const { return static_cast<std::int64_t>(labels.size()); }
-  /// SHA-256 of shape, number of classes, labels and pixels: equal for equal sets, whatever files they came from.
+  /// SHA-256 of shape, number of classes, labels and pixels: equal for equal sets, whatever files
+  /// they came from.
   [[nodiscard]] std::string fingerprint() const;
 };
 
-/// @throws DataError unless the set has images, its parts agree in size, every label is a class and every pixel is finite
+/// @throws DataError unless the set has images, its parts agree in size, every label is a class and
+/// every pixel is finite
 void require_consistent(const ImageSet& set);
 
-/// Mean and (population) standard deviation of every channel. Bytes are summed exactly; floats in file order, in double, in two
-/// passes.
+/// Mean and (population) standard deviation of every channel. Bytes are summed exactly; floats in
+/// file order, in double, in two passes.
 /// @throws DataError when a channel has one value everywhere, which no scaling can normalise
 Normalization measure_normalization(const ImageSet& set);
 
@@ -49,7 +52,8 @@ ImageSet subset(const ImageSet& set, std::span<const std::int64_t> indices);
 struct ValidationSplit {
   ImageSet train, validation;
 };
-/// Sets aside round(fraction * count) images, drawn without replacement by the key. Normalisation stays that of the whole set.
+/// Sets aside round(fraction * count) images, drawn without replacement by the key. Normalisation
+/// stays that of the whole set.
 /// @throws ConfigError unless 0 < fraction < 1 leaves images on both sides
 ValidationSplit split_validation(const ImageSet& set, double fraction, Key key);
 

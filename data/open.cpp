@@ -19,11 +19,14 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kLookedFor =
-    "IDX files (train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte), CIFAR-10 files "
-    "(data_batch_1.bin ..., test_batch.bin) or CIFAR-100 files (train.bin, test.bin), plain, .gz or .xz, or pictures "
+    "IDX files (train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, "
+    "t10k-labels-idx1-ubyte), CIFAR-10 files "
+    "(data_batch_1.bin ..., test_batch.bin) or CIFAR-100 files (train.bin, test.bin), plain, .gz "
+    "or .xz, or pictures "
     "(train/CLASS/*.jpg or .png, test/CLASS/*)";
 constexpr const char* kWhereToGetData =
-    "On Debian, `apt-get install dataset-fashion-mnist` gives /usr/share/datasets/fashion-mnist; `synthetic` and `synthetic-cifar` "
+    "On Debian, `apt-get install dataset-fashion-mnist` gives /usr/share/datasets/fashion-mnist; "
+    "`synthetic` and `synthetic-cifar` "
     "need no files";
 
 /// The files of a folder by name without .gz or .xz; of several packings the most convenient one.
@@ -32,15 +35,18 @@ using Files = std::map<std::string, fs::path>;
 Files files_in(const fs::path& folder) {
   std::error_code error;
   std::array<std::vector<fs::path>, 3> by_packing;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
     if (!fs::is_regular_file(entry->status(error))) continue;
     const fs::path suffix = entry->path().extension();
     by_packing[suffix == ".gz" ? 1 : suffix == ".xz" ? 2 : 0].push_back(entry->path());
   }
-  require<DataError>(!error, "[data] ", folder.string(), ": the folder cannot be read: ", error.message());
+  require<DataError>(!error, "[data] ", folder.string(),
+                     ": the folder cannot be read: ", error.message());
   Files files;
   for (std::size_t packing = 0; packing < by_packing.size(); ++packing) {
-    for (const fs::path& path : by_packing[packing]) files.emplace((packing == 0 ? path.filename() : path.stem()).string(), path);
+    for (const fs::path& path : by_packing[packing])
+      files.emplace((packing == 0 ? path.filename() : path.stem()).string(), path);
   }
   return files;
 }
@@ -51,20 +57,27 @@ std::string list(const Files& files) {
   for (const auto& [name, path] : files) {
     if (names.size() < shown) names.push_back(path.filename().string());
   }
-  return names.empty() ? "no files"
-                       : concat(join_words(names), files.size() > shown ? concat(" and ", files.size() - shown, " more") : "");
+  return names.empty()
+             ? "no files"
+             : concat(join_words(names),
+                      files.size() > shown ? concat(" and ", files.size() - shown, " more") : "");
 }
 
-/// The one file whose name is PREFIX, then "-" or ".", then something with "idx", for any of the prefixes.
-std::optional<fs::path> find_idx(const Files& files, std::initializer_list<std::string_view> prefixes) {
+/// The one file whose name is PREFIX, then "-" or ".", then something with "idx", for any of the
+/// prefixes.
+std::optional<fs::path> find_idx(const Files& files,
+                                 std::initializer_list<std::string_view> prefixes) {
   std::optional<fs::path> found;
   for (const std::string_view prefix : prefixes) {
     for (const auto& [name, path] : files) {
-      const std::string_view rest = std::string_view(name).substr(std::min(prefix.size(), name.size()));
-      if (!name.starts_with(prefix) || !(rest.starts_with('-') || rest.starts_with('.')) || rest.find("idx") == rest.npos) continue;
+      const std::string_view rest =
+          std::string_view(name).substr(std::min(prefix.size(), name.size()));
+      if (!name.starts_with(prefix) || !(rest.starts_with('-') || rest.starts_with('.')) ||
+          rest.find("idx") == rest.npos)
+        continue;
       require<DataError>(!found, "[data] ", path.parent_path().string(),
-                         ": two files for one part: ", found.value_or("").filename().string(), " and ", path.filename().string(),
-                         "; remove one of them");
+                         ": two files for one part: ", found.value_or("").filename().string(),
+                         " and ", path.filename().string(), "; remove one of them");
       found = path;
     }
   }
@@ -81,7 +94,8 @@ struct Parts {
   std::vector<fs::path> train, test;
   std::vector<std::string> missing;
 
-  void take(std::vector<fs::path>& part, const std::optional<fs::path>& file, const std::string& name) {
+  void take(std::vector<fs::path>& part, const std::optional<fs::path>& file,
+            const std::string& name) {
     if (file) {
       part.push_back(*file);
     } else {
@@ -108,7 +122,8 @@ Parts cifar10_parts(const Files& files) {
   }
   Parts parts;
   for (int n = 1; n <= last; ++n)
-    parts.take(parts.train, find_file(files, concat("data_batch_", n, ".bin")), concat("data_batch_", n, ".bin"));
+    parts.take(parts.train, find_file(files, concat("data_batch_", n, ".bin")),
+               concat("data_batch_", n, ".bin"));
   parts.take(parts.test, find_file(files, "test_batch.bin"), "test_batch.bin");
   return parts;
 }
@@ -122,11 +137,15 @@ Parts cifar100_parts(const Files& files) {
 
 DataSet read_idx_parts(const Parts& parts, const std::string& name) {
   DataSet data{.name = name, .train = {}, .test = {}, .augmentation = Augmentation::none()};
-  data.train = idx_image_set(read_idx(parts.train[0]), read_idx(parts.train[1]), std::nullopt, name + " train");
-  data.test = idx_image_set(read_idx(parts.test[0]), read_idx(parts.test[1]), data.train.classes, name + " test");
-  require<DataError>(data.test.shape == data.train.shape && data.test.pixels.index() == data.train.pixels.index(), "[data] ", name,
-                     ": ", parts.train[0].string(), " has images of shape ", data.train.shape, ", ", parts.test[0].string(),
-                     " has ", data.test.shape, "; both need one shape and one kind of pixels");
+  data.train = idx_image_set(read_idx(parts.train[0]), read_idx(parts.train[1]), std::nullopt,
+                             name + " train");
+  data.test = idx_image_set(read_idx(parts.test[0]), read_idx(parts.test[1]), data.train.classes,
+                            name + " test");
+  require<DataError>(
+      data.test.shape == data.train.shape && data.test.pixels.index() == data.train.pixels.index(),
+      "[data] ", name, ": ", parts.train[0].string(), " has images of shape ", data.train.shape,
+      ", ", parts.test[0].string(), " has ", data.test.shape,
+      "; both need one shape and one kind of pixels");
   data.train.normalization = measure_normalization(data.train);
   data.test.normalization = data.train.normalization;
   return data;
@@ -140,11 +159,13 @@ DataSet read_cifar_parts(const Parts& parts, CifarLabels labels, const std::stri
 }
 
 DataSet synthetic(SyntheticKind kind, std::string name) {
-  const Key key = Key(name_hash("embedded image set")).fold(name);  // one fixed set, whatever the seed of a run
+  const Key key =
+      Key(name_hash("embedded image set")).fold(name);  // one fixed set, whatever the seed of a run
   DataSet data{.name = std::move(name),
                .train = synthetic_images(kind, 20'000, key.fold("train")),
                .test = synthetic_images(kind, 2'000, key.fold("test")),
-               .augmentation = kind == SyntheticKind::colour ? Augmentation::crop_and_flip() : Augmentation::none()};
+               .augmentation = kind == SyntheticKind::colour ? Augmentation::crop_and_flip()
+                                                             : Augmentation::none()};
   data.test.normalization = data.train.normalization;
   return data;
 }
@@ -153,7 +174,8 @@ DataSet synthetic(SyntheticKind kind, std::string name) {
 std::string subfolders_with_data(const fs::path& folder) {
   std::vector<std::string> names;
   std::error_code ignored;
-  for (fs::directory_iterator entry(folder, ignored), end; !ignored && entry != end; entry.increment(ignored)) {
+  for (fs::directory_iterator entry(folder, ignored), end; !ignored && entry != end;
+       entry.increment(ignored)) {
     if (!entry->is_directory(ignored)) continue;
     try {
       const Files files = files_in(entry->path());
@@ -196,22 +218,22 @@ DataSet open_folder(const fs::path& folder, std::int64_t side) {
   const std::string where = folder.string();
   if (candidates.empty() && is_image_folder(folder)) return open_pictures(folder, side);
   if (candidates.empty()) {
-    throw DataError(concat("[data] ", where, ": looked for ", kLookedFor, "; found ", list(files), subfolders_with_data(folder),
-                           ". ", kWhereToGetData));
+    throw DataError(concat("[data] ", where, ": looked for ", kLookedFor, "; found ", list(files),
+                           subfolders_with_data(folder), ". ", kWhereToGetData));
   }
   const auto& [kind, parts, read] = candidates.front();
-  require<DataError>(candidates.size() == 1, "[data] ", where, ": holds files of several sets, ", kind, " and ",
-                     candidates.back().name, "; move each into a folder of its own");
-  require<DataError>(parts.missing.empty(), "[data] ", where, ": looks like ", kind, ", but lacks ", join_words(parts.missing),
-                     " (plain, .gz or .xz); found ", list(files));
+  require<DataError>(candidates.size() == 1, "[data] ", where, ": holds files of several sets, ",
+                     kind, " and ", candidates.back().name, "; move each into a folder of its own");
+  require<DataError>(parts.missing.empty(), "[data] ", where, ": looks like ", kind, ", but lacks ",
+                     join_words(parts.missing), " (plain, .gz or .xz); found ", list(files));
   return read(parts, fs::canonical(folder).filename().string());
 }
 
 }  // namespace
 
 std::string describe(const DataSet& data) {
-  return concat(data.name, ": ", data.train.count(), " training and ", data.test.count(), " test images of ", data.train.shape,
-                ", ", data.train.classes, " classes");
+  return concat(data.name, ": ", data.train.count(), " training and ", data.test.count(),
+                " test images of ", data.train.shape, ", ", data.train.classes, " classes");
 }
 
 DataSet open_data(std::string_view where, std::int64_t side) {
@@ -222,9 +244,10 @@ DataSet open_data(std::string_view where, std::int64_t side) {
   if (!fs::is_directory(folder, ignored)) {
     const std::array<std::string, 2> embedded{"synthetic", "synthetic-cifar"};
     const std::string nearest = nearest_word(where, embedded);
-    throw DataError(concat("[data] ", fs::exists(folder, ignored) ? "not a folder: '" : "no such folder: '", where, "'",
-                           nearest.empty() ? "" : concat("; did you mean '", nearest, "'?"), ". Give a folder with ", kLookedFor,
-                           ". ", kWhereToGetData));
+    throw DataError(
+        concat("[data] ", fs::exists(folder, ignored) ? "not a folder: '" : "no such folder: '",
+               where, "'", nearest.empty() ? "" : concat("; did you mean '", nearest, "'?"),
+               ". Give a folder with ", kLookedFor, ". ", kWhereToGetData));
   }
   return open_folder(folder, side);
 }

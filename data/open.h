@@ -20,8 +20,9 @@ struct DataSet {
 /// "mnist: 60000 training and 8000 test images of [28, 28, 1], 10 classes"
 std::string describe(const DataSet& data);
 
-/// Opens what `--data` names: `synthetic` or `synthetic-cifar`, the embedded sets of 20,000 training and 2,000 test images (always
-/// the same ones), or a folder, in which it finds by their usual names, plain, .gz or .xz (of several, the first of these):
+/// Opens what `--data` names: `synthetic` or `synthetic-cifar`, the embedded sets of 20,000
+/// training and 2,000 test images (always the same ones), or a folder, in which it finds by their
+/// usual names, plain, .gz or .xz (of several, the first of these):
 ///
 /// | files | set | name | augmentation | normalisation |
 /// |---|---|---|---|---|
@@ -30,10 +31,11 @@ std::string describe(const DataSet& data);
 /// | `train.bin`, `test.bin` | CIFAR-100, fine labels | cifar-100 | crop and flip | the spec's |
 /// | `train/CLASS/*`, and `test/CLASS/*` or `val/CLASS/*`, JPEG or PNG | pictures, see read_image_folder | the folder's | crop and flip | measured on the training set |
 ///
-/// The synthetic sets measure their normalisation on the training set; synthetic-cifar is cropped and flipped.
-/// @throws DataError when the folder is missing, holds none or several of these sets or a part of one, or a file is not what it
-/// should be
-/// `side`: pixels of the squares that pictures are scaled to
+/// The synthetic sets measure their normalisation on the training set; synthetic-cifar is cropped
+/// and flipped.
+/// @throws DataError when the folder is missing, holds none or several of these sets or a part of
+/// one, or a file is not what it should be `side`: pixels of the squares that pictures are scaled
+/// to
 DataSet open_data(std::string_view where, std::int64_t side = 224);
 
 }  // namespace ebb

@@ -18,7 +18,8 @@ namespace fs = std::filesystem;
 constexpr std::string_view kBlanks = " \t\r\v\f";
 
 bool is_punctuation(char c) {
-  return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
+  return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') ||
+         (c >= '{' && c <= '~');
 }
 
 /// Where the columns of a file are.
@@ -32,13 +33,14 @@ Columns columns_of(std::string_view file, std::string_view header) {
   const auto find = [&](std::string_view name) -> std::optional<std::size_t> {
     const auto found = std::ranges::find(names, name);
     if (found == names.end()) return std::nullopt;
-    require<DataError>(std::find(found + 1, names.end(), name) == names.end(), "[pairs] ", file, " line 1: the column '", name,
-                       "' is there twice");
+    require<DataError>(std::find(found + 1, names.end(), name) == names.end(), "[pairs] ", file,
+                       " line 1: the column '", name, "' is there twice");
     return static_cast<std::size_t>(found - names.begin());
   };
   Columns columns{.count = names.size(), .language = find("language")};
   for (const auto& [premise, hypothesis, label] :
-       {std::array{"premise", "hypo", "label"}, std::array{"sentence1", "sentence2", "gold_label"}}) {
+       {std::array{"premise", "hypo", "label"},
+        std::array{"sentence1", "sentence2", "gold_label"}}) {
     const auto p = find(premise), h = find(hypothesis), l = find(label);
     if (!p || !h || !l) continue;
     columns.premise = *p;
@@ -46,14 +48,16 @@ Columns columns_of(std::string_view file, std::string_view header) {
     columns.label = *l;
     return columns;
   }
-  throw DataError(concat("[pairs] ", file,
-                         " line 1: expected a header that names the columns premise, hypo and label, or sentence1, "
-                         "sentence2 and gold_label, separated by tabs; got '",
-                         header.substr(0, 200), "'"));
+  throw DataError(concat(
+      "[pairs] ", file,
+      " line 1: expected a header that names the columns premise, hypo and label, or sentence1, "
+      "sentence2 and gold_label, separated by tabs; got '",
+      header.substr(0, 200), "'"));
 }
 
 std::int32_t label_of(std::string_view word) {
-  const auto found = std::ranges::find(kPairLabels, word == "contradictory" ? kPairLabels[0] : word);
+  const auto found =
+      std::ranges::find(kPairLabels, word == "contradictory" ? kPairLabels[0] : word);
   return found == kPairLabels.end() ? -1 : static_cast<std::int32_t>(found - kPairLabels.begin());
 }
 
@@ -73,7 +77,8 @@ std::vector<SentencePair> encode(const Texts& pairs, const Vocabulary& vocabular
     return tokens;
   };
   std::vector<SentencePair> encoded;
-  for (const PairTexts& pair : pairs) encoded.push_back({ids(pair.premise), ids(pair.hypothesis), pair.label});
+  for (const PairTexts& pair : pairs)
+    encoded.push_back({ids(pair.premise), ids(pair.hypothesis), pair.label});
   return encoded;
 }
 
@@ -81,21 +86,25 @@ std::optional<fs::path> find_part(const fs::path& folder, const std::vector<std:
   for (const std::string& name : names) {
     for (const char* packing : {"", ".gz", ".xz"}) {
       std::error_code ignored;
-      if (fs::path path = folder / (name + packing); fs::is_regular_file(path, ignored)) return path;
+      if (fs::path path = folder / (name + packing); fs::is_regular_file(path, ignored))
+        return path;
     }
   }
   return std::nullopt;
 }
 
-Texts read_part(const fs::path& folder, const std::vector<std::string>& names, const PairOptions& options, PairSet& set) {
+Texts read_part(const fs::path& folder, const std::vector<std::string>& names,
+                const PairOptions& options, PairSet& set) {
   const std::optional<fs::path> path = find_part(folder, names);
   if (!path) return {};
   const std::vector<std::byte> bytes = read_data_file(*path);
   const std::string name = path->string();
-  PairFile file = parse_pairs({name, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}}, options.language);
+  PairFile file = parse_pairs({name, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}},
+                              options.language);
   set.without_label += file.without_label;
   set.other_languages += file.other_languages;
-  set.has_languages = set.has_languages || file.has_languages || path->filename().string().starts_with("multinli.");
+  set.has_languages =
+      set.has_languages || file.has_languages || path->filename().string().starts_with("multinli.");
   return std::move(file.pairs);
 }
 
@@ -140,8 +149,9 @@ PairFile parse_pairs(const NamedText& file, std::string_view language) {
     const auto expect = [&](bool ok, const auto&... parts) {
       require<DataError>(ok, "[pairs] ", file.name, " line ", number, ": ", parts...);
     };
-    expect(fields.size() == columns->count, "expected ", columns->count, " fields between tabs as in the header, got ",
-           fields.size(), "; a tab or line end within a sentence?");
+    expect(fields.size() == columns->count, "expected ", columns->count,
+           " fields between tabs as in the header, got ", fields.size(),
+           "; a tab or line end within a sentence?");
     if (columns->language && !language.empty() && fields[*columns->language] != language) {
       ++result.other_languages;
       continue;
@@ -151,15 +161,20 @@ PairFile parse_pairs(const NamedText& file, std::string_view language) {
       ++result.without_label;
       continue;
     }
-    PairTexts pair{words_of(fields[columns->premise]), words_of(fields[columns->hypothesis]), label_of(label)};
-    expect(pair.label >= 0, "expected a label of contradiction (or contradictory), entailment, neutral or -, got '", label, "'");
+    PairTexts pair{words_of(fields[columns->premise]), words_of(fields[columns->hypothesis]),
+                   label_of(label)};
+    expect(pair.label >= 0,
+           "expected a label of contradiction (or contradictory), entailment, neutral or -, got '",
+           label, "'");
     expect(!pair.premise.empty(), "the premise has no words; remove the row");
     expect(!pair.hypothesis.empty(), "the hypothesis has no words; remove the row");
     result.pairs.push_back(std::move(pair));
   }
-  require<DataError>(columns.has_value(), "[pairs] ", file.name, ": expected a header and rows, got an empty file");
-  require<DataError>(!result.pairs.empty(), "[pairs] ", file.name, ": there are no rows to use: ", result.without_label,
-                     " without a label, ", result.other_languages, " in other languages than '", language, "'");
+  require<DataError>(columns.has_value(), "[pairs] ", file.name,
+                     ": expected a header and rows, got an empty file");
+  require<DataError>(!result.pairs.empty(), "[pairs] ", file.name,
+                     ": there are no rows to use: ", result.without_label, " without a label, ",
+                     result.other_languages, " in other languages than '", language, "'");
   return result;
 }
 
@@ -184,7 +199,11 @@ Majority majority_of(const std::vector<SentencePair>& part) {
 }
 
 PairSet open_pairs(const fs::path& where, const PairOptions& options) {
-  PairSet set{.name = where.filename().string(), .vocabulary = {}, .train = {}, .validation = {}, .test = {}};
+  PairSet set{.name = where.filename().string(),
+              .vocabulary = {},
+              .train = {},
+              .validation = {},
+              .test = {}};
   Texts train, validation, test;
   if (where == "embedded") {
     const Key key(name_hash("embedded pairs"));  // always the same ones, whatever the seed of a run
@@ -192,20 +211,25 @@ PairSet open_pairs(const fs::path& where, const PairOptions& options) {
     test = embedded_pairs(2'000, key.fold("test"));
   } else {
     std::error_code ignored;
-    require<DataError>(fs::is_directory(where, ignored), "[pairs] no such folder: '", where.string(),
-                       "'; give a folder with train.tsv and test.tsv, or embedded");
+    require<DataError>(fs::is_directory(where, ignored), "[pairs] no such folder: '",
+                       where.string(), "'; give a folder with train.tsv and test.tsv, or embedded");
     set.name = fs::canonical(where).filename().string();
-    train =
-        read_part(where, {"train.tsv", concat("multinli.train.", options.language, ".tsv"), "snli_1.0_train.txt"}, options, set);
-    validation = read_part(where, {"valid.tsv", "dev.tsv", "xnli.dev.tsv", "snli_1.0_dev.txt"}, options, set);
+    train = read_part(
+        where,
+        {"train.tsv", concat("multinli.train.", options.language, ".tsv"), "snli_1.0_train.txt"},
+        options, set);
+    validation = read_part(where, {"valid.tsv", "dev.tsv", "xnli.dev.tsv", "snli_1.0_dev.txt"},
+                           options, set);
     test = read_part(where, {"test.tsv", "xnli.test.tsv", "snli_1.0_test.txt"}, options, set);
     require<DataError>(!train.empty(), "[pairs] ", where.string(),
                        ": has no train.tsv, multinli.train.LANGUAGE.tsv (with --language) or ",
                        "snli_1.0_train.txt (plain, .gz or .xz)");
     require<DataError>(!validation.empty() || !test.empty(), "[pairs] ", where.string(),
-                       ": has nothing to score: expected valid.tsv, dev.tsv or test.tsv, or the names that XNLI or SNLI give them");
+                       ": has nothing to score: expected valid.tsv, dev.tsv or test.tsv, or the "
+                       "names that XNLI or SNLI give them");
   }
-  set.vocabulary = Vocabulary::of_words(lines_of(train), options.vocabulary, concat(set.name, " train"));
+  set.vocabulary =
+      Vocabulary::of_words(lines_of(train), options.vocabulary, concat(set.name, " train"));
   set.train = encode(train, set.vocabulary);
   set.validation = encode(validation, set.vocabulary);
   set.test = encode(test, set.vocabulary);
@@ -213,30 +237,41 @@ PairSet open_pairs(const fs::path& where, const PairOptions& options) {
 }
 
 std::vector<PairTexts> embedded_pairs(std::int64_t count, Key key) {
-  constexpr std::array<std::string_view, 8> animals{"cat", "dog", "fox", "horse", "bird", "frog", "goat", "mouse"};
-  constexpr std::array<std::string_view, 6> colours{"red", "blue", "green", "black", "white", "brown"};
+  constexpr std::array<std::string_view, 8> animals{"cat",  "dog",  "fox",  "horse",
+                                                    "bird", "frog", "goat", "mouse"};
+  constexpr std::array<std::string_view, 6> colours{"red",   "blue",  "green",
+                                                    "black", "white", "brown"};
   const auto say = [&](std::uint64_t animal, std::uint64_t colour) {
     return concat("the ", animals[animal], " is ", colours[colour]);
   };
-  constexpr std::array<std::string_view, 4> openings{"", "today ", "they say ", "in the old garden "};
+  constexpr std::array<std::string_view, 4> openings{"", "today ", "they say ",
+                                                     "in the old garden "};
   std::vector<PairTexts> pairs;
   for (std::int64_t i = 0; i < count; ++i) {
     const Key own = key.fold(static_cast<std::uint64_t>(i));
     const auto label = static_cast<std::int32_t>(own.below(0, kPairLabels.size()));
-    const std::uint64_t animal = own.below(1, animals.size()), colour = own.below(2, colours.size());  // of the hypothesis
-    const std::uint64_t other_animal = (animal + 1 + own.below(3, animals.size() - 1)) % animals.size(),
-                        other_colour = (colour + 1 + own.below(4, colours.size() - 1)) % colours.size();
+    const std::uint64_t animal = own.below(1, animals.size()),
+                        colour = own.below(2, colours.size());  // of the hypothesis
+    const std::uint64_t other_animal =
+                            (animal + 1 + own.below(3, animals.size() - 1)) % animals.size(),
+                        other_colour =
+                            (colour + 1 + own.below(4, colours.size() - 1)) % colours.size();
     const std::string fact = label == 0   ? say(animal, other_colour)
                              : label == 1 ? say(animal, colour)
                                           : say(other_animal, own.below(5, colours.size()));
-    pairs.push_back({concat(openings[own.below(6, openings.size())], fact), say(animal, colour), label});
+    pairs.push_back(
+        {concat(openings[own.below(6, openings.size())], fact), say(animal, colour), label});
   }
   return pairs;
 }
 
-void append_row(PackedRows& rows, const PairSet& set, const SentencePair& pair, std::int64_t length, bool hypothesis_only) {
-  require<ConfigError>(length >= 5, "[pairs] --length: expected 5 and more, room for a word of each sentence, got ", length);
-  std::size_t premise = hypothesis_only ? 0 : pair.premise.size(), hypothesis = pair.hypothesis.size();
+void append_row(PackedRows& rows, const PairSet& set, const SentencePair& pair, std::int64_t length,
+                bool hypothesis_only) {
+  require<ConfigError>(
+      length >= 5, "[pairs] --length: expected 5 and more, room for a word of each sentence, got ",
+      length);
+  std::size_t premise = hypothesis_only ? 0 : pair.premise.size(),
+              hypothesis = pair.hypothesis.size();
   const std::size_t room = static_cast<std::size_t>(length) - (hypothesis_only ? 2 : 3);
   while (premise + hypothesis > room) --(premise > hypothesis ? premise : hypothesis);
   const std::size_t begin = rows.tokens.size();
@@ -279,7 +314,8 @@ MaskedRows mask_words(PackedRows& rows, const PairSet& set, const std::vector<Ke
       const std::uint64_t fate = hidden.below(counter, 10);
       if (fate < 8) token = set.mask();
       if (fate == 8)
-        token = static_cast<std::int32_t>(hidden.below(counter + 1, static_cast<std::uint64_t>(set.vocabulary.size())));
+        token = static_cast<std::int32_t>(
+            hidden.below(counter + 1, static_cast<std::uint64_t>(set.vocabulary.size())));
     }
   }
   return masked;

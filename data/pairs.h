@@ -14,7 +14,8 @@
 namespace ebb {
 
 /// What a hypothesis is to its premise; a label is a place in this list.
-inline constexpr std::array<std::string_view, 3> kPairLabels{"contradiction", "entailment", "neutral"};
+inline constexpr std::array<std::string_view, 3> kPairLabels{"contradiction", "entailment",
+                                                             "neutral"};
 
 struct PairTexts {
   std::string premise, hypothesis;
@@ -28,21 +29,24 @@ struct PairFile {
   bool has_languages = false;                           ///< each row names its language
 };
 
-/// Reads sentence pairs, a row a line, fields between single tabs, without quoting. The first line names the columns:
+/// Reads sentence pairs, a row a line, fields between single tabs, without quoting. The first line
+/// names the columns:
 ///
 /// | layout | premise | hypothesis | label | language |
 /// |---|---|---|---|---|
 /// | XNLI's training files | `premise` | `hypo` | `label` | |
 /// | SNLI, MultiNLI, XNLI's development and test files | `sentence1` | `sentence2` | `gold_label` | `language`, if there is one |
 ///
-/// Other columns are not read. Labels are those of kPairLabels, or `contradictory` for the first. Rows labelled `-`, on which the
-/// annotators did not agree, and rows of other languages than the one asked for (empty: all) are left out and counted.
-/// @throws DataError naming line, expectation and value for a header without these columns, a row with another number of fields, an
-/// unknown label, a sentence without words, text that is not UTF-8, or a file without rows that are left
+/// Other columns are not read. Labels are those of kPairLabels, or `contradictory` for the first.
+/// Rows labelled `-`, on which the annotators did not agree, and rows of other languages than the
+/// one asked for (empty: all) are left out and counted.
+/// @throws DataError naming line, expectation and value for a header without these columns, a row
+/// with another number of fields, an unknown label, a sentence without words, text that is not
+/// UTF-8, or a file without rows that are left
 PairFile parse_pairs(const NamedText& file, std::string_view language);
 
-/// A sentence's words with single blanks between them: what stands between blanks, where every ASCII punctuation mark is a word of
-/// its own. Letters keep their case.
+/// A sentence's words with single blanks between them: what stands between blanks, where every
+/// ASCII punctuation mark is a word of its own. Letters keep their case.
 std::string words_of(std::string_view sentence);
 
 struct SentencePair {
@@ -50,7 +54,8 @@ struct SentencePair {
   std::int32_t label = 0;
 };
 
-/// Pairs to train on and pairs to be scored on. Token ids are those of the vocabulary, then kClassify and kMask.
+/// Pairs to train on and pairs to be scored on. Token ids are those of the vocabulary, then
+/// kClassify and kMask.
 struct PairSet {
   std::string name;
   Vocabulary vocabulary;
@@ -61,7 +66,9 @@ struct PairSet {
   /// Entries of an embedding table.
   [[nodiscard]] std::int64_t tokens() const { return vocabulary.size() + 2; }
   [[nodiscard]] std::int32_t separator() const { return 1; }  ///< the vocabulary's `<eos>`
-  [[nodiscard]] std::int32_t classify() const { return static_cast<std::int32_t>(vocabulary.size()); }
+  [[nodiscard]] std::int32_t classify() const {
+    return static_cast<std::int32_t>(vocabulary.size());
+  }
   [[nodiscard]] std::int32_t mask() const { return classify() + 1; }
 
   /// SHA-256 of the ids and labels of a part, for the record.
@@ -76,11 +83,13 @@ struct Majority {
 Majority majority_of(const std::vector<SentencePair>& part);
 
 struct PairOptions {
-  std::int64_t vocabulary = 50'000;  ///< most words, with `<unk>` and `<eos>`; the rarer ones become `<unk>`
-  std::string language;              ///< of files that have several; empty: all rows
+  std::int64_t vocabulary =
+      50'000;            ///< most words, with `<unk>` and `<eos>`; the rarer ones become `<unk>`
+  std::string language;  ///< of files that have several; empty: all rows
 };
 
-/// Opens sentence pairs by name: `embedded` for embedded_pairs(), or a folder with the files (plain, .gz or .xz; the first of)
+/// Opens sentence pairs by name: `embedded` for embedded_pairs(), or a folder with the files
+/// (plain, .gz or .xz; the first of)
 ///
 /// | part | names |
 /// |---|---|
@@ -92,24 +101,28 @@ struct PairOptions {
 /// @throws DataError if the training part or both others are missing, or as parse_pairs
 PairSet open_pairs(const std::filesystem::path& where, const PairOptions& options);
 
-/// `count` pairs whose label needs both sentences. Each says of one animal out of eight that it has one colour out of six:
-/// entailment if both say the same, contradiction if they give one animal two colours, neutral if they speak of different animals.
-/// What the hypothesis says is independent of the label, so that alone it is of no use. Premises open in four ways of different
-/// lengths. A pure function of the key.
+/// `count` pairs whose label needs both sentences. Each says of one animal out of eight that it has
+/// one colour out of six: entailment if both say the same, contradiction if they give one animal
+/// two colours, neutral if they speak of different animals. What the hypothesis says is independent
+/// of the label, so that alone it is of no use. Premises open in four ways of different lengths. A
+/// pure function of the key.
 std::vector<PairTexts> embedded_pairs(std::int64_t count, Key key);
 
 /// Rows of tokens one after the other, without padding.
 struct PackedRows {
   TokenIds tokens;
-  std::vector<std::int32_t> segments;  ///< of each token: 0 up to the first separator of a pair, then 1
-  std::vector<std::int64_t> lengths;   ///< tokens of each row
+  std::vector<std::int32_t>
+      segments;  ///< of each token: 0 up to the first separator of a pair, then 1
+  std::vector<std::int64_t> lengths;  ///< tokens of each row
 };
 
-/// Appends the row [classify] premise [separator] hypothesis [separator]; without the premise [classify] hypothesis [separator],
-/// its hypothesis in segment 1 all the same. While a row has more than `length` tokens, the longer sentence loses its last word,
-/// the hypothesis if both are as long.
+/// Appends the row [classify] premise [separator] hypothesis [separator]; without the premise
+/// [classify] hypothesis [separator], its hypothesis in segment 1 all the same. While a row has
+/// more than `length` tokens, the longer sentence loses its last word, the hypothesis if both are
+/// as long.
 /// @throws ConfigError unless length >= 5, room for a word of each
-void append_row(PackedRows& rows, const PairSet& set, const SentencePair& pair, std::int64_t length, bool hypothesis_only);
+void append_row(PackedRows& rows, const PairSet& set, const SentencePair& pair, std::int64_t length,
+                bool hypothesis_only);
 
 /// Tokens of a row chosen to be predicted, for masked language models.
 struct MaskedRows {
@@ -117,11 +130,12 @@ struct MaskedRows {
   std::vector<std::int32_t> targets;  ///< what they were
 };
 
-/// Chooses max(1, floor(0.15 n + 1/2)) of the n words of every row (all tokens but classify and separators) and hides them: 8 of 10
-/// become mask(), 1 of 10 a word of the vocabulary drawn uniformly, 1 of 10 stays. Row r draws from key(r) and nothing else: an
-/// order of its words by shuffle_indices under key.fold("chosen"), of which the first are taken; then word w of the row (in reading
-/// order) draws counter 2w of key.fold("hidden") for what becomes of it and 2w + 1 for the random word. Source: Devlin et al.,
-/// "BERT", NAACL 2019.
+/// Chooses max(1, floor(0.15 n + 1/2)) of the n words of every row (all tokens but classify and
+/// separators) and hides them: 8 of 10 become mask(), 1 of 10 a word of the vocabulary drawn
+/// uniformly, 1 of 10 stays. Row r draws from key(r) and nothing else: an order of its words by
+/// shuffle_indices under key.fold("chosen"), of which the first are taken; then word w of the row
+/// (in reading order) draws counter 2w of key.fold("hidden") for what becomes of it and 2w + 1 for
+/// the random word. Source: Devlin et al., "BERT", NAACL 2019.
 MaskedRows mask_words(PackedRows& rows, const PairSet& set, const std::vector<Key>& keys);
 
 }  // namespace ebb

@@ -15,10 +15,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The length of the UTF-8 character that begins a text, 0 if none does. Refuses overlong forms, surrogates and what lies above
-/// U+10FFFF.
+/// The length of the UTF-8 character that begins a text, 0 if none does. Refuses overlong forms,
+/// surrogates and what lies above U+10FFFF.
 std::size_t character_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned>(static_cast<unsigned char>(text[i])); };
+  const auto byte = [&](std::size_t i) {
+    return static_cast<unsigned>(static_cast<unsigned char>(text[i]));
+  };
   const unsigned lead = byte(0);
   if (lead < 0x80) return 1;
   const std::size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
@@ -64,7 +66,8 @@ std::string read_text(const fs::path& path) {
 std::optional<fs::path> find_part(const fs::path& folder, std::string_view name) {
   for (const char* packing : {"", ".gz", ".xz"}) {
     std::error_code ignored;
-    if (fs::path path = folder / concat(name, packing); fs::is_regular_file(path, ignored)) return path;
+    if (fs::path path = folder / concat(name, packing); fs::is_regular_file(path, ignored))
+      return path;
   }
   return std::nullopt;
 }
@@ -80,7 +83,8 @@ Parts read_folder(const fs::path& folder) {
   for (const auto& [name, part] : files) {
     const std::optional<fs::path> path = find_part(folder, name);
     require<DataError>(path || part == &parts.test, "[text] ", folder.string(), ": has no ", name,
-                       " (plain, .gz or .xz); expected train.txt, valid.txt and perhaps test.txt, or give one text file");
+                       " (plain, .gz or .xz); expected train.txt, valid.txt and perhaps test.txt, "
+                       "or give one text file");
     if (path) *part = read_text(*path);
   }
   return parts;
@@ -89,7 +93,8 @@ Parts read_folder(const fs::path& folder) {
 Parts split_file(const std::string& text, TokenUnit unit, const std::string& name) {
   std::size_t cut = text.size() / 20 * 19 + text.size() % 20 * 19 / 20;
   if (unit == TokenUnit::word) cut = std::min(text.find('\n', cut), text.size() - 1) + 1;
-  require<DataError>(cut > 0 && cut < text.size(), "[text] ", name, ": ", text.size(), " bytes are too few to set 5 % aside",
+  require<DataError>(cut > 0 && cut < text.size(), "[text] ", name, ": ", text.size(),
+                     " bytes are too few to set 5 % aside",
                      unit == TokenUnit::word ? " at the end of a line" : "");
   return {text.substr(0, cut), text.substr(cut), ""};
 }
@@ -106,14 +111,17 @@ void require_utf8(std::string_view text, std::string_view name) {
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t length = character_length(text.substr(at));
     if (length == 0) {
-      throw DataError(concat("[text] ", name, ": line ", 1 + std::ranges::count(text.substr(0, at), '\n'), ", byte ", at,
-                             " of the text is not UTF-8; words need UTF-8, or use bytes as tokens"));
+      throw DataError(concat(
+          "[text] ", name, ": line ", 1 + std::ranges::count(text.substr(0, at), '\n'), ", byte ",
+          at, " of the text is not UTF-8; words need UTF-8, or use bytes as tokens"));
     }
     at += length;
   }
 }
 
-std::string to_text(TokenUnit unit) { return unit == TokenUnit::byte ? "byte" : unit == TokenUnit::word ? "word" : "byte pair"; }
+std::string to_text(TokenUnit unit) {
+  return unit == TokenUnit::byte ? "byte" : unit == TokenUnit::word ? "word" : "byte pair";
+}
 
 void Vocabulary::add(std::string token) {
   ids_.emplace(token, static_cast<std::int32_t>(tokens_.size()));
@@ -142,7 +150,8 @@ Vocabulary Vocabulary::of_words(std::string_view text, std::int64_t limit, std::
     if (entry.first != kUnknown && entry.first != kEndOfLine) words.emplace_back(entry);
   }
   std::ranges::stable_sort(words, [](const auto& a, const auto& b) { return a.second > b.second; });
-  if (words.size() > static_cast<std::size_t>(limit - 2)) words.resize(static_cast<std::size_t>(limit - 2));
+  if (words.size() > static_cast<std::size_t>(limit - 2))
+    words.resize(static_cast<std::size_t>(limit - 2));
   Vocabulary vocabulary;
   vocabulary.unit_ = TokenUnit::word;
   vocabulary.add(std::string(kUnknown));
@@ -155,7 +164,8 @@ Vocabulary Vocabulary::of_byte_pairs(std::string_view text, std::int64_t limit) 
   Vocabulary vocabulary;
   vocabulary.unit_ = TokenUnit::byte_pair;
   vocabulary.byte_pairs_ = BytePairs::learn(text, limit);
-  for (std::int64_t byte = 0; byte < BytePairs::kBytes; ++byte) vocabulary.add(std::string(1, static_cast<char>(byte)));
+  for (std::int64_t byte = 0; byte < BytePairs::kBytes; ++byte)
+    vocabulary.add(std::string(1, static_cast<char>(byte)));
   for (const auto& [left, right] : vocabulary.byte_pairs_.merges())
     vocabulary.add(vocabulary.token(left) + vocabulary.token(right));
   return vocabulary;
@@ -181,8 +191,8 @@ TokenIds Vocabulary::encode(std::string_view text, std::string_view name) const 
   ids.reserve(text.size());
   for (std::size_t i = 0; i < text.size(); ++i) {
     const auto byte = static_cast<unsigned char>(text[i]);
-    require<DataError>(of_byte[byte] >= 0, "[text] ", name, ": byte ", i, " is ", static_cast<int>(byte),
-                       ", which the training text does not have");
+    require<DataError>(of_byte[byte] >= 0, "[text] ", name, ": byte ", i, " is ",
+                       static_cast<int>(byte), ", which the training text does not have");
     ids.push_back(of_byte[byte]);
   }
   return ids;
@@ -214,10 +224,16 @@ std::string Vocabulary::decode(std::span<const std::int32_t> ids) const {
   return text;
 }
 
-std::string Corpus::fingerprint(const TokenIds& ids) { return sha256_hex(std::as_bytes(std::span(ids))); }
+std::string Corpus::fingerprint(const TokenIds& ids) {
+  return sha256_hex(std::as_bytes(std::span(ids)));
+}
 
 Corpus open_text(const fs::path& where, const TextOptions& options) {
-  Corpus corpus{.name = where.filename().string(), .vocabulary = {}, .train = {}, .validation = {}, .test = {}};
+  Corpus corpus{.name = where.filename().string(),
+                .vocabulary = {},
+                .train = {},
+                .validation = {},
+                .test = {}};
   std::error_code ignored;
   Parts parts;
   if (where == "embedded") {
@@ -226,16 +242,22 @@ Corpus open_text(const fs::path& where, const TextOptions& options) {
     corpus.name = fs::canonical(where).filename().string();
     parts = read_folder(where);
   } else {
-    require<DataError>(fs::exists(where, ignored), "[text] no such file or folder: '", where.string(),
+    require<DataError>(fs::exists(where, ignored), "[text] no such file or folder: '",
+                       where.string(),
                        "'; give a text file, a folder with train.txt and valid.txt, or embedded");
     parts = split_file(read_text(where), options.unit, where.string());
   }
   switch (options.unit) {
-    case TokenUnit::byte: corpus.vocabulary = Vocabulary::of_bytes(concat(parts.train, parts.validation, parts.test)); break;
-    case TokenUnit::word:
-      corpus.vocabulary = Vocabulary::of_words(parts.train, options.vocabulary, concat(corpus.name, " train"));
+    case TokenUnit::byte:
+      corpus.vocabulary = Vocabulary::of_bytes(concat(parts.train, parts.validation, parts.test));
       break;
-    case TokenUnit::byte_pair: corpus.vocabulary = Vocabulary::of_byte_pairs(parts.train, options.vocabulary); break;
+    case TokenUnit::word:
+      corpus.vocabulary =
+          Vocabulary::of_words(parts.train, options.vocabulary, concat(corpus.name, " train"));
+      break;
+    case TokenUnit::byte_pair:
+      corpus.vocabulary = Vocabulary::of_byte_pairs(parts.train, options.vocabulary);
+      break;
   }
   corpus.train = corpus.vocabulary.encode(parts.train, concat(corpus.name, " train"));
   corpus.validation = corpus.vocabulary.encode(parts.validation, concat(corpus.name, " valid"));

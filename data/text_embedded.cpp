@@ -29,8 +29,9 @@ constexpr std::array<Forms, 16> kNouns{{{"child", "children"},
                                         {"bridge", "bridges"},
                                         {"bird", "birds"},
                                         {"mountain", "mountains"}}};
-constexpr std::array<std::string_view, 12> kAdjectives{"old",   "small", "quiet",  "bright", "green",   "heavy",
-                                                       "young", "tired", "golden", "cold",   "distant", "strange"};
+constexpr std::array<std::string_view, 12> kAdjectives{"old",    "small", "quiet",   "bright",
+                                                       "green",  "heavy", "young",   "tired",
+                                                       "golden", "cold",  "distant", "strange"};
 constexpr std::array<Forms, 10> kPresent{{{"sees", "see"},
                                           {"follows", "follow"},
                                           {"finds", "find"},
@@ -41,11 +42,15 @@ constexpr std::array<Forms, 10> kPresent{{{"sees", "see"},
                                           {"paints", "paint"},
                                           {"guards", "guard"},
                                           {"knows", "know"}}};
-constexpr std::array<std::string_view, 10> kPast{"saw",    "followed",   "found",   "carried", "loved",
-                                                 "feared", "remembered", "painted", "guarded", "knew"};
-constexpr std::array<std::string_view, 6> kPlaces{"near", "behind", "above", "under", "beside", "beyond"};
-constexpr std::array<std::string_view, 4> kPastTimes{"yesterday", "long ago", "last winter", "in those days"};
-constexpr std::array<std::string_view, 4> kPresentTimes{"today", "every morning", "in summer", "now and then"};
+constexpr std::array<std::string_view, 10> kPast{"saw",     "followed", "found",      "carried",
+                                                 "loved",   "feared",   "remembered", "painted",
+                                                 "guarded", "knew"};
+constexpr std::array<std::string_view, 6> kPlaces{"near",  "behind", "above",
+                                                  "under", "beside", "beyond"};
+constexpr std::array<std::string_view, 4> kPastTimes{"yesterday", "long ago", "last winter",
+                                                     "in those days"};
+constexpr std::array<std::string_view, 4> kPresentTimes{"today", "every morning", "in summer",
+                                                        "now and then"};
 constexpr std::array<std::string_view, 4> kNumbers{"two", "three", "seven", "many"};
 
 class Writer {

@@ -8,25 +8,36 @@
 namespace ebb {
 namespace {
 
-std::int64_t size_of(std::span<const std::int32_t> text) { return static_cast<std::int64_t>(text.size()); }
+std::int64_t size_of(std::span<const std::int32_t> text) {
+  return static_cast<std::int64_t>(text.size());
+}
 
 void require_extents(std::int64_t rows, std::int64_t length) {
-  require<ConfigError>(rows >= 1 && length >= 1, "[windows] expected at least one row of one token, got ", rows, " x ", length);
+  require<ConfigError>(rows >= 1 && length >= 1,
+                       "[windows] expected at least one row of one token, got ", rows, " x ",
+                       length);
 }
 
 void require_target(std::span<const std::int32_t> text) {
-  require<DataError>(text.size() >= 2, "[windows] a text of ", text.size(), " tokens has none to predict");
+  require<DataError>(text.size() >= 2, "[windows] a text of ", text.size(),
+                     " tokens has none to predict");
 }
 
 /// Windows of `length` tokens that begin at the given places, one after the other.
-TokenBatch windows_at(std::span<const std::int32_t> text, std::span<const std::int64_t> begins, std::int64_t length) {
-  TokenBatch batch{.rows = static_cast<std::int64_t>(begins.size()), .length = length, .inputs = {}, .targets = {}};
-  const auto size = static_cast<std::size_t>(checked_mul(batch.rows, length, "[windows] tokens of a batch"));
+TokenBatch windows_at(std::span<const std::int32_t> text, std::span<const std::int64_t> begins,
+                      std::int64_t length) {
+  TokenBatch batch{.rows = static_cast<std::int64_t>(begins.size()),
+                   .length = length,
+                   .inputs = {},
+                   .targets = {}};
+  const auto size =
+      static_cast<std::size_t>(checked_mul(batch.rows, length, "[windows] tokens of a batch"));
   const auto reserve = [&] {
     batch.inputs.reserve(size);
     batch.targets.reserve(size);
   };
-  allocate(uint128{size} * 2 * sizeof(std::int32_t), reserve, batch.rows, " windows of ", length, " tokens and what follows each");
+  allocate(uint128{size} * 2 * sizeof(std::int32_t), reserve, batch.rows, " windows of ", length,
+           " tokens and what follows each");
   for (const std::int64_t begin : begins) {
     const auto first = text.begin() + begin;
     batch.inputs.insert(batch.inputs.end(), first, first + length);
@@ -37,7 +48,8 @@ TokenBatch windows_at(std::span<const std::int32_t> text, std::span<const std::i
 
 }  // namespace
 
-StreamWindows::StreamWindows(std::span<const std::int32_t> text, std::int64_t rows, std::int64_t length)
+StreamWindows::StreamWindows(std::span<const std::int32_t> text, std::int64_t rows,
+                             std::int64_t length)
     : text_(text), rows_(rows), length_(length), stream_(0) {
   require_extents(rows, length);
   stream_ = size_of(text) / rows;
@@ -45,7 +57,9 @@ StreamWindows::StreamWindows(std::span<const std::int32_t> text, std::int64_t ro
                      " streams of 2 and more; lower the batch");
 }
 
-std::int64_t StreamWindows::length(std::int64_t window) const { return std::min(length_, stream_ - 1 - window * length_); }
+std::int64_t StreamWindows::length(std::int64_t window) const {
+  return std::min(length_, stream_ - 1 - window * length_);
+}
 
 TokenBatch StreamWindows::window(std::int64_t window) const {
   TokenBatch batch{.rows = rows_, .length = length(window), .inputs = {}, .targets = {}};
@@ -59,7 +73,8 @@ TokenBatch StreamWindows::window(std::int64_t window) const {
   return batch;
 }
 
-ScoredStreams::ScoredStreams(std::span<const std::int32_t> text, std::int64_t rows, std::int64_t length)
+ScoredStreams::ScoredStreams(std::span<const std::int32_t> text, std::int64_t rows,
+                             std::int64_t length)
     : text_(text), rows_(rows), length_(length), stream_(0), longer_(0) {
   require_extents(rows, length);
   require_target(text);
@@ -72,8 +87,10 @@ ScoredStreams::ScoredStreams(std::span<const std::int32_t> text, std::int64_t ro
 TokenBatch ScoredStreams::window(std::int64_t window) const {
   const std::int64_t first = std::min(window * length_, stream_);
   const bool last = first == stream_;  // one token of the longer streams
-  TokenBatch batch{
-      .rows = last ? longer_ : rows_, .length = last ? 1 : std::min(length_, stream_ - first), .inputs = {}, .targets = {}};
+  TokenBatch batch{.rows = last ? longer_ : rows_,
+                   .length = last ? 1 : std::min(length_, stream_ - first),
+                   .inputs = {},
+                   .targets = {}};
   for (std::int64_t t = first; t < first + batch.length; ++t) {
     for (std::int64_t r = 0; r < batch.rows; ++r) {
       const auto at = static_cast<std::size_t>(r * stream_ + std::min(r, longer_) + t);
@@ -84,21 +101,25 @@ TokenBatch ScoredStreams::window(std::int64_t window) const {
   return batch;
 }
 
-TokenBatch random_windows(std::span<const std::int32_t> text, std::int64_t rows, std::int64_t length, Key key) {
+TokenBatch random_windows(std::span<const std::int32_t> text, std::int64_t rows,
+                          std::int64_t length, Key key) {
   require_extents(rows, length);
-  require<DataError>(size_of(text) > length, "[windows] ", text.size(), " tokens are too few for windows of ", length,
+  require<DataError>(size_of(text) > length, "[windows] ", text.size(),
+                     " tokens are too few for windows of ", length,
                      " and the token after them; shorten the windows");
   std::vector<std::int64_t> begins;
   allocate(
-      static_cast<uint128>(rows) * sizeof(begins[0]), [&] { begins.reserve(static_cast<std::size_t>(rows)); }, rows, " windows");
+      static_cast<uint128>(rows) * sizeof(begins[0]),
+      [&] { begins.reserve(static_cast<std::size_t>(rows)); }, rows, " windows");
   for (std::int64_t r = 0; r < rows; ++r) {
-    begins.push_back(
-        static_cast<std::int64_t>(key.below(static_cast<std::uint64_t>(r), static_cast<std::uint64_t>(size_of(text) - length))));
+    begins.push_back(static_cast<std::int64_t>(key.below(
+        static_cast<std::uint64_t>(r), static_cast<std::uint64_t>(size_of(text) - length))));
   }
   return windows_at(text, begins, length);
 }
 
-ConsecutiveWindows::ConsecutiveWindows(std::span<const std::int32_t> text, std::int64_t rows, std::int64_t length)
+ConsecutiveWindows::ConsecutiveWindows(std::span<const std::int32_t> text, std::int64_t rows,
+                                       std::int64_t length)
     : text_(text), rows_(rows), length_(length), whole_(0), rest_(0) {
   require_extents(rows, length);
   require_target(text);

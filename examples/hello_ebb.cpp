@@ -1,4 +1,5 @@
-// Fits a plane through noisy points by gradient descent on a tape with an op of our own: what every layer of Ebb is made of.
+// Fits a plane through noisy points by gradient descent on a tape with an op of our own: what every
+// layer of Ebb is made of.
 #include <ebb/ebb.h>
 
 #include <cmath>
@@ -6,7 +7,8 @@
 
 namespace {
 
-/// Mean squared difference of y = x w + b and the targets; x [n, 2], w [3] = (w0, w1, b), targets [n].
+/// Mean squared difference of y = x w + b and the targets; x [n, 2], w [3] = (w0, w1, b), targets
+/// [n].
 ebb::Var plane_loss(ebb::Tape& tape, const ebb::Tensor& x, const ebb::Tensor& targets, ebb::Var w) {
   const ebb::ConstMatrix points = x.matrix();
   const ebb::Tensor& plane = tape[w];
@@ -16,17 +18,18 @@ ebb::Var plane_loss(ebb::Tape& tape, const ebb::Tensor& x, const ebb::Tensor& ta
   }
   const auto n = static_cast<float>(points.rows);
   const auto loss = static_cast<float>(ebb::sum_of_squares(residual.values())) / n;
-  return tape.record(ebb::Tensor::scalar(loss), {w},
-                     [=, residual = std::move(residual)](const ebb::Tensor& g, ebb::Adjoints& grads) {
-                       ebb::Tensor gw = ebb::Tensor::zeros({3});
-                       for (std::int64_t i = 0; i < points.rows; ++i) {
-                         const float slope = 2.0f * g.item() * residual[i] / n;
-                         gw[0] += slope * points(i, 0);
-                         gw[1] += slope * points(i, 1);
-                         gw[2] += slope;
-                       }
-                       grads.add(w, std::move(gw));
-                     });
+  return tape.record(
+      ebb::Tensor::scalar(loss), {w},
+      [=, residual = std::move(residual)](const ebb::Tensor& g, ebb::Adjoints& grads) {
+        ebb::Tensor gw = ebb::Tensor::zeros({3});
+        for (std::int64_t i = 0; i < points.rows; ++i) {
+          const float slope = 2.0f * g.item() * residual[i] / n;
+          gw[0] += slope * points(i, 0);
+          gw[1] += slope * points(i, 1);
+          gw[2] += slope;
+        }
+        grads.add(w, std::move(gw));
+      });
 }
 
 }  // namespace
@@ -55,7 +58,9 @@ int main(int, char** argv) {
     for (std::int64_t i = 0; i < 3; ++i) params[w][i] -= 0.1f * gradients[0][i];
   }
   const ebb::Tensor& plane = params[w];
-  std::printf("y = %.3f a + %.3f b + %.3f, mean squared error %.4f\n", plane[0], plane[1], plane[2], loss);
-  const bool found = std::abs(plane[0] - 3) < 0.02 && std::abs(plane[1] + 2) < 0.02 && std::abs(plane[2] - 0.5) < 0.02;
+  std::printf("y = %.3f a + %.3f b + %.3f, mean squared error %.4f\n", plane[0], plane[1], plane[2],
+              loss);
+  const bool found = std::abs(plane[0] - 3) < 0.02 && std::abs(plane[1] + 2) < 0.02 &&
+                     std::abs(plane[2] - 0.5) < 0.02;
   return found ? 0 : 1;
 }

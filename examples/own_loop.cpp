@@ -17,8 +17,10 @@ struct Training {
 
   Training() {
     const Key init = Key(1).fold("initial values");
-    hidden = Linear::create(state.params, "hidden", he_init({64, 784}, init.fold("hidden")), Tensor::zeros({64}));
-    output = Linear::create(state.params, "output", he_init({10, 64}, init.fold("output")), Tensor::zeros({10}));
+    hidden = Linear::create(state.params, "hidden", he_init({64, 784}, init.fold("hidden")),
+                            Tensor::zeros({64}));
+    output = Linear::create(state.params, "output", he_init({10, 64}, init.fold("output")),
+                            Tensor::zeros({10}));
     state.optimizer = make_optimizer("adamw", {.weight_decay = 0.01});
   }
   Var logits(Pass& pass, const Tensor& images) const {
@@ -29,11 +31,13 @@ struct Training {
 /// Goes on up to, but not including, update `end`.
 void train_until(Training& t, const DataSet& data, std::int64_t end) {
   const Key root(1);
-  const BatchSource batches(data.train, {.batch = 64, .augmentation = data.augmentation}, root.fold("batches"));
+  const BatchSource batches(data.train, {.batch = 64, .augmentation = data.augmentation},
+                            root.fold("batches"));
   const Bound bits = Schedule::parse("round(3->8 : cycle(2) cos)").bind(kUpdates);
   const Bound rate = Schedule::parse("0.003->0 : cos").bind(kUpdates);
   while (t.state.iteration < end) {
-    const std::int64_t now = t.state.iteration;  // batch, bits, rate and random bits are functions of it alone
+    const std::int64_t now =
+        t.state.iteration;  // batch, bits, rate and random bits are functions of it alone
     Pass pass{.params = t.state.params,
               .plan = PrecisionPlan::uniform(bits.value(now).format(), Format::integer(8)),
               .ledger = t.state.ledger,
@@ -49,14 +53,17 @@ void train_until(Training& t, const DataSet& data, std::int64_t end) {
 void save(const Training& t, const std::string& path) {
   train::save_state(path, t.state, {{"mean_loss", Tensor::scalar(t.mean_loss)}});
 }
-void load(Training& t, const std::string& path) { t.mean_loss = train::load_state(path, t.state).at("mean_loss").item(); }
+void load(Training& t, const std::string& path) {
+  t.mean_loss = train::load_state(path, t.state).at("mean_loss").item();
+}
 
 }  // namespace
 
 int main(int, char** argv) {
   start_tuned(argv);
   const DataSet data = open_data("synthetic");
-  const std::string path = (std::filesystem::temp_directory_path() / "own_loop.safetensors").string();
+  const std::string path =
+      (std::filesystem::temp_directory_path() / "own_loop.safetensors").string();
 
   Training whole;
   train_until(whole, data, kUpdates);
@@ -69,8 +76,9 @@ int main(int, char** argv) {
   train_until(second, data, kUpdates);
   std::filesystem::remove(path);
 
-  const bool same = train::weights_sha256(whole.state.params) == train::weights_sha256(second.state.params) &&
-                    whole.state.ledger.total_bit_ops() == second.state.ledger.total_bit_ops();
+  const bool same =
+      train::weights_sha256(whole.state.params) == train::weights_sha256(second.state.params) &&
+      whole.state.ledger.total_bit_ops() == second.state.ledger.total_bit_ops();
   std::printf("mean loss %.3f; in one run and in two: %s\n", static_cast<double>(second.mean_loss),
               same ? "the same bits" : "DIFFERENT");
   return same && second.mean_loss == whole.mean_loss ? 0 : 1;

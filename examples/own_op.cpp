@@ -8,7 +8,8 @@ namespace {
 
 using namespace ebb;
 
-/// y = x / (1 + |x|), element by element. Nothing is multiplied as a matrix, so it runs in float32 and costs no bit-operations.
+/// y = x / (1 + |x|), element by element. Nothing is multiplied as a matrix, so it runs in float32
+/// and costs no bit-operations.
 Var softsign(Pass& pass, Var x) {
   Tensor y = pass.tape[x];  // a copy
   for (float& v : y.values()) v /= 1.0f + std::abs(v);
@@ -22,17 +23,20 @@ Var softsign(Pass& pass, Var x) {
   });
 }
 
-/// y = x w^T for x [m, k] and w [n, k]: an op with products, each on the codes that the pass's plan has for the site.
+/// y = x w^T for x [m, k] and w [n, k]: an op with products, each on the codes that the pass's plan
+/// has for the site.
 Var product(Pass& pass, const Site& site, Var x, Var w) {
   const Site here = pass.visit(site);  // this use of it: used again, it draws other random bits
   pass.tape.keep(x);                   // an operand in float32 refers to what it was made from
   const Operand qx = pass.encode(pass.tape[x].matrix(), here, Role::activation);
-  const Operand qw = pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_row);  // a grid an output
+  const Operand qw = pass.encode(pass.tape[w].matrix(), here, Role::weight,
+                                 Granularity::per_row);  // a grid an output
   Tensor y = pass.multiply(qx, qw.transposed(), here, Product::forward);
   return pass.tape.record(std::move(y), {x, w}, [=, &pass](const Tensor& g, Adjoints& grads) {
     const Operand qg = pass.encode(g.matrix(), here, Role::gradient);
     if (grads.wants(x)) {  // contracts the outputs, so the weights take grids along the inputs
-      const Operand along = pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_column);
+      const Operand along =
+          pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_column);
       grads.add(x, pass.multiply(qg, along, here, Product::grad_input));
     }
     grads.add(w, pass.multiply(qg.transposed(), qx, here, Product::grad_weight));
@@ -41,7 +45,8 @@ Var product(Pass& pass, const Site& site, Var x, Var w) {
 
 Tensor normals(const Shape& shape, Key key) {
   Tensor x = Tensor::uninitialized(shape);
-  for (std::int64_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(key.normal(static_cast<std::uint64_t>(i)));
+  for (std::int64_t i = 0; i < x.size(); ++i)
+    x[i] = static_cast<float>(key.normal(static_cast<std::uint64_t>(i)));
   return x;
 }
 
@@ -54,19 +59,24 @@ int main() {
   };
   const std::vector<Tensor> inputs = {normals({5, 4}, Key(1)), normals({3, 4}, Key(2))};
 
-  // In float32 each gradient is held against difference quotients; 20 is generous for the roundings behind one output.
+  // In float32 each gradient is held against difference quotients; 20 is generous for the roundings
+  // behind one output.
   ParamStore params;
   const std::vector<CheckedGradient> wrong = wrong_gradients(params, inputs, 20, op);
   for (const CheckedGradient& gradient : wrong) std::printf("%s\n", to_text(gradient).c_str());
 
   // The same op on 4-bit codes, charged to a ledger: 5 * 3 * 4 multiplications, three times.
   CostLedger ledger;
-  Pass pass{
-      .params = params, .plan = PrecisionPlan::uniform(Format::integer(4), Format::integer(8)), .ledger = ledger, .key = Key(3)};
-  const Var x = pass.tape.variable(inputs[0]), w = pass.tape.variable(inputs[1]), y = op(pass, {x, w});
+  Pass pass{.params = params,
+            .plan = PrecisionPlan::uniform(Format::integer(4), Format::integer(8)),
+            .ledger = ledger,
+            .key = Key(3)};
+  const Var x = pass.tape.variable(inputs[0]), w = pass.tape.variable(inputs[1]),
+            y = op(pass, {x, w});
   const Var loss = softmax_cross_entropy(pass, y, std::vector<std::int32_t>{0, 1, 2, 0, 1});
   pass.tape.backward(loss);
   const bool charged = ledger.total_bit_ops() == 60 * (4 * 4 + 8 * 4 + 4 * 8);
-  std::printf("%zu wrong gradients; %s bit-operations\n", wrong.size(), to_text(ledger.total_bit_ops()).c_str());
+  std::printf("%zu wrong gradients; %s bit-operations\n", wrong.size(),
+              to_text(ledger.total_bit_ops()).c_str());
   return wrong.empty() && charged ? 0 : 1;
 }

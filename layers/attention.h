@@ -9,17 +9,22 @@
 
 namespace ebb {
 
-/// Scaled dot-product attention of several heads. Rows of n_0, n_1, ... tokens lie one after the other, without padding:
-/// qkv [sum of n_i, 3 width] holds query, key and value of every token, each of `heads` parts of width / heads = d elements; the
-/// result is [sum of n_i, width].
+/// Scaled dot-product attention of several heads. Rows of n_0, n_1, ... tokens lie one after the
+/// other, without padding: qkv [sum of n_i, 3 width] holds query, key and value of every token,
+/// each of `heads` parts of width / heads = d elements; the result is [sum of n_i, width].
 ///
-///   S = Q K^T per row and head at the site `NAME.qk`,  P = softmax(S / sqrt(d)) by row, in float32,  Y = P V at `NAME.av`
+/// | S = Q K^T per row and head, at the site `NAME.qk`
+/// | P = softmax(S / sqrt(d)) by row, in float32
+/// | Y = P V, at the site `NAME.av`
 ///
-/// With `causal`, token t sees tokens 0 .. t of its row; the other probabilities are 0. Its products are cut into strips of 64
-/// tokens: what comes after a strip is neither multiplied nor charged. Queries and probabilities are encoded as activations, keys
-/// and values as weights (they stand where weights stand in the three products of training): Q, K, V and the gradients on one grid
-/// each, P on one grid a token and head for Y and on one grid for the gradient of V. All over their own ranges, in evaluation too.
-/// @throws ShapeError unless qkv is [sum of lengths, 3 width] with lengths of 1 and more and heads dividing width
+/// With `causal`, token t sees tokens 0 .. t of its row; the other probabilities are 0. Its
+/// products are cut into strips of 64 tokens: what comes after a strip is neither multiplied nor
+/// charged. Queries and probabilities are encoded as activations, keys and values as weights (they
+/// stand where weights stand in the three products of training): Q, K, V and the gradients on one
+/// grid each, P on one grid a token and head for Y and on one grid for the gradient of V. All over
+/// their own ranges, in evaluation too.
+/// @throws ShapeError unless qkv is [sum of lengths, 3 width] with lengths of 1 and more and heads
+/// dividing width
 struct Attention {
   Site scores, values;
   std::int64_t heads = 1;
@@ -29,8 +34,9 @@ struct Attention {
   Var operator()(Pass& pass, Var qkv, std::span<const std::int64_t> lengths) const;
 };
 
-/// Rotates the queries and keys of qkv by their token's place t in its row: of every head, elements 2i and 2i+1 by the angle
-/// t 10000^(-2i/d), so that scores depend on distances. Source: Su et al., "RoFormer", 2021.
+/// Rotates the queries and keys of qkv by their token's place t in its row: of every head, elements
+/// 2i and 2i+1 by the angle t 10000^(-2i/d), so that scores depend on distances. Source: Su et al.,
+/// "RoFormer", 2021.
 /// @throws ShapeError as Attention, or for an odd d
 Var rotary(Pass& pass, Var qkv, std::span<const std::int64_t> lengths, std::int64_t heads);
 

@@ -6,7 +6,8 @@ namespace ebb {
 
 AxisView view_along(std::string_view op, const Shape& shape, int axis) {
   const int rank = shape.rank();
-  require<ShapeError>(axis >= -rank && axis < rank, "[", op, "] expected an axis of ", shape, ", which has ", rank, ", got ", axis);
+  require<ShapeError>(axis >= -rank && axis < rank, "[", op, "] expected an axis of ", shape,
+                      ", which has ", rank, ", got ", axis);
   AxisView view{.axis = axis < 0 ? axis + rank : axis};
   for (int i = 0; i < view.axis; ++i) view.outer *= shape[i];
   view.extent = shape[view.axis];
@@ -14,6 +15,8 @@ AxisView view_along(std::string_view op, const Shape& shape, int axis) {
   return view;
 }
 
-std::vector<std::int64_t> extents_of(const Shape& shape) { return {shape.extents().begin(), shape.extents().end()}; }
+std::vector<std::int64_t> extents_of(const Shape& shape) {
+  return {shape.extents().begin(), shape.extents().end()};
+}
 
 }  // namespace ebb

@@ -24,7 +24,9 @@ struct Moments {
 struct Affine {
   std::vector<float> mean, slope, shift;
 
-  [[nodiscard]] kernels::NormColumns columns() const { return {mean.data(), slope.data(), shift.data()}; }
+  [[nodiscard]] kernels::NormColumns columns() const {
+    return {mean.data(), slope.data(), shift.data()};
+  }
 };
 
 const kernels::NormKernels& norm_kernels([[maybe_unused]] Simd simd) {
@@ -35,7 +37,8 @@ const kernels::NormKernels& norm_kernels([[maybe_unused]] Simd simd) {
   return kernels::norm_portable();
 }
 
-Moments batch_moments(ColumnMoments of_batch, std::int64_t rows, const BatchNorm& norm, ParamStore& params) {
+Moments batch_moments(ColumnMoments of_batch, std::int64_t rows, const BatchNorm& norm,
+                      ParamStore& params) {
   const auto n = static_cast<double>(rows);
   Moments moments{std::move(of_batch.mean), std::move(of_batch.variance)};
   Tensor &running_mean = params[norm.running_mean], &running_var = params[norm.running_var];
@@ -55,7 +58,8 @@ Moments batch_moments(ColumnMoments of_batch, std::int64_t rows, const BatchNorm
 Moments running_moments(const BatchNorm& norm, const ParamStore& params) {
   Moments moments;
   for (const float mean : params[norm.running_mean].values()) moments.mean.push_back(double{mean});
-  for (const float var : params[norm.running_var].values()) moments.inverse.push_back(1.0 / std::sqrt(double{var} + norm.epsilon));
+  for (const float var : params[norm.running_var].values())
+    moments.inverse.push_back(1.0 / std::sqrt(double{var} + norm.epsilon));
   return moments;
 }
 
@@ -70,7 +74,8 @@ Affine forward_affine(const Moments& moments, const Tensor& scale, const Tensor&
   return affine;
 }
 
-/// Range of relu?(norm(x)): the function of each column is monotonic, also when it is rounded, so its ends are those of x.
+/// Range of relu?(norm(x)): the function of each column is monotonic, also when it is rounded, so
+/// its ends are those of x.
 Range normalised_range(const std::vector<Range>& of_x, const Affine& affine, bool relu) {
   RangeOfParts parts;
   for (std::size_t c = 0; c < of_x.size(); ++c) {
@@ -87,11 +92,13 @@ void add_range(RangeOfParts& parts, const kernels::RowsRange& range) {
   parts.add(range.largest < 0x7f800000u, range.min, range.max);
 }
 
-/// Calls body(first, last) on all rows, from several threads, on blocks of kSumBlock, so that strips of columns find them in cache.
+/// Calls body(first, last) on all rows, from several threads, on blocks of kSumBlock, so that
+/// strips of columns find them in cache.
 template <class Body>
 void for_each_block(std::int64_t rows, std::int64_t cols, const Body& body) {
   const auto blocks = [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t first = begin; first < end; first += kSumBlock) body(first, std::min(end, first + kSumBlock));
+    for (std::int64_t first = begin; first < end; first += kSumBlock)
+      body(first, std::min(end, first + kSumBlock));
   };
   parallel_for(rows, blocks, kParallelGrain / std::max<std::int64_t>(1, cols), kSumBlock);
 }
@@ -105,13 +112,18 @@ struct Saved {
   Moments moments;
   Affine affine;
   ColumnBlocks dots;  ///< of the output's gradient and x
-  /// Where a ReLU after an addition let values pass; without an addition that is computed from x anew.
+  /// Where a ReLU after an addition let values pass; without an addition that is computed from x
+  /// anew.
   std::vector<std::uint32_t> passed;
 
-  [[nodiscard]] std::uint32_t* passed_from(std::int64_t row) { return passed.data() + row / 32 * cols; }
+  [[nodiscard]] std::uint32_t* passed_from(std::int64_t row) {
+    return passed.data() + row / 32 * cols;
+  }
 
-  /// out = relu?(norm(x) + add?), rows first .. last; add and out begin at row first, with an addition a multiple of 32.
-  kernels::RowsRange normalise(std::int64_t first, std::int64_t last, const float* add, float* out) {
+  /// out = relu?(norm(x) + add?), rows first .. last; add and out begin at row first, with an
+  /// addition a multiple of 32.
+  kernels::RowsRange normalise(std::int64_t first, std::int64_t last, const float* add,
+                               float* out) {
     return kernels.normalise(x + first * cols, affine.columns(), add, relu, last - first, cols, out,
                              passed.empty() ? nullptr : passed_from(first));
   }
@@ -121,20 +133,23 @@ struct Saved {
       const std::int64_t end = std::min(last, row + kSumBlock);
       fetch_ahead(x + row * cols, (end - row) * cols * 4);
       if (relu && !passed.empty()) kernels.mask_by_bits(passed_from(row), end - row, cols, g);
-      if (relu && passed.empty()) kernels.mask_by_input(x + row * cols, affine.columns(), end - row, cols, g);
+      if (relu && passed.empty())
+        kernels.mask_by_input(x + row * cols, affine.columns(), end - row, cols, g);
       dots.add_dots(g, x + row * cols, row, end);
     }
   }
 };
 
-/// gx = g slope + ((x - mean) along + offset): the gradient through the batch's own statistics. gx may be g. Returns its range.
-Range batch_gradient(const Saved& saved, const std::vector<float>& along, const std::vector<float>& offset, const float* g,
-                     float* gx) {
+/// gx = g slope + ((x - mean) along + offset): the gradient through the batch's own statistics. gx
+/// may be g. Returns its range.
+Range batch_gradient(const Saved& saved, const std::vector<float>& along,
+                     const std::vector<float>& offset, const float* g, float* gx) {
   RangeOfParts parts;
   for_each_block(saved.rows, saved.cols, [&](std::int64_t first, std::int64_t last) {
     const std::int64_t at = first * saved.cols;
-    add_range(parts, saved.kernels.gradient(saved.x + at, saved.affine.columns(), along.data(), offset.data(), g + at, last - first,
-                                            saved.cols, gx + at));
+    add_range(parts,
+              saved.kernels.gradient(saved.x + at, saved.affine.columns(), along.data(),
+                                     offset.data(), g + at, last - first, saved.cols, gx + at));
   });
   return parts.range();
 }
@@ -155,27 +170,32 @@ BatchNorm BatchNorm::create(ParamStore& params, const std::string& name, std::in
   BatchNorm norm;
   norm.weight = params.add(name + ".scale", Tensor::filled({channels}, 1.0f));
   norm.bias = params.add(name + ".shift", Tensor::zeros({channels}));
-  norm.running_mean = params.add(name + ".running_mean", Tensor::zeros({channels}), ParamStore::Kind::state);
-  norm.running_var = params.add(name + ".running_var", Tensor::filled({channels}, 1.0f), ParamStore::Kind::state);
+  norm.running_mean =
+      params.add(name + ".running_mean", Tensor::zeros({channels}), ParamStore::Kind::state);
+  norm.running_var =
+      params.add(name + ".running_var", Tensor::filled({channels}, 1.0f), ParamStore::Kind::state);
   return norm;
 }
 
 Var BatchNorm::operator()(Pass& pass, Var x, const Then& then) const {
-  const Var w = pass.tape.parameter(weight), b = pass.tape.parameter(bias), added = then.add.value_or(w);
+  const Var w = pass.tape.parameter(weight), b = pass.tape.parameter(bias),
+            added = then.add.value_or(w);
   const Shape shape = pass.tape.shape(x);
   const std::int64_t channels = pass.tape.shape(w)[0];
   const std::string& name = pass.params.entry(weight).name;
-  require<ShapeError>(shape.rank() >= 2 && shape[-1] == channels, "[batch_norm ", name, "] expected input [..., ", channels,
-                      "], got ", shape);
-  require<ShapeError>(!then.add || pass.tape.shape(added) == shape, "[batch_norm ", name, "] cannot add ", pass.tape.shape(added),
-                      " to ", shape);
+  require<ShapeError>(shape.rank() >= 2 && shape[-1] == channels, "[batch_norm ", name,
+                      "] expected input [..., ", channels, "], got ", shape);
+  require<ShapeError>(!then.add || pass.tape.shape(added) == shape, "[batch_norm ", name,
+                      "] cannot add ", pass.tape.shape(added), " to ", shape);
   const ConstMatrix in = pass.tape[x].matrix();
   const bool batch = pass.training();
-  require<ShapeError>(!batch || in.rows >= 2, "[batch_norm ", name, "] statistics need at least two values a channel, got ", shape,
+  require<ShapeError>(!batch || in.rows >= 2, "[batch_norm ", name,
+                      "] statistics need at least two values a channel, got ", shape,
                       ": train with larger batches or images");
 
   const std::shared_ptr<const ColumnBlocks> known = pass.tape.facts(x).columns;
-  Moments moments = batch ? batch_moments(known ? known->moments() : column_moments(in, pass.simd), in.rows, *this, pass.params)
+  Moments moments = batch ? batch_moments(known ? known->moments() : column_moments(in, pass.simd),
+                                          in.rows, *this, pass.params)
                           : running_moments(*this, pass.params);
   Affine affine = forward_affine(moments, pass.tape[w], pass.tape[b]);
   const auto saved = std::make_shared<Saved>(Saved{norm_kernels(pass.simd),
@@ -187,21 +207,28 @@ Var BatchNorm::operator()(Pass& pass, Var x, const Then& then) const {
                                                    std::move(affine),
                                                    {in.rows, in.cols, pass.simd},
                                                    {}});
-  if (then.add && then.relu) saved->passed.resize(static_cast<std::size_t>((in.rows + 31) / 32 * in.cols));
-  const auto receive = [saved](std::int64_t first, std::int64_t last, float* g) { saved->receive(first, last, g); };
+  if (then.add && then.relu)
+    saved->passed.resize(static_cast<std::size_t>((in.rows + 31) / 32 * in.cols));
+  const auto receive = [saved](std::int64_t first, std::int64_t last, float* g) {
+    saved->receive(first, last, g);
+  };
 
   auto backward = [=](Tensor&& g, Adjoints& grads) {
     if (!grads.watched()) {
       parallel_for(
-          saved->rows, [&](std::int64_t first, std::int64_t last) { receive(first, last, g.data() + first * channels); }, kSumBlock,
-          kSumBlock);
+          saved->rows,
+          [&](std::int64_t first, std::int64_t last) {
+            receive(first, last, g.data() + first * channels);
+          },
+          kSumBlock, kSumBlock);
     }
     const ColumnDots sums = saved->dots.dots();
     const auto n = static_cast<double>(saved->rows);
     Tensor gw = Tensor::uninitialized({channels}), gb = Tensor::uninitialized({channels});
     std::vector<float> along(static_cast<std::size_t>(channels)), offset(along.size());
     for (std::size_t c = 0; c < along.size(); ++c) {
-      const double dot = saved->moments.inverse[c] * (sums.dot[c] - saved->moments.mean[c] * sums.sum[c]);
+      const double dot =
+          saved->moments.inverse[c] * (sums.dot[c] - saved->moments.mean[c] * sums.sum[c]);
       const double share = -double{saved->affine.slope[c]} / n;
       gw[static_cast<std::int64_t>(c)] = static_cast<float>(dot);
       gb[static_cast<std::int64_t>(c)] = static_cast<float>(sums.sum[c]);
@@ -230,20 +257,30 @@ Var BatchNorm::operator()(Pass& pass, Var x, const Then& then) const {
   };
 
   Var y;
-  if (batch && known && !then.add) {  // its range is known before it is computed: the next layer takes codes straight from x
+  if (batch && known && !then.add) {  // its range is known before it is computed: the next layer
+                                      // takes codes straight from x
     y = pass.tape.record_deferred(
-        shape, [saved](std::int64_t first, std::int64_t last, float* out) { saved->normalise(first, last, nullptr, out); },
-        {x, w, b, added}, std::move(backward), {.range = normalised_range(known->ranges(), saved->affine, then.relu)});
+        shape,
+        [saved](std::int64_t first, std::int64_t last, float* out) {
+          saved->normalise(first, last, nullptr, out);
+        },
+        {x, w, b, added}, std::move(backward),
+        {.range = normalised_range(known->ranges(), saved->affine, then.relu)});
   } else {
-    std::optional<Tensor> place = then.add && then.last_reader ? pass.tape.take(added) : std::nullopt;
-    const float* const to_add = !then.add ? nullptr : place ? place->data() : pass.tape[added].data();
+    std::optional<Tensor> place =
+        then.add && then.last_reader ? pass.tape.take(added) : std::nullopt;
+    const float* const to_add = !then.add ? nullptr
+                                : place   ? place->data()
+                                          : pass.tape[added].data();
     Tensor out = place ? *std::move(place) : Tensor::uninitialized(shape);
     RangeOfParts parts;
     for_each_block(in.rows, in.cols, [&](std::int64_t first, std::int64_t last) {
       const std::int64_t at = first * in.cols;
-      add_range(parts, saved->normalise(first, last, to_add != nullptr ? to_add + at : nullptr, out.data() + at));
+      add_range(parts, saved->normalise(first, last, to_add != nullptr ? to_add + at : nullptr,
+                                        out.data() + at));
     });
-    y = pass.tape.record(std::move(out), {x, w, b, added}, std::move(backward), {.range = parts.range()});
+    y = pass.tape.record(std::move(out), {x, w, b, added}, std::move(backward),
+                         {.range = parts.range()});
   }
   pass.tape.watch_gradient(y, receive);
   return y;

@@ -9,18 +9,25 @@ namespace ebb {
 
 struct ConvConfig {
   std::int64_t stride = 1;
-  std::int64_t pad = 0;     ///< zeros on every side
-  std::int64_t groups = 1;  ///< equal to the number of input and of output channels: depthwise, all channels at once
+  std::int64_t pad = 0;  ///< zeros on every side
+  std::int64_t groups =
+      1;  ///< equal to the number of input and of output channels: depthwise, all channels at once
 };
 
-/// 2-D convolution of images [batch, height, width, in] with weights [out, taps_y, taps_x, in / groups] and an optional bias [out]:
-/// y [batch, out_height, out_width, out], out_height = floor((height + 2 pad - taps_y) / stride) + 1. Group i of the outputs sees
-/// group i of the inputs.
+/// 2-D convolution of images [batch, height, width, in] with weights [out, taps_y, taps_x, in /
+/// groups] and an optional bias [out]: y [batch, out_height, out_width, out], out_height =
+/// floor((height + 2 pad - taps_y) / stride) + 1. Group i of the outputs sees group i of the
+/// inputs.
 ///
-/// Every product gathers patches from the codes of a tensor that was encoded once; padded taps are exact zeros.
-/// forward      patches(x) w^T          contracted over taps x in; x one grid, w one grid an output channel
-/// grad_input   patches(g) flipped(w)   contracted over taps x out; g one grid, encoded once for both products; w one grid an input
-/// channel grad_weight  g^T patches(x)          contracted over batch x positions, on the codes of x that the forward product used
+/// Every product gathers patches from the codes of a tensor that was encoded once; padded taps are
+/// exact zeros.
+/// | forward      patches(x) w^T          contracted over taps x in; x one grid, w one grid an
+/// |                                      output channel
+/// | grad_input   patches(g) flipped(w)   contracted over taps x out; g one grid, encoded once for
+/// |                                      both products; w one grid an input channel
+/// | grad_weight  g^T patches(x)          contracted over batch x positions, on the codes of x that
+/// |                                      the forward product used
+///
 /// Each is charged the forward product's nominal MACs. The bias is treated as in Linear.
 struct Conv2d {
   Site site;
@@ -28,12 +35,15 @@ struct Conv2d {
   ConvConfig config;
 
   /// Adds "<site>.weight", "<site>.bias" and the running range of the input to the store.
-  /// @throws ConfigError for stride < 1, pad < 0, groups < 1 or outputs that are no multiple of groups; ShapeError for weights or
-  /// bias of another shape
-  static Conv2d create(ParamStore& params, Site site, Tensor weight, ConvConfig config, std::optional<Tensor> bias = std::nullopt);
+  /// @throws ConfigError for stride < 1, pad < 0, groups < 1 or outputs that are no multiple of
+  /// groups; ShapeError for weights or bias of another shape
+  static Conv2d create(ParamStore& params, Site site, Tensor weight, ConvConfig config,
+                       std::optional<Tensor> bias = std::nullopt);
 
-  /// `summarise`: in training, also sums the columns of the result while they are in cache, for a batch norm that follows.
-  /// @throws ShapeError unless x is [batch, height, width, in] and the kernel fits into the padded image
+  /// `summarise`: in training, also sums the columns of the result while they are in cache, for a
+  /// batch norm that follows.
+  /// @throws ShapeError unless x is [batch, height, width, in] and the kernel fits into the padded
+  /// image
   Var operator()(Pass& pass, Var x, bool summarise = false) const;
 };
 

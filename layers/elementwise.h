@@ -6,12 +6,13 @@
 
 namespace ebb {
 
-/// Functions of one value, element by element, in float32 and without a product. A NaN passes through, so that it is noticed where
-/// it is encoded. docs/NUMERICS.md has the roundings.
+/// Functions of one value, element by element, in float32 and without a product. A NaN passes
+/// through, so that it is noticed where it is encoded. docs/NUMERICS.md has the roundings.
 
 /// max(x, 0). The gradient at 0 is 0.
 Var relu(Pass& pass, Var x);
-/// x where it is positive, else negative_slope x. The gradient at 0 is that of the negative side, as in PyTorch.
+/// x where it is positive, else negative_slope x. The gradient at 0 is that of the negative side,
+/// as in PyTorch.
 Var leaky_relu(Pass& pass, Var x, float negative_slope = 0.01f);
 /// 1 / (1 + e^-x).
 Var sigmoid(Pass& pass, Var x);
@@ -24,23 +25,26 @@ Var log(Pass& pass, Var x);
 Var sqrt(Pass& pass, Var x);
 /// |x|. The gradient at 0 is 0.
 Var abs(Pass& pass, Var x);
-/// x held to min .. max. The gradient is that of x from min to max, ends included, and 0 outside, as in PyTorch.
+/// x held to min .. max. The gradient is that of x from min to max, ends included, and 0 outside,
+/// as in PyTorch.
 /// @throws ConfigError unless min <= max
 Var clamp(Pass& pass, Var x, float min, float max);
 /// factor x.
 Var scale(Pass& pass, Var x, float factor);
 
-/// Functions of two values of one shape; or y lacks leading axes of x, [d, e] beside [b, c, d, e], and stands for a copy of itself
-/// at each of their places, as a scalar does for one at every element. Its gradient is then the sum over those places, in double
-/// and fixed order (column sums of core/sums.h; of the exact products g x in mul), rounded once.
+/// Functions of two values of one shape; or y lacks leading axes of x, [d, e] beside [b, c, d, e],
+/// and stands for a copy of itself at each of their places, as a scalar does for one at every
+/// element. Its gradient is then the sum over those places, in double and fixed order (column sums
+/// of core/sums.h; of the exact products g x in mul), rounded once.
 /// @throws ShapeError unless y's shape is that of x's last axes
 Var add(Pass& pass, Var x, Var y);
 Var sub(Pass& pass, Var x, Var y);
 Var mul(Pass& pass, Var x, Var y);
 
-/// In training, sets every element to zero with the given probability (rounded to a multiple of 2^-32) and multiplies the others by
-/// 1 / (1 - probability); in evaluation, or with a probability of 0, returns x itself. Element i draws word i % 4 of Philox block i
-/// / 4 under the key of `name`.
+/// In training, sets every element to zero with the given probability (rounded to a multiple of
+/// 2^-32) and multiplies the others by 1 / (1 - probability); in evaluation, or with a probability
+/// of 0, returns x itself. Element i draws word i % 4 of Philox block i / 4 under the key of
+/// `name`.
 /// @throws ConfigError unless 0 <= probability < 1
 Var dropout(Pass& pass, Var x, double probability, std::string_view name);
 

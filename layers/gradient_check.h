@@ -26,20 +26,25 @@ std::string to_text(const CheckedGradient& checked);
 
 using DifferentiableOp = std::function<Var(Pass& pass, const std::vector<Var>& inputs)>;
 
-/// Compares the gradients of sum(op(inputs) r), r random, by all inputs and all parameters of the store with central differences at
-/// fp32, for up to some 40 elements of each; keep away from kinks.
+/// Compares the gradients of sum(op(inputs) r), r random, by all inputs and all parameters of the
+/// store with central differences at fp32, for up to some 40 elements of each; keep away from
+/// kinks.
 ///
-/// With D(h) the difference quotient at step h = 3e-3 and D the derivative, D(h) - D is c h^2 + O(h^4) and D(2h) - D(h) is 3 c h^2,
-/// so its magnitude bounds the truncation. Every output is off by at most `roundings` units of the largest output, and outputs that
-/// do not move cancel exactly: both quotients together are off by at most 2 roundings units max|y| sum |r| / h over the outputs
-/// that move, which also covers the rounding of the gradient itself while slopes stay below max|y| / h. A gradient that is 0
-/// because its terms cancel (a bias of attention's keys) is off by roundings of terms as large as its tensor's largest element.
-/// `roundings` is about the number of float32 operations behind one output. All random draws of the op come from `key`.
+/// With D(h) the difference quotient at step h = 3e-3 and D the derivative, D(h) - D is c h^2 +
+/// O(h^4) and D(2h) - D(h) is 3 c h^2, so its magnitude bounds the truncation. Every output is off
+/// by at most `roundings` units of the largest output, and outputs that do not move cancel exactly:
+/// both quotients together are off by at most 2 roundings units max|y| sum |r| / h over the outputs
+/// that move, which also covers the rounding of the gradient itself while slopes stay below max|y|
+/// / h. A gradient that is 0 because its terms cancel (a bias of attention's keys) is off by
+/// roundings of terms as large as its tensor's largest element. `roundings` is about the number of
+/// float32 operations behind one output. All random draws of the op come from `key`.
 /// @throws ShapeError if a gradient has not the shape of what it is of
-std::vector<CheckedGradient> check_gradients(ParamStore& params, std::vector<Tensor> inputs, double roundings,
-                                             const DifferentiableOp& op, Key key = Key(1));
+std::vector<CheckedGradient> check_gradients(ParamStore& params, std::vector<Tensor> inputs,
+                                             double roundings, const DifferentiableOp& op,
+                                             Key key = Key(1));
 /// Those of them that do not agree: empty for a right backward function.
-std::vector<CheckedGradient> wrong_gradients(ParamStore& params, std::vector<Tensor> inputs, double roundings,
-                                             const DifferentiableOp& op, Key key = Key(1));
+std::vector<CheckedGradient> wrong_gradients(ParamStore& params, std::vector<Tensor> inputs,
+                                             double roundings, const DifferentiableOp& op,
+                                             Key key = Key(1));
 
 }  // namespace ebb

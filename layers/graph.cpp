@@ -53,7 +53,8 @@ struct Bill {
 
   void add(const Site& site, Product product, std::int64_t macs) const {
     const SiteFormats::Pair formats = plan.at(site).of(product);
-    if (macs > 0) ledger.charge(site, product, static_cast<uint128>(macs), formats.left, formats.right);
+    if (macs > 0)
+      ledger.charge(site, product, static_cast<uint128>(macs), formats.left, formats.right);
   }
   void add(const Linear& linear, std::int64_t rows, bool wants_input) const {
     const std::int64_t macs = rows * weight.size();
@@ -62,7 +63,8 @@ struct Bill {
     add(linear.site, Product::grad_weight, macs);
   }
   /// A linear layer and sums over neighbours, in the order of GraphConv.
-  void add(const Linear& linear, const Site& aggregate, const Neighbourhood& hood, bool wants_input) const {
+  void add(const Linear& linear, const Site& aggregate, const Neighbourhood& hood,
+           bool wants_input) const {
     const bool first = linear_first(weight);
     const std::int64_t sums = hood.heard.entries() * weight[first ? 0 : 1];
     add(linear, first ? hood.nodes() : hood.targets(), wants_input);
@@ -73,10 +75,13 @@ struct Bill {
 
 }  // namespace
 
-std::shared_ptr<const Neighbourhood> symmetric_neighbourhood(const Csr& heard, std::span<const std::int64_t> degrees,
+std::shared_ptr<const Neighbourhood> symmetric_neighbourhood(const Csr& heard,
+                                                             std::span<const std::int64_t> degrees,
                                                              bool self_loops) {
-  require<ShapeError>(static_cast<std::int64_t>(degrees.size()) == heard.cols && heard.rows() <= heard.cols,
-                      "[neighbourhood] expected a degree for each of ", heard.cols, " nodes, targets first, got ", degrees.size());
+  require<ShapeError>(
+      static_cast<std::int64_t>(degrees.size()) == heard.cols && heard.rows() <= heard.cols,
+      "[neighbourhood] expected a degree for each of ", heard.cols, " nodes, targets first, got ",
+      degrees.size());
   auto hood = std::make_shared<Neighbourhood>();
   hood->heard = self_loops ? heard.with_diagonal() : heard;
   hood->hearers = hood->heard.transposed();
@@ -84,7 +89,8 @@ std::shared_ptr<const Neighbourhood> symmetric_neighbourhood(const Csr& heard, s
     const std::int64_t d = degrees[static_cast<std::size_t>(i)] + (self_loops ? 1 : 0);
     return static_cast<double>(std::max<std::int64_t>(1, d));
   };
-  for (std::int64_t i = 0; i < hood->nodes(); ++i) hood->node_scale.push_back(static_cast<float>(1.0 / std::sqrt(degree(i))));
+  for (std::int64_t i = 0; i < hood->nodes(); ++i)
+    hood->node_scale.push_back(static_cast<float>(1.0 / std::sqrt(degree(i))));
   for (std::int64_t i = 0; i < hood->targets(); ++i) {
     const auto count = static_cast<double>(std::max<std::int64_t>(1, hood->heard.count(i)));
     hood->target_scale.push_back(static_cast<float>(std::sqrt(degree(i)) / count));
@@ -93,17 +99,20 @@ std::shared_ptr<const Neighbourhood> symmetric_neighbourhood(const Csr& heard, s
 }
 
 std::shared_ptr<const Neighbourhood> mean_neighbourhood(const Csr& heard) {
-  auto hood = std::make_shared<Neighbourhood>(Neighbourhood{.heard = heard, .hearers = heard.transposed()});
+  auto hood =
+      std::make_shared<Neighbourhood>(Neighbourhood{.heard = heard, .hearers = heard.transposed()});
   for (std::int64_t i = 0; i < hood->targets(); ++i) {
-    hood->target_scale.push_back(static_cast<float>(1.0 / static_cast<double>(std::max<std::int64_t>(1, heard.count(i)))));
+    hood->target_scale.push_back(
+        static_cast<float>(1.0 / static_cast<double>(std::max<std::int64_t>(1, heard.count(i)))));
   }
   return hood;
 }
 
-Var sum_neighbours(Pass& pass, const Site& site, Var x, const std::shared_ptr<const Neighbourhood>& hood) {
+Var sum_neighbours(Pass& pass, const Site& site, Var x,
+                   const std::shared_ptr<const Neighbourhood>& hood) {
   const Shape shape = pass.tape.shape(x);
-  require<ShapeError>(shape.rank() == 2 && shape[0] == hood->nodes(), "[", site.name, "] expected features [", hood->nodes(),
-                      ", n], got ", shape);
+  require<ShapeError>(shape.rank() == 2 && shape[0] == hood->nodes(), "[", site.name,
+                      "] expected features [", hood->nodes(), ", n], got ", shape);
   Tensor scaled;
   if (!hood->node_scale.empty()) {
     scaled = Tensor::uninitialized(shape);
@@ -112,11 +121,13 @@ Var sum_neighbours(Pass& pass, const Site& site, Var x, const std::shared_ptr<co
   const Tensor& operand = hood->node_scale.empty() ? pass.tape[x] : scaled;
   const Site here = pass.visit(site);
   const Operand qx = pass.encode(operand.matrix(), here, Role::activation);
-  Tensor y = aggregate(hood->heard, hood->target_scale, qx, pass.how(here, Product::aggregate), pass.ledger);
+  Tensor y = aggregate(hood->heard, hood->target_scale, qx, pass.how(here, Product::aggregate),
+                       pass.ledger);
   return pass.tape.record(std::move(y), {x}, [=, &pass](Tensor&& g, Adjoints& grads) {
     scale_rows(g, hood->target_scale, g);
     const Operand qg = pass.encode(g.matrix(), here, Role::gradient);
-    grads.add(x, aggregate(hood->hearers, hood->node_scale, qg, pass.how(here, Product::aggregate_grad), pass.ledger));
+    grads.add(x, aggregate(hood->hearers, hood->node_scale, qg,
+                           pass.how(here, Product::aggregate_grad), pass.ledger));
   });
 }
 
@@ -132,7 +143,8 @@ Var select_rows(Pass& pass, Var x, std::span<const std::int64_t> indices) {
     out = std::copy_n(from.data() + i * cols, cols, out);
   }
   return pass.tape.record(std::move(y), {x},
-                          [=, rows = std::vector<std::int64_t>(indices.begin(), indices.end())](const Tensor& g, Adjoints& grads) {
+                          [=, rows = std::vector<std::int64_t>(indices.begin(), indices.end())](
+                              const Tensor& g, Adjoints& grads) {
                             Tensor gx = Tensor::zeros(shape);
                             const float* row = g.data();
                             for (const std::int64_t i : rows) {
@@ -144,42 +156,49 @@ Var select_rows(Pass& pass, Var x, std::span<const std::int64_t> indices) {
 }
 
 GraphConv GraphConv::create(ParamStore& params, const Site& site, Tensor weight) {
-  require<ShapeError>(weight.shape().rank() == 2, "[", site.name, "] expected weights [out, in], got ", weight.shape());
+  require<ShapeError>(weight.shape().rank() == 2, "[", site.name,
+                      "] expected weights [out, in], got ", weight.shape());
   const std::int64_t out = weight.shape()[0], in = weight.shape()[1];
   const Tensor zeros = Tensor::zeros({out});
   const Shape shape = weight.shape();
-  GraphConv layer{
-      .linear = Linear::create(params, part_of(site, "linear"), std::move(weight), in > out ? std::nullopt : std::optional(zeros)),
-      .aggregate = part_of(site, "aggregate", "aggregate"),
-      .bias = {},
-      .weight = shape};
+  GraphConv layer{.linear = Linear::create(params, part_of(site, "linear"), std::move(weight),
+                                           in > out ? std::nullopt : std::optional(zeros)),
+                  .aggregate = part_of(site, "aggregate", "aggregate"),
+                  .bias = {},
+                  .weight = shape};
   if (in > out) layer.bias = params.add(site.name + ".bias", zeros);
   return layer;
 }
 
-Var GraphConv::operator()(Pass& pass, Var x, const std::shared_ptr<const Neighbourhood>& hood) const {
+Var GraphConv::operator()(Pass& pass, Var x,
+                          const std::shared_ptr<const Neighbourhood>& hood) const {
   if (!linear_first(weight)) return linear(pass, sum_neighbours(pass, aggregate, x, hood));
   return plus_bias(pass, sum_neighbours(pass, aggregate, linear(pass, x), hood), bias);
 }
 
-void GraphConv::charge(CostLedger& ledger, const PrecisionPlan& plan, const Neighbourhood& hood, bool wants_input) const {
+void GraphConv::charge(CostLedger& ledger, const PrecisionPlan& plan, const Neighbourhood& hood,
+                       bool wants_input) const {
   Bill{ledger, plan, weight}.add(linear, aggregate, hood, wants_input);
 }
 
 SageConv SageConv::create(ParamStore& params, const Site& site, Tensor self, Tensor neighbour) {
   require<ShapeError>(self.shape().rank() == 2 && self.shape() == neighbour.shape(), "[", site.name,
-                      "] expected two weights of one shape [out, in], got ", self.shape(), " and ", neighbour.shape());
+                      "] expected two weights of one shape [out, in], got ", self.shape(), " and ",
+                      neighbour.shape());
   const Shape shape = self.shape();
   Tensor bias = Tensor::zeros({shape[0]});
   return {.self = Linear::create(params, part_of(site, "self"), std::move(self), std::move(bias)),
-          .neighbour = Linear::create(params, part_of(site, "neighbour"), std::move(neighbour), std::nullopt),
+          .neighbour = Linear::create(params, part_of(site, "neighbour"), std::move(neighbour),
+                                      std::nullopt),
           .aggregate = part_of(site, "aggregate", "aggregate"),
           .weight = shape};
 }
 
-Var SageConv::operator()(Pass& pass, Var x, const std::shared_ptr<const Neighbourhood>& hood) const {
-  const Var around = linear_first(weight) ? sum_neighbours(pass, aggregate, neighbour(pass, x), hood)
-                                          : neighbour(pass, sum_neighbours(pass, aggregate, x, hood));
+Var SageConv::operator()(Pass& pass, Var x,
+                         const std::shared_ptr<const Neighbourhood>& hood) const {
+  const Var around = linear_first(weight)
+                         ? sum_neighbours(pass, aggregate, neighbour(pass, x), hood)
+                         : neighbour(pass, sum_neighbours(pass, aggregate, x, hood));
   Var own = x;
   if (hood->targets() < hood->nodes()) {
     std::vector<std::int64_t> targets(static_cast<std::size_t>(hood->targets()));
@@ -189,7 +208,8 @@ Var SageConv::operator()(Pass& pass, Var x, const std::shared_ptr<const Neighbou
   return add(pass, self(pass, own), around);
 }
 
-void SageConv::charge(CostLedger& ledger, const PrecisionPlan& plan, const Neighbourhood& hood, bool wants_input) const {
+void SageConv::charge(CostLedger& ledger, const PrecisionPlan& plan, const Neighbourhood& hood,
+                      bool wants_input) const {
   const Bill bill{ledger, plan, weight};
   bill.add(neighbour, aggregate, hood, wants_input);
   bill.add(self, hood.targets(), wants_input);

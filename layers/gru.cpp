@@ -14,7 +14,8 @@
 namespace ebb {
 namespace {
 
-constexpr std::int64_t kCostOfCell = 12;  // in additions, to decide whether threads are worth waking
+constexpr std::int64_t kCostOfCell =
+    12;  // in additions, to decide whether threads are worth waking
 
 /// What the backward sweep needs of a window.
 struct Window {
@@ -39,22 +40,26 @@ void step_forward(Window& w, std::int64_t t, const float* from_hidden, float* h,
   const std::int64_t units = w.units;
   parallel_rows(w.streams, 3 * units * kCostOfCell, [=](std::int64_t first, std::int64_t last) {
     for (std::int64_t s = first; s < last; ++s) {
-      float *const r = gates + s * 3 * units, *const z = r + units, *const n = z + units, *const cn = kept + s * units;
+      float *const r = gates + s * 3 * units, *const z = r + units, *const n = z + units,
+                   *const cn = kept + s * units;
       const float* const c = from_hidden + s * 3 * units;
       for (std::int64_t j = 0; j < 2 * units; ++j) r[j] += c[j];
       sigmoid_rows(r, 2 * units, r, simd);
       std::copy_n(c + 2 * units, units, cn);
       for (std::int64_t j = 0; j < units; ++j) n[j] += r[j] * cn[j];
       tanh_rows(n, units, n, simd);
-      for (std::int64_t j = 0; j < units; ++j) h[s * units + j] = (1.0f - z[j]) * n[j] + z[j] * before[s * units + j];
+      for (std::int64_t j = 0; j < units; ++j)
+        h[s * units + j] = (1.0f - z[j]) * n[j] + z[j] * before[s * units + j];
     }
   });
 }
 
-/// The gradients of what x (`ga`) and h_(t-1) (`gc`) give step t's gates, from those of h_t: `gh` and, of the later step,
-/// `gh_later`, which becomes what reaches h_(t-1) past the product.
-void step_backward(const Window& w, std::int64_t t, const float* gh, float* gh_later, float* ga, float* gc) {
-  const float *const gates = w.gates.data() + t * w.wide(), *const kept = w.cn.data() + t * w.narrow();
+/// The gradients of what x (`ga`) and h_(t-1) (`gc`) give step t's gates, from those of h_t: `gh`
+/// and, of the later step, `gh_later`, which becomes what reaches h_(t-1) past the product.
+void step_backward(const Window& w, std::int64_t t, const float* gh, float* gh_later, float* ga,
+                   float* gc) {
+  const float *const gates = w.gates.data() + t * w.wide(), *const kept =
+                                                                w.cn.data() + t * w.narrow();
   const float* const before = w.h_before.data() + t * w.narrow();
   const std::int64_t units = w.units;
   parallel_rows(w.streams, 3 * units * kCostOfCell, [=](std::int64_t first, std::int64_t last) {
@@ -77,13 +82,18 @@ void step_backward(const Window& w, std::int64_t t, const float* gh, float* gh_l
 
 }  // namespace
 
-Gru Gru::create(ParamStore& params, const std::string& name, std::int64_t in, std::int64_t units, Key key) {
-  require<ConfigError>(in >= 1 && units >= 1, "[", name, "] expected at least one input and one unit, got ", in, " and ", units);
+Gru Gru::create(ParamStore& params, const std::string& name, std::int64_t in, std::int64_t units,
+                Key key) {
+  require<ConfigError>(in >= 1 && units >= 1, "[", name,
+                       "] expected at least one input and one unit, got ", in, " and ", units);
   const double bound = 1.0 / std::sqrt(static_cast<double>(units));
-  const auto drawn = [&](const Shape& shape, const char* what) { return uniform_init(shape, bound, key.fold(name).fold(what)); };
+  const auto drawn = [&](const Shape& shape, const char* what) {
+    return uniform_init(shape, bound, key.fold(name).fold(what));
+  };
   const std::int64_t gates = checked_mul(3, units, concat("[", name, "] gates of its units"));
   Gru layer;
-  layer.input = Linear::create(params, {name + ".input", {}}, drawn({gates, in}, "input"), drawn({gates}, "bias"));
+  layer.input = Linear::create(params, {name + ".input", {}}, drawn({gates, in}, "input"),
+                               drawn({gates}, "bias"));
   layer.hidden = {name + ".hidden", {}};
   layer.weight = params.add(layer.hidden.name + ".weight", drawn({gates, units}, "hidden"));
   layer.bias = params.add(layer.hidden.name + ".bias", drawn({gates}, "hidden bias"));
@@ -95,41 +105,52 @@ Var Gru::operator()(Pass& pass, Var x, Tensor& state) const {
   const Var w = pass.tape.parameter(weight), b = pass.tape.parameter(bias);
   const std::int64_t units = pass.tape.shape(w)[1], gates = 3 * units;
   const Shape shape = pass.tape.shape(x);
-  const std::int64_t streams = state.shape().rank() == 2 ? state.shape()[0] : 0, rows = shape.rank() == 2 ? shape[0] : 0;
-  require<ShapeError>(streams > 0 && state.shape()[1] == units && rows > 0 && rows % streams == 0, "[", hidden.name,
-                      "] expected [time * streams, in] and a state [streams, ", units, "], got ", shape, " and ", state.shape());
+  const std::int64_t streams = state.shape().rank() == 2 ? state.shape()[0] : 0,
+                     rows = shape.rank() == 2 ? shape[0] : 0;
+  require<ShapeError>(streams > 0 && state.shape()[1] == units && rows > 0 && rows % streams == 0,
+                      "[", hidden.name, "] expected [time * streams, in] and a state [streams, ",
+                      units, "], got ", shape, " and ", state.shape());
   const Var a = input(pass, x);
-  const auto window = std::make_shared<Window>(Window{.steps = rows / streams,
-                                                      .streams = streams,
-                                                      .units = units,
-                                                      .gates = pass.tape[a],
-                                                      .cn = Tensor::uninitialized({rows, units}),
-                                                      .h_before = Tensor::uninitialized({rows, units})});
-  Tensor h = Tensor::uninitialized({rows, units}), from_hidden = Tensor::uninitialized({streams, gates});
+  const auto window =
+      std::make_shared<Window>(Window{.steps = rows / streams,
+                                      .streams = streams,
+                                      .units = units,
+                                      .gates = pass.tape[a],
+                                      .cn = Tensor::uninitialized({rows, units}),
+                                      .h_before = Tensor::uninitialized({rows, units})});
+  Tensor h = Tensor::uninitialized({rows, units}),
+         from_hidden = Tensor::uninitialized({streams, gates});
   const Site here = pass.visit(hidden);
-  const Operand to_gates = pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_row).transposed().kept();
+  const Operand to_gates =
+      pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_row)
+          .transposed()
+          .kept();
   Multiply how = pass.how(here, Product::forward);
   how.bias = pass.tape[b].data();
   for (std::int64_t t = 0; t < window->steps; ++t) {
     const float* const before = t == 0 ? state.data() : h.data() + (t - 1) * window->narrow();
     std::copy_n(before, window->narrow(), window->h_before.data() + t * window->narrow());
-    const Operand qh = pass.encode_activation({before, streams, units, units}, here, range, static_cast<std::uint64_t>(t) + 1);
+    const Operand qh = pass.encode_activation({before, streams, units, units}, here, range,
+                                              static_cast<std::uint64_t>(t) + 1);
     gemm_into(qh, to_gates, how, pass.ledger, {from_hidden.data(), streams, gates, gates});
     step_forward(*window, t, from_hidden.data(), h.data() + t * window->narrow(), pass.simd);
   }
-  if (pass.training()) pass.move_range(here, range, measure_range(window->h_before.matrix(), pass.simd));
+  if (pass.training())
+    pass.move_range(here, range, measure_range(window->h_before.matrix(), pass.simd));
   std::copy_n(h.data() + (window->steps - 1) * window->narrow(), window->narrow(), state.data());
 
   return pass.tape.record(std::move(h), {a, w, b}, [=, &pass](const Tensor& g, Adjoints& grads) {
     Tensor ga = Tensor::uninitialized({rows, gates}), gc = Tensor::uninitialized({rows, gates});
     Tensor gh = Tensor::zeros({streams, units}), through = Tensor::uninitialized({streams, units});
-    const Operand along_in = pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_column).kept();
+    const Operand along_in =
+        pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_column).kept();
     for (std::int64_t t = window->steps; t-- > 0;) {
-      step_backward(*window, t, g.data() + t * window->narrow(), gh.data(), ga.data() + t * window->wide(),
-                    gc.data() + t * window->wide());
-      const Operand qc =
-          pass.encode(rows_at(gc, t * streams, streams), here, Role::gradient, Granularity::per_tensor, static_cast<std::uint64_t>(t) + 1);
-      pass.multiply_into(qc, along_in, here, Product::grad_input, {through.data(), streams, units, units});
+      step_backward(*window, t, g.data() + t * window->narrow(), gh.data(),
+                    ga.data() + t * window->wide(), gc.data() + t * window->wide());
+      const Operand qc = pass.encode(rows_at(gc, t * streams, streams), here, Role::gradient,
+                                     Granularity::per_tensor, static_cast<std::uint64_t>(t) + 1);
+      pass.multiply_into(qc, along_in, here, Product::grad_input,
+                         {through.data(), streams, units, units});
       add_into(gh, through);
     }
     const Operand all_c = pass.encode(gc.matrix(), here, Role::gradient);

@@ -8,19 +8,21 @@
 
 namespace ebb {
 
-/// One layer of gated recurrent units over a window of time, x [time * streams, in] to h [time * streams, units], laid out by time,
-/// in PyTorch's definition and order of gates:
+/// One layer of gated recurrent units over a window of time, x [time * streams, in] to h [time *
+/// streams, units], laid out by time, in PyTorch's definition and order of gates:
 ///
-///   (ar, az, an) = x_t Wx^T + bx,  (cr, cz, cn) = h_(t-1) Wh^T + bh
-///   r, z = logistic(ar + cr), logistic(az + cz),  n = tanh(an + r cn)
-///   h_t = (1 - z) n + z h_(t-1)
+/// | (ar, az, an) = x_t Wx^T + bx,  (cr, cz, cn) = h_(t-1) Wh^T + bh
+/// | r, z = logistic(ar + cr), logistic(az + cz),  n = tanh(an + r cn)
+/// | h_t = (1 - z) n + z h_(t-1)
 ///
-/// The three gates are one product on either side: Wx [3 units, in] at the site `NAME.input`, a Linear over the whole window, and
-/// Wh [3 units, units] with bh [3 units] at `NAME.hidden`, step by step. There, h_(t-1) and the gradient of c have a grid of their
-/// own each step in the products of that step; Wh is encoded once a window for either direction. For the gradient of Wh, all
-/// h_(t-1) and all gradients of c are encoded anew on one grid each, so that it is one product over time and streams. The gradient
-/// stops at the window's beginning (its last grad_input, that of h_0, is computed and charged but goes nowhere). Source: Cho et
-/// al., "Learning phrase representations using RNN encoder-decoder", 2014, with r applied after the product.
+/// The three gates are one product on either side: Wx [3 units, in] at the site `NAME.input`, a
+/// Linear over the whole window, and Wh [3 units, units] with bh [3 units] at `NAME.hidden`, step
+/// by step. There, h_(t-1) and the gradient of c have a grid of their own each step in the products
+/// of that step; Wh is encoded once a window for either direction. For the gradient of Wh, all
+/// h_(t-1) and all gradients of c are encoded anew on one grid each, so that it is one product over
+/// time and streams. The gradient stops at the window's beginning (its last grad_input, that of
+/// h_0, is computed and charged but goes nowhere). Source: Cho et al., "Learning phrase
+/// representations using RNN encoder-decoder", 2014, with r applied after the product.
 struct Gru {
   Linear input;
   Site hidden;
@@ -28,7 +30,8 @@ struct Gru {
 
   /// Weights and both biases start uniform over +-1 / sqrt(units).
   /// @throws ConfigError unless in, units >= 1
-  static Gru create(ParamStore& params, const std::string& name, std::int64_t in, std::int64_t units, Key key);
+  static Gru create(ParamStore& params, const std::string& name, std::int64_t in,
+                    std::int64_t units, Key key);
 
   /// Begins at h_0 = `state` [streams, units] and leaves the last h in it.
   /// @throws ShapeError unless x is [time * streams, in] for the streams of the state

@@ -13,12 +13,15 @@ Tensor drawn(const Shape& shape, const Draw& draw) {
   Tensor tensor = Tensor::uninitialized(shape);
   float* const out = tensor.data();
   parallel_for(tensor.size(), [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t i = first; i < last; ++i) out[i] = static_cast<float>(draw(static_cast<std::uint64_t>(i)));
+    for (std::int64_t i = first; i < last; ++i)
+      out[i] = static_cast<float>(draw(static_cast<std::uint64_t>(i)));
   });
   return tensor;
 }
 
-std::int64_t fan_in(const Shape& shape) { return shape.rank() == 0 || shape[0] == 0 ? 1 : shape.size() / shape[0]; }
+std::int64_t fan_in(const Shape& shape) {
+  return shape.rank() == 0 || shape[0] == 0 ? 1 : shape.size() / shape[0];
+}
 
 }  // namespace
 
@@ -35,15 +38,20 @@ Tensor lecun_uniform_init(const Shape& shape, Key key) {
 }
 
 Tensor glorot_uniform_init(const Shape& shape, Key key) {
-  require<ShapeError>(shape.rank() == 2, "[glorot_uniform_init] expected weights [out, in], got ", shape);
+  require<ShapeError>(shape.rank() == 2, "[glorot_uniform_init] expected weights [out, in], got ",
+                      shape);
   return uniform_init(shape, std::sqrt(6.0 / static_cast<double>(shape[0] + shape[1])), key);
 }
 
-Tensor he_init(const Shape& shape, Key key) { return normal_init(shape, std::sqrt(2.0 / static_cast<double>(fan_in(shape))), key); }
+Tensor he_init(const Shape& shape, Key key) {
+  return normal_init(shape, std::sqrt(2.0 / static_cast<double>(fan_in(shape))), key);
+}
 
 Tensor he_fan_out_init(const Shape& shape, Key key) {
-  require<ShapeError>(shape.rank() == 4, "[he_fan_out_init] expected weights [out, taps, taps, in], got ", shape);
-  return normal_init(shape, std::sqrt(2.0 / static_cast<double>(shape[1] * shape[2] * shape[0])), key);
+  require<ShapeError>(shape.rank() == 4,
+                      "[he_fan_out_init] expected weights [out, taps, taps, in], got ", shape);
+  return normal_init(shape, std::sqrt(2.0 / static_cast<double>(shape[1] * shape[2] * shape[0])),
+                     key);
 }
 
 }  // namespace ebb

@@ -6,8 +6,8 @@
 
 namespace ebb {
 
-/// Layer normalisation over the last axis: n = (x - mean) / sqrt(var + epsilon) by row, y = n weight + bias. Mean, variance and the
-/// row sums of the gradient are chained sums in double.
+/// Layer normalisation over the last axis: n = (x - mean) / sqrt(var + epsilon) by row, y = n
+/// weight + bias. Mean, variance and the row sums of the gradient are chained sums in double.
 /// Source: Ba, Kiros, Hinton, "Layer normalization", 2016.
 struct LayerNorm {
   static constexpr double kEpsilon = 1e-5;

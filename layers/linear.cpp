@@ -25,9 +25,10 @@ MutableMatrix whole(Tensor& x) {
 }  // namespace
 
 Linear Linear::create(ParamStore& params, Site site, Tensor weight, std::optional<Tensor> bias) {
-  require<ShapeError>(weight.shape().rank() == 2, "[", site.name, "] expected weights [out, in], got ", weight.shape());
-  require<ShapeError>(!bias || bias->shape() == Shape{weight.shape()[0]}, "[", site.name, "] weights ", weight.shape(),
-                      " need a bias [", weight.shape()[0], "]");
+  require<ShapeError>(weight.shape().rank() == 2, "[", site.name,
+                      "] expected weights [out, in], got ", weight.shape());
+  require<ShapeError>(!bias || bias->shape() == Shape{weight.shape()[0]}, "[", site.name,
+                      "] weights ", weight.shape(), " need a bias [", weight.shape()[0], "]");
   Linear layer;
   layer.weight = params.add(site.name + ".weight", std::move(weight));
   if (bias) layer.bias = params.add(site.name + ".bias", *std::move(bias));
@@ -40,7 +41,8 @@ Var Linear::operator()(Pass& pass, Var x) const {
   const Var w = pass.tape.parameter(weight);
   const Shape shape = pass.tape.shape(x);
   const std::int64_t out = pass.tape.shape(w)[0], in = pass.tape.shape(w)[1];
-  require<ShapeError>(shape.rank() >= 2 && shape[-1] == in, "[", site.name, "] expected input [batch, ", in, "], got ", shape);
+  require<ShapeError>(shape.rank() >= 2 && shape[-1] == in, "[", site.name,
+                      "] expected input [batch, ", in, "], got ", shape);
 
   const Site here = pass.visit(site);
   Operand qx = pass.encode_input(x, here, input_range);
@@ -51,18 +53,21 @@ Var Linear::operator()(Pass& pass, Var x) const {
   if (b != w) how.bias = pass.tape[b].data();
   gemm_into(qx, qw.transposed(), how, pass.ledger, whole(y));
 
-  return pass.tape.record(std::move(y), {x, w, b}, [=, &pass, qx = std::move(qx)](const Tensor& g, Adjoints& grads) {
-    GradientSummary summary = b != w ? summarise_gradient(g, grads.facts(), pass.simd) : GradientSummary{{}, grads.facts()};
-    const Operand qg = pass.encode_gradient(g, here, summary.facts);
-    if (grads.wants(x)) {
-      const Operand along_in = pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_column);
-      Tensor gx = Tensor::uninitialized(shape);
-      pass.multiply_into(qg, along_in, here, Product::grad_input, whole(gx));
-      grads.add(x, std::move(gx));
-    }
-    grads.add(w, pass.multiply(qg.transposed(), qx, here, Product::grad_weight));
-    if (b != w) grads.add(b, std::move(summary.bias));
-  });
+  return pass.tape.record(
+      std::move(y), {x, w, b}, [=, &pass, qx = std::move(qx)](const Tensor& g, Adjoints& grads) {
+        GradientSummary summary = b != w ? summarise_gradient(g, grads.facts(), pass.simd)
+                                         : GradientSummary{{}, grads.facts()};
+        const Operand qg = pass.encode_gradient(g, here, summary.facts);
+        if (grads.wants(x)) {
+          const Operand along_in =
+              pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_column);
+          Tensor gx = Tensor::uninitialized(shape);
+          pass.multiply_into(qg, along_in, here, Product::grad_input, whole(gx));
+          grads.add(x, std::move(gx));
+        }
+        grads.add(w, pass.multiply(qg.transposed(), qx, here, Product::grad_weight));
+        if (b != w) grads.add(b, std::move(summary.bias));
+      });
 }
 
 Tensor bias_gradient(const Tensor& g, Simd simd) { return rounded(column_sums(g.matrix(), simd)); }
@@ -71,9 +76,11 @@ GradientSummary summarise_gradient(const Tensor& g, const Facts& facts, Simd sim
   if (facts.range) return {bias_gradient(g, simd), facts};
   const ConstMatrix m = g.matrix();
   ColumnBlocks columns(m.rows, m.cols, simd);
-  parallel_rows((m.rows + kSumBlock - 1) / kSumBlock, kSumBlock * m.cols, [&](std::int64_t first, std::int64_t last) {
-    columns.summarise(g.data() + first * kSumBlock * m.cols, first * kSumBlock, std::min(m.rows, last * kSumBlock));
-  });
+  parallel_rows((m.rows + kSumBlock - 1) / kSumBlock, kSumBlock * m.cols,
+                [&](std::int64_t first, std::int64_t last) {
+                  columns.summarise(g.data() + first * kSumBlock * m.cols, first * kSumBlock,
+                                    std::min(m.rows, last * kSumBlock));
+                });
   return {rounded(columns.sum()), {.range = columns.range()}};
 }
 

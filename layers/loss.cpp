@@ -17,7 +17,8 @@ namespace {
 constexpr std::int64_t kCostOfExp = 8;  // in additions, to decide whether threads are worth waking
 
 void require_rows(std::string_view op, const Shape& logits, std::size_t labels) {
-  require<ShapeError>(logits.rank() == 2, "[", op, "] expected logits [batch, classes], got ", logits);
+  require<ShapeError>(logits.rank() == 2, "[", op, "] expected logits [batch, classes], got ",
+                      logits);
   require<ShapeError>(static_cast<std::size_t>(logits[0]) == labels, "[", op, "] ", logits[0],
                       " rows of logits need as many labels, got ", labels);
 }
@@ -26,11 +27,13 @@ void require_rows(std::string_view op, const Shape& logits, std::size_t labels) 
 Var record_mean(Pass& pass, Var x, std::vector<double>& losses, Tensor slope) {
   const auto count = static_cast<double>(losses.size());
   const auto mean = static_cast<float>(tree_sum(losses) / count);
-  return pass.tape.record(Tensor::scalar(mean), {x}, [=, slope = std::move(slope)](const Tensor& g, Adjoints& grads) mutable {
-    const auto share = static_cast<float>(static_cast<double>(g.item()) / count);
-    for (float& value : slope.values()) value *= share;
-    grads.add(x, std::move(slope));
-  });
+  return pass.tape.record(Tensor::scalar(mean), {x},
+                          [=, slope = std::move(slope)](const Tensor& g, Adjoints& grads) mutable {
+                            const auto share =
+                                static_cast<float>(static_cast<double>(g.item()) / count);
+                            for (float& value : slope.values()) value *= share;
+                            grads.add(x, std::move(slope));
+                          });
 }
 
 /// One element's loss and its derivative.
@@ -40,10 +43,12 @@ struct Term {
 
 /// The mean of term(x, target) over all elements.
 template <class Function>
-Var mean_of_terms(std::string_view op, Pass& pass, Var x, const Tensor& target, const Function& term) {
+Var mean_of_terms(std::string_view op, Pass& pass, Var x, const Tensor& target,
+                  const Function& term) {
   const Tensor& in = pass.tape[x];
-  require<ShapeError>(in.shape() == target.shape() && in.size() > 0, "[", op, "] expected a target of the shape ", in.shape(),
-                      " and elements, got ", target.shape());
+  require<ShapeError>(in.shape() == target.shape() && in.size() > 0, "[", op,
+                      "] expected a target of the shape ", in.shape(), " and elements, got ",
+                      target.shape());
   std::vector<double> losses(static_cast<std::size_t>(in.size()));
   Tensor slope = Tensor::uninitialized(in.shape());
   parallel_for(in.size(), [&, out = slope.data()](std::int64_t first, std::int64_t last) {
@@ -56,7 +61,8 @@ Var mean_of_terms(std::string_view op, Pass& pass, Var x, const Tensor& target, 
   return record_mean(pass, x, losses, std::move(slope));
 }
 
-/// log(1 + e) of e in 0 .. 1, e itself where it is small: the rounding of 1 + e cancels in the quotient.
+/// log(1 + e) of e in 0 .. 1, e itself where it is small: the rounding of 1 + e cancels in the
+/// quotient.
 double log_of_one_plus(double e) {
   const double sum = 1.0 + e;
   return sum == 1.0 ? e : math::log(sum) * (e / (sum - 1.0));
@@ -64,20 +70,24 @@ double log_of_one_plus(double e) {
 
 }  // namespace
 
-Var softmax_cross_entropy(Pass& pass, Var logits, std::span<const std::int32_t> labels, double label_smoothing) {
+Var softmax_cross_entropy(Pass& pass, Var logits, std::span<const std::int32_t> labels,
+                          double label_smoothing) {
   const Tensor& z = pass.tape[logits];
   require_rows("softmax_cross_entropy", z.shape(), labels.size());
   const std::int64_t batch = z.shape()[0], classes = z.shape()[1];
-  require<ShapeError>(batch >= 1, "[softmax_cross_entropy] the mean over an empty batch is undefined");
+  require<ShapeError>(batch >= 1,
+                      "[softmax_cross_entropy] the mean over an empty batch is undefined");
   require<ConfigError>(label_smoothing >= 0.0 && label_smoothing <= 1.0,
-                       "[softmax_cross_entropy] expected a label smoothing from 0 to 1, got ", label_smoothing);
+                       "[softmax_cross_entropy] expected a label smoothing from 0 to 1, got ",
+                       label_smoothing);
   for (const std::int32_t label : labels) {
-    require<DataError>(label >= 0 && label < classes, "[softmax_cross_entropy] label ", label, " is none of the ", classes,
-                       " classes");
+    require<DataError>(label >= 0 && label < classes, "[softmax_cross_entropy] label ", label,
+                       " is none of the ", classes, " classes");
   }
   const double everywhere = label_smoothing / static_cast<double>(classes);
   std::vector<double> losses(static_cast<std::size_t>(batch));
-  Tensor slope = Tensor::uninitialized(z.shape());  // softmax - wanted: the gradient before division by the batch
+  Tensor slope = Tensor::uninitialized(
+      z.shape());  // softmax - wanted: the gradient before division by the batch
   float* const out = slope.data();
   parallel_rows(batch, classes * kCostOfExp, [&](std::int64_t first, std::int64_t last) {
     std::vector<double> powers(static_cast<std::size_t>(classes));
@@ -86,17 +96,20 @@ Var softmax_cross_entropy(Pass& pass, Var logits, std::span<const std::int32_t> 
       const std::int32_t label = labels[static_cast<std::size_t>(i)];
       const double most = largest(row, classes);
       exp_rows(row, classes, most, powers.data(), pass.simd);
-      const double sum = chained_sum(classes, [&](std::int64_t j) { return powers[static_cast<std::size_t>(j)]; });
+      const double sum =
+          chained_sum(classes, [&](std::int64_t j) { return powers[static_cast<std::size_t>(j)]; });
       double& loss = losses[static_cast<std::size_t>(i)];
       loss = math::log(sum) - (row[label] - most);
       if (label_smoothing > 0.0) {
-        const double others = chained_sum(classes, [&](std::int64_t j) { return row[j] - most; }) / static_cast<double>(classes);
+        const double others = chained_sum(classes, [&](std::int64_t j) { return row[j] - most; }) /
+                              static_cast<double>(classes);
         loss = (1.0 - label_smoothing) * loss + label_smoothing * (math::log(sum) - others);
       }
       for (std::int64_t j = 0; j < classes; ++j)
-        out[i * classes + j] = static_cast<float>(powers[static_cast<std::size_t>(j)] / sum - everywhere);
-      out[i * classes + label] =
-          static_cast<float>(powers[static_cast<std::size_t>(label)] / sum - everywhere - (1.0 - label_smoothing));
+        out[i * classes + j] =
+            static_cast<float>(powers[static_cast<std::size_t>(j)] / sum - everywhere);
+      out[i * classes + label] = static_cast<float>(powers[static_cast<std::size_t>(label)] / sum -
+                                                    everywhere - (1.0 - label_smoothing));
     }
   });
   return record_mean(pass, logits, losses, std::move(slope));
@@ -121,13 +134,16 @@ Var smooth_l1_loss(Pass& pass, Var x, const Tensor& target, double beta) {
 
 Var binary_cross_entropy_with_logits(Pass& pass, Var logits, const Tensor& target) {
   for (const float t : target.values())
-    require<DataError>(t >= 0.0f && t <= 1.0f, "[binary_cross_entropy_with_logits] expected targets from 0 to 1, got ", t);
-  return mean_of_terms("binary_cross_entropy_with_logits", pass, logits, target, [](double v, double t) -> Term {
-    const double e = math::exp(v < 0.0 ? v : -v), larger = 1.0 / (1.0 + e), smaller = e / (1.0 + e);  // s(|v|) and s(-|v|)
-    const double yes = v < 0.0 ? smaller : larger, no = v < 0.0 ? larger : smaller;
-    // max(v, 0) - v t, without the cancellation where t is 1.
-    return {(v < 0.0 ? -v * t : v * (1.0 - t)) + log_of_one_plus(e), (1.0 - t) * yes - t * no};
-  });
+    require<DataError>(t >= 0.0f && t <= 1.0f,
+                       "[binary_cross_entropy_with_logits] expected targets from 0 to 1, got ", t);
+  return mean_of_terms(
+      "binary_cross_entropy_with_logits", pass, logits, target, [](double v, double t) -> Term {
+        const double e = math::exp(v < 0.0 ? v : -v), larger = 1.0 / (1.0 + e),
+                     smaller = e / (1.0 + e);  // s(|v|) and s(-|v|)
+        const double yes = v < 0.0 ? smaller : larger, no = v < 0.0 ? larger : smaller;
+        // max(v, 0) - v t, without the cancellation where t is 1.
+        return {(v < 0.0 ? -v * t : v * (1.0 - t)) + log_of_one_plus(e), (1.0 - t) * yes - t * no};
+      });
 }
 
 std::int64_t count_correct(const Tensor& logits, std::span<const std::int32_t> labels) {

@@ -7,26 +7,32 @@
 
 namespace ebb {
 
-/// Losses are means, rounded once: terms and their sum (tree_sum) are in double, and so are the gradients of the terms, which are
-/// rounded once before they are multiplied by the loss's gradient over their number.
+/// Losses are means, rounded once: terms and their sum (tree_sum) are in double, and so are the
+/// gradients of the terms, which are rounded once before they are multiplied by the loss's gradient
+/// over their number.
 
-/// Mean over the batch of -log softmax(logits)[label]: logits [batch, classes], a scalar. With label_smoothing e every class is
-/// wanted with e / classes and the label with 1 - e besides: (1 - e) of that loss and e of the mean of -log softmax(logits).
-/// Source of the smoothing: Szegedy et al., "Rethinking the Inception architecture", CVPR 2016.
-/// @throws ShapeError unless logits are [batch, classes] with batch >= 1 and one label a row; DataError for a label outside 0 ..
-/// classes-1; ConfigError unless 0 <= label_smoothing <= 1
-Var softmax_cross_entropy(Pass& pass, Var logits, std::span<const std::int32_t> labels, double label_smoothing = 0.0);
+/// Mean over the batch of -log softmax(logits)[label]: logits [batch, classes], a scalar. With
+/// label_smoothing e every class is wanted with e / classes and the label with 1 - e besides: (1 -
+/// e) of that loss and e of the mean of -log softmax(logits). Source of the smoothing: Szegedy et
+/// al., "Rethinking the Inception architecture", CVPR 2016.
+/// @throws ShapeError unless logits are [batch, classes] with batch >= 1 and one label a row;
+/// DataError for a label outside 0 .. classes-1; ConfigError unless 0 <= label_smoothing <= 1
+Var softmax_cross_entropy(Pass& pass, Var logits, std::span<const std::int32_t> labels,
+                          double label_smoothing = 0.0);
 
 /// Mean of (x - target)^2. @throws ShapeError unless the shapes agree and there are elements
 Var mse_loss(Pass& pass, Var x, const Tensor& target);
-/// Mean of d^2 / (2 beta) where |d| < beta, else |d| - beta / 2, of d = x - target; for beta 0 that is |d|, with the gradient 0 at
-/// 0. Source: Girshick, "Fast R-CNN", ICCV 2015. @throws as mse_loss; ConfigError unless beta >= 0 is finite
+/// Mean of d^2 / (2 beta) where |d| < beta, else |d| - beta / 2, of d = x - target; for beta 0 that
+/// is |d|, with the gradient 0 at 0. Source: Girshick, "Fast R-CNN", ICCV 2015. @throws as
+/// mse_loss; ConfigError unless beta >= 0 is finite
 Var smooth_l1_loss(Pass& pass, Var x, const Tensor& target, double beta = 1.0);
-/// Mean of -target log s(x) - (1 - target) log(1 - s(x)), s the logistic function, as precise for large |x| as elsewhere.
+/// Mean of -target log s(x) - (1 - target) log(1 - s(x)), s the logistic function, as precise for
+/// large |x| as elsewhere.
 /// @throws as mse_loss; DataError unless targets are from 0 to 1
 Var binary_cross_entropy_with_logits(Pass& pass, Var logits, const Tensor& target);
 
-/// Rows whose largest logit (the first of equals) is that of the label. A row with a NaN counts as wrong.
+/// Rows whose largest logit (the first of equals) is that of the label. A row with a NaN counts as
+/// wrong.
 /// @throws ShapeError unless logits are [batch, classes] with one label a row
 std::int64_t count_correct(const Tensor& logits, std::span<const std::int32_t> labels);
 

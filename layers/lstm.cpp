@@ -14,7 +14,8 @@
 namespace ebb {
 namespace {
 
-constexpr std::int64_t kCostOfCell = 16;  // in additions, to decide whether threads are worth waking
+constexpr std::int64_t kCostOfCell =
+    16;  // in additions, to decide whether threads are worth waking
 
 /// What the backward sweep needs of a window.
 struct Window {
@@ -35,7 +36,8 @@ ConstMatrix rows_at(const Tensor& x, std::int64_t first, std::int64_t rows) {
 
 /// Gates and cell of step t, whose gate inputs are in w.gates without the part of `from_hidden`.
 void step_forward(Window& w, std::int64_t t, const float* from_hidden, float* h, Simd simd) {
-  float *const gates = w.gates.data() + t * w.wide(), *const squashed = w.squashed.data() + t * w.narrow();
+  float *const gates = w.gates.data() + t * w.wide(), *const squashed =
+                                                          w.squashed.data() + t * w.narrow();
   const float* const before = w.cell.data() + t * w.narrow();
   float* const after = w.cell.data() + (t + 1) * w.narrow();
   const std::int64_t n = w.units;
@@ -55,14 +57,18 @@ void step_forward(Window& w, std::int64_t t, const float* from_hidden, float* h,
   });
 }
 
-/// The gradient of step t's gate inputs, from those of h_t (`gh`, in two parts) and c_t (`gc`, which becomes that of c_(t-1)).
-void step_backward(const Window& w, std::int64_t t, const float* gh, const float* gh_later, float* gc, float* gz) {
-  const float *const gates = w.gates.data() + t * w.wide(), *const squashed = w.squashed.data() + t * w.narrow();
+/// The gradient of step t's gate inputs, from those of h_t (`gh`, in two parts) and c_t (`gc`,
+/// which becomes that of c_(t-1)).
+void step_backward(const Window& w, std::int64_t t, const float* gh, const float* gh_later,
+                   float* gc, float* gz) {
+  const float *const gates = w.gates.data() + t * w.wide(), *const squashed =
+                                                                w.squashed.data() + t * w.narrow();
   const float* const before = w.cell.data() + t * w.narrow();
   const std::int64_t n = w.units;
   parallel_rows(w.streams, 4 * n * kCostOfCell, [=](std::int64_t first, std::int64_t last) {
     for (std::int64_t s = first; s < last; ++s) {
-      const float *const i = gates + s * 4 * n, *const f = i + n, *const g = i + 2 * n, *const o = i + 3 * n;
+      const float *const i = gates + s * 4 * n, *const f = i + n, *const g = i + 2 * n,
+                         *const o = i + 3 * n;
       float* const z = gz + s * 4 * n;
       for (std::int64_t j = 0; j < n; ++j) {
         const std::int64_t at = s * n + j;
@@ -80,13 +86,18 @@ void step_backward(const Window& w, std::int64_t t, const float* gh, const float
 
 }  // namespace
 
-Lstm Lstm::create(ParamStore& params, const std::string& name, std::int64_t in, std::int64_t units, Key key) {
-  require<ConfigError>(in >= 1 && units >= 1, "[", name, "] expected at least one input and one unit, got ", in, " and ", units);
+Lstm Lstm::create(ParamStore& params, const std::string& name, std::int64_t in, std::int64_t units,
+                  Key key) {
+  require<ConfigError>(in >= 1 && units >= 1, "[", name,
+                       "] expected at least one input and one unit, got ", in, " and ", units);
   const double bound = 1.0 / std::sqrt(static_cast<double>(units));
-  const auto drawn = [&](const Shape& shape, const char* what) { return uniform_init(shape, bound, key.fold(name).fold(what)); };
+  const auto drawn = [&](const Shape& shape, const char* what) {
+    return uniform_init(shape, bound, key.fold(name).fold(what));
+  };
   Lstm layer;
   const std::int64_t gates = checked_mul(4, units, concat("[", name, "] gates of its units"));
-  layer.input = Linear::create(params, {name + ".input", {}}, drawn({gates, in}, "input"), drawn({gates}, "bias"));
+  layer.input = Linear::create(params, {name + ".input", {}}, drawn({gates, in}, "input"),
+                               drawn({gates}, "bias"));
   layer.hidden = {name + ".hidden", {}};
   layer.weight = params.add(layer.hidden.name + ".weight", drawn({gates, units}, "hidden"));
   layer.range = add_running_range(params, layer.hidden);
@@ -95,43 +106,59 @@ Lstm Lstm::create(ParamStore& params, const std::string& name, std::int64_t in, 
 
 Var Lstm::operator()(Pass& pass, Var x, LstmState& state) const {
   const Var w = pass.tape.parameter(weight);
-  const std::int64_t units = pass.tape.shape(w)[1], streams = state.hidden.shape()[0], rows = pass.tape.shape(x)[0];
-  require<ShapeError>(state.hidden.shape() == Shape{streams, units} && state.cell.shape() == state.hidden.shape() && rows > 0 &&
-                          rows % streams == 0,
-                      "[", hidden.name, "] expected [time * ", streams, ", in] and a state of [", streams, ", ", units, "], got ",
-                      pass.tape.shape(x), " and ", state.hidden.shape());
+  const std::int64_t units = pass.tape.shape(w)[1], streams = state.hidden.shape()[0],
+                     rows = pass.tape.shape(x)[0];
+  require<ShapeError>(
+      state.hidden.shape() == Shape{streams, units} && state.cell.shape() == state.hidden.shape() &&
+          rows > 0 && rows % streams == 0,
+      "[", hidden.name, "] expected [time * ", streams, ", in] and a state of [", streams, ", ",
+      units, "], got ", pass.tape.shape(x), " and ", state.hidden.shape());
   const Var z = input(pass, x);
-  const auto window = std::make_shared<Window>(Window{.steps = rows / streams,
-                                                      .streams = streams,
-                                                      .units = units,
-                                                      .gates = pass.tape[z],
-                                                      .hidden_before = Tensor::uninitialized({rows, units}),
-                                                      .cell = Tensor::uninitialized({rows + streams, units}),
-                                                      .squashed = Tensor::uninitialized({rows, units})});
-  Tensor h = Tensor::uninitialized({rows, units}), from_hidden = Tensor::uninitialized({streams, 4 * units});
+  const auto window =
+      std::make_shared<Window>(Window{.steps = rows / streams,
+                                      .streams = streams,
+                                      .units = units,
+                                      .gates = pass.tape[z],
+                                      .hidden_before = Tensor::uninitialized({rows, units}),
+                                      .cell = Tensor::uninitialized({rows + streams, units}),
+                                      .squashed = Tensor::uninitialized({rows, units})});
+  Tensor h = Tensor::uninitialized({rows, units}),
+         from_hidden = Tensor::uninitialized({streams, 4 * units});
   std::ranges::copy(state.cell.values(), window->cell.data());
   const Site here = pass.visit(hidden);
-  const Operand to_gates = pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_row).transposed().kept();
+  const Operand to_gates =
+      pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_row)
+          .transposed()
+          .kept();
   for (std::int64_t t = 0; t < window->steps; ++t) {
-    const float* const before = t == 0 ? state.hidden.data() : h.data() + (t - 1) * window->narrow();
+    const float* const before =
+        t == 0 ? state.hidden.data() : h.data() + (t - 1) * window->narrow();
     std::copy_n(before, window->narrow(), window->hidden_before.data() + t * window->narrow());
-    const Operand qh = pass.encode_activation({before, streams, units, units}, here, range, static_cast<std::uint64_t>(t) + 1);
-    pass.multiply_into(qh, to_gates, here, Product::forward, {from_hidden.data(), streams, 4 * units, 4 * units});
+    const Operand qh = pass.encode_activation({before, streams, units, units}, here, range,
+                                              static_cast<std::uint64_t>(t) + 1);
+    pass.multiply_into(qh, to_gates, here, Product::forward,
+                       {from_hidden.data(), streams, 4 * units, 4 * units});
     step_forward(*window, t, from_hidden.data(), h.data() + t * window->narrow(), pass.simd);
   }
-  if (pass.training()) pass.move_range(here, range, measure_range(window->hidden_before.matrix(), pass.simd));
-  std::copy_n(h.data() + (window->steps - 1) * window->narrow(), window->narrow(), state.hidden.data());
-  std::copy_n(window->cell.data() + window->steps * window->narrow(), window->narrow(), state.cell.data());
+  if (pass.training())
+    pass.move_range(here, range, measure_range(window->hidden_before.matrix(), pass.simd));
+  std::copy_n(h.data() + (window->steps - 1) * window->narrow(), window->narrow(),
+              state.hidden.data());
+  std::copy_n(window->cell.data() + window->steps * window->narrow(), window->narrow(),
+              state.cell.data());
 
   return pass.tape.record(std::move(h), {z, w}, [=, &pass](const Tensor& g, Adjoints& grads) {
     Tensor gz = Tensor::uninitialized({rows, 4 * units}), gh = Tensor::zeros({streams, units}),
            gc = Tensor::zeros({streams, units});
-    const Operand along_in = pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_column).kept();
+    const Operand along_in =
+        pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_column).kept();
     for (std::int64_t t = window->steps; t-- > 0;) {
-      step_backward(*window, t, g.data() + t * window->narrow(), gh.data(), gc.data(), gz.data() + t * window->wide());
-      const Operand qz = pass.encode(rows_at(gz, t * streams, streams), here, Role::gradient, Granularity::per_tensor,
-                                     static_cast<std::uint64_t>(t) + 1);
-      pass.multiply_into(qz, along_in, here, Product::grad_input, {gh.data(), streams, units, units});
+      step_backward(*window, t, g.data() + t * window->narrow(), gh.data(), gc.data(),
+                    gz.data() + t * window->wide());
+      const Operand qz = pass.encode(rows_at(gz, t * streams, streams), here, Role::gradient,
+                                     Granularity::per_tensor, static_cast<std::uint64_t>(t) + 1);
+      pass.multiply_into(qz, along_in, here, Product::grad_input,
+                         {gh.data(), streams, units, units});
     }
     const Operand all_z = pass.encode(gz.matrix(), here, Role::gradient);
     const Operand all_h = pass.encode(window->hidden_before.matrix(), here, Role::activation);

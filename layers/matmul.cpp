@@ -10,8 +10,9 @@ namespace ebb {
 namespace {
 
 /// `count` products of matrices that lie one after the other.
-void multiply_each(const Pass& pass, const Site& site, Product product, std::int64_t count, const Operand& left,
-                   bool transpose_left, const Operand& right, bool transpose_right, Tensor& out) {
+void multiply_each(const Pass& pass, const Site& site, Product product, std::int64_t count,
+                   const Operand& left, bool transpose_left, const Operand& right,
+                   bool transpose_right, Tensor& out) {
   const auto [a, b] = same_kind(left, right);  // before they are cut: decoding takes the whole
   const auto part = [count](const Operand& x, std::int64_t i, bool transposed) {
     const std::int64_t rows = x.rows() / count;
@@ -26,7 +27,9 @@ void multiply_each(const Pass& pass, const Site& site, Product product, std::int
     last.out = {to, last.a.rows(), last.b.cols(), last.b.cols()};
     to += last.a.rows() * last.b.cols();
   }
-  if (count == 1) return pass.multiply_into(products[0].a, products[0].b, site, product, products[0].out);  // by all threads
+  if (count == 1)
+    return pass.multiply_into(products[0].a, products[0].b, site, product,
+                              products[0].out);  // by all threads
   pass.multiply_all(products, site, product);
 }
 
@@ -34,16 +37,20 @@ void multiply_each(const Pass& pass, const Site& site, Product product, std::int
 
 Var matmul(Pass& pass, const Site& site, Var a, Var b) {
   const Shape left = pass.tape.shape(a), right = pass.tape.shape(b);
-  const auto leading = left.extents().first(left.rank() < 2 ? 0 : static_cast<std::size_t>(left.rank() - 2));
+  const auto leading =
+      left.extents().first(left.rank() < 2 ? 0 : static_cast<std::size_t>(left.rank() - 2));
   const bool shared = right.rank() == 2;  // then all rows of a are those of one matrix
   std::vector<std::int64_t> wanted = extents_of(left);
   if (left.rank() >= 2 && right.rank() >= 2) {
     wanted.back() = right[-1];
     wanted[wanted.size() - 2] = left[-1];
   }
-  require<ShapeError>(left.rank() >= 2 && right.rank() >= 2 && right[-2] == left[-1] && (shared || right == Shape(wanted)), "[",
-                      site.name, "] expected [..., m, k] times [..., k, n] of the same leading axes, or times [k, n], got ", left,
-                      " and ", right);
+  require<ShapeError>(
+      left.rank() >= 2 && right.rank() >= 2 && right[-2] == left[-1] &&
+          (shared || right == Shape(wanted)),
+      "[", site.name,
+      "] expected [..., m, k] times [..., k, n] of the same leading axes, or times [k, n], got ",
+      left, " and ", right);
   std::int64_t count = 1;
   for (const std::int64_t extent : leading) count *= shared ? 1 : extent;
 
@@ -51,26 +58,30 @@ Var matmul(Pass& pass, const Site& site, Var a, Var b) {
   pass.tape.keep(a);  // operands in float32 refer to what they were made from
   pass.tape.keep(b);
   Operand qa = pass.encode(pass.tape[a].matrix(), here, Role::activation);
-  Operand qb = pass.encode(pass.tape[b].matrix(), here, Role::activation, Granularity::per_tensor, 1);
+  Operand qb =
+      pass.encode(pass.tape[b].matrix(), here, Role::activation, Granularity::per_tensor, 1);
   std::vector<std::int64_t> extents = extents_of(left);
   extents.back() = right[-1];
   Tensor y = Tensor::uninitialized(Shape(extents));
   if (count > 0) multiply_each(pass, here, Product::forward, count, qa, false, qb, false, y);
 
-  return pass.tape.record(std::move(y), {a, b},
-                          [=, &pass, qa = std::move(qa), qb = std::move(qb)](const Tensor& g, Adjoints& grads) {
-                            const Operand qg = pass.encode_gradient(g, here, grads.facts());
-                            if (grads.wants(a)) {
-                              Tensor ga = Tensor::uninitialized(left);
-                              if (count > 0) multiply_each(pass, here, Product::grad_input, count, qg, false, qb, true, ga);
-                              grads.add(a, std::move(ga));
-                            }
-                            if (grads.wants(b)) {
-                              Tensor gb = Tensor::uninitialized(right);
-                              if (count > 0) multiply_each(pass, here, Product::grad_weight, count, qa, true, qg, false, gb);
-                              grads.add(b, std::move(gb));
-                            }
-                          });
+  return pass.tape.record(
+      std::move(y), {a, b},
+      [=, &pass, qa = std::move(qa), qb = std::move(qb)](const Tensor& g, Adjoints& grads) {
+        const Operand qg = pass.encode_gradient(g, here, grads.facts());
+        if (grads.wants(a)) {
+          Tensor ga = Tensor::uninitialized(left);
+          if (count > 0)
+            multiply_each(pass, here, Product::grad_input, count, qg, false, qb, true, ga);
+          grads.add(a, std::move(ga));
+        }
+        if (grads.wants(b)) {
+          Tensor gb = Tensor::uninitialized(right);
+          if (count > 0)
+            multiply_each(pass, here, Product::grad_weight, count, qa, true, qg, false, gb);
+          grads.add(b, std::move(gb));
+        }
+      });
 }
 
 }  // namespace ebb

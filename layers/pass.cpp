@@ -16,15 +16,23 @@ constexpr float kRangeMomentum = 0.9f;
 
 double log10_ratio(double a, double b) { return (math::log(a) - math::log(b)) / math::log(10.0); }
 
-OperandQuality measure_quality(const ConstMatrix& x, const Operand& operand, const Site& site, Role role) {
-  OperandQuality quality{site.name, role, operand.format(), x.rows * x.cols, 0, 0, std::numeric_limits<double>::infinity()};
+OperandQuality measure_quality(const ConstMatrix& x, const Operand& operand, const Site& site,
+                               Role role) {
+  OperandQuality quality{site.name,
+                         role,
+                         operand.format(),
+                         x.rows * x.cols,
+                         0,
+                         0,
+                         std::numeric_limits<double>::infinity()};
   std::int64_t ends = 0, zeros = 0;
   std::vector<double> signal(static_cast<std::size_t>(x.rows)), noise(signal.size());
   for (std::int64_t i = 0; i < x.rows; ++i) {
     for (std::int64_t j = 0; j < x.cols; ++j) {
       const double value = x(i, j), kept = operand.value(i, j), error = value - kept;
       const Grid& grid = operand.grid(operand.granularity() == Granularity::per_column ? j : i);
-      const double scale = grid.scale, lowest = scale * grid.low() + static_cast<double>(grid.offset),
+      const double scale = grid.scale,
+                   lowest = scale * grid.low() + static_cast<double>(grid.offset),
                    highest = lowest + scale * (grid.high() - grid.low());
       ends += kept <= lowest + 0.5 * scale || kept >= highest - 0.5 * scale ? 1 : 0;
       zeros += kept >= -0.5 * scale && kept < 0.5 * scale ? 1 : 0;
@@ -42,7 +50,8 @@ OperandQuality measure_quality(const ConstMatrix& x, const Operand& operand, con
 
 /// Calls make(key of the site and role), naming both in what it throws.
 template <class Make>
-Operand encode_at(const Pass& pass, const Site& site, Role role, std::uint64_t step, const Make& make) {
+Operand encode_at(const Pass& pass, const Site& site, Role role, std::uint64_t step,
+                  const Make& make) {
   try {
     const Key key = pass.key_of(site.name, site.use).fold(static_cast<std::uint64_t>(role));
     return make(step == 0 ? key : key.fold(step));
@@ -51,14 +60,20 @@ Operand encode_at(const Pass& pass, const Site& site, Role role, std::uint64_t s
   }
 }
 
-Operand encode_matrix(const Pass& pass, const ConstMatrix& x, const Site& site, Role role, Granularity granularity,
-                      const Range* range, bool own_range, std::uint64_t step = 0, std::span<const Operand::Part> parts = {}) {
+Operand encode_matrix(const Pass& pass, const ConstMatrix& x, const Site& site, Role role,
+                      Granularity granularity, const Range* range, bool own_range,
+                      std::uint64_t step = 0, std::span<const Operand::Part> parts = {}) {
   if (pass.quality != nullptr) parts = {};  // which looks at every code
   return encode_at(pass, site, role, step, [&](Key key) {
     const Encoding encoding = pass.plan.encoding(site, role);
     Operand operand(x, encoding, granularity, key,
-                    {.simd = pass.simd, .simulate = pass.plan.simulate, .range = range, .own_range = own_range, .parts = parts});
-    if (pass.quality != nullptr && !encoding.format.is_fp32()) pass.quality->push_back(measure_quality(x, operand, site, role));
+                    {.simd = pass.simd,
+                     .simulate = pass.plan.simulate,
+                     .range = range,
+                     .own_range = own_range,
+                     .parts = parts});
+    if (pass.quality != nullptr && !encoding.format.is_fp32())
+      pass.quality->push_back(measure_quality(x, operand, site, role));
     return operand;
   });
 }
@@ -79,8 +94,8 @@ void Pass::check_plan() const {
   if (!plan.shared) require_known_sites(plan, ledger);
 }
 
-Operand Pass::encode(const ConstMatrix& x, const Site& site, Role role, Granularity granularity, std::uint64_t step,
-                     std::span<const Operand::Part> parts) const {
+Operand Pass::encode(const ConstMatrix& x, const Site& site, Role role, Granularity granularity,
+                     std::uint64_t step, std::span<const Operand::Part> parts) const {
   return encode_matrix(*this, x, site, role, granularity, nullptr, false, step, parts);
 }
 
@@ -89,11 +104,14 @@ Operand Pass::encode_known(const ConstMatrix& x, const Site& site, Role role, co
   return encode_matrix(*this, x, site, role, Granularity::per_tensor, &range, true, 0, parts);
 }
 
-Operand Pass::encode_activation(const ConstMatrix& x, const Site& site, ParamId range, std::uint64_t step) const {
+Operand Pass::encode_activation(const ConstMatrix& x, const Site& site, ParamId range,
+                                std::uint64_t step) const {
   const Tensor& state = params[range];
-  if (training() || state[2] == 0.0f) return encode(x, site, Role::activation, Granularity::per_tensor, step);  // or never trained
+  if (training() || state[2] == 0.0f)
+    return encode(x, site, Role::activation, Granularity::per_tensor, step);  // or never trained
   const Range running{state[0], state[0] + state[1]};
-  return encode_matrix(*this, x, site, Role::activation, Granularity::per_tensor, &running, false, step);
+  return encode_matrix(*this, x, site, Role::activation, Granularity::per_tensor, &running, false,
+                       step);
 }
 
 Key Pass::key_of(std::string_view place, std::uint64_t use) const {
@@ -102,7 +120,8 @@ Key Pass::key_of(std::string_view place, std::uint64_t use) const {
 }
 
 void Pass::move_range(const Site& site, ParamId range, const Range& now) {
-  require<NonFiniteError>(now.finite(), "[", site.name, "] ", Role::activation, ": a NaN or infinite value reached the layer");
+  require<NonFiniteError>(now.finite(), "[", site.name, "] ", Role::activation,
+                          ": a NaN or infinite value reached the layer");
   Tensor& state = params[range];
   const auto [at, first] = visits.ranges.try_emplace(range.index, Visits::MovedRange{state, now});
   auto& [before, seen] = at->second;
@@ -114,7 +133,8 @@ void Pass::move_range(const Site& site, ParamId range, const Range& now) {
 }
 
 Operand Pass::encode_gradient(const Tensor& g, const Site& site, const Facts& facts) const {
-  return facts.range ? encode_known(g.matrix(), site, Role::gradient, *facts.range) : encode(g.matrix(), site, Role::gradient);
+  return facts.range ? encode_known(g.matrix(), site, Role::gradient, *facts.range)
+                     : encode(g.matrix(), site, Role::gradient);
 }
 
 Operand Pass::encode_input(Var x, const Site& site, ParamId range_id) {
@@ -124,25 +144,32 @@ Operand Pass::encode_input(Var x, const Site& site, ParamId range_id) {
   move_range(site, range_id, now);
   const Encoding encoding = plan.encoding(site, Role::activation);
   if (encoding.format.is_fp32()) tape.keep(x);  // its operand refers to it
-  if (const RowWriter* const rows = tape.deferred(x); rows != nullptr && !encoding.format.is_fp32() && quality == nullptr) {
+  if (const RowWriter* const rows = tape.deferred(x);
+      rows != nullptr && !encoding.format.is_fp32() && quality == nullptr) {
     const Shape& shape = tape.shape(x);
     return encode_at(*this, site, Role::activation, 0, [&](Key draws) {
-      return Operand({shape.size() / shape[-1], shape[-1], *rows}, encoding, now, draws, {.simd = simd, .simulate = plan.simulate});
+      return Operand({shape.size() / shape[-1], shape[-1], *rows}, encoding, now, draws,
+                     {.simd = simd, .simulate = plan.simulate});
     });
   }
-  return encode_matrix(*this, tape[x].matrix(), site, Role::activation, Granularity::per_tensor, &now, true);
+  return encode_matrix(*this, tape[x].matrix(), site, Role::activation, Granularity::per_tensor,
+                       &now, true);
 }
 
 Multiply Pass::how(const Site& site, Product product, const RowsDone& rows_done) const {
-  return {.site = site, .product = product, .accumulator = plan.accumulator, .simd = simd, .rows_done = rows_done};
+  return {.site = site,
+          .product = product,
+          .accumulator = plan.accumulator,
+          .simd = simd,
+          .rows_done = rows_done};
 }
 
 Tensor Pass::multiply(const Operand& a, const Operand& b, const Site& site, Product product) const {
   return gemm(a, b, how(site, product), ledger);
 }
 
-void Pass::multiply_into(const Operand& a, const Operand& b, const Site& site, Product product, const MutableMatrix& out,
-                         const RowsDone& rows_done) const {
+void Pass::multiply_into(const Operand& a, const Operand& b, const Site& site, Product product,
+                         const MutableMatrix& out, const RowsDone& rows_done) const {
   gemm_into(a, b, how(site, product, rows_done), ledger, out);
 }
 

@@ -4,7 +4,8 @@
 
 namespace ebb {
 
-/// Sums and means, in double and fixed order, rounded once (docs/NUMERICS.md). Negative axes count from the end.
+/// Sums and means, in double and fixed order, rounded once (docs/NUMERICS.md). Negative axes count
+/// from the end.
 
 /// Of all elements: a scalar.
 Var sum(Pass& pass, Var x);

@@ -7,8 +7,9 @@
 
 namespace ebb {
 
-/// Root mean square normalisation over the last axis: n = x / sqrt(mean of x^2 + epsilon) by row, y = n weight. The mean and the
-/// row sums of the gradient are chained sums in double. Source: Zhang, Sennrich, "Root mean square layer normalization", 2019.
+/// Root mean square normalisation over the last axis: n = x / sqrt(mean of x^2 + epsilon) by row, y
+/// = n weight. The mean and the row sums of the gradient are chained sums in double. Source: Zhang,
+/// Sennrich, "Root mean square layer normalization", 2019.
 struct RmsNorm {
   ParamId weight;
   double epsilon = 0x1p-23;  ///< PyTorch's for float32

@@ -22,23 +22,27 @@ Tensor permuted(const Tensor& x, const std::vector<int>& axes) {
   Tensor y = Tensor::uninitialized(Shape(extents));
   if (y.size() == 0) return y;
   const std::int64_t n = rank == 0 ? 1 : extents.back(), stride = rank == 0 ? 1 : strides.back();
-  parallel_rows(y.size() / n, n, [&, px = x.data(), py = y.data()](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t row = begin; row < end; ++row) {
-      std::int64_t offset = 0, rest = row;
-      for (std::size_t i = rank; i-- > 1;) {  // the place of the row, from its last axis to its first
-        offset += rest % extents[i - 1] * strides[i - 1];
-        rest /= extents[i - 1];
-      }
-      for (std::int64_t j = 0; j < n; ++j) py[row * n + j] = px[offset + j * stride];
-    }
-  });
+  parallel_rows(y.size() / n, n,
+                [&, px = x.data(), py = y.data()](std::int64_t begin, std::int64_t end) {
+                  for (std::int64_t row = begin; row < end; ++row) {
+                    std::int64_t offset = 0, rest = row;
+                    for (std::size_t i = rank;
+                         i-- > 1;) {  // the place of the row, from its last axis to its first
+                      offset += rest % extents[i - 1] * strides[i - 1];
+                      rest /= extents[i - 1];
+                    }
+                    for (std::int64_t j = 0; j < n; ++j) py[row * n + j] = px[offset + j * stride];
+                  }
+                });
   return y;
 }
 
 /// Copies `outer` runs of n floats, which lie so far apart.
-void copy_runs(std::int64_t outer, std::int64_t n, const float* from, std::int64_t from_stride, float* to, std::int64_t to_stride) {
+void copy_runs(std::int64_t outer, std::int64_t n, const float* from, std::int64_t from_stride,
+               float* to, std::int64_t to_stride) {
   parallel_rows(outer, n, [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) std::copy_n(from + i * from_stride, n, to + i * to_stride);
+    for (std::int64_t i = begin; i < end; ++i)
+      std::copy_n(from + i * from_stride, n, to + i * to_stride);
   });
 }
 
@@ -59,30 +63,34 @@ Var flatten(Pass& pass, Var x) {
 }
 
 Var reshape(Pass& pass, Var x, const Shape& shape) {
-  return pass.tape.record(pass.tape[x].reshaped(shape), {x}, [=, before = pass.tape.shape(x)](Tensor&& g, Adjoints& grads) {
-    grads.add(x, std::move(g).reshaped(before));
-  });
+  return pass.tape.record(pass.tape[x].reshaped(shape), {x},
+                          [=, before = pass.tape.shape(x)](Tensor&& g, Adjoints& grads) {
+                            grads.add(x, std::move(g).reshaped(before));
+                          });
 }
 
 Var permute(Pass& pass, Var x, const std::vector<int>& axes) {
   const Shape& shape = pass.tape.shape(x);
   std::vector<int> back(axes.size(), -1);  // which axis of the result was axis i
-  require<ShapeError>(static_cast<int>(axes.size()) == shape.rank(), "[permute] expected all ", shape.rank(), " axes of ", shape,
-                      ", got ", axes.size());
+  require<ShapeError>(static_cast<int>(axes.size()) == shape.rank(), "[permute] expected all ",
+                      shape.rank(), " axes of ", shape, ", got ", axes.size());
   for (std::size_t i = 0; i < axes.size(); ++i) {
     const auto axis = static_cast<std::size_t>(view_along("permute", shape, axes[i]).axis);
-    require<ShapeError>(back[axis] < 0, "[permute] expected each axis of ", shape, " once, got axis ", axes[i], " twice");
+    require<ShapeError>(back[axis] < 0, "[permute] expected each axis of ", shape,
+                        " once, got axis ", axes[i], " twice");
     back[axis] = static_cast<int>(i);
   }
-  return pass.tape.record(permuted(pass.tape[x], axes), {x},
-                          [=](const Tensor& g, Adjoints& grads) { grads.add(x, permuted(g, back)); });
+  return pass.tape.record(permuted(pass.tape[x], axes), {x}, [=](const Tensor& g, Adjoints& grads) {
+    grads.add(x, permuted(g, back));
+  });
 }
 
 Var transpose(Pass& pass, Var x, int axis0, int axis1) {
   const Shape& shape = pass.tape.shape(x);
   std::vector<int> axes(static_cast<std::size_t>(shape.rank()));
   std::iota(axes.begin(), axes.end(), 0);
-  const int a = view_along("transpose", shape, axis0).axis, b = view_along("transpose", shape, axis1).axis;
+  const int a = view_along("transpose", shape, axis0).axis,
+            b = view_along("transpose", shape, axis1).axis;
   std::swap(axes[static_cast<std::size_t>(a)], axes[static_cast<std::size_t>(b)]);
   return permute(pass, x, axes);
 }
@@ -91,9 +99,11 @@ Var slice(Pass& pass, Var x, int axis, std::int64_t first, std::int64_t last) {
   const Tensor& in = pass.tape[x];
   const Shape shape = in.shape();
   const AxisView view = view_along("slice", shape, axis);
-  require<ShapeError>(0 <= first && first <= last && last <= view.extent, "[slice] expected 0 <= first <= last <= ", view.extent,
-                      " along axis ", view.axis, " of ", shape, ", got ", first, " and ", last);
-  const std::int64_t whole = view.extent * view.inner, n = (last - first) * view.inner, begin = first * view.inner;
+  require<ShapeError>(0 <= first && first <= last && last <= view.extent,
+                      "[slice] expected 0 <= first <= last <= ", view.extent, " along axis ",
+                      view.axis, " of ", shape, ", got ", first, " and ", last);
+  const std::int64_t whole = view.extent * view.inner, n = (last - first) * view.inner,
+                     begin = first * view.inner;
   Tensor y = Tensor::uninitialized(with_extent(shape, view.axis, last - first));
   copy_runs(view.outer, n, in.data() + begin, whole, y.data(), n);
   return pass.tape.record(std::move(y), {x}, [=](const Tensor& g, Adjoints& grads) {
@@ -110,8 +120,10 @@ Var cat(Pass& pass, const std::vector<Var>& xs, int axis) {
   std::int64_t extent = 0;
   for (const Var x : xs) {
     const Shape& shape = pass.tape.shape(x);
-    require<ShapeError>(shape.rank() == like.rank() && with_extent(shape, view.axis, view.extent) == like,
-                        "[cat] expected values that differ along axis ", view.axis, " alone, got ", like, " and ", shape);
+    require<ShapeError>(
+        shape.rank() == like.rank() && with_extent(shape, view.axis, view.extent) == like,
+        "[cat] expected values that differ along axis ", view.axis, " alone, got ", like, " and ",
+        shape);
     extent += shape[view.axis];
   }
   const std::int64_t whole = extent * view.inner;

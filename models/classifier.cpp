@@ -21,11 +21,13 @@ const std::vector<std::string>& known_architectures() {
   return names;
 }
 
-Classifier make_classifier(std::string_view architecture, const Shape& image, int classes, ParamStore& params, Key key) {
+Classifier make_classifier(std::string_view architecture, const Shape& image, int classes,
+                           ParamStore& params, Key key) {
   const auto& known = known_architectures();
-  require<ConfigError>(std::find(known.begin(), known.end(), architecture) != known.end(), "[classifier] ",
-                       unknown_word("architecture", architecture, known));
-  require<ConfigError>(classes >= 2, "[", architecture, "] expected at least 2 classes, got ", classes);
+  require<ConfigError>(std::find(known.begin(), known.end(), architecture) != known.end(),
+                       "[classifier] ", unknown_word("architecture", architecture, known));
+  require<ConfigError>(classes >= 2, "[", architecture, "] expected at least 2 classes, got ",
+                       classes);
   require<ConfigError>(image.rank() == 3 && image.size() > 0, "[", architecture,
                        "] expected images [height, width, channels], got ", image);
   if (architecture == "mlp") return make_mlp({}, image, classes, params, key);

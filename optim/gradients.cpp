@@ -11,7 +11,8 @@
 namespace ebb {
 
 void accumulate(Gradients& sum, Gradients more) {
-  require<ShapeError>(sum.size() == more.size(), "[accumulate] gradients of ", sum.size(), " and ", more.size(), " parameters");
+  require<ShapeError>(sum.size() == more.size(), "[accumulate] gradients of ", sum.size(), " and ",
+                      more.size(), " parameters");
   for (std::size_t i = 0; i < sum.size(); ++i) {
     if (more[i].size() == 0) continue;
     if (sum[i].size() == 0) {

@@ -20,9 +20,12 @@ float* slot(Slots& slots, std::size_t i, const Shape& shape) {
 }
 
 /// 1 for infinities and NaNs, else 0. A number, so that loops which gather it with | go in vectors.
-std::uint32_t bad(float x) { return (std::bit_cast<std::uint32_t>(x) & 0x7f800000u) == 0x7f800000u ? 1 : 0; }
+std::uint32_t bad(float x) {
+  return (std::bit_cast<std::uint32_t>(x) & 0x7f800000u) == 0x7f800000u ? 1 : 0;
+}
 
-/// Calls move(first, last) on ranges that cover 0 .. n, from all threads; true if all wrote finite numbers only.
+/// Calls move(first, last) on ranges that cover 0 .. n, from all threads; true if all wrote finite
+/// numbers only.
 template <class Move>
 bool all_finite(std::int64_t n, const Move& move) {
   std::atomic<bool> finite = true;
@@ -97,10 +100,12 @@ bool move_adam(Adam& adam, std::size_t i, Tensor& parameter, const Tensor& gradi
 }
 
 void require_share(std::string_view what, double value) {
-  require<ConfigError>(value >= 0 && value < 1, "[optimizer] expected 0 <= ", what, " < 1, got ", value);
+  require<ConfigError>(value >= 0 && value < 1, "[optimizer] expected 0 <= ", what, " < 1, got ",
+                       value);
 }
 void require_amount(std::string_view what, double value) {
-  require<ConfigError>(value >= 0 && std::isfinite(value), "[optimizer] expected ", what, " >= 0 and finite, got ", value);
+  require<ConfigError>(value >= 0 && std::isfinite(value), "[optimizer] expected ", what,
+                       " >= 0 and finite, got ", value);
 }
 void require_valid(const Sgd::Config& c) {
   require_share("momentum", c.momentum);
@@ -109,7 +114,8 @@ void require_valid(const Sgd::Config& c) {
 void require_valid(const Adam::Config& c) {
   require_share("beta1", c.beta1);
   require_share("beta2", c.beta2);
-  require<ConfigError>(c.epsilon > 0 && std::isfinite(c.epsilon), "[optimizer] expected epsilon > 0 and finite, got ", c.epsilon);
+  require<ConfigError>(c.epsilon > 0 && std::isfinite(c.epsilon),
+                       "[optimizer] expected epsilon > 0 and finite, got ", c.epsilon);
   require_amount("weight decay", c.weight_decay);
 }
 
@@ -130,14 +136,17 @@ void Optimizer::step(ParamStore& params, const Gradients& gradients, double rate
   step(params, gradients, std::vector<double>(params.size(), rate));
 }
 
-void Optimizer::step(ParamStore& params, const Gradients& gradients, std::span<const double> rates) {
-  require<ShapeError>(rates.size() == params.size(), "[step] ", rates.size(), " rates for a store of ", params.size());
-  require<ShapeError>(gradients.size() == params.size(), "[step] gradients of ", gradients.size(), " parameters for a store of ",
-                      params.size());
+void Optimizer::step(ParamStore& params, const Gradients& gradients,
+                     std::span<const double> rates) {
+  require<ShapeError>(rates.size() == params.size(), "[step] ", rates.size(),
+                      " rates for a store of ", params.size());
+  require<ShapeError>(gradients.size() == params.size(), "[step] gradients of ", gradients.size(),
+                      " parameters for a store of ", params.size());
   for (std::size_t i = 0; i < gradients.size(); ++i) {
     const ParamStore::Entry& entry = params.entries()[i];
-    require<ShapeError>(gradients[i].size() == 0 || gradients[i].shape() == entry.value.shape(), "[step] gradient ",
-                        gradients[i].shape(), " for ", entry.name, " ", entry.value.shape());
+    require<ShapeError>(gradients[i].size() == 0 || gradients[i].shape() == entry.value.shape(),
+                        "[step] gradient ", gradients[i].shape(), " for ", entry.name, " ",
+                        entry.value.shape());
   }
   for (const double rate : rates) require_amount("a learning rate", rate);
   std::visit([](const auto& optimizer) { require_valid(optimizer.config); }, kind);
@@ -147,11 +156,14 @@ void Optimizer::step(ParamStore& params, const Gradients& gradients, std::span<c
     if (gradients[i].size() == 0) continue;
     Tensor& parameter = params[ParamId{static_cast<std::int32_t>(i)}];
     Sgd* const sgd = std::get_if<Sgd>(&kind);
-    const bool finite = sgd != nullptr ? move_sgd(*sgd, i, parameter, gradients[i], rates[i])
-                                       : move_adam(std::get<Adam>(kind), i, parameter, gradients[i], rates[i]);
-    require<NonFiniteError>(finite, "[step] the update of '", params.entries()[i].name,
-                            "' overflowed: its values or the optimizer's means of its gradients are infinite or NaN now; a smaller "
-                            "learning rate or clipped gradients may help. Go on from what was saved before");
+    const bool finite = sgd != nullptr
+                            ? move_sgd(*sgd, i, parameter, gradients[i], rates[i])
+                            : move_adam(std::get<Adam>(kind), i, parameter, gradients[i], rates[i]);
+    require<NonFiniteError>(
+        finite, "[step] the update of '", params.entries()[i].name,
+        "' overflowed: its values or the optimizer's means of its gradients are infinite or NaN "
+        "now; a smaller "
+        "learning rate or clipped gradients may help. Go on from what was saved before");
   }
 }
 
@@ -161,7 +173,8 @@ Optimizer::State Optimizer::save(const ParamStore& params) const {
   for (const NamedSlots& named : named_slots(copy)) {
     for (std::size_t i = 0; i < named.slots->size(); ++i) {
       if ((*named.slots)[i].size() > 0)
-        state.tensors.push_back({concat(named.name, '/', params.entries()[i].name), (*named.slots)[i]});
+        state.tensors.push_back(
+            {concat(named.name, '/', params.entries()[i].name), (*named.slots)[i]});
     }
   }
   if (const Adam* const adam = std::get_if<Adam>(&kind)) state.steps = adam->steps;
@@ -174,11 +187,13 @@ void Optimizer::restore(const ParamStore& params, State state) {
   for (const NamedSlots& named : all) named.slots->assign(params.size(), Tensor{});
   for (NamedTensor& tensor : state.tensors) {
     const std::size_t slash = std::min(tensor.name.find('/'), tensor.name.size() - 1);
-    const auto named =
-        std::find_if(all.begin(), all.end(), [&](const NamedSlots& n) { return n.name == tensor.name.substr(0, slash); });
+    const auto named = std::find_if(all.begin(), all.end(), [&](const NamedSlots& n) {
+      return n.name == tensor.name.substr(0, slash);
+    });
     const std::optional<ParamId> id = params.find(tensor.name.substr(slash + 1));
-    require<DataError>(named != all.end() && id && params[*id].shape() == tensor.value.shape(), "[optimizer] the stored state '",
-                       tensor.name, "' ", tensor.value.shape(), " belongs to another optimizer or model");
+    require<DataError>(named != all.end() && id && params[*id].shape() == tensor.value.shape(),
+                       "[optimizer] the stored state '", tensor.name, "' ", tensor.value.shape(),
+                       " belongs to another optimizer or model");
     (*named->slots)[static_cast<std::size_t>(id->index)] = std::move(tensor.value);
   }
   if (Adam* const adam = std::get_if<Adam>(&restored)) adam->steps = state.steps;
@@ -193,7 +208,8 @@ const std::vector<std::string>& optimizer_names() {
 Optimizer make_optimizer(std::string_view name, const OptimizerConfig& c) {
   const OptimizerConfig usual;
   const auto require_unused = [&](std::string_view what, double value, double default_value) {
-    require<ConfigError>(value == default_value, "[optimizer] ", name, " has no ", what, ", got ", value, ": leave it out");
+    require<ConfigError>(value == default_value, "[optimizer] ", name, " has no ", what, ", got ",
+                         value, ": leave it out");
   };
   if (name == "sgd") {
     require_unused("beta1", c.beta1, usual.beta1);

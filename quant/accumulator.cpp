@@ -6,7 +6,8 @@
 namespace ebb {
 
 Accumulator Accumulator::wrap(std::int64_t bits) {
-  require<ConfigError>(bits >= 2 && bits <= 62, "[accumulator] a narrow accumulator has 2 to 62 bits, got ", bits);
+  require<ConfigError>(bits >= 2 && bits <= 62,
+                       "[accumulator] a narrow accumulator has 2 to 62 bits, got ", bits);
   return {Kind::wrap, static_cast<std::uint8_t>(bits)};
 }
 
@@ -21,7 +22,8 @@ Accumulator Accumulator::parse(std::string_view text) {
   std::int64_t bits = 0;
   if (text.starts_with("wrap") && parse_canonical(text.substr(4), bits)) return wrap(bits);
   if (text.starts_with("sat") && parse_canonical(text.substr(3), bits)) return saturate(bits);
-  throw ConfigError(concat("[accumulator] unknown accumulator '", text, "'; known: exact, wrapN, satN with N = 2 .. 62 bits"));
+  throw ConfigError(concat("[accumulator] unknown accumulator '", text,
+                           "'; known: exact, wrapN, satN with N = 2 .. 62 bits"));
 }
 
 void require_valid(Accumulator accumulator) {
@@ -30,7 +32,8 @@ void require_valid(Accumulator accumulator) {
 
 std::string to_text(Accumulator accumulator) {
   if (accumulator.is_exact()) return "exact";
-  return concat(accumulator.kind == Accumulator::Kind::wrap ? "wrap" : "sat", int{accumulator.bits});
+  return concat(accumulator.kind == Accumulator::Kind::wrap ? "wrap" : "sat",
+                int{accumulator.bits});
 }
 
 }  // namespace ebb

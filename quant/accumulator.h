@@ -6,8 +6,9 @@
 
 namespace ebb {
 
-/// Where the sum of an integer product lives. `exact` never overflows. The narrow ones add the products of the stored (centred)
-/// codes in ascending k into a W-bit two's complement register; each product and each addition wraps or saturates.
+/// Where the sum of an integer product lives. `exact` never overflows. The narrow ones add the
+/// products of the stored (centred) codes in ascending k into a W-bit two's complement register;
+/// each product and each addition wraps or saturates.
 struct Accumulator {
   enum class Kind : std::uint8_t { exact, wrap, saturate };
   Kind kind = Kind::exact;
@@ -24,7 +25,8 @@ struct Accumulator {
   friend constexpr bool operator==(Accumulator, Accumulator) = default;
 };
 std::string to_text(Accumulator accumulator);
-/// @throws ConfigError for an accumulator put together by hand that wrap() or saturate() would not have made
+/// @throws ConfigError for an accumulator put together by hand that wrap() or saturate() would not
+/// have made
 void require_valid(Accumulator accumulator);
 
 }  // namespace ebb

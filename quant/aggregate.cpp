@@ -13,7 +13,8 @@ namespace ebb {
 namespace {
 
 /// The definition, one output at a time.
-std::uint64_t reference(const Csr& a, std::span<const float> scale, const Operand& x, Accumulator accumulator, Tensor& c) {
+std::uint64_t reference(const Csr& a, std::span<const float> scale, const Operand& x,
+                        Accumulator accumulator, Tensor& c) {
   const CodeMatrix& codes = x.codes();
   std::uint64_t events = 0;
   for (std::int64_t i = 0; i < a.rows(); ++i) {
@@ -57,7 +58,8 @@ const kernels::AggregateKernels& kernels_of([[maybe_unused]] Simd simd) {
   return kernels::aggregate_portable();
 }
 
-void run_vectors(const Csr& a, std::span<const float> scale, const Operand& x, Simd simd, Tensor& c) {
+void run_vectors(const Csr& a, std::span<const float> scale, const Operand& x, Simd simd,
+                 Tensor& c) {
   const CodeMatrix& codes = x.codes();
   const bool integer = !x.is_float();
   const kernels::AggregateRun run{.starts = a.starts.data(),
@@ -72,25 +74,32 @@ void run_vectors(const Csr& a, std::span<const float> scale, const Operand& x, S
   const std::int64_t cost = (a.entries() / std::max<std::int64_t>(1, a.rows()) + 1) * x.cols();
   parallel_rows(a.rows(), cost, [&](std::int64_t first, std::int64_t last) {
     switch (codes.container) {
-      case CodeMatrix::Container::int8: return kernel.int8(run, static_cast<const std::int8_t*>(codes.data), first, last);
-      case CodeMatrix::Container::int16: return kernel.int16(run, static_cast<const std::int16_t*>(codes.data), first, last);
-      case CodeMatrix::Container::float32: return kernel.float32(run, static_cast<const float*>(codes.data), first, last);
+      case CodeMatrix::Container::int8:
+        return kernel.int8(run, static_cast<const std::int8_t*>(codes.data), first, last);
+      case CodeMatrix::Container::int16:
+        return kernel.int16(run, static_cast<const std::int16_t*>(codes.data), first, last);
+      case CodeMatrix::Container::float32:
+        return kernel.float32(run, static_cast<const float*>(codes.data), first, last);
     }
   });
 }
 
 }  // namespace
 
-Tensor aggregate(const Csr& a, std::span<const float> scale, const Operand& x, const Multiply& how, CostLedger& ledger) {
+Tensor aggregate(const Csr& a, std::span<const float> scale, const Operand& x, const Multiply& how,
+                 CostLedger& ledger) {
   require_valid(how.accumulator);
-  require<ShapeError>(a.cols == x.rows(), "[", how.site.name, " ", how.product, "] cannot sum rows of a ", x.rows(), " x ",
-                      x.cols(), " matrix over neighbours numbered 0 .. ", a.cols - 1);
-  require<ShapeError>(scale.empty() || static_cast<std::int64_t>(scale.size()) == a.rows(), "[", how.site.name, " ", how.product,
-                      "] expected a scale for each of ", a.rows(), " rows, got ", scale.size());
-  require<ShapeError>(!x.codes().patches && (x.is_float() || x.granularity() == Granularity::per_tensor), "[", how.site.name, " ",
-                      how.product, "] sums over neighbours need a dense operand with one grid");
-  require<ConfigError>(how.kernel.empty() || how.kernel == "reference", "[aggregate] no kernel '", how.kernel,
-                       "'; there is 'reference'");
+  require<ShapeError>(a.cols == x.rows(), "[", how.site.name, " ", how.product,
+                      "] cannot sum rows of a ", x.rows(), " x ", x.cols(),
+                      " matrix over neighbours numbered 0 .. ", a.cols - 1);
+  require<ShapeError>(scale.empty() || static_cast<std::int64_t>(scale.size()) == a.rows(), "[",
+                      how.site.name, " ", how.product, "] expected a scale for each of ", a.rows(),
+                      " rows, got ", scale.size());
+  require<ShapeError>(
+      !x.codes().patches && (x.is_float() || x.granularity() == Granularity::per_tensor), "[",
+      how.site.name, " ", how.product, "] sums over neighbours need a dense operand with one grid");
+  require<ConfigError>(how.kernel.empty() || how.kernel == "reference", "[aggregate] no kernel '",
+                       how.kernel, "'; there is 'reference'");
   Tensor c = Tensor::uninitialized({a.rows(), x.cols()});
   const Accumulator accumulator = x.is_float() ? Accumulator::exact() : how.accumulator;
   const bool in_vectors = how.kernel.empty() && accumulator.is_exact() && x.codes().col_stride == 1;
@@ -100,7 +109,9 @@ Tensor aggregate(const Csr& a, std::span<const float> scale, const Operand& x, c
   } else {
     events = reference(a, scale, x, accumulator, c);
   }
-  ledger.charge(how.site, how.product, static_cast<uint128>(a.entries()) * static_cast<uint128>(x.cols()), kAdjacency, x.format());
+  ledger.charge(how.site, how.product,
+                static_cast<uint128>(a.entries()) * static_cast<uint128>(x.cols()), kAdjacency,
+                x.format());
   ledger.count_overflow(how.site, how.product, events);
   return c;
 }

@@ -7,8 +7,8 @@
 
 namespace ebb {
 
-/// A read-only [rows, cols] matrix of stored codes (or of float32 values), as kernels see it: dense with strides, or gathered from
-/// an image by a patch geometry; either may be transposed.
+/// A read-only [rows, cols] matrix of stored codes (or of float32 values), as kernels see it: dense
+/// with strides, or gathered from an image by a patch geometry; either may be transposed.
 struct CodeMatrix {
   enum class Container : std::uint8_t { int8, int16, float32 };
 
@@ -34,8 +34,10 @@ struct CodeMatrix {
     if (!patches) return i * row_stride + j * col_stride;
     const PatchGeometry& g = *patches;
     const std::int64_t row = patches_transposed ? j : i, col = patches_transposed ? i : j;
-    const std::int64_t x = row % g.out_width, y = row / g.out_width % g.out_height, image = row / (g.out_width * g.out_height);
-    const std::int64_t channel = col % g.channels, kx = col / g.channels % g.taps_x, ky = col / (g.channels * g.taps_x);
+    const std::int64_t x = row % g.out_width, y = row / g.out_width % g.out_height,
+                       image = row / (g.out_width * g.out_height);
+    const std::int64_t channel = col % g.channels, kx = col / g.channels % g.taps_x,
+                       ky = col / (g.channels * g.taps_x);
     const std::int64_t sy = g.source_y(y, ky), sx = g.source_x(x, kx);
     if (sy < 0 || sx < 0) return -1;
     return ((image * g.height + sy) * g.width + sx) * g.pixel_stride + channel;
@@ -44,9 +46,12 @@ struct CodeMatrix {
   /// The stored code at an offset; a padded tap (-1) is 0.
   [[nodiscard]] std::int32_t code_at(std::int64_t at) const {
     if (at < 0) return 0;
-    return container == Container::int8 ? static_cast<const std::int8_t*>(data)[at] : static_cast<const std::int16_t*>(data)[at];
+    return container == Container::int8 ? static_cast<const std::int8_t*>(data)[at]
+                                        : static_cast<const std::int16_t*>(data)[at];
   }
-  [[nodiscard]] float value_at(std::int64_t at) const { return at < 0 ? 0.0f : static_cast<const float*>(data)[at]; }
+  [[nodiscard]] float value_at(std::int64_t at) const {
+    return at < 0 ? 0.0f : static_cast<const float*>(data)[at];
+  }
 };
 
 }  // namespace ebb

@@ -41,7 +41,8 @@ bool sums_fit(const Operand& x, const Operand& y, std::int64_t count, int bits) 
 }
 
 std::int64_t padded(std::int64_t channels) {
-  return (channels + kernels::kDepthwiseStride - 1) / kernels::kDepthwiseStride * kernels::kDepthwiseStride;
+  return (channels + kernels::kDepthwiseStride - 1) / kernels::kDepthwiseStride *
+         kernels::kDepthwiseStride;
 }
 
 /// Finds the pixels under the taps of positions.
@@ -59,17 +60,20 @@ class PixelTable {
   [[nodiscard]] std::int64_t taps() const { return geometry_.taps_y * geometry_.taps_x; }
 
   /// Of positions first .. last; valid until the next call with the same scratch.
-  DepthwisePiece find(std::int64_t first, std::int64_t last, std::vector<const void*>& scratch) const {
+  DepthwisePiece find(std::int64_t first, std::int64_t last,
+                      std::vector<const void*>& scratch) const {
     const PatchGeometry& g = geometry_;
     scratch.clear();
     for (std::int64_t row = first; row < last; ++row) {
-      const std::int64_t x = row % g.out_width, y = row / g.out_width % g.out_height, image = row / (g.out_width * g.out_height);
+      const std::int64_t x = row % g.out_width, y = row / g.out_width % g.out_height,
+                         image = row / (g.out_width * g.out_height);
       const std::int64_t* const columns = columns_.data() + x * g.taps_x;
       for (std::int64_t ky = 0; ky < g.taps_y; ++ky) {
         const std::int64_t sy = g.source_y(y, ky);
         const std::byte* const line = data_ + (image * g.height + sy) * g.width * pixel_;
         for (std::int64_t kx = 0; kx < g.taps_x; ++kx) {
-          scratch.push_back(sy >= 0 && columns[kx] >= 0 ? line + columns[kx] * pixel_ : zeros_.data());
+          scratch.push_back(sy >= 0 && columns[kx] >= 0 ? line + columns[kx] * pixel_
+                                                        : zeros_.data());
         }
       }
     }
@@ -105,17 +109,20 @@ Aligned<Lane> lanes_of(const CodeMatrix& w, std::int64_t stride) {
   for (std::int64_t t = 0; t < w.rows; ++t) {
     for (std::int64_t j = 0; j < w.cols; ++j) {
       const std::int64_t at = w.offset(t, j);
-      lanes[static_cast<std::size_t>(t * stride + j)] = real ? static_cast<Lane>(w.value_at(at)) : static_cast<Lane>(w.code_at(at));
+      lanes[static_cast<std::size_t>(t * stride + j)] =
+          real ? static_cast<Lane>(w.value_at(at)) : static_cast<Lane>(w.code_at(at));
     }
   }
   return lanes;
 }
 
-void convolve(const Operand& images, const PatchGeometry& g, const Operand& weights, const Multiply& how,
-              const MutableMatrix& out) {
-  const bool real = images.is_float(), wide = !real && !sums_fit(images, weights, weights.rows(), 24);
+void convolve(const Operand& images, const PatchGeometry& g, const Operand& weights,
+              const Multiply& how, const MutableMatrix& out) {
+  const bool real = images.is_float(),
+             wide = !real && !sums_fit(images, weights, weights.rows(), 24);
   const DepthwiseKernels& kernel = kernels_of(how.simd);
-  const DepthwiseKernels::Convolve run = real ? kernel.convolve_floats : kernel.convolve[is_int16(images)][wide];
+  const DepthwiseKernels::Convolve run =
+      real ? kernel.convolve_floats : kernel.convolve[is_int16(images)][wide];
   const std::int64_t stride = padded(out.cols);
   const auto narrow_lanes = wide ? Aligned<float>() : lanes_of<float>(weights.codes(), stride);
   const auto wide_lanes = wide ? lanes_of<double>(weights.codes(), stride) : Aligned<double>();
@@ -134,7 +141,8 @@ void convolve(const Operand& images, const PatchGeometry& g, const Operand& weig
         for (std::int64_t first = begin; first < end; first += kPiece) {
           const std::int64_t last = std::min(end, first + kPiece);
           gamma.resize(real ? 0 : static_cast<std::size_t>(last - first));
-          const Corrections::Rows rows = real ? Corrections::Rows{} : corrections->rows(first, 0, out.cols, gamma, unused);
+          const Corrections::Rows rows =
+              real ? Corrections::Rows{} : corrections->rows(first, 0, out.cols, gamma, unused);
           run({.piece = table.find(first, last, pixels),
                .weights = wide ? static_cast<const void*>(wide_lanes.data()) : narrow_lanes.data(),
                .channels = out.cols,
@@ -151,8 +159,10 @@ void convolve(const Operand& images, const PatchGeometry& g, const Operand& weig
 }
 
 /// Sums of codes: threads take positions, since exact sums may be added up in any order.
-Aligned<double> sum_codes(const PixelTable& table, DepthwiseKernels::Sum run, const Operand& gradient) {
-  const std::int64_t channels = gradient.cols(), stride = padded(channels), pieces = (gradient.rows() + kPiece - 1) / kPiece;
+Aligned<double> sum_codes(const PixelTable& table, DepthwiseKernels::Sum run,
+                          const Operand& gradient) {
+  const std::int64_t channels = gradient.cols(), stride = padded(channels),
+                     pieces = (gradient.rows() + kPiece - 1) / kPiece;
   const auto* const data = static_cast<const std::byte*>(gradient.codes().data);
   const std::int64_t row = gradient.codes().row_stride;
   const auto size = static_cast<std::size_t>(table.taps() * stride);
@@ -181,7 +191,8 @@ Aligned<double> sum_codes(const PixelTable& table, DepthwiseKernels::Sum run, co
 }
 
 /// Chains of float32: threads take channels, since each chain runs over all positions.
-Aligned<float> sum_floats(const PixelTable& table, DepthwiseKernels::Sum run, const Operand& gradient) {
+Aligned<float> sum_floats(const PixelTable& table, DepthwiseKernels::Sum run,
+                          const Operand& gradient) {
   constexpr std::int64_t together = 64;
   const std::int64_t channels = gradient.cols(), stride = padded(channels);
   const auto* const data = static_cast<const float*>(gradient.codes().data);
@@ -206,7 +217,8 @@ Aligned<float> sum_floats(const PixelTable& table, DepthwiseKernels::Sum run, co
   return sums;
 }
 
-void grad_weight(const Operand& images, const PatchGeometry& g, const Operand& gradient, const Multiply& how, float* out) {
+void grad_weight(const Operand& images, const PatchGeometry& g, const Operand& gradient,
+                 const Multiply& how, float* out) {
   const DepthwiseKernels& kernel = kernels_of(how.simd);
   const PixelTable table(images, g);
   const std::int64_t channels = gradient.cols(), taps = table.taps();
@@ -221,7 +233,8 @@ void grad_weight(const Operand& images, const PatchGeometry& g, const Operand& g
     return;
   }
   const bool wide = !sums_fit(images, gradient, kPiece, 24);
-  const Aligned<double> sums = sum_codes(table, kernel.sum[is_int16(images)][is_int16(gradient)][wide], gradient);
+  const Aligned<double> sums =
+      sum_codes(table, kernel.sum[is_int16(images)][is_int16(gradient)][wide], gradient);
   const Operand patches = images.patches(g).transposed();  // rows are (tap, channel)
   const Problem problem{patches, gradient, how.accumulator, {}};
   const Corrections corrections(problem, false);
@@ -230,18 +243,21 @@ void grad_weight(const Operand& images, const PatchGeometry& g, const Operand& g
     const Corrections::Row k = corrections.row(t * channels, unused);
     for (std::int64_t c = 0; c < channels; ++c) {
       const auto codes = static_cast<double>(corrections.row_sum(t * channels + c));
-      out[c * taps + t] = static_cast<float>((k.alpha[c] * sums[at(t, c)] + k.beta[c] * codes) + k.gamma[c]);
+      out[c * taps + t] =
+          static_cast<float>((k.alpha[c] * sums[at(t, c)] + k.beta[c] * codes) + k.gamma[c]);
     }
   }
 }
 
-/// Channel after channel by the kernels of dense products: the definition, and the way of narrow accumulators.
+/// Channel after channel by the kernels of dense products: the definition, and the way of narrow
+/// accumulators.
 template <class ProblemOf>
-std::uint64_t by_channel(const Operand& images, const PatchGeometry& g, const Operand& other, const Multiply& how,
-                         const ProblemOf& problem_of) {
+std::uint64_t by_channel(const Operand& images, const PatchGeometry& g, const Operand& other,
+                         const Multiply& how, const ProblemOf& problem_of) {
   std::uint64_t events = 0;
   for (std::int64_t c = 0; c < g.channels; ++c) {
-    const Operand patches = images.columns(c, 1).patches(one_channel(g)), column = other.columns(c, 1);
+    const Operand patches = images.columns(c, 1).patches(one_channel(g)),
+                  column = other.columns(c, 1);
     const auto run = [&](const Problem& p) {
       if (how.kernel.empty()) return kernels::first_kernel(p, how.simd).run(p);
       return p.linear() ? kernels::reference_integer(p) : kernels::reference_float(p);
@@ -251,54 +267,65 @@ std::uint64_t by_channel(const Operand& images, const PatchGeometry& g, const Op
   return events;
 }
 
-void require_fit(const Operand& images, const PatchGeometry& g, const Operand& other, std::int64_t other_rows,
-                 const Multiply& how) {
+void require_fit(const Operand& images, const PatchGeometry& g, const Operand& other,
+                 std::int64_t other_rows, const Multiply& how) {
   require_valid(how.accumulator);
-  require<ShapeError>(g.channels > 0 && g.channels == images.cols() && g.channels == other.cols() && other.rows() == other_rows,
-                      "[", how.site.name, " ", how.product, "] expected ", g.channels, " channels and ", other_rows, " rows, got ",
-                      images.cols(), " channels of images and a ", other.rows(), " x ", other.cols(), " matrix");
-  require<ShapeError>(other.granularity() != Granularity::per_row && !other.codes().patches, "[", how.site.name, " ", how.product,
-                      "] a grid cannot vary along the contracted axis: encode the operand along its free axis");
-  require<ConfigError>(how.kernel.empty() || how.kernel == "reference", "[depthwise] no kernel '", how.kernel,
-                       "'; there is 'reference'");
+  require<ShapeError>(g.channels > 0 && g.channels == images.cols() && g.channels == other.cols() &&
+                          other.rows() == other_rows,
+                      "[", how.site.name, " ", how.product, "] expected ", g.channels,
+                      " channels and ", other_rows, " rows, got ", images.cols(),
+                      " channels of images and a ", other.rows(), " x ", other.cols(), " matrix");
+  require<ShapeError>(
+      other.granularity() != Granularity::per_row && !other.codes().patches, "[", how.site.name,
+      " ", how.product,
+      "] a grid cannot vary along the contracted axis: encode the operand along its free axis");
+  require<ConfigError>(how.kernel.empty() || how.kernel == "reference", "[depthwise] no kernel '",
+                       how.kernel, "'; there is 'reference'");
 }
 
 /// Vectors do what adds up exactly in any order.
-bool in_vectors(const Operand& images, const Operand& other, std::int64_t count, const Multiply& how) {
+bool in_vectors(const Operand& images, const Operand& other, std::int64_t count,
+                const Multiply& how) {
   if (!how.kernel.empty()) return false;
   return images.is_float() || (how.accumulator.is_exact() && sums_fit(images, other, count, 53));
 }
 
-void settle(const Operand& images, const PatchGeometry& g, const Operand& other, std::uint64_t events, const Multiply& how,
-            CostLedger& ledger) {
-  ledger.charge(how.site, how.product, static_cast<uint128>(g.nominal_positions) * static_cast<uint128>(g.cols()), images.format(),
-                other.format());
+void settle(const Operand& images, const PatchGeometry& g, const Operand& other,
+            std::uint64_t events, const Multiply& how, CostLedger& ledger) {
+  ledger.charge(how.site, how.product,
+                static_cast<uint128>(g.nominal_positions) * static_cast<uint128>(g.cols()),
+                images.format(), other.format());
   ledger.count_overflow(how.site, how.product, events);
 }
 
 }  // namespace
 
-void depthwise_into(const Operand& images, const PatchGeometry& geometry, const Operand& weights, const Multiply& how,
-                    CostLedger& ledger, const MutableMatrix& out) {
+void depthwise_into(const Operand& images, const PatchGeometry& geometry, const Operand& weights,
+                    const Multiply& how, CostLedger& ledger, const MutableMatrix& out) {
   require_fit(images, geometry, weights, geometry.taps_y * geometry.taps_x, how);
   const auto [x, w] = same_kind(images, weights);
   const PatchGeometry g = over(x, images, geometry);
-  require<ShapeError>(out.rows == g.rows() && out.cols == g.channels, "[", how.site.name, " ", how.product, "] the result is ",
-                      g.rows(), " x ", g.channels, ", got room for ", out.rows, " x ", out.cols);
+  require<ShapeError>(out.rows == g.rows() && out.cols == g.channels, "[", how.site.name, " ",
+                      how.product, "] the result is ", g.rows(), " x ", g.channels,
+                      ", got room for ", out.rows, " x ", out.cols);
   std::uint64_t events = 0;
   if (g.rows() > 0 && in_vectors(x, w, w.rows(), how)) {
     convolve(x, g, w, how, out);
   } else {
-    events = by_channel(x, g, w, how, [&](const Operand& patches, const Operand& taps, std::int64_t c, const auto& run) {
-      return run(Problem{patches, taps, how.accumulator, {out.data + c, out.rows, 1, out.row_stride}});
-    });
+    events = by_channel(
+        x, g, w, how,
+        [&](const Operand& patches, const Operand& taps, std::int64_t c, const auto& run) {
+          return run(
+              Problem{patches, taps, how.accumulator, {out.data + c, out.rows, 1, out.row_stride}});
+        });
     if (how.rows_done) parallel_for(out.rows, how.rows_done, kRowsDone, kRowsDone);
   }
   settle(images, g, weights, events, how, ledger);
 }
 
-void depthwise_grad_weight_into(const Operand& images, const PatchGeometry& geometry, const Operand& gradient, const Multiply& how,
-                                CostLedger& ledger, float* out) {
+void depthwise_grad_weight_into(const Operand& images, const PatchGeometry& geometry,
+                                const Operand& gradient, const Multiply& how, CostLedger& ledger,
+                                float* out) {
   require_fit(images, geometry, gradient, geometry.rows(), how);
   const auto [x, dy] = same_kind(images, gradient);
   const PatchGeometry g = over(x, images, geometry);
@@ -307,10 +334,13 @@ void depthwise_grad_weight_into(const Operand& images, const PatchGeometry& geom
   if (dy.codes().col_stride == 1 && in_vectors(x, dy, dy.rows(), how)) {
     grad_weight(x, g, dy, how, out);
   } else {
-    events = by_channel(x, g, dy, how, [&](const Operand& patches, const Operand& column, std::int64_t c, const auto& run) {
-      const Operand by_tap = patches.transposed();
-      return run(Problem{by_tap, column, how.accumulator, {out + c * taps, 1, taps, taps}, true});
-    });
+    events = by_channel(
+        x, g, dy, how,
+        [&](const Operand& patches, const Operand& column, std::int64_t c, const auto& run) {
+          const Operand by_tap = patches.transposed();
+          return run(
+              Problem{by_tap, column, how.accumulator, {out + c * taps, 1, taps, taps}, true});
+        });
   }
   settle(images, g, gradient, events, how, ledger);
 }

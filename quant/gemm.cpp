@@ -16,24 +16,29 @@ using kernels::Problem;
 
 const Kernel& choose(const Problem& problem, const Multiply& how) {
   for (const Kernel& kernel : kernels::all_kernels()) {
-    const bool wanted = how.kernel.empty() ? kernel.simd <= how.simd : kernel.name == how.kernel && kernel.simd <= best_simd();
+    const bool wanted = how.kernel.empty()
+                            ? kernel.simd <= how.simd
+                            : kernel.name == how.kernel && kernel.simd <= best_simd();
     if (wanted && kernel.applies(problem)) return kernel;
   }
   std::vector<std::string> names;
   for (const std::string_view name : kernel_names()) names.emplace_back(name);
-  throw ConfigError(concat("[gemm] no kernel '", how.kernel, "' does this product on this machine; known: ", join_words(names)));
+  throw ConfigError(concat("[gemm] no kernel '", how.kernel,
+                           "' does this product on this machine; known: ", join_words(names)));
 }
 
 /// c = a b, or c^T = b^T a^T if that brings the patch matrix to the left.
 template <class Then>
-auto with_problem(const Operand& a, const Operand& b, Accumulator accumulator, const MutableMatrix& out, const Then& then) {
+auto with_problem(const Operand& a, const Operand& b, Accumulator accumulator,
+                  const MutableMatrix& out, const Then& then) {
   if (!b.codes().patches) return then(Problem{a, b, accumulator, out});
   const Operand left = b.transposed(), right = a.transposed();
   return then(Problem{left, right, accumulator, out, true});
 }
 
 uint128 nominal_macs(const Operand& a, const Operand& b) {
-  uint128 m = static_cast<uint128>(a.rows()), k = static_cast<uint128>(a.cols()), n = static_cast<uint128>(b.cols());
+  uint128 m = static_cast<uint128>(a.rows()), k = static_cast<uint128>(a.cols()),
+          n = static_cast<uint128>(b.cols());
   if (const auto& patches = a.codes().patches) {
     (a.codes().patches_transposed ? k : m) = static_cast<uint128>(patches->nominal_positions);
   } else if (const auto& gathered = b.codes().patches) {
@@ -42,50 +47,67 @@ uint128 nominal_macs(const Operand& a, const Operand& b) {
   return m * n * k;
 }
 
-void require_product(const Operand& a, const Operand& b, const Multiply& how, const MutableMatrix& out) {
+void require_product(const Operand& a, const Operand& b, const Multiply& how,
+                     const MutableMatrix& out) {
   require_valid(how.accumulator);
-  require<ShapeError>(a.cols() == b.rows(), "[", how.site.name, " ", how.product, "] cannot multiply ", a.rows(), " x ", a.cols(),
-                      " by ", b.rows(), " x ", b.cols());
-  require<ShapeError>(out.rows == a.rows() && out.cols == b.cols(), "[", how.site.name, " ", how.product, "] the result is ",
-                      a.rows(), " x ", b.cols(), ", got room for ", out.rows, " x ", out.cols);
-  require<ShapeError>(!(a.codes().patches && b.codes().patches), "[", how.site.name, "] only one operand can be a patch matrix");
-  require<ShapeError>(a.granularity() != Granularity::per_column && b.granularity() != Granularity::per_row, "[", how.site.name,
-                      " ", how.product, "] a grid cannot vary along the contracted axis: encode the operand along its free axis");
+  require<ShapeError>(a.cols() == b.rows(), "[", how.site.name, " ", how.product,
+                      "] cannot multiply ", a.rows(), " x ", a.cols(), " by ", b.rows(), " x ",
+                      b.cols());
+  require<ShapeError>(out.rows == a.rows() && out.cols == b.cols(), "[", how.site.name, " ",
+                      how.product, "] the result is ", a.rows(), " x ", b.cols(), ", got room for ",
+                      out.rows, " x ", out.cols);
+  require<ShapeError>(!(a.codes().patches && b.codes().patches), "[", how.site.name,
+                      "] only one operand can be a patch matrix");
+  require<ShapeError>(
+      a.granularity() != Granularity::per_column && b.granularity() != Granularity::per_row, "[",
+      how.site.name, " ", how.product,
+      "] a grid cannot vary along the contracted axis: encode the operand along its free axis");
 }
 
 uint128 nominal_macs(const BatchedProduct& product) {
   if (product.strips.empty()) return nominal_macs(product.a, product.b);
   uint128 macs = 0;
-  for (const Strip& s : product.strips) macs += static_cast<uint128>(s.rows) * static_cast<uint128>(s.k() * s.cols);
+  for (const Strip& s : product.strips)
+    macs += static_cast<uint128>(s.rows) * static_cast<uint128>(s.k() * s.cols);
   return macs;
 }
 
 void require_strips(const BatchedProduct& product, const Multiply& how) {
   std::int64_t row = 0;
   for (const Strip& s : product.strips) {
-    const bool inside = s.first >= row && s.rows >= 1 && s.first + s.rows <= product.a.rows() && s.k_first >= 0 && s.k() >= 1 &&
-                        s.k_last <= product.a.cols() && s.cols >= 1 && s.cols <= product.b.cols();
-    const bool on_unit = s.k_first % kStripUnit == 0 && (s.k_last % kStripUnit == 0 || s.k_last == product.a.cols());
-    require<ShapeError>(inside && on_unit, "[", how.site.name, " ", how.product, "] rows ", s.first, " .. ", s.first + s.rows,
-                        " over ", s.k_first, " .. ", s.k_last, " with ", s.cols, " columns are no strip of ", product.a.rows(),
-                        " x ", product.a.cols(), " by ", product.b.cols(), " that follows row ", row);
+    const bool inside = s.first >= row && s.rows >= 1 && s.first + s.rows <= product.a.rows() &&
+                        s.k_first >= 0 && s.k() >= 1 && s.k_last <= product.a.cols() &&
+                        s.cols >= 1 && s.cols <= product.b.cols();
+    const bool on_unit =
+        s.k_first % kStripUnit == 0 && (s.k_last % kStripUnit == 0 || s.k_last == product.a.cols());
+    require<ShapeError>(inside && on_unit, "[", how.site.name, " ", how.product, "] rows ", s.first,
+                        " .. ", s.first + s.rows, " over ", s.k_first, " .. ", s.k_last, " with ",
+                        s.cols, " columns are no strip of ", product.a.rows(), " x ",
+                        product.a.cols(), " by ", product.b.cols(), " that follows row ", row);
     row = s.first + s.rows;
   }
-  require<ShapeError>(product.strips.empty() || !(product.a.codes().patches || product.b.codes().patches), "[", how.site.name,
-                      "] patch matrices have no strips");
+  require<ShapeError>(
+      product.strips.empty() || !(product.a.codes().patches || product.b.codes().patches), "[",
+      how.site.name, "] patch matrices have no strips");
 }
 
 std::uint64_t run_batched(const BatchedProduct& product, const Multiply& how) {
   const auto [a, b] = same_kind(product.a, product.b);
   if (product.strips.empty())
-    return with_problem(a, b, how.accumulator, product.out, [&](const Problem& p) { return choose(p, how).run(p); });
-  const Problem whole{.a = a, .b = b, .accumulator = how.accumulator, .out = product.out, .strips = product.strips};
+    return with_problem(a, b, how.accumulator, product.out,
+                        [&](const Problem& p) { return choose(p, how).run(p); });
+  const Problem whole{
+      .a = a, .b = b, .accumulator = how.accumulator, .out = product.out, .strips = product.strips};
   if (const Kernel& kernel = choose(whole, how); kernel.dense_codes) return kernel.run(whole);
   std::uint64_t events = 0;
   for (const Strip& s : product.strips) {
-    const Operand left = a.rows(s.first, s.rows).columns(s.k_first, s.k()), right = b.rows(s.k_first, s.k()).columns(0, s.cols);
+    const Operand left = a.rows(s.first, s.rows).columns(s.k_first, s.k()),
+                  right = b.rows(s.k_first, s.k()).columns(0, s.cols);
     const MutableMatrix& out = product.out;
-    const Problem part{left, right, how.accumulator, {out.data + s.first * out.row_stride, s.rows, s.cols, out.row_stride}};
+    const Problem part{left,
+                       right,
+                       how.accumulator,
+                       {out.data + s.first * out.row_stride, s.rows, s.cols, out.row_stride}};
     events += choose(part, how).run(part);
   }
   return events;
@@ -106,7 +128,8 @@ void add_bias(const MutableMatrix& y, const float* bias) {
   });
 }
 
-void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedger& ledger, const MutableMatrix& out) {
+void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedger& ledger,
+               const MutableMatrix& out) {
   require_product(a, b, how, out);
   const auto [left, right] = same_kind(a, b);
   Problem::Report report{how.rows_done};
@@ -124,9 +147,11 @@ void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedg
   if (how.rows_done && !report.used) parallel_for(out.rows, how.rows_done, kRowsDone, kRowsDone);
 }
 
-void gemm_batch(std::span<const BatchedProduct> products, const Multiply& how, CostLedger& ledger, const ProductDone& done) {
-  require<ConfigError>(how.bias == nullptr && !how.rows_done, "[", how.site.name,
-                       "] products of a batch take no bias and report no rows; use gemm_into for one that should");
+void gemm_batch(std::span<const BatchedProduct> products, const Multiply& how, CostLedger& ledger,
+                const ProductDone& done) {
+  require<ConfigError>(
+      how.bias == nullptr && !how.rows_done, "[", how.site.name,
+      "] products of a batch take no bias and report no rows; use gemm_into for one that should");
   for (const BatchedProduct& product : products) {
     require_product(product.a, product.b, how, product.out);
     require_strips(product, how);
@@ -138,7 +163,8 @@ void gemm_batch(std::span<const BatchedProduct> products, const Multiply& how, C
     if (done) done(i);
   }
   for (const BatchedProduct& product : products)
-    ledger.charge(how.site, how.product, nominal_macs(product), product.a.format(), product.b.format());
+    ledger.charge(how.site, how.product, nominal_macs(product), product.a.format(),
+                  product.b.format());
   ledger.count_overflow(how.site, how.product, events);
 }
 
@@ -161,7 +187,8 @@ std::span<const std::string_view> kernel_names() {
 
 std::string_view choose_kernel(const Operand& a, const Operand& b, const Multiply& how) {
   const auto [left, right] = same_kind(a, b);
-  return with_problem(left, right, how.accumulator, MutableMatrix{}, [&](const Problem& p) { return choose(p, how).name; });
+  return with_problem(left, right, how.accumulator, MutableMatrix{},
+                      [&](const Problem& p) { return choose(p, how).name; });
 }
 
 }  // namespace ebb

@@ -15,8 +15,8 @@
 
 namespace ebb {
 
-/// Called with rows first .. last of a product as soon as they are final, while they are in cache. Calls are disjoint, cover all
-/// rows, begin at multiples of kRowsDone and come from any thread.
+/// Called with rows first .. last of a product as soon as they are final, while they are in cache.
+/// Calls are disjoint, cover all rows, begin at multiples of kRowsDone and come from any thread.
 using RowsDone = std::function<void(std::int64_t first, std::int64_t last)>;
 inline constexpr std::int64_t kRowsDone = 64;
 
@@ -24,9 +24,10 @@ inline constexpr std::int64_t kRowsDone = 64;
 struct Multiply {
   const Site& site;
   Product product = Product::forward;
-  Accumulator accumulator{};     ///< of integer products
-  Simd simd = Simd::scalar;      ///< highest instruction set to use
-  std::string_view kernel = {};  ///< force a kernel by name (see kernels()); empty chooses the first that applies
+  Accumulator accumulator{};  ///< of integer products
+  Simd simd = Simd::scalar;   ///< highest instruction set to use
+  std::string_view kernel =
+      {};  ///< force a kernel by name (see kernels()); empty chooses the first that applies
   RowsDone rows_done = {};
   const float* bias = nullptr;  ///< added to every row of the rounded result, [n]
 };
@@ -39,26 +40,30 @@ struct MutableMatrix {
 
 /// The one matrix product: a [m, k] times b [k, n].
 ///
-/// Integer operands: every output is one exact integer sum over k (or a narrow accumulator's), then one affine scaling in double,
-/// rounded once to float32 (docs/NUMERICS.md gives the formula). Float32 operands: one ascending-k chain of fma an output, started
-/// at +0. A bias is added to what that rounds to. If only one operand is integer, its codes are decoded to float32 first.
+/// Integer operands: every output is one exact integer sum over k (or a narrow accumulator's), then
+/// one affine scaling in double, rounded once to float32 (docs/NUMERICS.md gives the formula).
+/// Float32 operands: one ascending-k chain of fma an output, started at +0. A bias is added to what
+/// that rounds to. If only one operand is integer, its codes are decoded to float32 first.
 ///
-/// Charges `ledger` with m n k times the operands' widths; patch operands charge their geometry's nominal positions instead of
-/// their rows.
-/// @throws ShapeError unless the shapes fit; ConfigError for an unknown kernel or one that cannot do this product
+/// Charges `ledger` with m n k times the operands' widths; patch operands charge their geometry's
+/// nominal positions instead of their rows.
+/// @throws ShapeError unless the shapes fit; ConfigError for an unknown kernel or one that cannot
+/// do this product
 Tensor gemm(const Operand& a, const Operand& b, const Multiply& how, CostLedger& ledger);
 /// The same into memory of the caller.
-void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedger& ledger, const MutableMatrix& out);
+void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedger& ledger,
+               const MutableMatrix& out);
 
 /// Adds a bias [cols] to every row of y [rows, cols].
 void add_bias(const MutableMatrix& y, const float* bias);
 
-/// Both operands as one kind of number: an integer operand beside a float32 one is decoded, whole. What gemm does itself; for
-/// callers who cut operands up.
+/// Both operands as one kind of number: an integer operand beside a float32 one is decoded, whole.
+/// What gemm does itself; for callers who cut operands up.
 std::pair<Operand, Operand> same_kind(const Operand& a, const Operand& b);
 
-/// Rows first .. first + rows of a product that need only a part of it: k_first .. k_last of what is contracted, and columns
-/// 0 .. cols of the result. A product of its own, as far as values and costs go.
+/// Rows first .. first + rows of a product that need only a part of it: k_first .. k_last of what
+/// is contracted, and columns 0 .. cols of the result. A product of its own, as far as values and
+/// costs go.
 struct Strip {
   std::int64_t first, rows, k_first, k_last, cols;
   [[nodiscard]] std::int64_t k() const { return k_last - k_first; }
@@ -66,19 +71,24 @@ struct Strip {
 /// Where a strip's part of the contraction may begin, or end before the last.
 inline constexpr std::int64_t kStripUnit = 4;
 
-/// One of several products of a site that do not depend on each other, as the heads of an attention.
+/// One of several products of a site that do not depend on each other, as the heads of an
+/// attention.
 struct BatchedProduct {
   Operand a, b;
   MutableMatrix out;
-  std::span<const Strip> strips = {};  ///< all that is computed, if not empty; what is outside stays as it was
+  std::span<const Strip> strips =
+      {};  ///< all that is computed, if not empty; what is outside stays as it was
 };
 /// Called with the number of a product that is final, by the thread that has it in cache.
 using ProductDone = std::function<void(std::size_t product)>;
-/// All of them, each as gemm_into does it. Threads take whole products, so many small ones keep them busier than each by itself
-/// could. @throws ShapeError as gemm, or for strips that leave their product or kStripUnit; ConfigError for a bias or rows_done
-void gemm_batch(std::span<const BatchedProduct> products, const Multiply& how, CostLedger& ledger, const ProductDone& done = {});
+/// All of them, each as gemm_into does it. Threads take whole products, so many small ones keep
+/// them busier than each by itself could. @throws ShapeError as gemm, or for strips that leave
+/// their product or kStripUnit; ConfigError for a bias or rows_done
+void gemm_batch(std::span<const BatchedProduct> products, const Multiply& how, CostLedger& ledger,
+                const ProductDone& done = {});
 
-/// Names of the kernels, fastest first. "reference" applies to everything and is what the others are held against.
+/// Names of the kernels, fastest first. "reference" applies to everything and is what the others
+/// are held against.
 std::span<const std::string_view> kernel_names();
 /// The kernel that gemm would choose.
 std::string_view choose_kernel(const Operand& a, const Operand& b, const Multiply& how);

@@ -21,14 +21,18 @@ std::vector<std::string> names_and_tags(const CostLedger& ledger) {
 
 }  // namespace
 
-void require_known_sites(const PrecisionPlan& plan, const CostLedger& ledger, std::span<const std::string> optional) {
-  const auto any = [&](const auto& is_meant) { return std::any_of(ledger.rows().begin(), ledger.rows().end(), is_meant); };
+void require_known_sites(const PrecisionPlan& plan, const CostLedger& ledger,
+                         std::span<const std::string> optional) {
+  const auto any = [&](const auto& is_meant) {
+    return std::any_of(ledger.rows().begin(), ledger.rows().end(), is_meant);
+  };
   const auto need = [&](bool known, const std::string& name) {
     if (known || std::find(optional.begin(), optional.end(), name) != optional.end()) return;
     throw ConfigError(concat("[plan] ", unknown_word("site", name, names_and_tags(ledger))));
   };
   for (const PrecisionPlan::Exception& exception : plan.exceptions) {
-    need(any([&](const CostLedger::Row& row) { return row.site.matches(exception.pattern); }), exception.pattern);
+    need(any([&](const CostLedger::Row& row) { return row.site.matches(exception.pattern); }),
+         exception.pattern);
   }
   for (const auto& own : plan.sites) {
     need(any([&](const CostLedger::Row& row) { return row.site.name == own.first; }), own.first);

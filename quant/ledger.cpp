@@ -21,19 +21,24 @@ SiteFormats parse_cost_reference(std::string_view text) {
   std::vector<Format> widths;
   for (const std::string& part : split_at(text, '/')) {
     std::int64_t bits = 0;
-    const bool integer = parse_number(part, bits) && to_text(bits) == part && bits >= 1 && bits <= Format::kMaxIntegerBits;
-    if (integer || part == "fp32") widths.push_back(integer ? Format::integer(bits) : Format::fp32());
+    const bool integer = parse_number(part, bits) && to_text(bits) == part && bits >= 1 &&
+                         bits <= Format::kMaxIntegerBits;
+    if (integer || part == "fp32")
+      widths.push_back(integer ? Format::integer(bits) : Format::fp32());
   }
-  require<ConfigError>(
-      widths.size() == 3 && std::count(text.begin(), text.end(), '/') == 2,
-      "[cost reference] expected the widths of weights, activations and gradients, each 1 to 16 bits or fp32, as in ",
-      "8/8/8 or fp32/fp32/fp32; got '", text, "'");
+  require<ConfigError>(widths.size() == 3 && std::count(text.begin(), text.end(), '/') == 2,
+                       "[cost reference] expected the widths of weights, activations and "
+                       "gradients, each 1 to 16 bits or fp32, as in ",
+                       "8/8/8 or fp32/fp32/fp32; got '", text, "'");
   return {.weight = widths[0], .activation = widths[1], .gradient = widths[2]};
 }
 
 std::string cost_reference_text(const SiteFormats& reference) {
-  const auto width = [](Format format) { return format.is_fp32() ? std::string("fp32") : to_text(std::int64_t{format.bits}); };
-  return concat(width(reference.weight), '/', width(reference.activation), '/', width(reference.gradient));
+  const auto width = [](Format format) {
+    return format.is_fp32() ? std::string("fp32") : to_text(std::int64_t{format.bits});
+  };
+  return concat(width(reference.weight), '/', width(reference.activation), '/',
+                width(reference.gradient));
 }
 
 uint128 parse_uint128(std::string_view text) {
@@ -57,13 +62,15 @@ uint128 CostLedger::Row::overflow_events() const {
 }
 
 CostLedger::Row& CostLedger::row(const Site& site) {
-  const auto found = std::find_if(rows_.begin(), rows_.end(), [&](const Row& row) { return row.site.name == site.name; });
+  const auto found = std::find_if(rows_.begin(), rows_.end(),
+                                  [&](const Row& row) { return row.site.name == site.name; });
   if (found != rows_.end()) return *found;
   rows_.push_back({{site.name, site.tags}, {}});
   return rows_.back();
 }
 
-void CostLedger::charge(const Site& site, Product product, uint128 macs, Format left, Format right) {
+void CostLedger::charge(const Site& site, Product product, uint128 macs, Format left,
+                        Format right) {
   const uint128 bit_ops = macs * product_of_bits({left, right});
   Cell& cell = row(site).cells[static_cast<std::size_t>(product)];
   for (Cell* counter : {&cell, &total_}) {
@@ -96,15 +103,16 @@ uint128 CostLedger::bit_ops_under(const PrecisionPlan& plan) const {
   for (const Row& row : rows_) {
     const SiteFormats formats = plan.at(row.site);
     for (const Product product : kAllProducts) {
-      sum += row.cells[static_cast<std::size_t>(product)].macs * product_of_bits(formats.of(product));
+      sum +=
+          row.cells[static_cast<std::size_t>(product)].macs * product_of_bits(formats.of(product));
     }
   }
   return sum;
 }
 
 std::string CostLedger::save() const {
-  std::string text = concat(kHeader, ' ', iterations_, ' ', paper_bit_ops_, ' ', forward_macs_, ' ', open_forward_macs_, ' ',
-                            total_.overflow_events);
+  std::string text = concat(kHeader, ' ', iterations_, ' ', paper_bit_ops_, ' ', forward_macs_, ' ',
+                            open_forward_macs_, ' ', total_.overflow_events);
   for (const Row& row : rows_) {
     text += concat('|', row.site.name, ' ', join_words(row.site.tags, ","));
     for (const Cell& cell : row.cells) text += concat(' ', cell.macs, ' ', cell.bit_ops);
@@ -117,7 +125,8 @@ std::string CostLedger::save() const {
 CostLedger CostLedger::load(std::string_view text) {
   const auto parts = split_at(text, '|');
   const auto head = parts.empty() ? std::vector<std::string>{} : split_at(parts[0], ' ');
-  require<DataError>(head.size() == 6 && head[0] == kHeader, "[ledger] expected a text that starts with '", kHeader, "'");
+  require<DataError>(head.size() == 6 && head[0] == kHeader,
+                     "[ledger] expected a text that starts with '", kHeader, "'");
   CostLedger ledger;
   ledger.iterations_ = static_cast<std::uint64_t>(parse_uint128(head[1]));
   ledger.paper_bit_ops_ = parse_uint128(head[2]);
@@ -128,8 +137,9 @@ CostLedger CostLedger::load(std::string_view text) {
   for (std::size_t i = 1; i < parts.size(); ++i) {
     const auto words = split_at(parts[i], ' ');
     const bool overflowed = words.size() == 2 + 3 * kProducts;
-    require<DataError>(overflowed || words.size() == 2 + 2 * kProducts, "[ledger] expected a site with ", 2 * kProducts, " or ",
-                       3 * kProducts, " counters, got '", parts[i], "'");
+    require<DataError>(overflowed || words.size() == 2 + 2 * kProducts,
+                       "[ledger] expected a site with ", 2 * kProducts, " or ", 3 * kProducts,
+                       " counters, got '", parts[i], "'");
     Row row{{words[0], split_at(words[1], ',')}, {}};
     for (std::size_t p = 0; p < kProducts; ++p) {
       Cell& cell = row.cells[p];

@@ -11,9 +11,9 @@
 
 namespace ebb {
 
-/// Counts the bit-operations that were really done: gemm charges every product macs x bits(left) x bits(right), where a float32
-/// operand counts 32 bits; aggregate charges one bit x bits for every element added. All counters are 128 bits wide, so no run
-/// overflows them.
+/// Counts the bit-operations that were really done: gemm charges every product macs x bits(left) x
+/// bits(right), where a float32 operand counts 32 bits; aggregate charges one bit x bits for every
+/// element added. All counters are 128 bits wide, so no run overflows them.
 class CostLedger {
  public:
   struct Cell {
@@ -33,19 +33,24 @@ class CostLedger {
   /// Counts events of narrow accumulators in a product (see gemm).
   void count_overflow(const Site& site, Product product, uint128 events);
 
-  /// Closes an iteration: the forward MACs charged since the last call are charged again as the papers do, with the whole model's
-  /// MACs x paper_bits(common), whatever each layer really used. `common` are the plan's formats for sites that it does not name.
+  /// Closes an iteration: the forward MACs charged since the last call are charged again as the
+  /// papers do, with the whole model's MACs x paper_bits(common), whatever each layer really used.
+  /// `common` are the plan's formats for sites that it does not name.
   void close_iteration(const SiteFormats& common);
-  void close_iteration(Format forward, Format gradient) { close_iteration({forward, forward, gradient}); }
-  /// Bit-operations of one training step for each forward MAC in the papers' accounting: a w + g w + a g for weights, activations
-  /// and gradients of w, a and g bits, which is their q^2 + 2 q g where w = a = q.
+  void close_iteration(Format forward, Format gradient) {
+    close_iteration({forward, forward, gradient});
+  }
+  /// Bit-operations of one training step for each forward MAC in the papers' accounting: a w + g w
+  /// + a g for weights, activations and gradients of w, a and g bits, which is their q^2 + 2 q g
+  /// where w = a = q.
   [[nodiscard]] static uint128 paper_bits(const SiteFormats& common);
 
   [[nodiscard]] uint128 total_bit_ops() const { return total_.bit_ops; }
   [[nodiscard]] uint128 total_macs() const { return total_.macs; }
   [[nodiscard]] uint128 paper_bit_ops() const { return paper_bit_ops_; }
   [[nodiscard]] uint128 forward_macs() const { return forward_macs_; }
-  /// All of them: those of the rows, and those that a ledger saved by version 0.1 counted without saying where.
+  /// All of them: those of the rows, and those that a ledger saved by version 0.1 counted without
+  /// saying where.
   [[nodiscard]] uint128 overflow_events() const { return total_.overflow_events; }
   [[nodiscard]] std::uint64_t iterations() const { return iterations_; }
   [[nodiscard]] const std::vector<Row>& rows() const { return rows_; }
@@ -55,9 +60,12 @@ class CostLedger {
 
   /// The papers' presentations of a number of bit operations.
   static double giga_bit_ops(uint128 bit_ops) { return static_cast<double>(bit_ops) / 1e9; }
-  static double effective_flops(uint128 bit_ops) { return static_cast<double>(bit_ops) / (32.0 * 32.0); }
+  static double effective_flops(uint128 bit_ops) {
+    return static_cast<double>(bit_ops) / (32.0 * 32.0);
+  }
 
-  /// Everything as one line of text, and back. Sites without overflow events are written as version 0.1 wrote them.
+  /// Everything as one line of text, and back. Sites without overflow events are written as version
+  /// 0.1 wrote them.
   /// @throws DataError for a text that is not a ledger
   [[nodiscard]] std::string save() const;
   static CostLedger load(std::string_view text);
@@ -72,7 +80,8 @@ class CostLedger {
   std::uint64_t iterations_ = 0;
 };
 
-/// The widths that costs are compared with, "weights/activations/gradients": "8/8/8", "4/8/16", "fp32/fp32/fp32".
+/// The widths that costs are compared with, "weights/activations/gradients": "8/8/8", "4/8/16",
+/// "fp32/fp32/fp32".
 /// @throws ConfigError for a text that is not three widths of 1 to 16 bits or fp32
 SiteFormats parse_cost_reference(std::string_view text);
 std::string cost_reference_text(const SiteFormats& reference);

@@ -22,7 +22,8 @@ namespace {
 constexpr std::int64_t kSlack = 64;
 constexpr std::string_view kNotFinite = "a NaN or infinite value cannot be encoded";
 
-/// Calls then(row, first column, columns) for the rows of a matrix, or for those of its parts, from several threads.
+/// Calls then(row, first column, columns) for the rows of a matrix, or for those of its parts, from
+/// several threads.
 template <class Then>
 void for_rows(const ConstMatrix& x, std::span<const Operand::Part> parts, const Then& then) {
   if (parts.empty()) {
@@ -32,14 +33,16 @@ void for_rows(const ConstMatrix& x, std::span<const Operand::Part> parts, const 
   }
   std::int64_t most = 0;
   for (const Operand::Part& part : parts) most = std::max(most, part.rows * part.cols);
-  parallel_rows(static_cast<std::int64_t>(parts.size()), most, [&](std::int64_t first, std::int64_t last) {
-    for (const Operand::Part& part : parts.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first))) {
-      for (std::int64_t i = 0; i < part.rows; ++i) {
-        const std::int64_t element = part.first + i * part.stride;
-        then(element / x.cols, element % x.cols, part.cols);
-      }
-    }
-  });
+  parallel_rows(
+      static_cast<std::int64_t>(parts.size()), most, [&](std::int64_t first, std::int64_t last) {
+        for (const Operand::Part& part : parts.subspan(static_cast<std::size_t>(first),
+                                                       static_cast<std::size_t>(last - first))) {
+          for (std::int64_t i = 0; i < part.rows; ++i) {
+            const std::int64_t element = part.first + i * part.stride;
+            then(element / x.cols, element % x.cols, part.cols);
+          }
+        }
+      });
 }
 
 std::vector<Range> column_ranges(const ConstMatrix& x, Simd simd) {
@@ -48,31 +51,37 @@ std::vector<Range> column_ranges(const ConstMatrix& x, Simd simd) {
   if (x.contiguous()) {
     ColumnBlocks blocks(x.rows, x.cols, simd);
     parallel_for(
-        x.rows, [&](std::int64_t first, std::int64_t last) { blocks.summarise(x.data + first * x.cols, first, last); },
+        x.rows,
+        [&](std::int64_t first, std::int64_t last) {
+          blocks.summarise(x.data + first * x.cols, first, last);
+        },
         kParallelGrain / x.cols + 1, kSumBlock);
     return blocks.ranges();
   }
   constexpr std::int64_t strip = 64;  // columns whose ranges stay in cache down the rows
-  parallel_rows((x.cols + strip - 1) / strip, strip * x.rows, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t col = first * strip; col < std::min(last * strip, x.cols); col += strip) {
-      const std::int64_t cols = std::min(strip, x.cols - col);
-      float low[strip], high[strip], nought[strip] = {};  // nought becomes NaN where a value is not finite
-      for (std::int64_t j = 0; j < cols; ++j) low[j] = high[j] = x(0, col + j);
-      const auto scan = [&](auto stride) {
-        for (std::int64_t i = 0; i < x.rows; ++i) {
-          const float* const row = x.data + i * x.row_stride + col * x.col_stride;
-          for (std::int64_t j = 0; j < cols; ++j) {
-            const float v = row[j * stride];
-            low[j] = v < low[j] ? v : low[j];
-            high[j] = v > high[j] ? v : high[j];
-            nought[j] += v - v;
-          }
+  parallel_rows(
+      (x.cols + strip - 1) / strip, strip * x.rows, [&](std::int64_t first, std::int64_t last) {
+        for (std::int64_t col = first * strip; col < std::min(last * strip, x.cols); col += strip) {
+          const std::int64_t cols = std::min(strip, x.cols - col);
+          float low[strip], high[strip],
+              nought[strip] = {};  // nought becomes NaN where a value is not finite
+          for (std::int64_t j = 0; j < cols; ++j) low[j] = high[j] = x(0, col + j);
+          const auto scan = [&](auto stride) {
+            for (std::int64_t i = 0; i < x.rows; ++i) {
+              const float* const row = x.data + i * x.row_stride + col * x.col_stride;
+              for (std::int64_t j = 0; j < cols; ++j) {
+                const float v = row[j * stride];
+                low[j] = v < low[j] ? v : low[j];
+                high[j] = v > high[j] ? v : high[j];
+                nought[j] += v - v;
+              }
+            }
+          };
+          x.col_stride == 1 ? scan(std::integral_constant<std::int64_t, 1>{}) : scan(x.col_stride);
+          for (std::int64_t j = 0; j < cols; ++j)
+            ranges[static_cast<std::size_t>(col + j)] = {low[j] + nought[j], high[j] + nought[j]};
         }
-      };
-      x.col_stride == 1 ? scan(std::integral_constant<std::int64_t, 1>{}) : scan(x.col_stride);
-      for (std::int64_t j = 0; j < cols; ++j) ranges[static_cast<std::size_t>(col + j)] = {low[j] + nought[j], high[j] + nought[j]};
-    }
-  });
+      });
   return ranges;
 }
 
@@ -81,9 +90,12 @@ Grid fit_grid(const Range& range, const Encoding& encoding) {
   return Grid::fit(range, encoding.format.bits, encoding.grid);
 }
 /// The grid over a row of which `cols` elements are at hand, the rest being zeros.
-Grid fit_row(const ConstMatrix& x, std::int64_t row, std::int64_t cols, const Encoding& encoding, Simd simd) {
-  Range range = measure_range({x.data + row * x.row_stride, 1, cols, x.row_stride, x.col_stride}, simd);
-  if (cols < x.cols && range.finite()) range = {std::min(range.min, 0.0f), std::max(range.max, 0.0f)};
+Grid fit_row(const ConstMatrix& x, std::int64_t row, std::int64_t cols, const Encoding& encoding,
+             Simd simd) {
+  Range range =
+      measure_range({x.data + row * x.row_stride, 1, cols, x.row_stride, x.col_stride}, simd);
+  if (cols < x.cols && range.finite())
+    range = {std::min(range.min, 0.0f), std::max(range.max, 0.0f)};
   return fit_grid(range, encoding);
 }
 
@@ -102,7 +114,8 @@ std::vector<Grid> fit_grids(const ConstMatrix& x, const Encoding& encoding, Gran
                             const Operand::Options& options) {
   if (granularity == Granularity::per_tensor) {
     if (options.own_range) return {fit_grid(*options.range, encoding)};
-    const Range own = measure_range(x, options.simd);  // measured also when a range is given: no NaN may reach the rounding
+    const Range own = measure_range(
+        x, options.simd);  // measured also when a range is given: no NaN may reach the rounding
     require<NonFiniteError>(own.finite(), kNotFinite);
     return {fit_grid(options.range != nullptr ? *options.range : own, encoding)};
   }
@@ -110,21 +123,25 @@ std::vector<Grid> fit_grids(const ConstMatrix& x, const Encoding& encoding, Gran
   std::vector<Grid> grids(ranges.size());
   std::atomic<bool> failed = false;
   constexpr std::int64_t cost = 8;  // of a grid, in elements
-  parallel_rows(static_cast<std::int64_t>(ranges.size()), cost, [&](std::int64_t first, std::int64_t last) {
-    noting_failure(failed, [&] {
-      for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(last); ++i)
-        grids[i] = fit_grid(ranges[i], encoding);
-    });
-  });
-  for (std::size_t i = 0; failed && i < ranges.size(); ++i) static_cast<void>(fit_grid(ranges[i], encoding));  // throws
+  parallel_rows(
+      static_cast<std::int64_t>(ranges.size()), cost, [&](std::int64_t first, std::int64_t last) {
+        noting_failure(failed, [&] {
+          for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(last); ++i)
+            grids[i] = fit_grid(ranges[i], encoding);
+        });
+      });
+  for (std::size_t i = 0; failed && i < ranges.size(); ++i)
+    static_cast<void>(fit_grid(ranges[i], encoding));  // throws
   return grids;
 }
 
-/// Nearest codes of a matrix with contiguous rows and a grid a column: encode(), in float32 throughout, which has the
-/// same bits because codes are far below 2^22.
+/// Nearest codes of a matrix with contiguous rows and a grid a column: encode(), in float32
+/// throughout, which has the same bits because codes are far below 2^22.
 template <class Code>
-void encode_columns(const ConstMatrix& x, const std::vector<Grid>& grids, [[maybe_unused]] Simd simd, Code* out) {
-  constexpr float rounder = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, ties to even
+void encode_columns(const ConstMatrix& x, const std::vector<Grid>& grids,
+                    [[maybe_unused]] Simd simd, Code* out) {
+  constexpr float rounder =
+      12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, ties to even
   std::vector<float> offset, scale;
   for (const Grid& grid : grids) {
     offset.push_back(grid.offset);
@@ -142,7 +159,8 @@ void encode_columns(const ConstMatrix& x, const std::vector<Grid>& grids, [[mayb
                            : kernels::encode_each_avx2(from, x.cols, each, to);
     };
     parallel_rows(x.rows, x.cols, [&](std::int64_t first, std::int64_t last) {
-      for (std::int64_t i = first; i < last; ++i) encode_each(x.data + i * x.row_stride, out + i * x.cols);
+      for (std::int64_t i = first; i < last; ++i)
+        encode_each(x.data + i * x.row_stride, out + i * x.cols);
     });
     return;
   }
@@ -151,7 +169,8 @@ void encode_columns(const ConstMatrix& x, const std::vector<Grid>& grids, [[mayb
     for (std::int64_t i = first; i < last; ++i) {
       const float* const row = x.data + i * x.row_stride;
       for (std::int64_t j = 0; j < x.cols; ++j) {
-        float v = (row[j] - offset[static_cast<std::size_t>(j)]) / scale[static_cast<std::size_t>(j)];
+        float v =
+            (row[j] - offset[static_cast<std::size_t>(j)]) / scale[static_cast<std::size_t>(j)];
         v = v < low ? low : v;
         v = v > high ? high : v;
         out[i * x.cols + j] = static_cast<Code>(static_cast<int>((v + rounder) - rounder) - centre);
@@ -162,28 +181,31 @@ void encode_columns(const ConstMatrix& x, const std::vector<Grid>& grids, [[mayb
 
 /// Element (i, j) on one grid, whatever the layout.
 template <class Code>
-Code encode_element(const ConstMatrix& x, std::int64_t i, std::int64_t j, const Grid& grid, Rounding rounding, Key key) {
+Code encode_element(const ConstMatrix& x, std::int64_t i, std::int64_t j, const Grid& grid,
+                    Rounding rounding, Key key) {
   const auto draw = [&] { return rounding_bits(key, static_cast<std::uint64_t>(i * x.cols + j)); };
-  const int code = rounding == Rounding::stochastic ? encode(x(i, j), grid, draw()) : encode(x(i, j), grid);
+  const int code =
+      rounding == Rounding::stochastic ? encode(x(i, j), grid, draw()) : encode(x(i, j), grid);
   return static_cast<Code>(code - grid.centre());
 }
 
 /// Columns first .. first + count of row i, all on one grid.
 template <class Code>
-void encode_row(const ConstMatrix& x, std::int64_t i, std::int64_t first, std::int64_t count, const Grid& grid, Rounding rounding,
-                Key key, Simd simd, Code* out) {
+void encode_row(const ConstMatrix& x, std::int64_t i, std::int64_t first, std::int64_t count,
+                const Grid& grid, Rounding rounding, Key key, Simd simd, Code* out) {
   const std::int64_t element = i * x.cols + first;
   if (x.col_stride == 1) {
-    return encode_run(x.data + i * x.row_stride + first, count, grid, rounding, key, static_cast<std::uint64_t>(element), simd,
-                      out + element);
+    return encode_run(x.data + i * x.row_stride + first, count, grid, rounding, key,
+                      static_cast<std::uint64_t>(element), simd, out + element);
   }
-  for (std::int64_t j = 0; j < count; ++j) out[element + j] = encode_element<Code>(x, i, first + j, grid, rounding, key);
+  for (std::int64_t j = 0; j < count; ++j)
+    out[element + j] = encode_element<Code>(x, i, first + j, grid, rounding, key);
 }
 
 /// Fits a grid to each row and encodes it while it is in cache.
 template <class Code>
-void fit_and_encode_rows(const ConstMatrix& x, const Encoding& encoding, Key key, const Operand::Options& options,
-                         std::vector<Grid>& grids, Code* out) {
+void fit_and_encode_rows(const ConstMatrix& x, const Encoding& encoding, Key key,
+                         const Operand::Options& options, std::vector<Grid>& grids, Code* out) {
   std::atomic<bool> failed = false;
   for_rows(x, options.parts, [&](std::int64_t i, std::int64_t first, std::int64_t count) {
     noting_failure(failed, [&] {
@@ -192,12 +214,13 @@ void fit_and_encode_rows(const ConstMatrix& x, const Encoding& encoding, Key key
       encode_row(x, i, first, count, grid, encoding.rounding, key, options.simd, out);
     });
   });
-  for (std::int64_t i = 0; failed && i < x.rows; ++i) static_cast<void>(fit_row(x, i, x.cols, encoding, options.simd));  // throws
+  for (std::int64_t i = 0; failed && i < x.rows; ++i)
+    static_cast<void>(fit_row(x, i, x.cols, encoding, options.simd));  // throws
 }
 
 template <class Code>
-void encode_matrix(const ConstMatrix& x, const std::vector<Grid>& grids, Granularity granularity, Rounding rounding, Key key,
-                   const Operand::Options& options, Code* out) {
+void encode_matrix(const ConstMatrix& x, const std::vector<Grid>& grids, Granularity granularity,
+                   Rounding rounding, Key key, const Operand::Options& options, Code* out) {
   const Simd simd = options.simd;
   if (granularity == Granularity::per_tensor && options.parts.empty() && x.contiguous())
     return encode_run(x.data, x.rows * x.cols, grids[0], rounding, key, 0, simd, out);
@@ -206,19 +229,24 @@ void encode_matrix(const ConstMatrix& x, const std::vector<Grid>& grids, Granula
       encode_row(x, i, first, count, grids[0], rounding, key, simd, out);
     });
   }
-  if (x.col_stride == 1 && rounding == Rounding::nearest_even && x.cols > 0) return encode_columns(x, grids, simd, out);
+  if (x.col_stride == 1 && rounding == Rounding::nearest_even && x.cols > 0)
+    return encode_columns(x, grids, simd, out);
   for (std::int64_t i = 0; i < x.rows; ++i) {
     for (std::int64_t j = 0; j < x.cols; ++j)
-      out[i * x.cols + j] = encode_element<Code>(x, i, j, grids[static_cast<std::size_t>(j)], rounding, key);
+      out[i * x.cols + j] =
+          encode_element<Code>(x, i, j, grids[static_cast<std::size_t>(j)], rounding, key);
   }
 }
 
 /// Encodes rows that are written piece by piece into a buffer of the first cache levels.
 template <class Code>
-void encode_rows(const Operand::Rows& x, const Grid& grid, Rounding rounding, Key key, Simd simd, Code* out) {
-  constexpr std::int64_t piece_elements = 4096, draws = 128;  // pieces begin where a group of rounding bits does
+void encode_rows(const Operand::Rows& x, const Grid& grid, Rounding rounding, Key key, Simd simd,
+                 Code* out) {
+  constexpr std::int64_t piece_elements = 4096,
+                         draws = 128;  // pieces begin where a group of rounding bits does
   const std::int64_t unit = draws / std::gcd(draws, std::max<std::int64_t>(1, x.cols));
-  const std::int64_t piece = unit * std::max<std::int64_t>(1, piece_elements / std::max<std::int64_t>(1, unit * x.cols));
+  const std::int64_t piece =
+      unit * std::max<std::int64_t>(1, piece_elements / std::max<std::int64_t>(1, unit * x.cols));
   parallel_for(
       x.rows,
       [&](std::int64_t begin, std::int64_t end) {
@@ -226,26 +254,29 @@ void encode_rows(const Operand::Rows& x, const Grid& grid, Rounding rounding, Ke
         for (std::int64_t first = begin; first < end; first += piece) {
           const std::int64_t last = std::min(end, first + piece);
           x.write(first, last, buffer.data());
-          encode_run(buffer.data(), (last - first) * x.cols, grid, rounding, key, static_cast<std::uint64_t>(first * x.cols), simd,
-                     out + first * x.cols);
+          encode_run(buffer.data(), (last - first) * x.cols, grid, rounding, key,
+                     static_cast<std::uint64_t>(first * x.cols), simd, out + first * x.cols);
         }
       },
       piece, piece);
 }
 
-/// Lines of codes to be decoded: line l has those at first + l * stride + j * step, and its values begin at l * out_stride.
+/// Lines of codes to be decoded: line l has those at first + l * stride + j * step, and its values
+/// begin at l * out_stride.
 struct DecodedLines {
   std::int64_t first = 0, lines = 0, width = 0, stride = 0, step = 1, out_stride = 0;
 };
 
 /// Decodes stored codes of a matrix with `cols` columns to the float32 values of fake quantization.
 template <class Code>
-Aligned<float> decode_lines(const Code* codes, const DecodedLines& at, std::int64_t cols, const std::vector<Grid>& grids,
-                            Granularity granularity) {
+Aligned<float> decode_lines(const Code* codes, const DecodedLines& at, std::int64_t cols,
+                            const std::vector<Grid>& grids, Granularity granularity) {
   const bool none = at.lines == 0 || at.width == 0;
-  const auto count = none ? std::size_t{0} : static_cast<std::size_t>((at.lines - 1) * at.out_stride + at.width);
+  const auto count =
+      none ? std::size_t{0} : static_cast<std::size_t>((at.lines - 1) * at.out_stride + at.width);
   auto values = allocate(
-      uint128{count} * sizeof(float), [&] { return Aligned<float>(count); }, "the float32 values of ", count, " codes");
+      uint128{count} * sizeof(float), [&] { return Aligned<float>(count); },
+      "the float32 values of ", count, " codes");
   if (none) return values;
   parallel_rows(at.lines, at.width, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t line = begin; line < end; ++line) {
@@ -255,7 +286,8 @@ Aligned<float> decode_lines(const Code* codes, const DecodedLines& at, std::int6
                                 : granularity == Granularity::per_row  ? element / cols
                                                                        : element % cols;
         const Grid& grid = grids[static_cast<std::size_t>(of)];
-        values[static_cast<std::size_t>(line * at.out_stride + j)] = decode(codes[element] + grid.centre(), grid);
+        values[static_cast<std::size_t>(line * at.out_stride + j)] =
+            decode(codes[element] + grid.centre(), grid);
       }
     }
   });
@@ -264,7 +296,8 @@ Aligned<float> decode_lines(const Code* codes, const DecodedLines& at, std::int6
 
 }  // namespace
 
-Operand::Operand(const ConstMatrix& x, const Encoding& encoding, Granularity granularity, Key key, const Options& options)
+Operand::Operand(const ConstMatrix& x, const Encoding& encoding, Granularity granularity, Key key,
+                 const Options& options)
     : encoding_(encoding), granularity_(granularity) {
   require_valid(encoding.format);
   if (encoding.format.is_fp32()) {
@@ -282,25 +315,32 @@ Operand::Operand(const ConstMatrix& x, const Encoding& encoding, Granularity gra
   assert(options.parts.empty() || (x.contiguous() && granularity != Granularity::per_column));
   if (granularity == Granularity::per_row) {
     fill(x.rows, x.cols, std::vector<Grid>(static_cast<std::size_t>(x.rows)),
-         [&](std::vector<Grid>& grids, auto* codes) { fit_and_encode_rows(x, encoding, key, options, grids, codes); });
+         [&](std::vector<Grid>& grids, auto* codes) {
+           fit_and_encode_rows(x, encoding, key, options, grids, codes);
+         });
   } else {
-    fill(x.rows, x.cols, fit_grids(x, encoding, granularity, options), [&](const std::vector<Grid>& grids, auto* codes) {
-      encode_matrix(x, grids, granularity, encoding.rounding, key, options, codes);
-    });
+    fill(x.rows, x.cols, fit_grids(x, encoding, granularity, options),
+         [&](const std::vector<Grid>& grids, auto* codes) {
+           encode_matrix(x, grids, granularity, encoding.rounding, key, options, codes);
+         });
   }
   if (options.simulate) *this = decoded();
 }
 
-Operand::Operand(const Rows& x, const Encoding& encoding, const Range& range, Key key, const Options& options)
+Operand::Operand(const Rows& x, const Encoding& encoding, const Range& range, Key key,
+                 const Options& options)
     : encoding_(encoding), granularity_(Granularity::per_tensor) {
   assert(!encoding.format.is_fp32());
   fill(x.rows, x.cols, {Grid::fit(range, encoding.format.bits, encoding.grid)},
-       [&](const std::vector<Grid>& grids, auto* codes) { encode_rows(x, grids[0], encoding.rounding, key, options.simd, codes); });
+       [&](const std::vector<Grid>& grids, auto* codes) {
+         encode_rows(x, grids[0], encoding.rounding, key, options.simd, codes);
+       });
   if (options.simulate) *this = decoded();
 }
 
 template <class Encode>
-void Operand::fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids, const Encode& encode) {
+void Operand::fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids,
+                   const Encode& encode) {
   auto storage = std::make_shared<Storage>();
   codes_.rows = rows;
   codes_.cols = storage->cols = codes_.row_stride = cols;
@@ -310,7 +350,8 @@ void Operand::fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids
     // The slack lets kernels read whole vectors at the end of the last row.
     const auto size = static_cast<std::size_t>(rows * cols) + kSlack;
     allocate(
-        uint128{size} * sizeof(codes[0]), [&] { codes.resize(size); }, "the codes of an operand of ", rows, " x ", cols);
+        uint128{size} * sizeof(codes[0]), [&] { codes.resize(size); },
+        "the codes of an operand of ", rows, " x ", cols);
     std::fill(codes.end() - kSlack, codes.end(), 0);
     encode(storage->grids, codes.data());
     codes_.container = container;
@@ -351,7 +392,8 @@ Operand Operand::decoded() const {
   const auto decode_all = [&](const auto& codes) {
     using Code = typename std::remove_cvref_t<decltype(codes)>::value_type;
     lines.first = static_cast<const Code*>(codes_.data) - codes.data();
-    storage->float32 = decode_lines(codes.data(), lines, source.cols, source.grids, source.granularity);
+    storage->float32 =
+        decode_lines(codes.data(), lines, source.cols, source.grids, source.granularity);
   };
   if (codes_.container == CodeMatrix::Container::int8) {
     decode_all(source.int8);
@@ -399,13 +441,15 @@ Operand Operand::transposed() const {
   Operand t = view();
   t.codes_ = codes_.transposed();
   if (granularity_ != Granularity::per_tensor)
-    t.granularity_ = granularity_ == Granularity::per_row ? Granularity::per_column : Granularity::per_row;
+    t.granularity_ =
+        granularity_ == Granularity::per_row ? Granularity::per_column : Granularity::per_row;
   return t;
 }
 
 Operand Operand::columns(std::int64_t first, std::int64_t count) const {
-  require<ShapeError>(!codes_.patches && first >= 0 && count >= 0 && first + count <= cols(), "[operand] columns ", first, " .. ",
-                      first + count, " of a matrix with ", cols(), " columns");
+  require<ShapeError>(!codes_.patches && first >= 0 && count >= 0 && first + count <= cols(),
+                      "[operand] columns ", first, " .. ", first + count, " of a matrix with ",
+                      cols(), " columns");
   Operand part = beginning_at(first * codes_.col_stride);
   part.codes_.cols = count;
   if (granularity_ == Granularity::per_column) part.first_grid_ += first;
@@ -413,8 +457,9 @@ Operand Operand::columns(std::int64_t first, std::int64_t count) const {
 }
 
 Operand Operand::rows(std::int64_t first, std::int64_t count) const {
-  require<ShapeError>(!codes_.patches && first >= 0 && count >= 0 && first + count <= codes_.rows, "[operand] rows ", first, " .. ",
-                      first + count, " of a matrix with ", codes_.rows, " rows");
+  require<ShapeError>(!codes_.patches && first >= 0 && count >= 0 && first + count <= codes_.rows,
+                      "[operand] rows ", first, " .. ", first + count, " of a matrix with ",
+                      codes_.rows, " rows");
   Operand part = beginning_at(first * codes_.row_stride);
   part.codes_.rows = count;
   if (granularity_ == Granularity::per_row) part.first_grid_ += first;
@@ -422,9 +467,9 @@ Operand Operand::rows(std::int64_t first, std::int64_t count) const {
 }
 
 Operand Operand::block(std::int64_t first, std::int64_t rows, std::int64_t cols) const {
-  require<ShapeError>(
-      codes_.rows == 1 && codes_.col_stride == 1 && granularity_ == Granularity::per_tensor && rows >= 0 && cols >= 0,
-      "[operand] a block is cut from one row with one grid");
+  require<ShapeError>(codes_.rows == 1 && codes_.col_stride == 1 &&
+                          granularity_ == Granularity::per_tensor && rows >= 0 && cols >= 0,
+                      "[operand] a block is cut from one row with one grid");
   Operand part = columns(first, rows * cols);
   part.codes_.rows = rows;
   part.codes_.cols = part.codes_.row_stride = cols;
@@ -433,11 +478,13 @@ Operand Operand::block(std::int64_t first, std::int64_t rows, std::int64_t cols)
 
 Operand Operand::patches(const PatchGeometry& geometry) const {
   const PatchGeometry& g = geometry;
-  require<ShapeError>(!codes_.patches && granularity_ == Granularity::per_tensor && codes_.col_stride == 1,
-                      "[patches] needs a dense operand with one grid");
-  require<ShapeError>(g.images * g.height * g.width == rows() && g.channels == cols() && g.pixel_stride == codes_.row_stride,
-                      "[patches] images ", g.images, " x ", g.height, " x ", g.width, " x ", g.channels, " do not fit a ", rows(),
-                      " x ", cols(), " matrix");
+  require<ShapeError>(
+      !codes_.patches && granularity_ == Granularity::per_tensor && codes_.col_stride == 1,
+      "[patches] needs a dense operand with one grid");
+  require<ShapeError>(g.images * g.height * g.width == rows() && g.channels == cols() &&
+                          g.pixel_stride == codes_.row_stride,
+                      "[patches] images ", g.images, " x ", g.height, " x ", g.width, " x ",
+                      g.channels, " do not fit a ", rows(), " x ", cols(), " matrix");
   Operand matrix = view();
   matrix.codes_.patches = geometry;
   matrix.codes_.patches_transposed = false;

@@ -23,42 +23,51 @@ class Kept;
 /// Over what one scale reaches.
 enum class Granularity : std::uint8_t { per_tensor, per_row, per_column };
 
-/// One side of a matrix product, encoded at a stated precision; the only thing that `gemm` takes. Rounding happens once, in the
-/// constructor; transposed, sliced and gathered views share the codes.
+/// One side of a matrix product, encoded at a stated precision; the only thing that `gemm` takes.
+/// Rounding happens once, in the constructor; transposed, sliced and gathered views share the
+/// codes.
 ///
-/// An integer operand stands for the reals scale * code + offset of its grid or grids. A float32 operand refers to the matrix it
-/// was made from, which must outlive it. A simulated operand holds the decoded float32 values of its codes and still charges its
-/// format.
+/// An integer operand stands for the reals scale * code + offset of its grid or grids. A float32
+/// operand refers to the matrix it was made from, which must outlive it. A simulated operand holds
+/// the decoded float32 values of its codes and still charges its format.
 class Operand {
  public:
-  /// A [rows, cols] matrix that is computed when it is read; write(first, last, out) may be called from any thread.
+  /// A [rows, cols] matrix that is computed when it is read; write(first, last, out) may be called
+  /// from any thread.
   struct Rows {
     std::int64_t rows = 0, cols = 0;
     const std::function<void(std::int64_t first, std::int64_t last, float* out)>& write;
   };
-  /// A block of a matrix whose rows follow each other without gaps: its first element, counted row by row, and how far the next
-  /// row of the block lies from the last one.
+  /// A block of a matrix whose rows follow each other without gaps: its first element, counted row
+  /// by row, and how far the next row of the block lies from the last one.
   struct Part {
     std::int64_t first, rows, cols, stride;
   };
   struct Options {
     Simd simd = Simd::scalar;
     bool simulate = false;
-    const Range* range = nullptr;  ///< use this range instead of measuring the matrix's own; whole-matrix grids only
-    bool own_range = false;        ///< the given range is the matrix's own: spares a pass that would look for NaNs
-    /// Parts of a matrix without gaps, if not empty: the rest is zeros, and its codes are never looked at and can be anything. No
-    /// part reaches over the end of a row; with grids by rows every row begins with one, its only one.
+    const Range* range =
+        nullptr;  ///< use this range instead of measuring the matrix's own; whole-matrix grids only
+    bool own_range =
+        false;  ///< the given range is the matrix's own: spares a pass that would look for NaNs
+    /// Parts of a matrix without gaps, if not empty: the rest is zeros, and its codes are never
+    /// looked at and can be anything. No part reaches over the end of a row; with grids by rows
+    /// every row begins with one, its only one.
     std::span<const Part> parts = {};
   };
 
   /// Encodes x [rows, cols]. Element (i, j) draws rounding_bits(key, i * cols + j).
-  /// @throws NonFiniteError if x has a NaN or an infinity and the format is not fp32; ConfigError for a symmetric grid of 1 bit
-  Operand(const ConstMatrix& x, const Encoding& encoding, Granularity granularity, Key key, const Options& options);
+  /// @throws NonFiniteError if x has a NaN or an infinity and the format is not fp32; ConfigError
+  /// for a symmetric grid of 1 bit
+  Operand(const ConstMatrix& x, const Encoding& encoding, Granularity granularity, Key key,
+          const Options& options);
   Operand(const ConstMatrix& x, const Encoding& encoding, Granularity granularity, Key key)
       : Operand(x, encoding, granularity, key, Options{}) {}
 
-  /// Encodes rows as they are written, on one integer grid over the range that they are known to have.
-  Operand(const Rows& x, const Encoding& encoding, const Range& range, Key key, const Options& options);
+  /// Encodes rows as they are written, on one integer grid over the range that they are known to
+  /// have.
+  Operand(const Rows& x, const Encoding& encoding, const Range& range, Key key,
+          const Options& options);
 
   [[nodiscard]] std::int64_t rows() const { return codes_.rows; }
   [[nodiscard]] std::int64_t cols() const { return codes_.cols; }
@@ -66,13 +75,18 @@ class Operand {
   [[nodiscard]] const Encoding& encoding() const { return encoding_; }
   /// True when the numbers are multiplied as float32: fp32 and simulated operands.
   [[nodiscard]] bool is_float() const { return codes_.container == CodeMatrix::Container::float32; }
-  [[nodiscard]] Arithmetic arithmetic() const { return is_float() ? Arithmetic::float32 : traits_of(format()).arithmetic; }
+  [[nodiscard]] Arithmetic arithmetic() const {
+    return is_float() ? Arithmetic::float32 : traits_of(format()).arithmetic;
+  }
   [[nodiscard]] const CodeMatrix& codes() const { return codes_; }
   /// The axis of this view along which grids vary.
   [[nodiscard]] Granularity granularity() const { return granularity_; }
-  /// The grid of row or column i (any i for a whole-matrix grid). Integer and simulated operands only.
+  /// The grid of row or column i (any i for a whole-matrix grid). Integer and simulated operands
+  /// only.
   [[nodiscard]] const Grid& grid(std::int64_t i = 0) const {
-    return storage_->grids[granularity_ == Granularity::per_tensor ? 0 : static_cast<std::size_t>(first_grid_ + i)];
+    return storage_->grids[granularity_ == Granularity::per_tensor
+                               ? 0
+                               : static_cast<std::size_t>(first_grid_ + i)];
   }
   /// The real number that the element (i, j) stands for, in double; 0 for a padded tap.
   [[nodiscard]] double value(std::int64_t i, std::int64_t j) const;
@@ -82,13 +96,15 @@ class Operand {
   [[nodiscard]] Operand columns(std::int64_t first, std::int64_t count) const;
   /// Rows first .. first + count of a dense operand.
   [[nodiscard]] Operand rows(std::int64_t first, std::int64_t count) const;
-  /// Elements first .. first + rows * cols of an operand of one row and one grid, as a [rows, cols] matrix.
+  /// Elements first .. first + rows * cols of an operand of one row and one grid, as a [rows, cols]
+  /// matrix.
   [[nodiscard]] Operand block(std::int64_t first, std::int64_t rows, std::int64_t cols) const;
-  /// The patch matrix of an operand laid over an image tensor as [images * height * width, channels], grid over the whole matrix.
+  /// The patch matrix of an operand laid over an image tensor as [images * height * width,
+  /// channels], grid over the whole matrix.
   /// @throws ShapeError unless the geometry fits this matrix
   [[nodiscard]] Operand patches(const PatchGeometry& geometry) const;
-  /// The same matrix for many products with it on the right: kernels keep what they make of it, such as packed codes, as long as
-  /// this operand or a copy of it lives. Views of it keep nothing.
+  /// The same matrix for many products with it on the right: kernels keep what they make of it,
+  /// such as packed codes, as long as this operand or a copy of it lives. Views of it keep nothing.
   [[nodiscard]] Operand kept() const;
   [[nodiscard]] kernels::Kept* keeper() const { return keeper_.get(); }  ///< null unless kept
   /// The same matrix with its codes decoded to float32; float operands are returned as they are.

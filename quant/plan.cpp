@@ -48,7 +48,8 @@ Encoding PrecisionPlan::encoding(const Site& site, Role role) const {
   const Rounding rounding = role == Role::gradient     ? gradient_rounding
                             : role == Role::activation ? activation_rounding
                                                        : Rounding::nearest_even;
-  return {at(site).of(role), role == Role::gradient ? gradient_grid.value_or(grid) : grid, rounding};
+  return {at(site).of(role), role == Role::gradient ? gradient_grid.value_or(grid) : grid,
+          rounding};
 }
 
 }  // namespace ebb

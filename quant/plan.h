@@ -17,8 +17,9 @@ namespace ebb {
 /// A place in a model where matrix products happen, by dotted name: "stage2.block1.conv2".
 struct Site {
   std::string name;
-  std::vector<std::string> tags;  ///< groups that `--keep-fp32` can name: "first", "last", "shortcut"
-  std::uint64_t use = 0;          ///< how often the pass had been there before, see Pass::visit
+  std::vector<std::string>
+      tags;               ///< groups that `--keep-fp32` can name: "first", "last", "shortcut"
+  std::uint64_t use = 0;  ///< how often the pass had been there before, see Pass::visit
 
   Site() = default;
   /// A name alone is a site.
@@ -39,8 +40,9 @@ struct SiteFormats {
 
   static constexpr SiteFormats fp32() { return {}; }
   [[nodiscard]] Format of(Role role) const;
-  /// The formats of a product's left and right operand: forward is activation x weight, grad_input gradient x weight,
-  /// grad_weight activation x gradient; aggregate and aggregate_grad are kAdjacency x activation and x gradient.
+  /// The formats of a product's left and right operand: forward is activation x weight, grad_input
+  /// gradient x weight, grad_weight activation x gradient; aggregate and aggregate_grad are
+  /// kAdjacency x activation and x gradient.
   struct Pair {
     Format left, right;
   };
@@ -48,10 +50,12 @@ struct SiteFormats {
   friend constexpr bool operator==(const SiteFormats&, const SiteFormats&) = default;
 };
 
-/// The precision of every operand of one iteration. Plain data: a schedule makes a new one for every iteration.
+/// The precision of every operand of one iteration. Plain data: a schedule makes a new one for
+/// every iteration.
 struct PrecisionPlan {
-  SiteFormats formats;                                    ///< for every site that is not named below
-  std::map<std::string, SiteFormats, std::less<>> sites;  ///< of single sites, by full name; what a schedule's group{...} comes to
+  SiteFormats formats;  ///< for every site that is not named below
+  std::map<std::string, SiteFormats, std::less<>>
+      sites;  ///< of single sites, by full name; what a schedule's group{...} comes to
   struct Exception {
     std::string pattern;  ///< see Site::matches; the last matching exception wins, over `sites` too
     SiteFormats formats;
@@ -62,8 +66,10 @@ struct PrecisionPlan {
   Rounding activation_rounding = Rounding::nearest_even;
   Rounding gradient_rounding = Rounding::stochastic;
   Accumulator accumulator;
-  bool shared = false;    ///< by several networks: it may name sites that are not of the one at hand, see require_known_sites
-  bool simulate = false;  ///< decode the codes to float32 and multiply those: fake quantization, for comparison with the literature
+  bool shared = false;  ///< by several networks: it may name sites that are not of the one at hand,
+                        ///< see require_known_sites
+  bool simulate = false;  ///< decode the codes to float32 and multiply those: fake quantization,
+                          ///< for comparison with the literature
 
   /// Every product in float32.
   static PrecisionPlan fp32() { return {}; }

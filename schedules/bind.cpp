@@ -12,7 +12,9 @@ namespace schedules {
 namespace {
 
 constexpr std::int64_t kMaxUpdates = std::int64_t{1} << 53;
-constexpr std::int64_t kMaxSpan = std::int64_t{1} << 60;  // a part may be longer than the run, but sums of clocks must not overflow
+constexpr std::int64_t kMaxSpan =
+    std::int64_t{1}
+    << 60;  // a part may be longer than the run, but sums of clocks must not overflow
 constexpr std::size_t kMaxSteps = 1u << 16;
 constexpr std::size_t kMaxNestedReferences = 8;
 
@@ -20,7 +22,8 @@ bool is_profile(Op op) { return op >= Op::constant && op <= Op::smooth; }
 
 class Binder {
  public:
-  Binder(const Totals& totals, const Schedule::References& references, const Schedule::Member& member)
+  Binder(const Totals& totals, const Schedule::References& references,
+         const Schedule::Member& member)
       : totals_(totals), references_(references), member_(member) {}
 
   Program bind(const Node& node) {
@@ -33,9 +36,11 @@ class Binder {
   /// Appends the step of a node over a span of updates, its operands first.
   /// @returns its index
   std::uint32_t bound(const Node& node, std::int64_t span) {
-    require<ConfigError>(program_.steps.size() < kMaxSteps, "[schedule] the expression unrolls to more than ", kMaxSteps,
+    require<ConfigError>(program_.steps.size() < kMaxSteps,
+                         "[schedule] the expression unrolls to more than ", kMaxSteps,
                          " operators; use fewer cycles of unequal length");
-    require<ConfigError>(span <= kMaxSpan, "[schedule] a part of ", span, " updates is too long to count; the limit is 2^60");
+    require<ConfigError>(span <= kMaxSpan, "[schedule] a part of ", span,
+                         " updates is too long to count; the limit is 2^60");
     Step step{.op = node.op, .span = span};
     switch (node.op) {
       case Op::number: step.x = node.numbers[0]; break;
@@ -84,7 +89,8 @@ class Binder {
 
   static void profile(Step& step, const Node& node) {
     if (!node.numbers.empty()) step.x = node.numbers[0];
-    if (node.op == Op::pow && step.x == std::floor(step.x)) step.n = static_cast<std::int64_t>(step.x);
+    if (node.op == Op::pow && step.x == std::floor(step.x))
+      step.n = static_cast<std::int64_t>(step.x);
     if (node.op == Op::smooth) {
       step.y = node.numbers[1];
       const double up_to_mid = math::pow(step.x, step.y);
@@ -114,19 +120,23 @@ class Binder {
     program_.reals.insert(program_.reals.end(), values.begin(), values.end());
   }
 
-  std::int64_t updates(const Length& length, std::int64_t span) const { return length.in_updates(span, totals_).ceil(); }
+  std::int64_t updates(const Length& length, std::int64_t span) const {
+    return length.in_updates(span, totals_).ceil();
+  }
 
   std::vector<std::int64_t> ascending(const Node& node, std::int64_t span) const {
     std::vector<std::int64_t> values;
     for (const Length& length : node.lengths) values.push_back(updates(length, span));
-    require<ConfigError>(std::is_sorted(values.begin(), values.end()), "[schedule] the marks of ", info_of(node.op).word,
-                         " must not go back, but over ", span, " updates ", to_text(node.lengths.back()), " or one before it does");
+    require<ConfigError>(std::is_sorted(values.begin(), values.end()), "[schedule] the marks of ",
+                         info_of(node.op).word, " must not go back, but over ", span, " updates ",
+                         to_text(node.lengths.back()), " or one before it does");
     return values;
   }
 
   void doubt(const std::string& sentence) {
     std::vector<std::string>& doubts = program_.doubts;
-    if (std::find(doubts.begin(), doubts.end(), sentence) == doubts.end()) doubts.push_back(sentence);
+    if (std::find(doubts.begin(), doubts.end(), sentence) == doubts.end())
+      doubts.push_back(sentence);
   }
 
   const Node& chosen(const Node& node) const {
@@ -134,13 +144,15 @@ class Binder {
       if (node.words[i] != "*" && member_.is(node.words[i])) return *node.children[i];
     }
     const auto others = std::find(node.words.begin(), node.words.end(), "*");
-    require<ConfigError>(others != node.words.end(), "[schedule] the group has no part for '", member_.name,
-                         "'; known: ", join_words(node.words), "; add '*: ...' for all others");
+    require<ConfigError>(others != node.words.end(), "[schedule] the group has no part for '",
+                         member_.name, "'; known: ", join_words(node.words),
+                         "; add '*: ...' for all others");
     return *node.children[static_cast<std::size_t>(others - node.words.begin())];
   }
 
   std::uint32_t reference(const std::string& name) {
-    if (const auto bound_before = bound_references_.find(name); bound_before != bound_references_.end())
+    if (const auto bound_before = bound_references_.find(name);
+        bound_before != bound_references_.end())
       return bound_before->second;
     const auto found = references_.by_name.find(name);
     if (found == references_.by_name.end()) {
@@ -150,12 +162,14 @@ class Binder {
                                known.empty() ? "(none: no other schedule was given)" : ""));
     }
     const Node& node = *found->second.node();
-    require<ConfigError>(!node.may_name, "[schedule] ref(", name, ") needs a schedule of numbers, but '", found->second.text(),
+    require<ConfigError>(!node.may_name, "[schedule] ref(", name,
+                         ") needs a schedule of numbers, but '", found->second.text(),
                          "' can be a name");
-    require<ConfigError>(std::find(open_references_.begin(), open_references_.end(), name) == open_references_.end(),
-                         "[schedule] ref(", name, ") refers to itself");
-    require<ConfigError>(open_references_.size() < kMaxNestedReferences, "[schedule] more than ", kMaxNestedReferences,
-                         " references lead to one another");
+    require<ConfigError>(
+        std::find(open_references_.begin(), open_references_.end(), name) == open_references_.end(),
+        "[schedule] ref(", name, ") refers to itself");
+    require<ConfigError>(open_references_.size() < kMaxNestedReferences, "[schedule] more than ",
+                         kMaxNestedReferences, " references lead to one another");
     open_references_.push_back(name);
     const std::uint32_t step = bound(node, totals_.updates);
     open_references_.pop_back();
@@ -185,8 +199,8 @@ class Binder {
       }
     }
     const std::int64_t filled = fixed.ceil();
-    require<ConfigError>(has_rest || filled >= span, "[schedule] the parts of a join fill ", filled, " of ", span,
-                         " updates; end with a part '@rest'");
+    require<ConfigError>(has_rest || filled >= span, "[schedule] the parts of a join fill ", filled,
+                         " of ", span, " updates; end with a part '@rest'");
     if (filled > span) {
       doubt(concat("the parts of a join take ", filled, " updates, longer than the ", span,
                    " there are: what lies beyond is cut off"));
@@ -206,8 +220,9 @@ class Binder {
     segments(step, begins, lengths, parts, 1);
   }
 
-  void segments(Step& step, std::vector<std::int64_t> begins, const std::vector<std::int64_t>& lengths,
-                const std::vector<std::uint32_t>& parts, double decay) {
+  void segments(Step& step, std::vector<std::int64_t> begins,
+                const std::vector<std::int64_t>& lengths, const std::vector<std::uint32_t>& parts,
+                double decay) {
     begins.insert(begins.end(), lengths.begin(), lengths.end());
     step.op = Op::join;
     step.x = decay;
@@ -220,10 +235,12 @@ class Binder {
       marks(step, ascending(node, span));
     } else {
       const Rational period = node.lengths[0].in_updates(span, totals_);
-      require<ConfigError>(Rational(0) < period, "[schedule] sample(every ", to_text(node.lengths[0]), ") is every 0 updates; ",
+      require<ConfigError>(Rational(0) < period, "[schedule] sample(every ",
+                           to_text(node.lengths[0]), ") is every 0 updates; ",
                            "leave sample out to read the clock at every update");
-      require<ConfigError>(period.num() <= kMaxUpdates * 512 && period.den() <= kMaxUpdates * 512,
-                           "[schedule] the period of sample is too finely divided; write it with fewer digits");
+      require<ConfigError>(
+          period.num() <= kMaxUpdates * 512 && period.den() <= kMaxUpdates * 512,
+          "[schedule] the period of sample is too finely divided; write it with fewer digits");
       step.m = static_cast<std::int64_t>(period.num());
       step.n = static_cast<std::int64_t>(period.den());
     }
@@ -244,16 +261,17 @@ class Binder {
     step.x = program_.value(child, 0, 0).number;
     step.y = program_.value(child, span, totals_.updates).number;
     require<ConfigError>(step.x != step.y && std::isfinite(step.x - step.y),
-                         "[schedule] norm needs an operand that ends elsewhere than it starts; ", "this one goes from ", step.x,
-                         " to ", step.y);
+                         "[schedule] norm needs an operand that ends elsewhere than it starts; ",
+                         "this one goes from ", step.x, " to ", step.y);
   }
 
   void warm(Step& step, const Node& node, std::int64_t span) {
     step.m = updates(node.lengths[0], span);
-    step.x = node.numbers[0] >= 0 ? node.numbers[0] : 1.0 / static_cast<double>(std::max<std::int64_t>(step.m, 1));
+    step.x = node.numbers[0] >= 0 ? node.numbers[0]
+                                  : 1.0 / static_cast<double>(std::max<std::int64_t>(step.m, 1));
     if (step.m > span) {
-      doubt(
-          concat("the warm-up takes ", step.m, " updates, longer than the ", span, " there are: the full value is never reached"));
+      doubt(concat("the warm-up takes ", step.m, " updates, longer than the ", span,
+                   " there are: the full value is never reached"));
     }
     operands(step, node, span);
   }
@@ -262,19 +280,22 @@ class Binder {
     const bool floor = node.numbers.back() == static_cast<double>(CycleLength::floor);
     step.n = static_cast<std::int64_t>(node.numbers[0]);
     step.m = span / step.n + (floor ? 0 : 1);
-    require<ConfigError>(step.m > 0, "[schedule] ", step.n, " cycles of length floor do not fit in ", span, " updates");
+    require<ConfigError>(step.m > 0, "[schedule] ", step.n,
+                         " cycles of length floor do not fit in ", span, " updates");
     step.x = node.op == Op::cycle ? node.numbers[2] : 1;
     step.y = node.op == Op::zigzag ? node.numbers[1] + 1 : 0;
     if (node.op == Op::zigzag && step.n % 2 == 1) {
       doubt(concat("a zigzag of ", step.n,
-                   " half-waves, an odd number, ends on a falling half: use an even number to end on a rising one"));
+                   " half-waves, an odd number, ends on a falling half: use an even number to end "
+                   "on a rising one"));
     }
     if (floor && span % step.n != 0) {
       doubt(concat(step.n, " cycles of ", step.m, " updates leave ", span % step.n, " of ", span,
                    " updates: they begin a stray cycle"));
     } else if (!floor && span / step.n < 100) {
       const std::int64_t begun = (span + step.m - 1) / step.m, missing = begun * step.m - span;
-      doubt(concat(step.n, " cycles over ", span, " updates are ", step.m, " updates each, ", begun, " begin and the last one is ",
+      doubt(concat(step.n, " cycles over ", span, " updates are ", step.m, " updates each, ", begun,
+                   " begin and the last one is ",
                    missing == 0 ? std::string("whole") : concat("cut short by ", missing),
                    ": below 100 updates a cycle the curve is coarse"));
     }
@@ -284,10 +305,11 @@ class Binder {
   /// Cycle k begins at ceil(N (mul^k - 1) / (mul^n - 1)).
   void unequal_cycles(Step& step, const Node& node, std::int64_t span) {
     Rational mul;
-    require<ConfigError>(parse_rational(to_text(node.numbers[1]), mul) > 0, "[schedule] mul = ", node.numbers[1],
-                         " has too many digits");
+    require<ConfigError>(parse_rational(to_text(node.numbers[1]), mul) > 0,
+                         "[schedule] mul = ", node.numbers[1], " has too many digits");
     const auto n = static_cast<std::int64_t>(node.numbers[0]);
-    std::vector<Rational> sums = {Rational(0)};  // 1 + mul + ... : how long the first k cycles are, in first cycles
+    std::vector<Rational> sums = {
+        Rational(0)};  // 1 + mul + ... : how long the first k cycles are, in first cycles
     Rational power(1);
     for (std::int64_t k = 0; k < n; ++k, power = power * mul) sums.push_back(sums.back() + power);
     std::vector<std::int64_t> begins, lengths;
@@ -299,7 +321,8 @@ class Binder {
       lengths.push_back((Rational(span) * (sums[k + 1] / sums.back())).ceil() - begin);
       const std::int64_t child_span = std::max<std::int64_t>(lengths.back(), 1);
       const auto found = bound_before.find(child_span);
-      parts.push_back(found != bound_before.end() ? found->second : bound(*node.children[0], child_span));
+      parts.push_back(found != bound_before.end() ? found->second
+                                                  : bound(*node.children[0], child_span));
       bound_before.emplace(child_span, parts.back());
     }
     segments(step, begins, lengths, parts, node.numbers[2]);
@@ -318,14 +341,18 @@ class Binder {
 
 Bound Schedule::bind(const Totals& totals) const { return bind(totals, References{}, ""); }
 
-Bound Schedule::bind(const Totals& totals, const References& references, std::string_view group) const {
-  return bind(totals, references, Member{std::string(group), [group](std::string_view part) { return part == group; }});
+Bound Schedule::bind(const Totals& totals, const References& references,
+                     std::string_view group) const {
+  return bind(totals, references,
+              Member{std::string(group), [group](std::string_view part) { return part == group; }});
 }
 
-Bound Schedule::bind(const Totals& totals, const References& references, const Member& member) const {
+Bound Schedule::bind(const Totals& totals, const References& references,
+                     const Member& member) const {
   require<ConfigError>(totals.updates >= 1 && totals.updates <= schedules::kMaxUpdates,
                        "[schedule] expected 1 to 2^53 updates, got ", totals.updates);
-  return Bound(std::make_shared<const schedules::Program>(schedules::Binder(totals, references, member).bind(*node_)));
+  return Bound(std::make_shared<const schedules::Program>(
+      schedules::Binder(totals, references, member).bind(*node_)));
 }
 
 }  // namespace ebb

@@ -11,7 +11,8 @@ namespace ebb {
 namespace schedules {
 namespace {
 
-/// A profile at clock t of N. z = 1 - s is one division, so that linear decay is exact to the last bit.
+/// A profile at clock t of N. z = 1 - s is one division, so that linear decay is exact to the last
+/// bit.
 double profile(const Step& at, std::int64_t t) {
   const double n = static_cast<double>(at.span);
   const double s = static_cast<double>(t) / n, z = static_cast<double>(at.span - t) / n;
@@ -20,7 +21,8 @@ double profile(const Step& at, std::int64_t t) {
     case Op::cos: return 0.5 * (1.0 + math::cos_pi(s));
     case Op::rex: return z / ((1.0 - at.x) + at.x * z);
     case Op::exp: return math::exp(-at.x * s);
-    case Op::pow: return at.n > 0 ? math::pow(z, at.n) : math::pow(z, at.x);  // n: x where that is whole
+    case Op::pow:
+      return at.n > 0 ? math::pow(z, at.n) : math::pow(z, at.x);  // n: x where that is whole
     case Op::sqrt1: return 1.0 - std::sqrt(s);
     case Op::smooth: {  // x: mid, y: p, z: A, with value and slope equal at mid
       const double up_to_mid = math::pow(at.x, at.y);
@@ -56,7 +58,8 @@ double floor_ties(double x) {
 
 /// Of a pick among names.
 std::size_t Program::pick_index(const Step& at, double x) {
-  return static_cast<std::size_t>(std::fmin(std::fmax(round_ties(x), 0.0), static_cast<double>(at.marks - 1)));
+  return static_cast<std::size_t>(
+      std::fmin(std::fmax(round_ties(x), 0.0), static_cast<double>(at.marks - 1)));
 }
 
 /// What a pick makes of x. reals: the values; or marks: the symbols.
@@ -68,7 +71,8 @@ Value Program::pick(const Step& at, double x) const {
 /// The clock that a sample reads at t: that of the last of every m/n updates; or of the marks.
 std::int64_t Program::sampled(const Step& at, std::int64_t t) const {
   if (at.marks > 0) {
-    const auto first = marks.begin() + at.mark, after = std::upper_bound(first, first + at.marks, t);
+    const auto first = marks.begin() + at.mark,
+               after = std::upper_bound(first, first + at.marks, t);
     return after == first ? 0 : after[-1];
   }
   if (at.n == 1) return t - t % at.m;
@@ -78,7 +82,9 @@ std::int64_t Program::sampled(const Step& at, std::int64_t t) const {
 
 Value Program::value(std::uint32_t step, std::int64_t t, std::int64_t global) const {
   const Step& at = steps[step];
-  const auto child = [&](std::int64_t clock, std::uint32_t which = 0) { return value(links[at.child + which], clock, global); };
+  const auto child = [&](std::int64_t clock, std::uint32_t which = 0) {
+    return value(links[at.child + which], clock, global);
+  };
   const auto mapped = [&](double x) { return Value{.number = x}; };
   const std::int64_t* const first_mark = marks.data() + at.mark;
   switch (at.op) {
@@ -94,14 +100,18 @@ Value Program::value(std::uint32_t step, std::int64_t t, std::int64_t global) co
     case Op::pow:
     case Op::sqrt1:
     case Op::smooth: return mapped(profile(at, t));
-    case Op::step: return mapped(math::pow(at.x, std::upper_bound(first_mark, first_mark + at.marks, t) - first_mark));
+    case Op::step:
+      return mapped(
+          math::pow(at.x, std::upper_bound(first_mark, first_mark + at.marks, t) - first_mark));
     case Op::table: {
       const auto share = static_cast<std::size_t>(static_cast<int128>(t) * at.reals / at.span);
       return mapped(reals[at.real + std::min<std::size_t>(share, at.reals - 1)]);
     }
     case Op::ramp: return mapped(at.y + (at.x - at.y) * child(t).number);  // from x to y
-    case Op::stretch: return child(at.m == 0 ? 1 : std::min(t, at.m));     // m: updates; none at all is over at once
-    case Op::join: {  // marks: where each part begins, then how long it is. x: decay of each part against the one before
+    case Op::stretch:
+      return child(at.m == 0 ? 1 : std::min(t, at.m));  // m: updates; none at all is over at once
+    case Op::join: {  // marks: where each part begins, then how long it is. x: decay of each part
+                      // against the one before
       const std::int64_t* const after = std::upper_bound(first_mark, first_mark + at.children, t);
       const auto part = static_cast<std::uint32_t>(after - first_mark - 1);
       const std::int64_t length = first_mark[at.children + part];
@@ -116,7 +126,10 @@ Value Program::value(std::uint32_t step, std::int64_t t, std::int64_t global) co
       double x = child(t).number;
       for (std::uint32_t i = 1; i < at.children; ++i) {
         const double y = child(t, i).number;
-        x = at.op == Op::product ? x * y : at.op == Op::sum ? x + y : at.op == Op::min ? std::min(x, y) : std::max(x, y);
+        x = at.op == Op::product ? x * y
+            : at.op == Op::sum   ? x + y
+            : at.op == Op::min   ? std::min(x, y)
+                                 : std::max(x, y);
       }
       return mapped(x);
     }
@@ -132,13 +145,18 @@ Value Program::value(std::uint32_t step, std::int64_t t, std::int64_t global) co
     case Op::sample: return child(sampled(at, t));
     case Op::rev: return child(at.span - t);
     case Op::neg: return mapped(1.0 - child(t).number);
-    case Op::norm: return mapped((child(t).number - at.y) / (at.x - at.y));  // x: first value, y: end value
-    case Op::warm: {                                                         // m: updates, x: start
+    case Op::norm:
+      return mapped((child(t).number - at.y) / (at.x - at.y));  // x: first value, y: end value
+    case Op::warm: {                                            // m: updates, x: start
       const double inner = child(t).number;
-      return mapped(t >= at.m ? inner : (at.x + (1.0 - at.x) * static_cast<double>(t) / static_cast<double>(at.m)) * inner);
+      return mapped(
+          t >= at.m
+              ? inner
+              : (at.x + (1.0 - at.x) * static_cast<double>(t) / static_cast<double>(at.m)) * inner);
     }
     case Op::cycle:
-    case Op::zigzag: {                 // m: updates of a cycle, n: cycles, x: decay, y: 1 to mirror in value, 2 in time
+    case Op::zigzag: {  // m: updates of a cycle, n: cycles, x: decay, y: 1 to mirror in value, 2 in
+                        // time
       const bool over = t >= at.span;  // the end value is that of the last whole cycle
       const std::int64_t index = over ? at.n - 1 : t / at.m, clock = over ? at.m : t % at.m;
       const bool falling = at.op == Op::zigzag && index % 2 == 0;
@@ -162,7 +180,8 @@ Value Bound::value(std::int64_t t) const {
 
 double Bound::operator()(std::int64_t t) const {
   const Value at = value(t);
-  require<ConfigError>(at.is_number(), "[schedule] expected a number at update ", t, ", got the name '", at.name(), "'");
+  require<ConfigError>(at.is_number(), "[schedule] expected a number at update ", t,
+                       ", got the name '", at.name(), "'");
   return at.number;
 }
 

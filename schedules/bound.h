@@ -13,11 +13,12 @@ namespace schedules {
 struct Program;
 }
 
-/// A schedule that knows its run: every length is a whole number of updates. A pure function of the update; reading it from several
-/// threads is safe and nothing is allocated.
+/// A schedule that knows its run: every length is a whole number of updates. A pure function of the
+/// update; reading it from several threads is safe and nothing is allocated.
 class Bound {
  public:
-  /// What update t uses. Update 0 is the first, T-1 the last; value(T) is the end value, and stays it for every later t.
+  /// What update t uses. Update 0 is the first, T-1 the last; value(T) is the end value, and stays
+  /// it for every later t.
   /// @throws ConfigError for t < 0
   Value value(std::int64_t t) const;
   /// The same where only a number will do.
@@ -26,11 +27,13 @@ class Bound {
 
   /// T, the updates planned.
   std::int64_t updates() const;
-  /// What is legal but probably not meant, each a sentence that says what will happen: a warm-up longer than the run, parts that
-  /// the end of the run cuts off, an odd number of half-waves, cycles too short for their curve.
+  /// What is legal but probably not meant, each a sentence that says what will happen: a warm-up
+  /// longer than the run, parts that the end of the run cuts off, an odd number of half-waves,
+  /// cycles too short for their curve.
   const std::vector<std::string>& doubts() const;
 
-  explicit Bound(std::shared_ptr<const schedules::Program> program) : program_(std::move(program)) {}
+  explicit Bound(std::shared_ptr<const schedules::Program> program)
+      : program_(std::move(program)) {}
   const schedules::Program& program() const { return *program_; }
 
  private:

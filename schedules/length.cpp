@@ -14,13 +14,16 @@ Length Length::parse(std::string_view text) {
       return length;
     }
   }
-  throw ConfigError(concat("[schedule] expected a length such as 120up, 3ep, 4e4sp, 5e6tok, 20% or rest, got '", text, "'"));
+  throw ConfigError(
+      concat("[schedule] expected a length such as 120up, 3ep, 4e4sp, 5e6tok, 20% or rest, got '",
+             text, "'"));
 }
 
 Rational Length::in_updates(std::int64_t span, const Totals& totals) const {
   const auto known = [](std::int64_t total, std::string_view what) {
-    require<ConfigError>(total > 0, "[schedule] a length in ", what, ", but nobody said how many ", what,
-                         " there are to an update; ", "write it in updates (up) or in % of the run");
+    require<ConfigError>(total > 0, "[schedule] a length in ", what, ", but nobody said how many ",
+                         what, " there are to an update; ",
+                         "write it in updates (up) or in % of the run");
     return total;
   };
   switch (unit) {

@@ -8,15 +8,16 @@
 
 namespace ebb {
 
-/// What a run consists of: lengths in epochs, samples or tokens turn into updates through it. 0 means unknown; a length in an
-/// unknown unit is then a ConfigError. Fractions of an update are rounded up, at the boundary and not at each length (see
-/// SCHEDULES.md).
+/// What a run consists of: lengths in epochs, samples or tokens turn into updates through it. 0
+/// means unknown; a length in an unknown unit is then a ConfigError. Fractions of an update are
+/// rounded up, at the boundary and not at each length (see SCHEDULES.md).
 struct Totals {
   std::int64_t updates = 0;  ///< T, the planned optimizer updates: 1 to 2^53
   std::int64_t updates_per_epoch = 0, samples_per_update = 0, tokens_per_update = 0;
 };
 
-/// How long a part of a schedule lasts: an exact number with a unit. "20%" is of the span that the part lies in.
+/// How long a part of a schedule lasts: an exact number with a unit. "20%" is of the span that the
+/// part lies in.
 struct Length {
   enum class Unit : std::uint8_t { updates, epochs, samples, tokens, percent, rest };
   Rational count;

@@ -16,25 +16,46 @@ constexpr std::string_view kCycleLengths[] = {"floor+1", "floor"};
 constexpr std::string_view kMirrors[] = {"V", "H"};
 constexpr double kMaxCycles = 1e9;
 
-constexpr Param kRex[] = {{.name = "b", .low = 0, .high = 1, .open_high = true, .optional = true, .fallback = 0.5}};
+constexpr Param kRex[] = {
+    {.name = "b", .low = 0, .high = 1, .open_high = true, .optional = true, .fallback = 0.5}};
 constexpr Param kExp[] = {{.name = "k", .low = -100, .high = 100, .optional = true, .fallback = 3}};
 constexpr Param kPow[] = {{.name = "p", .low = 0, .high = 100, .open_low = true}};
-constexpr Param kSmooth[] = {{.name = "mid", .low = 0, .high = 1, .open_low = true, .optional = true, .fallback = 0.25},
-                             {.name = "p", .low = 1, .high = 100, .optional = true, .fallback = 4}};
-constexpr Param kAffine[] = {{.name = "p", .low = -kAny, .high = kAny}, {.name = "q", .low = -kAny, .high = kAny}};
-constexpr Param kClamp[] = {{.name = "lo", .low = -kAny, .high = kAny}, {.name = "hi", .low = -kAny, .high = kAny}};
+constexpr Param kSmooth[] = {
+    {.name = "mid", .low = 0, .high = 1, .open_low = true, .optional = true, .fallback = 0.25},
+    {.name = "p", .low = 1, .high = 100, .optional = true, .fallback = 4}};
+constexpr Param kAffine[] = {{.name = "p", .low = -kAny, .high = kAny},
+                             {.name = "q", .low = -kAny, .high = kAny}};
+constexpr Param kClamp[] = {{.name = "lo", .low = -kAny, .high = kAny},
+                            {.name = "hi", .low = -kAny, .high = kAny}};
 constexpr Param kLength[] = {{.name = "length", .kind = Kind::length}};
-constexpr Param kWarm[] = {{.name = "length", .kind = Kind::length},
-                           {.name = "w0", .low = 0, .high = kAny, .optional = true, .fallback = -1, .named = true}};
+constexpr Param kWarm[] = {
+    {.name = "length", .kind = Kind::length},
+    {.name = "w0", .low = 0, .high = kAny, .optional = true, .fallback = -1, .named = true}};
 constexpr Param kCycle[] = {
     {.name = "n", .kind = Kind::count, .low = 1, .high = kMaxCycles},
-    {.name = "mul", .low = 0, .high = 1000, .open_low = true, .optional = true, .fallback = 1, .named = true},
+    {.name = "mul",
+     .low = 0,
+     .high = 1000,
+     .open_low = true,
+     .optional = true,
+     .fallback = 1,
+     .named = true},
     {.name = "decay", .low = 0, .high = 1000, .optional = true, .fallback = 1, .named = true},
-    {.name = "len", .kind = Kind::choice, .high = 1, .optional = true, .named = true, .choices = kCycleLengths}};
+    {.name = "len",
+     .kind = Kind::choice,
+     .high = 1,
+     .optional = true,
+     .named = true,
+     .choices = kCycleLengths}};
 constexpr Param kZigzag[] = {
     {.name = "n", .kind = Kind::count, .low = 1, .high = kMaxCycles},
     {.name = "mirror", .kind = Kind::choice, .high = 1, .optional = true, .choices = kMirrors},
-    {.name = "len", .kind = Kind::choice, .high = 1, .optional = true, .named = true, .choices = kCycleLengths}};
+    {.name = "len",
+     .kind = Kind::choice,
+     .high = 1,
+     .optional = true,
+     .named = true,
+     .choices = kCycleLengths}};
 
 constexpr OpInfo kOps[] = {{Op::number, "a number"},
                            {Op::name, "a name"},
@@ -84,21 +105,29 @@ constexpr bool in_order_of_op() {
 static_assert(in_order_of_op() && std::size(kOps) == static_cast<std::size_t>(Op::zigzag) + 1,
               "info_of looks operators up by their index");
 
-constexpr std::string_view kReserved[] = {"plateau", "volsched", "lossscale", "adapteps", "autolrs", "record", "refine", "phases"};
+constexpr std::string_view kReserved[] = {"plateau", "volsched", "lossscale", "adapteps",
+                                          "autolrs", "record",   "refine",    "phases"};
 
-constexpr bool is_word(const OpInfo& info) { return info.word[0] >= 'a' && info.word.find(' ') == std::string_view::npos; }
+constexpr bool is_word(const OpInfo& info) {
+  return info.word[0] >= 'a' && info.word.find(' ') == std::string_view::npos;
+}
 
 std::string number_problem(const OpInfo& info, const Param& param, double x) {
   const bool below = param.open_low ? !(x > param.low) : !(x >= param.low);
   const bool above = param.open_high ? !(x < param.high) : !(x <= param.high);
-  if (param.kind == Kind::count && x != std::floor(x)) return concat(info.word, " expects a whole ", param.name, ", got ", x);
+  if (param.kind == Kind::count && x != std::floor(x))
+    return concat(info.word, " expects a whole ", param.name, ", got ", x);
   if (!below && !above) return "";
   if (param.kind == Kind::count) {
-    return concat(info.word, " expects ", param.name, " from ", param.low, " to ", param.high, ", got ", x);
+    return concat(info.word, " expects ", param.name, " from ", param.low, " to ", param.high,
+                  ", got ", x);
   }
-  const std::string low = param.low == -kAny ? "" : concat(param.open_low ? " > " : " >= ", param.low);
-  const std::string high = param.high == kAny ? "" : concat(param.open_high ? " < " : " <= ", param.high);
-  return concat(info.word, " expects ", param.name, low, low.empty() || high.empty() ? "" : " and", high, ", got ", x);
+  const std::string low =
+      param.low == -kAny ? "" : concat(param.open_low ? " > " : " >= ", param.low);
+  const std::string high =
+      param.high == kAny ? "" : concat(param.open_high ? " < " : " <= ", param.high);
+  return concat(info.word, " expects ", param.name, low, low.empty() || high.empty() ? "" : " and",
+                high, ", got ", x);
 }
 
 /// Operators whose operand may be a name: they only move the clock.
@@ -125,35 +154,50 @@ std::string list_problem(const Node& node) {
     case Op::product:
     case Op::sum:
     case Op::min:
-    case Op::max: return node.children.size() < 2 ? concat("'", info_of(node.op).word, "' expects at least two operands") : "";
-    case Op::step: return node.lengths.empty() ? "step expects at least one length, as in step(50%,75%,0.1)" : "";
+    case Op::max:
+      return node.children.size() < 2
+                 ? concat("'", info_of(node.op).word, "' expects at least two operands")
+                 : "";
+    case Op::step:
+      return node.lengths.empty() ? "step expects at least one length, as in step(50%,75%,0.1)"
+                                  : "";
     case Op::table: return node.numbers.empty() ? "table expects at least one number" : "";
     case Op::pick:  // it looks at every value, at every update
       if (node.numbers.empty() && node.words.empty()) return "pick expects at least one value";
-      return node.numbers.size() + node.words.size() > kMaxPicks ? concat("pick expects at most ", kMaxPicks, " values") : "";
+      return node.numbers.size() + node.words.size() > kMaxPicks
+                 ? concat("pick expects at most ", kMaxPicks, " values")
+                 : "";
     case Op::clamp:
       return node.numbers[0] <= node.numbers[1] ? ""
-                                                : concat("clamp expects lo <= hi, got ", node.numbers[0], " and ", node.numbers[1]);
+                                                : concat("clamp expects lo <= hi, got ",
+                                                         node.numbers[0], " and ", node.numbers[1]);
     case Op::cycle:
       if (node.numbers[1] != 1 && node.numbers[3] != 0)
         return "cycle lengths grow by mul, so len= has no meaning with it; leave one out";
-      return node.numbers[1] != 1 && node.numbers[0] > 1024 ? "cycle with mul expects n from 1 to 1024" : "";
+      return node.numbers[1] != 1 && node.numbers[0] > 1024
+                 ? "cycle with mul expects n from 1 to 1024"
+                 : "";
     case Op::join: {
-      const auto rests = std::count_if(node.children.begin(), node.children.end(), [](const NodePtr& part) {
-        return part->op == Op::stretch && part->lengths[0].unit == Length::Unit::rest;
-      });
-      const bool all =
-          std::all_of(node.children.begin(), node.children.end(), [](const NodePtr& part) { return part->op == Op::stretch; });
+      const auto rests =
+          std::count_if(node.children.begin(), node.children.end(), [](const NodePtr& part) {
+            return part->op == Op::stretch && part->lengths[0].unit == Length::Unit::rest;
+          });
+      const bool all = std::all_of(node.children.begin(), node.children.end(),
+                                   [](const NodePtr& part) { return part->op == Op::stretch; });
       if (node.children.size() < 2) return "a join expects at least two parts";
       if (!all)
-        return "each part of a join needs a length of its own, as in '1 @10% ; 2 @rest'; put a product or a sum in parentheses";
+        return "each part of a join needs a length of its own, as in '1 @10% ; 2 @rest'; put a "
+               "product or a sum in parentheses";
       return rests > 1 ? "only one part of a join can be '@rest'" : "";
     }
     case Op::ref:
-      return is_identifier(node.words[0]) ? ""
-                                          : concat("ref expects a name of letters, digits, _ and ., got '", node.words[0], "'");
+      return is_identifier(node.words[0])
+                 ? ""
+                 : concat("ref expects a name of letters, digits, _ and ., got '", node.words[0],
+                          "'");
     case Op::group: {
-      if (node.words.empty()) return "group expects at least one part, as in group{first: fp32, *: 4}";
+      if (node.words.empty())
+        return "group expects at least one part, as in group{first: fp32, *: 4}";
       for (const std::string& word : node.words) {
         if (word != "*" && !is_identifier(word))
           return concat("group expects names of letters, digits, _ and ., or *, got '", word, "'");
@@ -171,7 +215,8 @@ std::string list_problem(const Node& node) {
 
 bool Node::operator==(const Node& other) const {
   if (this == &other) return true;
-  return op == other.op && numbers == other.numbers && lengths == other.lengths && words == other.words &&
+  return op == other.op && numbers == other.numbers && lengths == other.lengths &&
+         words == other.words &&
          std::equal(children.begin(), children.end(), other.children.begin(), other.children.end(),
                     [](const NodePtr& a, const NodePtr& b) { return *a == *b; });
 }
@@ -179,8 +224,9 @@ bool Node::operator==(const Node& other) const {
 const OpInfo& info_of(Op op) { return kOps[static_cast<std::size_t>(op)]; }
 
 const OpInfo* find_op(std::string_view word) {
-  const auto found =
-      std::find_if(std::begin(kOps), std::end(kOps), [&](const OpInfo& info) { return is_word(info) && info.word == word; });
+  const auto found = std::find_if(std::begin(kOps), std::end(kOps), [&](const OpInfo& info) {
+    return is_word(info) && info.word == word;
+  });
   return found == std::end(kOps) ? nullptr : found;
 }
 
@@ -198,9 +244,12 @@ bool is_reserved(std::string_view word) {
 }
 
 bool is_identifier(std::string_view text) {
-  const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
-  return !text.empty() && letter(text[0]) &&
-         std::all_of(text.begin(), text.end(), [&](char c) { return letter(c) || (c >= '0' && c <= '9') || c == '.'; });
+  const auto letter = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+  };
+  return !text.empty() && letter(text[0]) && std::all_of(text.begin(), text.end(), [&](char c) {
+    return letter(c) || (c >= '0' && c <= '9') || c == '.';
+  });
 }
 
 std::string problem_of(const Node& node) {
@@ -212,16 +261,19 @@ std::string problem_of(const Node& node) {
     if (param.optional && x == param.fallback) continue;
     if (std::string problem = number_problem(info, param, x); !problem.empty()) return problem;
   }
-  if (!std::all_of(node.numbers.begin(), node.numbers.end(), [](double x) { return std::isfinite(x); }))
+  if (!std::all_of(node.numbers.begin(), node.numbers.end(),
+                   [](double x) { return std::isfinite(x); }))
     return concat(info.word, " expects finite numbers");
   if (node.op != Op::stretch) {
     for (const Length& length : node.lengths) {
       if (length.unit == Length::Unit::rest)
-        return concat("'rest' is the length of a part behind '@'; ", info.word, " needs a length with a unit");
+        return concat("'rest' is the length of a part behind '@'; ", info.word,
+                      " needs a length with a unit");
     }
   }
   for (const Length& length : node.lengths) {
-    if (length.count < Rational(0)) return concat(info.word, " expects lengths >= 0, got ", to_text(length));
+    if (length.count < Rational(0))
+      return concat(info.word, " expects lengths >= 0, got ", to_text(length));
   }
   if (std::string problem = list_problem(node); !problem.empty()) return problem;
   std::int64_t size = 1;
@@ -233,7 +285,9 @@ std::string problem_of(const Node& node) {
     depth = std::max(depth, child->depth);
   }
   if (size > kMaxNodes) return concat("the expression has more than ", kMaxNodes, " operators");
-  return depth >= kMaxDepth ? concat("the expression is nested more than ", kMaxDepth, " levels deep") : "";
+  return depth >= kMaxDepth
+             ? concat("the expression is nested more than ", kMaxDepth, " levels deep")
+             : "";
 }
 
 NodePtr finished(Node node) {

@@ -1,6 +1,7 @@
 #pragma once
 
-// The expression tree behind Schedule, and the one table that the parser, the printer and the checks read.
+// The expression tree behind Schedule, and the one table that the parser, the printer and the
+// checks read.
 
 #include <cstdint>
 #include <memory>
@@ -54,7 +55,8 @@ enum class Op : std::uint8_t {
   zigzag,  // of the clock and of the span
 };
 
-/// One operator with its arguments. Which of them it has is in its OpInfo; numbers hold counts and choices (as their index) too.
+/// One operator with its arguments. Which of them it has is in its OpInfo; numbers hold counts and
+/// choices (as their index) too.
 struct Node {
   Op op = Op::number;
   std::vector<double> numbers = {};
@@ -86,8 +88,8 @@ struct Param {
   std::span<const std::string_view> choices = {};
 };
 
-/// How an operator is written: a word, a word before its operand, or a word with operands in parentheses. `special` has its own
-/// rules.
+/// How an operator is written: a word, a word before its operand, or a word with operands in
+/// parentheses. `special` has its own rules.
 enum class Form : std::uint8_t { special, leaf, prefix, function };
 struct OpInfo {
   Op op = Op::number;
@@ -101,7 +103,8 @@ const OpInfo& info_of(Op op);
 const OpInfo* find_op(std::string_view word);
 /// Every word that can begin an operand, for "did you mean".
 std::vector<std::string> known_words();
-/// True for the controllers of SCHEDULES.md, whose names are kept free until they can be given metrics.
+/// True for the controllers of SCHEDULES.md, whose names are kept free until they can be given
+/// metrics.
 bool is_reserved(std::string_view word);
 /// True for [A-Za-z_][A-Za-z0-9_.]*.
 bool is_identifier(std::string_view text);

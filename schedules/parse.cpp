@@ -58,8 +58,10 @@ class Parser {
 
   NodePtr unary() {
     const std::size_t start = skip_space();
-    // A printed tree of kMaxDepth needs at most two calls a level: round(x) is a word and a parenthesis.
-    if (++depth_ > 2 * kMaxDepth + 2) fail(start, concat("the expression is nested more than ", kMaxDepth, " levels deep"));
+    // A printed tree of kMaxDepth needs at most two calls a level: round(x) is a word and a
+    // parenthesis.
+    if (++depth_ > 2 * kMaxDepth + 2)
+      fail(start, concat("the expression is nested more than ", kMaxDepth, " levels deep"));
     NodePtr node = operand(start);
     --depth_;
     return node;
@@ -73,12 +75,15 @@ class Parser {
     }
     if (begins_number()) return number_or_ramp(start);
     const std::string_view word = identifier();
-    if (word.empty()) fail(start, concat("expected a number, a profile or an operator, got ", here()));
+    if (word.empty())
+      fail(start, concat("expected a number, a profile or an operator, got ", here()));
     if (is_reserved(word)) {
-      fail(start,
-           concat("'", word, "' is a closed-loop controller: it needs metrics of the running training and is not available yet"));
+      fail(start, concat("'", word,
+                         "' is a closed-loop controller: it needs metrics of the running training "
+                         "and is not available yet"));
     }
-    if (symbol_of(word) != Value::kNumber) return checked({.op = Op::name, .words = {std::string(word)}}, start);
+    if (symbol_of(word) != Value::kNumber)
+      return checked({.op = Op::name, .words = {std::string(word)}}, start);
     const OpInfo* info = find_op(word);
     if (info == nullptr) {
       at_ = start;
@@ -163,13 +168,14 @@ class Parser {
       const std::size_t start = skip_space();
       Rational count;
       const std::size_t digits = parse_rational(text_.substr(at_), count);
-      const bool has_unit =
-          digits > 0 && at_ + digits < text_.size() && (text_[at_ + digits] == '%' || is_letter(text_[at_ + digits]));
+      const bool has_unit = digits > 0 && at_ + digits < text_.size() &&
+                            (text_[at_ + digits] == '%' || is_letter(text_[at_ + digits]));
       if (has_unit) {
         node.lengths.push_back(length());
         continue;
       }
-      if (!begins_number()) fail(start, concat("expected a length with a unit or the factor, got ", here()));
+      if (!begins_number())
+        fail(start, concat("expected a length with a unit or the factor, got ", here()));
       node.numbers = {number()};
       break;
     } while (accept(",") || accept(";"));
@@ -179,7 +185,8 @@ class Parser {
   void sample_marks(Node& node) {
     expect("(");
     const bool every = accept_word("every");
-    if (!every && !accept_word("at")) fail(skip_space(), concat("expected 'every LENGTH' or 'at LENGTH, ...', got ", here()));
+    if (!every && !accept_word("at"))
+      fail(skip_space(), concat("expected 'every LENGTH' or 'at LENGTH, ...', got ", here()));
     node.numbers = {every ? 1.0 : 0.0};
     do node.lengths.push_back(length());
     while (!every && accept(","));
@@ -192,7 +199,8 @@ class Parser {
       const std::size_t start = skip_space();
       if (begins_number() && node.words.empty()) {
         node.numbers.push_back(number());
-      } else if (const std::string_view word = identifier(); symbol_of(word) != Value::kNumber && node.numbers.empty()) {
+      } else if (const std::string_view word = identifier();
+                 symbol_of(word) != Value::kNumber && node.numbers.empty()) {
         node.words.emplace_back(word);
       } else {
         at_ = start;
@@ -210,8 +218,10 @@ class Parser {
     do {
       const std::size_t start = skip_space();
       const std::size_t index = named_argument(info).value_or(next);
-      if (index >= info.params.size()) fail(start, concat(info.word, " takes no further argument here"));
-      if (numbers[index] || lengths[index]) fail(start, concat(info.word, " is given ", info.params[index].name, " twice"));
+      if (index >= info.params.size())
+        fail(start, concat(info.word, " takes no further argument here"));
+      if (numbers[index] || lengths[index])
+        fail(start, concat(info.word, " is given ", info.params[index].name, " twice"));
       const Param& param = info.params[index];
       switch (param.kind) {
         case Param::Kind::length: lengths[index] = length(); break;
@@ -226,7 +236,8 @@ class Parser {
     } while (accept(","));
     for (std::size_t i = 0; i < info.params.size(); ++i) {
       const Param& param = info.params[i];
-      if (!param.optional && !numbers[i] && !lengths[i]) fail(skip_space(), concat(info.word, " needs the argument ", param.name));
+      if (!param.optional && !numbers[i] && !lengths[i])
+        fail(skip_space(), concat(info.word, " needs the argument ", param.name));
       if (param.kind == Param::Kind::length) {
         node.lengths.push_back(*lengths[i]);
       } else {
@@ -254,7 +265,9 @@ class Parser {
   double choice(const Param& param) {
     const std::size_t start = skip_space();
     std::size_t end = at_;
-    while (end < text_.size() && (is_letter(text_[end]) || is_digit(text_[end]) || text_[end] == '+')) ++end;
+    while (end < text_.size() &&
+           (is_letter(text_[end]) || is_digit(text_[end]) || text_[end] == '+'))
+      ++end;
     const std::string_view word = text_.substr(at_, end - at_);
     std::vector<std::string> names;
     for (std::size_t i = 0; i < param.choices.size(); ++i) {
@@ -272,7 +285,9 @@ class Parser {
     if (accept_word("rest")) return Length::rest();
     Length read;
     const std::size_t digits = parse_rational(text_.substr(at_), read.count);
-    if (digits == 0) fail(start, concat("expected a length such as 120up, 3ep, 4e4sp, 5e6tok, 20% or rest, got ", here()));
+    if (digits == 0)
+      fail(start, concat("expected a length such as 120up, 3ep, 4e4sp, 5e6tok, 20% or rest, got ",
+                         here()));
     at_ += digits;
     std::size_t end = at_;
     while (end < text_.size() && is_letter(text_[end])) ++end;
@@ -283,14 +298,17 @@ class Parser {
       at_ = end;
       return read;
     }
-    fail(at_, "a length carries one of the units up (updates), ep (epochs), sp (samples), tok (tokens) and %");
+    fail(at_,
+         "a length carries one of the units up (updates), ep (epochs), sp (samples), tok (tokens) "
+         "and %");
   }
 
   bool begins_number() {
     skip_space();
     const std::size_t digit = at_ < text_.size() && text_[at_] == '-' ? at_ + 1 : at_;
     return digit < text_.size() &&
-           (is_digit(text_[digit]) || (text_[digit] == '.' && digit + 1 < text_.size() && is_digit(text_[digit + 1])));
+           (is_digit(text_[digit]) ||
+            (text_[digit] == '.' && digit + 1 < text_.size() && is_digit(text_[digit + 1])));
   }
 
   double number() {
@@ -299,7 +317,8 @@ class Parser {
     const double first = decimal();
     if (at_ >= text_.size() || text_[at_] != '/') return first;
     ++at_;
-    if (at_ >= text_.size() || !is_digit(text_[at_])) fail(at_, "expected the denominator of a quotient such as 1/4000");
+    if (at_ >= text_.size() || !is_digit(text_[at_]))
+      fail(at_, "expected the denominator of a quotient such as 1/4000");
     const double quotient = first / decimal();
     if (!std::isfinite(quotient)) fail(start, "a quotient must be finite");
     return quotient;
@@ -317,7 +336,9 @@ class Parser {
   std::string_view identifier() {
     const std::size_t start = skip_space();
     if (start < text_.size() && is_letter(text_[start])) {
-      while (at_ < text_.size() && (is_letter(text_[at_]) || is_digit(text_[at_]) || text_[at_] == '.')) ++at_;
+      while (at_ < text_.size() &&
+             (is_letter(text_[at_]) || is_digit(text_[at_]) || text_[at_] == '.'))
+        ++at_;
     }
     return text_.substr(start, at_ - start);
   }
@@ -328,7 +349,9 @@ class Parser {
   }
 
   std::size_t skip_space() {
-    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n' || text_[at_] == '\r')) ++at_;
+    while (at_ < text_.size() &&
+           (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n' || text_[at_] == '\r'))
+      ++at_;
     return at_;
   }
   bool at_end() { return skip_space() == text_.size(); }
@@ -349,7 +372,8 @@ class Parser {
   }
   std::string here() {
     if (at_end()) return "the end";
-    return printable(text_[at_]) ? concat("'", text_[at_], "'") : "a character that is not plain text";
+    return printable(text_[at_]) ? concat("'", text_[at_], "'")
+                                 : "a character that is not plain text";
   }
   static bool printable(char c) { return c >= ' ' && c <= '~'; }
 
@@ -361,7 +385,8 @@ class Parser {
     for (char& c : line) {
       if (!printable(c)) c = c == '\t' || c == '\n' || c == '\r' ? ' ' : '?';
     }
-    throw ConfigError(concat("[schedule] ", problem, "\n  ", line, "\n  ", std::string(place - from, ' '), "^"));
+    throw ConfigError(
+        concat("[schedule] ", problem, "\n  ", line, "\n  ", std::string(place - from, ' '), "^"));
   }
 
   std::string_view text_;
@@ -372,6 +397,8 @@ class Parser {
 }  // namespace
 }  // namespace schedules
 
-Schedule Schedule::parse(std::string_view text) { return Schedule(schedules::Parser(text).whole_text()); }
+Schedule Schedule::parse(std::string_view text) {
+  return Schedule(schedules::Parser(text).whole_text());
+}
 
 }  // namespace ebb

@@ -5,8 +5,9 @@
 
 namespace ebb {
 
-/// The controller of learning rates that follow the evaluations: whenever one brings no new low of the loss, the rate is multiplied
-/// by `factor` for good. A loss that is NaN is counted and changes nothing else. Its whole state is public.
+/// The controller of learning rates that follow the evaluations: whenever one brings no new low of
+/// the loss, the rate is multiplied by `factor` for good. A loss that is NaN is counted and changes
+/// nothing else. Its whole state is public.
 struct Plateau {
   double factor = 0.25;
   double lowest = std::numeric_limits<double>::infinity();

@@ -44,9 +44,13 @@ class Printer {
       case Op::name: text_ += node.words[0]; return;
       case Op::ref: text_ += concat("ref(", node.words[0], ")"); return;
       case Op::group: group(node); return;
-      case Op::step: text_ += concat("step(", listed(node.lengths), ", ", node.numbers[0], ")"); return;
+      case Op::step:
+        text_ += concat("step(", listed(node.lengths), ", ", node.numbers[0], ")");
+        return;
       case Op::table: text_ += concat("table(", listed(node.numbers), ")"); return;
-      case Op::ramp: text_ += concat(node.numbers[0], "->", node.numbers[1], " : "); return print(*node.children[0], unary_level);
+      case Op::ramp:
+        text_ += concat(node.numbers[0], "->", node.numbers[1], " : ");
+        return print(*node.children[0], unary_level);
       case Op::stretch:
         print(*node.children[0], unary_level);
         text_ += concat(" @", to_text(node.lengths[0]), node.numbers[0] != 0 ? " closed" : "");
@@ -58,7 +62,8 @@ class Printer {
         text_ += concat("pick{", listed(node.numbers), listed(node.words), "} ");
         return print(*node.children[0], unary_level);
       case Op::sample:
-        text_ += concat("sample(", node.numbers[0] != 0 ? "every " : "at ", listed(node.lengths), ") ");
+        text_ +=
+            concat("sample(", node.numbers[0] != 0 ? "every " : "at ", listed(node.lengths), ") ");
         return print(*node.children[0], unary_level);
       default: break;
     }
@@ -94,7 +99,8 @@ class Printer {
     text_ += '}';
   }
 
-  /// By position those that are printed always, by name those that differ from their fallback. A lone fallback is left out (rex).
+  /// By position those that are printed always, by name those that differ from their fallback. A
+  /// lone fallback is left out (rex).
   static std::vector<std::string> arguments_of(const OpInfo& info, const Node& node) {
     std::vector<std::string> arguments;
     std::size_t number = 0, length = 0;
@@ -105,8 +111,9 @@ class Printer {
       }
       const double x = node.numbers[number++];
       if (x == param.fallback && (param.named || info.op == Op::rex)) continue;
-      const std::string value =
-          param.kind == Param::Kind::choice ? std::string(param.choices[static_cast<std::size_t>(x)]) : to_text(x);
+      const std::string value = param.kind == Param::Kind::choice
+                                    ? std::string(param.choices[static_cast<std::size_t>(x)])
+                                    : to_text(x);
       arguments.push_back(param.named ? concat(param.name, "=", value) : value);
     }
     return arguments;

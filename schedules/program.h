@@ -1,6 +1,7 @@
 #pragma once
 
-// What bind makes of an expression: operators in one flat array, every length a whole number of updates.
+// What bind makes of an expression: operators in one flat array, every length a whole number of
+// updates.
 
 #include <cstdint>
 #include <string>
@@ -12,8 +13,9 @@
 
 namespace ebb::schedules {
 
-/// One operator over a span of N >= 1 updates, read at local clocks 0 to N. What lo, x, ... mean is said where each op is
-/// evaluated. A stretch of no updates is bound over N = 1 and read at its end only.
+/// One operator over a span of N >= 1 updates, read at local clocks 0 to N. What lo, x, ... mean is
+/// said where each op is evaluated. A stretch of no updates is bound over N = 1 and read at its end
+/// only.
 struct Step {
   Op op = Op::number;
   std::uint32_t child = 0, children = 0;  ///< places of the operands in Program::links
@@ -29,8 +31,10 @@ struct Clocks {
   std::int64_t first = 0, last = 0;
 };
 
-inline constexpr double kTie = 1e-9;       ///< so near a half-integer, a value is that: rounding errors must not decide
-inline constexpr double kNear = 8 * kTie;  ///< listed values further apart than this are picked in their order
+inline constexpr double kTie =
+    1e-9;  ///< so near a half-integer, a value is that: rounding errors must not decide
+inline constexpr double kNear =
+    8 * kTie;  ///< listed values further apart than this are picked in their order
 
 double round_ties(double x);
 double floor_ties(double x);
@@ -44,9 +48,11 @@ struct Program {
   std::int64_t updates = 0;
   std::vector<std::string> doubts;
 
-  /// The value of a step at its local clock t in [0, span], when the clock of the run stands at `global`.
+  /// The value of a step at its local clock t in [0, span], when the clock of the run stands at
+  /// `global`.
   Value value(std::uint32_t step, std::int64_t t, std::int64_t global) const;
-  /// Bounds on the values of a step at its local clocks t, when the clock of the run stands at one of `global`.
+  /// Bounds on the values of a step at its local clocks t, when the clock of the run stands at one
+  /// of `global`.
   ValueRange range(std::uint32_t step, Clocks t, Clocks global) const;
 
  private:

@@ -13,7 +13,8 @@ namespace ebb {
 namespace schedules {
 namespace {
 
-constexpr double kSlack = 1e-12;  ///< far beyond the rounding errors of the elementary functions, which need not be monotonic
+constexpr double kSlack = 1e-12;  ///< far beyond the rounding errors of the elementary functions,
+                                  ///< which need not be monotonic
 
 ValueRange between(double a, double b) {
   if (std::isnan(a) || std::isnan(b)) return ValueRange::unknown();
@@ -66,10 +67,15 @@ ValueRange powers(double base, std::int64_t first, std::int64_t last) {
 }  // namespace
 
 ValueRange Program::range(std::uint32_t step, Clocks t, Clocks global) const {
-  if (t.first == t.last && global.first == global.last) return ValueRange::of(value(step, t.first, global.first));
+  if (t.first == t.last && global.first == global.last)
+    return ValueRange::of(value(step, t.first, global.first));
   const Step& at = steps[step];
-  const auto child = [&](Clocks clocks, std::uint32_t which = 0) { return range(links[at.child + which], clocks, global); };
-  const auto read = [&](std::int64_t clock) { return value(step, clock, global.first).number; };  // where global has no say
+  const auto child = [&](Clocks clocks, std::uint32_t which = 0) {
+    return range(links[at.child + which], clocks, global);
+  };
+  const auto read = [&](std::int64_t clock) {
+    return value(step, clock, global.first).number;
+  };  // where global has no say
   const auto moved = [&](const auto& clock) { return child({clock(t.first), clock(t.last)}); };
   const std::int64_t* const first_mark = marks.data() + at.mark;
   const auto marks_until = [&](std::int64_t clock, std::uint32_t count) {
@@ -88,17 +94,21 @@ ValueRange Program::range(std::uint32_t step, Clocks t, Clocks global) const {
     case Op::pow:
     case Op::sqrt1: return around(read(t.first), read(t.last), 0);
     case Op::smooth: return around(read(t.first), read(t.last), -1);
-    case Op::step: return powers(at.x, marks_until(t.first, at.marks), marks_until(t.last, at.marks));
+    case Op::step:
+      return powers(at.x, marks_until(t.first, at.marks), marks_until(t.last, at.marks));
     case Op::table: {
       const auto share = [&](std::int64_t clock) {
-        const auto index = static_cast<std::size_t>(static_cast<int128>(clock) * at.reals / at.span);
-        return reals.begin() + at.real + static_cast<std::ptrdiff_t>(std::min<std::size_t>(index, at.reals - 1));
+        const auto index =
+            static_cast<std::size_t>(static_cast<int128>(clock) * at.reals / at.span);
+        return reals.begin() + at.real +
+               static_cast<std::ptrdiff_t>(std::min<std::size_t>(index, at.reals - 1));
       };
       const auto [low, high] = std::minmax_element(share(t.first), share(t.last) + 1);
       return between(*low, *high);
     }
     case Op::ramp: return mapped(child(t), [&](double x) { return at.y + (at.x - at.y) * x; });
-    case Op::stretch: return moved([&](std::int64_t clock) { return at.m == 0 ? 1 : std::min(clock, at.m); });
+    case Op::stretch:
+      return moved([&](std::int64_t clock) { return at.m == 0 ? 1 : std::min(clock, at.m); });
     case Op::join: return parts(at, t, global);
     case Op::product:
     case Op::sum:
@@ -112,13 +122,15 @@ ValueRange Program::range(std::uint32_t step, Clocks t, Clocks global) const {
     case Op::clamp: return mapped(child(t), [&](double x) { return std::clamp(x, at.x, at.y); });
     case Op::inv: {
       const ValueRange x = child(t);
-      return x.low > 0 || x.high < 0 ? mapped(x, [](double v) { return 1.0 / v; }) : ValueRange::unknown();
+      return x.low > 0 || x.high < 0 ? mapped(x, [](double v) { return 1.0 / v; })
+                                     : ValueRange::unknown();
     }
     case Op::sqrt: return mapped(child(t), [](double x) { return std::sqrt(x); });
     case Op::round: return mapped(child(t), round_ties);
     case Op::floor: return mapped(child(t), floor_ties);
     case Op::pick: return picks(at, child(t));
-    case Op::delay: return moved([&](std::int64_t clock) { return std::max<std::int64_t>(clock - at.m, 0); });
+    case Op::delay:
+      return moved([&](std::int64_t clock) { return std::max<std::int64_t>(clock - at.m, 0); });
     case Op::hold_from: return moved([&](std::int64_t clock) { return std::min(clock, at.m); });
     case Op::sample: return moved([&](std::int64_t clock) { return sampled(at, clock); });
     case Op::rev: return child({at.span - t.last, at.span - t.first});
@@ -143,7 +155,8 @@ ValueRange Program::range(std::uint32_t step, Clocks t, Clocks global) const {
 ValueRange Program::parts(const Step& at, Clocks t, Clocks global) const {
   const std::int64_t* const begins = marks.data() + at.mark;
   const auto part_at = [&](std::int64_t clock) {
-    return static_cast<std::uint32_t>(std::upper_bound(begins, begins + at.children, clock) - begins - 1);
+    return static_cast<std::uint32_t>(std::upper_bound(begins, begins + at.children, clock) -
+                                      begins - 1);
   };
   ValueRange all;
   const std::uint32_t first = part_at(t.first), last = part_at(t.last);
@@ -152,7 +165,9 @@ ValueRange Program::parts(const Step& at, Clocks t, Clocks global) const {
     const std::int64_t end = part < last ? std::min(t.last, begins[part + 1] - 1) : t.last;
     if (end < begin) continue;  // a part of no updates, which only the very last clock can meet
     const std::int64_t length = begins[at.children + part];
-    const auto clock = [&](std::int64_t of) { return length == 0 ? 1 : std::min(of - begins[part], length); };
+    const auto clock = [&](std::int64_t of) {
+      return length == 0 ? 1 : std::min(of - begins[part], length);
+    };
     ValueRange inner = range(links[at.child + part], {clock(begin), clock(end)}, global);
     if (at.x != 1) inner = times(inner, powers(at.x, part, part));
     all = part == first ? inner : united(all, inner);
@@ -164,7 +179,9 @@ ValueRange Program::cycles(const Step& at, Clocks t, Clocks global) const {
   const auto child = [&](Clocks clocks) { return range(links[at.child], clocks, global); };
   const auto index = [&](std::int64_t clock) { return clock >= at.span ? at.n - 1 : clock / at.m; };
   const std::int64_t first = index(t.first), last = index(t.last);
-  const auto mirrored = [&](const ValueRange& x) { return mapped(x, [](double v) { return 1.0 - v; }); };
+  const auto mirrored = [&](const ValueRange& x) {
+    return mapped(x, [](double v) { return 1.0 - v; });
+  };
   ValueRange inner;
   if (first == last && t.last < at.span) {
     const Clocks within{t.first % at.m, t.last % at.m};
@@ -189,9 +206,11 @@ ValueRange Program::picks(const Step& at, const ValueRange& x) const {
   const auto values = std::span(reals).subspan(at.real, at.reals);
   double largest = std::max(std::fabs(x.low), std::fabs(x.high));
   for (const double value : values) largest = std::max(largest, std::fabs(value));
-  // Values so near each other that rounding or the tie decides between them need not follow x: take them all.
+  // Values so near each other that rounding or the tie decides between them need not follow x: take
+  // them all.
   const bool exact = largest <= 1e6;
-  const double low = exact ? pick(at, x.low).number - kNear : -largest, high = exact ? pick(at, x.high).number + kNear : largest;
+  const double low = exact ? pick(at, x.low).number - kNear : -largest,
+               high = exact ? pick(at, x.high).number + kNear : largest;
   ValueRange range{.low = high, .high = low};
   for (const double value : values) {
     if (value < low || value > high) continue;
@@ -204,7 +223,9 @@ ValueRange Program::picks(const Step& at, const ValueRange& x) const {
 }  // namespace schedules
 
 ValueRange range_of(const Bound& bound, std::int64_t first, std::int64_t last) {
-  require<ConfigError>(first >= 0 && first <= last, "[schedule] expected updates 0 <= first <= last, got ", first, " and ", last);
+  require<ConfigError>(first >= 0 && first <= last,
+                       "[schedule] expected updates 0 <= first <= last, got ", first, " and ",
+                       last);
   const schedules::Program& program = bound.program();
   const schedules::Clocks clocks{std::min(first, program.updates), std::min(last, program.updates)};
   return program.range(program.root, clocks, clocks);
@@ -219,20 +240,22 @@ void halve(const Bound& bound, std::int64_t first, std::int64_t last, const Sett
 
 std::vector<Stretch> stretches_of(const Bound& bound) {
   std::vector<Stretch> stretches;
-  halve(bound, 0, bound.updates() - 1, [&](std::int64_t first, std::int64_t last, const ValueRange& range) {
-    if (first < last && !range.is_one()) return false;
-    const Value value = bound.value(first);
-    const std::int64_t updates = last - first + 1;
-    if (!stretches.empty() && stretches.back().value == value) {
-      stretches.back().updates += updates;
-      return true;
-    }
-    require<ConfigError>(std::ssize(stretches) < kMaxStretches, "[schedule] over ", bound.updates(),
-                         " updates the value changes more than ", kMaxStretches,
-                         " times, which is too often to add it up; round it, or take fewer updates");
-    stretches.push_back({first, updates, value});
-    return true;
-  });
+  halve(bound, 0, bound.updates() - 1,
+        [&](std::int64_t first, std::int64_t last, const ValueRange& range) {
+          if (first < last && !range.is_one()) return false;
+          const Value value = bound.value(first);
+          const std::int64_t updates = last - first + 1;
+          if (!stretches.empty() && stretches.back().value == value) {
+            stretches.back().updates += updates;
+            return true;
+          }
+          require<ConfigError>(
+              std::ssize(stretches) < kMaxStretches, "[schedule] over ", bound.updates(),
+              " updates the value changes more than ", kMaxStretches,
+              " times, which is too often to add it up; round it, or take fewer updates");
+          stretches.push_back({first, updates, value});
+          return true;
+        });
   return stretches;
 }
 

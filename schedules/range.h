@@ -16,7 +16,10 @@ struct ValueRange {
   bool known = true;                     ///< false: any number, NaN or name may occur
 
   static ValueRange of(const Value& value) {
-    return {.low = value.number, .high = value.number, .symbol = value.symbol, .known = value.number == value.number};
+    return {.low = value.number,
+            .high = value.number,
+            .symbol = value.symbol,
+            .known = value.number == value.number};
   }
   static ValueRange unknown() { return {.known = false}; }
 
@@ -31,17 +34,19 @@ struct Stretch {
   Value value;
 };
 
-/// Bounds on the values of updates first .. last, found from the expression: they hold, but need not be the narrowest.
+/// Bounds on the values of updates first .. last, found from the expression: they hold, but need
+/// not be the narrowest.
 ValueRange range_of(const Bound& bound, std::int64_t first, std::int64_t last);
 
-/// Halves updates first .. last, those that come first at first, until `settled` says that it need not know more of a part. An
-/// update by itself has the range of its value.
+/// Halves updates first .. last, those that come first at first, until `settled` says that it need
+/// not know more of a part. An update by itself has the range of its value.
 using Settled = std::function<bool(std::int64_t first, std::int64_t last, const ValueRange&)>;
 void halve(const Bound& bound, std::int64_t first, std::int64_t last, const Settled& settled);
 
 inline constexpr std::int64_t kMaxStretches = std::int64_t{1} << 20;
 
-/// The run as the stretches that it consists of, in time that grows with their number, not with that of the updates.
+/// The run as the stretches that it consists of, in time that grows with their number, not with
+/// that of the updates.
 /// @throws ConfigError if there are more than kMaxStretches
 std::vector<Stretch> stretches_of(const Bound& bound);
 

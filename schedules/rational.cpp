@@ -7,7 +7,8 @@
 namespace ebb {
 namespace {
 
-/// What text may state: 18 digits on either side of the division, so that products with a run's length still fit.
+/// What text may state: 18 digits on either side of the division, so that products with a run's
+/// length still fit.
 constexpr int kDigits = 18;
 
 int128 gcd(int128 a, int128 b) {
@@ -22,7 +23,8 @@ int128 gcd(int128 a, int128 b) {
 
 int128 times(int128 a, int128 b) {
   int128 product = 0;
-  require<ConfigError>(!__builtin_mul_overflow(a, b, &product), "[schedule] lengths are too finely divided to be added exactly; ",
+  require<ConfigError>(!__builtin_mul_overflow(a, b, &product),
+                       "[schedule] lengths are too finely divided to be added exactly; ",
                        "write them with fewer digits");
   return product;
 }
@@ -35,7 +37,8 @@ int128 power_of_ten(int n) {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-/// Reads digits, a point and an exponent at the front of the text; 0 characters if that is no number of at most kDigits digits.
+/// Reads digits, a point and an exponent at the front of the text; 0 characters if that is no
+/// number of at most kDigits digits.
 std::size_t parse_decimal(std::string_view text, Rational& value) {
   std::size_t at = 0;
   int128 mantissa = 0;
@@ -66,8 +69,8 @@ std::size_t parse_decimal(std::string_view text, Rational& value) {
     }
   }
   if (exponent > kDigits || exponent < -2 * kDigits) return 0;
-  const Rational read =
-      exponent >= 0 ? Rational(mantissa * power_of_ten(exponent), 1) : Rational(mantissa, power_of_ten(-exponent));
+  const Rational read = exponent >= 0 ? Rational(mantissa * power_of_ten(exponent), 1)
+                                      : Rational(mantissa, power_of_ten(-exponent));
   if (read.num() > power_of_ten(kDigits) || read.den() > power_of_ten(kDigits)) return 0;
   value = read;
   return at;
@@ -84,7 +87,8 @@ Rational::Rational(int128 num, int128 den) : num_(num), den_(den) {
 
 std::int64_t Rational::ceil() const {
   const int128 whole = num_ / den_ + (num_ % den_ > 0 ? 1 : 0);
-  require<ConfigError>(whole <= std::numeric_limits<std::int64_t>::max() && whole >= std::numeric_limits<std::int64_t>::min(),
+  require<ConfigError>(whole <= std::numeric_limits<std::int64_t>::max() &&
+                           whole >= std::numeric_limits<std::int64_t>::min(),
                        "[schedule] a length is too long to be counted in updates");
   return static_cast<std::int64_t>(whole);
 }
@@ -92,13 +96,15 @@ std::int64_t Rational::ceil() const {
 Rational operator+(const Rational& a, const Rational& b) {
   const int128 shared = gcd(a.den_, b.den_);
   int128 sum = 0;
-  require<ConfigError>(!__builtin_add_overflow(times(a.num_, b.den_ / shared), times(b.num_, a.den_ / shared), &sum),
-                       "[schedule] lengths are too long to be added exactly");
+  require<ConfigError>(
+      !__builtin_add_overflow(times(a.num_, b.den_ / shared), times(b.num_, a.den_ / shared), &sum),
+      "[schedule] lengths are too long to be added exactly");
   return {sum, times(a.den_, b.den_ / shared)};
 }
 
 Rational operator*(const Rational& a, const Rational& b) {
-  const Rational left(a.num_, b.den_), right(b.num_, a.den_);  // crosswise in lowest terms first, so that less overflows
+  const Rational left(a.num_, b.den_),
+      right(b.num_, a.den_);  // crosswise in lowest terms first, so that less overflows
   return {times(left.num_, right.num_), times(left.den_, right.den_)};
 }
 
@@ -126,9 +132,12 @@ std::string to_text(const Rational& value) {
   for (int places = 1; places < kDigits; ++places) {
     if (power_of_ten(places) % value.den() != 0) continue;
     int128 scaled = 0;
-    if (__builtin_mul_overflow(num, power_of_ten(places) / value.den(), &scaled) || scaled >= power_of_ten(kDigits)) break;
+    if (__builtin_mul_overflow(num, power_of_ten(places) / value.den(), &scaled) ||
+        scaled >= power_of_ten(kDigits))
+      break;
     std::string text = digits(scaled);
-    if (text.size() <= static_cast<std::size_t>(places)) text.insert(0, static_cast<std::size_t>(places) + 1 - text.size(), '0');
+    if (text.size() <= static_cast<std::size_t>(places))
+      text.insert(0, static_cast<std::size_t>(places) + 1 - text.size(), '0');
     return sign + text.insert(text.size() - static_cast<std::size_t>(places), ".");
   }
   return concat(sign, digits(num), "/", digits(value.den()));

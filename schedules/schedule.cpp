@@ -36,10 +36,16 @@ std::vector<NodePtr> nodes_of(const std::vector<Schedule>& parts) {
   return nodes;
 }
 
-Schedule many(Op op, const std::vector<Schedule>& parts) { return made({.op = op, .children = nodes_of(parts)}); }
+Schedule many(Op op, const std::vector<Schedule>& parts) {
+  return made({.op = op, .children = nodes_of(parts)});
+}
 
-Schedule over(Op op, const Schedule& a, std::vector<double> numbers = {}, std::vector<Length> lengths = {}) {
-  return made({.op = op, .numbers = std::move(numbers), .lengths = std::move(lengths), .children = {a.node()}});
+Schedule over(Op op, const Schedule& a, std::vector<double> numbers = {},
+              std::vector<Length> lengths = {}) {
+  return made({.op = op,
+               .numbers = std::move(numbers),
+               .lengths = std::move(lengths),
+               .children = {a.node()}});
 }
 
 }  // namespace
@@ -67,9 +73,13 @@ Schedule smooth(double mid, double p) { return made({.op = Op::smooth, .numbers 
 Schedule step(std::vector<Length> marks, double factor) {
   return made({.op = Op::step, .numbers = {factor}, .lengths = std::move(marks)});
 }
-Schedule table(std::vector<double> values) { return made({.op = Op::table, .numbers = std::move(values)}); }
+Schedule table(std::vector<double> values) {
+  return made({.op = Op::table, .numbers = std::move(values)});
+}
 
-Schedule ramp(double from, double to, const Schedule& profile) { return over(Op::ramp, profile, {from, to}); }
+Schedule ramp(double from, double to, const Schedule& profile) {
+  return over(Op::ramp, profile, {from, to});
+}
 Schedule stretch(const Schedule& a, const Length& length, bool closed) {
   return over(Op::stretch, a, {closed ? 1.0 : 0.0}, {length});
 }
@@ -79,21 +89,31 @@ Schedule sum(const std::vector<Schedule>& terms) { return many(Op::sum, terms); 
 Schedule minimum(const std::vector<Schedule>& of) { return many(Op::min, of); }
 Schedule maximum(const std::vector<Schedule>& of) { return many(Op::max, of); }
 Schedule affine(const Schedule& a, double p, double q) { return over(Op::affine, a, {p, q}); }
-Schedule clamp(double low, double high, const Schedule& a) { return over(Op::clamp, a, {low, high}); }
+Schedule clamp(double low, double high, const Schedule& a) {
+  return over(Op::clamp, a, {low, high});
+}
 Schedule inv(const Schedule& a) { return over(Op::inv, a); }
 Schedule root(const Schedule& a) { return over(Op::sqrt, a); }
 Schedule round(const Schedule& a) { return over(Op::round, a); }
 Schedule floor(const Schedule& a) { return over(Op::floor, a); }
-Schedule pick(std::vector<double> values, const Schedule& a) { return over(Op::pick, a, std::move(values)); }
+Schedule pick(std::vector<double> values, const Schedule& a) {
+  return over(Op::pick, a, std::move(values));
+}
 Schedule pick(std::vector<std::string> names, const Schedule& a) {
   for (const std::string& name : names) named(name);
   return made({.op = Op::pick, .words = std::move(names), .children = {a.node()}});
 }
 
 Schedule delay(const Length& by, const Schedule& a) { return over(Op::delay, a, {}, {by}); }
-Schedule hold_from(const Length& from, const Schedule& a) { return over(Op::hold_from, a, {}, {from}); }
-Schedule sample_every(const Length& period, const Schedule& a) { return over(Op::sample, a, {1}, {period}); }
-Schedule sample_at(std::vector<Length> marks, const Schedule& a) { return over(Op::sample, a, {0}, std::move(marks)); }
+Schedule hold_from(const Length& from, const Schedule& a) {
+  return over(Op::hold_from, a, {}, {from});
+}
+Schedule sample_every(const Length& period, const Schedule& a) {
+  return over(Op::sample, a, {1}, {period});
+}
+Schedule sample_at(std::vector<Length> marks, const Schedule& a) {
+  return over(Op::sample, a, {0}, std::move(marks));
+}
 Schedule reversed(const Schedule& a) { return over(Op::rev, a); }
 Schedule negated(const Schedule& a) { return over(Op::neg, a); }
 Schedule normalised(const Schedule& a) { return over(Op::norm, a); }
@@ -110,7 +130,8 @@ Schedule restarts(std::int64_t n, double mul, double decay, const Schedule& f) {
   return over(Op::cycle, f, {static_cast<double>(n), mul, decay, 0});
 }
 Schedule zigzag(std::int64_t n, Mirror mirror, const Schedule& f, CycleLength length) {
-  return over(Op::zigzag, f, {static_cast<double>(n), static_cast<double>(mirror), static_cast<double>(length)});
+  return over(Op::zigzag, f,
+              {static_cast<double>(n), static_cast<double>(mirror), static_cast<double>(length)});
 }
 
 Schedule group(const std::vector<std::pair<std::string, Schedule>>& parts) {

@@ -22,7 +22,9 @@ std::set<std::pair<std::int64_t, std::int64_t>> places(const Csr& m) {
 
 }  // namespace
 
-TEST_CASE("undirected edges are listed in both directions, once, in ascending order, and never from a node to itself") {
+TEST_CASE(
+    "undirected edges are listed in both directions, once, in ascending order, and never from a "
+    "node to itself") {
   const std::vector<Edge> edges{{2, 0}, {0, 2}, {1, 1}, {2, 1}, {2, 0}};
   const Csr m = undirected(4, edges);
   CHECK(m == Csr{.cols = 4, .starts = {0, 1, 2, 4, 4}, .columns = {2, 2, 0, 1}});
@@ -40,7 +42,8 @@ TEST_CASE("a transpose has the ones at the mirrored places, in ascending order")
   for (std::uint64_t i = 0; i < 40; ++i) {
     std::vector<std::int32_t> row;
     for (std::uint64_t j = 0; j < 17; ++j) {
-      if (key.below(100 * i + j, 4) == 0) row.push_back(static_cast<std::int32_t>((5 * j + i) % 17));  // in any order
+      if (key.below(100 * i + j, 4) == 0)
+        row.push_back(static_cast<std::int32_t>((5 * j + i) % 17));  // in any order
     }
     m.add_row(row);
   }
@@ -58,5 +61,7 @@ TEST_CASE("the diagonal comes first in each row") {
   const Csr m{.cols = 3, .starts = {0, 1, 1}, .columns = {2}};
   CHECK(m.with_diagonal() == Csr{.cols = 3, .starts = {0, 2, 3}, .columns = {0, 2, 1}});
   CHECK_THROWS_AS(static_cast<void>(m.with_diagonal().with_diagonal()), ConfigError);
-  CHECK_THROWS_AS(static_cast<void>(Csr{.cols = 1, .starts = {0, 0, 0}, .columns = {}}.with_diagonal()), ShapeError);
+  CHECK_THROWS_AS(
+      static_cast<void>(Csr{.cols = 1, .starts = {0, 0, 0}, .columns = {}}.with_diagonal()),
+      ShapeError);
 }

@@ -12,7 +12,9 @@ using namespace ebb;
 
 namespace {
 
-std::uint64_t join_words(const std::array<std::uint32_t, 4>& words) { return (std::uint64_t{words[1]} << 32) | words[0]; }
+std::uint64_t join_words(const std::array<std::uint32_t, 4>& words) {
+  return (std::uint64_t{words[1]} << 32) | words[0];
+}
 
 }  // namespace
 
@@ -26,7 +28,8 @@ TEST_CASE("philox4x32-10 gives the published known answers") {
 }
 
 TEST_CASE("keys are pure functions of what they are for: their layout may never change") {
-  // Counter words (low, high, 0, purpose), purpose 0 for draws and 1 for folds; key words (low, high).
+  // Counter words (low, high, 0, purpose), purpose 0 for draws and 1 for folds; key words (low,
+  // high).
   const Key key(42);
   CHECK(key.bits(0) == join_words(philox4x32({0, 0, 0, 0}, {42, 0})));
   CHECK(key.bits(0x500000007ULL) == join_words(philox4x32({7, 5, 0, 0}, {42, 0})));
@@ -43,8 +46,8 @@ TEST_CASE("folds and draws of neighbouring keys and counters never coincide") {
   for (std::uint64_t seed = 0; seed < 30; ++seed) {
     for (std::uint64_t i = 0; i < 30; ++i) {
       const Key folded = Key(seed).fold(i);
-      for (const std::uint64_t value :
-           {Key(seed).bits(i), folded.value(), folded.bits(0), folded.bits(1), folded.fold(i).value()}) {
+      for (const std::uint64_t value : {Key(seed).bits(i), folded.value(), folded.bits(0),
+                                        folded.bits(1), folded.fold(i).value()}) {
         seen.insert(value);
         ++made;
       }
@@ -74,11 +77,13 @@ TEST_CASE("uniform, below and normal have the moments and the range they promise
   CHECK(std::abs(normal / n) < 5 / root);
   CHECK(std::abs(squares / n - 1) < 5 * std::sqrt(2.0) / root);
   CHECK(std::abs(fourth / n - 3) < 5 * std::sqrt(96.0) / root);
-  for (const std::int64_t count : counts) CHECK(std::abs(static_cast<double>(count) - n / 7.0) < 5 * std::sqrt(n * 6.0 / 49));
+  for (const std::int64_t count : counts)
+    CHECK(std::abs(static_cast<double>(count) - n / 7.0) < 5 * std::sqrt(n * 6.0 / 49));
   CHECK(key.below(3, 1) == 0);
 }
 
-TEST_CASE("shuffling gives a permutation, the same for the same key, and every order equally often") {
+TEST_CASE(
+    "shuffling gives a permutation, the same for the same key, and every order equally often") {
   std::map<std::vector<std::int64_t>, int> orders;
   for (std::uint64_t i = 0; i < 6000; ++i) {
     std::vector<std::int64_t> order{0, 1, 2};
@@ -86,7 +91,8 @@ TEST_CASE("shuffling gives a permutation, the same for the same key, and every o
     ++orders[order];
   }
   CHECK(orders.size() == 6);
-  for (const auto& [order, count] : orders) CHECK(std::abs(count - 1000) < 5 * 29);  // sd of a count is 28.9
+  for (const auto& [order, count] : orders)
+    CHECK(std::abs(count - 1000) < 5 * 29);  // sd of a count is 28.9
   std::vector<std::int64_t> a{0, 1, 2, 3, 4, 5, 6}, b = a, none;
   shuffle_indices(Key(1), a);
   shuffle_indices(Key(1), b);

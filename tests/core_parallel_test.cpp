@@ -4,7 +4,9 @@
 
 #include "core/parallel.h"
 
-TEST_CASE("parallel_for visits every index once in ranges that start at multiples of align, for any grain") {
+TEST_CASE(
+    "parallel_for visits every index once in ranges that start at multiples of align, for any "
+    "grain") {
   for (const std::int64_t n : {0, 1, 2, 3, 31, 32, 33, 127, 128, 129, 1000, 4096}) {
     for (const std::int64_t grain : {0, 1, 2, 3, 64, 1000}) {
       for (const std::int64_t align : {1, 7, 128}) {

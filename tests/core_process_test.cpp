@@ -35,7 +35,8 @@ End end_of(const std::function<void()>& leave) {
   close(pipe_ends[1]);
   End end;
   char buffer[256];
-  for (ssize_t n = 0; (n = read(pipe_ends[0], buffer, sizeof buffer)) > 0;) end.said.append(buffer, static_cast<std::size_t>(n));
+  for (ssize_t n = 0; (n = read(pipe_ends[0], buffer, sizeof buffer)) > 0;)
+    end.said.append(buffer, static_cast<std::size_t>(n));
   close(pipe_ends[0]);
   REQUIRE(waitpid(child, &end.status, 0) == child);
   return end;
@@ -43,7 +44,9 @@ End end_of(const std::function<void()>& leave) {
 
 }  // namespace
 
-TEST_CASE("memory that runs out where no exception may leave ends the program with its message and exit code 1") {
+TEST_CASE(
+    "memory that runs out where no exception may leave ends the program with its message and exit "
+    "code 1") {
   const End memory = end_of([] { throw MemoryError("[memory] cannot allocate 1.0 GiB for x"); });
   CHECK(WIFEXITED(memory.status));
   CHECK(WEXITSTATUS(memory.status) == 1);

@@ -36,10 +36,12 @@ TEST_CASE("what is too small for a type reads as zero, what is too large does no
   for (const Case& c : cases) {
     CAPTURE(c.text);
     float value = 7;
-    const auto result = read_real(c.text, value, c.hex ? std::chars_format::hex : std::chars_format::general);
+    const auto result =
+        read_real(c.text, value, c.hex ? std::chars_format::hex : std::chars_format::general);
     CHECK((result.ec == std::errc{}) == c.reads);
     CHECK(result.ptr == c.text.data() + c.text.size());
-    if (c.reads) CHECK(std::bit_cast<std::uint32_t>(value) == std::bit_cast<std::uint32_t>(c.value));
+    if (c.reads)
+      CHECK(std::bit_cast<std::uint32_t>(value) == std::bit_cast<std::uint32_t>(c.value));
   }
   double x = 7;
   CHECK(parse_number("1e-400", x));

@@ -23,7 +23,8 @@ TEST_CASE("a shape knows its rank, size and extents from both ends") {
 }
 
 TEST_CASE("impossible shapes are refused") {
-  CHECK_THROWS_WITH_AS(Shape({2, -1}), "[shape] extents cannot be negative, got -1 for axis 1", ShapeError);
+  CHECK_THROWS_WITH_AS(Shape({2, -1}), "[shape] extents cannot be negative, got -1 for axis 1",
+                       ShapeError);
   CHECK_THROWS_AS(Shape({1, 1, 1, 1, 1, 1, 1}), ShapeError);
   CHECK_THROWS_AS(Shape({std::int64_t{1} << 31, std::int64_t{1} << 31}), ShapeError);
   CHECK_THROWS_AS(Shape({std::int64_t{1} << 62}), ShapeError);

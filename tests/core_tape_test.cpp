@@ -15,8 +15,10 @@ using namespace ebb;
 
 namespace {
 
-/// y = sum of the inputs with weights, for scalars; each backward notes its name and the gradient that reached it.
-Var weighted(Tape& tape, std::vector<std::string>& order, const std::string& name, Var a, float wa, Var b, float wb) {
+/// y = sum of the inputs with weights, for scalars; each backward notes its name and the gradient
+/// that reached it.
+Var weighted(Tape& tape, std::vector<std::string>& order, const std::string& name, Var a, float wa,
+             Var b, float wb) {
   return tape.record(Tensor::scalar(wa * tape[a].item() + wb * tape[b].item()), {a, b},
                      [=, &order](const Tensor& g, Adjoints& grads) {
                        order.push_back(name + "=" + to_text(g.item()));
@@ -46,14 +48,16 @@ Var multiply(Tape& tape, Var x, Var y) {
 Var total(Tape& tape, Var x) {
   float sum = 0;
   for (const float v : tape[x].values()) sum += v;
-  return tape.record(Tensor::scalar(sum), {x}, [x, shape = tape.shape(x)](const Tensor& g, Adjoints& grads) {
-    grads.add(x, Tensor::filled(shape, g.item()));
-  });
+  return tape.record(Tensor::scalar(sum), {x},
+                     [x, shape = tape.shape(x)](const Tensor& g, Adjoints& grads) {
+                       grads.add(x, Tensor::filled(shape, g.item()));
+                     });
 }
 
 struct Store {
   ParamStore params;
-  ParamId w = params.add("w", Tensor::scalar(3.0f)), unused = params.add("unused", Tensor::zeros({2}));
+  ParamId w = params.add("w", Tensor::scalar(3.0f)),
+          unused = params.add("unused", Tensor::zeros({2}));
 };
 
 }  // namespace
@@ -90,9 +94,11 @@ TEST_CASE("contributions to one gradient are added in the order of the sweep") {
   Tape tape(store.params);
   std::vector<std::string> order;
   const Var w = tape.parameter(store.w), zero = tape.constant(Tensor::scalar(0));
-  const Var big = weighted(tape, order, "big", w, 0x1p24f, zero, 0), one = weighted(tape, order, "one", w, 1, zero, 0);
+  const Var big = weighted(tape, order, "big", w, 0x1p24f, zero, 0),
+            one = weighted(tape, order, "one", w, 1, zero, 0);
   const Var also = weighted(tape, order, "also", w, 1, zero, 0);
-  const Var loss = weighted(tape, order, "loss", weighted(tape, order, "sum", big, 1, one, 1), 1, also, 1);
+  const Var loss =
+      weighted(tape, order, "loss", weighted(tape, order, "sum", big, 1, one, 1), 1, also, 1);
   // also, one, big: (1 + 1) + 2^24. Any order that meets 2^24 earlier loses both ones.
   CHECK(tape.backward(loss)[0].item() == 0x1p24f + 2);
 }
@@ -129,7 +135,8 @@ TEST_CASE("a variable that the loss does not use has a zero gradient") {
   Store store;
   Tape tape(store.params);
   const Var x = tape.variable(Tensor::filled({2, 3}, 1.0f));
-  const Var loss = tape.record(Tensor::scalar(0), {tape.parameter(store.w)}, [](const Tensor&, Adjoints&) {});
+  const Var loss =
+      tape.record(Tensor::scalar(0), {tape.parameter(store.w)}, [](const Tensor&, Adjoints&) {});
   const Gradients gradients = tape.backward(loss);
   CHECK(tape.gradient_of(x) == Tensor::zeros({2, 3}));
   CHECK(gradients[0].size() == 0);
@@ -158,8 +165,11 @@ TEST_CASE("a loss that is no scalar and a gradient of another shape are refused"
   CHECK_THROWS_WITH_AS(tape.backward(tape.variable(Tensor::zeros({2, 2}))),
                        "[backward] the loss must be a scalar, got shape [2, 2]", ShapeError);
   const Var w = tape.parameter(store.w);
-  const Var loss = tape.record(Tensor::scalar(0), {w}, [=](const Tensor&, Adjoints& grads) { grads.add(w, Tensor::zeros({3})); });
-  CHECK_THROWS_WITH_AS(tape.backward(loss), "[backward] gradient [3] for a value of shape []", ShapeError);
+  const Var loss = tape.record(Tensor::scalar(0), {w}, [=](const Tensor&, Adjoints& grads) {
+    grads.add(w, Tensor::zeros({3}));
+  });
+  CHECK_THROWS_WITH_AS(tape.backward(loss), "[backward] gradient [3] for a value of shape []",
+                       ShapeError);
 }
 
 TEST_CASE("a deferred value is computed when it is read whole, once, and not before") {
@@ -184,14 +194,18 @@ TEST_CASE("a deferred value is computed when it is read whole, once, and not bef
   CHECK(tape.deferred(y) == nullptr);
 }
 
-TEST_CASE("only the last contribution to a watched gradient is completed in cache, on top of those before it") {
+TEST_CASE(
+    "only the last contribution to a watched gradient is completed in cache, on top of those "
+    "before it") {
   ParamStore params;
   Tape tape(params);
   const Var x = tape.variable(vector_of({1, 2}));
   std::vector<std::string> seen;
-  const Var middle = tape.record(Tensor::filled({2, 1}, 5.0f), {x}, [&](const Tensor& g, Adjoints& grads) {
-    seen.push_back(std::string("watched ") + (grads.watched() ? "yes" : "no") + " gradient " + to_text(g[0]) + " " + to_text(g[1]));
-  });
+  const Var middle =
+      tape.record(Tensor::filled({2, 1}, 5.0f), {x}, [&](const Tensor& g, Adjoints& grads) {
+        seen.push_back(std::string("watched ") + (grads.watched() ? "yes" : "no") + " gradient " +
+                       to_text(g[0]) + " " + to_text(g[1]));
+      });
   tape.watch_gradient(middle, [&](std::int64_t first, std::int64_t last, float* rows) {
     for (std::int64_t i = first; i < last; ++i) {
       seen.push_back("row " + std::to_string(i) + " " + to_text(rows[i - first]));
@@ -201,19 +215,21 @@ TEST_CASE("only the last contribution to a watched gradient is completed in cach
   // Three readers; the backward sweep meets the third first.
   std::vector<Var> readers;
   for (int k = 1; k <= 3; ++k) {
-    readers.push_back(tape.record(Tensor::scalar(0), {middle}, [=, &seen](const Tensor&, Adjoints& grads) {
-      Tensor g = Tensor::filled({2, 1}, static_cast<float>(k));
-      const RowWatcher complete = grads.completing(middle);
-      seen.push_back(std::to_string(k) + (complete ? " completes" : " adds"));
-      if (!complete) return grads.add(middle, g);
-      complete(0, 2, g.data());
-      grads.add_complete(middle, g);
-    }));
+    readers.push_back(
+        tape.record(Tensor::scalar(0), {middle}, [=, &seen](const Tensor&, Adjoints& grads) {
+          Tensor g = Tensor::filled({2, 1}, static_cast<float>(k));
+          const RowWatcher complete = grads.completing(middle);
+          seen.push_back(std::to_string(k) + (complete ? " completes" : " adds"));
+          if (!complete) return grads.add(middle, g);
+          complete(0, 2, g.data());
+          grads.add_complete(middle, g);
+        }));
   }
-  const Var loss = weighted(tape, seen, "loss", readers[0], 1, weighted(tape, seen, "pair", readers[1], 1, readers[2], 1), 1);
+  const Var loss = weighted(tape, seen, "loss", readers[0], 1,
+                            weighted(tape, seen, "pair", readers[1], 1, readers[2], 1), 1);
   tape.backward(loss);
-  CHECK(seen == std::vector<std::string>{"loss=1", "pair=1", "3 adds", "2 adds", "1 completes", "row 0 6", "row 1 6",
-                                         "watched yes gradient 60 60"});
+  CHECK(seen == std::vector<std::string>{"loss=1", "pair=1", "3 adds", "2 adds", "1 completes",
+                                         "row 0 6", "row 1 6", "watched yes gradient 60 60"});
 }
 
 TEST_CASE("a sum of gradients forgets what was known of its parts") {
@@ -228,10 +244,11 @@ TEST_CASE("a sum of gradients forgets what was known of its parts") {
     });
   };
   const Var once = stage(x), twice = stage(once);
-  const Var sum = tape.record(Tensor::scalar(0), {once, twice}, [=](const Tensor&, Adjoints& grads) {
-    grads.add(once, vector_of({1, 1}), {.range = Range{1, 1}});
-    grads.add(twice, vector_of({1, 1}), {.range = Range{1, 1}});
-  });
+  const Var sum =
+      tape.record(Tensor::scalar(0), {once, twice}, [=](const Tensor&, Adjoints& grads) {
+        grads.add(once, vector_of({1, 1}), {.range = Range{1, 1}});
+        grads.add(twice, vector_of({1, 1}), {.range = Range{1, 1}});
+      });
   tape.backward(sum);
   CHECK(known == std::vector<bool>{true, false});
 }
@@ -240,9 +257,11 @@ TEST_CASE("a value can be taken by its last reader, but neither a parameter nor 
   ParamStore params;
   const ParamId id = params.add("w", Tensor::scalar(3.0f));
   Tape tape(params);
-  const Var w = tape.parameter(id), x = tape.variable(vector_of({1, 2})), kept = tape.variable(vector_of({5, 6}));
+  const Var w = tape.parameter(id), x = tape.variable(vector_of({1, 2})),
+            kept = tape.variable(vector_of({5, 6}));
   const Var late = tape.record_deferred(
-      {2}, [](std::int64_t, std::int64_t, float* out) { out[0] = out[1] = 7; }, {x}, [](Tensor&&, Adjoints&) {});
+      {2}, [](std::int64_t, std::int64_t, float* out) { out[0] = out[1] = 7; }, {x},
+      [](Tensor&&, Adjoints&) {});
   tape.keep(kept);
   CHECK_FALSE(tape.take(w).has_value());
   CHECK_FALSE(tape.take(kept).has_value());
@@ -255,7 +274,8 @@ TEST_CASE("a value can be taken by its last reader, but neither a parameter nor 
   }
 }
 
-static_assert(!std::is_copy_constructible_v<Tape> && !std::is_move_constructible_v<Tape>, "backward functions refer to their tape");
+static_assert(!std::is_copy_constructible_v<Tape> && !std::is_move_constructible_v<Tape>,
+              "backward functions refer to their tape");
 
 TEST_CASE("a reference to a value holds while ops are recorded") {
   ParamStore params;
@@ -270,7 +290,8 @@ TEST_CASE("a reference to a value holds while ops are recorded") {
 TEST_CASE("what is no value of a tape, or no longer one, is refused with what to do") {
   Store store;
   Tape tape(store.params), other(store.params);
-  const Var w = tape.parameter(store.w), c = tape.constant(Tensor::scalar(2)), v = tape.variable(Tensor::scalar(4));
+  const Var w = tape.parameter(store.w), c = tape.constant(Tensor::scalar(2)),
+            v = tape.variable(Tensor::scalar(4));
   const Var product = multiply(tape, multiply(tape, w, c), v), loss = total(tape, product);
   const Var foreign = other.constant(Tensor::scalar(1));
   std::optional<Tape> again(std::in_place, store.params);
@@ -280,7 +301,8 @@ TEST_CASE("what is no value of a tape, or no longer one, is refused with what to
   const auto add_to = [&](Var target) {
     Tape own(store.params);
     const Var x = own.parameter(store.w);
-    own.backward(own.record(Tensor::scalar(1), {x}, [=](const Tensor& g, Adjoints& grads) { grads.add(target, g); }));
+    own.backward(own.record(Tensor::scalar(1), {x},
+                            [=](const Tensor& g, Adjoints& grads) { grads.add(target, g); }));
   };
   struct Case {
     const char* why;
@@ -289,22 +311,32 @@ TEST_CASE("what is no value of a tape, or no longer one, is refused with what to
   };
   const Case before[] = {
       {"never assigned", [&] { static_cast<void>(tape[Var{}]); }, "was never assigned"},
-      {"never assigned, as an input", [&] { static_cast<void>(total(tape, Var{})); }, "was never assigned"},
+      {"never assigned, as an input", [&] { static_cast<void>(total(tape, Var{})); },
+       "was never assigned"},
       {"never assigned, in a backward function", [&] { add_to(Var{}); }, "was never assigned"},
       {"of another tape", [&] { static_cast<void>(tape[foreign]); }, "of another tape"},
       {"of another tape, in a backward function", [&] { add_to(w); }, "of another tape"},
-      {"of an earlier tape in the same place", [&] { static_cast<void>((*again)[stale]); }, "of another tape"},
-      {"a parameter of another store", [&] { tape.parameter({7}); }, "there is no entry 7 in a store of 2"},
-      {"gradients before the sweep", [&] { static_cast<void>(tape.gradient_of(v)); }, "before backward()"},
-      {"a loss without parameters", [&] { tape.backward(c); }, "depends on no parameter or variable"},
+      {"of an earlier tape in the same place", [&] { static_cast<void>((*again)[stale]); },
+       "of another tape"},
+      {"a parameter of another store", [&] { tape.parameter({7}); },
+       "there is no entry 7 in a store of 2"},
+      {"gradients before the sweep", [&] { static_cast<void>(tape.gradient_of(v)); },
+       "before backward()"},
+      {"a loss without parameters", [&] { tape.backward(c); },
+       "depends on no parameter or variable"},
   };
   const Case after[] = {
       {"a second sweep", [&] { tape.backward(loss); }, "a tape is swept once"},
-      {"an op behind the sweep", [&] { tape.constant(Tensor::scalar(1)); }, "recorded after backward()"},
-      {"a value that the sweep released", [&] { static_cast<void>(tape[product]); }, "read after backward()"},
-      {"the gradient of a constant", [&] { static_cast<void>(tape.gradient_of(c)); }, "only a variable() keeps its gradient"},
-      {"the gradient of a result", [&] { static_cast<void>(tape.gradient_of(product)); }, "only a variable() keeps its gradient"},
-      {"the gradient of a parameter", [&] { static_cast<void>(tape.gradient_of(w)); }, "is in what backward() returned"},
+      {"an op behind the sweep", [&] { tape.constant(Tensor::scalar(1)); },
+       "recorded after backward()"},
+      {"a value that the sweep released", [&] { static_cast<void>(tape[product]); },
+       "read after backward()"},
+      {"the gradient of a constant", [&] { static_cast<void>(tape.gradient_of(c)); },
+       "only a variable() keeps its gradient"},
+      {"the gradient of a result", [&] { static_cast<void>(tape.gradient_of(product)); },
+       "only a variable() keeps its gradient"},
+      {"the gradient of a parameter", [&] { static_cast<void>(tape.gradient_of(w)); },
+       "is in what backward() returned"},
   };
   const auto check = [](std::span<const Case> cases) {
     for (const Case& one : cases) {

@@ -16,7 +16,8 @@ TEST_CASE("reals print as text that reads back to the same bits") {
     if (std::isnan(x)) continue;
     double back = 0;
     CAPTURE(to_text(x));
-    CHECK((parse_number(to_text(x), back) && std::bit_cast<std::uint64_t>(back) == std::bit_cast<std::uint64_t>(x)));
+    CHECK((parse_number(to_text(x), back) &&
+           std::bit_cast<std::uint64_t>(back) == std::bit_cast<std::uint64_t>(x)));
   }
   CHECK(to_text(0.1) == "0.1");
   CHECK(to_text(0.1f) == "0.1");
@@ -69,5 +70,6 @@ TEST_CASE("an unknown word is answered with the nearest known one, if any is nea
 
 TEST_CASE("require throws its own kind with all parts, and only on failure") {
   CHECK_NOTHROW(require<ConfigError>(true, "never"));
-  CHECK_THROWS_WITH_AS(require<ShapeError>(false, "[op] expected ", 3, ", got ", 4), "[op] expected 3, got 4", ShapeError);
+  CHECK_THROWS_WITH_AS(require<ShapeError>(false, "[op] expected ", 3, ", got ", 4),
+                       "[op] expected 3, got 4", ShapeError);
 }

@@ -25,7 +25,9 @@ Bytes joined(std::initializer_list<Bytes> records) {
   return all;
 }
 
-std::vector<std::int32_t> first_labels(const ImageSet& set) { return {set.labels.begin(), set.labels.begin() + 10}; }
+std::vector<std::int32_t> first_labels(const ImageSet& set) {
+  return {set.labels.begin(), set.labels.begin() + 10};
+}
 
 }  // namespace
 
@@ -36,9 +38,10 @@ TEST_CASE("CIFAR records become channels-last images with the wanted label") {
     int classes;
     std::vector<std::int32_t> expected;
   };
-  const Case cases[] = {{CifarLabels::ten, joined({record({9}), record({0})}), 10, {9, 0}},
-                        {CifarLabels::coarse, joined({record({19, 99}), record({0, 3})}), 20, {19, 0}},
-                        {CifarLabels::fine, joined({record({19, 99}), record({0, 3})}), 100, {99, 3}}};
+  const Case cases[] = {
+      {CifarLabels::ten, joined({record({9}), record({0})}), 10, {9, 0}},
+      {CifarLabels::coarse, joined({record({19, 99}), record({0, 3})}), 20, {19, 0}},
+      {CifarLabels::fine, joined({record({19, 99}), record({0, 3})}), 100, {99, 3}}};
   for (const Case& c : cases) {
     CAPTURE(c.classes);
     ImageSet set = cifar_image_set(c.labels, "set");
@@ -54,7 +57,8 @@ TEST_CASE("CIFAR records become channels-last images with the wanted label") {
         for (int x = 0; x < 32; ++x) {
           for (int channel = 0; channel < 3; ++channel) {
             all_in_place &=
-                pixels[static_cast<std::size_t>(((i * 32 + y) * 32 + x) * 3 + channel)] == ((91 * channel + 7 * y + 13 * x) & 255);
+                pixels[static_cast<std::size_t>(((i * 32 + y) * 32 + x) * 3 + channel)] ==
+                ((91 * channel + 7 * y + 13 * x) & 255);
           }
         }
       }
@@ -65,7 +69,9 @@ TEST_CASE("CIFAR records become channels-last images with the wanted label") {
   }
 }
 
-TEST_CASE("a CIFAR file with a part of a record or an impossible label is refused with the place, and the set stays as it was") {
+TEST_CASE(
+    "a CIFAR file with a part of a record or an impossible label is refused with the place, and "
+    "the set stays as it was") {
   const Bytes ten = joined({record({1}), record({10})});
   Bytes cut = record({1});
   cut.pop_back();
@@ -77,16 +83,19 @@ TEST_CASE("a CIFAR file with a part of a record or an impossible label is refuse
   };
   const Case cases[] = {
       {"empty", CifarLabels::ten, {}, "the file is empty"},
-      {"truncated", CifarLabels::ten, cut, "whole records of 3073 bytes, got 3072 bytes: 0 records and 3072 bytes"},
+      {"truncated", CifarLabels::ten, cut,
+       "whole records of 3073 bytes, got 3072 bytes: 0 records and 3072 bytes"},
       {"other set", CifarLabels::fine, record({1}), "whole records of 3074 bytes, got 3073 bytes"},
       {"label 10", CifarLabels::ten, ten, "record 1 at byte 3073 has label 10; expected 0 .. 9"},
-      {"coarse 20", CifarLabels::fine, record({20, 5}), "record 0 at byte 0 has coarse label 20; expected 0 .. 19"},
+      {"coarse 20", CifarLabels::fine, record({20, 5}),
+       "record 0 at byte 0 has coarse label 20; expected 0 .. 19"},
       {"fine 100", CifarLabels::coarse, joined({record({3, 5}), record({3, 100})}),
        "record 1 at byte 3075 has fine label 100; expected 0 .. 99"}};
   for (const Case& c : cases) {
     CAPTURE(c.why);
     ImageSet set = cifar_image_set(c.labels, "set");
-    const std::string message = message_of<DataError>([&] { append_cifar(set, c.bytes, c.labels, "test_batch.bin"); });
+    const std::string message =
+        message_of<DataError>([&] { append_cifar(set, c.bytes, c.labels, "test_batch.bin"); });
     CAPTURE(message);
     CHECK(contains(message, "[cifar] test_batch.bin: "));
     CHECK(contains(message, c.message));

@@ -28,7 +28,8 @@ Bytes gzip(const Bytes& plain) {
 Bytes xz(const Bytes& plain) {
   Bytes packed(lzma_stream_buffer_bound(plain.size()));
   std::size_t used = 0;
-  lzma_easy_buffer_encode(6, LZMA_CHECK_CRC64, nullptr, reinterpret_cast<const std::uint8_t*>(plain.data()), plain.size(),
+  lzma_easy_buffer_encode(6, LZMA_CHECK_CRC64, nullptr,
+                          reinterpret_cast<const std::uint8_t*>(plain.data()), plain.size(),
                           reinterpret_cast<std::uint8_t*>(packed.data()), &used, packed.size());
   packed.resize(used);
   return packed;
@@ -47,7 +48,9 @@ Bytes joined(Bytes a, const Bytes& b) {
 
 }  // namespace
 
-TEST_CASE("gzip and xz data unpack to what was packed, members one after another included, and other data pass") {
+TEST_CASE(
+    "gzip and xz data unpack to what was packed, members one after another included, and other "
+    "data pass") {
   for (const std::size_t size : {1U, 2U, 1000U, 65536U, 65537U, 300000U}) {
     CAPTURE(size);
     const Bytes plain = pattern(size);
@@ -75,7 +78,8 @@ TEST_CASE("packed data that are cut, altered, followed by others or too long are
                    }),
                    "fetch the file again"));
     CHECK(unpack(packed, "n", plain.size()) == plain);
-    CHECK(contains(message_of<DataError>([&] { unpack(packed, "n", plain.size() - 1); }), "expected at most 4999 bytes"));
+    CHECK(contains(message_of<DataError>([&] { unpack(packed, "n", plain.size() - 1); }),
+                   "expected at most 4999 bytes"));
   }
 }
 
@@ -91,13 +95,14 @@ TEST_CASE("a data file is read whole, and one that cannot be is refused by name"
     std::filesystem::path path;
     const char* message;
   };
-  const Case cases[] = {{"missing", folder / "none", "none: no such file"},
-                        {"folder", folder.path(), "expected a regular file"},
-                        {"device", "/dev/zero", "expected a regular file"},
-                        {"empty", write_file(folder / "empty", {}), "the file is empty"},
-                        {"empty gzip", write_file(folder / "empty.gz", {}), "the file is empty"},
-                        {"named gzip", write_file(folder / "plain.gz", plain), "the name promises .gz data"},
-                        {"named xz", write_file(folder / "other.xz", gzip(plain)), "the name promises .xz data"}};
+  const Case cases[] = {
+      {"missing", folder / "none", "none: no such file"},
+      {"folder", folder.path(), "expected a regular file"},
+      {"device", "/dev/zero", "expected a regular file"},
+      {"empty", write_file(folder / "empty", {}), "the file is empty"},
+      {"empty gzip", write_file(folder / "empty.gz", {}), "the file is empty"},
+      {"named gzip", write_file(folder / "plain.gz", plain), "the name promises .gz data"},
+      {"named xz", write_file(folder / "other.xz", gzip(plain)), "the name promises .xz data"}};
   for (const Case& c : cases) {
     CAPTURE(c.why);
     CHECK(contains(message_of<DataError>([&] { read_data_file(c.path); }), c.message));

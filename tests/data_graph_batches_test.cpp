@@ -14,21 +14,24 @@ using namespace ebb;
 namespace {
 
 const Graph& graph() {
-  static const Graph kGraph =
-      synthetic_graph({.name = "test", .nodes = 300, .edges = 2500, .features = 3, .classes = 3, .inside = 0.5});
+  static const Graph kGraph = synthetic_graph(
+      {.name = "test", .nodes = 300, .edges = 2500, .features = 3, .classes = 3, .inside = 0.5});
   return kGraph;
 }
 
 /// The neighbours of target i of a hop, as nodes of the graph.
 std::vector<std::int64_t> heard_by(const GraphHop& hop, std::int64_t i) {
   std::vector<std::int64_t> nodes;
-  for (const std::int32_t k : hop.heard.row(i)) nodes.push_back(hop.nodes[static_cast<std::size_t>(k)]);
+  for (const std::int32_t k : hop.heard.row(i))
+    nodes.push_back(hop.nodes[static_cast<std::size_t>(k)]);
   return nodes;
 }
 
 }  // namespace
 
-TEST_CASE("an epoch visits every training node once; its batches hear of real neighbours, at most as many as asked for") {
+TEST_CASE(
+    "an epoch visits every training node once; its batches hear of real neighbours, at most as "
+    "many as asked for") {
   const GraphBatchSource source(graph(), 64, {5, 9}, Key(1));
   CHECK(source.batches_per_epoch() == 3);
   std::multiset<std::int64_t> visited;
@@ -46,8 +49,10 @@ TEST_CASE("an epoch visits every training node once; its batches hear of real ne
         const auto all = graph().neighbours.row(hop.nodes[static_cast<std::size_t>(i)]);
         const std::vector<std::int64_t> heard = heard_by(hop, i);
         CHECK(heard.size() == std::min<std::size_t>(all.size(), layer == 0 ? 5 : 9));
-        CHECK(std::ranges::adjacent_find(heard, std::ranges::greater_equal{}) == heard.end());  // ascending, none twice
-        CHECK(std::ranges::all_of(heard, [&](std::int64_t node) { return std::ranges::binary_search(all, node); }));
+        CHECK(std::ranges::adjacent_find(heard, std::ranges::greater_equal{}) ==
+              heard.end());  // ascending, none twice
+        CHECK(std::ranges::all_of(
+            heard, [&](std::int64_t node) { return std::ranges::binary_search(all, node); }));
       }
     }
     const auto targets = std::span(batch.hops[1].nodes).first(batch.labels.size());
@@ -55,7 +60,8 @@ TEST_CASE("an epoch visits every training node once; its batches hear of real ne
       visited.insert(targets[i]);
       CHECK(batch.labels[i] == graph().labels[static_cast<std::size_t>(targets[i])]);
     }
-    CHECK(std::equal(batch.hops[1].nodes.begin(), batch.hops[1].nodes.end(), batch.hops[0].nodes.begin()));
+    CHECK(std::equal(batch.hops[1].nodes.begin(), batch.hops[1].nodes.end(),
+                     batch.hops[0].nodes.begin()));
   }
   CHECK(std::ranges::equal(visited, graph().split.train));
 }
@@ -80,7 +86,8 @@ TEST_CASE("a target without neighbours hears none, one with few hears them all, 
 }
 
 TEST_CASE("a batch is a function of key and iteration") {
-  const GraphBatchSource source(graph(), 32, {3}, Key(1)), same(graph(), 32, {3}, Key(1)), other(graph(), 32, {3}, Key(2));
+  const GraphBatchSource source(graph(), 32, {3}, Key(1)), same(graph(), 32, {3}, Key(1)),
+      other(graph(), 32, {3}, Key(2));
   static_cast<void>(same.batch(8));
   CHECK(source.batch(3).hops[0].heard == same.batch(3).hops[0].heard);
   CHECK(source.batch(3).hops[0].nodes == same.batch(3).hops[0].nodes);
@@ -100,7 +107,8 @@ TEST_CASE("each neighbour is as likely to be heard as any other") {
     const auto at = std::ranges::find(hop.nodes, node) - hop.nodes.begin();
     for (const std::int64_t k : heard_by(hop, at)) heard[k] += 1;
   }
-  const double share = 3.0 / static_cast<double>(degree), deviation = std::sqrt(rounds * share * (1 - share));
+  const double share = 3.0 / static_cast<double>(degree),
+               deviation = std::sqrt(rounds * share * (1 - share));
   CHECK(static_cast<std::int64_t>(heard.size()) == degree);
   for (const auto& [k, count] : heard) CHECK(std::abs(count - rounds * share) < 5 * deviation);
 }

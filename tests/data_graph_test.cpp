@@ -67,16 +67,20 @@ TEST_CASE("a sound graph is consistent; each thing that can be wrong with one is
     CHECK(contains(message, c.expected));
     if (&c != &cases[0]) CHECK(bad.fingerprint() != (bad.classes == 1 ? "" : good.fingerprint()));
   }
-  CHECK(contains(describe(good), "ring: 10 nodes, 10 edges, 2 features, 2 classes; 6 / 2 / 2 nodes"));
+  CHECK(
+      contains(describe(good), "ring: 10 nodes, 10 edges, 2 features, 2 classes; 6 / 2 / 2 nodes"));
 }
 
 TEST_CASE("a random split deals out every node once, 60 to 20 to 20, by its key") {
   for (const std::int64_t n : {5, 10, 11, 1234}) {
     const GraphSplit split = random_split(n, Key(5));
-    CHECK(static_cast<double>(split.train.size()) == std::floor(0.6 * static_cast<double>(n) + 0.5));
-    CHECK(static_cast<double>(split.validation.size()) == std::floor(0.2 * static_cast<double>(n) + 0.5));
+    CHECK(static_cast<double>(split.train.size()) ==
+          std::floor(0.6 * static_cast<double>(n) + 0.5));
+    CHECK(static_cast<double>(split.validation.size()) ==
+          std::floor(0.2 * static_cast<double>(n) + 0.5));
     std::vector<std::int64_t> all = split.train;
-    for (const auto* part : {&split.validation, &split.test}) all.insert(all.end(), part->begin(), part->end());
+    for (const auto* part : {&split.validation, &split.test})
+      all.insert(all.end(), part->begin(), part->end());
     std::ranges::sort(all);
     CHECK(static_cast<std::int64_t>(all.size()) == n);
     CHECK(std::ranges::adjacent_find(all) == all.end());
@@ -90,12 +94,15 @@ TEST_CASE("a planetoid split takes 20 nodes of every class, then 500 and 1,000 o
   graph.split = planetoid_split(graph, Key(2));
   require_consistent(graph);
   CHECK(graph.split.train.size() == 40);
-  CHECK(std::ranges::count_if(graph.split.train, [&](std::int64_t i) { return graph.labels[static_cast<std::size_t>(i)] == 1; }) ==
-        20);
+  CHECK(std::ranges::count_if(graph.split.train, [&](std::int64_t i) {
+          return graph.labels[static_cast<std::size_t>(i)] == 1;
+        }) == 20);
   CHECK(graph.split.validation.size() == 500);
   CHECK(graph.split.test.size() == 1000);
-  CHECK(contains(data_error_of([] { planetoid_split(ring(40), Key(2)); }), "too few for 20 a class"));
-  CHECK(contains(data_error_of([] { planetoid_split(ring(1500), Key(2)); }), "fewer than 500 and 1,000"));
+  CHECK(
+      contains(data_error_of([] { planetoid_split(ring(40), Key(2)); }), "too few for 20 a class"));
+  CHECK(contains(data_error_of([] { planetoid_split(ring(1500), Key(2)); }),
+                 "fewer than 500 and 1,000"));
 }
 
 TEST_CASE("features are scaled by node or by column; zeros and constants stay harmless") {
@@ -109,7 +116,8 @@ TEST_CASE("features are scaled by node or by column; zeros and constants stay ha
   scale_features(graph, FeatureScaling::columns);  // 0 1 2 3 has mean 1.5 and deviation sqrt(1.25)
   for (int i = 0; i < 4; ++i) {
     const double exact = (i - 1.5) / std::sqrt(1.25);
-    CHECK(std::abs(graph.features[2 * i] - exact) <= 0x1p-24 * std::abs(exact) + 1e-15);  // rounded once; the rest is double
+    CHECK(std::abs(graph.features[2 * i] - exact) <=
+          0x1p-24 * std::abs(exact) + 1e-15);  // rounded once; the rest is double
     CHECK(graph.features[2 * i + 1] == 0.0f);
   }
   CHECK(parse_feature_scaling("rows") == FeatureScaling::rows);

@@ -19,13 +19,18 @@ using ebb::test::data_error_of;
 
 namespace {
 
-void write(const std::string& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+void write(const std::string& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
 
-PairFile parse(const std::string& text, std::string_view language = "") { return parse_pairs({"f.tsv", text}, language); }
+PairFile parse(const std::string& text, std::string_view language = "") {
+  return parse_pairs({"f.tsv", text}, language);
+}
 
 PairSet small_set() {
   const Scratch scratch;
-  write(scratch / "train.tsv", "premise\thypo\tlabel\na b c d\te f\tneutral\na\tb b b\tcontradictory\n");
+  write(scratch / "train.tsv",
+        "premise\thypo\tlabel\na b c d\te f\tneutral\na\tb b b\tcontradictory\n");
   write(scratch / "test.tsv", "premise\thypo\tlabel\na zebra\te\tentailment\n");
   return open_pairs(scratch.path(), {});
 }
@@ -33,7 +38,8 @@ PairSet small_set() {
 }  // namespace
 
 TEST_CASE("both layouts give premise, hypothesis and label, whatever the order of the columns") {
-  const PairFile xnli = parse("premise\thypo\tlabel\nA man, asleep.\tHe  sleeps\tentailment\r\nx\ty\tcontradictory");
+  const PairFile xnli =
+      parse("premise\thypo\tlabel\nA man, asleep.\tHe  sleeps\tentailment\r\nx\ty\tcontradictory");
   REQUIRE(xnli.pairs.size() == 2);
   CHECK(xnli.pairs[0].premise == "A man , asleep .");
   CHECK(xnli.pairs[0].hypothesis == "He sleeps");
@@ -41,7 +47,8 @@ TEST_CASE("both layouts give premise, hypothesis and label, whatever the order o
   CHECK(xnli.pairs[1].label == 0);
 
   const std::string snli =
-      "language\tgold_label\tsentence2\tother\tsentence1\nde\tneutral\tzwei\t\teins\nen\t-\ttwo\t\tone\nde\t-"
+      "language\tgold_label\tsentence2\tother\tsentence1\nde\tneutral\tzwei\t\teins\nen\t-"
+      "\ttwo\t\tone\nde\t-"
       "\tb\t\ta\nen\tcontradiction\ttwo\t\tone\n";
   const PairFile all = parse(snli), german = parse(snli, "de");
   REQUIRE(all.pairs.size() == 2);
@@ -53,15 +60,17 @@ TEST_CASE("both layouts give premise, hypothesis and label, whatever the order o
   CHECK(german.pairs.size() == 1);
   CHECK(german.without_label == 1);
   CHECK(german.other_languages == 2);
-  CHECK(parse("premise\thypo\tlabel\n\xc3\xbc\t\"a\tneutral\n").pairs[0].hypothesis == "\" a");  // no quoting
+  CHECK(parse("premise\thypo\tlabel\n\xc3\xbc\t\"a\tneutral\n").pairs[0].hypothesis ==
+        "\" a");  // no quoting
 }
 
 TEST_CASE("words stand between blanks, and every punctuation mark is one") {
-  const std::array<std::array<std::string, 2>, 5> cases{{{"a  b", "a b"},
-                                                         {"don't", "don ' t"},
-                                                         {" (x).. ", "( x ) . ."},
-                                                         {"<eos> <unk>", "< eos > < unk >"},  // nobody writes special tokens
-                                                         {" \f", ""}}};
+  const std::array<std::array<std::string, 2>, 5> cases{
+      {{"a  b", "a b"},
+       {"don't", "don ' t"},
+       {" (x).. ", "( x ) . ."},
+       {"<eos> <unk>", "< eos > < unk >"},  // nobody writes special tokens
+       {" \f", ""}}};
   for (const auto& c : cases) CHECK(words_of(c[0]) == c[1]);
 }
 
@@ -74,17 +83,24 @@ TEST_CASE("what is no file of pairs is refused with its place and what to do") {
   const Case cases[] = {
       {"empty", "", "f.tsv: expected a header and rows, got an empty file"},
       {"header only", header, "there are no rows to use: 0 without a label"},
-      {"only rows without a label", header + "a\tb\t-\n", "there are no rows to use: 1 without a label"},
+      {"only rows without a label", header + "a\tb\t-\n",
+       "there are no rows to use: 1 without a label"},
       {"a column is missing", "premise\tlabel\na\tneutral\n",
        "line 1: expected a header that names the columns premise, hypo and label"},
-      {"half of one layout and half of the other", "premise\tsentence2\tlabel\na\tb\tneutral\n", "line 1: expected a header"},
+      {"half of one layout and half of the other", "premise\tsentence2\tlabel\na\tb\tneutral\n",
+       "line 1: expected a header"},
       {"no header", "a\tb\tneutral\n", "got 'a\tb\tneutral'"},
-      {"a column twice", "premise\thypo\tlabel\tlabel\n", "line 1: the column 'label' is there twice"},
-      {"too few fields", header + "a\tb\tneutral\na\tneutral\n", "line 3: expected 3 fields between tabs as in the header, got 2"},
-      {"too many fields", header + "a\tb\tc\tneutral\n", "line 2: expected 3 fields between tabs as in the header, got 4"},
-      {"an empty line", header + "\na\tb\tneutral\n", "line 2: expected 3 fields between tabs as in the header, got "},
+      {"a column twice", "premise\thypo\tlabel\tlabel\n",
+       "line 1: the column 'label' is there twice"},
+      {"too few fields", header + "a\tb\tneutral\na\tneutral\n",
+       "line 3: expected 3 fields between tabs as in the header, got 2"},
+      {"too many fields", header + "a\tb\tc\tneutral\n",
+       "line 2: expected 3 fields between tabs as in the header, got 4"},
+      {"an empty line", header + "\na\tb\tneutral\n",
+       "line 2: expected 3 fields between tabs as in the header, got "},
       {"unknown label", header + "a\tb\tNeutral\n",
-       "line 2: expected a label of contradiction (or contradictory), entailment, neutral or -, got 'Neutral'"},
+       "line 2: expected a label of contradiction (or contradictory), entailment, neutral or -, "
+       "got 'Neutral'"},
       {"no label", header + "a\tb\t\n", "got ''"},
       {"empty premise", header + " \tb\tneutral\n", "line 2: the premise has no words"},
       {"empty hypothesis", header + "a\t\tneutral\n", "line 2: the hypothesis has no words"},
@@ -96,12 +112,16 @@ TEST_CASE("what is no file of pairs is refused with its place and what to do") {
     CAPTURE(message);
     CHECK(contains(message, c.message));
   }
-  CHECK(contains(
-      data_error_of([&] { static_cast<void>(parse("sentence1\tsentence2\tgold_label\tlanguage\na\tb\tneutral\tde\n", "fr")); }),
-      "1 in other languages than 'fr'"));
+  CHECK(contains(data_error_of([&] {
+                   static_cast<void>(parse(
+                       "sentence1\tsentence2\tgold_label\tlanguage\na\tb\tneutral\tde\n", "fr"));
+                 }),
+                 "1 in other languages than 'fr'"));
 }
 
-TEST_CASE("folders are opened by the names of their files, and the words are those of the training part") {
+TEST_CASE(
+    "folders are opened by the names of their files, and the words are those of the training "
+    "part") {
   const PairSet set = small_set();
   // <unk> <eos> b a c d e f: b four times, a twice, the others once, ties in the order of bytes.
   REQUIRE(set.vocabulary.size() == 8);
@@ -118,13 +138,17 @@ TEST_CASE("folders are opened by the names of their files, and the words are tho
   const auto open = [&](const PairOptions& options) { return open_pairs(scratch.path(), options); };
   CHECK(contains(data_error_of([&] { static_cast<void>(open({})); }), "has no train.tsv"));
   write(scratch / "multinli.train.de.tsv", "premise\thypo\tlabel\neins\tzwei\tneutral\n");
-  CHECK(contains(data_error_of([&] { static_cast<void>(open({.language = "de"})); }), "has nothing to score"));
-  write(scratch / "xnli.dev.tsv", "language\tgold_label\tsentence1\tsentence2\nen\tneutral\tone\ttwo\nde\tneutral\teins\tzwei\n");
+  CHECK(contains(data_error_of([&] { static_cast<void>(open({.language = "de"})); }),
+                 "has nothing to score"));
+  write(scratch / "xnli.dev.tsv",
+        "language\tgold_"
+        "label\tsentence1\tsentence2\nen\tneutral\tone\ttwo\nde\tneutral\teins\tzwei\n");
   const PairSet german = open({.language = "de"});
   CHECK(german.validation.size() == 1);
   CHECK(german.other_languages == 1);
   CHECK(contains(data_error_of([&] { static_cast<void>(open({})); }), "has no train.tsv"));
-  CHECK(contains(data_error_of([&] { static_cast<void>(open_pairs(scratch / "none", {})); }), "no such folder"));
+  CHECK(contains(data_error_of([&] { static_cast<void>(open_pairs(scratch / "none", {})); }),
+                 "no such folder"));
   CHECK(open({.vocabulary = 3, .language = "de"}).train[0].premise !=
         open({.vocabulary = 3, .language = "de"}).train[0].hypothesis);
   CHECK_THROWS_AS(static_cast<void>(open({.vocabulary = 2, .language = "de"})), ConfigError);
@@ -139,9 +163,10 @@ TEST_CASE("rows are packed without padding, and the longer sentence is cut first
   append_row(rows, set, set.train[0], 5, false);
   append_row(rows, set, set.train[1], 5, true);
   CHECK(rows.lengths == std::vector<std::int64_t>{9, 7, 5, 5});
-  CHECK(rows.tokens ==
-        TokenIds{cls, 3, 2, 4, 5, sep, 6, 7, sep, cls, 3, 2, sep, 6, 7, sep, cls, 3, sep, 6, sep, cls, 2, 2, 2, sep});
-  CHECK(rows.segments == std::vector<std::int32_t>{0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 0, 1, 1, 1, 1});
+  CHECK(rows.tokens == TokenIds{cls, 3, 2,   4,   5, sep, 6, 7,   sep, cls, 3, 2, sep,
+                                6,   7, sep, cls, 3, sep, 6, sep, cls, 2,   2, 2, sep});
+  CHECK(rows.segments == std::vector<std::int32_t>{0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0,
+                                                   1, 1, 1, 0, 0, 0, 1, 1, 0, 1, 1, 1, 1});
   CHECK_THROWS_AS(append_row(rows, set, set.train[0], 4, false), ConfigError);
 }
 
@@ -164,17 +189,21 @@ TEST_CASE("masks hide 15 in 100 words of a row, at least one, by keys of the row
       REQUIRE(before.tokens[at] != set.classify());
       REQUIRE(before.tokens[at] != set.separator());
       ++chosen[masked.places[k]];
-      (rows.tokens[at] == set.mask() ? hidden : rows.tokens[at] == before.tokens[at] ? kept : random) += 1;
+      (rows.tokens[at] == set.mask()          ? hidden
+       : rows.tokens[at] == before.tokens[at] ? kept
+                                              : random) += 1;
     }
     std::int64_t changed = 0;
-    for (std::size_t t = 0; t < rows.tokens.size(); ++t) changed += rows.tokens[t] != before.tokens[t] ? 1 : 0;
+    for (std::size_t t = 0; t < rows.tokens.size(); ++t)
+      changed += rows.tokens[t] != before.tokens[t] ? 1 : 0;
     CHECK(changed <= 16);
     PackedRows alone;
     append_row(alone, set, pair, 200, false);
     CHECK(mask_words(alone, set, {Key(i).fold(7)}).targets.size() == 15);
     CHECK(std::ranges::equal(alone.tokens, std::span(rows.tokens).subspan(5)));
   }
-  // 6,400 choices; 5 standard deviations of a binomial are 0.025 and less. A random word is the same one 1 time in 8.
+  // 6,400 choices; 5 standard deviations of a binomial are 0.025 and less. A random word is the
+  // same one 1 time in 8.
   CHECK(std::abs(static_cast<double>(hidden) / 6400 - 0.8) < 0.025);
   CHECK(std::abs(static_cast<double>(kept) / 6400 - 0.1 * 9 / 8) < 0.025);
   CHECK(std::abs(static_cast<double>(random) / 6400 - 0.1 * 7 / 8) < 0.025);
@@ -187,12 +216,14 @@ TEST_CASE("the embedded pairs need both sentences") {
   for (const PairTexts& pair : pairs) {
     ++by_hypothesis[pair.hypothesis][static_cast<std::size_t>(pair.label)];
     const std::string animal = pair.hypothesis.substr(0, pair.hypothesis.find(" is ")) + " is ";
-    const bool said = contains(pair.premise + " ", pair.hypothesis + " "), spoken = contains(pair.premise, animal);
+    const bool said = contains(pair.premise + " ", pair.hypothesis + " "),
+               spoken = contains(pair.premise, animal);
     CHECK(pair.label == (said ? 1 : spoken ? 0 : 2));
   }
   CHECK(by_hypothesis.size() == 48);
   for (const auto& [text, counts] : by_hypothesis) {
-    for (const int count : counts) CHECK(std::abs(count - 6000 / 144) < 33);  // 5 standard deviations of a Poisson count of 42
+    for (const int count : counts)
+      CHECK(std::abs(count - 6000 / 144) < 33);  // 5 standard deviations of a Poisson count of 42
   }
   const std::vector<PairTexts> again = embedded_pairs(2, Key(3));
   CHECK(again[1].premise == pairs[1].premise);

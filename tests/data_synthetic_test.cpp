@@ -14,12 +14,15 @@ using namespace ebb;
 
 namespace {
 
-const std::vector<std::uint8_t>& bytes(const ImageSet& set) { return std::get<std::vector<std::uint8_t>>(set.pixels); }
+const std::vector<std::uint8_t>& bytes(const ImageSet& set) {
+  return std::get<std::vector<std::uint8_t>>(set.pixels);
+}
 
 /// Softmax regression [10, pixels + bias], trained by plain SGD on batches of one.
 class LinearModel {
  public:
-  explicit LinearModel(std::int64_t pixels) : pixels_(static_cast<std::size_t>(pixels)), w_(10 * (pixels_ + 1)) {}
+  explicit LinearModel(std::int64_t pixels)
+      : pixels_(static_cast<std::size_t>(pixels)), w_(10 * (pixels_ + 1)) {}
 
   void step(const float* x, std::int32_t label, float rate) {
     std::array<float, 10> p = logits(x);
@@ -62,7 +65,9 @@ class LinearModel {
 
 }  // namespace
 
-TEST_CASE("a synthetic set is balanced, of the stated shape, and an image depends on key and index alone") {
+TEST_CASE(
+    "a synthetic set is balanced, of the stated shape, and an image depends on key and index "
+    "alone") {
   for (const SyntheticKind kind : {SyntheticKind::grey, SyntheticKind::colour}) {
     const bool grey = kind == SyntheticKind::grey;
     CAPTURE(grey);
@@ -88,17 +93,23 @@ TEST_CASE("a synthetic set is balanced, of the stated shape, and an image depend
 TEST_CASE("the embedded sets are these bytes on every machine and with every compiler") {
   // Changing these changes every result on the embedded sets; say so in the changelog.
   const DataSet grey = open_data("synthetic"), colour = open_data("synthetic-cifar");
-  CHECK(grey.train.fingerprint() == "e39dc3ef5ebef3c135addbad32506cdadc2046670a8f5da00f05a33326aeec18");
-  CHECK(grey.test.fingerprint() == "710095aa4410942997fc4277fb12f4aaa2fadb27ad5148170d1b5e544304faff");
-  CHECK(colour.train.fingerprint() == "3efe17695982ac46d0fa2b77086fc39fa3d7c7c54cbab3471791ce6a0c47c6bf");
-  CHECK(colour.test.fingerprint() == "5f7da30f6005ea5c2630f61618750a3b55c7b6567125bcb50e6c6775174b28c9");
+  CHECK(grey.train.fingerprint() ==
+        "e39dc3ef5ebef3c135addbad32506cdadc2046670a8f5da00f05a33326aeec18");
+  CHECK(grey.test.fingerprint() ==
+        "710095aa4410942997fc4277fb12f4aaa2fadb27ad5148170d1b5e544304faff");
+  CHECK(colour.train.fingerprint() ==
+        "3efe17695982ac46d0fa2b77086fc39fa3d7c7c54cbab3471791ce6a0c47c6bf");
+  CHECK(colour.test.fingerprint() ==
+        "5f7da30f6005ea5c2630f61618750a3b55c7b6567125bcb50e6c6775174b28c9");
 }
 
-TEST_CASE("softmax regression learns something of the embedded sets, but stays far below 90 %" * doctest::test_suite("large")) {
+TEST_CASE("softmax regression learns something of the embedded sets, but stays far below 90 %" *
+          doctest::test_suite("large")) {
   for (const std::string name : {"synthetic", "synthetic-cifar"}) {
     CAPTURE(name);
     const DataSet data = open_data(name);
-    const Batch train = batch_in_file_order(data.train, 0, 6000), test = batch_in_file_order(data.test, 0, data.test.count());
+    const Batch train = batch_in_file_order(data.train, 0, 6000),
+                test = batch_in_file_order(data.test, 0, data.test.count());
     const std::int64_t pixels = data.train.shape.size();
     LinearModel model(pixels);
     const int epochs = data.train.shape[2] == 1 ? 4 : 2;

@@ -17,7 +17,9 @@ using ebb::test::data_error_of;
 
 namespace {
 
-void write(const std::string& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+void write(const std::string& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
 
 }  // namespace
 
@@ -33,8 +35,11 @@ TEST_CASE("bytes are the tokens of a text file, whose last 5 % validate") {
   CHECK(corpus.train.size() == 95);  // floor of 95.95
   CHECK(corpus.validation.size() == 6);
   CHECK(corpus.test.empty());
-  CHECK(corpus.vocabulary.decode(corpus.train) + corpus.vocabulary.decode(corpus.validation) == text);
-  CHECK(contains(data_error_of([&] { static_cast<void>(corpus.vocabulary.encode("bbx", "prompt")); }), "prompt: byte 2 is 120"));
+  CHECK(corpus.vocabulary.decode(corpus.train) + corpus.vocabulary.decode(corpus.validation) ==
+        text);
+  CHECK(
+      contains(data_error_of([&] { static_cast<void>(corpus.vocabulary.encode("bbx", "prompt")); }),
+               "prompt: byte 2 is 120"));
 }
 
 TEST_CASE("words come from folders of lines, most frequent first, and every line ends in <eos>") {
@@ -44,7 +49,8 @@ TEST_CASE("words come from folders of lines, most frequent first, and every line
   const Corpus corpus = open_text(scratch.path(), {.unit = TokenUnit::word});
   const std::vector<std::string> words{"<unk>", "<eos>", "the", "cat", "dog"};
   REQUIRE(corpus.vocabulary.size() == 5);
-  for (std::size_t i = 0; i < words.size(); ++i) CHECK(corpus.vocabulary.token(static_cast<std::int32_t>(i)) == words[i]);
+  for (std::size_t i = 0; i < words.size(); ++i)
+    CHECK(corpus.vocabulary.token(static_cast<std::int32_t>(i)) == words[i]);
   CHECK(corpus.train == TokenIds{2, 3, 1, 1, 2, 4, 0, 1, 2, 3, 1});
   CHECK(corpus.validation == TokenIds{2, 0, 1});  // a word that training lacks is <unk>
   CHECK(corpus.test.empty());
@@ -53,8 +59,11 @@ TEST_CASE("words come from folders of lines, most frequent first, and every line
   CHECK(open_text(scratch.path(), {.unit = TokenUnit::word}).test == TokenIds{4, 1});
 
   const Corpus small = open_text(scratch.path(), {.unit = TokenUnit::word, .vocabulary = 3});
-  CHECK(small.train == TokenIds{2, 0, 1, 1, 2, 0, 0, 1, 2, 0, 1});  // what does not fit is <unk> too
-  CHECK_THROWS_AS(static_cast<void>(open_text(scratch.path(), {.unit = TokenUnit::word, .vocabulary = 2})), ConfigError);
+  CHECK(small.train ==
+        TokenIds{2, 0, 1, 1, 2, 0, 0, 1, 2, 0, 1});  // what does not fit is <unk> too
+  CHECK_THROWS_AS(
+      static_cast<void>(open_text(scratch.path(), {.unit = TokenUnit::word, .vocabulary = 2})),
+      ConfigError);
   CHECK(open_text(scratch.path(), {}).vocabulary.size() == 20);  // the bytes of all parts
 }
 
@@ -71,16 +80,23 @@ TEST_CASE("words of a file are split at the end of a line") {
 
 TEST_CASE("what is no text is refused with its place") {
   const Scratch scratch;
-  CHECK(contains(data_error_of([&] { static_cast<void>(open_text(scratch / "none", {})); }), "no such file or folder"));
-  CHECK(contains(data_error_of([&] { static_cast<void>(open_text(scratch.path(), {})); }), "has no train.txt"));
+  CHECK(contains(data_error_of([&] { static_cast<void>(open_text(scratch / "none", {})); }),
+                 "no such file or folder"));
+  CHECK(contains(data_error_of([&] { static_cast<void>(open_text(scratch.path(), {})); }),
+                 "has no train.txt"));
   write(scratch / "train.txt", "some words\n");
-  CHECK(contains(data_error_of([&] { static_cast<void>(open_text(scratch.path(), {})); }), "has no valid.txt"));
+  CHECK(contains(data_error_of([&] { static_cast<void>(open_text(scratch.path(), {})); }),
+                 "has no valid.txt"));
   write(scratch / "valid.txt", "");
-  CHECK(contains(data_error_of([&] { static_cast<void>(open_text(scratch.path(), {})); }), "empty"));
+  CHECK(
+      contains(data_error_of([&] { static_cast<void>(open_text(scratch.path(), {})); }), "empty"));
   write(scratch / "one.txt", "a");
-  CHECK(contains(data_error_of([&] { static_cast<void>(open_text(scratch / "one.txt", {})); }), "too few"));
+  CHECK(contains(data_error_of([&] { static_cast<void>(open_text(scratch / "one.txt", {})); }),
+                 "too few"));
   write(scratch / "line.txt", "one line has no end of line to be split at");
-  CHECK(contains(data_error_of([&] { static_cast<void>(open_text(scratch / "line.txt", {.unit = TokenUnit::word})); }),
+  CHECK(contains(data_error_of([&] {
+                   static_cast<void>(open_text(scratch / "line.txt", {.unit = TokenUnit::word}));
+                 }),
                  "at the end of a line"));
 
   struct Case {
@@ -96,16 +112,22 @@ TEST_CASE("what is no text is refused with its place") {
                       {"no such lead", "\xff"}};
   for (const Case& c : bad) {
     CAPTURE(std::string(c.why));
-    const std::string message = data_error_of([&] { static_cast<void>(Vocabulary::of_words("ab\nc" + c.bytes, 9, "part")); });
+    const std::string message = data_error_of(
+        [&] { static_cast<void>(Vocabulary::of_words("ab\nc" + c.bytes, 9, "part")); });
     CHECK(contains(message, "part: line 2, byte 4 of the text is not UTF-8"));
   }
-  for (const char* good : {"\xc2\x80", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {
+  for (const char* good : {"\xc2\x80", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80",
+                           "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {
     CHECK(Vocabulary::of_words(good, 9, "part").size() == 3);
   }
 }
 
-TEST_CASE("odd texts have their rules: NUL, byte order marks, blanks only, words named as tokens are, ties") {
-  const auto words = [](const std::string& text) { return Vocabulary::of_words(text, 9, "part").encode(text, "part"); };
+TEST_CASE(
+    "odd texts have their rules: NUL, byte order marks, blanks only, words named as tokens are, "
+    "ties") {
+  const auto words = [](const std::string& text) {
+    return Vocabulary::of_words(text, 9, "part").encode(text, "part");
+  };
   CHECK(words(std::string("a\0b a", 5)) == TokenIds{3, 2, 1});  // NUL is a part of its word
   const Vocabulary marked = Vocabulary::of_words(
       "\xef\xbb\xbf"
@@ -127,7 +149,9 @@ TEST_CASE("odd texts have their rules: NUL, byte order marks, blanks only, words
   for (const char* part : {"valid", "test"}) {
     write(scratch / "valid.txt", "more\n");
     write(scratch / concat(part, ".txt"), "fine\n\xff\n");
-    CHECK(contains(data_error_of([&] { static_cast<void>(open_text(scratch.path(), {.unit = TokenUnit::word})); }),
+    CHECK(contains(data_error_of([&] {
+                     static_cast<void>(open_text(scratch.path(), {.unit = TokenUnit::word}));
+                   }),
                    concat(part, ": line 2, byte 5 of the text is not UTF-8")));
     const Vocabulary bytes = open_text(scratch.path(), {}).vocabulary;
     CHECK(bytes.token(static_cast<std::int32_t>(bytes.size()) - 1) == "\xff");
@@ -140,7 +164,8 @@ TEST_CASE("the embedded text is always the same, in whole lines, and its parts d
   CHECK(corpus.train.size() < 400'200);
   CHECK(corpus.vocabulary.decode(corpus.train).back() == '\n');
   CHECK(corpus.validation != corpus.test);
-  CHECK(Corpus::fingerprint(corpus.train) == "c85b3aaebcd92b50b7221414537fa8b83f3fc8279291b1b9dcba1119dfd857a8");
+  CHECK(Corpus::fingerprint(corpus.train) ==
+        "c85b3aaebcd92b50b7221414537fa8b83f3fc8279291b1b9dcba1119dfd857a8");
   CHECK(open_text("embedded", {.unit = TokenUnit::word}).vocabulary.size() < 200);
 }
 

@@ -18,7 +18,8 @@ TokenIds counting(std::size_t n) {
 
 }  // namespace
 
-TEST_CASE("streams are read side by side, every token is predicted once, and windows follow each other") {
+TEST_CASE(
+    "streams are read side by side, every token is predicted once, and windows follow each other") {
   const TokenIds text = counting(23);
   const StreamWindows windows(text, 3, 4);  // streams 0..6, 7..13, 14..20; 21 and 22 are left over
   REQUIRE(windows.count() == 2);
@@ -33,7 +34,9 @@ TEST_CASE("streams are read side by side, every token is predicted once, and win
   CHECK_THROWS_AS(StreamWindows(text, 0, 4), ConfigError);
 }
 
-TEST_CASE("scored streams predict every token but the first exactly once, whatever their number and length") {
+TEST_CASE(
+    "scored streams predict every token but the first exactly once, whatever their number and "
+    "length") {
   for (const std::size_t size : {2u, 3u, 10u, 11u, 12u, 24u, 101u}) {
     for (const std::int64_t rows : {1, 3, 10}) {
       for (const std::int64_t length : {1, 4, 100}) {

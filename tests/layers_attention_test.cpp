@@ -34,18 +34,26 @@ using Cut = std::function<Operand(const Operand&, std::int64_t row, std::int64_t
 Operand head(const Operand& x, std::int64_t row, std::int64_t h) {
   return x.rows(row * kLength, kLength).columns(h * kDepth, kDepth);
 }
-Operand square(const Operand& x, std::int64_t row, std::int64_t h) { return x.rows((row * kHeads + h) * kLength, kLength); }
-Operand head_t(const Operand& x, std::int64_t row, std::int64_t h) { return head(x, row, h).transposed(); }
-Operand square_t(const Operand& x, std::int64_t row, std::int64_t h) { return square(x, row, h).transposed(); }
+Operand square(const Operand& x, std::int64_t row, std::int64_t h) {
+  return x.rows((row * kHeads + h) * kLength, kLength);
+}
+Operand head_t(const Operand& x, std::int64_t row, std::int64_t h) {
+  return head(x, row, h).transposed();
+}
+Operand square_t(const Operand& x, std::int64_t row, std::int64_t h) {
+  return square(x, row, h).transposed();
+}
 
 /// The products of all rows and heads, beneath each other: [rows * heads * length, ...].
-Tensor checked_products(const Operand& left, const Cut& cut_left, const Operand& right, const Cut& cut_right) {
+Tensor checked_products(const Operand& left, const Cut& cut_left, const Operand& right,
+                        const Cut& cut_right) {
   const auto kinds = same_kind(left, right);
   std::vector<float> all;
   std::int64_t cols = 0;
   for (std::int64_t row = 0; row < kRows; ++row) {
     for (std::int64_t h = 0; h < kHeads; ++h) {
-      const Tensor one = checked_product(cut_left(kinds.first, row, h), cut_right(kinds.second, row, h));
+      const Tensor one =
+          checked_product(cut_left(kinds.first, row, h), cut_right(kinds.second, row, h));
       all.insert(all.end(), one.values().begin(), one.values().end());
       cols = one.shape()[1];
     }
@@ -53,12 +61,13 @@ Tensor checked_products(const Operand& left, const Cut& cut_left, const Operand&
   return Tensor::from({kRows * kHeads * kLength, cols}, all);
 }
 
-/// True if columns first .. first + width of x hold the heads of `by_head`, [rows * heads * length, depth], side by side.
+/// True if columns first .. first + width of x hold the heads of `by_head`, [rows * heads * length,
+/// depth], side by side.
 bool holds_heads(const Tensor& x, std::int64_t first, const Tensor& by_head) {
   const std::int64_t stride = x.shape()[1];
   for (std::int64_t i = 0; i < by_head.size(); ++i) {
-    const std::int64_t e = i % kDepth, t = i / kDepth % kLength, h = i / (kDepth * kLength) % kHeads,
-                       row = i / (kDepth * kLength * kHeads);
+    const std::int64_t e = i % kDepth, t = i / kDepth % kLength,
+                       h = i / (kDepth * kLength) % kHeads, row = i / (kDepth * kLength * kHeads);
     if (x[(row * kLength + t) * stride + first + h * kDepth + e] != by_head[i]) return false;
   }
   return true;
@@ -73,15 +82,19 @@ Tensor replay_softmax(const Tensor& scores, bool causal) {
     const std::int64_t seen = causal ? i % kLength + 1 : kLength;
     const float* const s = scores.data() + i * kLength;
     std::array<float, kLength> x{};
-    for (std::int64_t j = 0; j < seen; ++j) x[static_cast<std::size_t>(j)] = s[j] * static_cast<float>(kInverseRoot);
+    for (std::int64_t j = 0; j < seen; ++j)
+      x[static_cast<std::size_t>(j)] = s[j] * static_cast<float>(kInverseRoot);
     const float largest = *std::max_element(x.begin(), x.begin() + seen);
     exp_rows(x.data(), seen, largest, x.data(), Simd::scalar);
-    const double sum = chained_sum(seen, [&](std::int64_t j) { return double{x[static_cast<std::size_t>(j)]}; });
-    for (std::int64_t j = 0; j < seen; ++j) p[i * kLength + j] = x[static_cast<std::size_t>(j)] * static_cast<float>(1.0 / sum);
+    const double sum =
+        chained_sum(seen, [&](std::int64_t j) { return double{x[static_cast<std::size_t>(j)]}; });
+    for (std::int64_t j = 0; j < seen; ++j)
+      p[i * kLength + j] = x[static_cast<std::size_t>(j)] * static_cast<float>(1.0 / sum);
 
-    // Twice rounded (the root and the product), an argument is off by 2 |s| / sqrt(d) units, the largest one too, their difference
-    // is rounded, and exp is off by 2 (layers/functions.h): so many units is e off relatively. The sum is so at the most by the
-    // worst of its terms; then it is rounded and so is the product with it.
+    // Twice rounded (the root and the product), an argument is off by 2 |s| / sqrt(d) units, the
+    // largest one too, their difference is rounded, and exp is off by 2 (layers/functions.h): so
+    // many units is e off relatively. The sum is so at the most by the worst of its terms; then it
+    // is rounded and so is the product with it.
     const double most = *std::max_element(s, s + seen) * kInverseRoot;
     double total = 0, worst = 0;
     const auto off = [&](std::int64_t j) {
@@ -105,16 +118,20 @@ Tensor replay_softmax_gradient(const Tensor& p, const Tensor& of_p) {
   Tensor gs = Tensor::zeros(p.shape());
   for (std::int64_t i = 0; i < p.shape()[0]; ++i) {
     const float *const pi = p.data() + i * kLength, *const gi = of_p.data() + i * kLength;
-    const double exact_mean = chained_sum(kLength, [=](std::int64_t j) { return double{gi[j]} * double{pi[j]}; });
+    const double exact_mean =
+        chained_sum(kLength, [=](std::int64_t j) { return double{gi[j]} * double{pi[j]}; });
     const auto mean = static_cast<float>(exact_mean);
     double magnitude = 0;
     for (std::int64_t j = 0; j < kLength; ++j) magnitude += std::abs(double{gi[j]} * double{pi[j]});
     for (std::int64_t j = 0; j < kLength; ++j) {
-      const float g = gs[i * kLength + j] = pi[j] * (gi[j] - mean) * static_cast<float>(kInverseRoot);
-      // The mean is rounded (and summed in double in some order), and the difference, the root and two products.
+      const float g = gs[i * kLength + j] =
+          pi[j] * (gi[j] - mean) * static_cast<float>(kInverseRoot);
+      // The mean is rounded (and summed in double in some order), and the difference, the root and
+      // two products.
       const double factor = double{pi[j]} * kInverseRoot, apart = double{gi[j]} - exact_mean;
       require_within(double{g}, factor * apart,
-                     factor * (kUnit * (std::abs(exact_mean) + 4 * std::abs(apart)) + 2 * kLength * 0x1p-53 * magnitude));
+                     factor * (kUnit * (std::abs(exact_mean) + 4 * std::abs(apart)) +
+                               2 * kLength * 0x1p-53 * magnitude));
     }
   }
   return gs;
@@ -128,7 +145,8 @@ Tensor probabilities(Tensor s, bool causal) {
     const std::int64_t seen = causal ? i + 1 : n;
     for (std::int64_t j = 0; j < seen; ++j) r[j] *= static_cast<float>(kInverseRoot);
     exp_rows(r, seen, *std::max_element(r, r + seen), r, Simd::scalar);
-    const auto share = static_cast<float>(1.0 / chained_sum(seen, [&](std::int64_t j) { return double{r[j]}; }));
+    const auto share =
+        static_cast<float>(1.0 / chained_sum(seen, [&](std::int64_t j) { return double{r[j]}; }));
     for (std::int64_t j = 0; j < n; ++j) r[j] = j < seen ? r[j] * share : 0.0f;
   }
   return s;
@@ -140,15 +158,19 @@ Tensor score_gradients(const Tensor& p, Tensor g, bool causal) {
     const float* const pi = p.data() + i * n;
     float* const r = g.data() + i * n;
     const std::int64_t seen = causal ? i + 1 : n;
-    const auto mean = static_cast<float>(chained_sum(seen, [&](std::int64_t j) { return double{r[j]} * double{pi[j]}; }));
-    for (std::int64_t j = 0; j < n; ++j) r[j] = j < seen ? pi[j] * (r[j] - mean) * static_cast<float>(kInverseRoot) : 0.0f;
+    const auto mean = static_cast<float>(
+        chained_sum(seen, [&](std::int64_t j) { return double{r[j]} * double{pi[j]}; }));
+    for (std::int64_t j = 0; j < n; ++j)
+      r[j] = j < seen ? pi[j] * (r[j] - mean) * static_cast<float>(kInverseRoot) : 0.0f;
   }
   return g;
 }
 
 }  // namespace
 
-TEST_CASE("attention and its gradients are fake quantization of its codes, stage by stage, for every mixture of formats") {
+TEST_CASE(
+    "attention and its gradients are fake quantization of its codes, stage by stage, for every "
+    "mixture of formats") {
   for (const NamedPlan& named : replay_plans("block0.attention.av")) {
     for (const bool causal : {true, false}) {
       CAPTURE(named.name);
@@ -156,7 +178,8 @@ TEST_CASE("attention and its gradients are fake quantization of its codes, stage
       Bench bench;
       Pass pass = bench.pass(named.plan, 5);
       const Attention attention = Attention::create("block0.attention", kHeads, causal);
-      const Tensor qkv = random_tensor({kRows * kLength, 3 * kWidth}, Key(1)), g = random_tensor({kRows * kLength, kWidth}, Key(2));
+      const Tensor qkv = random_tensor({kRows * kLength, 3 * kWidth}, Key(1)),
+                   g = random_tensor({kRows * kLength, kWidth}, Key(2));
       const Var x = pass.tape.variable(qkv);
       const Var out = attention(pass, x, kLengths);
       const Tensor y = pass.tape[out];
@@ -164,10 +187,13 @@ TEST_CASE("attention and its gradients are fake quantization of its codes, stage
       const Tensor& gx = pass.tape.gradient_of(x);
 
       const Site &qk = attention.scores, &av = attention.values;
-      const Operand q = operand_of(pass, part(qkv, 0), qk, Role::activation), k = operand_of(pass, part(qkv, 1), qk, Role::weight),
-                    v = operand_of(pass, part(qkv, 2), av, Role::weight), gy = operand_of(pass, g.matrix(), av, Role::gradient);
+      const Operand q = operand_of(pass, part(qkv, 0), qk, Role::activation),
+                    k = operand_of(pass, part(qkv, 1), qk, Role::weight),
+                    v = operand_of(pass, part(qkv, 2), av, Role::weight),
+                    gy = operand_of(pass, g.matrix(), av, Role::gradient);
       const Tensor p = replay_softmax(checked_products(q, head, k, head_t), causal);
-      const Operand by_row = operand_of(pass, p.matrix(), av, Role::activation, Granularity::per_row),
+      const Operand by_row =
+                        operand_of(pass, p.matrix(), av, Role::activation, Granularity::per_row),
                     whole = operand_of(pass, p.matrix(), av, Role::activation);
       CHECK(holds_heads(y, 0, checked_products(by_row, square, v, head)));
 
@@ -180,10 +206,12 @@ TEST_CASE("attention and its gradients are fake quantization of its codes, stage
   }
 }
 
-TEST_CASE("rotary places turn pairs of queries and keys by t 10000^(-2i/d), and their gradients back") {
+TEST_CASE(
+    "rotary places turn pairs of queries and keys by t 10000^(-2i/d), and their gradients back") {
   Bench bench;
   Pass pass = bench.pass(int_plan(8, 8));  // nothing of it is quantized
-  const Tensor qkv = random_tensor({kRows * kLength, 3 * kWidth}, Key(1)), g = random_tensor(qkv.shape(), Key(2));
+  const Tensor qkv = random_tensor({kRows * kLength, 3 * kWidth}, Key(1)),
+               g = random_tensor(qkv.shape(), Key(2));
   const Var x = pass.tape.variable(qkv);
   const Var out = rotary(pass, x, kLengths, kHeads);
   const Tensor y = pass.tape[out];
@@ -192,13 +220,16 @@ TEST_CASE("rotary places turn pairs of queries and keys by t 10000^(-2i/d), and 
     for (std::int64_t i = 0; i < from.size(); i += 2) {
       const std::int64_t t = i / (3 * kWidth) % kLength, col = i % (3 * kWidth), e = col % kDepth;
       const double angle =
-          col >= 2 * kWidth ? 0.0 : sign * static_cast<double>(t) * std::pow(10000.0, -static_cast<double>(e) / kDepth);
+          col >= 2 * kWidth
+              ? 0.0
+              : sign * static_cast<double>(t) * std::pow(10000.0, -static_cast<double>(e) / kDepth);
       const double a = from[i], b = from[i + 1], c = std::cos(angle), s = std::sin(angle);
-      // Sine, cosine, both products and their sum are rounded; the angle's own errors in double are below 2^-48.
+      // Sine, cosine, both products and their sum are rounded; the angle's own errors in double are
+      // below 2^-48.
       const auto within = [&](double got, double one, double two) {
-        require_within(
-            got, one + two,
-            kUnit * (2 * std::abs(one) + 2 * std::abs(two) + std::abs(one + two)) + 0x1p-48 * (std::abs(a) + std::abs(b)));
+        require_within(got, one + two,
+                       kUnit * (2 * std::abs(one) + 2 * std::abs(two) + std::abs(one + two)) +
+                           0x1p-48 * (std::abs(a) + std::abs(b)));
       };
       within(to[i], a * c, -b * s);
       within(to[i + 1], a * s, b * c);
@@ -211,9 +242,11 @@ TEST_CASE("rotary places turn pairs of queries and keys by t 10000^(-2i/d), and 
 TEST_CASE("the gradients of attention and of rotary places agree with central differences") {
   Bench bench;
   for (const bool causal : {true, false}) {
-    check_gradients(bench, {random_tensor({kRows * kLength, 3 * kWidth}, Key(1))}, 30, [&](Pass& pass, const std::vector<Var>& x) {
-      return Attention::create("attention", kHeads, causal)(pass, rotary(pass, x[0], kLengths, kHeads), kLengths);
-    });
+    check_gradients(bench, {random_tensor({kRows * kLength, 3 * kWidth}, Key(1))}, 30,
+                    [&](Pass& pass, const std::vector<Var>& x) {
+                      return Attention::create("attention", kHeads, causal)(
+                          pass, rotary(pass, x[0], kLengths, kHeads), kLengths);
+                    });
   }
 }
 
@@ -223,14 +256,17 @@ TEST_CASE("a causal attention does not look ahead, and rotary scores depend on d
   const Attention attention = Attention::create("attention", kHeads, true);
   Tensor qkv = random_tensor({kRows * kLength, 3 * kWidth}, Key(1));
   const Tensor before = pass.tape[attention(pass, pass.tape.constant(qkv), kLengths)];
-  for (std::int64_t i = 3 * 3 * kWidth; i < kLength * 3 * kWidth; ++i) qkv[i] += 1.0f;  // tokens 3 and 4 of the first row
+  for (std::int64_t i = 3 * 3 * kWidth; i < kLength * 3 * kWidth; ++i)
+    qkv[i] += 1.0f;  // tokens 3 and 4 of the first row
   const Tensor after = pass.tape[attention(pass, pass.tape.constant(qkv), kLengths)];
-  for (std::int64_t i = 0; i < before.size(); ++i) CHECK((before[i] == after[i]) == (i / kWidth < 3 || i / kWidth >= kLength));
+  for (std::int64_t i = 0; i < before.size(); ++i)
+    CHECK((before[i] == after[i]) == (i / kWidth < 3 || i / kWidth >= kLength));
 
   Tensor same = Tensor::uninitialized({kLength, 3 * kWidth});
   for (std::int64_t i = 0; i < same.size(); ++i)
     same[i] = static_cast<float>(Key(2).normal(static_cast<std::uint64_t>(i % (3 * kWidth))));
-  const Tensor turned = pass.tape[rotary(pass, pass.tape.constant(same), equal_lengths(kLength, 1), kHeads)];
+  const Tensor turned =
+      pass.tape[rotary(pass, pass.tape.constant(same), equal_lengths(kLength, 1), kHeads)];
   const auto score = [&](std::int64_t t, std::int64_t u) {
     double sum = 0;
     for (std::int64_t e = 0; e < kDepth; ++e)
@@ -240,7 +276,8 @@ TEST_CASE("a causal attention does not look ahead, and rotary scores depend on d
   CHECK(std::abs(score(1, 0) - score(4, 3)) < 1e-5);
   CHECK(std::abs(score(3, 1) - score(4, 2)) < 1e-5);
   CHECK(std::abs(score(1, 0) - score(4, 1)) > 1e-3);
-  for (std::int64_t i = 2 * kWidth; i < 3 * kWidth; ++i) CHECK(turned[4 * 3 * kWidth + i] == same[4 * 3 * kWidth + i]);
+  for (std::int64_t i = 2 * kWidth; i < 3 * kWidth; ++i)
+    CHECK(turned[4 * 3 * kWidth + i] == same[4 * 3 * kWidth + i]);
 }
 
 TEST_CASE("attention charges its products by site and refuses shapes that do not fit") {
@@ -249,7 +286,8 @@ TEST_CASE("attention charges its products by site and refuses shapes that do not
   const Attention attention = Attention::create("block3.attention", kHeads, true);
   const Var x = pass.tape.variable(random_tensor({kRows * kLength, 3 * kWidth}, Key(1)));
   const Var y = attention(pass, x, kLengths);
-  static_cast<void>(pass.tape.backward(dot(pass, y, random_tensor({kRows * kLength, kWidth}, Key(2)))));
+  static_cast<void>(
+      pass.tape.backward(dot(pass, y, random_tensor({kRows * kLength, kWidth}, Key(2)))));
   REQUIRE(bench.ledger.rows().size() == 2);
   constexpr std::uint64_t macs = kRows * kHeads * kLength * kLength * kDepth;
   for (const auto& row : bench.ledger.rows()) {
@@ -265,14 +303,16 @@ TEST_CASE("attention charges its products by site and refuses shapes that do not
 
 TEST_CASE("rows of different lengths packed one after the other attend as each of them by itself") {
   const std::vector<std::int64_t> lengths{3, 1, 4, 4, 2};  // a run of two among them
-  const Tensor qkv = random_tensor({14, 3 * kWidth}, Key(1)), g = random_tensor({14, kWidth}, Key(2));
+  const Tensor qkv = random_tensor({14, 3 * kWidth}, Key(1)),
+               g = random_tensor({14, kWidth}, Key(2));
   for (const bool causal : {true, false}) {
     CAPTURE(causal);
     Bench bench;
     const auto run = [&](const Tensor& x, const Tensor& r, std::span<const std::int64_t> n) {
       Pass pass = bench.pass();
       const Var in = pass.tape.variable(x);
-      const Var out = Attention::create("attention", kHeads, causal)(pass, rotary(pass, in, n, kHeads), n);
+      const Var out =
+          Attention::create("attention", kHeads, causal)(pass, rotary(pass, in, n, kHeads), n);
       const Tensor y = pass.tape[out];
       static_cast<void>(pass.tape.backward(dot(pass, out, r)));
       return std::pair(y, pass.tape.gradient_of(in));
@@ -281,8 +321,8 @@ TEST_CASE("rows of different lengths packed one after the other attend as each o
     std::int64_t token = 0;
     for (const std::int64_t n : lengths) {
       const auto cut = [&](const Tensor& x, std::int64_t width) {
-        return Tensor::from({n, width},
-                            x.values().subspan(static_cast<std::size_t>(token * width), static_cast<std::size_t>(n * width)));
+        return Tensor::from({n, width}, x.values().subspan(static_cast<std::size_t>(token * width),
+                                                           static_cast<std::size_t>(n * width)));
       };
       const auto alone = run(cut(qkv, 3 * kWidth), cut(g, kWidth), std::array{n});
       CHECK(alone.first == cut(packed.first, kWidth));
@@ -290,13 +330,17 @@ TEST_CASE("rows of different lengths packed one after the other attend as each o
       token += n;
     }
     check_gradients(bench, {qkv}, 30, [&](Pass& pass, const std::vector<Var>& x) {
-      return Attention::create("attention", kHeads, causal)(pass, rotary(pass, x[0], lengths, kHeads), lengths);
+      return Attention::create("attention", kHeads, causal)(
+          pass, rotary(pass, x[0], lengths, kHeads), lengths);
     });
   }
 }
 
-TEST_CASE("packed rows share the grids of Q, K, V, of the gradients and of P as a weight's partner, whatever their lengths") {
-  // One row of 4 tokens, then one of 2: the replay by hand of each product on the operands of the whole pack.
+TEST_CASE(
+    "packed rows share the grids of Q, K, V, of the gradients and of P as a weight's partner, "
+    "whatever their lengths") {
+  // One row of 4 tokens, then one of 2: the replay by hand of each product on the operands of the
+  // whole pack.
   const std::vector<std::int64_t> lengths{4, 2}, begin{0, 4};
   const Tensor qkv = random_tensor({6, 3 * kWidth}, Key(1)), g = random_tensor({6, kWidth}, Key(2));
   for (const NamedPlan& named : replay_plans("attention.av")) {
@@ -310,20 +354,27 @@ TEST_CASE("packed rows share the grids of Q, K, V, of the gradients and of P as 
     const Tensor y = pass.tape[out];
     static_cast<void>(pass.tape.backward(dot(pass, out, g)));
     const Tensor& gx = pass.tape.gradient_of(x);
-    const auto of = [&](std::int64_t which) { return ConstMatrix{qkv.data() + which * kWidth, 6, kWidth, 3 * kWidth}; };
+    const auto of = [&](std::int64_t which) {
+      return ConstMatrix{qkv.data() + which * kWidth, 6, kWidth, 3 * kWidth};
+    };
     const auto one = [&](const Operand& whole, std::size_t row, std::int64_t h) {
       return whole.rows(begin[row], lengths[row]).columns(h * kDepth, kDepth);
     };
-    const auto holds = [&](const Tensor& all, std::int64_t first, std::size_t row, std::int64_t h, const Tensor& want) {
+    const auto holds = [&](const Tensor& all, std::int64_t first, std::size_t row, std::int64_t h,
+                           const Tensor& want) {
       for (std::int64_t i = 0; i < want.size(); ++i) {
-        const std::int64_t at = (begin[row] + i / kDepth) * all.shape()[1] + first + h * kDepth + i % kDepth;
+        const std::int64_t at =
+            (begin[row] + i / kDepth) * all.shape()[1] + first + h * kDepth + i % kDepth;
         if (all[at] != want[i]) return false;
       }
       return true;
     };
-    const Operand q = operand_of(pass, of(0), qk, Role::activation), k = operand_of(pass, of(1), qk, Role::weight),
-                  v = operand_of(pass, of(2), av, Role::weight), gy = operand_of(pass, g.matrix(), av, Role::gradient);
-    const auto product = [](const Operand& a, const Operand& b, const auto& cut_a, const auto& cut_b) {
+    const Operand q = operand_of(pass, of(0), qk, Role::activation),
+                  k = operand_of(pass, of(1), qk, Role::weight),
+                  v = operand_of(pass, of(2), av, Role::weight),
+                  gy = operand_of(pass, g.matrix(), av, Role::gradient);
+    const auto product = [](const Operand& a, const Operand& b, const auto& cut_a,
+                            const auto& cut_b) {
       const auto kinds = same_kind(a, b);
       return checked_product(cut_a(kinds.first), cut_b(kinds.second));
     };
@@ -332,15 +383,17 @@ TEST_CASE("packed rows share the grids of Q, K, V, of the gradients and of P as 
     const auto squares = [&](const std::vector<float>& all, std::size_t row, std::int64_t h) {
       return Tensor::from(
           {lengths[row], lengths[row]},
-          std::span(all).subspan(static_cast<std::size_t>((row == 0 ? 0 : kHeads * 16) + h * lengths[row] * lengths[row]),
+          std::span(all).subspan(static_cast<std::size_t>((row == 0 ? 0 : kHeads * 16) +
+                                                          h * lengths[row] * lengths[row]),
                                  static_cast<std::size_t>(lengths[row] * lengths[row])));
     };
     for (std::size_t row = 0; row < 2; ++row) {
       for (std::int64_t h = 0; h < kHeads; ++h) {
-        const Tensor one_p = probabilities(product(
-                                               q, k, [&](const Operand& m) { return one(m, row, h); },
-                                               [&](const Operand& m) { return one(m, row, h).transposed(); }),
-                                           false);
+        const Tensor one_p =
+            probabilities(product(
+                              q, k, [&](const Operand& m) { return one(m, row, h); },
+                              [&](const Operand& m) { return one(m, row, h).transposed(); }),
+                          false);
         p.insert(p.end(), one_p.values().begin(), one_p.values().end());
       }
     }
@@ -348,21 +401,25 @@ TEST_CASE("packed rows share the grids of Q, K, V, of the gradients and of P as 
     const Operand whole_p = operand_of(pass, all_p.matrix(), av, Role::activation);
     for (std::size_t row = 0; row < 2; ++row) {
       const std::int64_t n = lengths[row];
-      const Tensor own =
-          Tensor::from({kHeads * n, n}, std::span(p).subspan(row == 0 ? 0 : kHeads * 16, static_cast<std::size_t>(kHeads * n * n)));
-      const Operand by_row = operand_of(pass, own.matrix(), av, Role::activation, Granularity::per_row, row);
+      const Tensor own = Tensor::from(
+          {kHeads * n, n}, std::span(p).subspan(row == 0 ? 0 : kHeads * 16,
+                                                static_cast<std::size_t>(kHeads * n * n)));
+      const Operand by_row =
+          operand_of(pass, own.matrix(), av, Role::activation, Granularity::per_row, row);
       for (std::int64_t h = 0; h < kHeads; ++h) {
         const std::int64_t first = (row == 0 ? 0 : kHeads * 16) + h * n * n;
-        CHECK(holds(
-            y, 0, row, h,
-            product(
-                by_row, v, [&](const Operand& m) { return m.rows(h * n, n); }, [&](const Operand& m) { return one(m, row, h); })));
-        CHECK(holds(gx, 2 * kWidth, row, h,
+        CHECK(holds(y, 0, row, h,
                     product(
-                        whole_p, gy, [&](const Operand& m) { return m.block(first, n, n).transposed(); },
+                        by_row, v, [&](const Operand& m) { return m.rows(h * n, n); },
                         [&](const Operand& m) { return one(m, row, h); })));
+        CHECK(holds(
+            gx, 2 * kWidth, row, h,
+            product(
+                whole_p, gy, [&](const Operand& m) { return m.block(first, n, n).transposed(); },
+                [&](const Operand& m) { return one(m, row, h); })));
         const Tensor gp = product(
-            gy, v, [&](const Operand& m) { return one(m, row, h); }, [&](const Operand& m) { return one(m, row, h).transposed(); });
+            gy, v, [&](const Operand& m) { return one(m, row, h); },
+            [&](const Operand& m) { return one(m, row, h).transposed(); });
         const Tensor one_gs = score_gradients(squares(p, row, h), gp, false);
         gs.insert(gs.end(), one_gs.values().begin(), one_gs.values().end());
       }
@@ -377,9 +434,10 @@ TEST_CASE("packed rows share the grids of Q, K, V, of the gradients and of P as 
         CHECK(holds(gx, 0, row, h,
                     product(
                         qs, k, [&](const Operand& m) { return m.block(first, n, n); }, cut)));
-        CHECK(holds(gx, kWidth, row, h,
-                    product(
-                        qs, q, [&](const Operand& m) { return m.block(first, n, n).transposed(); }, cut)));
+        CHECK(holds(
+            gx, kWidth, row, h,
+            product(
+                qs, q, [&](const Operand& m) { return m.block(first, n, n).transposed(); }, cut)));
       }
     }
   }
@@ -389,7 +447,8 @@ TEST_CASE("long causal rows multiply what each strip of 64 tokens sees, and char
   constexpr std::int64_t n = 150, heads = 2, width = heads * kDepth;
   const Tensor qkv = random_tensor({n, 3 * width}, Key(1));
   Tensor g = random_tensor({n, width}, Key(2));
-  for (std::int64_t i = (n - 1) * width; i < n * width; ++i) g[i] *= 100.0f;  // the last row of all decides the gradients' range
+  for (std::int64_t i = (n - 1) * width; i < n * width; ++i)
+    g[i] *= 100.0f;  // the last row of all decides the gradients' range
   for (const NamedPlan& named : replay_plans("attention.av")) {
     CAPTURE(named.name);
     Bench bench;
@@ -401,34 +460,45 @@ TEST_CASE("long causal rows multiply what each strip of 64 tokens sees, and char
     const Tensor y = pass.tape[out];
     static_cast<void>(pass.tape.backward(dot(pass, out, g)));
     const Tensor& gx = pass.tape.gradient_of(x);
-    const auto of = [&](std::int64_t which) { return ConstMatrix{qkv.data() + which * width, n, width, 3 * width}; };
-    const Operand q = operand_of(pass, of(0), qk, Role::activation), k = operand_of(pass, of(1), qk, Role::weight),
-                  v = operand_of(pass, of(2), av, Role::weight), gy = operand_of(pass, g.matrix(), av, Role::gradient);
+    const auto of = [&](std::int64_t which) {
+      return ConstMatrix{qkv.data() + which * width, n, width, 3 * width};
+    };
+    const Operand q = operand_of(pass, of(0), qk, Role::activation),
+                  k = operand_of(pass, of(1), qk, Role::weight),
+                  v = operand_of(pass, of(2), av, Role::weight),
+                  gy = operand_of(pass, g.matrix(), av, Role::gradient);
 
     const auto put = [](Tensor& to, std::int64_t row, std::int64_t col, const Tensor& part) {
       const std::int64_t cols = part.shape()[1];
-      for (std::int64_t i = 0; i < part.size(); ++i) to[(row + i / cols) * to.shape()[1] + col + i % cols] = part[i];
+      for (std::int64_t i = 0; i < part.size(); ++i)
+        to[(row + i / cols) * to.shape()[1] + col + i % cols] = part[i];
     };
     const auto each_strip = [&](const auto& then) {
       for (std::int64_t h = 0; h < heads; ++h)
-        for (std::int64_t first = 0; first < n; first += 64) then(h, first, std::min<std::int64_t>(64, n - first));
+        for (std::int64_t first = 0; first < n; first += 64)
+          then(h, first, std::min<std::int64_t>(64, n - first));
     };
     // Of the tokens first .. first + count, their columns of head h.
-    const auto tokens = [&](const Operand& m, std::int64_t h, std::int64_t first, std::int64_t count) {
+    const auto tokens = [&](const Operand& m, std::int64_t h, std::int64_t first,
+                            std::int64_t count) {
       return m.rows(first, count).columns(h * kDepth, kDepth);
     };
-    Tensor p = Tensor::zeros({heads * n, n}), gs = p, want_y = Tensor::zeros({n, width}), want_gx = Tensor::zeros({n, 3 * width});
+    Tensor p = Tensor::zeros({heads * n, n}), gs = p, want_y = Tensor::zeros({n, width}),
+           want_gx = Tensor::zeros({n, 3 * width});
     const auto scores = [&](Tensor& to, const Operand& a, const Operand& b) {
       const auto kinds = same_kind(a, b);
       each_strip([&](std::int64_t h, std::int64_t first, std::int64_t count) {
         put(to, h * n + first, 0,
-            checked_product(tokens(kinds.first, h, first, count), tokens(kinds.second, h, 0, first + count).transposed()));
+            checked_product(tokens(kinds.first, h, first, count),
+                            tokens(kinds.second, h, 0, first + count).transposed()));
       });
     };
     const auto of_head = [&](const Tensor& squares, std::int64_t h) {
-      return Tensor::from({n, n}, squares.values().subspan(static_cast<std::size_t>(h * n * n), static_cast<std::size_t>(n * n)));
+      return Tensor::from({n, n}, squares.values().subspan(static_cast<std::size_t>(h * n * n),
+                                                           static_cast<std::size_t>(n * n)));
     };
-    const auto by_rows = [&](Tensor& to, std::int64_t col, const Operand& squares, const Operand& b) {
+    const auto by_rows = [&](Tensor& to, std::int64_t col, const Operand& squares,
+                             const Operand& b) {
       const auto kinds = same_kind(squares, b);
       each_strip([&](std::int64_t h, std::int64_t first, std::int64_t count) {
         put(to, first, col + h * kDepth,
@@ -440,8 +510,9 @@ TEST_CASE("long causal rows multiply what each strip of 64 tokens sees, and char
       const auto kinds = same_kind(squares, b);
       each_strip([&](std::int64_t h, std::int64_t first, std::int64_t count) {
         put(want_gx, first, col + h * kDepth,
-            checked_product(kinds.first.rows(h * n + first, n - first).columns(first, count).transposed(),
-                            tokens(kinds.second, h, first, n - first)));
+            checked_product(
+                kinds.first.rows(h * n + first, n - first).columns(first, count).transposed(),
+                tokens(kinds.second, h, first, n - first)));
       });
     };
     scores(p, q, k);
@@ -450,7 +521,8 @@ TEST_CASE("long causal rows multiply what each strip of 64 tokens sees, and char
     CHECK(y == want_y);
     by_columns(2 * width, operand_of(pass, p.matrix(), av, Role::activation), gy);
     scores(gs, gy, v);
-    for (std::int64_t h = 0; h < heads; ++h) put(gs, h * n, 0, score_gradients(of_head(p, h), of_head(gs, h), true));
+    for (std::int64_t h = 0; h < heads; ++h)
+      put(gs, h * n, 0, score_gradients(of_head(p, h), of_head(gs, h), true));
     const Operand qs = operand_of(pass, gs.matrix(), qk, Role::gradient);
     by_rows(want_gx, 0, qs, k);
     by_columns(width, qs, q);

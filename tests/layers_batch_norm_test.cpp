@@ -43,33 +43,46 @@ TEST_CASE("batch norm normalises by the batch's own moments and moves the runnin
     for (std::int64_t c = 0; c < channels; ++c) {
       double mean = 0, var = 0;
       for (std::int64_t i = 0; i < rows; ++i) mean += double{x[i * channels + c]} / rows;
-      for (std::int64_t i = 0; i < rows; ++i) var += std::pow(double{x[i * channels + c]} - mean, 2) / rows;
-      const double scale = before[norm.weight][c], shift = before[norm.bias][c], slope = scale / std::sqrt(var + 1e-5);
+      for (std::int64_t i = 0; i < rows; ++i)
+        var += std::pow(double{x[i * channels + c]} - mean, 2) / rows;
+      const double scale = before[norm.weight][c], shift = before[norm.bias][c],
+                   slope = scale / std::sqrt(var + 1e-5);
       for (std::int64_t i = 0; i < rows; ++i) {
         // Rounded: the mean (relative to itself), the difference, the slope, the product, the sum.
         const double product = slope * (double{x[i * channels + c]} - mean);
-        const double bound = kUnit * (std::abs(slope * mean) + 4 * std::abs(product) + std::abs(product + shift) + 1e-6);
+        const double bound = kUnit * (std::abs(slope * mean) + 4 * std::abs(product) +
+                                      std::abs(product + shift) + 1e-6);
         REQUIRE(std::abs(double{y[i * channels + c]} - (product + shift)) <= bound);
       }
       const double mean_now = 0.9 * double{before[norm.running_mean][c]} + 0.1 * mean;
-      const double var_now = 0.9 * double{before[norm.running_var][c]} + 0.1 * var * rows / (rows - 1);
-      CHECK(std::abs(double{bench.params[norm.running_mean][c]} - mean_now) <= 1.01 * kUnit * std::abs(mean_now));
-      CHECK(std::abs(double{bench.params[norm.running_var][c]} - var_now) <= 1.01 * kUnit * var_now);
+      const double var_now =
+          0.9 * double{before[norm.running_var][c]} + 0.1 * var * rows / (rows - 1);
+      CHECK(std::abs(double{bench.params[norm.running_mean][c]} - mean_now) <=
+            1.01 * kUnit * std::abs(mean_now));
+      CHECK(std::abs(double{bench.params[norm.running_var][c]} - var_now) <=
+            1.01 * kUnit * var_now);
     }
   }
 }
 
-TEST_CASE("batch norm's variance is that of the values, however far from zero they lie, at every SIMD level") {
+TEST_CASE(
+    "batch norm's variance is that of the values, however far from zero they lie, at every SIMD "
+    "level") {
   struct Case {
     const char* why;
     std::function<float(std::int64_t)> value;
   };
   const Case cases[] = {
-      {"odd numbers at the end of the exact ones", [](std::int64_t i) { return 16777207.0f + 2.0f * static_cast<float>(i % 5); }},
+      {"odd numbers at the end of the exact ones",
+       [](std::int64_t i) { return 16777207.0f + 2.0f * static_cast<float>(i % 5); }},
       {"neighbours among the floats",
-       [](std::int64_t i) { return std::bit_cast<float>(0x5f000000u + static_cast<unsigned>(i % 3)); }},
-      {"a first value far from the others", [](std::int64_t i) { return i == 0 ? 1e8f : static_cast<float>(i % 7); }},
-      {"blocks far from each other", [](std::int64_t i) { return i < 64 ? 3.0e7f : -3.0e7f + 2.0f * static_cast<float>(i % 3); }},
+       [](std::int64_t i) {
+         return std::bit_cast<float>(0x5f000000u + static_cast<unsigned>(i % 3));
+       }},
+      {"a first value far from the others",
+       [](std::int64_t i) { return i == 0 ? 1e8f : static_cast<float>(i % 7); }},
+      {"blocks far from each other",
+       [](std::int64_t i) { return i < 64 ? 3.0e7f : -3.0e7f + 2.0f * static_cast<float>(i % 3); }},
       {"around zero", [](std::int64_t i) { return static_cast<float>(i % 9) - 4.0f; }},
       {"the largest floats", [](std::int64_t i) { return i % 2 == 0 ? 3.4e38f : 3.3e38f; }},
       {"the smallest ones", [](std::int64_t i) { return i % 2 == 0 ? 1e-22f : 3e-22f; }},
@@ -82,9 +95,11 @@ TEST_CASE("batch norm's variance is that of the values, however far from zero th
         Tensor x = Tensor::uninitialized({rows, channels});
         for (std::int64_t i = 0; i < x.size(); ++i) x[i] = c.value(i / channels);
         long double mean = 0, squares = 0;
-        for (std::int64_t i = 0; i < rows; ++i) mean += static_cast<long double>(c.value(i));  // exact
+        for (std::int64_t i = 0; i < rows; ++i)
+          mean += static_cast<long double>(c.value(i));  // exact
         mean /= static_cast<long double>(rows);
-        for (std::int64_t i = 0; i < rows; ++i) squares += std::pow(static_cast<long double>(c.value(i)) - mean, 2.0L);
+        for (std::int64_t i = 0; i < rows; ++i)
+          squares += std::pow(static_cast<long double>(c.value(i)) - mean, 2.0L);
         const long double want = squares / static_cast<long double>(rows - 1);
         Bench bench;
         BatchNorm norm = BatchNorm::create(bench.params, "bn", channels);
@@ -117,8 +132,10 @@ TEST_CASE("in evaluation batch norm uses the running moments and leaves them alo
   const Tensor out = pass.tape[y];
   pass.tape.backward(dot(pass, y, Tensor::filled({1, 1, 1, 3}, 1.0f)));
   for (std::int64_t c = 0; c < 3; ++c) {
-    const double slope = double{before[norm.weight][c]} / std::sqrt(double{before[norm.running_var][c]} + 1e-5);
-    const double expected = (double{x[c]} - double{before[norm.running_mean][c]}) * slope + double{before[norm.bias][c]};
+    const double slope =
+        double{before[norm.weight][c]} / std::sqrt(double{before[norm.running_var][c]} + 1e-5);
+    const double expected = (double{x[c]} - double{before[norm.running_mean][c]}) * slope +
+                            double{before[norm.bias][c]};
     CHECK(std::abs(double{out[c]} - expected) <= 4 * kUnit * (std::abs(expected) + 4));
     CHECK(std::abs(double{pass.tape.gradient_of(vx)[c]} - slope) <= 2 * kUnit * std::abs(slope));
     CHECK(bench.params[norm.running_mean][c] == before[norm.running_mean][c]);
@@ -129,8 +146,8 @@ TEST_CASE("in evaluation batch norm uses the running moments and leaves them alo
 TEST_CASE("batch norm's gradients agree with central differences") {
   Bench bench;
   const BatchNorm norm = used_norm(bench, 3);
-  // Six roundings of an output, the mean among them; inputs up to 4 stand for outputs of up to 2, so 12 units of the largest
-  // output.
+  // Six roundings of an output, the mean among them; inputs up to 4 stand for outputs of up to 2,
+  // so 12 units of the largest output.
   check_gradients(bench, {random_tensor({4, 2, 1, 3}, Key(6), 1.0, 0.5)}, 12,
                   [&](Pass& pass, const std::vector<Var>& x) { return norm(pass, x[0]); });
 }
@@ -144,10 +161,12 @@ TEST_CASE("batch norm refuses another number of channels and statistics of a sin
   CHECK_THROWS_AS(BatchNorm::create(bench.params, "bn", 3), ConfigError);
 }
 
-TEST_CASE("adding and ReLU in the same pass change no bit, forward or backward, at any SIMD level") {
+TEST_CASE(
+    "adding and ReLU in the same pass change no bit, forward or backward, at any SIMD level") {
   const Tensor x = random_tensor({70, 3, 21}, Key(5));
   Tensor around = random_tensor({70, 3, 21}, Key(6));
-  for (std::int64_t i = 3; i < around.size(); i += 21) around[i] = static_cast<float>(i / 21 % 3 - 1);  // see below
+  for (std::int64_t i = 3; i < around.size(); i += 21)
+    around[i] = static_cast<float>(i / 21 % 3 - 1);  // see below
   std::vector<std::int32_t> labels(70);
   for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>(i % 63);
   struct Result {
@@ -159,13 +178,15 @@ TEST_CASE("adding and ReLU in the same pass change no bit, forward or backward, 
       const auto run = [&](bool fused, Simd simd) {
         Bench bench;
         const BatchNorm norm = used_norm(bench, 21);
-        bench.params[norm.weight][3] = bench.params[norm.bias][3] = 0.0f;  // the sums of channel 3 are -1, 0 and 1
+        bench.params[norm.weight][3] = bench.params[norm.bias][3] =
+            0.0f;  // the sums of channel 3 are -1, 0 and 1
         Pass pass = bench.pass();
         pass.simd = simd;
         const Var in = pass.tape.variable(x), added = pass.tape.variable(around);
         Var y;
         if (fused) {
-          y = norm(pass, in, {.add = with_add ? std::optional(added) : std::nullopt, .relu = with_relu});
+          y = norm(pass, in,
+                   {.add = with_add ? std::optional(added) : std::nullopt, .relu = with_relu});
         } else {
           y = norm(pass, in);
           if (with_add) y = add(pass, y, added);

@@ -26,14 +26,20 @@ std::vector<float> sample() {
     std::memcpy(&value, &word, sizeof value);
     if (!std::isnan(value)) x.push_back(value);
   }
-  for (std::uint64_t i = 0; i < 20'000; ++i) x.push_back(static_cast<float>(180.0 * Key(1).uniform(i) - 90.0));
-  for (std::uint64_t i = 0; i < 20'000; ++i) x.push_back(static_cast<float>(4.0 * Key(2).uniform(i) - 2.0));
-  for (const float edge : {0.0f, -0.0f, 0.625f, 88.722f, 88.723f, 88.73f, -86.89f, -86.91f, kInf, -kInf}) x.push_back(edge);
+  for (std::uint64_t i = 0; i < 20'000; ++i)
+    x.push_back(static_cast<float>(180.0 * Key(1).uniform(i) - 90.0));
+  for (std::uint64_t i = 0; i < 20'000; ++i)
+    x.push_back(static_cast<float>(4.0 * Key(2).uniform(i) - 2.0));
+  for (const float edge :
+       {0.0f, -0.0f, 0.625f, 88.722f, 88.723f, 88.73f, -86.89f, -86.91f, kInf, -kInf})
+    x.push_back(edge);
   return x;
 }
 
 using Rows = void (*)(const float*, std::int64_t, float*, Simd);
-void exp_plain(const float* x, std::int64_t n, float* out, Simd simd) { exp_rows(x, n, 0.0f, out, simd); }
+void exp_plain(const float* x, std::int64_t n, float* out, Simd simd) {
+  exp_rows(x, n, 0.0f, out, simd);
+}
 
 }  // namespace
 
@@ -77,14 +83,18 @@ TEST_CASE("exp subtracts its shift in float32, rounding once, before anything el
   CHECK(y == want);
 }
 
-TEST_CASE("exp in double has the bits of math::exp, near zero, across its range and beyond what the vectors take") {
+TEST_CASE(
+    "exp in double has the bits of math::exp, near zero, across its range and beyond what the "
+    "vectors take") {
   std::vector<float> x;
   for (std::uint64_t i = 0; i < 50'000; ++i) {
     x.push_back(static_cast<float>(1390.0 * Key(3).uniform(i) - 695.0));
     x.push_back(static_cast<float>(2.0 * Key(4).uniform(i) - 1.0));
   }
   for (const bool far : {false, true}) {
-    if (far) x.insert(x.end(), {-720.0f, -750.0f, 705.0f, 720.0f, kInf, -kInf, std::numeric_limits<float>::quiet_NaN()});
+    if (far)
+      x.insert(x.end(), {-720.0f, -750.0f, 705.0f, 720.0f, kInf, -kInf,
+                         std::numeric_limits<float>::quiet_NaN()});
     for (const Simd simd : {Simd::scalar, Simd::avx2, Simd::avx512}) {
       if (simd > best_simd()) continue;
       std::vector<double> y(x.size());
@@ -104,7 +114,8 @@ TEST_CASE("every instruction set gives the same bits, at every length and in pla
     rows(x.data(), static_cast<std::int64_t>(x.size()), want.data(), Simd::scalar);
     for (const Simd simd : {Simd::avx2, Simd::avx512}) {
       if (simd > best_simd()) continue;
-      for (const std::size_t n : {std::size_t{0}, std::size_t{1}, std::size_t{15}, std::size_t{17}, std::size_t{33}, x.size()}) {
+      for (const std::size_t n : {std::size_t{0}, std::size_t{1}, std::size_t{15}, std::size_t{17},
+                                  std::size_t{33}, x.size()}) {
         std::vector<float> got(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(n));
         rows(got.data(), static_cast<std::int64_t>(n), got.data(), simd);
         REQUIRE((n == 0 || std::memcmp(got.data(), want.data(), n * sizeof(float)) == 0));
@@ -119,7 +130,9 @@ TEST_CASE("every instruction set gives the same bits, at every length and in pla
   }
 }
 
-TEST_CASE("gated rows and their gradients have the same bits on every instruction set, and are what their formulas say") {
+TEST_CASE(
+    "gated rows and their gradients have the same bits on every instruction set, and are what "
+    "their formulas say") {
   const std::vector<float> x = sample();
   constexpr float slope = 1.5957691f, cube = 0.0713548f;
   const auto size = static_cast<std::int64_t>(x.size());
@@ -131,7 +144,8 @@ TEST_CASE("gated rows and their gradients have the same bits on every instructio
   for (std::size_t i = 0; i < x.size(); ++i) {
     if (x[i] != x[i]) continue;
     REQUIRE(gate[i] == z[i]);
-    const float product = z[i] == 0.0f ? 0.0f : x[i] * z[i], along = x[i] * (slope + 3.0f * cube * (x[i] * x[i]));
+    const float product = z[i] == 0.0f ? 0.0f : x[i] * z[i],
+                along = x[i] * (slope + 3.0f * cube * (x[i] * x[i]));
     const float flat = z[i] * (1.0f - z[i]);
     REQUIRE(y[i] == product);  // never NaN, nor is the derivative
     REQUIRE(g[i] == 0.75f * (z[i] + (flat == 0.0f ? 0.0f : flat * along)));
@@ -140,26 +154,34 @@ TEST_CASE("gated rows and their gradients have the same bits on every instructio
     if (simd > best_simd()) continue;
     for (const std::size_t n : {std::size_t{1}, std::size_t{15}, std::size_t{17}, x.size()}) {
       std::vector<float> gate_there(n), y_there(n), g_there(n, 0.75f);
-      gated_rows(x.data(), static_cast<std::int64_t>(n), slope, cube, gate_there.data(), y_there.data(), simd);
-      gated_gradient_rows(x.data(), gate_there.data(), static_cast<std::int64_t>(n), slope, cube, g_there.data(), simd);
-      for (const auto& [got, want] : {std::pair(&gate_there, &gate), {&y_there, &y}, {&g_there, &g}})
+      gated_rows(x.data(), static_cast<std::int64_t>(n), slope, cube, gate_there.data(),
+                 y_there.data(), simd);
+      gated_gradient_rows(x.data(), gate_there.data(), static_cast<std::int64_t>(n), slope, cube,
+                          g_there.data(), simd);
+      for (const auto& [got, want] :
+           {std::pair(&gate_there, &gate), {&y_there, &y}, {&g_there, &g}})
         REQUIRE(std::memcmp(got->data(), want->data(), n * sizeof(float)) == 0);
     }
   }
 }
 
 TEST_CASE(
-    "sums of rows are chained on every instruction set, bit for bit in double, and softmax's gradient subtracts one of them") {
+    "sums of rows are chained on every instruction set, bit for bit in double, and softmax's "
+    "gradient subtracts one of them") {
   for (std::int64_t n = 1; n < 70; ++n) {
     std::vector<float> p, g, expected;
     for (std::int64_t j = 0; j < n; ++j) {
       const auto at = static_cast<std::uint64_t>(j);
       p.push_back(static_cast<float>(Key(3).uniform(at)));
-      g.push_back(static_cast<float>(std::ldexp(Key(4).normal(at), static_cast<int>(j % 40) - 20)));  // so that order shows
+      g.push_back(static_cast<float>(
+          std::ldexp(Key(4).normal(at), static_cast<int>(j % 40) - 20)));  // so that order shows
     }
-    const auto of = [](const std::vector<float>& v, std::int64_t j) { return double{v[static_cast<std::size_t>(j)]}; };
+    const auto of = [](const std::vector<float>& v, std::int64_t j) {
+      return double{v[static_cast<std::size_t>(j)]};
+    };
     const double sum = chained_sum(n, [&](std::int64_t j) { return of(g, j); });
-    const auto mean = static_cast<float>(chained_sum(n, [&](std::int64_t j) { return of(g, j) * of(p, j); }));
+    const auto mean =
+        static_cast<float>(chained_sum(n, [&](std::int64_t j) { return of(g, j) * of(p, j); }));
     for (std::size_t j = 0; j < p.size(); ++j) expected.push_back(p[j] * (g[j] - mean) * 0.3f);
     for (const Simd simd : {Simd::scalar, Simd::avx2, Simd::avx512}) {
       if (simd > best_simd()) continue;

@@ -19,17 +19,20 @@ using namespace ebb::test;
 
 namespace {
 
-/// A residual network of five convolutions, one of stride 2 with a shortcut, one around which the value itself goes. `fused`: sums,
-/// masks, additions and codes are made while rows are in cache, and sums take their addend's memory; otherwise every op reads and
-/// writes whole tensors.
+/// A residual network of five convolutions, one of stride 2 with a shortcut, one around which the
+/// value itself goes. `fused`: sums, masks, additions and codes are made while rows are in cache,
+/// and sums take their addend's memory; otherwise every op reads and writes whole tensors.
 struct Network {
   Conv2d stem, first, second, shortcut, third;
   BatchNorm stem_norm, first_norm, second_norm, shortcut_norm, third_norm;
 
   static Network create(ParamStore& params, std::int64_t in, std::int64_t channels) {
-    const auto conv = [&](const char* name, std::int64_t from, std::int64_t taps, ConvConfig config) {
+    const auto conv = [&](const char* name, std::int64_t from, std::int64_t taps,
+                          ConvConfig config) {
       Tensor bias = random_tensor({channels}, Key(3).fold(name), 0.1);
-      return Conv2d::create(params, {name, {}}, random_tensor({channels, taps, taps, from}, Key(4).fold(name), 0.3), config, bias);
+      return Conv2d::create(params, {name, {}},
+                            random_tensor({channels, taps, taps, from}, Key(4).fold(name), 0.3),
+                            config, bias);
     };
     const auto norm = [&](const std::string& name) {
       const BatchNorm made = BatchNorm::create(params, name, channels);
@@ -50,8 +53,11 @@ struct Network {
   }
 
   Var operator()(Pass& pass, Var x, bool fused) const {
-    const auto step = [&](const Conv2d& conv, const BatchNorm& norm, Var in, std::optional<Var> around, bool rectify) {
-      if (fused) return norm(pass, conv(pass, in, true), {.add = around, .last_reader = true, .relu = rectify});
+    const auto step = [&](const Conv2d& conv, const BatchNorm& norm, Var in,
+                          std::optional<Var> around, bool rectify) {
+      if (fused)
+        return norm(pass, conv(pass, in, true),
+                    {.add = around, .last_reader = true, .relu = rectify});
       Var y = norm(pass, conv(pass, in));
       if (around) y = add(pass, y, *around);
       return rectify ? relu(pass, y) : y;
@@ -70,15 +76,18 @@ struct Result {
   std::vector<Tensor> state;
 };
 
-Result run(bool fused, const Shape& image, std::int64_t channels, const PrecisionPlan& plan, Simd simd) {
+Result run(bool fused, const Shape& image, std::int64_t channels, const PrecisionPlan& plan,
+           Simd simd) {
   Bench bench;
   const Network network = Network::create(bench.params, image[3], channels);
   Pass pass = bench.pass(plan);
   pass.simd = simd;
   const Var x = pass.tape.variable(random_tensor(image, Key(7)));
   std::vector<std::int32_t> labels;
-  for (std::int64_t i = 0; i < image[0]; ++i) labels.push_back(static_cast<std::int32_t>(i % channels));
-  const Var loss = softmax_cross_entropy(pass, global_avg_pool(pass, network(pass, x, fused)), labels);
+  for (std::int64_t i = 0; i < image[0]; ++i)
+    labels.push_back(static_cast<std::int32_t>(i % channels));
+  const Var loss =
+      softmax_cross_entropy(pass, global_avg_pool(pass, network(pass, x, fused)), labels);
   Result result{pass.tape[loss], {}, {}, {}};
   result.gradients = pass.tape.backward(loss);
   result.gx = pass.tape.gradient_of(x);
@@ -88,14 +97,18 @@ Result run(bool fused, const Shape& image, std::int64_t channels, const Precisio
 
 }  // namespace
 
-TEST_CASE("work done while rows are in cache changes no bit of values, gradients or state, on any machine") {
+TEST_CASE(
+    "work done while rows are in cache changes no bit of values, gradients or state, on any "
+    "machine") {
   const int threads = omp_get_max_threads();
-  // 16 x 16: whole lines make blocks of 64 rows; 6 x 10: they do not; one image of 4 x 4: less than a block.
+  // 16 x 16: whole lines make blocks of 64 rows; 6 x 10: they do not; one image of 4 x 4: less than
+  // a block.
   const Shape images[] = {{3, 16, 16, 3}, {5, 6, 10, 4}, {1, 4, 4, 2}, {2, 32, 32, 16}};
   PrecisionPlan wrapping = PrecisionPlan::uniform(Format::integer(8), Format::integer(8));
   wrapping.accumulator = Accumulator::parse("wrap12");
   const PrecisionPlan plans[] = {PrecisionPlan::uniform(Format::integer(8), Format::integer(8)),
-                                 PrecisionPlan::uniform(Format::integer(3), Format::integer(11)), PrecisionPlan::fp32(), wrapping};
+                                 PrecisionPlan::uniform(Format::integer(3), Format::integer(11)),
+                                 PrecisionPlan::fp32(), wrapping};
   for (const Shape& image : images) {
     for (const std::int64_t channels : {5, 16, 33}) {
       for (const PrecisionPlan& plan : plans) {
@@ -124,12 +137,14 @@ TEST_CASE("a sum takes its addend's memory, unless somebody refers to it") {
   for (const bool codes : {true, false}) {
     Bench bench;
     const Network network = Network::create(bench.params, 3, 16);
-    Pass pass = bench.pass(codes ? PrecisionPlan::uniform(Format::integer(8), Format::integer(8)) : PrecisionPlan::fp32());
+    Pass pass = bench.pass(codes ? PrecisionPlan::uniform(Format::integer(8), Format::integer(8))
+                                 : PrecisionPlan::fp32());
     const Var x = pass.tape.constant(random_tensor({2, 8, 8, 3}, Key(7)));
     const Var middle = network.stem_norm(pass, network.stem(pass, x), {.relu = true});
     const float* const memory = pass.tape[middle].data();
     const Var inner = network.third(pass, middle, true);
-    const Var y = network.third_norm(pass, inner, {.add = middle, .last_reader = true, .relu = true});
+    const Var y =
+        network.third_norm(pass, inner, {.add = middle, .last_reader = true, .relu = true});
     CHECK((pass.tape[y].data() == memory) == codes);
     CHECK(pass.tape.shape(middle) == pass.tape.shape(y));
     if (codes) CHECK_THROWS_AS(static_cast<void>(pass.tape[middle]), ConfigError);
@@ -150,8 +165,11 @@ TEST_CASE("a normalised value of known range is never in memory when its readers
   CHECK(pass.tape.deferred(y) == nullptr);
 }
 
-TEST_CASE("a non-finite value that only a summary has seen still stops the pass at the layer that would encode it") {
-  constexpr float infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+TEST_CASE(
+    "a non-finite value that only a summary has seen still stops the pass at the layer that would "
+    "encode it") {
+  constexpr float infinity = std::numeric_limits<float>::infinity(),
+                  nan = std::numeric_limits<float>::quiet_NaN();
   for (const float bad : {infinity, -infinity, nan}) {
     Bench bench;
     const Network network = Network::create(bench.params, 3, 16);

@@ -14,11 +14,13 @@ TEST_CASE("initial values have the stated moments and depend on the key alone") 
     double deviation;
   };
   const Shape conv{64, 3, 3, 32}, linear{100, 300};
-  const Case cases[] = {{"normal", normal_init(linear, 0.3, Key(1)), 0.3},
-                        {"uniform over [-b, b) deviates by b / sqrt 3", uniform_init(linear, 0.3, Key(2)), 0.3 / std::sqrt(3.0)},
-                        {"He by fan-in", he_init(conv, Key(3)), std::sqrt(2.0 / (9 * 32))},
-                        {"He by fan-in, linear", he_init(linear, Key(4)), std::sqrt(2.0 / 300)},
-                        {"He by fan-out", he_fan_out_init(conv, Key(5)), std::sqrt(2.0 / (9 * 64))}};
+  const Case cases[] = {
+      {"normal", normal_init(linear, 0.3, Key(1)), 0.3},
+      {"uniform over [-b, b) deviates by b / sqrt 3", uniform_init(linear, 0.3, Key(2)),
+       0.3 / std::sqrt(3.0)},
+      {"He by fan-in", he_init(conv, Key(3)), std::sqrt(2.0 / (9 * 32))},
+      {"He by fan-in, linear", he_init(linear, Key(4)), std::sqrt(2.0 / 300)},
+      {"He by fan-out", he_fan_out_init(conv, Key(5)), std::sqrt(2.0 / (9 * 64))}};
   for (const Case& c : cases) {
     CAPTURE(c.why);
     const auto n = static_cast<double>(c.x.size());

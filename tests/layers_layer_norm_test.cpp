@@ -24,14 +24,17 @@ TEST_CASE("layer norm is its definition in double, for widths around the chains"
     const Tensor y = pass.tape[norm(pass, pass.tape.constant(x))];
     for (std::int64_t i = 0; i < 6; ++i) {
       double mean = 0, variance = 0;
-      for (std::int64_t j = 0; j < width; ++j) mean += double{x[i * width + j]} / static_cast<double>(width);
+      for (std::int64_t j = 0; j < width; ++j)
+        mean += double{x[i * width + j]} / static_cast<double>(width);
       for (std::int64_t j = 0; j < width; ++j)
         variance += std::pow(double{x[i * width + j]} - mean, 2) / static_cast<double>(width);
       for (std::int64_t j = 0; j < width; ++j) {
-        const double n = (double{x[i * width + j]} - mean) / std::sqrt(variance + 1e-5), w = double{bench.params[norm.weight][j]},
+        const double n = (double{x[i * width + j]} - mean) / std::sqrt(variance + 1e-5),
+                     w = double{bench.params[norm.weight][j]},
                      want = n * w + double{bench.params[norm.bias][j]};
         // n, its product with w and the sum are rounded once each.
-        REQUIRE(std::abs(double{y[i * width + j]} - want) <= kUnit * (2.01 * std::abs(n * w) + std::abs(want)) + 1e-14);
+        REQUIRE(std::abs(double{y[i * width + j]} - want) <=
+                kUnit * (2.01 * std::abs(n * w) + std::abs(want)) + 1e-14);
       }
     }
   }
@@ -59,7 +62,8 @@ TEST_CASE("layer norm is its definition for rows far from zero and at both ends 
     long double mean = 0, squares = 0;
     for (std::int64_t j = 0; j < width; ++j) mean += static_cast<long double>(x[j]);
     mean /= static_cast<long double>(width);
-    for (std::int64_t j = 0; j < width; ++j) squares += std::pow(static_cast<long double>(x[j]) - mean, 2.0L);
+    for (std::int64_t j = 0; j < width; ++j)
+      squares += std::pow(static_cast<long double>(x[j]) - mean, 2.0L);
     const long double slope = 1 / std::sqrt(squares / static_cast<long double>(width) + 1e-5L);
     const Tensor y = pass.tape[norm(pass, pass.tape.constant(x))];
     for (std::int64_t j = 0; j < width; ++j) {
@@ -69,7 +73,9 @@ TEST_CASE("layer norm is its definition for rows far from zero and at both ends 
   }
 }
 
-TEST_CASE("layer norm's gradients are its definition in double, within the roundings of its float32 steps, whatever the plan") {
+TEST_CASE(
+    "layer norm's gradients are its definition in double, within the roundings of its float32 "
+    "steps, whatever the plan") {
   for (const std::int64_t width : {1, 7, 16, 40}) {
     CAPTURE(width);
     constexpr std::int64_t rows = 70;  // more than a block of a fixed-order sum
@@ -77,7 +83,8 @@ TEST_CASE("layer norm's gradients are its definition in double, within the round
     const LayerNorm norm = LayerNorm::create(bench.params, "norm", width);
     bench.params[norm.weight] = random_tensor({width}, Key(1));
     Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(8), Format::integer(8)));
-    const Tensor x = random_tensor({rows, width}, Key(2), 2.0, 5.0), g = random_tensor({rows, width}, Key(3));
+    const Tensor x = random_tensor({rows, width}, Key(2), 2.0, 5.0),
+                 g = random_tensor({rows, width}, Key(3));
     const Var vx = pass.tape.variable(x);
     const Gradients gradients = pass.tape.backward(dot(pass, norm(pass, vx), g));
     const Tensor &gx = pass.tape.gradient_of(vx), &w = bench.params[norm.weight];
@@ -86,11 +93,13 @@ TEST_CASE("layer norm's gradients are its definition in double, within the round
     for (std::int64_t i = 0; i < rows; ++i) {
       double mean = 0, variance = 0;
       for (std::int64_t j = 0; j < width; ++j) mean += double{x[i * width + j]} / n;
-      for (std::int64_t j = 0; j < width; ++j) variance += std::pow(double{x[i * width + j]} - mean, 2) / n;
+      for (std::int64_t j = 0; j < width; ++j)
+        variance += std::pow(double{x[i * width + j]} - mean, 2) / n;
       const double slope = 1 / std::sqrt(variance + 1e-5);
       double of_h = 0, along = 0, size_h = 0, size_along = 0;
       for (std::int64_t j = 0; j < width; ++j) {
-        const double h = double{g[i * width + j]} * double{w[j]}, z = (double{x[i * width + j]} - mean) * slope;
+        const double h = double{g[i * width + j]} * double{w[j]},
+                     z = (double{x[i * width + j]} - mean) * slope;
         normal[static_cast<std::size_t>(i * width + j)] = z;
         of_h += h / n;
         along += h * z / n;
@@ -98,24 +107,30 @@ TEST_CASE("layer norm's gradients are its definition in double, within the round
         size_along += std::abs(h * z) / n;
       }
       for (std::int64_t j = 0; j < width; ++j) {
-        const double h = double{g[i * width + j]} * double{w[j]}, z = normal[static_cast<std::size_t>(i * width + j)];
+        const double h = double{g[i * width + j]} * double{w[j]},
+                     z = normal[static_cast<std::size_t>(i * width + j)];
         const double apart = h - of_h, want = (apart - z * along) * slope;
-        // Rounded: h and, through it, its mean; the mean; h - mean; z and h again through `along`; along; z; their product; the
-        // second difference; the slope; the last product. The mean of x itself is within 2^-45 in double.
-        const double off = std::abs(h) + size_h + std::abs(of_h) + std::abs(apart) + std::abs(z) * 2 * size_along +
-                           3 * std::abs(z * along) + 3 * std::abs(apart - z * along);
-        require_within(double{gx[i * width + j]}, want, slope * (kUnit * off + 0x1p-45 * (1 + slope) * (size_h + std::abs(h))));
+        // Rounded: h and, through it, its mean; the mean; h - mean; z and h again through `along`;
+        // along; z; their product; the second difference; the slope; the last product. The mean of
+        // x itself is within 2^-45 in double.
+        const double off = std::abs(h) + size_h + std::abs(of_h) + std::abs(apart) +
+                           std::abs(z) * 2 * size_along + 3 * std::abs(z * along) +
+                           3 * std::abs(apart - z * along);
+        require_within(double{gx[i * width + j]}, want,
+                       slope * (kUnit * off + 0x1p-45 * (1 + slope) * (size_h + std::abs(h))));
       }
     }
     const Tensor& gw = gradients[static_cast<std::size_t>(norm.weight.index)];
     for (std::int64_t j = 0; j < width; ++j) {
       double sum = 0, size = 0;
       for (std::int64_t i = 0; i < rows; ++i) {
-        const double term = double{g[i * width + j]} * normal[static_cast<std::size_t>(i * width + j)];
+        const double term =
+            double{g[i * width + j]} * normal[static_cast<std::size_t>(i * width + j)];
         sum += term;
         size += std::abs(term);
       }
-      require_within(double{gw[j]}, sum, kUnit * (size + std::abs(sum)) + 0x1p-40);  // z is rounded, and so is the sum
+      require_within(double{gw[j]}, sum,
+                     kUnit * (size + std::abs(sum)) + 0x1p-40);  // z is rounded, and so is the sum
     }
     require_column_sums(gradients[static_cast<std::size_t>(norm.bias.index)], g);
   }
@@ -124,7 +139,8 @@ TEST_CASE("layer norm's gradients are its definition in double, within the round
 TEST_CASE("layer norm takes its steps in the stated order at every SIMD level, bit for bit") {
   for (const std::int64_t width : {1, 15, 16, 17, 40, 83}) {
     constexpr std::int64_t rows = 5;
-    const Tensor x = random_tensor({rows, width}, Key(1), 2.0, 5.0), g = random_tensor({rows, width}, Key(2));
+    const Tensor x = random_tensor({rows, width}, Key(1), 2.0, 5.0),
+                 g = random_tensor({rows, width}, Key(2));
     const Tensor w = random_tensor({width}, Key(3)), b = random_tensor({width}, Key(4));
     Tensor y = Tensor::uninitialized({rows, width}), gx = Tensor::uninitialized({rows, width});
     const auto n = static_cast<double>(width);
@@ -132,18 +148,26 @@ TEST_CASE("layer norm takes its steps in the stated order at every SIMD level, b
       const auto at = [&](const Tensor& t, std::int64_t j) { return double{t[i * width + j]}; };
       std::vector<float> normal, h;
       const double mean = chained_sum(width, [&](std::int64_t j) { return at(x, j); }) / n;
-      const double variance = chained_sum(width, [&](std::int64_t j) { return (at(x, j) - mean) * (at(x, j) - mean); }) / n;
+      const double variance =
+          chained_sum(width,
+                      [&](std::int64_t j) { return (at(x, j) - mean) * (at(x, j) - mean); }) /
+          n;
       const double slope = 1.0 / std::sqrt(variance + LayerNorm::kEpsilon);
       for (std::int64_t j = 0; j < width; ++j) {
         normal.push_back(static_cast<float>((at(x, j) - mean) * slope));
         y[i * width + j] = normal.back() * w[j] + b[j];
         h.push_back(g[i * width + j] * w[j]);
       }
-      const auto of = [](const std::vector<float>& v, std::int64_t j) { return double{v[static_cast<std::size_t>(j)]}; };
-      const auto mean_h = static_cast<float>(chained_sum(width, [&](std::int64_t j) { return of(h, j); }) / n);
-      const auto along = static_cast<float>(chained_sum(width, [&](std::int64_t j) { return of(h, j) * of(normal, j); }) / n);
+      const auto of = [](const std::vector<float>& v, std::int64_t j) {
+        return double{v[static_cast<std::size_t>(j)]};
+      };
+      const auto mean_h =
+          static_cast<float>(chained_sum(width, [&](std::int64_t j) { return of(h, j); }) / n);
+      const auto along = static_cast<float>(
+          chained_sum(width, [&](std::int64_t j) { return of(h, j) * of(normal, j); }) / n);
       for (std::size_t j = 0; j < h.size(); ++j)
-        gx[i * width + static_cast<std::int64_t>(j)] = ((h[j] - mean_h) - normal[j] * along) * static_cast<float>(slope);
+        gx[i * width + static_cast<std::int64_t>(j)] =
+            ((h[j] - mean_h) - normal[j] * along) * static_cast<float>(slope);
     }
     for (const Simd simd : {Simd::scalar, Simd::avx2, Simd::avx512}) {
       if (simd > best_simd()) continue;

@@ -18,10 +18,11 @@ using namespace ebb::test;
 
 namespace {
 
-/// The largest error of `got` [m, n] against the product of the operands' values in double, in units of what is allowed: one
-/// rounding and the scaling's few roundings in double for integer operands (four terms of at most k (3 a)(3 b) each), a chain of k
-/// fma for float ones.
-double worst_error(const Tensor& got, const Operand& a, const Operand& b, double largest_a, double largest_b) {
+/// The largest error of `got` [m, n] against the product of the operands' values in double, in
+/// units of what is allowed: one rounding and the scaling's few roundings in double for integer
+/// operands (four terms of at most k (3 a)(3 b) each), a chain of k fma for float ones.
+double worst_error(const Tensor& got, const Operand& a, const Operand& b, double largest_a,
+                   double largest_b) {
   const std::int64_t k = a.cols();
   const double magnitude = static_cast<double>(k) * largest_a * largest_b;
   double worst = 0;
@@ -29,8 +30,9 @@ double worst_error(const Tensor& got, const Operand& a, const Operand& b, double
     for (std::int64_t j = 0; j < b.cols(); ++j) {
       double sum = 0;
       for (std::int64_t t = 0; t < k; ++t) sum += a.value(i, t) * b.value(t, j);
-      const double allowed = a.is_float() || b.is_float() ? static_cast<double>(k + 8) * kUnit * magnitude
-                                                          : kUnit * std::abs(sum) + 0x1p-46 * magnitude;
+      const double allowed = a.is_float() || b.is_float()
+                                 ? static_cast<double>(k + 8) * kUnit * magnitude
+                                 : kUnit * std::abs(sum) + 0x1p-46 * magnitude;
       worst = std::max(worst, std::abs(double{got[i * b.cols() + j]} - sum) / allowed);
     }
   }
@@ -42,17 +44,19 @@ std::vector<PrecisionPlan> plans() {
   for (const GridStyle style : {GridStyle::affine, GridStyle::symmetric}) {
     for (const auto& bits : {std::pair{2, 3}, std::pair{3, 8}, std::pair{8, 8}, std::pair{9, 16}}) {
       for (const bool simulate : {false, true}) {
-        PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(bits.first), Format::integer(bits.second));
+        PrecisionPlan plan =
+            PrecisionPlan::uniform(Format::integer(bits.first), Format::integer(bits.second));
         plan.grid = style;
         plan.simulate = simulate;
         all.push_back(plan);
       }
     }
   }
-  PrecisionPlan mixed =
-      PrecisionPlan::uniform(Format::integer(4), Format::fp32());  // the gradient's products meet one float operand
+  PrecisionPlan mixed = PrecisionPlan::uniform(
+      Format::integer(4), Format::fp32());  // the gradient's products meet one float operand
   all.push_back(mixed);
-  mixed.formats = {Format::integer(5), Format::integer(7), Format::integer(10)};  // which operand has which role
+  mixed.formats = {Format::integer(5), Format::integer(7),
+                   Format::integer(10)};  // which operand has which role
   mixed.activation_rounding = Rounding::stochastic;
   all.push_back(mixed);
   for (const PrecisionPlan& plan : half_float_plans()) all.push_back(plan);
@@ -69,8 +73,8 @@ TEST_CASE("the three products of a linear layer are those of its codes, for ever
     CAPTURE(to_text(plan.grid));
     CAPTURE(plan.simulate);
     Bench bench, other;
-    const Tensor w = random_tensor({out, in}, Key(1), 0.4, 0.1), bias = random_tensor({out}, Key(2)),
-                 g = random_tensor({batch, out}, Key(3));
+    const Tensor w = random_tensor({out, in}, Key(1), 0.4, 0.1),
+                 bias = random_tensor({out}, Key(2)), g = random_tensor({batch, out}, Key(3));
     const Linear plain = Linear::create(bench.params, "fc", w, std::nullopt);
     const Linear biased = Linear::create(other.params, plain.site, w, bias);  // the same draws
     Pass pass = bench.pass(plan);
@@ -78,30 +82,39 @@ TEST_CASE("the three products of a linear layer are those of its codes, for ever
     const Var x = pass.tape.variable(input);
     const Var y = plain(pass, x);
     Pass again = other.pass(plan);
-    const Tensor product = pass.tape[y], with_bias = again.tape[biased(again, again.tape.constant(input))];
+    const Tensor product = pass.tape[y],
+                 with_bias = again.tape[biased(again, again.tape.constant(input))];
     const Gradients gradients = pass.tape.backward(dot(pass, y, g));
 
     const Operand qx = operand_of(pass, input.matrix(), plain.site, Role::activation),
                   qg = operand_of(pass, g.matrix(), plain.site, Role::gradient);
-    const Operand by_output = operand_of(pass, w.matrix(), plain.site, Role::weight, Granularity::per_row);
-    const Operand by_input = operand_of(pass, w.matrix(), plain.site, Role::weight, Granularity::per_column);
-    const double ax = largest_magnitude(input), aw = largest_magnitude(w), ag = largest_magnitude(g);
+    const Operand by_output =
+        operand_of(pass, w.matrix(), plain.site, Role::weight, Granularity::per_row);
+    const Operand by_input =
+        operand_of(pass, w.matrix(), plain.site, Role::weight, Granularity::per_column);
+    const double ax = largest_magnitude(input), aw = largest_magnitude(w),
+                 ag = largest_magnitude(g);
     CHECK(worst_error(product, qx, by_output.transposed(), ax, aw) <= 1);
     CHECK(worst_error(pass.tape.gradient_of(x), qg, by_input, ag, aw) <= 1);
-    CHECK(worst_error(gradients[static_cast<std::size_t>(plain.weight.index)], qg.transposed(), qx, ag, ax) <= 1);
-    for (std::int64_t i = 0; i < product.size(); ++i) REQUIRE(with_bias[i] == product[i] + bias[i % out]);
+    CHECK(worst_error(gradients[static_cast<std::size_t>(plain.weight.index)], qg.transposed(), qx,
+                      ag, ax) <= 1);
+    for (std::int64_t i = 0; i < product.size(); ++i)
+      REQUIRE(with_bias[i] == product[i] + bias[i % out]);
   }
 }
 
 TEST_CASE("a linear layer's gradients agree with central differences, over any leading axes") {
   Bench bench;
-  const Linear fc = Linear::create(bench.params, "fc", random_tensor({4, 6}, Key(1)), random_tensor({4}, Key(2)));
+  const Linear fc =
+      Linear::create(bench.params, "fc", random_tensor({4, 6}, Key(1)), random_tensor({4}, Key(2)));
   // 6 fma and the bias.
   check_gradients(bench, {random_tensor({2, 3, 6}, Key(3))}, 7,
                   [&](Pass& pass, const std::vector<Var>& x) { return fc(pass, x[0]); });
 }
 
-TEST_CASE("the bits of a product do not depend on what is kept in float32 elsewhere, and exempt layers are charged 32 bits") {
+TEST_CASE(
+    "the bits of a product do not depend on what is kept in float32 elsewhere, and exempt layers "
+    "are charged 32 bits") {
   const Tensor w = random_tensor({3, 8}, Key(1)), input = random_tensor({4, 8}, Key(2));
   PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(3), Format::integer(8));
   plan.keep_fp32({"last"});
@@ -109,7 +122,8 @@ TEST_CASE("the bits of a product do not depend on what is kept in float32 elsewh
   const Linear fc1 = Linear::create(bench.params, {"fc1", {"first"}}, w, std::nullopt);
   const Linear fc2 = Linear::create(bench.params, {"fc2", {"last"}}, w, std::nullopt);
   Pass pass = bench.pass(plan), exact = bench.pass();
-  CHECK(pass.tape[fc2(pass, pass.tape.constant(input))] == exact.tape[fc2(exact, exact.tape.constant(input))]);
+  CHECK(pass.tape[fc2(pass, pass.tape.constant(input))] ==
+        exact.tape[fc2(exact, exact.tape.constant(input))]);
   bench.ledger = {};
   Pass counted = bench.pass(plan);
   fc1(counted, counted.tape.constant(input));
@@ -132,9 +146,11 @@ TEST_CASE("evaluation encodes inputs by the running range, which training keeps 
   train_on(0.0f, 2.0f);
   CHECK(std::abs(bench.params[fc.input_range][0] - -0.9f) < 1e-6f);
   CHECK(std::abs(bench.params[fc.input_range][1] - 3.8f) < 1e-6f);
-  Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(8), Format::integer(8)), 0, Pass::Mode::evaluate);
+  Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(8), Format::integer(8)), 0,
+                         Pass::Mode::evaluate);
   const Tensor range_before = bench.params[fc.input_range];
-  const Tensor y = pass.tape[fc(pass, pass.tape.constant(Tensor::from({1, 2}, std::array{100.0f, 100.0f})))];
+  const Tensor y =
+      pass.tape[fc(pass, pass.tape.constant(Tensor::from({1, 2}, std::array{100.0f, 100.0f})))];
   CHECK(std::abs(y.item() - 2 * 2.9f) < 1e-5f);  // saturated at the top of -0.9 .. 2.9
   CHECK(bench.params[fc.input_range] == range_before);
 }
@@ -142,9 +158,12 @@ TEST_CASE("evaluation encodes inputs by the running range, which training keeps 
 TEST_CASE("a linear layer refuses what does not fit, and names the site where a NaN arrives") {
   Bench bench;
   const Linear fc = Linear::create(bench.params, "fc1", Tensor::zeros({10, 784}), std::nullopt);
-  CHECK_THROWS_AS(Linear::create(bench.params, "bad", Tensor::zeros({10}), std::nullopt), ShapeError);
-  CHECK_THROWS_AS(Linear::create(bench.params, "bad", Tensor::zeros({10, 2}), Tensor::zeros({9})), ShapeError);
-  CHECK_THROWS_AS(Linear::create(bench.params, "fc1", Tensor::zeros({10, 2}), std::nullopt), ConfigError);
+  CHECK_THROWS_AS(Linear::create(bench.params, "bad", Tensor::zeros({10}), std::nullopt),
+                  ShapeError);
+  CHECK_THROWS_AS(Linear::create(bench.params, "bad", Tensor::zeros({10, 2}), Tensor::zeros({9})),
+                  ShapeError);
+  CHECK_THROWS_AS(Linear::create(bench.params, "fc1", Tensor::zeros({10, 2}), std::nullopt),
+                  ConfigError);
   Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(8), Format::integer(8)));
   CHECK_THROWS_WITH_AS(fc(pass, pass.tape.constant(Tensor::zeros({32, 1, 28, 28}))),
                        "[fc1] expected input [batch, 784], got [32, 1, 28, 28]", ShapeError);

@@ -35,10 +35,14 @@ std::vector<double> values_of(const Operand& operand) {
 
 }  // namespace
 
-TEST_CASE("a name in a plan that means no site is refused when the backward sweep begins, before anything is done") {
+TEST_CASE(
+    "a name in a plan that means no site is refused when the backward sweep begins, before "
+    "anything is done") {
   Bench bench;
-  const Linear hidden = Linear::create(bench.params, {"hidden", {"first"}}, random_tensor({3, 4}, Key(1)), Tensor::zeros({3}));
-  const Linear output = Linear::create(bench.params, "block.output", random_tensor({2, 3}, Key(2)), Tensor::zeros({2}));
+  const Linear hidden = Linear::create(bench.params, {"hidden", {"first"}},
+                                       random_tensor({3, 4}, Key(1)), Tensor::zeros({3}));
+  const Linear output = Linear::create(bench.params, "block.output", random_tensor({2, 3}, Key(2)),
+                                       Tensor::zeros({2}));
   const std::vector<std::int32_t> labels{0, 1, 1};
   const Format k8 = Format::integer(8);
   const auto step = [&](const PrecisionPlan& plan, bool both = true) {
@@ -46,17 +50,23 @@ TEST_CASE("a name in a plan that means no site is refused when the backward swee
     const Var h = hidden(pass, pass.tape.constant(random_tensor({3, 4}, Key(3))));
     return pass.tape.backward(softmax_cross_entropy(pass, both ? output(pass, h) : h, labels));
   };
-  const auto keeping = [&](const char* name) { return PrecisionPlan::uniform(k8, k8).keep_fp32({name}); };
+  const auto keeping = [&](const char* name) {
+    return PrecisionPlan::uniform(k8, k8).keep_fp32({name});
+  };
   for (const char* known : {"hidden", "first", "block", "block.output"}) {
     CAPTURE(known);
     CHECK_NOTHROW(step(keeping(known)));
   }
-  CHECK_THROWS_WITH_AS(step(keeping("hiden")),
-                       "[plan] unknown site 'hiden'; did you mean 'hidden'? Known: hidden, block.output, first", ConfigError);
+  CHECK_THROWS_WITH_AS(
+      step(keeping("hiden")),
+      "[plan] unknown site 'hiden'; did you mean 'hidden'? Known: hidden, block.output, first",
+      ConfigError);
   PrecisionPlan own = PrecisionPlan::uniform(k8, k8);
   own.sites["block.ouput"] = {k8, k8, k8};
-  CHECK_THROWS_WITH_AS(
-      step(own), "[plan] unknown site 'block.ouput'; did you mean 'block.output'? Known: hidden, block.output, first", ConfigError);
+  CHECK_THROWS_WITH_AS(step(own),
+                       "[plan] unknown site 'block.ouput'; did you mean 'block.output'? Known: "
+                       "hidden, block.output, first",
+                       ConfigError);
 
   // A plan of several networks, or of one of which a pass uses a part.
   bench.ledger = {};
@@ -74,11 +84,12 @@ TEST_CASE("every op gives the same bits for any number of threads, forward and b
     Op op;
   };
   Bench bench;
-  const Linear fc = Linear::create(bench.params, "fc", random_tensor({9, 6}, Key(1)), random_tensor({9}, Key(2)));
-  const Conv2d conv =
-      Conv2d::create(bench.params, "conv", random_tensor({5, 3, 3, 6}, Key(3)), {.pad = 1}, random_tensor({5}, Key(4)));
-  const Conv2d depthwise =
-      Conv2d::create(bench.params, "depthwise", random_tensor({6, 3, 3, 1}, Key(5)), {.stride = 2, .groups = 6});
+  const Linear fc =
+      Linear::create(bench.params, "fc", random_tensor({9, 6}, Key(1)), random_tensor({9}, Key(2)));
+  const Conv2d conv = Conv2d::create(bench.params, "conv", random_tensor({5, 3, 3, 6}, Key(3)),
+                                     {.pad = 1}, random_tensor({5}, Key(4)));
+  const Conv2d depthwise = Conv2d::create(
+      bench.params, "depthwise", random_tensor({6, 3, 3, 1}, Key(5)), {.stride = 2, .groups = 6});
   const BatchNorm norm = BatchNorm::create(bench.params, "bn", 6);
   std::vector<std::int32_t> labels(9 * 24 * 25);
   for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>(i % 6);
@@ -90,15 +101,22 @@ TEST_CASE("every op gives the same bits for any number of threads, forward and b
       {"relu", [](Pass& p, const std::vector<Var>& x) { return relu(p, x[0]); }},
       {"add", [](Pass& p, const std::vector<Var>& x) { return add(p, x[0], x[0]); }},
       {"dropout", [](Pass& p, const std::vector<Var>& x) { return dropout(p, x[0], 0.3, "d"); }},
-      {"max_pool", [](Pass& p, const std::vector<Var>& x) { return max_pool(p, x[0], {.window = 3, .stride = 2, .pad = 1}); }},
-      {"avg_pool", [](Pass& p, const std::vector<Var>& x) { return avg_pool(p, x[0], {.window = 3, .stride = 2, .pad = 1}); }},
-      {"global_avg_pool", [](Pass& p, const std::vector<Var>& x) { return global_avg_pool(p, x[0]); }},
+      {"max_pool",
+       [](Pass& p, const std::vector<Var>&
+                       x) { return max_pool(p, x[0], {.window = 3, .stride = 2, .pad = 1}); }},
+      {"avg_pool",
+       [](Pass& p, const std::vector<Var>&
+                       x) { return avg_pool(p, x[0], {.window = 3, .stride = 2, .pad = 1}); }},
+      {"global_avg_pool",
+       [](Pass& p, const std::vector<Var>& x) { return global_avg_pool(p, x[0]); }},
       {"softmax_cross_entropy", [&](Pass& p, const std::vector<Var>& x) {
-         return softmax_cross_entropy(p, flatten(p, global_avg_pool(p, x[0])), std::span(labels).first(9));
+         return softmax_cross_entropy(p, flatten(p, global_avg_pool(p, x[0])),
+                                      std::span(labels).first(9));
        }}};
   const Tensor input = random_tensor({9, 24, 25, 6}, Key(6));
   const int threads = omp_get_max_threads();
-  for (const PrecisionPlan& plan : {PrecisionPlan::fp32(), PrecisionPlan::uniform(Format::integer(4), Format::integer(8))}) {
+  for (const PrecisionPlan& plan :
+       {PrecisionPlan::fp32(), PrecisionPlan::uniform(Format::integer(4), Format::integer(8))}) {
     for (const Case& c : cases) {
       CAPTURE(c.why);
       std::vector<Tensor> outputs, input_gradients;
@@ -109,7 +127,8 @@ TEST_CASE("every op gives the same bits for any number of threads, forward and b
         const Var x = pass.tape.variable(input);
         const Var y = c.op(pass, {x});
         outputs.push_back(pass.tape[y]);
-        gradients.push_back(pass.tape.backward(dot(pass, y, random_tensor(outputs[0].shape(), Key(7)))));
+        gradients.push_back(
+            pass.tape.backward(dot(pass, y, random_tensor(outputs[0].shape(), Key(7)))));
         input_gradients.push_back(pass.tape.gradient_of(x));
       }
       for (const std::size_t i : {1u, 2u}) {
@@ -137,9 +156,11 @@ TEST_CASE("stochastic codes depend on key, site and role, not on the order of ca
   CHECK(values_of(later.encode(g.matrix(), a, Role::gradient)) != first);
 }
 
-static_assert(!std::is_copy_constructible_v<Pass> && !std::is_move_constructible_v<Pass>, "backward functions refer to their pass");
+static_assert(!std::is_copy_constructible_v<Pass> && !std::is_move_constructible_v<Pass>,
+              "backward functions refer to their pass");
 
-TEST_CASE("a layer or a dropout that is used again in a pass draws other random bits, in both sweeps") {
+TEST_CASE(
+    "a layer or a dropout that is used again in a pass draws other random bits, in both sweeps") {
   Bench bench;
   const Linear fc = Linear::create(bench.params, "fc", random_tensor({9, 6}, Key(1)), std::nullopt);
   PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(2), Format::integer(2));
@@ -173,23 +194,30 @@ TEST_CASE("a layer or a dropout that is used again in a pass draws other random 
   CHECK(pass.tape[fc(pass, pass.tape.constant(rows))] == first.y);
 }
 
-TEST_CASE("a layer that is used several times in a pass moves its running range once, by the union of its inputs") {
+TEST_CASE(
+    "a layer that is used several times in a pass moves its running range once, by the union of "
+    "its inputs") {
   Bench bench;
   const Linear fc = Linear::create(bench.params, "fc", random_tensor({2, 2}, Key(1)), std::nullopt);
   const auto used_on = [&](const std::vector<std::array<float, 2>>& inputs) {
     Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(8), Format::integer(8)));
-    for (const std::array<float, 2>& x : inputs) fc(pass, pass.tape.constant(Tensor::from({1, 2}, x)));
+    for (const std::array<float, 2>& x : inputs)
+      fc(pass, pass.tape.constant(Tensor::from({1, 2}, x)));
     const Tensor& range = bench.params[fc.input_range];
-    return std::vector<float>(range.values().begin(), range.values().end());  // minimum, width, updates
+    return std::vector<float>(range.values().begin(),
+                              range.values().end());  // minimum, width, updates
   };
   CHECK(used_on({{-1, 2}, {0, 5}, {-3, 0}}) == std::vector<float>{-3, 8, 1});
   const float old_share = 0.9f, new_share = 1.0f - old_share;
-  CHECK(used_on({{0, 1}, {-2, 0}}) == std::vector<float>{old_share * -3 + new_share * -2, old_share * 8 + new_share * 3, 2});
+  CHECK(used_on({{0, 1}, {-2, 0}}) ==
+        std::vector<float>{old_share * -3 + new_share * -2, old_share * 8 + new_share * 3, 2});
 }
 
-TEST_CASE("the quality of an encoding is measured on request: ends, zeros and signal-to-noise ratio") {
+TEST_CASE(
+    "the quality of an encoding is measured on request: ends, zeros and signal-to-noise ratio") {
   // Two bits over -1 .. 2 have the grid -1, 0, 1, 2: codes of the seven values are -1 -1 0 0 1 2 2.
-  const Tensor x = Tensor::from({1, 7}, std::array{-1.0f, -0.75f, -0.25f, 0.25f, 1.25f, 2.0f, 1.75f});
+  const Tensor x =
+      Tensor::from({1, 7}, std::array{-1.0f, -0.75f, -0.25f, 0.25f, 1.25f, 2.0f, 1.75f});
   const double signal = 1 + 0.5625 + 0.0625 + 0.0625 + 1.5625 + 4 + 3.0625, noise = 5 * 0.0625;
   Bench bench;
   std::vector<OperandQuality> quality;
@@ -209,7 +237,8 @@ TEST_CASE("the quality of an encoding is measured on request: ends, zeros and si
 
 TEST_CASE("overflows of a narrow accumulator are counted in the ledger") {
   Bench bench;
-  const Linear fc = Linear::create(bench.params, "fc", random_tensor({4, 64}, Key(1)), std::nullopt);
+  const Linear fc =
+      Linear::create(bench.params, "fc", random_tensor({4, 64}, Key(1)), std::nullopt);
   PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(8), Format::integer(8));
   const Tensor input = random_tensor({8, 64}, Key(2));
   const auto run = [&] {
@@ -227,9 +256,11 @@ TEST_CASE("overflows of a narrow accumulator are counted in the ledger") {
 }
 
 TEST_CASE("a non-finite value that reaches an encode is reported with its site and role") {
-  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
     Bench bench;
-    const Conv2d conv = Conv2d::create(bench.params, "stage1.conv", random_tensor({2, 1, 1, 2}, Key(1)), {});
+    const Conv2d conv =
+        Conv2d::create(bench.params, "stage1.conv", random_tensor({2, 1, 1, 2}, Key(1)), {});
     Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(8), Format::integer(8)));
     const Var y = conv(pass, pass.tape.constant(random_tensor({1, 2, 2, 2}, Key(2))));
     Tensor g = Tensor::zeros({1, 2, 2, 2});

@@ -21,7 +21,8 @@ Tensor spread_tensor(const Shape& shape) {
   std::iota(order.begin(), order.end(), -shape.size() / 2);
   shuffle_indices(Key(7), order);
   Tensor x = Tensor::uninitialized(shape);
-  std::transform(order.begin(), order.end(), x.data(), [](std::int64_t v) { return 0.1f * static_cast<float>(v); });
+  std::transform(order.begin(), order.end(), x.data(),
+                 [](std::int64_t v) { return 0.1f * static_cast<float>(v); });
   return x;
 }
 
@@ -31,11 +32,12 @@ struct Case {
   PoolConfig config;
   std::int64_t out_height, out_width;
 };
-const Case kCases[] = {{"halving", {2, 4, 6, 3}, {.window = 2, .stride = 2}, 2, 3},
-                       {"an odd row is left out", {1, 5, 5, 2}, {.window = 2, .stride = 2}, 2, 2},
-                       {"overlapping", {2, 5, 4, 1}, {.window = 3, .stride = 1}, 3, 2},
-                       {"overlapping and padded", {1, 5, 6, 70}, {.window = 3, .stride = 2, .pad = 1}, 3, 3},
-                       {"the whole image", {2, 3, 3, 2}, {.window = 3, .stride = 1}, 1, 1}};
+const Case kCases[] = {
+    {"halving", {2, 4, 6, 3}, {.window = 2, .stride = 2}, 2, 3},
+    {"an odd row is left out", {1, 5, 5, 2}, {.window = 2, .stride = 2}, 2, 2},
+    {"overlapping", {2, 5, 4, 1}, {.window = 3, .stride = 1}, 3, 2},
+    {"overlapping and padded", {1, 5, 6, 70}, {.window = 3, .stride = 2, .pad = 1}, 3, 3},
+    {"the whole image", {2, 3, 3, 2}, {.window = 3, .stride = 1}, 1, 1}};
 
 }  // namespace
 
@@ -51,13 +53,14 @@ TEST_CASE("pools follow their definition: elements outside the image never count
     REQUIRE(largest.shape() == shape);
     REQUIRE(mean.shape() == shape);
     for (std::int64_t i = 0; i < shape.size(); ++i) {
-      const std::int64_t ch = i % shape[3], ox = i / shape[3] % shape[2], oy = i / (shape[3] * shape[2]) % shape[1],
+      const std::int64_t ch = i % shape[3], ox = i / shape[3] % shape[2],
+                         oy = i / (shape[3] * shape[2]) % shape[1],
                          b = i / (shape[3] * shape[2] * shape[1]);
       double best = -std::numeric_limits<double>::infinity(), sum = 0, count = 0;
-      for (std::int64_t iy = oy * c.config.stride - c.config.pad; iy < oy * c.config.stride - c.config.pad + c.config.window;
-           ++iy) {
-        for (std::int64_t ix = ox * c.config.stride - c.config.pad; ix < ox * c.config.stride - c.config.pad + c.config.window;
-             ++ix) {
+      for (std::int64_t iy = oy * c.config.stride - c.config.pad;
+           iy < oy * c.config.stride - c.config.pad + c.config.window; ++iy) {
+        for (std::int64_t ix = ox * c.config.stride - c.config.pad;
+             ix < ox * c.config.stride - c.config.pad + c.config.window; ++ix) {
           if (iy < 0 || ix < 0 || iy >= c.x[1] || ix >= c.x[2]) continue;
           const double v = x[((b * c.x[1] + iy) * c.x[2] + ix) * c.x[3] + ch];
           best = std::max(best, v);
@@ -76,12 +79,15 @@ TEST_CASE("pools' gradients agree with central differences") {
   for (const Case& c : kCases) {
     CAPTURE(c.why);
     Bench bench;
-    check_gradients(bench, {spread_tensor(c.x)}, 1,
-                    [&](Pass& pass, const std::vector<Var>& x) { return max_pool(pass, x[0], c.config); });
-    check_gradients(bench, {spread_tensor(c.x)}, 1,
-                    [&](Pass& pass, const std::vector<Var>& x) { return avg_pool(pass, x[0], c.config); });
-    check_gradients(bench, {spread_tensor(c.x)}, 1,
-                    [&](Pass& pass, const std::vector<Var>& x) { return global_avg_pool(pass, x[0]); });
+    check_gradients(bench, {spread_tensor(c.x)}, 1, [&](Pass& pass, const std::vector<Var>& x) {
+      return max_pool(pass, x[0], c.config);
+    });
+    check_gradients(bench, {spread_tensor(c.x)}, 1, [&](Pass& pass, const std::vector<Var>& x) {
+      return avg_pool(pass, x[0], c.config);
+    });
+    check_gradients(bench, {spread_tensor(c.x)}, 1, [&](Pass& pass, const std::vector<Var>& x) {
+      return global_avg_pool(pass, x[0]);
+    });
   }
 }
 
@@ -90,7 +96,8 @@ TEST_CASE("max_pool gives a tie's gradient to the first of equals, and a NaN is 
   Pass pass = bench.pass();
   const Var x = pass.tape.variable(Tensor::zeros({1, 2, 2, 1}));
   pass.tape.backward(dot(pass, max_pool(pass, x, {}), Tensor::filled({1, 1, 1, 1}, 1.0f)));
-  CHECK(pass.tape.gradient_of(x) == Tensor::from({1, 2, 2, 1}, std::vector{1.0f, 0.0f, 0.0f, 0.0f}));
+  CHECK(pass.tape.gradient_of(x) ==
+        Tensor::from({1, 2, 2, 1}, std::vector{1.0f, 0.0f, 0.0f, 0.0f}));
   for (std::int64_t at = 0; at < 4; ++at) {
     Tensor broken = Tensor::filled({1, 2, 2, 1}, 1.0f);
     broken[at] = std::numeric_limits<float>::quiet_NaN();
@@ -103,8 +110,8 @@ TEST_CASE("pools refuse windows and images that do not fit") {
   Bench bench;
   Pass pass = bench.pass();
   const Var x = pass.tape.constant(Tensor::zeros({1, 3, 3, 1}));
-  for (const PoolConfig& c :
-       {PoolConfig{.window = 0}, PoolConfig{.window = 16}, PoolConfig{.stride = 0}, PoolConfig{.window = 2, .pad = 2}}) {
+  for (const PoolConfig& c : {PoolConfig{.window = 0}, PoolConfig{.window = 16},
+                              PoolConfig{.stride = 0}, PoolConfig{.window = 2, .pad = 2}}) {
     CHECK_THROWS_AS(max_pool(pass, x, c), ConfigError);
     CHECK_THROWS_AS(avg_pool(pass, x, c), ConfigError);
   }

@@ -12,15 +12,18 @@
 using namespace ebb;
 using namespace ebb::test;
 
-TEST_CASE("sums and means over an axis and over all are their definitions in double, rounded once, and so are their gradients") {
+TEST_CASE(
+    "sums and means over an axis and over all are their definitions in double, rounded once, and "
+    "so are their gradients") {
   struct Case {
     Shape x;
     int axis;
     std::int64_t outer, extent, inner;
     Shape result;
   };
-  const Case cases[] = {{{300, 3}, 0, 1, 300, 3, {3}}, {{2, 70, 5}, 1, 2, 70, 5, {2, 5}}, {{4, 37}, -1, 4, 37, 1, {4}},
-                        {{6}, 0, 1, 6, 1, {}},         {{3, 1, 2}, -2, 3, 1, 2, {3, 2}},  {{0, 4}, 1, 0, 4, 1, {0}}};
+  const Case cases[] = {{{300, 3}, 0, 1, 300, 3, {3}},    {{2, 70, 5}, 1, 2, 70, 5, {2, 5}},
+                        {{4, 37}, -1, 4, 37, 1, {4}},     {{6}, 0, 1, 6, 1, {}},
+                        {{3, 1, 2}, -2, 3, 1, 2, {3, 2}}, {{0, 4}, 1, 0, 4, 1, {0}}};
   for (const bool mean_of : {false, true}) {
     for (const Case& c : cases) {
       CAPTURE(to_text(c.x));
@@ -44,18 +47,25 @@ TEST_CASE("sums and means over an axis and over all are their definitions in dou
       require_elements(
           result.y, [&](std::int64_t i) { return total(i, false); },
           [&](std::int64_t i) {
-            return kUnit * std::abs(total(i, false)) + 2 * 0x1p-53 * static_cast<double>(c.extent + 1) * total(i, true);
+            return kUnit * std::abs(total(i, false)) +
+                   2 * 0x1p-53 * static_cast<double>(c.extent + 1) * total(i, true);
           });
       for (std::int64_t i = 0; i < x.size(); ++i)
-        REQUIRE(result.by_input[0][i] == static_cast<float>(double{g[i / (c.extent * c.inner) * c.inner + i % c.inner]} / n));
+        REQUIRE(
+            result.by_input[0][i] ==
+            static_cast<float>(double{g[i / (c.extent * c.inner) * c.inner + i % c.inner]} / n));
       check_gradients(bench, {x}, 2, op);
     }
     Bench bench;
     for (const int axis : {0, 1, 2}) {
       check_bits(bench, {random_tensor({30, 70, 20}, Key(2))},
-                 [&](Pass& pass, const std::vector<Var>& v) { return mean_of ? mean(pass, v[0], axis) : sum(pass, v[0], axis); });
+                 [&](Pass& pass, const std::vector<Var>& v) {
+                   return mean_of ? mean(pass, v[0], axis) : sum(pass, v[0], axis);
+                 });
     }
-    const Op all = [&](Pass& pass, const std::vector<Var>& v) { return mean_of ? mean(pass, v[0]) : sum(pass, v[0]); };
+    const Op all = [&](Pass& pass, const std::vector<Var>& v) {
+      return mean_of ? mean(pass, v[0]) : sum(pass, v[0]);
+    };
     check_bits(bench, {random_tensor({30, 70, 20}, Key(2))}, all);
     check_gradients(bench, {random_tensor({3, 5}, Key(3))}, 2, all);
   }
@@ -69,10 +79,12 @@ TEST_CASE("sums have the orders of the fixed-order sums, bit for bit") {
   const Tensor middle = pass.tape[sum(pass, in, 1)], last = pass.tape[sum(pass, in, 2)];
   for (std::int64_t i = 0; i < 2; ++i) {
     const std::vector<double> columns = column_sums({x.data() + i * 200 * 33, 200, 33, 33});
-    for (std::int64_t j = 0; j < 33; ++j) CHECK(middle[i * 33 + j] == static_cast<float>(columns[static_cast<std::size_t>(j)]));
+    for (std::int64_t j = 0; j < 33; ++j)
+      CHECK(middle[i * 33 + j] == static_cast<float>(columns[static_cast<std::size_t>(j)]));
   }
   for (std::int64_t i = 0; i < 400; ++i)
-    CHECK(last[i] == static_cast<float>(chained_sum(33, [&](std::int64_t j) { return double{x[i * 33 + j]}; })));
+    CHECK(last[i] == static_cast<float>(
+                         chained_sum(33, [&](std::int64_t j) { return double{x[i * 33 + j]}; })));
   CHECK(pass.tape[sum(pass, in)].item() == static_cast<float>(sum_of(x.values())));
 }
 

@@ -25,7 +25,11 @@ struct Case {
 std::vector<Case> cases() {
   const auto same = [](std::int64_t i) { return i; };
   return {
-      {"flatten", {{2, 3, 4}}, [](Pass& p, const std::vector<Var>& x) { return flatten(p, x[0]); }, {2, 12}, same},
+      {"flatten",
+       {{2, 3, 4}},
+       [](Pass& p, const std::vector<Var>& x) { return flatten(p, x[0]); },
+       {2, 12},
+       same},
       {"reshape",
        {{2, 3, 4}},
        [](Pass& p, const std::vector<Var>& x) {
@@ -33,7 +37,11 @@ std::vector<Case> cases() {
        },
        {4, 1, 6},
        same},
-      {"reshape to a scalar", {{1, 1}}, [](Pass& p, const std::vector<Var>& x) { return reshape(p, x[0], {}); }, {}, same},
+      {"reshape to a scalar",
+       {{1, 1}},
+       [](Pass& p, const std::vector<Var>& x) { return reshape(p, x[0], {}); },
+       {},
+       same},
       {"transpose",
        {{2, 3, 4}},
        [](Pass& p, const std::vector<Var>& x) { return transpose(p, x[0]); },
@@ -51,7 +59,11 @@ std::vector<Case> cases() {
        },
        {4, 2, 3},
        [](std::int64_t i) { return i / 3 % 2 * 12 + i % 3 * 4 + i / 6; }},
-      {"permute of a scalar", {{}}, [](Pass& p, const std::vector<Var>& x) { return permute(p, x[0], {}); }, {}, same},
+      {"permute of a scalar",
+       {{}},
+       [](Pass& p, const std::vector<Var>& x) { return permute(p, x[0], {}); },
+       {},
+       same},
       {"permute of nothing",
        {{0, 3}},
        [](Pass& p, const std::vector<Var>& x) {
@@ -69,8 +81,16 @@ std::vector<Case> cases() {
        [](Pass& p, const std::vector<Var>& x) { return slice(p, x[0], -2, 2, 5); },
        {2, 3, 3},
        [](std::int64_t i) { return i / 9 * 15 + i % 9 + 6; }},
-      {"slice of nothing", {{4}}, [](Pass& p, const std::vector<Var>& x) { return slice(p, x[0], 0, 4, 4); }, {0}, same},
-      {"cat of rows", {{1, 2}, {3, 2}}, [](Pass& p, const std::vector<Var>& x) { return cat(p, x, 0); }, {4, 2}, same},
+      {"slice of nothing",
+       {{4}},
+       [](Pass& p, const std::vector<Var>& x) { return slice(p, x[0], 0, 4, 4); },
+       {0},
+       same},
+      {"cat of rows",
+       {{1, 2}, {3, 2}},
+       [](Pass& p, const std::vector<Var>& x) { return cat(p, x, 0); },
+       {4, 2},
+       same},
       {"cat of columns",
        {{2, 1}, {2, 3}, {2, 0}},
        [](Pass& p, const std::vector<Var>& x) { return cat(p, x, -1); },
@@ -101,23 +121,30 @@ TEST_CASE("rearranged values and their gradients are the elements that the defin
       gradients[from] = g[i];
     }
     std::vector<float> got;
-    for (const Tensor& by : result.by_input) got.insert(got.end(), by.values().begin(), by.values().end());
+    for (const Tensor& by : result.by_input)
+      got.insert(got.end(), by.values().begin(), by.values().end());
     CHECK(got == gradients);
     check_gradients(bench, inputs, 1, c.op);
   }
 }
 
-TEST_CASE("rearranging has no bits of its own, however many threads copy, and a value may be used twice") {
+TEST_CASE(
+    "rearranging has no bits of its own, however many threads copy, and a value may be used "
+    "twice") {
   Bench bench;
   const Tensor x = random_tensor({40, 30, 20}, Key(1));
   const Op op = [](Pass& p, const std::vector<Var>& v) {
-    return cat(p, {permute(p, v[0], {1, 0, 2}), slice(p, transpose(p, v[0], 0, 1), 1, 3, 11), permute(p, v[0], {1, 0, 2})}, 1);
+    return cat(p,
+               {permute(p, v[0], {1, 0, 2}), slice(p, transpose(p, v[0], 0, 1), 1, 3, 11),
+                permute(p, v[0], {1, 0, 2})},
+               1);
   };
   CHECK(run_op(bench, {x}, op).y.shape() == Shape{30, 88, 20});
   check_bits(bench, {x}, op);
-  check_gradients(bench, {random_tensor({2, 3}, Key(2))}, 2, [](Pass& p, const std::vector<Var>& v) {
-    return cat(p, {v[0], v[0]}, 1);
-  });
+  check_gradients(bench, {random_tensor({2, 3}, Key(2))}, 2,
+                  [](Pass& p, const std::vector<Var>& v) {
+                    return cat(p, {v[0], v[0]}, 1);
+                  });
 }
 
 TEST_CASE("shapes and axes that do not fit are refused") {

@@ -27,7 +27,8 @@ struct Shown {
   std::string out, err;
 };
 
-// The signal comes within the loss of a step, or, counted from 100 on, within a piece of an evaluation.
+// The signal comes within the loss of a step, or, counted from 100 on, within a piece of an
+// evaluation.
 cli::ModelFamily tiny_family(std::int64_t bad_step = -1, std::int64_t signal_step = -1) {
   const auto build = [=](const Options&, ParamStore& params) {
     params = TinyTask::state().params;
@@ -52,14 +53,17 @@ cli::ModelFamily tiny_family(std::int64_t bad_step = -1, std::int64_t signal_ste
           build};
 }
 
-Shown call(const std::string& text, const cli::ModelFamily& family = tiny_family(), bool terminal = false) {
+Shown call(const std::string& text, const cli::ModelFamily& family = tiny_family(),
+           bool terminal = false) {
   std::ostringstream out, err;
   const std::vector<std::string> args = split_at(text, ' ');
   const int code = cli::run(args, family, {.out = out, .err = err, .terminal = terminal});
   return {code, out.str(), err.str()};
 }
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 std::string hash_of(const Shown& shown) { return Json::parse(shown.out)["weights_sha256"]; }
 
@@ -84,8 +88,10 @@ TEST_CASE("exit codes tell a wrong command line from everything else") {
       {"--keep-fp32 fd", cli::kWrongCommandLine, "did you mean 'fc'?"},
       {"--epochs 9000000000000000000", cli::kWrongCommandLine, "more than can be counted"},
       {"--resume", cli::kWrongCommandLine, "--resume needs the run directory: add --out DIR"},
-      {"--evaluate " + scratch / "none" + " --dry-run", cli::kWrongCommandLine, "--evaluate and --dry-run contradict"},
-      {"--lr-schedule sqrt(affine(update,-1,5))", cli::kWrongCommandLine, "--lr-schedule at iteration 6: expected a finite factor"},
+      {"--evaluate " + scratch / "none" + " --dry-run", cli::kWrongCommandLine,
+       "--evaluate and --dry-run contradict"},
+      {"--lr-schedule sqrt(affine(update,-1,5))", cli::kWrongCommandLine,
+       "--lr-schedule at iteration 6: expected a finite factor"},
       {"--resume --out " + scratch / "none", cli::kFailed, "expected a run directory"},
       {"--evaluate " + scratch / "none", cli::kFailed, "expected a run directory"},
       {"--out " + scratch.path(), cli::kFailed, "exists already"},
@@ -120,18 +126,22 @@ TEST_CASE("a run records itself, is scored again, and a dry run has predicted it
     CAPTURE(same);
     CHECK(Json::parse(scored.out)[same] == json[same]);
   }
-  CHECK(contains(call("--seed 2 --evaluate " + scratch / "run").err, "--seed is '2' now and was '1'"));
+  CHECK(contains(call("--seed 2 --evaluate " + scratch / "run").err,
+                 "--seed is '2' now and was '1'"));
   CHECK(contains(call("--evaluate " + scratch / "run", tiny_family(-2)).err,
                  "the data are not those of the run: training is 'other' now"));
   CHECK(hash_of(call(std::string(kUnsaved) + " --quiet")) == json["weights_sha256"]);
 }
 
-TEST_CASE("an evaluation reports its own bits, cost and overflow events, and is free in all that makes no other network") {
+TEST_CASE(
+    "an evaluation reports its own bits, cost and overflow events, and is free in all that makes "
+    "no other network") {
   const Scratch scratch;
   const std::string run = scratch / "run";
   REQUIRE(call(kPlan + (" --accumulator sat12 --out " + run)).code == cli::kDone);
   const auto scored = [&](const std::string& options) {
-    const Shown shown = call("--json --quiet --evaluate " + run + (options.empty() ? "" : " " + options));
+    const Shown shown =
+        call("--json --quiet --evaluate " + run + (options.empty() ? "" : " " + options));
     CAPTURE(options);
     CAPTURE(shown.err);
     REQUIRE(shown.code == cli::kDone);
@@ -149,10 +159,12 @@ TEST_CASE("an evaluation reports its own bits, cost and overflow events, and is 
   const Json narrow = scored("--eval-bits 4 --accumulator exact");
   CHECK(narrow["relative_cost"] == 0.25);
   CHECK(narrow["accumulator_overflows"] == "0");
-  CHECK(std::stoll(narrow["bit_ops"].get<std::string>()) * 4 == std::stoll(plain["bit_ops"].get<std::string>()));
+  CHECK(std::stoll(narrow["bit_ops"].get<std::string>()) * 4 ==
+        std::stoll(plain["bit_ops"].get<std::string>()));
   CHECK(scored("--keep-fp32 fc")["relative_cost"] == 16.0);
   CHECK(scored("--cost-reference 4/4/4")["relative_cost"] == 4.0);
-  for (const char* free : {"--grid symmetric", "--accumulator exact --simulate", "--batch 7", "--threads 1", "--simd scalar"}) {
+  for (const char* free : {"--grid symmetric", "--accumulator exact --simulate", "--batch 7",
+                           "--threads 1", "--simd scalar"}) {
     CAPTURE(free);
     CHECK(scored(free)["weights_sha256"] == plain["weights_sha256"]);
   }
@@ -164,11 +176,16 @@ TEST_CASE("an evaluation reports its own bits, cost and overflow events, and is 
   };
   const Case cases[] = {
       {"--lr 0.5", cli::kDone, "warning: --lr 0.5 means nothing here, where nothing is trained"},
-      {"--gradient-bits 4", cli::kDone, "warning: --gradient-bits 4 means nothing here, where nothing is trained"},
-      {"--max-bits 4", cli::kDone, "warning: --max-bits 4 means nothing here, where nothing is trained"},
-      {"--save-every 4", cli::kWrongCommandLine, "--save-every means nothing with --evaluate, where nothing is trained"},
-      {"--eval-bits fp32 --accumulator sat9", cli::kWrongCommandLine, "--accumulator means nothing where every product is float32"},
-      {"--seed 2", cli::kFailed, "--seed is '2' now and was '1' in the run, which makes another network or other data"}};
+      {"--gradient-bits 4", cli::kDone,
+       "warning: --gradient-bits 4 means nothing here, where nothing is trained"},
+      {"--max-bits 4", cli::kDone,
+       "warning: --max-bits 4 means nothing here, where nothing is trained"},
+      {"--save-every 4", cli::kWrongCommandLine,
+       "--save-every means nothing with --evaluate, where nothing is trained"},
+      {"--eval-bits fp32 --accumulator sat9", cli::kWrongCommandLine,
+       "--accumulator means nothing where every product is float32"},
+      {"--seed 2", cli::kFailed,
+       "--seed is '2' now and was '1' in the run, which makes another network or other data"}};
   for (const Case& c : cases) {
     const Shown shown = call(concat("--json --evaluate ", run, " ", c.args));
     CAPTURE(c.args);
@@ -176,10 +193,12 @@ TEST_CASE("an evaluation reports its own bits, cost and overflow events, and is 
     CHECK(shown.code == c.code);
     CHECK(contains(shown.err, c.expected));
     CHECK(!contains(shown.err, "--out"));  // the advice of --resume
-    if (c.code == cli::kDone) CHECK(Json::parse(shown.out)["test_negative_loss"] == plain["test_negative_loss"]);
+    if (c.code == cli::kDone)
+      CHECK(Json::parse(shown.out)["test_negative_loss"] == plain["test_negative_loss"]);
   }
   const Shown text = call("--quiet --evaluate " + run);
-  for (const char* part : {" at 8/8, loss ", "of this evaluation", "1.0000 of 8/8/8", "accumulator overflows  "}) {
+  for (const char* part :
+       {" at 8/8, loss ", "of this evaluation", "1.0000 of 8/8/8", "accumulator overflows  "}) {
     CAPTURE(part);
     CHECK(contains(text.out, part));
   }
@@ -199,9 +218,11 @@ TEST_CASE("a run of version 0.1, which records no cost reference, goes on and is
   write_file(run + "/checkpoint.safetensors", to_bytes(checkpoint));
   CHECK(Json::parse(call("--json --resume --out " + run).out)["cost_reference"] == "8/8/8");
   CHECK(call("--json --resume --cost-reference 8/8/8 --out " + run).code == cli::kDone);
-  CHECK(
-      contains(call("--json --resume --cost-reference 4/4/4 --out " + run).err, "--cost-reference is '4/4/4' now and was '8/8/8'"));
-  CHECK(Json::parse(call("--json --evaluate " + run + " --cost-reference 4/4/4").out)["relative_cost"] == 4.0);
+  CHECK(contains(call("--json --resume --cost-reference 4/4/4 --out " + run).err,
+                 "--cost-reference is '4/4/4' now and was '8/8/8'"));
+  CHECK(Json::parse(
+            call("--json --evaluate " + run + " --cost-reference 4/4/4").out)["relative_cost"] ==
+        4.0);
 }
 
 TEST_CASE("Ctrl-C saves and leaves, and the resumed run ends as if nothing had happened") {
@@ -209,7 +230,8 @@ TEST_CASE("Ctrl-C saves and leaves, and the resumed run ends as if nothing had h
   const Shown whole = call(std::string(kPlan) + " --out " + scratch / "whole");
   const std::string out = " --out " + scratch / "cut";
   for (const std::int64_t signal_step : {5, 6, 13}) {
-    const Shown cut = call(signal_step == 5 ? kPlan + out : out.substr(1) + " --json --resume", tiny_family(-1, signal_step));
+    const Shown cut = call(signal_step == 5 ? kPlan + out : out.substr(1) + " --json --resume",
+                           tiny_family(-1, signal_step));
     CAPTURE(cut.err);
     CHECK(cut.code == cli::kInterrupted);
     CHECK(Json::parse(cut.out)["interrupted"] == true);
@@ -218,7 +240,8 @@ TEST_CASE("Ctrl-C saves and leaves, and the resumed run ends as if nothing had h
   }
   const Shown resumed = call(out.substr(1) + " --json --resume --threads 1 --quiet");
   REQUIRE(resumed.code == cli::kDone);
-  for (const char* same : {"weights_sha256", "bit_ops", "train_loss", "test_negative_loss", "iterations", "interrupted"}) {
+  for (const char* same : {"weights_sha256", "bit_ops", "train_loss", "test_negative_loss",
+                           "iterations", "interrupted"}) {
     CAPTURE(same);
     CHECK(Json::parse(resumed.out)[same] == Json::parse(whole.out)[same]);
   }
@@ -227,13 +250,15 @@ TEST_CASE("Ctrl-C saves and leaves, and the resumed run ends as if nothing had h
   const Shown other = call(out.substr(1) + " --resume --lr 0.3");
   CHECK(other.code == cli::kFailed);
   CHECK(contains(other.err, "--lr is '0.3' now and was '0.02' in the run"));
-  CHECK(contains(call(out.substr(1) + " --resume", tiny_family(-2)).err, "the data are not those of the run"));
+  CHECK(contains(call(out.substr(1) + " --resume", tiny_family(-2)).err,
+                 "the data are not those of the run"));
 }
 
 TEST_CASE("a run killed before it wrote anything begins when it is resumed") {
   const Scratch scratch;
   { RunDirectory::create(scratch / "run", "{}"); }
-  for (const char* name : {"config.json", "steps.jsonl", "evals.jsonl"}) std::filesystem::remove(scratch / "run/" + name);
+  for (const char* name : {"config.json", "steps.jsonl", "evals.jsonl"})
+    std::filesystem::remove(scratch / "run/" + name);
   const Shown resumed = call(std::string(kPlan) + " --resume --out " + scratch / "run");
   CHECK(resumed.code == cli::kDone);
   CHECK(contains(resumed.err, "warning: this run was ended before it began"));
@@ -250,14 +275,17 @@ TEST_CASE("a configuration that was edited under its checkpoint is refused") {
   write_file(config, text.replace(at, 9, "\"seed\": 2"));
   const Shown resumed = call("--resume --out " + scratch / "run");
   CHECK(resumed.code == cli::kFailed);
-  CHECK(contains(resumed.err, "config.json is not the configuration that the checkpoint was saved under"));
+  CHECK(contains(resumed.err,
+                 "config.json is not the configuration that the checkpoint was saved under"));
 }
 
-TEST_CASE("Ctrl-C during an evaluation saves the run before it, and the evaluation is done when the run goes on") {
+TEST_CASE(
+    "Ctrl-C during an evaluation saves the run before it, and the evaluation is done when the run "
+    "goes on") {
   const Scratch scratch;
   const Shown whole = call(std::string(kPlan) + " --out " + scratch / "whole");
-  // Evaluations of two pieces on the validation split after 4, 8, 12 and 16 steps; the last one, after 20, scores the test split,
-  // too.
+  // Evaluations of two pieces on the validation split after 4, 8, 12 and 16 steps; the last one,
+  // after 20, scores the test split, too.
   struct Case {
     const char* why;
     std::int64_t piece, iteration;
@@ -275,12 +303,15 @@ TEST_CASE("Ctrl-C during an evaluation saves the run before it, and the evaluati
     CHECK((before.evaluations.empty() || before.evaluations.back().iteration < c.iteration));
     const Shown resumed = call("--json --quiet --resume --out " + run);
     REQUIRE(resumed.code == cli::kDone);
-    for (const char* same : {"weights_sha256", "bit_ops", "test_negative_loss", "validation_negative_loss"}) {
+    for (const char* same :
+         {"weights_sha256", "bit_ops", "test_negative_loss", "validation_negative_loss"}) {
       CAPTURE(same);
       CHECK(Json::parse(resumed.out)[same] == Json::parse(whole.out)[same]);
     }
-    CHECK(read_checkpoint(run).group("ledger") == read_checkpoint(scratch / "whole").group("ledger"));
-    CHECK(read_history(run).evaluations.size() == read_history(scratch / "whole").evaluations.size());
+    CHECK(read_checkpoint(run).group("ledger") ==
+          read_checkpoint(scratch / "whole").group("ledger"));
+    CHECK(read_history(run).evaluations.size() ==
+          read_history(scratch / "whole").evaluations.size());
   }
   const std::string unsaved = call("--iterations 20 --quiet", tiny_family(-1, 3)).err;
   CHECK(contains(unsaved, "without --out nothing is saved"));
@@ -292,12 +323,15 @@ TEST_CASE("a run without a readable configuration takes the one in its checkpoin
   const std::string run = scratch / "run";
   const std::string hash = hash_of(call(std::string(kPlan) + " --out " + scratch / "whole"));
   const std::string config = run + "/config.json";
-  REQUIRE(call(kPlan + std::string(" --statistics-every 4 --out ") + run, tiny_family(-1, 7)).code == cli::kInterrupted);
+  REQUIRE(
+      call(kPlan + std::string(" --statistics-every 4 --out ") + run, tiny_family(-1, 7)).code ==
+      cli::kInterrupted);
   for (const bool missing : {true, false}) {
     CAPTURE(missing);
     std::filesystem::remove(config);
     if (!missing) write_file(config, "{\"program\": ");
-    CHECK(contains(call("--quiet --evaluate " + run).err, "the configuration in the checkpoint is used"));
+    CHECK(contains(call("--quiet --evaluate " + run).err,
+                   "the configuration in the checkpoint is used"));
     const Shown resumed = call("--json --resume --out " + run);
     CHECK(resumed.code == cli::kDone);
     CHECK(contains(resumed.err, "the configuration in the checkpoint is used"));
@@ -324,40 +358,51 @@ TEST_CASE("a run whose checkpoint is gone does not begin anew over its record") 
   std::filesystem::remove(run + "/checkpoint.safetensors");
   const Shown resumed = call("--resume --out " + run);
   CHECK(resumed.code == cli::kFailed);
-  CHECK(contains(resumed.err, "the record holds 20 steps of a run that is saved every 3, but there is no checkpoint"));
+  CHECK(contains(
+      resumed.err,
+      "the record holds 20 steps of a run that is saved every 3, but there is no checkpoint"));
   CHECK(read_history(run).steps.size() == 20);
 }
 
 TEST_CASE("a run goes on with its own rhythm of saving and measuring unless it is given another") {
   const Scratch scratch;
   const std::string run = scratch / "run";
-  REQUIRE(call(kPlan + std::string(" --statistics-every 5 --out ") + run, tiny_family(-1, 6)).code == cli::kInterrupted);
+  REQUIRE(
+      call(kPlan + std::string(" --statistics-every 5 --out ") + run, tiny_family(-1, 6)).code ==
+      cli::kInterrupted);
   REQUIRE(call("--quiet --resume --out " + run, tiny_family(-1, 11)).code == cli::kInterrupted);
   CHECK(contains(read_file(run + "/config.json"), "\"save-every\": 3"));
-  REQUIRE(call("--quiet --resume --save-every 7 --out " + run, tiny_family(15)).code == cli::kFailed);
+  REQUIRE(call("--quiet --resume --save-every 7 --out " + run, tiny_family(15)).code ==
+          cli::kFailed);
   CHECK(read_checkpoint(run).iteration == 14);
   CHECK(contains(read_file(run + "/config.json"), "\"save-every\": 7"));
   REQUIRE(call("--quiet --resume --out " + run).code == cli::kDone);
-  CHECK(split_at(read_file(run + "/operands.jsonl"), '\n').size() == 4 * 3 + 1);  // of steps 0, 5, 10 and 15
+  CHECK(split_at(read_file(run + "/operands.jsonl"), '\n').size() ==
+        4 * 3 + 1);  // of steps 0, 5, 10 and 15
 }
 
 TEST_CASE("a run can be made longer where that changes nothing of the steps done") {
   const Scratch scratch;
-  const std::string run = scratch / "run", constant = "--schedule static --json --quiet --eval-every 10 --iterations ";
+  const std::string run = scratch / "run",
+                    constant = "--schedule static --json --quiet --eval-every 10 --iterations ";
   REQUIRE(call(constant + "10 --out " + run).code == cli::kDone);
   const Shown longer = call("--json --resume --iterations 20 --eval-every 5 --out " + run);
   CAPTURE(longer.err);
   REQUIRE(longer.code == cli::kDone);
   CHECK(contains(longer.err, "the run ends after 20 steps in place of 10"));
   CHECK(hash_of(longer) == hash_of(call(constant + "20")));
-  CHECK(read_history(run).evaluations.size() == 2 + 1 + 2);  // both splits after 10, one after 15, both after 20
+  CHECK(read_history(run).evaluations.size() ==
+        2 + 1 + 2);  // both splits after 10, one after 15, both after 20
   // What it is now, it stays; and it may be given in epochs (of four steps) too.
   CHECK(Json::parse(call("--json --quiet --resume --out " + run).out)["iterations"] == 20);
-  CHECK(hash_of(call("--json --quiet --resume --epochs 6 --out " + run)) == hash_of(call(constant + "24")));
-  CHECK(contains(call("--resume --iterations 12 --out " + run).err, "the run has done 24 steps already"));
+  CHECK(hash_of(call("--json --quiet --resume --epochs 6 --out " + run)) ==
+        hash_of(call(constant + "24")));
+  CHECK(contains(call("--resume --iterations 12 --out " + run).err,
+                 "the run has done 24 steps already"));
 
   const std::string cyclic = scratch / "cyclic";
-  REQUIRE(call(std::string(kPlan) + " --out " + cyclic, tiny_family(-1, 9)).code == cli::kInterrupted);
+  REQUIRE(call(std::string(kPlan) + " --out " + cyclic, tiny_family(-1, 9)).code ==
+          cli::kInterrupted);
   const std::string config = read_file(cyclic + "/config.json");
   const Shown refused = call("--resume --iterations 40 --out " + cyclic);
   CHECK(refused.code == cli::kFailed);
@@ -366,15 +411,22 @@ TEST_CASE("a run can be made longer where that changes nothing of the steps done
   CHECK(call("--quiet --resume --out " + cyclic).code == cli::kDone);
 }
 
-TEST_CASE("a longer run whose highest bits come later is told so, and refused where the rate has followed its evaluations") {
+TEST_CASE(
+    "a longer run whose highest bits come later is told so, and refused where the rate has "
+    "followed its evaluations") {
   const Scratch scratch;
-  const std::string plan = "--bits 2@10up;8@rest --lr-schedule 1 --iterations 10 --eval-every 5 --quiet --out ";
+  const std::string plan =
+      "--bits 2@10up;8@rest --lr-schedule 1 --iterations 10 --eval-every 5 --quiet --out ";
   const std::string run = scratch / "run", follows = scratch / "follows";
-  const auto longer = [&](const std::string& path) { return call("--quiet --resume --iterations 20 --out " + path); };
+  const auto longer = [&](const std::string& path) {
+    return call("--quiet --resume --iterations 20 --out " + path);
+  };
   REQUIRE(call(plan + run).code == cli::kDone);
   const Shown told = longer(run);
   CHECK(told.code == cli::kDone);
-  CHECK(contains(told.err, "evaluations are at the highest bits of the run, from here on those of the new length"));
+  CHECK(contains(
+      told.err,
+      "evaluations are at the highest bits of the run, from here on those of the new length"));
   REQUIRE(call(plan + follows + " --lr-plateau 0.5").code == cli::kDone);
   const Shown refused = longer(follows);
   CHECK(refused.code == cli::kFailed);
@@ -435,8 +487,10 @@ TEST_CASE("stdout has results only, and --quiet leaves stderr to warnings") {
 
 TEST_CASE("operands are measured on request") {
   const Scratch scratch;
-  REQUIRE(call(std::string(kPlan) + " --statistics-every 5 --out " + scratch / "run").code == cli::kDone);
+  REQUIRE(call(std::string(kPlan) + " --statistics-every 5 --out " + scratch / "run").code ==
+          cli::kDone);
   const std::vector<std::string> lines = split_at(read_file(scratch / "run/operands.jsonl"), '\n');
-  REQUIRE(lines.size() == 4 * 3 + 1);  // four steps, three operands, and what follows the last line feed
+  REQUIRE(lines.size() ==
+          4 * 3 + 1);  // four steps, three operands, and what follows the last line feed
   CHECK(Json::parse(lines[0])["site"] == "fc");
 }

@@ -18,15 +18,16 @@ using namespace ebb::train;
 namespace {
 
 std::shared_ptr<const Graph> small_graph() {
-  return std::make_shared<const Graph>(
-      synthetic_graph({.name = "small", .nodes = 240, .edges = 900, .features = 12, .classes = 3, .signal = 0.5}));
+  return std::make_shared<const Graph>(synthetic_graph(
+      {.name = "small", .nodes = 240, .edges = 900, .features = 12, .classes = 3, .signal = 0.5}));
 }
 
 Options options_of(const std::string& fanout) {
   Options options;
   options.batch = 40;
   options.settings = graph_settings();
-  for (Setting& setting : options.settings) setting.text = setting.name == "fanout" ? fanout : setting.fallback;
+  for (Setting& setting : options.settings)
+    setting.text = setting.name == "fanout" ? fanout : setting.fallback;
   return options;
 }
 
@@ -40,14 +41,20 @@ PrecisionPlan int8() { return PrecisionPlan::uniform(Format::integer(8), Format:
 
 }  // namespace
 
-TEST_CASE("the GCN of the papers on a graph of Arxiv's size has the MACs that they count; sums over neighbours are counted apart") {
+TEST_CASE(
+    "the GCN of the papers on a graph of Arxiv's size has the MACs that they count; sums over "
+    "neighbours are counted apart") {
   ParamStore params;
   const GraphNetwork network =
-      make_gnn({.layers = 3, .hidden = 512, .layer_norm = true, .self_loops = false}, 128, 40, params, Key(1));
+      make_gnn({.layers = 3, .hidden = 512, .layer_norm = true, .self_loops = false}, 128, 40,
+               params, Key(1));
   // Only sizes matter for a bill.
-  Csr heard{.cols = 169'343, .starts = std::vector<std::int64_t>(169'344), .columns = std::vector<std::int32_t>(2'400'000)};
+  Csr heard{.cols = 169'343,
+            .starts = std::vector<std::int64_t>(169'344),
+            .columns = std::vector<std::int32_t>(2'400'000)};
   heard.starts.back() = 2'400'000;
-  const auto hood = std::make_shared<const Neighbourhood>(Neighbourhood{.heard = heard, .hearers = {}});
+  const auto hood =
+      std::make_shared<const Neighbourhood>(Neighbourhood{.heard = heard, .hearers = {}});
   CostLedger ledger;
   network.charge(ledger, int8(), {hood, hood, hood});
   uint128 forward = 0, sums = 0, backward = 0;
@@ -63,19 +70,27 @@ TEST_CASE("the GCN of the papers on a graph of Arxiv's size has the MACs that th
   CHECK(ledger.paper_bit_ops() == 192 * uint128{58'958'458'880});
 }
 
-TEST_CASE("what a step is billed beforehand is what it charges, for both networks, whole and sampled, narrowing and widening") {
+TEST_CASE(
+    "what a step is billed beforehand is what it charges, for both networks, whole and sampled, "
+    "narrowing and widening") {
   for (const char* arch : {"gcn", "sage"}) {
     for (const char* fanout : {"all", "3"}) {
       for (const std::int64_t hidden : {5, 20}) {
         for (const bool sums_in_fp32 : {false, true}) {
           RunState state;
-          const Task task = task_of({.arch = arch, .layers = 2, .hidden = hidden, .layer_norm = true}, fanout, state.params);
+          const Task task =
+              task_of({.arch = arch, .layers = 2, .hidden = hidden, .layer_norm = true}, fanout,
+                      state.params);
           PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(4), Format::integer(8));
           if (sums_in_fp32) plan.keep_fp32({"aggregate"});
           for (const std::int64_t t : {0, 5}) {
             CostLedger billed, charged;
             task.charge(billed, plan, t);
-            Pass pass{.params = state.params, .plan = plan, .ledger = charged, .key = Key(3), .simd = best_simd()};
+            Pass pass{.params = state.params,
+                      .plan = plan,
+                      .ledger = charged,
+                      .key = Key(3),
+                      .simd = best_simd()};
             pass.tape.backward(task.loss(pass, t, 0));
             CHECK(billed.total_bit_ops() == charged.total_bit_ops());
             CHECK(billed.rows().size() == charged.rows().size());
@@ -94,24 +109,33 @@ TEST_CASE("what a step is billed beforehand is what it charges, for both network
 TEST_CASE("the gradients of whole graph networks agree with central differences") {
   for (const char* arch : {"gcn", "sage"}) {
     Bench bench;
-    const GraphNetwork network = make_gnn(
-        {.arch = arch, .layers = 2, .hidden = 4, .input_dropout = 0, .dropout = 0, .layer_norm = true}, 3, 2, bench.params, Key(1));
+    const GraphNetwork network = make_gnn({.arch = arch,
+                                           .layers = 2,
+                                           .hidden = 4,
+                                           .input_dropout = 0,
+                                           .dropout = 0,
+                                           .layer_norm = true},
+                                          3, 2, bench.params, Key(1));
     const Csr graph = undirected(6, std::vector<Edge>{{0, 1}, {0, 2}, {1, 3}, {4, 5}, {2, 3}});
     const auto hood = network.neighbourhood(graph, std::vector<std::int64_t>{2, 2, 2, 2, 1, 1});
-    check_gradients(bench, {random_tensor({6, 3}, Key(2))}, 80, [&](Pass& pass, const std::vector<Var>& x) {
-      return network.forward(pass, x[0], {hood, hood});
-    });
+    check_gradients(bench, {random_tensor({6, 3}, Key(2))}, 80,
+                    [&](Pass& pass, const std::vector<Var>& x) {
+                      return network.forward(pass, x[0], {hood, hood});
+                    });
   }
 }
 
-TEST_CASE("with enough neighbours asked for, a sampled step of all training nodes is the whole graph's step") {
+TEST_CASE(
+    "with enough neighbours asked for, a sampled step of all training nodes is the whole graph's "
+    "step") {
   for (const char* arch : {"gcn", "sage"}) {
     ParamStore params;
     const GnnConfig config{.arch = arch, .hidden = 8, .input_dropout = 0, .dropout = 0};
     const GraphNetwork network = make_gnn(config, 12, 3, params, Key(1));
     Options options = options_of("1000");
     options.batch = 240;
-    const Task sampled = graph_task(small_graph(), network, options), whole = graph_task(small_graph(), network, options_of("all"));
+    const Task sampled = graph_task(small_graph(), network, options),
+               whole = graph_task(small_graph(), network, options_of("all"));
     CHECK(sampled.steps_per_epoch == 1);
     std::vector<double> losses;
     for (const Task* task : {&sampled, &whole}) {
@@ -127,7 +151,8 @@ TEST_CASE("graph networks learn a block model in 8 bits, better than its feature
   for (const char* arch : {"gcn", "sage"}) {
     for (const char* fanout : {"all", "4"}) {
       RunState state{.optimizer = make_optimizer("adam", {})};
-      const Task task = task_of({.arch = arch, .hidden = 16, .input_dropout = 0, .dropout = 0.2}, fanout, state.params);
+      const Task task = task_of({.arch = arch, .hidden = 16, .input_dropout = 0, .dropout = 0.2},
+                                fanout, state.params);
       LoopSettings settings{.iterations = 60, .key = Key(4)};
       settings.plan = [](std::int64_t) { return int8(); };
       settings.rate = [](std::int64_t) { return 0.02; };
@@ -135,7 +160,8 @@ TEST_CASE("graph networks learn a block model in 8 bits, better than its feature
       settings.eval_every = settings.save_every = 1000;
       settings.simd = best_simd();
       double accuracy = 0;
-      run_loop(task, state, settings, {.evaluation = [&](const EvalRow& row) { accuracy = row.score; }});
+      run_loop(task, state, settings,
+               {.evaluation = [&](const EvalRow& row) { accuracy = row.score; }});
       CAPTURE(std::string(arch));
       CAPTURE(std::string(fanout));
       CHECK(accuracy > 0.8);
@@ -147,7 +173,9 @@ TEST_CASE("what a graph network cannot be is refused") {
   ParamStore params;
   CHECK_THROWS_AS(static_cast<void>(make_gnn({.arch = "gat"}, 3, 2, params, Key(1))), ConfigError);
   CHECK_THROWS_AS(static_cast<void>(make_gnn({.layers = 0}, 3, 2, params, Key(1))), ConfigError);
-  CHECK_THROWS_WITH_AS(static_cast<void>(task_of({}, "3,4,5", params)), doctest::Contains("2 numbers, one a layer"), ConfigError);
+  CHECK_THROWS_WITH_AS(static_cast<void>(task_of({}, "3,4,5", params)),
+                       doctest::Contains("2 numbers, one a layer"), ConfigError);
   ParamStore other;
-  CHECK_THROWS_WITH_AS(static_cast<void>(task_of({}, "3,x", other)), doctest::Contains("--fanout"), ConfigError);
+  CHECK_THROWS_WITH_AS(static_cast<void>(task_of({}, "3,x", other)), doctest::Contains("--fanout"),
+                       ConfigError);
 }

@@ -18,7 +18,11 @@ namespace {
 
 std::shared_ptr<const Corpus> small_corpus() {
   const std::string text = embedded_text(3000, Key(5));
-  Corpus corpus{.name = "small", .vocabulary = Vocabulary::of_bytes(text), .train = {}, .validation = {}, .test = {}};
+  Corpus corpus{.name = "small",
+                .vocabulary = Vocabulary::of_bytes(text),
+                .train = {},
+                .validation = {},
+                .test = {}};
   corpus.train = corpus.validation = corpus.vocabulary.encode(text, "small");
   return std::make_shared<const Corpus>(std::move(corpus));
 }
@@ -27,19 +31,23 @@ Options options_of(std::int64_t batch, std::int64_t length) {
   Options options;
   options.batch = batch;
   options.settings = text_settings();
-  for (Setting& setting : options.settings) setting.text = setting.name == "length" ? to_text(length) : setting.fallback;
+  for (Setting& setting : options.settings)
+    setting.text = setting.name == "length" ? to_text(length) : setting.fallback;
   return options;
 }
 
 }  // namespace
 
-TEST_CASE("the Penn Treebank model has the MACs that the papers count, and a dry run's ledger is an example's times the tokens") {
+TEST_CASE(
+    "the Penn Treebank model has the MACs that the papers count, and a dry run's ledger is an "
+    "example's times the tokens") {
   Corpus corpus = *small_corpus();
   corpus.train.assign(929'589, 0);
   RunState state;
-  const RecurrentNetwork network =
-      make_lstm({.layers = 1, .units = 800, .embedding = 800, .dropout = 0.5}, 10'000, state.params, Key(1));
-  const Task task = stream_task(std::make_shared<const Corpus>(std::move(corpus)), network, state.params, options_of(20, 35));
+  const RecurrentNetwork network = make_lstm(
+      {.layers = 1, .units = 800, .embedding = 800, .dropout = 0.5}, 10'000, state.params, Key(1));
+  const Task task = stream_task(std::make_shared<const Corpus>(std::move(corpus)), network,
+                                state.params, options_of(20, 35));
   CHECK(task.steps_per_epoch == 1328);
   const CostLedger token = count_example(task, state.params);
   REQUIRE(task.parts(0) == std::vector<std::int64_t>{700});
@@ -53,7 +61,8 @@ TEST_CASE("the Penn Treebank model has the MACs that the papers count, and a dry
 
 TEST_CASE("the gradients of a whole two-layer language model agree with central differences") {
   Bench bench;
-  const RecurrentNetwork network = make_lstm({.layers = 2, .units = 4, .embedding = 3}, 7, bench.params, Key(1));
+  const RecurrentNetwork network =
+      make_lstm({.layers = 2, .units = 4, .embedding = 3}, 7, bench.params, Key(1));
   for (const char* name : {"embedding.weight", "decoder.weight"}) {
     for (float& w : bench.params[name].values()) w *= 10.0f;  // so that every path matters
   }
@@ -67,18 +76,21 @@ TEST_CASE("the gradients of a whole two-layer language model agree with central 
 TEST_CASE("an LSTM learns the embedded text, carries its state, and begins anew with the epoch") {
   const auto corpus = small_corpus();
   RunState state{.optimizer = make_optimizer("adam", {})};
-  const RecurrentNetwork network = make_lstm({.units = 32}, corpus->vocabulary.size(), state.params, Key(1));
+  const RecurrentNetwork network =
+      make_lstm({.units = 32}, corpus->vocabulary.size(), state.params, Key(1));
   const Task task = stream_task(corpus, network, state.params, options_of(4, 20));
   LoopSettings settings{.iterations = 2 * task.steps_per_epoch, .key = Key(4)};
-  settings.plan = [](std::int64_t) { return PrecisionPlan::uniform(Format::integer(8), Format::integer(8)); };
+  settings.plan = [](std::int64_t) {
+    return PrecisionPlan::uniform(Format::integer(8), Format::integer(8));
+  };
   settings.rate = [](std::int64_t) { return 0.01; };
   settings.evaluation_plan = settings.plan(0);
   settings.eval_every = settings.save_every = 1000;
   std::vector<double> losses;
   EvalRow last;
-  run_loop(
-      task, state, settings,
-      {.step = [&](const StepRow& row) { losses.push_back(row.loss); }, .evaluation = [&](const EvalRow& row) { last = row; }});
+  run_loop(task, state, settings,
+           {.step = [&](const StepRow& row) { losses.push_back(row.loss); },
+            .evaluation = [&](const EvalRow& row) { last = row; }});
   CHECK(losses.back() < 0.75 * losses.front());
   CHECK(last.metric == "bits_per_byte");
   CHECK(last.loss < losses[losses.size() / 2]);
@@ -90,7 +102,8 @@ TEST_CASE("an LSTM learns the embedded text, carries its state, and begins anew 
     RunState copy = state;
     copy.params[carried] = Tensor::filled({4, 32}, fill);
     CostLedger ledger;
-    Pass pass{.params = copy.params, .plan = PrecisionPlan::fp32(), .ledger = ledger, .key = Key(0)};
+    Pass pass{
+        .params = copy.params, .plan = PrecisionPlan::fp32(), .ledger = ledger, .key = Key(0)};
     return pass.tape[task.loss(pass, t, 0)].item();
   };
   CHECK(loss_of(task.steps_per_epoch, 0.0f) == loss_of(task.steps_per_epoch, 0.5f));

@@ -11,7 +11,8 @@
 
 namespace ebb::test {
 
-/// What an op gives: its value, and the gradients of sum(value r), r random, by its inputs and by the parameters.
+/// What an op gives: its value, and the gradients of sum(value r), r random, by its inputs and by
+/// the parameters.
 struct OpResult {
   Tensor y;
   std::vector<Tensor> by_input;

@@ -19,7 +19,8 @@ constexpr double kUnit = 0x1p-24;
 
 Tensor random_vector(std::int64_t n, Key key) {
   Tensor x = Tensor::uninitialized({n});
-  for (std::int64_t i = 0; i < n; ++i) x[i] = static_cast<float>(key.normal(static_cast<std::uint64_t>(i)));
+  for (std::int64_t i = 0; i < n; ++i)
+    x[i] = static_cast<float>(key.normal(static_cast<std::uint64_t>(i)));
   return x;
 }
 
@@ -38,7 +39,8 @@ Gradients gradients_at(std::uint64_t step, std::int64_t n = 5) {
 
 double rate_at(std::uint64_t step) { return 0.1 / (1.0 + static_cast<double>(step)); }
 
-/// The update rules in double, for one element; as published by PyTorch's documentation of SGD, Adam and AdamW.
+/// The update rules in double, for one element; as published by PyTorch's documentation of SGD,
+/// Adam and AdamW.
 struct Element {
   double w, v = 0, m = 0, s = 0;
 
@@ -52,7 +54,8 @@ struct Element {
     }
     m = c.beta1 * m + (1 - c.beta1) * g;
     s = c.beta2 * s + (1 - c.beta2) * g * g;
-    w -= rate * (m / (1 - std::pow(c.beta1, t))) / (std::sqrt(s / (1 - std::pow(c.beta2, t))) + c.epsilon);
+    w -= rate * (m / (1 - std::pow(c.beta1, t))) /
+         (std::sqrt(s / (1 - std::pow(c.beta2, t))) + c.epsilon);
   }
 };
 
@@ -76,22 +79,25 @@ TEST_CASE("every optimizer follows its published rule, with changing rates and w
       optimizer.step(params, g, rate_at(static_cast<std::uint64_t>(t)));
       for (const std::size_t p : {0u, 2u}) {
         for (std::size_t i = 0; i < expected[p].size(); ++i) {
-          expected[p][i].move(name, kConfig, double{g[p][static_cast<std::int64_t>(i)]}, rate_at(static_cast<std::uint64_t>(t)), t);
+          expected[p][i].move(name, kConfig, double{g[p][static_cast<std::int64_t>(i)]},
+                              rate_at(static_cast<std::uint64_t>(t)), t);
         }
       }
     }
     for (const std::size_t p : {0u, 2u}) {
       for (std::size_t i = 0; i < expected[p].size(); ++i) {
         // About ten roundings a step, of values that stay below 10 here.
-        CHECK(std::abs(double{params.entries()[p].value[static_cast<std::int64_t>(i)]} - expected[p][i].w) <=
-              steps * 10 * kUnit * 10);
+        CHECK(std::abs(double{params.entries()[p].value[static_cast<std::int64_t>(i)]} -
+                       expected[p][i].w) <= steps * 10 * kUnit * 10);
       }
     }
     CHECK(params.entries()[1].value == Tensor::filled({3}, 7.0f));
   }
 }
 
-TEST_CASE("every optimizer goes on from a saved state bit for bit, and skips parameters without gradient") {
+TEST_CASE(
+    "every optimizer goes on from a saved state bit for bit, and skips parameters without "
+    "gradient") {
   for (const std::string& name : optimizer_names()) {
     CAPTURE(name);
     ParamStore params = make_store(), resumed_params;
@@ -109,7 +115,8 @@ TEST_CASE("every optimizer goes on from a saved state bit for bit, and skips par
       optimizer.step(params, gradients_at(t), 0.01);
       if (t >= 4) resumed.step(resumed_params, gradients_at(t), 0.01);
     }
-    for (std::size_t p = 0; p < params.size(); ++p) CHECK(params.entries()[p].value == resumed_params.entries()[p].value);
+    for (std::size_t p = 0; p < params.size(); ++p)
+      CHECK(params.entries()[p].value == resumed_params.entries()[p].value);
 
     const ParamStore before = params;
     Gradients partial = gradients_at(11);
@@ -120,7 +127,9 @@ TEST_CASE("every optimizer goes on from a saved state bit for bit, and skips par
   }
 }
 
-TEST_CASE("each parameter can have a rate of its own: at 0 it stays, and the others move as they would alone") {
+TEST_CASE(
+    "each parameter can have a rate of its own: at 0 it stays, and the others move as they would "
+    "alone") {
   for (const std::string& name : optimizer_names()) {
     CAPTURE(name);
     ParamStore alike = make_store(), apart = make_store();
@@ -151,12 +160,14 @@ TEST_CASE("every optimizer gives the same bits for any number of threads") {
       for (std::uint64_t t = 0; t < 2; ++t) optimizer.step(params, gradients_at(t, n), 0.01);
       results.push_back(params);
     }
-    for (const ParamStore& result : results) CHECK(result.entries()[2].value == results[0].entries()[2].value);
+    for (const ParamStore& result : results)
+      CHECK(result.entries()[2].value == results[0].entries()[2].value);
   }
   omp_set_num_threads(threads);
 }
 
-TEST_CASE("a step with gradients of another shape, and a foreign state, are refused and change nothing") {
+TEST_CASE(
+    "a step with gradients of another shape, and a foreign state, are refused and change nothing") {
   for (const std::string& name : optimizer_names()) {
     CAPTURE(name);
     ParamStore params = make_store();
@@ -182,12 +193,16 @@ TEST_CASE("a step with gradients of another shape, and a foreign state, are refu
 }
 
 TEST_CASE("optimizers are made by name, with settings in range") {
-  CHECK_THROWS_WITH_AS(make_optimizer("adamww", {}),
-                       "[optimizer] unknown optimizer 'adamww'; did you mean 'adamw'? Known: sgd, adam, adamw", ConfigError);
-  const std::array bad{OptimizerConfig{.momentum = 1.0}, OptimizerConfig{.momentum = -0.1}, OptimizerConfig{.beta1 = 1.0},
-                       OptimizerConfig{.beta2 = -1.0},   OptimizerConfig{.epsilon = 0.0},   OptimizerConfig{.weight_decay = -1.0}};
+  CHECK_THROWS_WITH_AS(
+      make_optimizer("adamww", {}),
+      "[optimizer] unknown optimizer 'adamww'; did you mean 'adamw'? Known: sgd, adam, adamw",
+      ConfigError);
+  const std::array bad{OptimizerConfig{.momentum = 1.0}, OptimizerConfig{.momentum = -0.1},
+                       OptimizerConfig{.beta1 = 1.0},    OptimizerConfig{.beta2 = -1.0},
+                       OptimizerConfig{.epsilon = 0.0},  OptimizerConfig{.weight_decay = -1.0}};
   for (const std::string& name : optimizer_names()) {
-    for (const OptimizerConfig& config : bad) CHECK_THROWS_AS(make_optimizer(name, config), ConfigError);
+    for (const OptimizerConfig& config : bad)
+      CHECK_THROWS_AS(make_optimizer(name, config), ConfigError);
   }
 }
 
@@ -197,15 +212,19 @@ TEST_CASE("a setting that an optimizer has no use for is refused, unless it is a
     OptimizerConfig config;
     const char* message;
   };
-  const Case cases[] = {{"sgd", {.beta1 = 0.8}, "[optimizer] sgd has no beta1, got 0.8: leave it out"},
-                        {"sgd", {.beta2 = 0.99}, "[optimizer] sgd has no beta2, got 0.99: leave it out"},
-                        {"sgd", {.epsilon = 1e-6}, "[optimizer] sgd has no epsilon, got 1e-06: leave it out"},
-                        {"adam", {.momentum = 0.5}, "[optimizer] adam has no momentum, got 0.5: leave it out"},
-                        {"adamw", {.momentum = 0.0}, "[optimizer] adamw has no momentum, got 0: leave it out"}};
-  for (const Case& c : cases) CHECK_THROWS_WITH_AS(make_optimizer(c.optimizer, c.config), c.message, ConfigError);
+  const Case cases[] = {
+      {"sgd", {.beta1 = 0.8}, "[optimizer] sgd has no beta1, got 0.8: leave it out"},
+      {"sgd", {.beta2 = 0.99}, "[optimizer] sgd has no beta2, got 0.99: leave it out"},
+      {"sgd", {.epsilon = 1e-6}, "[optimizer] sgd has no epsilon, got 1e-06: leave it out"},
+      {"adam", {.momentum = 0.5}, "[optimizer] adam has no momentum, got 0.5: leave it out"},
+      {"adamw", {.momentum = 0.0}, "[optimizer] adamw has no momentum, got 0: leave it out"}};
+  for (const Case& c : cases)
+    CHECK_THROWS_WITH_AS(make_optimizer(c.optimizer, c.config), c.message, ConfigError);
 }
 
-TEST_CASE("rates and settings that are NaN, infinite or out of range are refused by the step too, which changes nothing") {
+TEST_CASE(
+    "rates and settings that are NaN, infinite or out of range are refused by the step too, which "
+    "changes nothing") {
   const double nan = std::nan(""), infinity = std::numeric_limits<double>::infinity();
   Adam bad_epsilon;
   bad_epsilon.config.epsilon = nan;

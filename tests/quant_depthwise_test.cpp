@@ -19,12 +19,15 @@ const Site kSite{"block1.depthwise"};
 bool same_bits(const Tensor& x, const Tensor& y) {
   if (x.shape() != y.shape()) return false;
   for (std::int64_t i = 0; i < x.size(); ++i) {
-    if (std::bit_cast<std::uint32_t>(x[i]) != std::bit_cast<std::uint32_t>(y[i]) && (x[i] == x[i] || y[i] == y[i])) return false;
+    if (std::bit_cast<std::uint32_t>(x[i]) != std::bit_cast<std::uint32_t>(y[i]) &&
+        (x[i] == x[i] || y[i] == y[i]))
+      return false;
   }
   return true;
 }
 
-/// Images beside the taps of their channels and a gradient of the positions, all of random widths, grids and values.
+/// Images beside the taps of their channels and a gradient of the positions, all of random widths,
+/// grids and values.
 struct RandomDepthwise {
   std::vector<Tensor> memory;
   PatchGeometry geometry;
@@ -49,7 +52,8 @@ struct RandomDepthwise {
 RandomDepthwise random_depthwise(std::uint64_t i) {
   Dice dice(Key(51).fold(i));
   RandomDepthwise p;
-  const bool float32 = dice.one_in(5), half = !float32 && dice.one_in(5);  // half: float32 beside codes
+  const bool float32 = dice.one_in(5),
+             half = !float32 && dice.one_in(5);  // half: float32 beside codes
   const std::int64_t channels = dice.between(1, dice.one_in(4) ? 150 : 20);
   p.geometry = ebb::testing::random_geometry(dice, channels, channels);
   p.geometry.nominal_positions = dice.between(1, 1000);
@@ -59,34 +63,45 @@ RandomDepthwise random_depthwise(std::uint64_t i) {
   p.memory.push_back(ebb::testing::random_values(dice, channels, p.taps()));
   p.memory.push_back(ebb::testing::random_values(dice, g.rows(), channels));
   if (float32 && dice.one_in(3)) p.memory[1][0] = -std::numeric_limits<float>::infinity();
-  const auto encoding = [&] { return ebb::testing::random_encoding(dice, half ? dice.one_in(2) : float32); };
+  const auto encoding = [&] {
+    return ebb::testing::random_encoding(dice, half ? dice.one_in(2) : float32);
+  };
   p.operands.emplace_back(p.memory[0].matrix(), encoding(), Granularity::per_tensor, dice.key());
-  p.operands.push_back(
-      Operand(p.memory[1].matrix(), encoding(), dice.one_in(3) ? Granularity::per_tensor : Granularity::per_row, dice.key())
-          .transposed());
+  p.operands.push_back(Operand(p.memory[1].matrix(), encoding(),
+                               dice.one_in(3) ? Granularity::per_tensor : Granularity::per_row,
+                               dice.key())
+                           .transposed());
   p.operands.emplace_back(p.memory[2].matrix(), encoding(), Granularity::per_tensor, dice.key());
   if (dice.one_in(8)) {
     Operand& any = p.operands[static_cast<std::size_t>(dice.below(3))];
     any = any.decoded();
   }
-  p.what = concat('#', i, ' ', p.accumulator, ' ', channels, " channels, taps ", g.taps_y, 'x', g.taps_x, " step ", g.step,
-                  " divide ", g.divide, ' ', p.images().format(), ' ', p.weights().format(), ' ', p.gradient().format());
+  p.what = concat('#', i, ' ', p.accumulator, ' ', channels, " channels, taps ", g.taps_y, 'x',
+                  g.taps_x, " step ", g.step, " divide ", g.divide, ' ', p.images().format(), ' ',
+                  p.weights().format(), ' ', p.gradient().format());
   return p;
 }
 
 }  // namespace
 
-TEST_CASE("depthwise products are the matrix products of every channel by itself, bit for bit, on every instruction set") {
+TEST_CASE(
+    "depthwise products are the matrix products of every channel by itself, bit for bit, on every "
+    "instruction set") {
   for (std::uint64_t i = 0; i < 250; ++i) {
     const RandomDepthwise p = random_depthwise(i);
     CAPTURE(p.what);
     const std::int64_t rows = p.geometry.rows(), channels = p.channels();
-    Multiply how{.site = kSite, .product = Product::forward, .accumulator = p.accumulator, .kernel = "reference"};
+    Multiply how{.site = kSite,
+                 .product = Product::forward,
+                 .accumulator = p.accumulator,
+                 .kernel = "reference"};
     CostLedger expected_ledger;
-    Tensor expected = Tensor::uninitialized({rows, channels}), expected_weights = Tensor::uninitialized({channels, p.taps()});
+    Tensor expected = Tensor::uninitialized({rows, channels}),
+           expected_weights = Tensor::uninitialized({channels, p.taps()});
     for (std::int64_t c = 0; c < channels; ++c) {
       how.product = Product::forward;
-      gemm_into(p.patches(c), p.weights().columns(c, 1), how, expected_ledger, {expected.data() + c, rows, 1, channels});
+      gemm_into(p.patches(c), p.weights().columns(c, 1), how, expected_ledger,
+                {expected.data() + c, rows, 1, channels});
       how.product = Product::grad_weight;
       gemm_into(p.gradient().columns(c, 1).transposed(), p.patches(c), how, expected_ledger,
                 {expected_weights.data() + c * p.taps(), 1, p.taps(), p.taps()});
@@ -95,11 +110,16 @@ TEST_CASE("depthwise products are the matrix products of every channel by itself
       if (simd > best_simd()) continue;
       CAPTURE(static_cast<int>(simd));
       std::atomic<std::int64_t> done = 0;
-      Multiply fast{.site = kSite, .product = Product::forward, .accumulator = p.accumulator, .simd = simd};
-      fast.rows_done = [&](std::int64_t first, std::int64_t last) { done += first % kRowsDone == 0 ? last - first : 0; };
+      Multiply fast{
+          .site = kSite, .product = Product::forward, .accumulator = p.accumulator, .simd = simd};
+      fast.rows_done = [&](std::int64_t first, std::int64_t last) {
+        done += first % kRowsDone == 0 ? last - first : 0;
+      };
       CostLedger ledger;
-      Tensor y = Tensor::uninitialized({rows, channels}), gw = Tensor::uninitialized({channels, p.taps()});
-      depthwise_into(p.images(), p.geometry, p.weights(), fast, ledger, {y.data(), rows, channels, channels});
+      Tensor y = Tensor::uninitialized({rows, channels}),
+             gw = Tensor::uninitialized({channels, p.taps()});
+      depthwise_into(p.images(), p.geometry, p.weights(), fast, ledger,
+                     {y.data(), rows, channels, channels});
       CHECK(done == rows);
       fast.product = Product::grad_weight;
       fast.rows_done = {};
@@ -130,7 +150,8 @@ TEST_CASE("sums of many extreme codes stay exact") {
     g.nominal_positions = g.rows();
     Tensor x = Tensor::filled({g.rows(), channels}, 1.0f);
     x[0] = -1.0f;
-    const Operand codes(x.matrix(), {Format::integer(bits), GridStyle::affine}, Granularity::per_tensor, Key(0));
+    const Operand codes(x.matrix(), {Format::integer(bits), GridStyle::affine},
+                        Granularity::per_tensor, Key(0));
     CostLedger ledger;
     const Multiply how{.site = kSite, .product = Product::grad_weight, .simd = best_simd()};
     Tensor gw = Tensor::uninitialized({channels, 9});
@@ -144,7 +165,8 @@ TEST_CASE("sums of many extreme codes stay exact") {
 }
 
 TEST_CASE("depthwise products refuse what does not fit") {
-  const Tensor x = Tensor::filled({12, 2}, 1.0f), w = Tensor::filled({4, 2}, 1.0f), narrow = Tensor::filled({4, 1}, 1.0f);
+  const Tensor x = Tensor::filled({12, 2}, 1.0f), w = Tensor::filled({4, 2}, 1.0f),
+               narrow = Tensor::filled({4, 1}, 1.0f);
   const PatchGeometry g{.images = 1,
                         .height = 3,
                         .width = 4,
@@ -168,7 +190,10 @@ TEST_CASE("depthwise products refuse what does not fit") {
   CHECK_THROWS_AS(into(operand(w).rows(0, 3), how, 6), ShapeError);
   CHECK_THROWS_AS(into(operand(w, Granularity::per_row), how, 6), ShapeError);
   CHECK_THROWS_AS(into(operand(w), how, 5), ShapeError);
-  CHECK_THROWS_AS(into(operand(w), {.site = kSite, .product = Product::forward, .kernel = "eigen"}, 6), ConfigError);
-  CHECK_THROWS_AS(depthwise_grad_weight_into(operand(x), g, operand(x), how, ledger, memory.data()), ShapeError);
+  CHECK_THROWS_AS(
+      into(operand(w), {.site = kSite, .product = Product::forward, .kernel = "eigen"}, 6),
+      ConfigError);
+  CHECK_THROWS_AS(depthwise_grad_weight_into(operand(x), g, operand(x), how, ledger, memory.data()),
+                  ShapeError);
   CHECK(ledger == CostLedger());
 }

@@ -23,20 +23,28 @@ namespace {
 
 const Site kSite{"conv1", {"first"}};
 
-Multiply by_reference(Accumulator accumulator = {}) { return {.site = kSite, .accumulator = accumulator, .kernel = "reference"}; }
+Multiply by_reference(Accumulator accumulator = {}) {
+  return {.site = kSite, .accumulator = accumulator, .kernel = "reference"};
+}
 
 Tensor product(const Operand& a, const Operand& b, Accumulator accumulator = {}) {
   CostLedger ledger;
   return gemm(a, b, by_reference(accumulator), ledger);
 }
 
-/// Whole numbers as the codes of a symmetric grid of scale 1 and 16 bits: element 0 must be 32767 or -32767.
+/// Whole numbers as the codes of a symmetric grid of scale 1 and 16 bits: element 0 must be 32767
+/// or -32767.
 Operand whole_numbers(const Tensor& x) {
-  return Operand(x.matrix(), {Format::integer(16), GridStyle::symmetric}, Granularity::per_tensor, Key(0));
+  return Operand(x.matrix(), {Format::integer(16), GridStyle::symmetric}, Granularity::per_tensor,
+                 Key(0));
 }
 
-const Grid& grid_of_row(const Operand& a, std::int64_t i) { return a.grid(a.granularity() == Granularity::per_row ? i : 0); }
-const Grid& grid_of_column(const Operand& b, std::int64_t j) { return b.grid(b.granularity() == Granularity::per_column ? j : 0); }
+const Grid& grid_of_row(const Operand& a, std::int64_t i) {
+  return a.grid(a.granularity() == Granularity::per_row ? i : 0);
+}
+const Grid& grid_of_column(const Operand& b, std::int64_t j) {
+  return b.grid(b.granularity() == Granularity::per_column ? j : 0);
+}
 
 #ifdef EBB_HAVE_MPFR
 
@@ -82,7 +90,8 @@ void real_value(Exact& y, const Grid& grid, std::int64_t stored) {
   mpfr_add_d(y, y, double{grid.offset}, MPFR_RNDN);
 }
 
-/// What one output must be: the formula of docs/NUMERICS.md on sums without bounds, and the exact real value with the error bound.
+/// What one output must be: the formula of docs/NUMERICS.md on sums without bounds, and the exact
+/// real value with the error bound.
 struct Oracle {
   float formula = 0;
   double exact = 0, bound = 0;
@@ -108,7 +117,8 @@ Oracle oracle(const RandomProduct& p, std::int64_t i, std::int64_t j) {
     real_value(y, gb, cb);
     mpfr_fma(total, x, y, total, MPFR_RNDN);
   }
-  if (p.accumulator.kind == Accumulator::Kind::wrap) {  // the sum modulo 2^W, in -2^(W-1) .. 2^(W-1) - 1
+  if (p.accumulator.kind ==
+      Accumulator::Kind::wrap) {  // the sum modulo 2^W, in -2^(W-1) .. 2^(W-1) - 1
     Whole half(1);
     mpz_mul_2exp(half, half, static_cast<unsigned long>(p.accumulator.bits - 1));
     mpz_add(sum, sum, half);
@@ -119,8 +129,8 @@ Oracle oracle(const RandomProduct& p, std::int64_t i, std::int64_t j) {
   const double za = sa * ga.centre() + double{ga.offset}, zb = sb * gb.centre() + double{gb.offset};
   const double products = (sa * sb) * sum.number() + (sa * zb) * a_sum.number();
   const double offsets = (za * sb) * b_sum.number() + (za * zb) * valid.number();
-  const double terms = std::abs(sa * sb * sum.number()) + std::abs(sa * zb * a_sum.number()) + std::abs(za * sb * b_sum.number()) +
-                       std::abs(za * zb * valid.number());
+  const double terms = std::abs(sa * sb * sum.number()) + std::abs(sa * zb * a_sum.number()) +
+                       std::abs(za * sb * b_sum.number()) + std::abs(za * zb * valid.number());
   Oracle result{static_cast<float>(products + offsets), total.number(), 0};
   result.bound = 0x1p-24 * std::abs(result.exact) + 8 * 0x1p-53 * terms + 0x1p-149;
   return result;
@@ -135,8 +145,8 @@ void check_against_oracle(const RandomProduct& p, Dice& dice) {
     const std::int64_t at = all ? sample : dice.below(c.size());
     const Oracle expected = oracle(p, at / cols, at % cols);
     const bool equals_formula = c[at] == expected.formula;
-    const bool within =
-        std::isinf(c[at]) || !p.accumulator.is_exact() || std::abs(double{c[at]} - expected.exact) <= expected.bound;
+    const bool within = std::isinf(c[at]) || !p.accumulator.is_exact() ||
+                        std::abs(double{c[at]} - expected.exact) <= expected.bound;
     CAPTURE(p.what);
     CAPTURE(rows);
     CAPTURE(at);
@@ -152,7 +162,8 @@ void check_against_oracle(const RandomProduct& p, Dice& dice) {
 #ifdef EBB_HAVE_MPFR
 
 TEST_CASE(
-    "the reference equals arbitrary-precision arithmetic for all 256 pairs of widths, both grids, whole and along the free axis") {
+    "the reference equals arbitrary-precision arithmetic for all 256 pairs of widths, both grids, "
+    "whole and along the free axis") {
   Dice dice(Key(30));
   for (int a_bits = 1; a_bits <= 16; ++a_bits) {
     for (int b_bits = 1; b_bits <= 16; ++b_bits) {
@@ -160,12 +171,16 @@ TEST_CASE(
         RandomProduct p;
         const std::int64_t m = dice.between(1, 3), k = dice.between(1, 30), n = dice.between(1, 3);
         p.memory = {random_values(dice, m, k), random_values(dice, k, n)};
-        const auto style = [&](int bits) { return bits > 1 && dice.one_in(2) ? GridStyle::symmetric : GridStyle::affine; };
+        const auto style = [&](int bits) {
+          return bits > 1 && dice.one_in(2) ? GridStyle::symmetric : GridStyle::affine;
+        };
         const Granularity rows = variant % 2 == 0 ? Granularity::per_tensor : Granularity::per_row,
                           columns = variant < 2 ? Granularity::per_tensor : Granularity::per_column;
-        p.sides.emplace_back(p.memory[0].matrix(), Encoding{Format::integer(a_bits), style(a_bits)}, rows, dice.key());
-        p.sides.emplace_back(p.memory[1].matrix(), Encoding{Format::integer(b_bits), style(b_bits), Rounding::stochastic}, columns,
-                             dice.key());
+        p.sides.emplace_back(p.memory[0].matrix(), Encoding{Format::integer(a_bits), style(a_bits)},
+                             rows, dice.key());
+        p.sides.emplace_back(p.memory[1].matrix(),
+                             Encoding{Format::integer(b_bits), style(b_bits), Rounding::stochastic},
+                             columns, dice.key());
         p.what = concat("int", a_bits, " int", b_bits, ' ', m, 'x', k, 'x', n);
         check_against_oracle(p, dice);
       }
@@ -173,7 +188,9 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("the reference equals arbitrary-precision arithmetic on views, patches with padding, empty sizes and wrapped sums") {
+TEST_CASE(
+    "the reference equals arbitrary-precision arithmetic on views, patches with padding, empty "
+    "sizes and wrapped sums") {
   Dice dice(Key(31));
   int checked = 0;
   for (std::uint64_t i = 0; i < 1200; ++i) {
@@ -227,22 +244,27 @@ TEST_CASE("sums far beyond 32 bits are right to the last bit of their one roundi
     const Operand::Options options{.range = &range};
     const Tensor a = Tensor::filled({1, c.k}, c.value), b = Tensor::filled({c.k, 1}, c.value);
     const Encoding encoding{Format::integer(c.bits)};
-    const Tensor y = product(Operand(a.matrix(), encoding, Granularity::per_tensor, Key(0), options),
-                             Operand(b.matrix(), encoding, Granularity::per_tensor, Key(0), options));
+    const Tensor y =
+        product(Operand(a.matrix(), encoding, Granularity::per_tensor, Key(0), options),
+                Operand(b.matrix(), encoding, Granularity::per_tensor, Key(0), options));
     CHECK(y.item() == static_cast<float>(c.sum));
   }
 }
 
-TEST_CASE("narrow accumulators wrap or saturate as the definition's loop does, and count their events") {
+TEST_CASE(
+    "narrow accumulators wrap or saturate as the definition's loop does, and count their events") {
   Dice dice(Key(34));
   for (int i = 0; i < 4000; ++i) {
-    const std::int64_t k = dice.between(1, 40), size = dice.one_in(3) ? 32767 : dice.one_in(2) ? 3000 : 100;
+    const std::int64_t k = dice.between(1, 40), size = dice.one_in(3)   ? 32767
+                                                       : dice.one_in(2) ? 3000
+                                                                        : 100;
     Tensor a = Tensor::uninitialized({1, k}), b = Tensor::uninitialized({k, 1});
     for (Tensor* x : {&a, &b}) {
       for (float& v : x->values()) v = static_cast<float>(dice.between(-size, size));
       (*x)[0] = dice.one_in(2) ? 32767.0f : -32767.0f;  // makes the scale exactly 1
     }
-    const std::int64_t bits = dice.between(2, 40), high = (std::int64_t{1} << (bits - 1)) - 1, low = -high - 1;
+    const std::int64_t bits = dice.between(2, 40), high = (std::int64_t{1} << (bits - 1)) - 1,
+                       low = -high - 1;
     std::int64_t exact = 0, held = 0;
     std::uint64_t saturations = 0;
     for (std::int64_t at = 0; at < k; ++at) {
@@ -270,22 +292,31 @@ TEST_CASE("narrow accumulators wrap or saturate as the definition's loop does, a
   }
 }
 
-TEST_CASE("the register holds the products of the centred codes; the corrections of an affine grid stay wide") {
-  // Affine int8 over 0 .. 255: value v has the stored code v - 128. All values 255: 100 products of 127 x 127 = 16129.
+TEST_CASE(
+    "the register holds the products of the centred codes; the corrections of an affine grid stay "
+    "wide") {
+  // Affine int8 over 0 .. 255: value v has the stored code v - 128. All values 255: 100 products of
+  // 127 x 127 = 16129.
   const Range range{0, 255};
   const Operand::Options options{.range = &range};
   const Tensor ones = Tensor::filled({1, 100}, 255.0f), column = Tensor::filled({100, 1}, 255.0f);
   const Operand a(ones.matrix(), {Format::integer(8)}, Granularity::per_tensor, Key(0), options);
   const Operand b(column.matrix(), {Format::integer(8)}, Granularity::per_tensor, Key(0), options);
   CostLedger ledger;
-  // 255 * 255 * 100 = 6,502,500 = sum of products + 128 * 12700 * 2 + 128 * 128 * 100 with the sum 1,612,900 held to 32767.
-  CHECK(gemm(a, b, by_reference(Accumulator::saturate(16)), ledger).item() == 32767 + 2 * 128 * 12700 + 128 * 128 * 100);
-  CHECK(ledger.overflow_events() == 98);  // 2 x 16129 still fits, each of the other 98 additions saturates
-  CHECK(gemm(a, b, by_reference(Accumulator::wrap(16)), ledger).item() == 1612900 - 25 * 65536 + 2 * 128 * 12700 + 128 * 128 * 100);
+  // 255 * 255 * 100 = 6,502,500 = sum of products + 128 * 12700 * 2 + 128 * 128 * 100 with the sum
+  // 1,612,900 held to 32767.
+  CHECK(gemm(a, b, by_reference(Accumulator::saturate(16)), ledger).item() ==
+        32767 + 2 * 128 * 12700 + 128 * 128 * 100);
+  CHECK(ledger.overflow_events() ==
+        98);  // 2 x 16129 still fits, each of the other 98 additions saturates
+  CHECK(gemm(a, b, by_reference(Accumulator::wrap(16)), ledger).item() ==
+        1612900 - 25 * 65536 + 2 * 128 * 12700 + 128 * 128 * 100);
   CHECK(ledger.overflow_events() == 98 + 25);
 }
 
-TEST_CASE("float32 beside codes, gathered or dense, on either side: chains over the decoded values, at every SIMD level") {
+TEST_CASE(
+    "float32 beside codes, gathered or dense, on either side: chains over the decoded values, at "
+    "every SIMD level") {
   for (std::uint64_t i = 0; i < 300; ++i) {
     Dice dice(Key(36).fold(i));
     RandomProduct p;
@@ -293,12 +324,16 @@ TEST_CASE("float32 beside codes, gathered or dense, on either side: chains over 
     Operand gathered = random_patches(dice, p, float_patches);
     if (dice.one_in(2)) gathered = gathered.transposed();
     const std::int64_t free = dice.between(1, 40);
-    const Operand other = on_the_left ? random_dense(dice, p, gathered.cols(), free, !float_patches, Granularity::per_column)
-                                      : random_dense(dice, p, free, gathered.rows(), !float_patches, Granularity::per_row);
+    const Operand other =
+        on_the_left
+            ? random_dense(dice, p, gathered.cols(), free, !float_patches, Granularity::per_column)
+            : random_dense(dice, p, free, gathered.rows(), !float_patches, Granularity::per_row);
     const Operand &a = on_the_left ? gathered : other, &b = on_the_left ? other : gathered;
     const auto value = [](const Operand& q, const Grid& grid, std::int64_t row, std::int64_t col) {
       const std::int64_t at = q.codes().offset(row, col);
-      return q.is_float() ? q.codes().value_at(at) : at < 0 ? 0.0f : decode(q.codes().code_at(at) + grid.centre(), grid);
+      return q.is_float() ? q.codes().value_at(at)
+             : at < 0     ? 0.0f
+                          : decode(q.codes().code_at(at) + grid.centre(), grid);
     };
     Tensor want = Tensor::uninitialized({a.rows(), b.cols()});
     for (std::int64_t r = 0; r < a.rows(); ++r) {
@@ -319,14 +354,17 @@ TEST_CASE("float32 beside codes, gathered or dense, on either side: chains over 
 }
 
 TEST_CASE(
-    "an integer operand beside a float32 one is decoded; simulated operands multiply decoded values and charge their format") {
+    "an integer operand beside a float32 one is decoded; simulated operands multiply decoded "
+    "values and charge their format") {
   Dice dice(Key(35));
   for (int i = 0; i < 100; ++i) {
     const std::int64_t m = dice.between(1, 5), k = dice.between(0, 30), n = dice.between(1, 5);
     const Tensor x = random_values(dice, m, k), w = random_values(dice, k, n);
     const Encoding e8{Format::integer(8)}, e5{Format::integer(5), GridStyle::symmetric}, fp32{};
-    const Operand a(x.matrix(), e8, Granularity::per_row, Key(1)), b(w.matrix(), e5, Granularity::per_column, Key(2));
-    const Operand a32(x.matrix(), fp32, Granularity::per_tensor, Key(1)), b32(w.matrix(), fp32, Granularity::per_tensor, Key(2));
+    const Operand a(x.matrix(), e8, Granularity::per_row, Key(1)),
+        b(w.matrix(), e5, Granularity::per_column, Key(2));
+    const Operand a32(x.matrix(), fp32, Granularity::per_tensor, Key(1)),
+        b32(w.matrix(), fp32, Granularity::per_tensor, Key(2));
     const Operand::Options simulate{.simulate = true};
     const Operand sa(x.matrix(), e8, Granularity::per_row, Key(1), simulate),
         sb(w.matrix(), e5, Granularity::per_column, Key(2), simulate);
@@ -343,7 +381,8 @@ TEST_CASE(
       for (std::int64_t c = 0; c < n; ++c) {
         float chains[3] = {0, 0, 0};
         for (std::int64_t t = 0; t < k; ++t) {
-          const float xa = x[r * k + t], wb = w[t * n + c], da = value(a, a.grid(r), r, t), db = value(b, b.grid(c), t, c);
+          const float xa = x[r * k + t], wb = w[t * n + c], da = value(a, a.grid(r), r, t),
+                      db = value(b, b.grid(c), t, c);
           chains[0] = std::fma(da, wb, chains[0]);
           chains[1] = std::fma(xa, db, chains[1]);
           chains[2] = std::fma(da, db, chains[2]);
@@ -357,61 +396,78 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "finished rows are reported once each, in ranges that begin at multiples of 64, and hold what they will hold at the end") {
+    "finished rows are reported once each, in ranges that begin at multiples of 64, and hold what "
+    "they will hold at the end") {
   Dice dice(Key(36));
-  // Images of one block and of several, of lines that fill blocks of 64 rows and of lines that do not, with 1 and 2 parts an axis.
-  const PatchGeometry geometries[] = {
-      {.images = 3,
-       .height = 16,
-       .width = 16,
-       .channels = 8,
-       .out_height = 16,
-       .out_width = 16,
-       .taps_y = 3,
-       .taps_x = 3,
-       .pad_top = 1,
-       .pad_left = 1},
-      {.images = 2,
-       .height = 80,
-       .width = 48,
-       .channels = 32,
-       .out_height = 80,
-       .out_width = 48,
-       .taps_y = 3,
-       .taps_x = 3,
-       .pad_top = 1,
-       .pad_left = 1},
-      {.images = 2, .height = 70, .width = 50, .channels = 33, .out_height = 69, .out_width = 47, .taps_y = 2, .taps_x = 4},
-      {.images = 2,
-       .height = 65,
-       .width = 41,
-       .channels = 16,
-       .out_height = 33,
-       .out_width = 21,
-       .taps_y = 3,
-       .taps_x = 3,
-       .step = 2,
-       .pad_top = 1,
-       .pad_left = 1},
-      {.images = 2,
-       .height = 16,
-       .width = 16,
-       .channels = 16,
-       .out_height = 32,
-       .out_width = 32,
-       .taps_y = 3,
-       .taps_x = 3,
-       .divide = 2,
-       .pad_top = 1,
-       .pad_left = 1},
-      {.images = 5, .height = 3, .width = 4, .channels = 5, .out_height = 3, .out_width = 4, .taps_y = 1, .taps_x = 1}};
+  // Images of one block and of several, of lines that fill blocks of 64 rows and of lines that do
+  // not, with 1 and 2 parts an axis.
+  const PatchGeometry geometries[] = {{.images = 3,
+                                       .height = 16,
+                                       .width = 16,
+                                       .channels = 8,
+                                       .out_height = 16,
+                                       .out_width = 16,
+                                       .taps_y = 3,
+                                       .taps_x = 3,
+                                       .pad_top = 1,
+                                       .pad_left = 1},
+                                      {.images = 2,
+                                       .height = 80,
+                                       .width = 48,
+                                       .channels = 32,
+                                       .out_height = 80,
+                                       .out_width = 48,
+                                       .taps_y = 3,
+                                       .taps_x = 3,
+                                       .pad_top = 1,
+                                       .pad_left = 1},
+                                      {.images = 2,
+                                       .height = 70,
+                                       .width = 50,
+                                       .channels = 33,
+                                       .out_height = 69,
+                                       .out_width = 47,
+                                       .taps_y = 2,
+                                       .taps_x = 4},
+                                      {.images = 2,
+                                       .height = 65,
+                                       .width = 41,
+                                       .channels = 16,
+                                       .out_height = 33,
+                                       .out_width = 21,
+                                       .taps_y = 3,
+                                       .taps_x = 3,
+                                       .step = 2,
+                                       .pad_top = 1,
+                                       .pad_left = 1},
+                                      {.images = 2,
+                                       .height = 16,
+                                       .width = 16,
+                                       .channels = 16,
+                                       .out_height = 32,
+                                       .out_width = 32,
+                                       .taps_y = 3,
+                                       .taps_x = 3,
+                                       .divide = 2,
+                                       .pad_top = 1,
+                                       .pad_left = 1},
+                                      {.images = 5,
+                                       .height = 3,
+                                       .width = 4,
+                                       .channels = 5,
+                                       .out_height = 3,
+                                       .out_width = 4,
+                                       .taps_y = 1,
+                                       .taps_x = 1}};
   for (PatchGeometry g : geometries) {
     g.pixel_stride = g.channels;
     g.nominal_positions = g.rows();
-    const Tensor image = random_values(dice, g.images * g.height * g.width, g.channels), w = random_values(dice, g.cols(), 20);
+    const Tensor image = random_values(dice, g.images * g.height * g.width, g.channels),
+                 w = random_values(dice, g.cols(), 20);
     for (const int bits : {8, 12, 32}) {
       const Encoding e{bits == 32 ? Format::fp32() : Format::integer(bits)};
-      const Operand patches = Operand(image.matrix(), e, Granularity::per_tensor, Key(1)).patches(g);
+      const Operand patches =
+          Operand(image.matrix(), e, Granularity::per_tensor, Key(1)).patches(g);
       const Operand b(w.matrix(), e, Granularity::per_column, Key(2));
       CostLedger ledger;
       const Tensor expected = gemm(patches, b, {.site = kSite, .kernel = "reference"}, ledger);
@@ -421,22 +477,28 @@ TEST_CASE(
       const RowsDone rows_done = [&](std::int64_t first, std::int64_t last) {
         wrong += first % kRowsDone != 0 || (last % kRowsDone != 0 && last != g.rows());
         for (std::int64_t i = first; i < last; ++i) ++times[static_cast<std::size_t>(i)];
-        wrong += !std::equal(c.data() + first * 20, c.data() + last * 20, expected.data() + first * 20);
+        wrong +=
+            !std::equal(c.data() + first * 20, c.data() + last * 20, expected.data() + first * 20);
       };
-      gemm_into(patches, b, {.site = kSite, .simd = best_simd(), .rows_done = rows_done}, ledger, {c.data(), g.rows(), 20, 20});
+      gemm_into(patches, b, {.site = kSite, .simd = best_simd(), .rows_done = rows_done}, ledger,
+                {c.data(), g.rows(), 20, 20});
       CAPTURE(g.height);
       CAPTURE(bits);
       CHECK(wrong == 0);
-      CHECK(std::all_of(times.begin(), times.end(), [](const std::atomic<int>& n) { return n == 1; }));
+      CHECK(std::all_of(times.begin(), times.end(),
+                        [](const std::atomic<int>& n) { return n == 1; }));
     }
   }
 }
 
 TEST_CASE("gemm refuses what does not fit, before it writes or charges anything") {
-  const Tensor x = Tensor::filled({4, 6}, 1.0f), w = Tensor::filled({6, 3}, 2.0f), image = Tensor::filled({4, 6}, 1.0f);
+  const Tensor x = Tensor::filled({4, 6}, 1.0f), w = Tensor::filled({6, 3}, 2.0f),
+               image = Tensor::filled({4, 6}, 1.0f);
   const Encoding e{Format::integer(8)};
-  const Operand a(x.matrix(), e, Granularity::per_tensor, Key(0)), b(w.matrix(), e, Granularity::per_tensor, Key(0));
-  const Operand by_column(x.matrix(), e, Granularity::per_column, Key(0)), by_row(w.matrix(), e, Granularity::per_row, Key(0));
+  const Operand a(x.matrix(), e, Granularity::per_tensor, Key(0)),
+      b(w.matrix(), e, Granularity::per_tensor, Key(0));
+  const Operand by_column(x.matrix(), e, Granularity::per_column, Key(0)),
+      by_row(w.matrix(), e, Granularity::per_row, Key(0));
   const PatchGeometry pointwise{.images = 1,
                                 .height = 2,
                                 .width = 2,
@@ -447,9 +509,12 @@ TEST_CASE("gemm refuses what does not fit, before it writes or charges anything"
                                 .taps_y = 1,
                                 .taps_x = 1,
                                 .nominal_positions = 4};
-  const Operand patches = Operand(image.matrix(), e, Granularity::per_tensor, Key(0)).patches(pointwise);
+  const Operand patches =
+      Operand(image.matrix(), e, Granularity::per_tensor, Key(0)).patches(pointwise);
   CostLedger ledger;
-  const auto run = [&](const Operand& left, const Operand& right) { gemm(left, right, {kSite, Product::grad_input}, ledger); };
+  const auto run = [&](const Operand& left, const Operand& right) {
+    gemm(left, right, {kSite, Product::grad_input}, ledger);
+  };
   CHECK_THROWS_WITH_AS(run(a, a), "[conv1 grad_input] cannot multiply 4 x 6 by 4 x 6", ShapeError);
   CHECK_THROWS_AS(run(by_column, b), ShapeError);
   CHECK_THROWS_AS(run(a, by_row), ShapeError);

@@ -16,7 +16,8 @@ using namespace ebb::testing;
 namespace {
 
 constexpr float kUntouched = 12345.0f;
-constexpr std::int64_t kGap = 3;  // elements between the rows of the result, which no kernel may write
+constexpr std::int64_t kGap =
+    3;  // elements between the rows of the result, which no kernel may write
 
 /// The result of one run with the elements between its rows, and the overflow events.
 struct Result {
@@ -28,7 +29,8 @@ struct Result {
     bool same = x.events == y.events && x.memory.size() == y.memory.size();
     for (std::size_t i = 0; same && i < x.memory.size(); ++i) {
       const float v = x.memory[i], w = y.memory[i];
-      same = std::bit_cast<std::uint32_t>(v) == std::bit_cast<std::uint32_t>(w) || (v != v && w != w);
+      same =
+          std::bit_cast<std::uint32_t>(v) == std::bit_cast<std::uint32_t>(w) || (v != v && w != w);
     }
     return same;
   }
@@ -42,18 +44,20 @@ Result run(const RandomProduct& p, const F& f) {
   const MutableMatrix out{result.memory.data(), rows, cols, cols + kGap};
   const Operand left = p.b().transposed(), right = p.a().transposed();
   const bool turned = p.b().codes().patches.has_value();
-  result.events =
-      turned ? f(kernels::Problem{left, right, p.accumulator, out, true}) : f(kernels::Problem{p.a(), p.b(), p.accumulator, out});
+  result.events = turned ? f(kernels::Problem{left, right, p.accumulator, out, true})
+                         : f(kernels::Problem{p.a(), p.b(), p.accumulator, out});
   return result;
 }
 
 Result by_reference(const RandomProduct& p) {
   return run(p, [](const kernels::Problem& problem) {
-    return problem.linear() ? kernels::reference_integer(problem) : kernels::reference_float(problem);
+    return problem.linear() ? kernels::reference_integer(problem)
+                            : kernels::reference_float(problem);
   });
 }
 
-/// Holds every kernel that applies and that this machine runs against the reference; counts the products each one did.
+/// Holds every kernel that applies and that this machine runs against the reference; counts the
+/// products each one did.
 void check_kernels(const RandomProduct& p, std::map<std::string, int>& done) {
   const Result expected = by_reference(p);
   for (const kernels::Kernel& kernel : kernels::all_kernels()) {
@@ -74,22 +78,27 @@ void check_kernels(const RandomProduct& p, std::map<std::string, int>& done) {
 }
 
 /// A product of two dense operands whose stored codes are all as far from zero as they go.
-RandomProduct extreme_product(std::int64_t m, std::int64_t k, std::int64_t n, int a_bits, int b_bits, float a_value,
-                              float b_value) {
+RandomProduct extreme_product(std::int64_t m, std::int64_t k, std::int64_t n, int a_bits,
+                              int b_bits, float a_value, float b_value) {
   RandomProduct p;
-  p.what = concat("all codes extreme ", m, 'x', k, 'x', n, " int", a_bits, " int", b_bits, ' ', a_value, ' ', b_value);
+  p.what = concat("all codes extreme ", m, 'x', k, 'x', n, " int", a_bits, " int", b_bits, ' ',
+                  a_value, ' ', b_value);
   p.memory = {Tensor::filled({m, k}, a_value), Tensor::filled({k, n}, b_value)};
   static const Range range{-1.0f, 1.0f};
   const Operand::Options options{.range = &range};
-  p.sides.emplace_back(p.memory[0].matrix(), Encoding{Format::integer(a_bits)}, Granularity::per_tensor, Key(1), options);
-  p.sides.emplace_back(p.memory[1].matrix(), Encoding{Format::integer(b_bits)}, Granularity::per_tensor, Key(2), options);
+  p.sides.emplace_back(p.memory[0].matrix(), Encoding{Format::integer(a_bits)},
+                       Granularity::per_tensor, Key(1), options);
+  p.sides.emplace_back(p.memory[1].matrix(), Encoding{Format::integer(b_bits)},
+                       Granularity::per_tensor, Key(2), options);
   return p;
 }
 
-/// The weights' gradient of a 1 x 1 convolution of stride 2 over few channels and many images, all codes at one end.
+/// The weights' gradient of a 1 x 1 convolution of stride 2 over few channels and many images, all
+/// codes at one end.
 RandomProduct deep_weight_gradient(std::int64_t images, int bits, float x_value, float g_value) {
   RandomProduct p;
-  p.what = concat("weight gradient over ", images, " images, int", bits, ", all codes extreme ", x_value, ' ', g_value);
+  p.what = concat("weight gradient over ", images, " images, int", bits, ", all codes extreme ",
+                  x_value, ' ', g_value);
   const PatchGeometry geometry{.images = images,
                                .height = 32,
                                .width = 31,
@@ -101,51 +110,63 @@ RandomProduct deep_weight_gradient(std::int64_t images, int bits, float x_value,
                                .taps_x = 1,
                                .step = 2,
                                .nominal_positions = images * 16 * 16};
-  p.memory = {Tensor::filled({images * 32 * 31, 1}, x_value), Tensor::filled({images * 16 * 16, 1}, g_value)};
+  p.memory = {Tensor::filled({images * 32 * 31, 1}, x_value),
+              Tensor::filled({images * 16 * 16, 1}, g_value)};
   static const Range range{-1.0f, 1.0f};
   const Operand::Options options{.range = &range};
   const Encoding encoding{Format::integer(bits)};
-  p.sides.push_back(Operand(p.memory[1].matrix(), encoding, Granularity::per_tensor, Key(1), options).transposed());
-  p.sides.push_back(Operand(p.memory[0].matrix(), encoding, Granularity::per_tensor, Key(2), options).patches(geometry));
+  p.sides.push_back(
+      Operand(p.memory[1].matrix(), encoding, Granularity::per_tensor, Key(1), options)
+          .transposed());
+  p.sides.push_back(
+      Operand(p.memory[0].matrix(), encoding, Granularity::per_tensor, Key(2), options)
+          .patches(geometry));
   return p;
 }
 
-/// A convolution of an image, its codes and the other operand's at one end of their grids or, where a
-/// value is 0, at either end at random. The weights' gradient if `turned`.
-RandomProduct extreme_convolution(PatchGeometry g, std::int64_t n, int a_bits, int b_bits, float a_value, float b_value,
-                                  bool turned, Accumulator accumulator) {
+/// A convolution of an image, its codes and the other operand's at one end of their grids or, where
+/// a value is 0, at either end at random. The weights' gradient if `turned`.
+RandomProduct extreme_convolution(PatchGeometry g, std::int64_t n, int a_bits, int b_bits,
+                                  float a_value, float b_value, bool turned,
+                                  Accumulator accumulator) {
   RandomProduct p;
   p.accumulator = accumulator;
-  p.what = concat("extreme convolution ", g.channels, " of ", g.pixel_stride, " channels, taps ", g.taps_y, 'x', g.taps_x, " step ",
-                  g.step, " divide ", g.divide, " pad ", g.pad_top, " n ", n, " int", a_bits, " int", b_bits, ' ', a_value, ' ',
-                  b_value, turned ? " turned " : " ", accumulator);
+  p.what = concat("extreme convolution ", g.channels, " of ", g.pixel_stride, " channels, taps ",
+                  g.taps_y, 'x', g.taps_x, " step ", g.step, " divide ", g.divide, " pad ",
+                  g.pad_top, " n ", n, " int", a_bits, " int", b_bits, ' ', a_value, ' ', b_value,
+                  turned ? " turned " : " ", accumulator);
   const std::int64_t rows = turned ? g.rows() : g.cols();
-  p.memory = {Tensor::filled({g.images * g.height * g.width, g.pixel_stride}, a_value), Tensor::filled({rows, n}, b_value)};
+  p.memory = {Tensor::filled({g.images * g.height * g.width, g.pixel_stride}, a_value),
+              Tensor::filled({rows, n}, b_value)};
   Dice dice(Key(11));
   for (Tensor& x : p.memory) {
     for (float& v : x.values()) v = v != 0.0f ? v : dice.one_in(2) ? 1.0f : -1.0f;
   }
   static const Range range{-1.0f, 1.0f};
   const Operand::Options options{.simd = best_simd(), .range = &range};
-  const Operand image(p.memory[0].matrix(), Encoding{Format::integer(a_bits)}, Granularity::per_tensor, Key(1), options);
+  const Operand image(p.memory[0].matrix(), Encoding{Format::integer(a_bits)},
+                      Granularity::per_tensor, Key(1), options);
   const Operand patches = image.columns(g.pixel_stride - g.channels, g.channels).patches(g);
   p.sides.push_back(turned ? patches.transposed() : patches);
-  p.sides.emplace_back(p.memory[1].matrix(), Encoding{Format::integer(b_bits)}, Granularity::per_tensor, Key(2), options);
+  p.sides.emplace_back(p.memory[1].matrix(), Encoding{Format::integer(b_bits)},
+                       Granularity::per_tensor, Key(2), options);
   return p;
 }
 
 /// A product of two dense operands of random codes, either one possibly a transposed view.
-RandomProduct dense_product(Key key, std::int64_t m, std::int64_t k, std::int64_t n, int a_bits, int b_bits, bool a_turned,
-                            bool b_turned, Accumulator accumulator) {
+RandomProduct dense_product(Key key, std::int64_t m, std::int64_t k, std::int64_t n, int a_bits,
+                            int b_bits, bool a_turned, bool b_turned, Accumulator accumulator) {
   RandomProduct p;
   p.accumulator = accumulator;
-  p.what = concat(m, 'x', k, 'x', n, " int", a_bits, a_turned ? " transposed" : "", " int", b_bits, b_turned ? " transposed" : "",
-                  ' ', accumulator);
-  const auto add = [&](std::int64_t rows, std::int64_t cols, int bits, bool turned, Granularity granularity) {
+  p.what = concat(m, 'x', k, 'x', n, " int", a_bits, a_turned ? " transposed" : "", " int", b_bits,
+                  b_turned ? " transposed" : "", ' ', accumulator);
+  const auto add = [&](std::int64_t rows, std::int64_t cols, int bits, bool turned,
+                       Granularity granularity) {
     Dice dice(key.fold(p.sides.size()));
     p.memory.push_back(Tensor::uninitialized({turned ? cols : rows, turned ? rows : cols}));
     for (float& x : p.memory.back().values()) x = dice.normal();
-    const Operand side(p.memory.back().matrix(), Encoding{bits == 32 ? Format::fp32() : Format::integer(bits)}, granularity,
+    const Operand side(p.memory.back().matrix(),
+                       Encoding{bits == 32 ? Format::fp32() : Format::integer(bits)}, granularity,
                        dice.key());
     p.sides.push_back(turned ? side.transposed() : side);
   };
@@ -156,7 +177,9 @@ RandomProduct dense_product(Key key, std::int64_t m, std::int64_t k, std::int64_
 
 }  // namespace
 
-TEST_CASE("every kernel equals the reference at the borders of tiles, panels, blocks and chunks, for every layout") {
+TEST_CASE(
+    "every kernel equals the reference at the borders of tiles, panels, blocks and chunks, for "
+    "every layout") {
   struct Size {
     const char* why;
     std::int64_t m, k, n;
@@ -170,24 +193,27 @@ TEST_CASE("every kernel equals the reference at the borders of tiles, panels, bl
                         {"whole chunks", 18, 4096, 17},
                         {"chunks and one", 5, 5121, 3},
                         {"more than 512 codes", 4, 513, 70}};
-  const std::pair<int, int> widths[] = {{8, 8}, {4, 8}, {12, 12}, {13, 13}, {14, 14}, {16, 16}, {8, 16}, {16, 3}};
-  const Accumulator accumulators[] = {Accumulator::exact(), Accumulator::wrap(12), Accumulator::saturate(16),
-                                      Accumulator::saturate(13)};
+  const std::pair<int, int> widths[] = {{8, 8},   {4, 8},   {12, 12}, {13, 13},
+                                        {14, 14}, {16, 16}, {8, 16},  {16, 3}};
+  const Accumulator accumulators[] = {Accumulator::exact(), Accumulator::wrap(12),
+                                      Accumulator::saturate(16), Accumulator::saturate(13)};
   std::map<std::string, int> done;
   std::uint64_t i = 0;
   for (const Size& size : sizes) {
     CAPTURE(size.why);
     for (const auto& [a_bits, b_bits] : widths) {
       for (int layout = 0; layout < 4; ++layout, ++i) {
-        check_kernels(dense_product(Key(7).fold(i), size.m, size.k, size.n, a_bits, b_bits, layout % 2 != 0, layout / 2 != 0,
-                                    accumulators[i % 4]),
+        check_kernels(dense_product(Key(7).fold(i), size.m, size.k, size.n, a_bits, b_bits,
+                                    layout % 2 != 0, layout / 2 != 0, accumulators[i % 4]),
                       done);
       }
     }
   }
 }
 
-TEST_CASE("float32 kernels equal the reference wherever the elements of a lie, for any number of threads") {
+TEST_CASE(
+    "float32 kernels equal the reference wherever the elements of a lie, for any number of "
+    "threads") {
   struct Size {
     const char* why;
     std::int64_t m, k, n;
@@ -207,9 +233,10 @@ TEST_CASE("float32 kernels equal the reference wherever the elements of a lie, f
     for (const int threads : {1, 2, 3}) {
       omp_set_num_threads(threads);
       for (const bool b_turned : {false, true}) {
-        check_kernels(dense_product(Key(17).fold(static_cast<std::uint64_t>(threads)), size.m, size.k, size.n, 32, 32,
-                                    size.a_turned, b_turned, Accumulator::exact()),
-                      done);
+        check_kernels(
+            dense_product(Key(17).fold(static_cast<std::uint64_t>(threads)), size.m, size.k, size.n,
+                          32, 32, size.a_turned, b_turned, Accumulator::exact()),
+            done);
       }
     }
   }
@@ -217,16 +244,19 @@ TEST_CASE("float32 kernels equal the reference wherever the elements of a lie, f
   CHECK(done["float-portable scalar float32"] == 42);
 }
 
-TEST_CASE("saturating kernels equal the reference for every width of the register, with bounds that hold, fail, and just fail") {
+TEST_CASE(
+    "saturating kernels equal the reference for every width of the register, with bounds that "
+    "hold, fail, and just fail") {
   std::map<std::string, int> done;
   for (int bits = 2; bits <= 62; ++bits) {
     const Accumulator accumulator = Accumulator::saturate(bits);
     for (const auto& [a_bits, b_bits] : {std::pair{1, 1}, {2, 3}, {4, 4}, {8, 8}, {9, 8}, {16, 16}})
-      check_kernels(dense_product(Key(8).fold(static_cast<std::uint64_t>(bits)), 6, 130, 35, a_bits, b_bits, false, bits % 2 != 0,
-                                  accumulator),
+      check_kernels(dense_product(Key(8).fold(static_cast<std::uint64_t>(bits)), 6, 130, 35, a_bits,
+                                  b_bits, false, bits % 2 != 0, accumulator),
                     done);
   }
-  // All codes extreme: 128 products of 128 x 128 are 2^21, which 22 bits hold only on the negative side.
+  // All codes extreme: 128 products of 128 x 128 are 2^21, which 22 bits hold only on the negative
+  // side.
   for (const float a : {-1.0f, 1.0f}) {
     for (const std::int64_t k : {127, 128, 129, 5000}) {
       for (const int bits : {8, 15, 16, 17, 21, 22, 23, 31, 32}) {
@@ -238,7 +268,9 @@ TEST_CASE("saturating kernels equal the reference for every width of the registe
   }
 }
 
-TEST_CASE("every kernel equals the reference on thousands of random products, whatever the number of threads") {
+TEST_CASE(
+    "every kernel equals the reference on thousands of random products, whatever the number of "
+    "threads") {
   const int threads = omp_get_max_threads();
   std::map<std::string, int> done;
   for (std::uint64_t i = 0; i < 4000; ++i) {
@@ -250,18 +282,22 @@ TEST_CASE("every kernel equals the reference on thousands of random products, wh
     if (kernel.simd > best_simd()) continue;
     const std::string name = concat(kernel.name, ' ', kernel.simd);
     CAPTURE(name);
-    CHECK(done[name] + done[name + " float32"] >= 10);  // a kernel that never applied was not tested
+    CHECK(done[name] + done[name + " float32"] >=
+          10);  // a kernel that never applied was not tested
   }
 }
 
-TEST_CASE("every kernel equals the reference where all codes are extreme and where sums pass 32 bits") {
+TEST_CASE(
+    "every kernel equals the reference where all codes are extreme and where sums pass 32 bits") {
   std::map<std::string, int> done;
   for (const float a : {-1.0f, 1.0f}) {
     for (const float b : {-1.0f, 1.0f}) {
       for (const int a_bits : {1, 2, 4, 7, 8, 9, 15, 16}) {
-        for (const int b_bits : {1, 3, 8, 12, 16}) check_kernels(extreme_product(5, 517, 9, a_bits, b_bits, a, b), done);
+        for (const int b_bits : {1, 3, 8, 12, 16})
+          check_kernels(extreme_product(5, 517, 9, a_bits, b_bits, a, b), done);
       }
-      check_kernels(extreme_product(2, 131072, 2, 8, 8, a, b), done);  // 255 x 255 at this depth does not fit 32 bits
+      check_kernels(extreme_product(2, 131072, 2, 8, 8, a, b),
+                    done);  // 255 x 255 at this depth does not fit 32 bits
       check_kernels(extreme_product(1, 200000, 2, 16, 16, a, b), done);
       check_kernels(extreme_product(2, 200000, 1, 16, 8, a, b), done);
       for (const int bits : {8, 16}) check_kernels(deep_weight_gradient(300, bits, a, b), done);
@@ -269,8 +305,10 @@ TEST_CASE("every kernel equals the reference where all codes are extreme and whe
   }
 }
 
-TEST_CASE("every kernel equals the reference where a convolution's sums pass 32 bits, run by run and part by part" *
-          doctest::test_suite("large")) {
+TEST_CASE(
+    "every kernel equals the reference where a convolution's sums pass 32 bits, run by run and "
+    "part by part" *
+    doctest::test_suite("large")) {
   struct Geometry {
     const char* why;
     std::int64_t channels, taps, step, divide, pad;
@@ -284,8 +322,10 @@ TEST_CASE("every kernel equals the reference where a convolution's sums pass 32 
                                  {"the gradient of stride 2", 20, 3, 1, 2, 1},
                                  {"more taps than a run of whole codes", 3, 5, 1, 1, 2},
                                  {"no tap beyond the image", 12, 2, 1, 1, -1}};
-  const std::pair<int, int> widths[] = {{8, 8}, {9, 9}, {12, 12}, {13, 13}, {14, 14}, {16, 16}, {8, 16}, {16, 8}, {3, 16}};
-  const Accumulator accumulators[] = {Accumulator::exact(), Accumulator::wrap(12), Accumulator::exact(), Accumulator::wrap(31),
+  const std::pair<int, int> widths[] = {{8, 8},   {9, 9},  {12, 12}, {13, 13}, {14, 14},
+                                        {16, 16}, {8, 16}, {16, 8},  {3, 16}};
+  const Accumulator accumulators[] = {Accumulator::exact(), Accumulator::wrap(12),
+                                      Accumulator::exact(), Accumulator::wrap(31),
                                       Accumulator::wrap(36)};
   const std::pair<float, float> values[] = {{1.0f, -1.0f}, {0.0f, 0.0f}, {-1.0f, 1.0f}};
   std::map<std::string, int> done;
@@ -311,25 +351,32 @@ TEST_CASE("every kernel equals the reference where a convolution's sums pass 32 
                               .nominal_positions = 2 * out * out};
         const std::int64_t columns[] = {5, 16, 50};
         for (const auto& [a, b] : {std::pair{-1.0f, -1.0f}, values[i % 3]})
-          check_kernels(extreme_convolution(g, columns[i % 3], a_bits, b_bits, a, b, turned, accumulators[i % 5]), done);
+          check_kernels(extreme_convolution(g, columns[i % 3], a_bits, b_bits, a, b, turned,
+                                            accumulators[i % 5]),
+                        done);
         ++i;
       }
     }
   }
 }
 
-TEST_CASE("gemm gives the reference's result at every SIMD level and through every kernel it can be told to use") {
+TEST_CASE(
+    "gemm gives the reference's result at every SIMD level and through every kernel it can be told "
+    "to use") {
   const Site site{"fc"};
   for (std::uint64_t i = 0; i < 300; ++i) {
     const RandomProduct p = random_product(Key(2026).fold("gemm"), i);
     CAPTURE(p.what);
     CostLedger expected_ledger;
     const Tensor expected =
-        gemm(p.a(), p.b(), {.site = site, .accumulator = p.accumulator, .kernel = "reference"}, expected_ledger);
+        gemm(p.a(), p.b(), {.site = site, .accumulator = p.accumulator, .kernel = "reference"},
+             expected_ledger);
     const auto equals = [&](const Multiply& how) {
       CostLedger ledger;
       const Tensor got = gemm(p.a(), p.b(), how, ledger);
-      const auto memory = [](const Tensor& t) { return std::vector<float>(t.values().begin(), t.values().end()); };
+      const auto memory = [](const Tensor& t) {
+        return std::vector<float>(t.values().begin(), t.values().end());
+      };
       return Result{memory(got)} == Result{memory(expected)} && ledger == expected_ledger;
     };
     for (const Simd simd : {Simd::scalar, Simd::avx2, Simd::avx512}) {
@@ -354,13 +401,16 @@ TEST_CASE("an operand that is kept gives the same products, however often and be
   const Site site{"recurrent"};
   const auto matrix = [](std::uint64_t key, std::int64_t rows, std::int64_t cols) {
     Tensor x = Tensor::uninitialized({rows, cols});
-    for (std::int64_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(Key(key).normal(static_cast<std::uint64_t>(i)));
+    for (std::int64_t i = 0; i < x.size(); ++i)
+      x[i] = static_cast<float>(Key(key).normal(static_cast<std::uint64_t>(i)));
     return x;
   };
   for (const auto& [k, n] : {std::pair<std::int64_t, std::int64_t>{5, 16}, {70, 130}, {33, 700}}) {
     const Tensor w = matrix(1, n, k);
     for (const int bits : {2, 8, 12}) {
-      const Operand right = Operand(w.matrix(), {Format::integer(bits)}, Granularity::per_row, Key(1)).transposed(),
+      const Operand right =
+                        Operand(w.matrix(), {Format::integer(bits)}, Granularity::per_row, Key(1))
+                            .transposed(),
                     kept = right.kept();
       CHECK(right.keeper() == nullptr);
       CHECK(kept.transposed().keeper() == nullptr);
@@ -370,11 +420,13 @@ TEST_CASE("an operand that is kept gives the same products, however often and be
         const std::int64_t m = std::array{1, 20, 61}[time % 3];
         const int left_bits = std::array{8, 3, 16, 12}[time % 4];
         const Tensor x = matrix(10 + time, m, k);
-        const Operand left(x.matrix(), {Format::integer(left_bits)}, Granularity::per_tensor, Key(2));
+        const Operand left(x.matrix(), {Format::integer(left_bits)}, Granularity::per_tensor,
+                           Key(2));
         CostLedger ledger;
         const Tensor expected = gemm(left, right, {.site = site, .kernel = "reference"}, ledger);
         for (const Simd simd : {Simd::scalar, Simd::avx2, Simd::avx512})
-          CHECK(gemm(left, kept, {.site = site, .simd = std::min(simd, best_simd())}, ledger) == expected);
+          CHECK(gemm(left, kept, {.site = site, .simd = std::min(simd, best_simd())}, ledger) ==
+                expected);
       }
     }
   }
@@ -399,7 +451,8 @@ TEST_CASE("a kernel that does not exist is refused by name, with the ones there 
 TEST_CASE("operands that no kernel declares to multiply are refused, not multiplied as integers") {
   const RandomProduct p = extreme_product(2, 3, 2, 8, 8, 1.0f, 1.0f);
   float out[4];
-  for (const auto& [a, b] : {std::pair{p.a(), p.b().decoded()}, std::pair{p.a().decoded(), p.b()}}) {
+  for (const auto& [a, b] :
+       {std::pair{p.a(), p.b().decoded()}, std::pair{p.a().decoded(), p.b()}}) {
     const kernels::Problem mixed{a, b, Accumulator::exact(), {out, 2, 2, 2}};
     for (const kernels::Kernel& kernel : kernels::all_kernels()) CHECK_FALSE(kernel.applies(mixed));
     CHECK_THROWS_AS((void)kernels::first_kernel(mixed, best_simd()), ConfigError);

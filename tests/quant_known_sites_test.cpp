@@ -18,8 +18,10 @@ TEST_CASE("every name in a plan must mean a site that was charged") {
     CHECK_NOTHROW(require_known_sites(PrecisionPlan::uniform(k8, k8).keep_fp32({known}), ledger));
   }
   const PrecisionPlan misspelt = PrecisionPlan::uniform(k8, k8).keep_fp32({"hidden", "hiden"});
-  CHECK_THROWS_WITH_AS(require_known_sites(misspelt, ledger),
-                       "[plan] unknown site 'hiden'; did you mean 'hidden'? Known: hidden, block1.output, first", ConfigError);
+  CHECK_THROWS_WITH_AS(
+      require_known_sites(misspelt, ledger),
+      "[plan] unknown site 'hiden'; did you mean 'hidden'? Known: hidden, block1.output, first",
+      ConfigError);
   CHECK_NOTHROW(require_known_sites(misspelt, ledger, std::vector<std::string>{"hiden"}));
   PrecisionPlan own = PrecisionPlan::uniform(k8, k8);
   own.sites["hidden"] = {};

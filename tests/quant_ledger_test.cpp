@@ -17,7 +17,9 @@ const Format k8 = Format::integer(8), k4 = Format::integer(4), k32 = Format::fp3
 
 }  // namespace
 
-TEST_CASE("a product is charged macs x left width x right width, a float32 operand with 32 bits, by site and product") {
+TEST_CASE(
+    "a product is charged macs x left width x right width, a float32 operand with 32 bits, by site "
+    "and product") {
   CostLedger ledger;
   ledger.charge(kFirst, Product::forward, 1000, k8, k4);
   ledger.charge(kLast, Product::forward, 10, k32, k32);
@@ -33,18 +35,22 @@ TEST_CASE("a product is charged macs x left width x right width, a float32 opera
   CHECK(ledger.rows()[1].cells[0] == CostLedger::Cell{10, 10240});
 }
 
-TEST_CASE("gemm charges exactly m n k, nothing for an empty product, and nominal positions for patches") {
+TEST_CASE(
+    "gemm charges exactly m n k, nothing for an empty product, and nominal positions for patches") {
   const Encoding e{k8};
-  const Tensor x = Tensor::filled({3, 5}, 1.0f), w = Tensor::filled({5, 4}, 1.0f), none = Tensor::zeros({5, 0}),
-               image = Tensor::filled({2 * 4 * 4, 3}, 1.0f), kernel = Tensor::filled({27, 6}, 1.0f);
+  const Tensor x = Tensor::filled({3, 5}, 1.0f), w = Tensor::filled({5, 4}, 1.0f),
+               none = Tensor::zeros({5, 0}), image = Tensor::filled({2 * 4 * 4, 3}, 1.0f),
+               kernel = Tensor::filled({27, 6}, 1.0f);
   CostLedger ledger;
-  const auto encoded = [&](const Tensor& t) { return Operand(t.matrix(), e, Granularity::per_tensor, Key(0)); };
+  const auto encoded = [&](const Tensor& t) {
+    return Operand(t.matrix(), e, Granularity::per_tensor, Key(0));
+  };
   gemm(encoded(x), encoded(w), {kFirst}, ledger);
   CHECK(ledger.total_macs() == 60);
   gemm(encoded(x), encoded(none), {kFirst}, ledger);
   CHECK(ledger.total_macs() == 60);
-  // A 3 x 3 convolution with padding: all 9 taps count at all 32 positions. grad_input gathers from 32 positions for 200 rows, say,
-  // and is charged with the convolution's own number of positions.
+  // A 3 x 3 convolution with padding: all 9 taps count at all 32 positions. grad_input gathers from
+  // 32 positions for 200 rows, say, and is charged with the convolution's own number of positions.
   PatchGeometry g{.images = 2,
                   .height = 4,
                   .width = 4,
@@ -67,11 +73,14 @@ TEST_CASE("gemm charges exactly m n k, nothing for an empty product, and nominal
   CHECK(ledger.total_bit_ops() == ledger.total_macs() * 64);
 }
 
-TEST_CASE("paper mode charges the whole model's forward macs with q^2 + 2 q g: 192 a mac at 8/8, 108 at 6/6") {
+TEST_CASE(
+    "paper mode charges the whole model's forward macs with q^2 + 2 q g: 192 a mac at 8/8, 108 at "
+    "6/6") {
   CostLedger ledger;
   for (int iteration = 0; iteration < 5; ++iteration) {
     ledger.charge(kFirst, Product::forward, 1000, k8, k8);
-    ledger.charge(kLast, Product::forward, 10, k32, k32);  // kept in fp32, and still charged as 8 bits by the papers
+    ledger.charge(kLast, Product::forward, 10, k32,
+                  k32);  // kept in fp32, and still charged as 8 bits by the papers
     ledger.charge(kLast, Product::grad_weight, 10, k32, k32);
     ledger.close_iteration(k8, k8);
   }
@@ -86,7 +95,9 @@ TEST_CASE("paper mode charges the whole model's forward macs with q^2 + 2 q g: 1
   CHECK(ledger.paper_bit_ops() == 5 * 1010 * 192 + 1000 * 108 + 57);
 }
 
-TEST_CASE("paper mode with weights, activations and gradients of 2, 4 and 8 bits: 4 x 2 + 8 x 2 + 4 x 8 = 56 a mac") {
+TEST_CASE(
+    "paper mode with weights, activations and gradients of 2, 4 and 8 bits: 4 x 2 + 8 x 2 + 4 x 8 "
+    "= 56 a mac") {
   CostLedger ledger;
   ledger.charge(kFirst, Product::forward, 1000, k4, Format::integer(2));
   ledger.close_iteration({.weight = Format::integer(2), .activation = k4, .gradient = k8});
@@ -100,9 +111,11 @@ TEST_CASE("a cost reference is three widths, for weights, activations and gradie
   CHECK(parse_cost_reference("8/8/8") == SiteFormats{k8, k8, k8});
   CHECK(parse_cost_reference("1/4/16") == SiteFormats{Format::integer(1), k4, Format::integer(16)});
   CHECK(parse_cost_reference("fp32/fp32/fp32") == SiteFormats::fp32());
-  for (const char* text : {"8/8/8", "1/4/16", "fp32/8/fp32"}) CHECK(cost_reference_text(parse_cost_reference(text)) == text);
-  for (const char* bad : {"", "8", "8/8", "8/8/8/8", "8/8/", "/8/8", "8/8/8/", "0/8/8", "8/17/8", "08/8/8", "8/8/+8", "8/8/32",
-                          "int8/8/8", "8/8/8 ", "8,8,8", "fp8/fp8/fp8", "8/x/8/8"}) {
+  for (const char* text : {"8/8/8", "1/4/16", "fp32/8/fp32"})
+    CHECK(cost_reference_text(parse_cost_reference(text)) == text);
+  for (const char* bad :
+       {"", "8", "8/8", "8/8/8/8", "8/8/", "/8/8", "8/8/8/", "0/8/8", "8/17/8", "08/8/8", "8/8/+8",
+        "8/8/32", "int8/8/8", "8/8/8 ", "8,8,8", "fp8/fp8/fp8", "8/x/8/8"}) {
     CAPTURE(bad);
     CHECK_THROWS_AS(parse_cost_reference(bad), ConfigError);
   }
@@ -121,7 +134,9 @@ TEST_CASE("the same products can be priced under another plan") {
   CHECK(ledger.bit_ops_under(plan) == 190 * 1024 + 80 * 15);
 }
 
-TEST_CASE("a ledger survives its text, with counters beyond 64 bits, and counts on as if nothing had happened") {
+TEST_CASE(
+    "a ledger survives its text, with counters beyond 64 bits, and counts on as if nothing had "
+    "happened") {
   CostLedger ledger;
   const uint128 huge = (uint128{1} << 100) + 12345;
   ledger.charge(kFirst, Product::forward, huge, k8, k4);
@@ -151,11 +166,15 @@ TEST_CASE("overflow events stay with the site and the product that they happened
   const std::string without = ledger.save();
   ledger.count_overflow(kFirst, Product::grad_weight, 0);
   CHECK(ledger.save() == without);
-  CHECK(without == "ebb-ledger-2 0 0 0 22 0|conv1 first 12 384 0 0 0 0 0 0 0 0|fc last 10 640 0 0 0 0 0 0 0 0");
+  CHECK(
+      without ==
+      "ebb-ledger-2 0 0 0 22 0|conv1 first 12 384 0 0 0 0 0 0 0 0|fc last 10 640 0 0 0 0 0 0 0 0");
   ledger.count_overflow(kLast, Product::forward, 3);
   ledger.count_overflow(kLast, Product::grad_weight, 4);
   CHECK(ledger.overflow_events() == 7);
-  CHECK(ledger.save() == "ebb-ledger-2 0 0 0 22 7|conv1 first 12 384 0 0 0 0 0 0 0 0|fc last 10 640 0 0 0 0 0 0 0 0 3 0 4 0 0");
+  CHECK(ledger.save() ==
+        "ebb-ledger-2 0 0 0 22 7|conv1 first 12 384 0 0 0 0 0 0 0 0|fc last 10 640 0 0 0 0 0 0 0 0 "
+        "3 0 4 0 0");
   const CostLedger loaded = CostLedger::load(ledger.save());
   CHECK(loaded == ledger);
   CHECK(loaded.overflow_events() == 7);
@@ -164,8 +183,11 @@ TEST_CASE("overflow events stay with the site and the product that they happened
   CHECK(loaded.rows()[1].cells[2] == CostLedger::Cell{0, 0, 4});
 }
 
-TEST_CASE("a ledger of version 0.1, which counted overflow events without their place, is read and counts on") {
-  CostLedger ledger = CostLedger::load("ebb-ledger-2 1 576 10 0 98|fc last 10 640 0 0 10 640 0 0 0 0");
+TEST_CASE(
+    "a ledger of version 0.1, which counted overflow events without their place, is read and "
+    "counts on") {
+  CostLedger ledger =
+      CostLedger::load("ebb-ledger-2 1 576 10 0 98|fc last 10 640 0 0 10 640 0 0 0 0");
   CHECK(ledger.overflow_events() == 98);
   CHECK(ledger.rows()[0].cells[0] == CostLedger::Cell{10, 640});
   ledger.count_overflow(kLast, Product::forward, 2);
@@ -179,9 +201,14 @@ TEST_CASE("a text that is no ledger is refused") {
   ledger.charge(kFirst, Product::forward, 12, k8, k4);
   const std::string good = ledger.save();
   CHECK_NOTHROW(CostLedger::load(good));
-  std::vector<std::string> bad{
-      "",         "x",         "ebb-ledger-1 0 0 0 0 0", "ebb-ledger-2 0 0 0 0",
-      good + "|", good + " 1", good + "|conv 1 2 3",     "ebb-ledger-2 0 0 0 10 2|fc last 10 640 0 0 0 0 0 0 0 0 3 0 0 0 0"};
+  std::vector<std::string> bad{"",
+                               "x",
+                               "ebb-ledger-1 0 0 0 0 0",
+                               "ebb-ledger-2 0 0 0 0",
+                               good + "|",
+                               good + " 1",
+                               good + "|conv 1 2 3",
+                               "ebb-ledger-2 0 0 0 10 2|fc last 10 640 0 0 0 0 0 0 0 0 3 0 0 0 0"};
   for (std::size_t length = 0; length + 3 < good.size(); ++length) {
     if (good[length] == ' ' || good[length] == '|')
       bad.push_back(good.substr(0, length));  // cut at a word, but inside the last site
@@ -196,8 +223,8 @@ TEST_CASE("a text that is no ledger is refused") {
 TEST_CASE("numbers of up to 128 bits are read, longer and other ones refused") {
   CHECK(parse_uint128("0") == 0);
   CHECK(parse_uint128("340282366920938463463374607431768211455") == ~uint128{0});
-  for (const std::string text :
-       {"", "-1", "340282366920938463463374607431768211456", "9999999999999999999999999999999999999999", "1x", " 1"}) {
+  for (const std::string text : {"", "-1", "340282366920938463463374607431768211456",
+                                 "9999999999999999999999999999999999999999", "1x", " 1"}) {
     CAPTURE(text);
     CHECK_THROWS_AS(parse_uint128(text), DataError);
   }

@@ -15,23 +15,31 @@ const Format k3 = Format::integer(3), k8 = Format::integer(8);
 
 TEST_CASE("a site answers to its name, a whole dotted prefix of it, and its tags") {
   const Site site{"stage2.block1.shortcut", {"shortcut", "last"}};
-  for (const std::string yes : {"stage2.block1.shortcut", "stage2", "stage2.block1", "shortcut", "last"}) CHECK(site.matches(yes));
-  for (const std::string no : {"stage", "stage2.", "stage2.block", "stage22", "block1", "first", "", "stage2.block1.shortcut.x"}) {
+  for (const std::string yes :
+       {"stage2.block1.shortcut", "stage2", "stage2.block1", "shortcut", "last"})
+    CHECK(site.matches(yes));
+  for (const std::string no : {"stage", "stage2.", "stage2.block", "stage22", "block1", "first", "",
+                               "stage2.block1.shortcut.x"}) {
     CAPTURE(no);
     CHECK_FALSE(site.matches(no));
   }
 }
 
-TEST_CASE("forward is activation x weight, grad_input gradient x weight, grad_weight activation x gradient") {
-  const SiteFormats f{Format::integer(2), Format::integer(4), Format::integer(6)};  // weight, activation, gradient
+TEST_CASE(
+    "forward is activation x weight, grad_input gradient x weight, grad_weight activation x "
+    "gradient") {
+  const SiteFormats f{Format::integer(2), Format::integer(4),
+                      Format::integer(6)};  // weight, activation, gradient
   CHECK(f.of(Role::weight).bits == 2);
   CHECK(f.of(Role::activation).bits == 4);
   CHECK(f.of(Role::gradient).bits == 6);
   CHECK(f.of(Product::forward).left.bits * f.of(Product::forward).right.bits == 8);
   CHECK(f.of(Product::grad_input).left.bits * f.of(Product::grad_input).right.bits == 12);
   CHECK(f.of(Product::grad_weight).left.bits * f.of(Product::grad_weight).right.bits == 24);
-  CHECK(f.of(Product::aggregate).left.bits * f.of(Product::aggregate).right.bits == f.activation.bits);
-  CHECK(f.of(Product::aggregate_grad).left.bits * f.of(Product::aggregate_grad).right.bits == f.gradient.bits);
+  CHECK(f.of(Product::aggregate).left.bits * f.of(Product::aggregate).right.bits ==
+        f.activation.bits);
+  CHECK(f.of(Product::aggregate_grad).left.bits * f.of(Product::aggregate_grad).right.bits ==
+        f.gradient.bits);
 }
 
 TEST_CASE("the last matching exception decides, and the plan's own formats where none matches") {
@@ -51,24 +59,33 @@ TEST_CASE("a site can have formats of its own, which exceptions go over") {
   PrecisionPlan plan = PrecisionPlan::uniform(k3, k8);
   plan.sites["lstm0"] = {k8, k3, k3};
   CHECK(plan.at("lstm0") == SiteFormats{k8, k3, k3});
-  CHECK(plan.at({"lstm0.hidden", {"lstm0"}}) == SiteFormats{k3, k3, k8});  // not a pattern: the full name alone
+  CHECK(plan.at({"lstm0.hidden", {"lstm0"}}) ==
+        SiteFormats{k3, k3, k8});  // not a pattern: the full name alone
   CHECK(plan.encoding("lstm0", Role::weight).format == k8);
   plan.keep_fp32({"lstm0"});
   CHECK(plan.at("lstm0") == SiteFormats::fp32());
 }
 
-TEST_CASE("weights round to nearest, activations and gradients as the plan says: nearest and stochastic by default") {
+TEST_CASE(
+    "weights round to nearest, activations and gradients as the plan says: nearest and stochastic "
+    "by default") {
   PrecisionPlan plan = PrecisionPlan::uniform(k3, k8);
   const Site site{"fc"};
-  CHECK(plan.encoding(site, Role::weight) == Encoding{k3, GridStyle::affine, Rounding::nearest_even});
-  CHECK(plan.encoding(site, Role::activation) == Encoding{k3, GridStyle::affine, Rounding::nearest_even});
-  CHECK(plan.encoding(site, Role::gradient) == Encoding{k8, GridStyle::affine, Rounding::stochastic});
+  CHECK(plan.encoding(site, Role::weight) ==
+        Encoding{k3, GridStyle::affine, Rounding::nearest_even});
+  CHECK(plan.encoding(site, Role::activation) ==
+        Encoding{k3, GridStyle::affine, Rounding::nearest_even});
+  CHECK(plan.encoding(site, Role::gradient) ==
+        Encoding{k8, GridStyle::affine, Rounding::stochastic});
   plan.grid = GridStyle::symmetric;
   plan.activation_rounding = Rounding::stochastic;
   plan.gradient_rounding = Rounding::nearest_even;
-  CHECK(plan.encoding(site, Role::weight) == Encoding{k3, GridStyle::symmetric, Rounding::nearest_even});
-  CHECK(plan.encoding(site, Role::activation) == Encoding{k3, GridStyle::symmetric, Rounding::stochastic});
-  CHECK(plan.encoding(site, Role::gradient) == Encoding{k8, GridStyle::symmetric, Rounding::nearest_even});
+  CHECK(plan.encoding(site, Role::weight) ==
+        Encoding{k3, GridStyle::symmetric, Rounding::nearest_even});
+  CHECK(plan.encoding(site, Role::activation) ==
+        Encoding{k3, GridStyle::symmetric, Rounding::stochastic});
+  CHECK(plan.encoding(site, Role::gradient) ==
+        Encoding{k8, GridStyle::symmetric, Rounding::nearest_even});
   plan.gradient_grid = GridStyle::affine;
   CHECK(plan.encoding(site, Role::weight).grid == GridStyle::symmetric);
   CHECK(plan.encoding(site, Role::activation).grid == GridStyle::symmetric);

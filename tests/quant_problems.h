@@ -12,13 +12,16 @@
 #include "quant/gemm.h"
 #include "quant/operand.h"
 
-/// Seeded random matrix products: every pair of widths, odd and empty sizes, views, extreme codes, patches, narrow accumulators.
+/// Seeded random matrix products: every pair of widths, odd and empty sizes, views, extreme codes,
+/// patches, narrow accumulators.
 namespace ebb::testing {
 
 class Dice {
  public:
   explicit Dice(Key key) : key_(key) {}
-  std::int64_t below(std::int64_t n) { return static_cast<std::int64_t>(key_.below(at_++, static_cast<std::uint64_t>(n))); }
+  std::int64_t below(std::int64_t n) {
+    return static_cast<std::int64_t>(key_.below(at_++, static_cast<std::uint64_t>(n)));
+  }
   std::int64_t between(std::int64_t low, std::int64_t high) { return low + below(high - low + 1); }
   bool one_in(std::int64_t n) { return below(n) == 0; }
   float normal() { return static_cast<float>(key_.normal(at_++)); }
@@ -47,7 +50,8 @@ inline std::int64_t random_extent(Dice& dice, std::int64_t most) {
   return dice.between(1, dice.one_in(6) ? most : std::min<std::int64_t>(most, 20));
 }
 
-/// Values whose codes are ordinary, all at the ends of the grid, constant, tiny, or crowded by one huge value.
+/// Values whose codes are ordinary, all at the ends of the grid, constant, tiny, or crowded by one
+/// huge value.
 inline Tensor random_values(Dice& dice, std::int64_t rows, std::int64_t cols) {
   Tensor x = Tensor::uninitialized({rows, cols});
   const std::int64_t kind = dice.below(8);
@@ -62,38 +66,51 @@ inline Tensor random_values(Dice& dice, std::int64_t rows, std::int64_t cols) {
       default: v = dice.normal() + shift; break;
     }
   }
-  if (kind == 4 && x.size() > 0) x[dice.below(x.size())] = -1.0f;  // all codes but one at the upper end
-  if (kind == 5 && x.size() > 0) x[dice.below(x.size())] = 1e30f;  // all codes but one at the lower end
+  if (kind == 4 && x.size() > 0)
+    x[dice.below(x.size())] = -1.0f;  // all codes but one at the upper end
+  if (kind == 5 && x.size() > 0)
+    x[dice.below(x.size())] = 1e30f;  // all codes but one at the lower end
   return x;
 }
 
 inline Encoding random_encoding(Dice& dice, bool float32) {
   Encoding e;
-  if (!float32) e.format = Format::integer(dice.one_in(2) ? dice.between(1, 16) : dice.between(1, 8));
+  if (!float32)
+    e.format = Format::integer(dice.one_in(2) ? dice.between(1, 16) : dice.between(1, 8));
   if (e.format.bits >= 2 && dice.one_in(2)) e.grid = GridStyle::symmetric;
   if (dice.one_in(2)) e.rounding = Rounding::stochastic;
   return e;
 }
 
-/// A dense [rows, cols] operand, possibly a transposed and sliced view, its grids whole or along `free`.
-inline Operand random_dense(Dice& dice, RandomProduct& p, std::int64_t rows, std::int64_t cols, bool float32, Granularity free) {
+/// A dense [rows, cols] operand, possibly a transposed and sliced view, its grids whole or along
+/// `free`.
+inline Operand random_dense(Dice& dice, RandomProduct& p, std::int64_t rows, std::int64_t cols,
+                            bool float32, Granularity free) {
   const bool transposed = dice.one_in(2), sliced = dice.one_in(3);
   const std::int64_t top = sliced ? dice.below(3) : 0, left = sliced ? dice.below(3) : 0;
-  const std::int64_t all_rows = rows + top + (sliced ? dice.below(3) : 0), all_cols = cols + left + (sliced ? dice.below(3) : 0);
+  const std::int64_t all_rows = rows + top + (sliced ? dice.below(3) : 0),
+                     all_cols = cols + left + (sliced ? dice.below(3) : 0);
   Granularity granularity = dice.one_in(2) ? Granularity::per_tensor : free;
   if (transposed && granularity != Granularity::per_tensor)
-    granularity = granularity == Granularity::per_row ? Granularity::per_column : Granularity::per_row;
-  p.memory.push_back(random_values(dice, transposed ? all_cols : all_rows, transposed ? all_rows : all_cols));
+    granularity =
+        granularity == Granularity::per_row ? Granularity::per_column : Granularity::per_row;
+  p.memory.push_back(
+      random_values(dice, transposed ? all_cols : all_rows, transposed ? all_rows : all_cols));
   const Encoding encoding = random_encoding(dice, float32);
   const Operand whole(p.memory.back().matrix(), encoding, granularity, dice.key());
-  p.what += concat(' ', rows, 'x', cols, ' ', encoding.format, ' ', encoding.grid, transposed ? " transposed" : "",
-                   sliced ? " sliced" : "", granularity == Granularity::per_tensor ? "" : " lines");
+  p.what += concat(' ', rows, 'x', cols, ' ', encoding.format, ' ', encoding.grid,
+                   transposed ? " transposed" : "", sliced ? " sliced" : "",
+                   granularity == Granularity::per_tensor ? "" : " lines");
   return (transposed ? whole.transposed() : whole).rows(top, rows).columns(left, cols);
 }
 
-/// The geometry of one of a convolution's products over a random image, or any other that the definition allows.
+/// The geometry of one of a convolution's products over a random image, or any other that the
+/// definition allows.
 inline PatchGeometry random_geometry(Dice& dice, std::int64_t channels, std::int64_t pixel_stride) {
-  PatchGeometry g{.images = dice.between(1, 3), .height = dice.between(1, 7), .width = dice.between(1, 7), .channels = channels};
+  PatchGeometry g{.images = dice.between(1, 3),
+                  .height = dice.between(1, 7),
+                  .width = dice.between(1, 7),
+                  .channels = channels};
   g.pixel_stride = pixel_stride;
   g.taps_y = dice.between(1, 3);
   g.taps_x = dice.between(1, 3);
@@ -118,27 +135,33 @@ inline PatchGeometry random_geometry(Dice& dice, std::int64_t channels, std::int
 }
 
 inline Operand random_patches(Dice& dice, RandomProduct& p, bool float32) {
-  const std::int64_t channels = dice.one_in(4) ? dice.between(1, 40) : dice.between(1, 6), groups = dice.one_in(3) ? 2 : 1;
+  const std::int64_t channels = dice.one_in(4) ? dice.between(1, 40) : dice.between(1, 6),
+                     groups = dice.one_in(3) ? 2 : 1;
   const PatchGeometry g = random_geometry(dice, channels, channels * groups);
   p.memory.push_back(random_values(dice, g.images * g.height * g.width, channels * groups));
   const Encoding encoding = random_encoding(dice, float32);
   const Operand image(p.memory.back().matrix(), encoding, Granularity::per_tensor, dice.key());
-  p.what += concat(" patches ", g.images, 'x', g.height, 'x', g.width, 'x', channels, " of ", channels * groups, " taps ", g.taps_y,
-                   'x', g.taps_x, " step ", g.step, " divide ", g.divide, " pads ", g.pad_top, ' ', g.pad_left, " to ",
-                   g.out_height, 'x', g.out_width, ' ', encoding.format, ' ', encoding.grid);
+  p.what += concat(" patches ", g.images, 'x', g.height, 'x', g.width, 'x', channels, " of ",
+                   channels * groups, " taps ", g.taps_y, 'x', g.taps_x, " step ", g.step,
+                   " divide ", g.divide, " pads ", g.pad_top, ' ', g.pad_left, " to ", g.out_height,
+                   'x', g.out_width, ' ', encoding.format, ' ', encoding.grid);
   return image.columns((groups - 1) * channels, channels).patches(g);
 }
 
 inline Accumulator random_accumulator(Dice& dice) {
   const std::int64_t bits = dice.one_in(8) ? dice.between(2, 62) : dice.between(4, 24);
   const std::int64_t kind = dice.below(6);
-  return kind == 0 ? Accumulator::wrap(bits) : kind == 1 ? Accumulator::saturate(bits) : Accumulator::exact();
+  return kind == 0   ? Accumulator::wrap(bits)
+         : kind == 1 ? Accumulator::saturate(bits)
+                     : Accumulator::exact();
 }
 
-/// Makes some float32 products meet values too small for their products, or an infinity. Operands refer to this memory.
+/// Makes some float32 products meet values too small for their products, or an infinity. Operands
+/// refer to this memory.
 inline void make_unusual(Dice& dice, RandomProduct& p) {
   const std::int64_t kind = dice.below(4);
-  Tensor& any = p.memory[static_cast<std::size_t>(dice.below(static_cast<std::int64_t>(p.memory.size())))];
+  Tensor& any =
+      p.memory[static_cast<std::size_t>(dice.below(static_cast<std::int64_t>(p.memory.size())))];
   if (kind == 0) {
     p.what += " tiny";
     for (Tensor& x : p.memory) {
@@ -163,8 +186,9 @@ inline RandomProduct random_product(Key seed, std::uint64_t i) {
     if (dice.one_in(2)) gathered = gathered.transposed();
     p.what += gathered.codes().patches_transposed ? " transposed" : "";
     const bool on_the_left = dice.one_in(2);
-    const Operand other = on_the_left ? random_dense(dice, p, gathered.cols(), free, float32, Granularity::per_column)
-                                      : random_dense(dice, p, free, gathered.rows(), float32, Granularity::per_row);
+    const Operand other =
+        on_the_left ? random_dense(dice, p, gathered.cols(), free, float32, Granularity::per_column)
+                    : random_dense(dice, p, free, gathered.rows(), float32, Granularity::per_row);
     p.sides = on_the_left ? std::vector{gathered, other} : std::vector{other, gathered};
     p.what += on_the_left ? "" : " (patches on the right)";
     if (float32) make_unusual(dice, p);
@@ -172,7 +196,8 @@ inline RandomProduct random_product(Key seed, std::uint64_t i) {
   }
   const bool deep = dice.one_in(100);
   const std::int64_t k = deep ? dice.between(1000, 20000) : random_extent(dice, 400);
-  const std::int64_t m = deep ? dice.between(1, 3) : free, n = deep ? dice.between(1, 3) : random_extent(dice, 150);
+  const std::int64_t m = deep ? dice.between(1, 3) : free,
+                     n = deep ? dice.between(1, 3) : random_extent(dice, 150);
   p.sides.push_back(random_dense(dice, p, m, k, float32, Granularity::per_row));
   p.sides.push_back(random_dense(dice, p, k, n, float32, Granularity::per_column));
   return p;

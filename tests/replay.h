@@ -12,14 +12,16 @@
 #include "passes.h"
 #include "quant/gemm.h"
 
-// Replays of quantized layers. Each stage of a layer is computed anew in float32 from the float32 values of the stage before, as
-// docs/NUMERICS.md writes it down, and held against the same stage in double within its roundings; what leaves the layer equals the
-// last stages bit for bit. Across a whole layer no bound could hold: one ulp before an encode can flip a code. So the codes of the
+// Replays of quantized layers. Each stage of a layer is computed anew in float32 from the float32
+// values of the stage before, as docs/NUMERICS.md writes it down, and held against the same stage
+// in double within its roundings; what leaves the layer equals the last stages bit for bit. Across
+// a whole layer no bound could hold: one ulp before an encode can flip a code. So the codes of the
 // replay are those of the layer, and fake quantization means: their values, in double.
 
 namespace ebb::test {
 
-/// Bounds below count roundings and leave out products of two of them, which are 2^-20 of the rest at the most.
+/// Bounds below count roundings and leave out products of two of them, which are 2^-20 of the rest
+/// at the most.
 inline constexpr double kSecondOrder = 1 + 0x1p-20;
 
 inline void require_within(double got, double want, double bound) {
@@ -28,16 +30,22 @@ inline void require_within(double got, double want, double bound) {
   REQUIRE(std::abs(got - want) <= bound * kSecondOrder + 0x1p-126);
 }
 
-/// The operand of a site by its definition: which format, rounding and key a role has; over its own range unless one is given.
+/// The operand of a site by its definition: which format, rounding and key a role has; over its own
+/// range unless one is given.
 inline Operand operand_of(const Pass& pass, const ConstMatrix& x, const Site& site, Role role,
-                          Granularity granularity = Granularity::per_tensor, std::uint64_t use = 0, const Range* range = nullptr) {
+                          Granularity granularity = Granularity::per_tensor, std::uint64_t use = 0,
+                          const Range* range = nullptr) {
   const SiteFormats at = pass.plan.at(site);
-  const Format format = role == Role::weight ? at.weight : role == Role::activation ? at.activation : at.gradient;
+  const Format format = role == Role::weight       ? at.weight
+                        : role == Role::activation ? at.activation
+                                                   : at.gradient;
   const Rounding rounding = role == Role::weight       ? Rounding::nearest_even
                             : role == Role::activation ? pass.plan.activation_rounding
                                                        : pass.plan.gradient_rounding;
   const bool own_grid = role == Role::gradient && pass.plan.gradient_grid.has_value();
-  const Key key = pass.key.fold(site.name).fold(role == Role::weight ? 0 : role == Role::activation ? 1 : 2);
+  const Key key = pass.key.fold(site.name).fold(role == Role::weight       ? 0
+                                                : role == Role::activation ? 1
+                                                                           : 2);
   return {x,
           {format, own_grid ? *pass.plan.gradient_grid : pass.plan.grid, rounding},
           granularity,
@@ -45,9 +53,9 @@ inline Operand operand_of(const Pass& pass, const ConstMatrix& x, const Site& si
           {.simulate = pass.plan.simulate, .range = range}};
 }
 
-/// The product of two operands, held against that of the values of their codes in double. Integers: "How far the integer path is
-/// from fake quantization" of docs/NUMERICS.md, K terms. Float32, also decoded: a chain of K fma, each of which rounds a part of
-/// the sum of magnitudes.
+/// The product of two operands, held against that of the values of their codes in double. Integers:
+/// "How far the integer path is from fake quantization" of docs/NUMERICS.md, K terms. Float32, also
+/// decoded: a chain of K fma, each of which rounds a part of the sum of magnitudes.
 inline Tensor checked_product(const Operand& left, const Operand& right) {
   const Site site{"replay"};
   CostLedger ledger;
@@ -55,7 +63,8 @@ inline Tensor checked_product(const Operand& left, const Operand& right) {
   const Operand &a = kinds.first, &b = kinds.second;
   Tensor c = gemm(a, b, {.site = site, .kernel = "reference"}, ledger);
   const auto reach = [](const Operand& o, std::int64_t i) {
-    return double{o.grid(i).scale} * std::ldexp(1.0, o.grid(i).bits - 1) + std::abs(o.grid(i).stored_zero());
+    return double{o.grid(i).scale} * std::ldexp(1.0, o.grid(i).bits - 1) +
+           std::abs(o.grid(i).stored_zero());
   };
   const auto terms = static_cast<double>(a.cols());
   for (std::int64_t i = 0; i < a.rows(); ++i) {
@@ -68,7 +77,8 @@ inline Tensor checked_product(const Operand& left, const Operand& right) {
       }
       const double bound =
           a.is_float() ? terms * kUnit * magnitude
-                       : kUnit * std::abs(sum) + 0x1p-53 * ((terms + 4) * magnitude + 8 * terms * reach(a, i) * reach(b, j));
+                       : kUnit * std::abs(sum) + 0x1p-53 * ((terms + 4) * magnitude +
+                                                            8 * terms * reach(a, i) * reach(b, j));
       require_within(double{c[i * b.cols() + j]}, sum, bound);
     }
   }
@@ -85,15 +95,19 @@ inline void require_column_sums(const Tensor& got, const Tensor& g) {
       sum += double{g[i * cols + j]};
       magnitude += std::abs(double{g[i * cols + j]});
     }
-    require_within(double{got[j]}, sum, kUnit * std::abs(sum) + 2 * static_cast<double>(rows) * 0x1p-53 * magnitude);
+    require_within(double{got[j]}, sum,
+                   kUnit * std::abs(sum) + 2 * static_cast<double>(rows) * 0x1p-53 * magnitude);
   }
 }
 
-/// Float32 in one or two of the three roles: every product but one has a float32 operand beside one of codes.
+/// Float32 in one or two of the three roles: every product but one has a float32 operand beside one
+/// of codes.
 inline std::vector<PrecisionPlan> half_float_plans() {
   std::vector<PrecisionPlan> plans;
   for (int in_float = 1; in_float < 7; ++in_float) {  // a bit a role
-    const auto format = [&](int role) { return (in_float >> role & 1) != 0 ? Format::fp32() : Format::integer(role == 0 ? 5 : 8); };
+    const auto format = [&](int role) {
+      return (in_float >> role & 1) != 0 ? Format::fp32() : Format::integer(role == 0 ? 5 : 8);
+    };
     PrecisionPlan plan;
     plan.formats = {.weight = format(0), .activation = format(1), .gradient = format(2)};
     plan.grid = in_float % 2 == 0 ? GridStyle::symmetric : GridStyle::affine;
@@ -107,8 +121,8 @@ struct NamedPlan {
   PrecisionPlan plan;
 };
 
-/// Widths that tell every role and the site `other` (a dotted prefix) from the rest, both grids, every rounding, and what is left
-/// in float32.
+/// Widths that tell every role and the site `other` (a dotted prefix) from the rest, both grids,
+/// every rounding, and what is left in float32.
 inline std::vector<NamedPlan> replay_plans(const std::string& other) {
   const auto format = [](int bits) { return bits == 32 ? Format::fp32() : Format::integer(bits); };
   const auto of = [&](int weight, int activation, int gradient) {
@@ -135,7 +149,8 @@ inline std::vector<NamedPlan> replay_plans(const std::string& other) {
   const auto named = [&](std::string_view name) -> PrecisionPlan& {
     return std::ranges::find(plans, name, &NamedPlan::name)->plan;
   };
-  named("another width elsewhere").exceptions.push_back({other, {Format::integer(6), Format::integer(9), Format::integer(4)}});
+  named("another width elsewhere")
+      .exceptions.push_back({other, {Format::integer(6), Format::integer(9), Format::integer(4)}});
   named("symmetric").grid = GridStyle::symmetric;
   named("stochastic activations").activation_rounding = Rounding::stochastic;
   named("gradients to nearest").gradient_rounding = Rounding::nearest_even;

@@ -15,7 +15,8 @@ namespace {
 
 /// The inline code of the table cells after the first, between two remarks of docs/SCHEDULES.md.
 std::vector<std::string> expressions_between(std::string_view begin, std::string_view end) {
-  std::ifstream in(std::filesystem::path(__FILE__).parent_path().parent_path() / "docs" / "SCHEDULES.md");
+  std::ifstream in(std::filesystem::path(__FILE__).parent_path().parent_path() / "docs" /
+                   "SCHEDULES.md");
   const std::string text{std::istreambuf_iterator<char>(in), {}};
   const std::size_t first = text.find(begin), last = text.find(end);
   REQUIRE(first != std::string::npos);
@@ -33,7 +34,8 @@ std::vector<std::string> expressions_between(std::string_view begin, std::string
 
 TEST_CASE("every recipe of SCHEDULES.md parses, prints, reads back, binds and evaluates") {
   const std::vector<std::string> recipes =
-      expressions_between("<!-- each expression in this table is parsed", "<!-- end of the expressions that are parsed");
+      expressions_between("<!-- each expression in this table is parsed",
+                          "<!-- end of the expressions that are parsed");
   CHECK(recipes.size() >= 40);
   const Totals totals{.updates = 262198, .updates_per_epoch = 391};
   const Schedule::References references{{{"eps", Schedule::parse("0->.1:smooth")}}};
@@ -51,11 +53,13 @@ TEST_CASE("every recipe of SCHEDULES.md parses, prints, reads back, binds and ev
 }
 
 TEST_CASE("the one-cycle rates of SCHEDULES.md reach their peak once and end where they say") {
-  const std::vector<std::string> cycles = expressions_between("| OneCycle (REX paper)", "| warm-up, stable, decay |");
+  const std::vector<std::string> cycles =
+      expressions_between("| OneCycle (REX paper)", "| warm-up, stable, decay |");
   REQUIRE(cycles.size() == 3);
   struct Case {
     const char* why;
-    double begin, turn, last;  ///< the first value, the extreme and the value of the last update; a lin's end lies after it
+    double begin, turn, last;  ///< the first value, the extreme and the value of the last update; a
+                               ///< lin's end lies after it
     std::int64_t at;           ///< of the extreme
   };
   const Case cases[] = {{"REX paper: half up, half down", 0.1, 1.0, 0.1 + 0.9 / 500, 500},
@@ -63,9 +67,11 @@ TEST_CASE("the one-cycle rates of SCHEDULES.md reach their peak once and end whe
                         {"usual: 30 % up, then down to the last update", 0.04, 1.0, 4e-6, 300}};
   for (std::size_t i = 0; i < 3; ++i) {
     CAPTURE(std::string(cases[i].why));
-    const Bound bound = Schedule::parse(cycles[i]).bind({.updates = 1000, .updates_per_epoch = 100}, {});
+    const Bound bound =
+        Schedule::parse(cycles[i]).bind({.updates = 1000, .updates_per_epoch = 100}, {});
     std::int64_t held = 0;
-    for (std::int64_t t = 0; t < 1000; ++t) held += std::abs(bound.value(t).number - cases[i].turn) < 1e-9 ? 1 : 0;
+    for (std::int64_t t = 0; t < 1000; ++t)
+      held += std::abs(bound.value(t).number - cases[i].turn) < 1e-9 ? 1 : 0;
     CHECK(held == 1);
     CHECK(bound.value(0).number == doctest::Approx(cases[i].begin).epsilon(1e-9));
     CHECK(bound.value(cases[i].at).number == doctest::Approx(cases[i].turn).epsilon(1e-9));
@@ -74,31 +80,39 @@ TEST_CASE("the one-cycle rates of SCHEDULES.md reach their peak once and end whe
 }
 
 TEST_CASE("the names of SCHEDULES.md stand for the expressions it says") {
-  const std::vector<std::string> expressions = expressions_between("| static, fp32 |", "The cost of an update is");
-  const std::vector<std::string> names = {"static", "fp32", "RR", "RTH", "LR", "LT", "CR", "CT", "ETV", "RTV", "ER", "ETH"};
+  const std::vector<std::string> expressions =
+      expressions_between("| static, fp32 |", "The cost of an update is");
+  const std::vector<std::string> names = {"static", "fp32", "RR",  "RTH", "LR", "LT",
+                                          "CR",     "CT",   "ETV", "RTV", "ER", "ETH"};
   REQUIRE(expressions.size() == names.size());
-  for (std::size_t i = 0; i < names.size(); ++i) CHECK(precision_schedule(names[i]) == Schedule::parse(expressions[i]));
+  for (std::size_t i = 0; i < names.size(); ++i)
+    CHECK(precision_schedule(names[i]) == Schedule::parse(expressions[i]));
 }
 
 TEST_CASE("every closed-loop recipe of SCHEDULES.md is refused for want of metrics") {
   const std::vector<std::string> recipes =
-      expressions_between("<!-- each expression in this table is refused", "<!-- end of the expressions that are refused");
+      expressions_between("<!-- each expression in this table is refused",
+                          "<!-- end of the expressions that are refused");
   CHECK(recipes.size() == 7);
   for (const std::string& recipe : recipes) {
     CAPTURE(recipe);
-    CHECK_THROWS_WITH_AS((void)Schedule::parse(recipe),
-                         doctest::Contains("needs metrics of the running training and is not available yet"), ConfigError);
+    CHECK_THROWS_WITH_AS(
+        (void)Schedule::parse(recipe),
+        doctest::Contains("needs metrics of the running training and is not available yet"),
+        ConfigError);
   }
 }
 
 TEST_CASE("the worked values of SCHEDULES.md are what schedules give, to the bit") {
-  const std::vector<std::string> cells = expressions_between("<!-- worked values: schedules", "<!-- end of worked values");
+  const std::vector<std::string> cells =
+      expressions_between("<!-- worked values: schedules", "<!-- end of worked values");
   REQUIRE(cells.size() % 2 == 0);
   CHECK(cells.size() >= 2 * 15);
   for (std::size_t i = 0; i < cells.size(); i += 2) {
     CAPTURE(cells[i]);
     const std::size_t at = cells[i].rfind(" at "), of = cells[i].rfind(" of ");
-    const std::int64_t t = std::stoll(cells[i].substr(at + 4)), updates = std::stoll(cells[i].substr(of + 4));
+    const std::int64_t t = std::stoll(cells[i].substr(at + 4)),
+                       updates = std::stoll(cells[i].substr(of + 4));
     const double value = Schedule::parse(cells[i].substr(0, at)).bind(updates)(t);
     CHECK(std::bit_cast<std::uint64_t>(value) == std::stoull(cells[i + 1], nullptr, 16));
   }

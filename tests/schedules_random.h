@@ -36,7 +36,9 @@ class RandomSchedule {
       case 18:
         return draw(2) != 0 ? cycle(1 + draw(9), a, cycle_length())
                             : restarts(1 + draw(5), 0.5 * static_cast<double>(1 + draw(5)), 0.5, a);
-      case 19: return zigzag(1 + draw(9), draw(2) != 0 ? ebb::Mirror::vertical : ebb::Mirror::horizontal, a, cycle_length());
+      case 19:
+        return zigzag(1 + draw(9), draw(2) != 0 ? ebb::Mirror::vertical : ebb::Mirror::horizontal,
+                      a, cycle_length());
       default: return group({{"stem", a}, {"*", number_valued(depth - 1)}});
     }
   }
@@ -49,12 +51,17 @@ class RandomSchedule {
       case 1: return pick(std::vector<std::string>{"fp4", "fp8", "bf16"}, number_valued(depth - 1));
       case 2: return depth > 0 ? joined([&] { return mixed(depth - 1); }) : named("int4");
       case 3: return depth > 0 ? delay(length(), mixed(depth - 1)) : named("int8");
-      case 4: return depth > 0 ? group({{"first.conv", mixed(depth - 1)}, {"*", round(number_valued(depth - 1))}}) : named("tf32");
+      case 4:
+        return depth > 0 ? group({{"first.conv", mixed(depth - 1)},
+                                  {"*", round(number_valued(depth - 1))}})
+                         : named("tf32");
       default: return number_valued(depth);
     }
   }
 
-  std::int64_t draw(std::uint64_t n) { return static_cast<std::int64_t>(key_.below(counter_++, n)); }
+  std::int64_t draw(std::uint64_t n) {
+    return static_cast<std::int64_t>(key_.below(counter_++, n));
+  }
 
  private:
   double real() {
@@ -66,7 +73,9 @@ class RandomSchedule {
     }
   }
 
-  ebb::CycleLength cycle_length() { return draw(2) != 0 ? ebb::CycleLength::floor : ebb::CycleLength::floor_plus_one; }
+  ebb::CycleLength cycle_length() {
+    return draw(2) != 0 ? ebb::CycleLength::floor : ebb::CycleLength::floor_plus_one;
+  }
 
   ebb::Length length() {
     const ebb::Rational count(draw(400), draw(3) != 0 ? 1 : 1 + draw(8));
@@ -84,7 +93,8 @@ class RandomSchedule {
     std::vector<ebb::Schedule> parts;
     const std::int64_t n = 2 + draw(3), rest = draw(static_cast<std::uint64_t>(n));
     for (std::int64_t i = 0; i < n; ++i) {
-      parts.push_back(ebb::schedules::stretch(part(), i == rest ? ebb::Length::rest() : length(), draw(5) == 0));
+      parts.push_back(ebb::schedules::stretch(part(), i == rest ? ebb::Length::rest() : length(),
+                                              draw(5) == 0));
     }
     return ebb::schedules::join(std::move(parts));
   }

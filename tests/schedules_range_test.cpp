@@ -19,9 +19,13 @@ bool holds(const ValueRange& range, const Value& value) {
   return !value.is_number() || (value.number >= range.low && value.number <= range.high);
 }
 
-Bound bound_of(const Schedule& schedule, std::int64_t updates, const Schedule::References& references) {
-  return schedule.bind({.updates = updates, .updates_per_epoch = 20, .samples_per_update = 8, .tokens_per_update = 16}, references,
-                       "stem");
+Bound bound_of(const Schedule& schedule, std::int64_t updates,
+               const Schedule::References& references) {
+  return schedule.bind({.updates = updates,
+                        .updates_per_epoch = 20,
+                        .samples_per_update = 8,
+                        .tokens_per_update = 16},
+                       references, "stem");
 }
 
 }  // namespace
@@ -31,7 +35,8 @@ TEST_CASE("a range holds every value of random schedules, and stretches are thei
   std::int64_t checked = 0, told = 0;
   for (std::uint64_t seed = 0; seed < 3000; ++seed) {
     RandomSchedule random(Key(11).fold(seed));
-    const Schedule schedule = seed % 4 == 0 ? random.mixed(3) : random.number_valued(static_cast<int>(1 + seed % 5));
+    const Schedule schedule =
+        seed % 4 == 0 ? random.mixed(3) : random.number_valued(static_cast<int>(1 + seed % 5));
     const std::int64_t updates = 1 + random.draw(300);
     CAPTURE(schedule.text());
     CAPTURE(updates);
@@ -44,7 +49,8 @@ TEST_CASE("a range holds every value of random schedules, and stretches are thei
     const Bound& bound = *made;
     for (int i = 0; i < 20; ++i) {
       const std::int64_t first = random.draw(static_cast<std::uint64_t>(updates));
-      const std::int64_t last = first + random.draw(static_cast<std::uint64_t>(updates - first + 1));
+      const std::int64_t last =
+          first + random.draw(static_cast<std::uint64_t>(updates - first + 1));
       const ValueRange range = range_of(bound, first, last);
       CAPTURE(first);
       CAPTURE(last);
@@ -60,7 +66,8 @@ TEST_CASE("a range holds every value of random schedules, and stretches are thei
       same = same && stretch.first == t;
       for (std::int64_t end = t + stretch.updates; t < end; ++t) {
         const Value value = bound.value(t);
-        same = same && (value == stretch.value || (std::isnan(value.number) && std::isnan(stretch.value.number)));
+        same = same && (value == stretch.value ||
+                        (std::isnan(value.number) && std::isnan(stretch.value.number)));
       }
     }
     CHECK(same);

@@ -35,7 +35,8 @@ std::string error_of(std::string_view expression) {
 
 }  // namespace
 
-// Out of line: inlining one of a pair but not the other makes gcc suspect a mismatch under sanitizers.
+// Out of line: inlining one of a pair but not the other makes gcc suspect a mismatch under
+// sanitizers.
 [[gnu::noinline]] void* operator new(std::size_t size) {
   ++allocations;
   if (void* memory = std::malloc(size)) return memory;
@@ -67,7 +68,8 @@ TEST_CASE("profiles and operators give the values worked out by hand") {
       {"table(5, 7, 9)", 9, 9, 9},
       {"smooth", 100, 0, 1},
       {"smooth", 100, 100, 0},
-      // A = 1 / (3/4 * 4 * (1/4)^3 + (1/4)^4) = 256/13; at s = 1/8 the ramp is 256/13/4096, at 1/4 it is 1/13, then straight
+      // A = 1 / (3/4 * 4 * (1/4)^3 + (1/4)^4) = 256/13; at s = 1/8 the ramp is 256/13/4096, at 1/4
+      // it is 1/13, then straight
       {"smooth", 8, 1, 1 - 1.0 / 208},
       {"smooth(.25, 4)", 100, 25, 12.0 / 13},
       {"smooth(mid=.25, p=4)", 8, 5, 6.0 / 13},
@@ -101,7 +103,8 @@ TEST_CASE("profiles and operators give the values worked out by hand") {
       {"1 @10up ; 2 @rest ; 3 @20%", 100, 9, 1},
       {"1 @10up ; 2 @rest ; 3 @20%", 100, 79, 2},
       {"1 @10up ; 2 @rest ; 3 @20%", 100, 80, 3},
-      {"1 @1/3% ; 2 @1/3% ; 3 @rest", 1000, 6, 2},  // ceil(3.33) = 4, ceil(6.67) = 7: cumulative, not 4 and 8
+      {"1 @1/3% ; 2 @1/3% ; 3 @rest", 1000, 6,
+       2},  // ceil(3.33) = 4, ceil(6.67) = 7: cumulative, not 4 and 8
       {"1 @1/3% ; 2 @1/3% ; 3 @rest", 1000, 7, 3},
       {"2 * 3 + 4 * lin", 4, 2, 8},
       {"2 * (3 + 4) * lin", 4, 2, 7},
@@ -150,13 +153,17 @@ TEST_CASE("warm-up, stable, decay runs as the specification works it out") {
   CHECK(wsd(99) == 0.05);
   CHECK(wsd(100) == 0);
   CHECK(wsd(107) == 0);
-  const Bound yulan = Schedule::parse("0->1:lin @2433up ; 1 @240765up ; hold_from(18802up) 1->0:sqrt1 @19000up").bind(262198);
+  const Bound yulan =
+      Schedule::parse("0->1:lin @2433up ; 1 @240765up ; hold_from(18802up) 1->0:sqrt1 @19000up")
+          .bind(262198);
   CHECK(0.01 * yulan(262000) == doctest::Approx(5.2241723e-5).epsilon(1e-8));
   CHECK(yulan(262198) == yulan(262000));
-  const Bound inverse_sqrt = Schedule::parse("0->1:lin @4000up ; inv(sqrt(affine(update, 1/4000, 1))) @rest").bind(100000);
+  const Bound inverse_sqrt =
+      Schedule::parse("0->1:lin @4000up ; inv(sqrt(affine(update, 1/4000, 1))) @rest").bind(100000);
   CHECK(inverse_sqrt(16000) == doctest::Approx(0.5));
   const Bound two_stage =
-      Schedule::parse("(1 @40000up ; 1->.525:lin @1000up ; .525 @rest) * (1 @rest ; 1->0:lin @20%)").bind(100000);
+      Schedule::parse("(1 @40000up ; 1->.525:lin @1000up ; .525 @rest) * (1 @rest ; 1->0:lin @20%)")
+          .bind(100000);
   CHECK(two_stage(90000) == doctest::Approx(0.525 / 2));
 }
 
@@ -167,21 +174,26 @@ TEST_CASE("names work in joins, and other schedules by reference") {
   CHECK(bits.value(6400) == Value{.number = 3});
   CHECK(bits.value(6400).bits() == 3);
   CHECK_THROWS_AS((void)bits(0), ConfigError);
-  CHECK(to_text(Schedule::parse("pick{fp4, fp8, bf16} (0->2 : neg lin)").bind(100).value(60)) == "fp8");
+  CHECK(to_text(Schedule::parse("pick{fp4, fp8, bf16} (0->2 : neg lin)").bind(100).value(60)) ==
+        "fp8");
 
-  const Schedule groups = Schedule::parse("group{ffn: (fp4 @95% ; bf16 @rest), *: (fp8 @95% ; bf16 @rest)}");
+  const Schedule groups =
+      Schedule::parse("group{ffn: (fp4 @95% ; bf16 @rest), *: (fp8 @95% ; bf16 @rest)}");
   CHECK(groups.bind(Totals{.updates = 100}, {}, "ffn").value(94).name() == "fp4");
   CHECK(groups.bind(Totals{.updates = 100}, {}, "attention").value(94).name() == "fp8");
   CHECK_THROWS_AS((void)Schedule::parse("group{ffn: 1}").bind(100), ConfigError);
 
-  // A member may answer to several names: the last part that names it counts, and `*` only where none does.
-  const Schedule nested =
-      Schedule::parse("group{*: 4, block1: 5, weight: group{block1: 2, *: 3}} @50% ; group{block1: 7, *: 8} @rest");
+  // A member may answer to several names: the last part that names it counts, and `*` only where
+  // none does.
+  const Schedule nested = Schedule::parse(
+      "group{*: 4, block1: 5, weight: group{block1: 2, *: 3}} @50% ; group{block1: 7, *: 8} @rest");
   CHECK(nested.group_names() == std::vector<std::string>{"block1", "weight", "block1", "block1"});
   const auto at_start_and_end = [&](const std::vector<std::string>& names) {
     const Bound bound =
-        nested.bind(Totals{.updates = 100}, {},
-                    {names[0], [&](std::string_view part) { return std::find(names.begin(), names.end(), part) != names.end(); }});
+        nested.bind(Totals{.updates = 100}, {}, {names[0], [&](std::string_view part) {
+                                                   return std::find(names.begin(), names.end(),
+                                                                    part) != names.end();
+                                                 }});
     return std::pair(bound(0), bound(99));
   };
   CHECK(at_start_and_end({"block1"}) == std::pair(5.0, 7.0));
@@ -194,13 +206,20 @@ TEST_CASE("names work in joins, and other schedules by reference") {
   const Schedule lambda = Schedule::parse("0 @50% ; affine(ref(eps), -5, 0.5) @rest");
   const Bound bound = lambda.bind(Totals{.updates = 200}, {{{"eps", epsilon}}});
   CHECK(bound(150) == doctest::Approx(0.0));  // ref stands on the clock of the run
-  CHECK(lambda.bind(Totals{.updates = 100}, {{{"eps", epsilon}}})(50) == doctest::Approx(0.5 - 5 * epsilon.bind(100)(50)));
-  CHECK_THROWS_WITH_AS((void)lambda.bind(100), doctest::Contains("unknown reference 'eps'"), ConfigError);
+  CHECK(lambda.bind(Totals{.updates = 100}, {{{"eps", epsilon}}})(50) ==
+        doctest::Approx(0.5 - 5 * epsilon.bind(100)(50)));
+  CHECK_THROWS_WITH_AS((void)lambda.bind(100), doctest::Contains("unknown reference 'eps'"),
+                       ConfigError);
   CHECK_THROWS_AS((void)lambda.bind(Totals{.updates = 100}, {{{"eps", lambda}}}), ConfigError);
 }
 
-TEST_CASE("lengths in epochs, samples and tokens turn into updates where the run says what they are worth") {
-  const Totals totals{.updates = 1000, .updates_per_epoch = 100, .samples_per_update = 128, .tokens_per_update = 4096};
+TEST_CASE(
+    "lengths in epochs, samples and tokens turn into updates where the run says what they are "
+    "worth") {
+  const Totals totals{.updates = 1000,
+                      .updates_per_epoch = 100,
+                      .samples_per_update = 128,
+                      .tokens_per_update = 4096};
   struct Case {
     std::string length;
     std::int64_t boundary;
@@ -213,7 +232,8 @@ TEST_CASE("lengths in epochs, samples and tokens turn into updates where the run
     CHECK(bound(c.boundary - 1) == 1);
     CHECK(bound(c.boundary) == 2);
   }
-  CHECK_THROWS_WITH_AS((void)Schedule::parse("lin @3ep").bind(100), doctest::Contains("in epochs"), ConfigError);
+  CHECK_THROWS_WITH_AS((void)Schedule::parse("lin @3ep").bind(100), doctest::Contains("in epochs"),
+                       ConfigError);
 }
 
 TEST_CASE("boundaries are ceilings of exact fractions, where doubles err") {
@@ -263,8 +283,11 @@ TEST_CASE("the text of random schedules reads back to an equal schedule") {
   CHECK(!(Schedule::parse("(1 + 2) + 3") == Schedule::parse("1 + 2 + 3")));
 }
 
-TEST_CASE("values of random schedules are pure, stay after the end, allocate nothing and are the same in every thread") {
-  const Totals totals{.updates = 997, .updates_per_epoch = 10, .samples_per_update = 3, .tokens_per_update = 7};
+TEST_CASE(
+    "values of random schedules are pure, stay after the end, allocate nothing and are the same in "
+    "every thread") {
+  const Totals totals{
+      .updates = 997, .updates_per_epoch = 10, .samples_per_update = 3, .tokens_per_update = 7};
   const Schedule::References references{{{"other", Schedule::parse("1 @50% ; lin @rest")}}};
   int bound_ones = 0;
   for (std::uint64_t seed = 0; seed < 2000; ++seed) {
@@ -291,17 +314,20 @@ TEST_CASE("values of random schedules are pure, stay after the end, allocate not
     const std::size_t after = allocations;
     REQUIRE(before == after);
     std::thread reader([&] {
-      for (std::int64_t t = 999; t >= 0; --t) backward[static_cast<std::size_t>(t)] = bound->value(t);
+      for (std::int64_t t = 999; t >= 0; --t)
+        backward[static_cast<std::size_t>(t)] = bound->value(t);
     });
     const Bound resumed = *bind();
-    for (std::int64_t t = 500; t < 1000; ++t) REQUIRE(same(resumed.value(t), forward[static_cast<std::size_t>(t)]));
+    for (std::int64_t t = 500; t < 1000; ++t)
+      REQUIRE(same(resumed.value(t), forward[static_cast<std::size_t>(t)]));
     reader.join();
     for (std::size_t t = 0; t < 1000; ++t) REQUIRE(same(forward[t], backward[t]));
     REQUIRE(same(bound->value(997), bound->value(998)));
     REQUIRE(same(bound->value(997), bound->value(std::int64_t{1} << 62)));
     if (schedule.is_whole()) {
       for (const Value& value : forward)
-        REQUIRE((!value.is_number() || !std::isfinite(value.number) || value.number == std::floor(value.number)));
+        REQUIRE((!value.is_number() || !std::isfinite(value.number) ||
+                 value.number == std::floor(value.number)));
     }
   }
   CHECK(bound_ones > 1000);
@@ -355,17 +381,20 @@ TEST_CASE("a mistake is marked by a caret under its place") {
 }
 
 TEST_CASE("hostile text is refused before it can exhaust anything") {
-  CHECK(doctest::String(error_of(std::string(1'000'000, '(')).c_str()) == doctest::Contains("nested"));
+  CHECK(doctest::String(error_of(std::string(1'000'000, '(')).c_str()) ==
+        doctest::Contains("nested"));
   std::string wide = "1";
   for (int i = 0; i < 5000; ++i) wide += "+1";
   CHECK(doctest::String(error_of(wide).c_str()) == doctest::Contains("more than 4096 operators"));
   std::string picks = "pick{1";
   for (int i = 0; i < 20'000; ++i) picks += ",2";
-  CHECK(doctest::String(error_of(picks + "} lin").c_str()) == doctest::Contains("pick expects at most 1024 values"));
+  CHECK(doctest::String(error_of(picks + "} lin").c_str()) ==
+        doctest::Contains("pick expects at most 1024 values"));
   std::string prefixes;
   for (int i = 0; i < 100; ++i) prefixes += "rev ";
   CHECK(doctest::String(error_of(prefixes + "lin").c_str()) == doctest::Contains("nested"));
-  CHECK_THROWS_AS((void)Schedule::parse("cycle(30,mul=1.5) cycle(30,mul=1.5) cycle(30,mul=1.5) cycle(30,mul=1.5) lin")
+  CHECK_THROWS_AS((void)Schedule::parse(
+                      "cycle(30,mul=1.5) cycle(30,mul=1.5) cycle(30,mul=1.5) cycle(30,mul=1.5) lin")
                       .bind(std::int64_t{1} << 40),
                   ConfigError);
   CHECK_THROWS_AS((void)Schedule::parse("cycle(1000,mul=1.00000001) lin").bind(1000), ConfigError);
@@ -374,12 +403,16 @@ TEST_CASE("hostile text is refused before it can exhaust anything") {
 }
 
 TEST_CASE("what cannot be bound says why, and what is doubtful says what will happen") {
-  CHECK_THROWS_WITH_AS((void)Schedule::parse("1 @10% ; 2 @20%").bind(100), doctest::Contains("fill 30 of 100 updates"),
+  CHECK_THROWS_WITH_AS((void)Schedule::parse("1 @10% ; 2 @20%").bind(100),
+                       doctest::Contains("fill 30 of 100 updates"), ConfigError);
+  CHECK_THROWS_WITH_AS((void)Schedule::parse("norm(3)").bind(100), doctest::Contains("norm needs"),
                        ConfigError);
-  CHECK_THROWS_WITH_AS((void)Schedule::parse("norm(3)").bind(100), doctest::Contains("norm needs"), ConfigError);
-  CHECK_THROWS_WITH_AS((void)Schedule::parse("sample(every 0up) lin").bind(100), doctest::Contains("every 0 updates"), ConfigError);
-  CHECK_THROWS_WITH_AS((void)Schedule::parse("step(75%,50%,.1)").bind(100), doctest::Contains("must not go back"), ConfigError);
-  CHECK_THROWS_WITH_AS((void)Schedule::parse("cycle(200,len=floor) lin").bind(100), doctest::Contains("do not fit"), ConfigError);
+  CHECK_THROWS_WITH_AS((void)Schedule::parse("sample(every 0up) lin").bind(100),
+                       doctest::Contains("every 0 updates"), ConfigError);
+  CHECK_THROWS_WITH_AS((void)Schedule::parse("step(75%,50%,.1)").bind(100),
+                       doctest::Contains("must not go back"), ConfigError);
+  CHECK_THROWS_WITH_AS((void)Schedule::parse("cycle(200,len=floor) lin").bind(100),
+                       doctest::Contains("do not fit"), ConfigError);
   struct Case {
     std::string expression;
     const char* says;
@@ -402,11 +435,14 @@ TEST_CASE("what cannot be bound says why, and what is doubtful says what will ha
 
 TEST_CASE("functions build what the text form says") {
   using namespace ebb::schedules;
-  CHECK(schedules::round(ramp(3, 8, cycle(8, cosine()))) == Schedule::parse("round(3->8 : cycle(8) cos)"));
-  CHECK(join({stretch(named("fp32"), Length::percent(10)), stretch(number(4), Length::rest())}).text() == "fp32 @10% ; 4 @rest");
+  CHECK(schedules::round(ramp(3, 8, cycle(8, cosine()))) ==
+        Schedule::parse("round(3->8 : cycle(8) cos)"));
+  CHECK(join({stretch(named("fp32"), Length::percent(10)), stretch(number(4), Length::rest())})
+            .text() == "fp32 @10% ; 4 @rest");
   CHECK(warm(Length::updates(300), linear()).text() == "warm(300up) lin");
   CHECK(restarts(3, 2, 0.5, cosine()).text() == "cycle(3, mul=2, decay=0.5) cos");
-  CHECK(pick(std::vector<std::string>{"fp4", "bf16"}, step({Length::parse("95%")}, 0)).text() == "pick{fp4, bf16} step(95%, 0)");
+  CHECK(pick(std::vector<std::string>{"fp4", "bf16"}, step({Length::parse("95%")}, 0)).text() ==
+        "pick{fp4, bf16} step(95%, 0)");
   CHECK_THROWS_AS(cycle(0, cosine()), ConfigError);
   CHECK_THROWS_AS(named("fp33"), ConfigError);
   CHECK_THROWS_AS(number(std::nan("")), ConfigError);

@@ -9,7 +9,8 @@
 
 using namespace ebb;
 
-TEST_CASE("ngram prints a line for each order and split, better with each order on text from a grammar") {
+TEST_CASE(
+    "ngram prints a line for each order and split, better with each order on text from a grammar") {
   std::ostringstream out;
   tools::ngram({.data = "embedded", .order = 3}, out);
   std::istringstream in(out.str());

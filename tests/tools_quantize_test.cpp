@@ -33,14 +33,18 @@ std::string hex(double value) {
 
 TEST_CASE("quantize prints each number, its code and its value on one grid over all of them") {
   CHECK(run({.format = "int2"}, "0\n1\n1.5\n0x1.8p+1\n2.5\n") ==
-        "input\tcode\tvalue\n0\t0\t0x0p+0\n1\t1\t0x1p+0\n1.5\t2\t0x1p+1\n0x1.8p+1\t3\t0x1.8p+1\n2.5\t2\t0x1p+1\n");
+        "input\tcode\tvalue\n0\t0\t0x0p+0\n1\t1\t0x1p+0\n1.5\t2\t0x1p+1\n0x1.8p+1\t3\t0x1.8p+1\n2."
+        "5\t2\t0x1p+1\n");
   CHECK(run({.format = "int3", .grid = "symmetric"}, "-6\n 1 \r\n+3\n-0X1P-1") ==
         "input\tcode\tvalue\n-6\t-3\t-0x1.8p+2\n1\t0\t0x0p+0\n+3\t2\t0x1p+2\n-0X1P-1\t0\t0x0p+0\n");
-  CHECK(run({.format = "int8"}, "-0.1\n-0.1\n") ==
-        "input\tcode\tvalue\n-0.1\t0\t" + hex(double{-0.1f}) + "\n-0.1\t0\t" + hex(double{-0.1f}) + "\n");
+  CHECK(run({.format = "int8"}, "-0.1\n-0.1\n") == "input\tcode\tvalue\n-0.1\t0\t" +
+                                                       hex(double{-0.1f}) + "\n-0.1\t0\t" +
+                                                       hex(double{-0.1f}) + "\n");
 }
 
-TEST_CASE("quantize agrees with the library for every format and rounding, and hex floats print as C's %a does") {
+TEST_CASE(
+    "quantize agrees with the library for every format and rounding, and hex floats print as C's "
+    "%a does") {
   std::vector<float> x;
   std::string input;
   for (std::uint64_t i = 0; i < 300; ++i) {
@@ -50,7 +54,8 @@ TEST_CASE("quantize agrees with the library for every format and rounding, and h
   for (int bits = 1; bits <= 16; ++bits) {
     for (const std::string grid_name : {"affine", "symmetric"}) {
       if (bits == 1 && grid_name == "symmetric") continue;
-      const Grid grid = Grid::fit(measure_range({x.data(), 300, 1, 1, 1}), bits, parse_grid_style(grid_name));
+      const Grid grid =
+          Grid::fit(measure_range({x.data(), 300, 1, 1, 1}), bits, parse_grid_style(grid_name));
       std::string nearest = "input\tcode\tvalue\n", stochastic = nearest;
       for (std::size_t i = 0; i < x.size(); ++i) {
         const std::string text = i % 2 == 0 ? hex(double{x[i]}) : to_text(x[i]);
@@ -59,19 +64,25 @@ TEST_CASE("quantize agrees with the library for every format and rounding, and h
         stochastic += text + "\t" + to_text(drawn) + "\t" + hex(double{decode(drawn, grid)}) + "\n";
       }
       CHECK(run({.format = "int" + to_text(bits), .grid = grid_name}, input) == nearest);
-      CHECK(run({.format = "int" + to_text(bits), .grid = grid_name, .rounding = "stochastic", .seed = 9}, input) == stochastic);
+      CHECK(run({.format = "int" + to_text(bits),
+                 .grid = grid_name,
+                 .rounding = "stochastic",
+                 .seed = 9},
+                input) == stochastic);
     }
   }
 }
 
 TEST_CASE("quantize reads the nearest float32, subnormals included") {
-  CHECK(run({.format = "int1"}, "16777217\n1e-45\n").find("16777217\t1\t0x1p+24\n1e-45\t0\t0x1p-149\n") != std::string::npos);
+  CHECK(run({.format = "int1"}, "16777217\n1e-45\n")
+            .find("16777217\t1\t0x1p+24\n1e-45\t0\t0x1p-149\n") != std::string::npos);
 }
 
 TEST_CASE("quantize prints finite values up to the largest float32") {
   for (const char* grid : {"affine", "symmetric"}) {
     for (const int bits : {2, 3, 8, 11, 16}) {
-      const std::string table = run({.format = concat("int", bits), .grid = grid}, "0\n3.4028235e38\n");
+      const std::string table =
+          run({.format = concat("int", bits), .grid = grid}, "0\n3.4028235e38\n");
       CAPTURE(table);
       CHECK(table.find("inf") == std::string::npos);
     }
@@ -95,15 +106,19 @@ TEST_CASE("quantize names the line that is no number") {
       {"--1\n", "[quantize] line 1: expected a number such as -0.25, 1e-3 or 0x1.8p-1, got '--1'"},
       {"1,5\n", "[quantize] line 1: expected a number such as -0.25, 1e-3 or 0x1.8p-1, got '1,5'"},
       {"0x\n", "[quantize] line 1: expected a number such as -0.25, 1e-3 or 0x1.8p-1, got '0x'"},
-      {"0x-1p3\n", "[quantize] line 1: expected a number such as -0.25, 1e-3 or 0x1.8p-1, got '0x-1p3'"},
+      {"0x-1p3\n",
+       "[quantize] line 1: expected a number such as -0.25, 1e-3 or 0x1.8p-1, got '0x-1p3'"},
       {"1e39\n", "[quantize] line 1: '1e39' is beyond float32, which ends at 3.4e38 in magnitude"},
       {"1\n2\nnan\n", "[quantize] line 3: 'nan' has no place on a grid; expected a finite number"},
       {"-inf\n", "[quantize] line 1: '-inf' has no place on a grid; expected a finite number"},
       {std::string(50, '\a') + "\n",
-       "[quantize] line 1: expected a number such as -0.25, 1e-3 or 0x1.8p-1, got '" + std::string(40, '?') + "...'"}};
-  for (const Case& c : cases) CHECK_THROWS_WITH_AS(run({.format = "int4"}, c.input), c.message.c_str(), DataError);
+       "[quantize] line 1: expected a number such as -0.25, 1e-3 or 0x1.8p-1, got '" +
+           std::string(40, '?') + "...'"}};
+  for (const Case& c : cases)
+    CHECK_THROWS_WITH_AS(run({.format = "int4"}, c.input), c.message.c_str(), DataError);
   CHECK_THROWS_WITH_AS(run({.format = "int4"}, "-3e38\n3e38\n"),
-                       "[quantize] the range -3e+38 .. 3e+38 is wider than float32 can hold; --grid symmetric holds it",
+                       "[quantize] the range -3e+38 .. 3e+38 is wider than float32 can hold; "
+                       "--grid symmetric holds it",
                        NonFiniteError);
 }
 
@@ -114,7 +129,8 @@ TEST_CASE("quantize refuses options that are wrong before it reads anything") {
                                    {.format = "int4", .rounding = "up"},
                                    {.format = "int1", .grid = "symmetric"},
                                    {.format = "int4", .seed = -1}};
-  for (const QuantizeOptions& options : wrong) CHECK_THROWS_AS(run(options, "no number"), ConfigError);
+  for (const QuantizeOptions& options : wrong)
+    CHECK_THROWS_AS(run(options, "no number"), ConfigError);
 }
 
 TEST_CASE("quantize notices a full disk") {

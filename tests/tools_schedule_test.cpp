@@ -28,50 +28,71 @@ Outcome run(std::vector<std::string> arguments) {
 
 }  // namespace
 
-TEST_CASE("ebb schedule prints one row an iteration: bits as integers, reals with 17 digits, names as names") {
+TEST_CASE(
+    "ebb schedule prints one row an iteration: bits as integers, reals with 17 digits, names as "
+    "names") {
   struct Case {
     std::vector<std::string> arguments;
     std::string out;
   };
   const Case cases[] = {
-      {{"--name", "LT", "--iterations", "4", "--cycles", "2", "--min-bits", "3", "--max-bits", "8", "--period", "floor"},
+      {{"--name", "LT", "--iterations", "4", "--cycles", "2", "--min-bits", "3", "--max-bits", "8",
+        "--period", "floor"},
        "t\tvalue\n0\t8\n1\t6\n2\t3\n3\t6\n"},
       {{"--name", "static", "--iterations", "2", "--max-bits", "5"}, "t\tvalue\n0\t5\n1\t5\n"},
-      {{"--expr", "1->0:lin", "--iterations", "3"}, "t\tvalue\n0\t1\n1\t0.66666666666666663\n2\t0.33333333333333331\n"},
+      {{"--expr", "1->0:lin", "--iterations", "3"},
+       "t\tvalue\n0\t1\n1\t0.66666666666666663\n2\t0.33333333333333331\n"},
       {{"--expr", "fp32 @50% ; 4 @rest", "--iterations", "2"}, "t\tvalue\n0\tfp32\n1\t4\n"},
       {{"--expr", "1->0:lin", "--iterations", "4", "--summary"}, "mean_value\t0.625\n"},
-      {{"--expr", "1", "--iterations", "4", "--summary"}, "mean_value\t1\n"},  // a learning rate, unless it is said to be bits
-      {{"--expr", "1", "--max-bits", "1", "--cost-reference", "1/1/8", "--iterations", "4", "--summary"},
-       "mean_value\t1\ncost_reference\t1/1/8\nrelative_cost\t1\nrelative_cost_paper\t1\nsavings_percent\t0\n"},
-      // A part for a role has no cost of its own, nor has the rest beside it; a part for a layer has.
-      {{"--expr", "group{weight: 2, *: 4}", "--group", "weight", "--iterations", "4", "--summary"}, "mean_value\t2\n"},
-      {{"--expr", "group{fc.weight: 2, *: 4}", "--group", "*", "--iterations", "4", "--summary"}, "mean_value\t4\n"},
-      {{"--expr", "group{fc: 8, *: 4}", "--group", "fc", "--iterations", "4", "--summary"},
-       "mean_value\t8\ncost_reference\t8/8/8\nrelative_cost\t1\nrelative_cost_paper\t1\nsavings_percent\t0\n"},
-      {{"--name", "static", "--max-bits", "8", "--gradient-bits", "fp32", "--cost-reference", "8/8/fp32", "--iterations", "4",
+      {{"--expr", "1", "--iterations", "4", "--summary"},
+       "mean_value\t1\n"},  // a learning rate, unless it is said to be bits
+      {{"--expr", "1", "--max-bits", "1", "--cost-reference", "1/1/8", "--iterations", "4",
         "--summary"},
-       "mean_value\t8\ncost_reference\t8/8/fp32\nrelative_cost\t1\nrelative_cost_paper\t1\nsavings_percent\t0\n"},
+       "mean_value\t1\ncost_reference\t1/1/"
+       "8\nrelative_cost\t1\nrelative_cost_paper\t1\nsavings_percent\t0\n"},
+      // A part for a role has no cost of its own, nor has the rest beside it; a part for a layer
+      // has.
+      {{"--expr", "group{weight: 2, *: 4}", "--group", "weight", "--iterations", "4", "--summary"},
+       "mean_value\t2\n"},
+      {{"--expr", "group{fc.weight: 2, *: 4}", "--group", "*", "--iterations", "4", "--summary"},
+       "mean_value\t4\n"},
+      {{"--expr", "group{fc: 8, *: 4}", "--group", "fc", "--iterations", "4", "--summary"},
+       "mean_value\t8\ncost_reference\t8/8/"
+       "8\nrelative_cost\t1\nrelative_cost_paper\t1\nsavings_percent\t0\n"},
+      {{"--name", "static", "--max-bits", "8", "--gradient-bits", "fp32", "--cost-reference",
+        "8/8/fp32", "--iterations", "4", "--summary"},
+       "mean_value\t8\ncost_reference\t8/8/"
+       "fp32\nrelative_cost\t1\nrelative_cost_paper\t1\nsavings_percent\t0\n"},
       {{"--expr", "1->0:lin", "--iterations", "4", "--max-bits", "8", "--summary"},
        "mean_value\t0.625\n"},  // no widths, so no cost
       {{"--expr", "4 @50% ; 8 @rest", "--iterations", "4", "--summary"},
-       "mean_value\t6\ncost_reference\t8/8/8\nrelative_cost\t0.70833333333333337\nrelative_cost_paper\t0.70833333333333337\n"
+       "mean_value\t6\ncost_reference\t8/8/"
+       "8\nrelative_cost\t0.70833333333333337\nrelative_cost_paper\t0.70833333333333337\n"
        "savings_percent\t29.166666666666664\n"},
-      {{"--expr", "group{conv1: 8, *: 4}", "--iterations", "1", "--group", "conv1"}, "t\tvalue\n0\t8\n"},
-      {{"--expr", "group{conv1: 8, *: 4}", "--iterations", "1", "--group", "*"}, "t\tvalue\n0\t4\n"},
-      {{"--name", "static", "--iterations", "4", "--max-bits", "4", "--gradient-bits", "8", "--summary"},
+      {{"--expr", "group{conv1: 8, *: 4}", "--iterations", "1", "--group", "conv1"},
+       "t\tvalue\n0\t8\n"},
+      {{"--expr", "group{conv1: 8, *: 4}", "--iterations", "1", "--group", "*"},
+       "t\tvalue\n0\t4\n"},
+      {{"--name", "static", "--iterations", "4", "--max-bits", "4", "--gradient-bits", "8",
+        "--summary"},
        // 4^2 + 2 x 4 x 8 of 3 x 8^2, whatever --max-bits is
-       "mean_value\t4\ncost_reference\t8/8/8\nrelative_cost\t0.41666666666666669\nrelative_cost_paper\t0.41666666666666669\n"
+       "mean_value\t4\ncost_reference\t8/8/"
+       "8\nrelative_cost\t0.41666666666666669\nrelative_cost_paper\t0.41666666666666669\n"
        "savings_percent\t58.333333333333329\n"},
-      {{"--name", "static", "--iterations", "4", "--max-bits", "4", "--cost-reference", "4/4/8", "--summary"},
-       "mean_value\t4\ncost_reference\t4/4/8\nrelative_cost\t1\nrelative_cost_paper\t1\nsavings_percent\t0\n"},
+      {{"--name", "static", "--iterations", "4", "--max-bits", "4", "--cost-reference", "4/4/8",
+        "--summary"},
+       "mean_value\t4\ncost_reference\t4/4/"
+       "8\nrelative_cost\t1\nrelative_cost_paper\t1\nsavings_percent\t0\n"},
       {{"--name", "fp32", "--iterations", "4", "--cost-reference", "fp32/fp32/fp32", "--summary"},
-       "mean_value\t32\ncost_reference\tfp32/fp32/fp32\nrelative_cost\t1\nrelative_cost_paper\t1\nsavings_percent\t0\n"}};
+       "mean_value\t32\ncost_reference\tfp32/fp32/"
+       "fp32\nrelative_cost\t1\nrelative_cost_paper\t1\nsavings_percent\t0\n"}};
   for (const Case& c : cases) CHECK(run(c.arguments).out == c.out);
 }
 
 TEST_CASE("ebb schedule gives the published savings of the original cyclic schedule") {
-  const Outcome outcome = run({"--name", "CR", "--iterations", "64000", "--cycles", "32", "--min-bits", "3", "--max-bits", "8",
-                               "--period", "floor", "--summary"});
+  const Outcome outcome =
+      run({"--name", "CR", "--iterations", "64000", "--cycles", "32", "--min-bits", "3",
+           "--max-bits", "8", "--period", "floor", "--summary"});
   CHECK(doctest::String(outcome.out.c_str()) == doctest::Contains("savings_percent\t36.67"));
   CHECK(outcome.warnings.empty());
 }
@@ -81,12 +102,16 @@ TEST_CASE("ebb schedule warns of what is legal but doubtful") {
     std::vector<std::string> arguments;
     const char* says;
   };
-  const Case cases[] = {{{"--name", "CT", "--iterations", "64000", "--cycles", "7", "--summary"}, "an odd number"},
-                        {{"--name", "RR", "--iterations", "500", "--summary"}, "never reaches 8 bits"},
-                        {{"--name", "CR", "--cycles", "8", "--iterations", "12"}, "6 begin and the last one is whole: below"},
-                        {{"--name", "CR", "--cycles", "8", "--iterations", "13"}, "7 begin and the last one is cut short by 1: "},
-                        {{"--expr", "warm(300up) lin", "--iterations", "200", "--summary"}, "longer than the 200"}};
-  for (const Case& c : cases) CHECK(doctest::String(run(c.arguments).warnings.c_str()) == doctest::Contains(c.says));
+  const Case cases[] = {
+      {{"--name", "CT", "--iterations", "64000", "--cycles", "7", "--summary"}, "an odd number"},
+      {{"--name", "RR", "--iterations", "500", "--summary"}, "never reaches 8 bits"},
+      {{"--name", "CR", "--cycles", "8", "--iterations", "12"},
+       "6 begin and the last one is whole: below"},
+      {{"--name", "CR", "--cycles", "8", "--iterations", "13"},
+       "7 begin and the last one is cut short by 1: "},
+      {{"--expr", "warm(300up) lin", "--iterations", "200", "--summary"}, "longer than the 200"}};
+  for (const Case& c : cases)
+    CHECK(doctest::String(run(c.arguments).warnings.c_str()) == doctest::Contains(c.says));
 }
 
 TEST_CASE("ebb schedule refuses a wrong command line") {
@@ -113,17 +138,19 @@ TEST_CASE("ebb schedule refuses a wrong command line") {
       {"--expr", "8", "--iterations", "10", "--group", "conv1"},
       {"--expr", "1 @10% ; 2 @20%", "--iterations", "10"}};
   for (const auto& arguments : wrong_settings) CHECK_THROWS_AS(run(arguments), ConfigError);
-  const std::vector<std::string> wrong_flags[] = {{"--name", "CR"},
-                                                  {"--name", "CR", "--expr", "lin", "--iterations", "10"},
-                                                  {"--expr", "lin", "--iterations", "10", "--cycles", "2"},
-                                                  {"--name", "CR", "--iterations", "many"},
-                                                  {"--name", "CR", "--iterations", "99999999999999999999"},
-                                                  {"--name", "CR", "--itrations", "10"}};
+  const std::vector<std::string> wrong_flags[] = {
+      {"--name", "CR"},
+      {"--name", "CR", "--expr", "lin", "--iterations", "10"},
+      {"--expr", "lin", "--iterations", "10", "--cycles", "2"},
+      {"--name", "CR", "--iterations", "many"},
+      {"--name", "CR", "--iterations", "99999999999999999999"},
+      {"--name", "CR", "--itrations", "10"}};
   for (const auto& arguments : wrong_flags) CHECK_THROWS_AS(run(arguments), CLI::ParseError);
 }
 
 TEST_CASE("ebb schedule reports a full disk") {
   std::ostringstream full, warnings;
   full.setstate(std::ios::badbit);
-  CHECK_THROWS_AS(tools::print_schedule({.name = "CR", .iterations = 1000}, full, warnings), DataError);
+  CHECK_THROWS_AS(tools::print_schedule({.name = "CR", .iterations = 1000}, full, warnings),
+                  DataError);
 }

@@ -19,17 +19,21 @@ namespace {
 
 ParamStore network() {
   ParamStore params;
-  params.add("stem.weight", Tensor::from(Shape{2, 2}, std::vector<float>{1.5f, -0.0f, 1e-45f, 3.0f}));
+  params.add("stem.weight",
+             Tensor::from(Shape{2, 2}, std::vector<float>{1.5f, -0.0f, 1e-45f, 3.0f}));
   params.add("stem.running_mean", Tensor::filled(Shape{3}, 0.1f), ParamStore::Kind::state);
   params.add("fc.bias", Tensor::zeros(Shape{1}));
   return params;
 }
 
 Checkpoint sample() {
-  Checkpoint checkpoint{.iteration = 123456789012345, .config = "{\"arch\": \"lenet5\", \"note\": \"zz_sha256\"}"};
+  Checkpoint checkpoint{.iteration = 123456789012345,
+                        .config = "{\"arch\": \"lenet5\", \"note\": \"zz_sha256\"}"};
   add_params(checkpoint, network());
   const double momenta[] = {0.1, -1e-310};
-  checkpoint.add_group("ledger", {StoredTensor::of("train", std::string_view("340282366920938463463374607431768211455"))});
+  checkpoint.add_group(
+      "ledger",
+      {StoredTensor::of("train", std::string_view("340282366920938463463374607431768211455"))});
   checkpoint.add_group("controller", {StoredTensor::of("plateau/best", momenta)});
   return checkpoint;
 }
@@ -62,7 +66,8 @@ TEST_CASE("a checkpoint comes back bit for bit, doubles and long counters includ
   CHECK(read.iteration == saved.iteration);
   CHECK(read.config == saved.config);
   REQUIRE(read.tensors.size() == saved.tensors.size());
-  for (const StoredTensor& tensor : saved.tensors) CHECK(std::count(read.tensors.begin(), read.tensors.end(), tensor) == 1);
+  for (const StoredTensor& tensor : saved.tensors)
+    CHECK(std::count(read.tensors.begin(), read.tensors.end(), tensor) == 1);
   CHECK(to_bytes(read) == to_bytes(saved));
 
   const std::vector<StoredTensor> ledger = read.group("ledger");
@@ -72,7 +77,8 @@ TEST_CASE("a checkpoint comes back bit for bit, doubles and long counters includ
   CHECK(read.group("control").empty());
 
   ParamStore params = network();
-  for (std::int32_t i = 0; i < 3; ++i) params[ParamId{i}] = Tensor::filled(params[ParamId{i}].shape(), 9.0f);
+  for (std::int32_t i = 0; i < 3; ++i)
+    params[ParamId{i}] = Tensor::filled(params[ParamId{i}].shape(), 9.0f);
   restore_params(read, params);
   const ParamStore expected = network();
   for (std::int32_t i = 0; i < 3; ++i) {
@@ -106,7 +112,8 @@ TEST_CASE("foreign files and other networks are refused by name") {
   other.metadata["format"] = "ebb-checkpoint-2";
   CHECK(contains(data_error_of([&] { parse_checkpoint(to_safetensors(other)); }),
                  "expected the format 'ebb-checkpoint-1', got 'ebb-checkpoint-2'"));
-  CHECK(contains(data_error_of([] { parse_checkpoint("\x1f\x8b not a checkpoint"); }), "no safetensors file"));
+  CHECK(contains(data_error_of([] { parse_checkpoint("\x1f\x8b not a checkpoint"); }),
+                 "no safetensors file"));
 
   struct Case {
     const char* why;
@@ -114,7 +121,8 @@ TEST_CASE("foreign files and other networks are refused by name") {
     const char* expected;
   };
   const Case cases[] = {
-      {"one more", [](ParamStore& p) { p.add("extra", Tensor::zeros(Shape{1})); }, "expected 'parameter/extra', the file has none"},
+      {"one more", [](ParamStore& p) { p.add("extra", Tensor::zeros(Shape{1})); },
+       "expected 'parameter/extra', the file has none"},
       {"one fewer",
        [](ParamStore& p) {
          ParamStore fewer;

@@ -31,11 +31,12 @@ TEST_CASE("a digest tells which line was altered, of many lines about where") {
     std::size_t lines, altered;  // from 0
     const char* expected;
   };
-  const Case cases[] = {{1, 0, "line 1"},
-                        {64, 63, "line 64"},
-                        {65, 0, "a line of 1 to 2"},  // 65 marks are too many: every other one is left
-                        {65, 64, "line 65"},          // behind the last mark
-                        {1000, 500, "a line of 497 to 512"}};
+  const Case cases[] = {
+      {1, 0, "line 1"},
+      {64, 63, "line 64"},
+      {65, 0, "a line of 1 to 2"},  // 65 marks are too many: every other one is left
+      {65, 64, "line 65"},          // behind the last mark
+      {1000, 500, "a line of 497 to 512"}};
   for (const Case& c : cases) {
     CAPTURE(c.lines);
     std::vector<std::string> lines = numbered(c.lines);
@@ -50,8 +51,10 @@ TEST_CASE("a digest tells which line was altered, of many lines about where") {
 TEST_CASE("a digest keeps few marks however long the record") {
   CHECK(split_at(digest_of(numbered(10000)).text(), ' ').size() <= 3 + 64);
   CHECK(digest_of({}).text().starts_with("0 1 e3b0c44298fc1c14"));  // SHA-256 of nothing
-  for (const char* bad : {"", "1", "x 1 0", "-1 1 0", "1 0 0", "1 9223372036854775807 0 mark", "9223372036854775807 1 0"}) {
+  for (const char* bad : {"", "1", "x 1 0", "-1 1 0", "1 0 0", "1 9223372036854775807 0 mark",
+                          "9223372036854775807 1 0"}) {
     CAPTURE(bad);
-    CHECK(contains(data_error_of([&] { first_difference(bad, digest_of({"a"})); }), "expected the digest of a record"));
+    CHECK(contains(data_error_of([&] { first_difference(bad, digest_of({"a"})); }),
+                   "expected the digest of a record"));
   }
 }

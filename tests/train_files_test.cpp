@@ -50,7 +50,8 @@ TEST_CASE("write_file replaces a file whole, through short and interrupted write
   const std::string path = scratch / "file";
   write_file(path, "old");
   FileSystem files = small_disk(1000, 3);
-  files.write = [inner = files.write, calls = 0](int fd, const void* data, std::size_t size) mutable -> std::int64_t {
+  files.write = [inner = files.write, calls = 0](int fd, const void* data,
+                                                 std::size_t size) mutable -> std::int64_t {
     return ++calls % 2 == 1 ? fail_with(EINTR) : inner(fd, data, size);
   };
   write_file(path, "twelve bytes", files);
@@ -60,18 +61,24 @@ TEST_CASE("write_file replaces a file whole, through short and interrupted write
   CHECK(entries_in(scratch.path()) == 1);
 }
 
-TEST_CASE("whatever fails, write_file leaves the old file, nothing beside it, and names path and reason") {
+TEST_CASE(
+    "whatever fails, write_file leaves the old file, nothing beside it, and names path and "
+    "reason") {
   struct Case {
     const char* why;
     std::function<void(FileSystem&)> breakage;
     const char* expected;
   };
   const Case cases[] = {
-      {"full at once", [](FileSystem& f) { f = small_disk(0); }, "No space left on device (after 0 of 12 bytes)"},
-      {"full halfway", [](FileSystem& f) { f = small_disk(8); }, "No space left on device (after 8 of 12 bytes)"},
-      {"a write that takes nothing", [](FileSystem& f) { f.write = [](int, const void*, std::size_t) { return 0; }; },
+      {"full at once", [](FileSystem& f) { f = small_disk(0); },
+       "No space left on device (after 0 of 12 bytes)"},
+      {"full halfway", [](FileSystem& f) { f = small_disk(8); },
+       "No space left on device (after 8 of 12 bytes)"},
+      {"a write that takes nothing",
+       [](FileSystem& f) { f.write = [](int, const void*, std::size_t) { return 0; }; },
        "Input/output error"},
-      {"sync", [](FileSystem& f) { f.sync = [](int) { return fail_with(EIO); }; }, "Input/output error (after 12 of 12 bytes)"},
+      {"sync", [](FileSystem& f) { f.sync = [](int) { return fail_with(EIO); }; },
+       "Input/output error (after 12 of 12 bytes)"},
       {"close",
        [](FileSystem& f) {
          f.close = [](int fd) {
@@ -80,9 +87,11 @@ TEST_CASE("whatever fails, write_file leaves the old file, nothing beside it, an
          };
        },
        "quota"},
-      {"rename", [](FileSystem& f) { f.rename = [](const char*, const char*) { return fail_with(EACCES); }; },
+      {"rename",
+       [](FileSystem& f) { f.rename = [](const char*, const char*) { return fail_with(EACCES); }; },
        "Permission denied (renaming"},
-      {"open", [](FileSystem& f) { f.open = [](const char*, int, unsigned) { return fail_with(EROFS); }; },
+      {"open",
+       [](FileSystem& f) { f.open = [](const char*, int, unsigned) { return fail_with(EROFS); }; },
        "Read-only file system"},
   };
   for (const Case& c : cases) {
@@ -108,7 +117,8 @@ TEST_CASE("a real limit of the operating system cuts a write short and leaves no
   const auto handler = std::signal(SIGXFSZ, SIG_IGN);
   const rlimit small{1000, old.rlim_max};
   REQUIRE(setrlimit(RLIMIT_FSIZE, &small) == 0);
-  const std::string message = data_error_of([&] { write_file(scratch / "file", std::string(5000, 'x')); });
+  const std::string message =
+      data_error_of([&] { write_file(scratch / "file", std::string(5000, 'x')); });
   REQUIRE(setrlimit(RLIMIT_FSIZE, &old) == 0);
   std::signal(SIGXFSZ, handler);
   CHECK(contains(message, "File too large (after 1000 of 5000 bytes)"));
@@ -122,8 +132,10 @@ TEST_CASE("a read-only directory, a missing one and a directory for a file give 
     CHECK(contains(data_error_of([&] { write_file(scratch / "file", "x"); }), "Permission denied"));
     REQUIRE(::chmod(scratch.path().c_str(), 0755) == 0);
   }
-  CHECK(contains(data_error_of([&] { write_file(scratch / "missing/file", "x"); }), "No such file or directory"));
-  CHECK(contains(data_error_of([&] { read_file(scratch / "missing"); }), "No such file or directory"));
+  CHECK(contains(data_error_of([&] { write_file(scratch / "missing/file", "x"); }),
+                 "No such file or directory"));
+  CHECK(contains(data_error_of([&] { read_file(scratch / "missing"); }),
+                 "No such file or directory"));
   CHECK(contains(data_error_of([&] { read_file(scratch.path()); }), "Is a directory"));
 }
 
@@ -149,7 +161,8 @@ TEST_CASE("a line file holds whole lines only and continues after a stated size"
 
   LineFile full(path, 10, small_disk(8, 3));
   full.append("four");
-  CHECK(contains(data_error_of([&] { full.append("fifth"); }), "No space left on device (after 3 of 6 bytes)"));
+  CHECK(contains(data_error_of([&] { full.append("fifth"); }),
+                 "No space left on device (after 3 of 6 bytes)"));
   CHECK(read_file(path) == "one\nthree\nfour\n");
 }
 
@@ -159,7 +172,8 @@ TEST_CASE("a directory is claimed by one holder at a time") {
   {
     DirectoryLock first(path);
     const DirectoryLock moved = std::move(first);
-    CHECK(contains(data_error_of([&] { DirectoryLock{path}; }), "another run is writing to this directory"));
+    CHECK(contains(data_error_of([&] { DirectoryLock{path}; }),
+                   "another run is writing to this directory"));
   }
   CHECK_NOTHROW(DirectoryLock{path});
 }
@@ -181,15 +195,18 @@ TEST_CASE("nothing is written through a link") {
   const std::string outside = scratch / "outside", path = scratch / "file";
   write_file(outside, "precious\n");
   fs::create_symlink(outside, path);
-  CHECK(contains(data_error_of([&] { LineFile(path, 0, FileSystem::real()); }), "a run writes through no symbolic link"));
-  CHECK(contains(data_error_of([&] { DirectoryLock{path}; }), "a run writes through no symbolic link"));
+  CHECK(contains(data_error_of([&] { LineFile(path, 0, FileSystem::real()); }),
+                 "a run writes through no symbolic link"));
+  CHECK(contains(data_error_of([&] { DirectoryLock{path}; }),
+                 "a run writes through no symbolic link"));
   fs::create_symlink(outside, path + ".part");
   write_file(path, "new");  // takes the place of both links
   CHECK(read_file(path) == "new");
   CHECK_FALSE(fs::is_symlink(path));
 
   fs::create_hard_link(outside, scratch / "second name");
-  CHECK(contains(data_error_of([&] { LineFile(scratch / "second name", 0, FileSystem::real()); }), "the file has 2 names"));
+  CHECK(contains(data_error_of([&] { LineFile(scratch / "second name", 0, FileSystem::real()); }),
+                 "the file has 2 names"));
   CHECK(read_file(outside) == "precious\n");
 }
 

@@ -21,7 +21,8 @@ Options options_of(const Texts& given) {
   options.batch = 4;
   options.settings = text_settings();
   for (Setting& setting : options.settings) setting.text = setting.fallback;
-  for (const auto& [name, text] : given) std::ranges::find(options.settings, name, &Setting::name)->text = text;
+  for (const auto& [name, text] : given)
+    std::ranges::find(options.settings, name, &Setting::name)->text = text;
   return options;
 }
 
@@ -38,20 +39,26 @@ TokenReader mixing_reader(std::int64_t size, TokenIds* seen = nullptr) {
     for (const std::int32_t token : tokens) mixed = mixed.fold(static_cast<std::uint64_t>(token));
     if (seen != nullptr) seen->insert(seen->end(), tokens.begin(), tokens.end());
     std::vector<float> logits;
-    for (std::int64_t i = 0; i < size; ++i) logits.push_back(static_cast<float>(mixed.normal(static_cast<std::uint64_t>(i))));
+    for (std::int64_t i = 0; i < size; ++i)
+      logits.push_back(static_cast<float>(mixed.normal(static_cast<std::uint64_t>(i))));
     return logits;
   };
 }
 
 std::shared_ptr<const Corpus> small_corpus() {
   const std::string text = embedded_text(3000, Key(5));
-  Corpus corpus{.name = "small", .vocabulary = Vocabulary::of_bytes(text), .train = {}, .validation = {}, .test = {}};
+  Corpus corpus{.name = "small",
+                .vocabulary = Vocabulary::of_bytes(text),
+                .train = {},
+                .validation = {},
+                .test = {}};
   corpus.train = corpus.validation = corpus.vocabulary.encode(text, "small");
   return std::make_shared<const Corpus>(std::move(corpus));
 }
 
 std::int32_t most_likely(const Tensor& logits, std::int64_t vocabulary) {
-  return sample_token(logits.values().last(static_cast<std::size_t>(vocabulary)), {.temperature = 0}, Key(0), 0);
+  return sample_token(logits.values().last(static_cast<std::size_t>(vocabulary)),
+                      {.temperature = 0}, Key(0), 0);
 }
 
 }  // namespace
@@ -59,7 +66,8 @@ std::int32_t most_likely(const Tensor& logits, std::int64_t vocabulary) {
 TEST_CASE("a text goes on alike wherever it is cut into prompt and rest") {
   const Vocabulary bytes = Vocabulary::of_bytes("\nabcdefg");
   TokenIds seen;
-  const Generated whole = write(bytes, options_of({{"prompt", "bad"}, {"tokens", "30"}}), mixing_reader(bytes.size(), &seen));
+  const Generated whole = write(bytes, options_of({{"prompt", "bad"}, {"tokens", "30"}}),
+                                mixing_reader(bytes.size(), &seen));
   REQUIRE(whole.tokens.size() == 30);
   CHECK(whole.prompt == bytes.encode("bad", "prompt"));
   CHECK(whole.text == "bad" + bytes.decode(whole.tokens));
@@ -88,24 +96,29 @@ TEST_CASE("prompts have their rules") {
   for (const Case& c : cases) {
     CAPTURE(c.why);
     TokenIds seen;
-    const Generated written = write(words, options_of({{"prompt", c.prompt}, {"tokens", "1"}}), mixing_reader(words.size(), &seen));
+    const Generated written = write(words, options_of({{"prompt", c.prompt}, {"tokens", "1"}}),
+                                    mixing_reader(words.size(), &seen));
     CHECK(seen == c.read);
     CHECK(written.prompt == c.prompt_ids);
   }
   const Vocabulary bytes = Vocabulary::of_bytes("abc");
   const auto refusal = [&](const char* prompt) {
     return test::data_error_of([&] {
-      static_cast<void>(write(bytes, options_of({{"prompt", prompt}}), mixing_reader(bytes.size())));
+      static_cast<void>(
+          write(bytes, options_of({{"prompt", prompt}}), mixing_reader(bytes.size())));
     });
   };
   CHECK(test::contains(refusal("bx"), "--prompt: byte 1 is 120"));
   CHECK(test::contains(refusal(""), "the line feed that stands for no --prompt: byte 0 is 10"));
 }
 
-TEST_CASE("an LSTM writes what its forward pass over the whole text says, a Transformer over its last window") {
+TEST_CASE(
+    "an LSTM writes what its forward pass over the whole text says, a Transformer over its last "
+    "window") {
   const auto corpus = small_corpus();
   const std::int64_t size = corpus->vocabulary.size();
-  const Options options = options_of({{"length", "8"}, {"tokens", "20"}, {"temperature", "0"}, {"prompt", "The "}});
+  const Options options =
+      options_of({{"length", "8"}, {"tokens", "20"}, {"temperature", "0"}, {"prompt", "The "}});
   LoopSettings settings{.key = Key(1), .evaluation_plan = PrecisionPlan::fp32()};
   for (const bool recurrent : {true, false}) {
     CAPTURE(recurrent);
@@ -115,23 +128,29 @@ TEST_CASE("an LSTM writes what its forward pass over the whole text says, a Tran
     if (recurrent) {
       lstm = make_lstm({.layers = 2, .units = 12}, size, state.params, Key(2));
     } else {
-      decoder = make_transformer({.layers = 2, .width = 12, .heads = 2, .length = 8}, size, state.params, Key(2));
+      decoder = make_transformer({.layers = 2, .width = 12, .heads = 2, .length = 8}, size,
+                                 state.params, Key(2));
     }
     for (const auto& entry : state.params.entries()) {
       for (float& w : state.params[entry.name].values()) w *= 8.0f;  // so that tokens differ
     }
-    const Task task = recurrent ? stream_task(corpus, lstm, state.params, options) : window_task(corpus, decoder, options);
+    const Task task = recurrent ? stream_task(corpus, lstm, state.params, options)
+                                : window_task(corpus, decoder, options);
     const Generated written = generate(task, state, settings);
     TokenIds text = written.prompt;
     REQUIRE(text.size() == 4);
     REQUIRE(written.tokens.size() == 20);
     for (const std::int32_t token : written.tokens) {
       CostLedger ledger;
-      Pass pass{
-          .params = state.params, .plan = PrecisionPlan::fp32(), .ledger = ledger, .key = Key(7), .mode = Pass::Mode::evaluate};
+      Pass pass{.params = state.params,
+                .plan = PrecisionPlan::fp32(),
+                .ledger = ledger,
+                .key = Key(7),
+                .mode = Pass::Mode::evaluate};
       std::vector<LstmState> states;
       if (recurrent) states = lstm.begin(1);
-      const auto window = std::span(text).last(std::min<std::size_t>(text.size(), recurrent ? text.size() : 8));
+      const auto window =
+          std::span(text).last(std::min<std::size_t>(text.size(), recurrent ? text.size() : 8));
       const Var logits = recurrent ? lstm.forward(pass, window, states) : decoder(pass, window, 1);
       CHECK(token == most_likely(pass.tape[logits], size));
       text.push_back(token);

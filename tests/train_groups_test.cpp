@@ -36,17 +36,22 @@ TEST_CASE("a part of a group is for operands by site, tag, role, or site and rol
   }
 }
 
-TEST_CASE("a part of a group is for parameters by name, dotted beginning, dotted end, or tag of the site") {
-  const std::vector<Site> sites{{"conv1", {"first"}}, "block1.conv2", {"block", {"last"}}};  // the last is no beginning of block1
+TEST_CASE(
+    "a part of a group is for parameters by name, dotted beginning, dotted end, or tag of the "
+    "site") {
+  const std::vector<Site> sites{{"conv1", {"first"}},
+                                "block1.conv2",
+                                {"block", {"last"}}};  // the last is no beginning of block1
   struct Case {
     const char* part;
     bool conv1_bias, conv2_weight, norm_shift;
   };
-  const Case cases[] = {
-      {"bias", true, false, false},         {"weight", false, true, false},       {"conv1", true, false, false},
-      {"block1", false, true, true},        {"block1.conv2", false, true, false}, {"conv1.bias", true, false, false},
-      {"conv2.weight", false, true, false}, {"first", true, false, false},        {"last", false, false, false},
-      {"ias", false, false, false},         {"block", false, false, false},       {"shift", false, false, true}};
+  const Case cases[] = {{"bias", true, false, false},         {"weight", false, true, false},
+                        {"conv1", true, false, false},        {"block1", false, true, true},
+                        {"block1.conv2", false, true, false}, {"conv1.bias", true, false, false},
+                        {"conv2.weight", false, true, false}, {"first", true, false, false},
+                        {"last", false, false, false},        {"ias", false, false, false},
+                        {"block", false, false, false},       {"shift", false, false, true}};
   for (const Case& c : cases) {
     CAPTURE(c.part);
     CHECK(is_for_parameter(c.part, "conv1.bias", sites) == c.conv1_bias);

@@ -51,15 +51,17 @@ struct Softmax {
 };
 Softmax softmax() {
   Softmax result{.state = {.optimizer = make_optimizer("sgd", {})}, .network = {}};
-  const Linear layer =
-      Linear::create(result.state.params, {"fc", {"first", "last"}}, he_init({10, 784}, Key(3)), Tensor::zeros({10}));
+  const Linear layer = Linear::create(result.state.params, {"fc", {"first", "last"}},
+                                      he_init({10, 784}, Key(3)), Tensor::zeros({10}));
   result.network = [layer](Pass& pass, Var images) { return layer(pass, flatten(pass, images)); };
   return result;
 }
 
 LoopSettings settings(std::int64_t iterations) {
   LoopSettings s{.iterations = iterations, .key = Key(4)};
-  s.plan = [](std::int64_t) { return PrecisionPlan::uniform(Format::integer(6), Format::integer(8)); };
+  s.plan = [](std::int64_t) {
+    return PrecisionPlan::uniform(Format::integer(6), Format::integer(8));
+  };
   s.rate = [](std::int64_t) { return 0.05; };
   s.evaluation_plan = s.plan(0);
   s.eval_every = s.save_every = 100;
@@ -82,7 +84,8 @@ TEST_CASE("an image task scores every test image once, in pieces") {
   run_loop(task, model.state, settings(8), {});
   const EvalRow row = evaluate(task, task.splits[0], model.state, settings(8));
 
-  // The whole test set in one pass: accuracy is a count, so it must agree; the loss up to the order of its sum.
+  // The whole test set in one pass: accuracy is a count, so it must agree; the loss up to the order
+  // of its sum.
   const Batch all = batch_in_file_order(data->set.test, 0, 230);
   CostLedger ledger;
   Pass pass{.params = model.state.params,
@@ -93,7 +96,9 @@ TEST_CASE("an image task scores every test image once, in pieces") {
   const Var logits = model.network(pass, pass.tape.constant(all.inputs));
   CHECK(row.score == static_cast<double>(count_correct(pass.tape[logits], all.labels)) / 230.0);
   CHECK(row.loss ==
-        doctest::Approx(static_cast<double>(pass.tape[softmax_cross_entropy(pass, logits, all.labels)].item())).epsilon(1e-6));
+        doctest::Approx(
+            static_cast<double>(pass.tape[softmax_cross_entropy(pass, logits, all.labels)].item()))
+            .epsilon(1e-6));
   CHECK(row.bit_ops == 230 * 784 * 10 * 36);
 }
 

@@ -18,7 +18,9 @@ namespace {
 
 LoopSettings settings(std::int64_t iterations) {
   LoopSettings s{.iterations = iterations, .key = Key(5)};
-  s.plan = [](std::int64_t t) { return PrecisionPlan::uniform(Format::integer(3 + t % 6), Format::integer(8)); };
+  s.plan = [](std::int64_t t) {
+    return PrecisionPlan::uniform(Format::integer(3 + t % 6), Format::integer(8));
+  };
   s.rate = [](std::int64_t) { return 0.02; };
   s.evaluation_plan = PrecisionPlan::uniform(Format::integer(8), Format::integer(8));
   s.eval_every = 4;
@@ -46,27 +48,30 @@ TEST_CASE("a run learns, and saves before it evaluates, since an evaluation may 
   std::vector<std::string> events;
   std::vector<StepRow> steps;
   std::vector<EvalRow> evaluations;
-  const LoopEvents report{.step =
-                              [&](const StepRow& row) {
-                                steps.push_back(row);
-                                events.push_back(concat("step ", row.iteration));
-                              },
-                          .evaluation =
-                              [&](const EvalRow& row) {
-                                evaluations.push_back(row);
-                                events.push_back(concat(row.split, ' ', row.iteration));
-                              },
-                          .save = [&](const RunState& s) { events.push_back(concat("save ", s.iteration)); }};
+  const LoopEvents report{
+      .step =
+          [&](const StepRow& row) {
+            steps.push_back(row);
+            events.push_back(concat("step ", row.iteration));
+          },
+      .evaluation =
+          [&](const EvalRow& row) {
+            evaluations.push_back(row);
+            events.push_back(concat(row.split, ' ', row.iteration));
+          },
+      .save = [&](const RunState& s) { events.push_back(concat("save ", s.iteration)); }};
   CHECK(run_loop(task, state, settings(10), report) == Outcome::finished);
-  const std::vector<std::string> expected{"step 0", "step 1",  "step 2",        "step 3",  "validation 4", "step 4",
-                                          "save 5", "step 5",  "step 6",        "step 7",  "validation 8", "step 8",
-                                          "step 9", "save 10", "validation 10", "test 10", "save 10"};
+  const std::vector<std::string> expected{
+      "step 0", "step 1",  "step 2",        "step 3",  "validation 4", "step 4",
+      "save 5", "step 5",  "step 6",        "step 7",  "validation 8", "step 8",
+      "step 9", "save 10", "validation 10", "test 10", "save 10"};
   CHECK(events == expected);
   CHECK(steps[9].loss < 0.5 * steps[0].loss);
   CHECK(steps[7].epoch == 1);
   CHECK(steps[4].bits == RoleBits{7, 7, 8});
 
-  // Two products of 6 x 3 x 2 MACs a step: forward at q x q and the weight gradient at q x 8 (the input needs none).
+  // Two products of 6 x 3 x 2 MACs a step: forward at q x q and the weight gradient at q x 8 (the
+  // input needs none).
   uint128 total = 0, paper = 0;
   for (const StepRow& row : steps) {
     const auto q = static_cast<unsigned>(row.bits.weight);
@@ -95,8 +100,9 @@ TEST_CASE("stopped anywhere and resumed from the checkpoint's bytes, a run ends 
       first.stop = &stop;
       RunState state = TinyTask::state();
       std::string saved;
-      const LoopEvents events{.step = [&](const StepRow& row) { stop = row.iteration + 1 == cut ? 1 : 0; },
-                              .save = [&](const RunState& s) { saved = to_bytes(to_checkpoint(s, "{}")); }};
+      const LoopEvents events{
+          .step = [&](const StepRow& row) { stop = row.iteration + 1 == cut ? 1 : 0; },
+          .save = [&](const RunState& s) { saved = to_bytes(to_checkpoint(s, "{}")); }};
       CHECK(run_loop(task, state, first, events) == Outcome::stopped);
       CHECK(state.iteration == cut);
 
@@ -111,7 +117,9 @@ TEST_CASE("stopped anywhere and resumed from the checkpoint's bytes, a run ends 
   }
 }
 
-TEST_CASE("a plateau lowers the rate for good at each evaluation without a new low, also across a resumed run") {
+TEST_CASE(
+    "a plateau lowers the rate for good at each evaluation without a new low, also across a "
+    "resumed run") {
   Task task = TinyTask{}.task();
   LoopSettings s = settings(24);
   s.rate = [](std::int64_t) { return 2.0; };  // far too fast, so that the loss rises
@@ -150,8 +158,11 @@ TEST_CASE("a plateau lowers the rate for good at each evaluation without a new l
   CHECK_THROWS_AS(restore(without, to_checkpoint(TinyTask::state(), "{}")), DataError);
 }
 
-TEST_CASE("a plateau counts losses that are NaN and neither lowers the rate for them nor takes them for a low") {
-  constexpr double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
+TEST_CASE(
+    "a plateau counts losses that are NaN and neither lowers the rate for them nor takes them for "
+    "a low") {
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN(),
+                   inf = std::numeric_limits<double>::infinity();
   struct Case {
     std::vector<double> losses;
     double lowest, multiplier;
@@ -178,7 +189,8 @@ TEST_CASE("scores are means, or functions of the summed loss") {
   const Score total{.loss_sum = 6.0, .metric_sum = 1.0, .examples = 4};
   CHECK(score_of("accuracy", total) == 0.25);
   CHECK(std::abs(score_of("perplexity", total) - std::exp(1.5)) < 1e-14);
-  CHECK(std::abs(score_of("bits_per_byte", {.loss_sum = 6.0, .metric_sum = 10.0, .examples = 4}) - 0.6 / std::log(2.0)) < 1e-15);
+  CHECK(std::abs(score_of("bits_per_byte", {.loss_sum = 6.0, .metric_sum = 10.0, .examples = 4}) -
+                 0.6 / std::log(2.0)) < 1e-15);
   CHECK(lower_is_better("perplexity"));
   CHECK_FALSE(lower_is_better("accuracy"));
 }
@@ -205,13 +217,17 @@ TEST_CASE("evaluating, measuring and saving never change a result") {
 TEST_CASE("micro-batches give the gradient of the whole batch, whatever their sizes") {
   RunState whole = TinyTask::state(), parts = TinyTask::state();
   std::vector<double> losses[2];
-  const auto keep = [&](int i) { return LoopEvents{.step = [&losses, i](const StepRow& row) { losses[i].push_back(row.loss); }}; };
+  const auto keep = [&](int i) {
+    return LoopEvents{.step = [&losses, i](const StepRow& row) { losses[i].push_back(row.loss); }};
+  };
   run_loop(TinyTask{.part_sizes = {6}}.task(), whole, settings_fp32(5), keep(0));
   run_loop(TinyTask{.part_sizes = {3, 2, 1}}.task(), parts, settings_fp32(5), keep(1));
   // Only the order of a few float32 additions differs: far below 1e-5 for values near 1.
-  for (std::size_t i = 0; i < 5; ++i) CHECK(losses[0][i] == doctest::Approx(losses[1][i]).epsilon(1e-5));
+  for (std::size_t i = 0; i < 5; ++i)
+    CHECK(losses[0][i] == doctest::Approx(losses[1][i]).epsilon(1e-5));
   for (std::int64_t i = 0; i < 6; ++i)
-    CHECK(whole.params[ParamId{0}][i] == doctest::Approx(parts.params[ParamId{0}][i]).epsilon(1e-5));
+    CHECK(whole.params[ParamId{0}][i] ==
+          doctest::Approx(parts.params[ParamId{0}][i]).epsilon(1e-5));
 }
 
 TEST_CASE("clipping bounds the step") {
@@ -222,11 +238,13 @@ TEST_CASE("clipping bounds the step") {
   const Tensor before = state.params[ParamId{0}];
   run_loop(TinyTask{}.task(), state, s, {});
   double squares = 0;
-  for (std::int64_t i = 0; i < 6; ++i) squares += std::pow(static_cast<double>(state.params[ParamId{0}][i] - before[i]), 2);
+  for (std::int64_t i = 0; i < 6; ++i)
+    squares += std::pow(static_cast<double>(state.params[ParamId{0}][i] - before[i]), 2);
   CHECK(std::sqrt(squares) == doctest::Approx(0.02 * 1e-3).epsilon(0.01));
 }
 
-TEST_CASE("what is not finite stops the run before the optimizer step and leaves the last checkpoint") {
+TEST_CASE(
+    "what is not finite stops the run before the optimizer step and leaves the last checkpoint") {
   const float infinity = std::numeric_limits<float>::infinity();
   struct Case {
     const char* why;
@@ -234,20 +252,25 @@ TEST_CASE("what is not finite stops the run before the optimizer step and leaves
     float value;
     const char* expected;
   };
-  const Case cases[] = {{"infinite input, int", false, infinity, "[train] iteration 7: [fc] activation: a NaN or infinite value"},
-                        {"infinite input, fp32", true, infinity, "[train] iteration 7: [fc] activation: a NaN or infinite value"},
-                        {"overflowing loss, int", false, 1e30f, "[train] iteration 7: the loss is inf"},
-                        {"overflowing loss, fp32", true, 1e30f, "[train] iteration 7: the loss is inf"}};
+  const Case cases[] = {
+      {"infinite input, int", false, infinity,
+       "[train] iteration 7: [fc] activation: a NaN or infinite value"},
+      {"infinite input, fp32", true, infinity,
+       "[train] iteration 7: [fc] activation: a NaN or infinite value"},
+      {"overflowing loss, int", false, 1e30f, "[train] iteration 7: the loss is inf"},
+      {"overflowing loss, fp32", true, 1e30f, "[train] iteration 7: the loss is inf"}};
   for (const Case& c : cases) {
     CAPTURE(c.why);
     RunState state = TinyTask::state();
     std::vector<std::int64_t> saved;
     Tensor after_last_step;
-    const LoopEvents events{.step = [&](const StepRow&) { after_last_step = state.params[ParamId{0}]; },
-                            .save = [&](const RunState& s) { saved.push_back(s.iteration); }};
+    const LoopEvents events{
+        .step = [&](const StepRow&) { after_last_step = state.params[ParamId{0}]; },
+        .save = [&](const RunState& s) { saved.push_back(s.iteration); }};
     std::string message;
     try {
-      run_loop(TinyTask{.bad_step = 7, .bad_value = c.value}.task(), state, c.fp32 ? settings_fp32(10) : settings(10), events);
+      run_loop(TinyTask{.bad_step = 7, .bad_value = c.value}.task(), state,
+               c.fp32 ? settings_fp32(10) : settings(10), events);
     } catch (const NonFiniteError& error) {
       message = error.what();
     }
@@ -259,7 +282,8 @@ TEST_CASE("what is not finite stops the run before the optimizer step and leaves
   }
 }
 
-TEST_CASE("an update that overflows stops the run, names the parameter and leaves the last checkpoint") {
+TEST_CASE(
+    "an update that overflows stops the run, names the parameter and leaves the last checkpoint") {
   for (const std::int64_t bad_step : {7, 9}) {  // within the run, and its last
     RunState state = TinyTask::state();
     state.optimizer = make_optimizer("adam", {});
@@ -267,11 +291,13 @@ TEST_CASE("an update that overflows stops the run, names the parameter and leave
     const LoopEvents events{.save = [&](const RunState& s) { saved.push_back(s.iteration); }};
     std::string message;
     try {  // a batch of 1e12 has a gradient of about 1e24, whose square is beyond float32
-      run_loop(TinyTask{.bad_step = bad_step, .bad_value = 1e12f}.task(), state, settings_fp32(10), events);
+      run_loop(TinyTask{.bad_step = bad_step, .bad_value = 1e12f}.task(), state, settings_fp32(10),
+               events);
     } catch (const NonFiniteError& error) {
       message = error.what();
     }
-    CHECK(message.starts_with(concat("[train] iteration ", bad_step, ": [step] the update of 'fc.weight' overflowed")));
+    CHECK(message.starts_with(
+        concat("[train] iteration ", bad_step, ": [step] the update of 'fc.weight' overflowed")));
     CHECK_FALSE(saved.empty());
     CHECK(saved.back() < bad_step);
   }
@@ -280,8 +306,10 @@ TEST_CASE("an update that overflows stops the run, names the parameter and leave
 TEST_CASE("a checkpoint of what is not finite is refused, whatever made it so") {
   RunState state = TinyTask::state();
   state.params["fc.input_range"][1] = std::numeric_limits<float>::infinity();
-  CHECK_THROWS_WITH_AS(to_checkpoint(state, "{}"),
-                       "[checkpoint] 'fc.input_range' holds an infinity or a NaN: nothing could go on from it", NonFiniteError);
+  CHECK_THROWS_WITH_AS(
+      to_checkpoint(state, "{}"),
+      "[checkpoint] 'fc.input_range' holds an infinity or a NaN: nothing could go on from it",
+      NonFiniteError);
 }
 
 TEST_CASE("a gradient that is not finite names its parameter") {
@@ -289,16 +317,20 @@ TEST_CASE("a gradient that is not finite names its parameter") {
   const auto loss = task.loss;
   task.loss = [loss](Pass& pass, std::int64_t t, std::int64_t part) {
     const Var y = loss(pass, t, part);
-    return pass.tape.record(Tensor::scalar(pass.tape[y].item()), {y}, [y](const Tensor&, Adjoints& grads) {
-      grads.add(y, Tensor::scalar(std::numeric_limits<float>::infinity()));
-    });
+    return pass.tape.record(Tensor::scalar(pass.tape[y].item()), {y},
+                            [y](const Tensor&, Adjoints& grads) {
+                              grads.add(y, Tensor::scalar(std::numeric_limits<float>::infinity()));
+                            });
   };
   RunState state = TinyTask::state();
   CHECK_THROWS_WITH_AS(run_loop(task, state, settings_fp32(3), {}),
-                       doctest::Contains("iteration 0: the gradient of 'fc.weight' is not finite"), NonFiniteError);
+                       doctest::Contains("iteration 0: the gradient of 'fc.weight' is not finite"),
+                       NonFiniteError);
 }
 
-TEST_CASE("without a plan of their own, evaluations have that of the last update, also when resumed or repeated") {
+TEST_CASE(
+    "without a plan of their own, evaluations have that of the last update, also when resumed or "
+    "repeated") {
   const Task task = TinyTask{}.task();
   RunState state = TinyTask::state();
   LoopSettings s = settings(10);
@@ -311,13 +343,17 @@ TEST_CASE("without a plan of their own, evaluations have that of the last update
   CHECK(evaluations[1].bits == RoleBits{4, 4, std::nullopt});
   CHECK(evaluations[2].bits == RoleBits{6, 6, std::nullopt});
   CHECK(evaluate(task, task.splits[1], state, s).score == evaluations[3].score);
-  CHECK(evaluation_plan(s, 0).formats.weight == Format::integer(3));  // before any update: that of the first
+  CHECK(evaluation_plan(s, 0).formats.weight ==
+        Format::integer(3));  // before any update: that of the first
   CHECK_THROWS_AS(static_cast<void>(evaluation_plan(LoopSettings{}, 5)), ConfigError);
 }
 
-TEST_CASE("the bits of a record are those of the operands that there were, and say by_site where layers differ") {
+TEST_CASE(
+    "the bits of a record are those of the operands that there were, and say by_site where layers "
+    "differ") {
   const auto formats = [](int weight, int activation, int gradient) {
-    return SiteFormats{Format::integer(weight), Format::integer(activation), Format::integer(gradient)};
+    return SiteFormats{Format::integer(weight), Format::integer(activation),
+                       Format::integer(gradient)};
   };
   struct Case {
     const char* why;
@@ -326,23 +362,37 @@ TEST_CASE("the bits of a record are those of the operands that there were, and s
     RoleBits training, evaluation;
   };
   constexpr std::nullopt_t none = std::nullopt;
-  const Case cases[] = {{"all alike", {}, {}, {4, 5, 8}, {4, 5, none}},
-                        {"a group that changes nothing", {{"conv", formats(4, 5, 8)}}, {}, {4, 5, 8}, {4, 5, none}},
-                        {"one layer has others", {{"conv", formats(8, 5, 8)}}, {}, {4, 5, 8, true}, {4, 5, none, true}},
-                        {"only its gradients differ", {{"conv", formats(4, 5, 6)}}, {}, {4, 5, 8, true}, {4, 5, none}},
-                        {"one layer is exempted", {}, {"last"}, {4, 5, 8, true}, {4, 5, none, true}},
-                        {"all layers are", {}, {"conv", "last"}, {32, 32, 32}, {32, 32, none}},
-                        {"no layer has the common ones",
-                         {{"conv", formats(2, 2, 8)}, {"fc", formats(3, 3, 8)}},
-                         {},
-                         {2, 2, 8, true},
-                         {2, 2, none, true}},
-                        {"a name that nothing has", {{"pool", formats(8, 8, 8)}}, {"shortcut"}, {4, 5, 8}, {4, 5, none}}};
+  const Case cases[] = {
+      {"all alike", {}, {}, {4, 5, 8}, {4, 5, none}},
+      {"a group that changes nothing", {{"conv", formats(4, 5, 8)}}, {}, {4, 5, 8}, {4, 5, none}},
+      {"one layer has others",
+       {{"conv", formats(8, 5, 8)}},
+       {},
+       {4, 5, 8, true},
+       {4, 5, none, true}},
+      {"only its gradients differ",
+       {{"conv", formats(4, 5, 6)}},
+       {},
+       {4, 5, 8, true},
+       {4, 5, none}},
+      {"one layer is exempted", {}, {"last"}, {4, 5, 8, true}, {4, 5, none, true}},
+      {"all layers are", {}, {"conv", "last"}, {32, 32, 32}, {32, 32, none}},
+      {"no layer has the common ones",
+       {{"conv", formats(2, 2, 8)}, {"fc", formats(3, 3, 8)}},
+       {},
+       {2, 2, 8, true},
+       {2, 2, none, true}},
+      {"a name that nothing has",
+       {{"pool", formats(8, 8, 8)}},
+       {"shortcut"},
+       {4, 5, 8},
+       {4, 5, none}}};
   const Format any = Format::integer(4);
   CostLedger training, evaluation;
   for (const Site& site : {Site{"conv"}, Site{"fc", {"last"}}}) {
     evaluation.charge(site, Product::forward, 10, any, any);
-    for (const Product product : {Product::forward, Product::grad_weight}) training.charge(site, product, 10, any, any);
+    for (const Product product : {Product::forward, Product::grad_weight})
+      training.charge(site, product, 10, any, any);
   }
   for (const Case& c : cases) {
     CAPTURE(c.why);
@@ -355,7 +405,8 @@ TEST_CASE("the bits of a record are those of the operands that there were, and s
   }
 }
 
-TEST_CASE("parameters can have rates of their own, which the plateau multiplies like the common one") {
+TEST_CASE(
+    "parameters can have rates of their own, which the plateau multiplies like the common one") {
   const Task task = TinyTask{}.task();
   LoopSettings s = settings(10);
   const std::string alike = sha_after(task, s);

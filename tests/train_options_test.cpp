@@ -16,13 +16,14 @@ namespace {
 const Program kProgram{
     .name = "ebb-test",
     .summary = "Trains nothing",
-    .archs = {{.name = "small", .summary = "a small one", .lr = 0.05, .lr_schedule = "1", .epochs = 3},
-              {.name = "resnet8",
-               .summary = "residual",
-               .lr_schedule = "1->0:cos",
-               .optimizer = "adam",
-               .batch = 32,
-               .settings = {{"layers", "2"}}}},
+    .archs =
+        {{.name = "small", .summary = "a small one", .lr = 0.05, .lr_schedule = "1", .epochs = 3},
+         {.name = "resnet8",
+          .summary = "residual",
+          .lr_schedule = "1->0:cos",
+          .optimizer = "adam",
+          .batch = 32,
+          .settings = {{"layers", "2"}}}},
     .settings = {{.name = "data", .value = "DIR", .fallback = "embedded", .help = "where to read"},
                  {.name = "layers",
                   .value = "N",
@@ -38,16 +39,25 @@ const Program kProgram{
                   .help = "share kept",
                   .expected = "a share of 0 to below 1",
                   .accepts = [](double share) { return share >= 0 && share < 1; }},
-                 {.name = "unit", .value = "word|byte", .fallback = "byte", .help = "", .choices = {"word", "byte"}},
+                 {.name = "unit",
+                  .value = "word|byte",
+                  .fallback = "byte",
+                  .help = "",
+                  .choices = {"word", "byte"}},
                  {.name = "tied",
                   .value = "",
                   .kind = Setting::Kind::flag,
                   .fallback = "false",
                   .help = "share weights",
-                  .moot = [](const Options& options) { return unless(options, "arch", {"resnet8"}); }}},
+                  .moot =
+                      [](const Options& options) { return unless(options, "arch", {"resnet8"}); }}},
     .presets = {{.name = "known",
                  .summary = "an experiment",
-                 .options = {{"schedule", "LT"}, {"epochs", "40"}, {"layers", "3"}, {"min-bits", "5"}, {"lr", "20"}},
+                 .options = {{"schedule", "LT"},
+                             {"epochs", "40"},
+                             {"layers", "3"},
+                             {"min-bits", "5"},
+                             {"lr", "20"}},
                  .doubts = {"nobody knows"}}}};
 
 CommandLine parsed(const std::string& text) {
@@ -67,7 +77,9 @@ std::string error_of(const std::string& text) {
   return "";
 }
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 std::string value_of(const Options& options, const std::string& name) {
   for (const auto& [known, text] : option_texts(options, false)) {
@@ -79,15 +91,17 @@ std::string value_of(const Options& options, const std::string& name) {
 }  // namespace
 
 TEST_CASE("a command line fills the options and names what was given") {
-  const CommandLine line =
-      parsed("--arch resnet8 --iterations=100 --lr 1e-3 --simulate --keep-fp32 first,last --out /tmp/x --bits 4");
+  const CommandLine line = parsed(
+      "--arch resnet8 --iterations=100 --lr 1e-3 --simulate --keep-fp32 first,last --out /tmp/x "
+      "--bits 4");
   CHECK(line.options.arch == "resnet8");
   CHECK(line.options.iterations == 100);
   CHECK(line.options.lr == 1e-3);
   CHECK(line.options.simulate);
   CHECK(line.options.keep_fp32 == "first,last");
   CHECK_FALSE(line.options.batch.has_value());
-  CHECK(line.options.given == std::vector<std::string>{"arch", "bits", "keep-fp32", "simulate", "iterations", "lr", "out"});
+  CHECK(line.options.given == std::vector<std::string>{"arch", "bits", "keep-fp32", "simulate",
+                                                       "iterations", "lr", "out"});
   CHECK(parsed("").options.arch == "small");
 }
 
@@ -103,14 +117,17 @@ TEST_CASE("what is not given is the architecture's") {
   CHECK(options.real("keep") == 0.5);
   CHECK_FALSE(options.flag("tied"));
   CHECK(options.text("unit") == "byte");
-  CHECK_THROWS_WITH_AS(static_cast<void>(options.text("depth")), doctest::Contains("no --depth"), ConfigError);
+  CHECK_THROWS_WITH_AS(static_cast<void>(options.text("depth")), doctest::Contains("no --depth"),
+                       ConfigError);
   CHECK_FALSE(options.iterations.has_value());
   Options counted = parsed("--iterations 7").options;
   apply_defaults(counted, kProgram);
   CHECK_FALSE(counted.epochs.has_value());
 }
 
-TEST_CASE("a preset sets what is not given, and gives way to the other of two options that exclude each other") {
+TEST_CASE(
+    "a preset sets what is not given, and gives way to the other of two options that exclude each "
+    "other") {
   Options options = parsed("--preset known --lr 5 --tied").options;
   apply_defaults(options, kProgram);
   CHECK(options.schedule == "LT");
@@ -175,14 +192,16 @@ TEST_CASE("a wrong command line names the option, what was expected and the near
       {"--weight-decay 1e31", "--weight-decay: expected 0, or 1e-30 to 1e30, got 1e+31"},
       {"--clip 0", "--clip: expected a norm of 1e-30 to 1e30, got 0"},
       {"--clip 1e-40", "--clip: expected a norm of 1e-30 to 1e30, got 1e-40"},
-      {"--accumulate 32 --batch 16", "--accumulate: expected 1 to 16, the --batch that is cut, got 32"},
+      {"--accumulate 32 --batch 16",
+       "--accumulate: expected 1 to 16, the --batch that is cut, got 32"},
       {"--gradient-bits 4 --bits group{gradient:4,*:(8", "--bits: [schedule]"},
       {"--resume", "--resume needs the run directory: add --out DIR"},
       {"--save-every 5", "--save-every needs the run directory"},
       {"--evaluate a --out b", "--evaluate and --out contradict"},
       {"--out a --dry-run --resume", "--resume and --dry-run contradict"},
       {"--resume --evaluate a", "--resume and --evaluate contradict"},
-      {"--save-every 5 --evaluate a", "--save-every means nothing with --evaluate, where nothing is trained; leave it out"},
+      {"--save-every 5 --evaluate a",
+       "--save-every means nothing with --evaluate, where nothing is trained; leave it out"},
       {"--statistics-every 5 --evaluate a", "--statistics-every means nothing with --evaluate"},
       {"--seed 1 --seed 2", "--seed is given 2 times; give it once"},
   };
@@ -201,13 +220,15 @@ TEST_CASE("what was given and means nothing beside the others is refused, whatev
   };
   const Case cases[] = {
       {"--bits 4 --cycles 2", "--cycles means nothing beside --bits"},
-      {"--bits 4 --max-bits 6", "--max-bits means nothing beside --bits, only with a --schedule; leave it out"},
+      {"--bits 4 --max-bits 6",
+       "--max-bits means nothing beside --bits, only with a --schedule; leave it out"},
       {"--schedule fp32 --max-bits 6", "--max-bits means nothing with --schedule fp32"},
       {"--schedule static --max-bits 6", ""},
       {"--bits 4 --period floor", "--period means nothing beside --bits"},
       {"--schedule static --min-bits 4", "--min-bits means nothing with --schedule static"},
       {"--schedule CR --min-bits 4 --cycles 2 --period floor", ""},
-      {"--arch resnet8 --momentum 0.5", "--momentum means nothing with --optimizer adam, only with --optimizer sgd; leave it out"},
+      {"--arch resnet8 --momentum 0.5",
+       "--momentum means nothing with --optimizer adam, only with --optimizer sgd; leave it out"},
       {"--arch resnet8 --optimizer sgd --momentum 0.5", ""},
       {"--preset known --bits 4", ""},
       {"--tied", "--tied means nothing with --arch small, only with --arch resnet8"},
@@ -229,15 +250,17 @@ TEST_CASE("what was given and means nothing beside the others is refused, whatev
   }
 }
 
-TEST_CASE("--help shows every option in its group with its default, and the defaults by architecture") {
+TEST_CASE(
+    "--help shows every option in its group with its default, and the defaults by architecture") {
   const CommandLine line = parsed("--help");
   REQUIRE(line.text.has_value());
   for (const auto& option : option_texts(parsed("").options, false)) {
     CAPTURE(option.first);
     CHECK(contains(*line.text, concat("--", option.first)));
   }
-  for (const char* part : {"Precision:", "Machine:", "resnet8", "1->0:cos", "Exit codes: 0 done", "128", "how deep [see below]",
-                           "share kept [0.5]", "--preset known: an experiment", "sets parameters apart"}) {
+  for (const char* part : {"Precision:", "Machine:", "resnet8", "1->0:cos", "Exit codes: 0 done",
+                           "128", "how deep [see below]", "share kept [0.5]",
+                           "--preset known: an experiment", "sets parameters apart"}) {
     CAPTURE(part);
     CHECK(contains(*line.text, part));
   }
@@ -248,26 +271,34 @@ TEST_CASE("what is not as by default about products is shown as on a command lin
   struct Case {
     const char *args, *shown;
   };
-  const Case cases[] = {{"", ""},
-                        {"--bits 4 --lr 7", ""},  // shown elsewhere
-                        {"--grid symmetric --accumulator sat14", "--grid symmetric --accumulator sat14"},
-                        {"--gradient-grid symmetric --keep-fp32 first,last --eval-bits fp32",
-                         "--eval-bits fp32 --gradient-grid symmetric --keep-fp32 first,last"},
-                        {"--simulate", "--simulate"}};
+  const Case cases[] = {
+      {"", ""},
+      {"--bits 4 --lr 7", ""},  // shown elsewhere
+      {"--grid symmetric --accumulator sat14", "--grid symmetric --accumulator sat14"},
+      {"--gradient-grid symmetric --keep-fp32 first,last --eval-bits fp32",
+       "--eval-bits fp32 --gradient-grid symmetric --keep-fp32 first,last"},
+      {"--simulate", "--simulate"}};
   for (const Case& c : cases) {
     CAPTURE(c.args);
-    CHECK(format_options(arithmetic_options(option_texts(parsed(c.args).options, true))) == c.shown);
+    CHECK(format_options(arithmetic_options(option_texts(parsed(c.args).options, true))) ==
+          c.shown);
   }
-  CHECK(arithmetic_options({}) == arithmetic_options(option_texts(Options(), true)));  // an old run that recorded none of them
+  CHECK(arithmetic_options({}) == arithmetic_options(option_texts(
+                                      Options(), true)));  // an old run that recorded none of them
 }
 
-TEST_CASE("a resumed run takes its recorded options, free ones anew, and refuses the others by name") {
-  Options original = parsed("--arch resnet8 --batch 32 --clip 2 --threads 1 --out run --keep 0.25 --preset known").options;
+TEST_CASE(
+    "a resumed run takes its recorded options, free ones anew, and refuses the others by name") {
+  Options original =
+      parsed("--arch resnet8 --batch 32 --clip 2 --threads 1 --out run --keep 0.25 --preset known")
+          .options;
   apply_defaults(original, kProgram);
   const auto recorded = option_texts(original, true);
-  CHECK(std::none_of(recorded.begin(), recorded.end(), [](const auto& option) { return option.first == "threads"; }));
+  CHECK(std::none_of(recorded.begin(), recorded.end(),
+                     [](const auto& option) { return option.first == "threads"; }));
 
-  const Options resumed = resumed_options(parsed("--out run --resume --threads 3 --quiet --batch 32"), recorded, {});
+  const Options resumed =
+      resumed_options(parsed("--out run --resume --threads 3 --quiet --batch 32"), recorded, {});
   for (const auto& option : recorded) {
     CAPTURE(option.first);
     CHECK(value_of(resumed, option.first) == option.second);
@@ -292,21 +323,24 @@ TEST_CASE("a resumed run takes its recorded options, free ones anew, and refuses
                         {"--simulate", "--simulate is 'true' now and was 'false'"}};
   for (const Case& c : cases) {
     CAPTURE(c.args);
-    CHECK_THROWS_WITH_AS(static_cast<void>(resumed_options(parsed(c.args), recorded, {})), doctest::Contains(c.expected),
-                         DataError);
+    CHECK_THROWS_WITH_AS(static_cast<void>(resumed_options(parsed(c.args), recorded, {})),
+                         doctest::Contains(c.expected), DataError);
   }
   const std::vector<std::pair<std::string, std::string>> newer{{"warp", "9"}};
-  CHECK_THROWS_WITH_AS(static_cast<void>(resumed_options(parsed(""), newer, {})), doctest::Contains("--warp"), DataError);
+  CHECK_THROWS_WITH_AS(static_cast<void>(resumed_options(parsed(""), newer, {})),
+                       doctest::Contains("--warp"), DataError);
 }
 
-TEST_CASE("an evaluation keeps the network and the data of the run, and is free in what is its own") {
+TEST_CASE(
+    "an evaluation keeps the network and the data of the run, and is free in what is its own") {
   Options original = parsed("--arch resnet8 --batch 32 --keep 0.25 --grid symmetric").options;
   apply_defaults(original, kProgram);
   const auto recorded = option_texts(original, true);
   std::vector<std::string> doubts;
-  const Options own = options_to_evaluate(
-      parsed("--grid affine --keep-fp32 first --accumulator sat20 --eval-bits 4 --cost-reference 4/4/4 --batch 64 --threads 1"),
-      recorded, {}, doubts);
+  const Options own =
+      options_to_evaluate(parsed("--grid affine --keep-fp32 first --accumulator sat20 --eval-bits "
+                                 "4 --cost-reference 4/4/4 --batch 64 --threads 1"),
+                          recorded, {}, doubts);
   CHECK(own.grid == "affine");
   CHECK(own.keep_fp32 == "first");
   CHECK(own.accumulator == "sat20");
@@ -316,10 +350,12 @@ TEST_CASE("an evaluation keeps the network and the data of the run, and is free 
   CHECK(own.arch == "resnet8");
   CHECK(doubts.empty());
 
-  const Options same = options_to_evaluate(parsed("--arch resnet8 --batch 32 --seed 1"), recorded, {}, doubts);
+  const Options same =
+      options_to_evaluate(parsed("--arch resnet8 --batch 32 --seed 1"), recorded, {}, doubts);
   CHECK(option_texts(same, true) == recorded);
   CHECK(doubts.empty());
-  for (const char* useless : {"--lr 7", "--optimizer sgd", "--max-bits 5", "--gradient-bits 3", "--iterations 9"}) {
+  for (const char* useless :
+       {"--lr 7", "--optimizer sgd", "--max-bits 5", "--gradient-bits 3", "--iterations 9"}) {
     CAPTURE(useless);
     const Options unmoved = options_to_evaluate(parsed(useless), recorded, {}, doubts);
     CHECK(option_texts(unmoved, true) == recorded);
@@ -327,10 +363,12 @@ TEST_CASE("an evaluation keeps the network and the data of the run, and is free 
     CHECK(contains(doubts[0], concat(useless, " means nothing here, where nothing is trained")));
     doubts.clear();
   }
-  for (const char* other : {"--arch small", "--layers 5", "--keep 0.75", "--seed 2", "--preset known"}) {
+  for (const char* other :
+       {"--arch small", "--layers 5", "--keep 0.75", "--seed 2", "--preset known"}) {
     CAPTURE(other);
-    CHECK_THROWS_WITH_AS(static_cast<void>(options_to_evaluate(parsed(other), recorded, {}, doubts)),
-                         doctest::Contains("another network or other data"), DataError);
+    CHECK_THROWS_WITH_AS(
+        static_cast<void>(options_to_evaluate(parsed(other), recorded, {}, doubts)),
+        doctest::Contains("another network or other data"), DataError);
   }
   const std::vector<std::string> free{"seed"};
   CHECK(options_to_evaluate(parsed("--seed 2"), recorded, free, doubts).seed == 2);

@@ -32,7 +32,9 @@ std::string error_of(const F& f) {
   return "";
 }
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 }  // namespace
 
@@ -49,7 +51,8 @@ TEST_CASE("every named schedule becomes plans of the widths it prescribes") {
       CHECK(formats.gradient == (fp32 ? Format::fp32() : Format::integer(8)));
     }
     // RR's cycles of 50 updates are too short to reach 8 bits.
-    CHECK(precision.evaluation->formats.activation == (fp32 ? Format::fp32() : Format::integer(name == "RR" ? 7 : 8)));
+    CHECK(precision.evaluation->formats.activation ==
+          (fp32 ? Format::fp32() : Format::integer(name == "RR" ? 7 : 8)));
     CHECK(cost_reference_text(precision.reference) == "8/8/8");
   }
 }
@@ -65,12 +68,16 @@ TEST_CASE("expressions may mix widths and float32, whose gradients stay float32"
   options.keep_fp32 = "first,last";
   const Precision precision = resolve_precision(options, {.updates = 100});
   CHECK(precision.plan(9).formats == SiteFormats::fp32());
-  CHECK(precision.plan(10).formats == SiteFormats{Format::integer(3), Format::integer(3), Format::integer(6)});
+  CHECK(precision.plan(10).formats ==
+        SiteFormats{Format::integer(3), Format::integer(3), Format::integer(6)});
   CHECK(precision.plan(99).formats.weight == Format::integer(8));
   CHECK(precision.plan(99).grid == GridStyle::symmetric);
   CHECK(precision.plan(99).encoding("conv2", Role::gradient).grid == GridStyle::symmetric);
   options.gradient_grid = "affine";
-  CHECK(resolve_precision(options, {.updates = 100}).plan(99).encoding("conv2", Role::gradient).grid == GridStyle::affine);
+  CHECK(resolve_precision(options, {.updates = 100})
+            .plan(99)
+            .encoding("conv2", Role::gradient)
+            .grid == GridStyle::affine);
   CHECK(precision.plan(99).accumulator == Accumulator::saturate(20));
   CHECK(precision.plan(99).at({"conv1", {"first"}}) == SiteFormats::fp32());
   CHECK(precision.plan(99).at("conv2") != SiteFormats::fp32());
@@ -93,8 +100,10 @@ TEST_CASE("expressions that are wrong, or no widths, are refused before anything
       {"bf16", "1", "bf16"},
       {"4", "1->0 : coz", "cos"},
       {"4 @20% ; 8 @30%", "1", "fill 50 of 100 updates"},
-      {"4", "sqrt(affine(update, -1, 5))", "--lr-schedule at iteration 6: expected a finite factor of 0 and more"},
-      {"4", "affine(lin, 1, -.5)", "--lr-schedule at iteration 51: expected a finite factor of 0 and more"},
+      {"4", "sqrt(affine(update, -1, 5))",
+       "--lr-schedule at iteration 6: expected a finite factor of 0 and more"},
+      {"4", "affine(lin, 1, -.5)",
+       "--lr-schedule at iteration 51: expected a finite factor of 0 and more"},
       {"4", "fp32", "--lr-schedule at iteration 0"},
       {"4", "1 @3ep ; 0 @rest", "ep"}};
   for (const Case& c : cases) {
@@ -116,7 +125,8 @@ TEST_CASE("the predicted ledger is the one that the run ends with, to the bit-op
       CAPTURE(name);
       // The last batch of an epoch is short, as with real data.
       Task task = TinyTask{.part_sizes = parts}.task();
-      const Precision precision = resolve_precision(options_with(name), {.updates = 30, .updates_per_epoch = 4});
+      const Precision precision =
+          resolve_precision(options_with(name), {.updates = 30, .updates_per_epoch = 4});
       RunState state = TinyTask::state();
       const CostLedger example = count_example(task, state.params);
       const std::string before = weights_sha256(state.params);
@@ -133,7 +143,8 @@ TEST_CASE("the predicted ledger is the one that the run ends with, to the bit-op
       CHECK(predicted.paper_bit_ops() == state.ledger.paper_bit_ops());
       CHECK(predicted.total_macs() == state.ledger.total_macs());
       const RelativeCost cost = relative_cost(state.ledger, precision.reference);
-      // Half the products of this task are forward (q^2 of 64) and half weight gradients (8 q of 64); static has both at 64.
+      // Half the products of this task are forward (q^2 of 64) and half weight gradients (8 q of
+      // 64); static has both at 64.
       if (name == "static") CHECK(cost.exact == 1.0);
       if (name == "static") CHECK(cost.paper == 1.0);
       if (name == "fp32") CHECK(cost.exact == 16.0);
@@ -143,11 +154,13 @@ TEST_CASE("the predicted ledger is the one that the run ends with, to the bit-op
 
 namespace {
 
-const std::vector<Site> kSites{{"conv1", {"first"}}, "block1.conv1", "block1.conv2", {"fc", {"last"}}};
+const std::vector<Site> kSites{
+    {"conv1", {"first"}}, "block1.conv1", "block1.conv2", {"fc", {"last"}}};
 
 ParamStore parameters() {
   ParamStore params;
-  for (const char* name : {"conv1.weight", "conv1.bias", "fc.weight", "fc.bias"}) params.add(name, Tensor::zeros({1}));
+  for (const char* name : {"conv1.weight", "conv1.bias", "fc.weight", "fc.bias"})
+    params.add(name, Tensor::zeros({1}));
   params.add("fc.input_range", Tensor::zeros({3}), ParamStore::Kind::state);
   return params;
 }
@@ -170,35 +183,45 @@ std::string widths(const PrecisionPlan& plan, const Site& site) {
 TEST_CASE("groups of bits are bound to layers, tags and roles, at every iteration") {
   struct Case {
     const char *bits, *gradient_bits;
-    std::vector<const char*> first, last;  // of conv1, block1.conv1, block1.conv2 and fc, at the first and the last iteration
+    std::vector<const char*> first,
+        last;  // of conv1, block1.conv1, block1.conv2 and fc, at the first and the last iteration
   };
-  const Case cases[] = {
-      {"group{conv1: 8, *: 4}", "8", {"8/8/8", "4/4/8", "4/4/8", "4/4/8"}, {"8/8/8", "4/4/8", "4/4/8", "4/4/8"}},
-      {"group{block1: 2, block1.conv2: 6, last: fp32, *: 4}",
-       "5",
-       {"4/4/5", "2/2/5", "6/6/5", "32/32/32"},
-       {"4/4/5", "2/2/5", "6/6/5", "32/32/32"}},
-      {"group{weight: 2, activation: 4, *: 8}", "7", {"2/4/7", "2/4/7", "2/4/7", "2/4/7"}, {"2/4/7", "2/4/7", "2/4/7", "2/4/7"}},
-      {"group{weight: 2, activation: 4, gradient: 6, *: 8}",
-       "8",
-       {"2/4/6", "2/4/6", "2/4/6", "2/4/6"},
-       {"2/4/6", "2/4/6", "2/4/6", "2/4/6"}},
-      {"group{block1: group{weight: 2, *: 3}, fc.activation: 5, *: 4}",
-       "8",
-       {"4/4/8", "2/3/8", "2/3/8", "4/5/8"},
-       {"4/4/8", "2/3/8", "2/3/8", "4/5/8"}},
-      {"3 @50% ; group{first: 8, *: round(4->7 : neg lin)} @rest",
-       "group{fc: 9, *: 6 @50% ; 7 @rest}",
-       {"3/3/6", "3/3/6", "3/3/6", "3/3/9"},
-       {"8/8/7", "4/4/7", "4/4/7", "4/4/9"}},
-      {"group{fc.gradient: 4, *: fp32}",
-       "8",
-       {"32/32/32", "32/32/32", "32/32/32", "32/32/4"},
-       {"32/32/32", "32/32/32", "32/32/32", "32/32/4"}},
-      {"fp32", "8", {"32/32/32", "32/32/32", "32/32/32", "32/32/32"}, {"32/32/32", "32/32/32", "32/32/32", "32/32/32"}}};
+  const Case cases[] = {{"group{conv1: 8, *: 4}",
+                         "8",
+                         {"8/8/8", "4/4/8", "4/4/8", "4/4/8"},
+                         {"8/8/8", "4/4/8", "4/4/8", "4/4/8"}},
+                        {"group{block1: 2, block1.conv2: 6, last: fp32, *: 4}",
+                         "5",
+                         {"4/4/5", "2/2/5", "6/6/5", "32/32/32"},
+                         {"4/4/5", "2/2/5", "6/6/5", "32/32/32"}},
+                        {"group{weight: 2, activation: 4, *: 8}",
+                         "7",
+                         {"2/4/7", "2/4/7", "2/4/7", "2/4/7"},
+                         {"2/4/7", "2/4/7", "2/4/7", "2/4/7"}},
+                        {"group{weight: 2, activation: 4, gradient: 6, *: 8}",
+                         "8",
+                         {"2/4/6", "2/4/6", "2/4/6", "2/4/6"},
+                         {"2/4/6", "2/4/6", "2/4/6", "2/4/6"}},
+                        {"group{block1: group{weight: 2, *: 3}, fc.activation: 5, *: 4}",
+                         "8",
+                         {"4/4/8", "2/3/8", "2/3/8", "4/5/8"},
+                         {"4/4/8", "2/3/8", "2/3/8", "4/5/8"}},
+                        {"3 @50% ; group{first: 8, *: round(4->7 : neg lin)} @rest",
+                         "group{fc: 9, *: 6 @50% ; 7 @rest}",
+                         {"3/3/6", "3/3/6", "3/3/6", "3/3/9"},
+                         {"8/8/7", "4/4/7", "4/4/7", "4/4/9"}},
+                        {"group{fc.gradient: 4, *: fp32}",
+                         "8",
+                         {"32/32/32", "32/32/32", "32/32/32", "32/32/4"},
+                         {"32/32/32", "32/32/32", "32/32/32", "32/32/4"}},
+                        {"fp32",
+                         "8",
+                         {"32/32/32", "32/32/32", "32/32/32", "32/32/32"},
+                         {"32/32/32", "32/32/32", "32/32/32", "32/32/32"}}};
   for (const Case& c : cases) {
     CAPTURE(c.bits);
-    const Precision precision = resolve_precision(options_with_bits(c.bits, c.gradient_bits), {.updates = 100}, kSites);
+    const Precision precision =
+        resolve_precision(options_with_bits(c.bits, c.gradient_bits), {.updates = 100}, kSites);
     for (std::size_t i = 0; i < kSites.size(); ++i) {
       CAPTURE(kSites[i].name);
       CHECK(widths(precision.plan(0), kSites[i]) == c.first[i]);
@@ -207,19 +230,26 @@ TEST_CASE("groups of bits are bound to layers, tags and roles, at every iteratio
   }
   Options options = options_with_bits("group{conv1: 8, *: 4}");
   options.keep_fp32 = "conv1";
-  CHECK(widths(resolve_precision(options, {.updates = 100}, kSites).plan(0), kSites[0]) == "32/32/32");
+  CHECK(widths(resolve_precision(options, {.updates = 100}, kSites).plan(0), kSites[0]) ==
+        "32/32/32");
 }
 
-TEST_CASE("groups that are for nothing in the model, or for nothing that others leave, are refused") {
+TEST_CASE(
+    "groups that are for nothing in the model, or for nothing that others leave, are refused") {
   struct Case {
     const char *bits, *gradient_bits, *rate, *expected;
   };
   const Case cases[] = {
-      {"group{conv9: 8, *: 4}", "8", "1", "--bits: unknown name in group{...} 'conv9'; did you mean 'conv1'?"},
-      {"group{wieght: 8, *: 4}", "8", "1", "--bits: unknown name in group{...} 'wieght'; did you mean 'weight'?"},
-      {"group{conv1: group{block1: 2, *: 3}, *: 4}", "8", "1", "--bits: the part 'block1' of the group is never used"},
-      {"group{block1.conv1: 2, block1: 3, *: 4}", "8", "1", "--bits: the part 'block1.conv1' of the group is never used"},
-      {"group{blok1: 8, *: 4}", "8", "1", "--bits: unknown name in group{...} 'blok1'; did you mean 'block1'?"},
+      {"group{conv9: 8, *: 4}", "8", "1",
+       "--bits: unknown name in group{...} 'conv9'; did you mean 'conv1'?"},
+      {"group{wieght: 8, *: 4}", "8", "1",
+       "--bits: unknown name in group{...} 'wieght'; did you mean 'weight'?"},
+      {"group{conv1: group{block1: 2, *: 3}, *: 4}", "8", "1",
+       "--bits: the part 'block1' of the group is never used"},
+      {"group{block1.conv1: 2, block1: 3, *: 4}", "8", "1",
+       "--bits: the part 'block1.conv1' of the group is never used"},
+      {"group{blok1: 8, *: 4}", "8", "1",
+       "--bits: unknown name in group{...} 'blok1'; did you mean 'block1'?"},
       {"group{conv1: 8}", "8", "1", "--bits: [schedule] the group has no part"},
       {"8", "group{fc: 8", "1", "--gradient-bits: [schedule]"},
       {"8", "8", "1->0 : coz", "--lr-schedule: [schedule]"},
@@ -227,13 +257,17 @@ TEST_CASE("groups that are for nothing in the model, or for nothing that others 
       {"8 @20%; 4 @20%", "8", "1", "--bits: [schedule] the parts of a join fill 40 of 100 updates"},
       {"group{conv1: 8}", "8", "1", "add '*: ...' for all others"},
       {"8", "group{weight: 8, *: 4}", "1", "--gradient-bits: unknown name in group{...} 'weight'"},
-      {"8", "group{fcc: 8, *: 4}", "1", "--gradient-bits: unknown name in group{...} 'fcc'; did you mean 'fc'?"},
+      {"8", "group{fcc: 8, *: 4}", "1",
+       "--gradient-bits: unknown name in group{...} 'fcc'; did you mean 'fc'?"},
       {"8", "3->8 : lin", "1", "--gradient-bits: '3->8 : lin' may yield fractions"},
       {"8", "bf16", "1", "--gradient-bits at iteration 0: [format] unknown format 'bf16'"},
       {"group{fc: 4 @50% ; 17 @rest, *: 4}", "8", "1", "--bits at iteration 50"},
-      {"4", "8", "group{baias: 0, *: 1}", "--lr-schedule: unknown name in group{...} 'baias'; did you mean 'bias'?"},
-      {"4", "8", "group{conv9: 0, *: 1}", "--lr-schedule: unknown name in group{...} 'conv9'; did you mean 'conv1'?"},
-      {"4", "8", "group{conv1.bias: 0, conv1: 0.5, *: 1}", "--lr-schedule: the part 'conv1.bias' of the group is never used"},
+      {"4", "8", "group{baias: 0, *: 1}",
+       "--lr-schedule: unknown name in group{...} 'baias'; did you mean 'bias'?"},
+      {"4", "8", "group{conv9: 0, *: 1}",
+       "--lr-schedule: unknown name in group{...} 'conv9'; did you mean 'conv1'?"},
+      {"4", "8", "group{conv1.bias: 0, conv1: 0.5, *: 1}",
+       "--lr-schedule: the part 'conv1.bias' of the group is never used"},
       {"4", "8", "group{bias: affine(lin, 1, -.5), *: 1}", "--lr-schedule at iteration 51"},
       {"4", "8", "group{bias: 0}", "add '*: ...' for all others"}};
   for (const Case& c : cases) {
@@ -242,14 +276,17 @@ TEST_CASE("groups that are for nothing in the model, or for nothing that others 
     Options options = options_with_bits(c.bits, c.gradient_bits);
     options.lr_schedule = c.rate;
     const ParamStore params = parameters();
-    const std::string message = error_of([&] { static_cast<void>(resolve_precision(options, {.updates = 100}, kSites, params)); });
+    const std::string message = error_of(
+        [&] { static_cast<void>(resolve_precision(options, {.updates = 100}, kSites, params)); });
     CAPTURE(message);
     CHECK(contains(message, c.expected));
   }
   // What every model may have or lack may be named in every model.
-  CHECK_NOTHROW(resolve_precision(options_with_bits("group{shortcut: 8, *: 4}"), {.updates = 100}, kSites));
+  CHECK_NOTHROW(
+      resolve_precision(options_with_bits("group{shortcut: 8, *: 4}"), {.updates = 100}, kSites));
   // Without a model there is nothing that a part could be for.
-  CHECK_THROWS_AS(resolve_precision(options_with_bits("group{conv1: 8, *: 4}"), {.updates = 100}), ConfigError);
+  CHECK_THROWS_AS(resolve_precision(options_with_bits("group{conv1: 8, *: 4}"), {.updates = 100}),
+                  ConfigError);
 }
 
 TEST_CASE("the schedules of a run of 10^12 updates are checked without reading each of them") {
@@ -265,13 +302,15 @@ TEST_CASE("the rates of groups in a run of 10^12 updates are found without readi
   Options options = options_with("CR");  // --lr 0.5
   options.lr_schedule = "group{bias: 1->0 : cos, fc: 0.25->1 : cos, *: 1->0 : pow(3)}";
   const ParamStore params = parameters();
-  const Precision precision = resolve_precision(options, {.updates = 1'000'000'000'000}, kSites, params);
+  const Precision precision =
+      resolve_precision(options, {.updates = 1'000'000'000'000}, kSites, params);
   REQUIRE(precision.rate_groups.size() == 3);
   CHECK(precision.rate_groups[0].parameters == std::vector<std::string>{"conv1.weight"});
   for (const RateGroup& group : precision.rate_groups) {
     CAPTURE(group.parameters[0]);
     CHECK(group.highest == doctest::Approx(0.5).epsilon(1e-9));
-    CHECK(group.lowest == doctest::Approx(group.parameters[0] == "fc.weight" ? 0.125 : 0).epsilon(1e-9));
+    CHECK(group.lowest ==
+          doctest::Approx(group.parameters[0] == "fc.weight" ? 0.125 : 0).epsilon(1e-9));
   }
 }
 
@@ -288,16 +327,18 @@ TEST_CASE("options of codes are refused where nothing ever has codes, however th
       {"float32 as a join", "fp32 @rest", "", "", "8", false, all, ""},
       {"float32 as a group", "group{*: fp32}", "", "", "8", false, all, ""},
       {"float32 in parts", "group{conv1: fp32, *: fp32}", "", "", "8", false, all, ""},
-      {"every layer is exempted", "4", "conv1,block1,last", "", "8", false, "grid accumulator simulate gradient-bits gradient-grid",
-       "keep-fp32"},
+      {"every layer is exempted", "4", "conv1,block1,last", "", "8", false,
+       "grid accumulator simulate gradient-bits gradient-grid", "keep-fp32"},
       {"evaluations alone have codes", "fp32", "", "4", "8", false, "gradient-bits gradient-grid",
        "grid accumulator simulate keep-fp32"},
       {"codes for a while", "fp32 @90% ; 4 @rest", "", "", "8", false, "", all},
       {"codes in a layer", "group{conv1: 4, *: fp32}", "", "", "8", false, "", all},
       {"gradients alone", "group{gradient: 4, *: fp32}", "", "", "8", false, "gradient-bits",
        "grid accumulator simulate keep-fp32 gradient-grid"},
-      {"no codes of gradients", "4", "", "", "fp32", false, "gradient-grid", "grid accumulator simulate keep-fp32 gradient-bits"},
-      {"a run of codes is scored in float32", "4", "", "fp32", "8", true, "grid accumulator simulate keep-fp32", ""},
+      {"no codes of gradients", "4", "", "", "fp32", false, "gradient-grid",
+       "grid accumulator simulate keep-fp32 gradient-bits"},
+      {"a run of codes is scored in float32", "4", "", "fp32", "8", true,
+       "grid accumulator simulate keep-fp32", ""},
       {"and in codes", "4", "", "6", "8", true, "", "grid accumulator simulate keep-fp32"},
       {"and at the bits of the moment", "fp32 @10% ; 4 @rest", "", "current", "8", true, "",
        "grid accumulator simulate keep-fp32"}};
@@ -328,7 +369,8 @@ TEST_CASE("a run of which no layer has the common widths says what the papers' c
                         {"4", "first,last", false},
                         {"4", "conv1,block1,fc", true},
                         {"group{conv1: 8, *: 4}", "", false},
-                        {"group{weight: 2, activation: 4, *: 8}", "", false},  // roles of all layers are the common widths
+                        {"group{weight: 2, activation: 4, *: 8}", "",
+                         false},  // roles of all layers are the common widths
                         {"group{conv1: 8, block1: 4, *: 2}", "last", true},
                         {"group{conv1: 8, block1: 4, fc: 8, *: 2}", "", true}};
   for (const Case& c : cases) {
@@ -336,9 +378,11 @@ TEST_CASE("a run of which no layer has the common widths says what the papers' c
     CAPTURE(c.keep_fp32);
     Options options = options_with_bits(c.bits);
     options.keep_fp32 = c.keep_fp32;
-    const std::vector<std::string> doubts = resolve_precision(options, {.updates = 100}, kSites).doubts;
-    CHECK(std::ranges::any_of(doubts, [](const std::string& doubt) { return contains(doubt, "the papers' cost counts"); }) ==
-          c.doubtful);
+    const std::vector<std::string> doubts =
+        resolve_precision(options, {.updates = 100}, kSites).doubts;
+    CHECK(std::ranges::any_of(doubts, [](const std::string& doubt) {
+            return contains(doubt, "the papers' cost counts");
+          }) == c.doubtful);
   }
 }
 
@@ -396,8 +440,9 @@ TEST_CASE("a width without a grid of its style is refused wherever it stands") {
     Options options = options_with_bits(c.bits, c.gradient_bits);
     options.grid = c.grid;
     options.gradient_grid = c.gradient_grid;
-    CHECK(contains(error_of([&] { static_cast<void>(resolve_precision(options, {.updates = 100}, kSites)); }),
-                   "of 1 bit have no symmetric grid"));
+    CHECK(contains(
+        error_of([&] { static_cast<void>(resolve_precision(options, {.updates = 100}, kSites)); }),
+        "of 1 bit have no symmetric grid"));
     options.grid = options.gradient_grid = "affine";
     CHECK_NOTHROW(static_cast<void>(resolve_precision(options, {.updates = 100}, kSites)));
   }
@@ -406,13 +451,16 @@ TEST_CASE("a width without a grid of its style is refused wherever it stands") {
 TEST_CASE("a run with groups is predicted to the bit-operation too") {
   const std::vector<Site> sites{{"fc", {"first"}}};
   // Weights alone change; the activations stay; then the layer alone changes.
-  for (const char* bits : {"group{weight: round(2->6 : lin), activation: 4, *: 8}", "group{fc: round(2->6 : lin), *: 4}",
-                           "group{fc.gradient: round(2->6 : lin), *: 4}"}) {
+  for (const char* bits :
+       {"group{weight: round(2->6 : lin), activation: 4, *: 8}",
+        "group{fc: round(2->6 : lin), *: 4}", "group{fc.gradient: round(2->6 : lin), *: 4}"}) {
     CAPTURE(bits);
     const Task task = TinyTask{}.task();
     RunState state = TinyTask::state();
-    const Precision precision = resolve_precision(options_with_bits(bits), {.updates = 30}, sites, state.params);
-    const CostLedger predicted = predict(count_example(task, state.params), task, precision.plan, 30);
+    const Precision precision =
+        resolve_precision(options_with_bits(bits), {.updates = 30}, sites, state.params);
+    const CostLedger predicted =
+        predict(count_example(task, state.params), task, precision.plan, 30);
     LoopSettings settings{.iterations = 30, .key = Key(1)};
     settings.plan = precision.plan;
     settings.rate = [](std::int64_t) { return 0.01; };
@@ -422,17 +470,25 @@ TEST_CASE("a run with groups is predicted to the bit-operation too") {
     CHECK(predicted.total_bit_ops() == state.ledger.total_bit_ops());
     CHECK(predicted.paper_bit_ops() == state.ledger.paper_bit_ops());
   }
-  // 30 steps of two products of 36 MACs each, forward at 4 x 2 and the weight gradient at 4 x 8; in the papers' accounting, of all
-  // three products, 4 x 2 + 8 x 2 + 4 x 8.
-  const Precision fixed = resolve_precision(options_with_bits("group{weight: 2, activation: 4, *: 8}"), {.updates = 30}, sites);
-  const CostLedger ledger = predict(count_example(TinyTask{}.task(), TinyTask::state().params), TinyTask{}.task(), fixed.plan, 30);
+  // 30 steps of two products of 36 MACs each, forward at 4 x 2 and the weight gradient at 4 x 8; in
+  // the papers' accounting, of all three products, 4 x 2 + 8 x 2 + 4 x 8.
+  const Precision fixed = resolve_precision(
+      options_with_bits("group{weight: 2, activation: 4, *: 8}"), {.updates = 30}, sites);
+  const CostLedger ledger = predict(count_example(TinyTask{}.task(), TinyTask::state().params),
+                                    TinyTask{}.task(), fixed.plan, 30);
   CHECK(ledger.total_bit_ops() == 30 * 36 * (8 + 32));
   CHECK(ledger.paper_bit_ops() == 30 * 36 * (8 + 16 + 32));
-  CHECK(distinct_plans([](std::int64_t t) { return PrecisionPlan::uniform(Format::integer(2 + t % 3), Format::integer(8)); }, 100)
+  CHECK(distinct_plans(
+            [](std::int64_t t) {
+              return PrecisionPlan::uniform(Format::integer(2 + t % 3), Format::integer(8));
+            },
+            100)
             .size() == 3);
 }
 
-TEST_CASE("one training has one cost: the reference is what --cost-reference says, whichever options made the bits") {
+TEST_CASE(
+    "one training has one cost: the reference is what --cost-reference says, whichever options "
+    "made the bits") {
   struct Case {
     const char* why;
     const char *schedule, *bits;
@@ -440,15 +496,18 @@ TEST_CASE("one training has one cost: the reference is what --cost-reference say
     const char *keep, *reference;
     double exact;
   };
-  // The task has as many forward MACs (w a bits each) as those of the weight's gradient (a g): 4 bits of 8/8/8 are (16 + 32) / 128.
-  const Case cases[] = {{"a static schedule", "static", "", 4, "", "8/8/8", 0.375},
-                        {"the same as an expression", "CR", "4", 8, "", "8/8/8", 0.375},
-                        {"float32 under any --max-bits", "fp32", "", 4, "", "8/8/8", 16},
-                        {"and as an expression", "CR", "fp32", 8, "", "8/8/8", 16},
-                        {"exempted layers count as they are, the reference exempts none", "static", "", 8, "fc", "8/8/8", 16},
-                        {"another reference", "static", "", 4, "", "4/4/8", 1},
-                        {"unequal widths: (16 + 32) / (2 x 4 + 4 x 16)", "static", "", 4, "", "2/4/16", 48.0 / 72.0},
-                        {"of float32", "static", "", 8, "", "fp32/fp32/fp32", 1.0 / 16}};
+  // The task has as many forward MACs (w a bits each) as those of the weight's gradient (a g): 4
+  // bits of 8/8/8 are (16 + 32) / 128.
+  const Case cases[] = {
+      {"a static schedule", "static", "", 4, "", "8/8/8", 0.375},
+      {"the same as an expression", "CR", "4", 8, "", "8/8/8", 0.375},
+      {"float32 under any --max-bits", "fp32", "", 4, "", "8/8/8", 16},
+      {"and as an expression", "CR", "fp32", 8, "", "8/8/8", 16},
+      {"exempted layers count as they are, the reference exempts none", "static", "", 8, "fc",
+       "8/8/8", 16},
+      {"another reference", "static", "", 4, "", "4/4/8", 1},
+      {"unequal widths: (16 + 32) / (2 x 4 + 4 x 16)", "static", "", 4, "", "2/4/16", 48.0 / 72.0},
+      {"of float32", "static", "", 8, "", "fp32/fp32/fp32", 1.0 / 16}};
   for (const Case& c : cases) {
     CAPTURE(c.why);
     Options options = options_with(c.schedule);
@@ -458,8 +517,9 @@ TEST_CASE("one training has one cost: the reference is what --cost-reference say
     options.cost_reference = c.reference;
     const Task task = TinyTask{}.task();
     const Precision precision = resolve_precision(options, {.updates = 3, .updates_per_epoch = 4});
-    const RelativeCost cost =
-        relative_cost(predict(count_example(task, TinyTask::state().params), task, precision.plan, 3), precision.reference);
+    const RelativeCost cost = relative_cost(
+        predict(count_example(task, TinyTask::state().params), task, precision.plan, 3),
+        precision.reference);
     CHECK(cost.exact == c.exact);
     CHECK(cost_reference_text(cost.reference) == c.reference);
   }
@@ -467,7 +527,8 @@ TEST_CASE("one training has one cost: the reference is what --cost-reference say
 
 TEST_CASE("layers kept in float32 must exist") {
   const std::vector<Site> sites{{"conv1", {"first"}}, "stage1.block1.conv2"};
-  for (const char* known : {"", "first", "last", "shortcut", "conv1", "stage1", "stage1.block1", "conv1,last"}) {
+  for (const char* known :
+       {"", "first", "last", "shortcut", "conv1", "stage1", "stage1.block1", "conv1,last"}) {
     CAPTURE(known);
     Options options;
     options.keep_fp32 = known;
@@ -475,9 +536,11 @@ TEST_CASE("layers kept in float32 must exist") {
   }
   Options options;
   options.keep_fp32 = "first,conv9";
-  CHECK(contains(error_of([&] { check_keep_fp32(options, sites); }), "unknown layer 'conv9'; did you mean 'conv1'?"));
+  CHECK(contains(error_of([&] { check_keep_fp32(options, sites); }),
+                 "unknown layer 'conv9'; did you mean 'conv1'?"));
   options.keep_fp32 = "stage1.blok1";
-  CHECK(contains(error_of([&] { check_keep_fp32(options, sites); }), "did you mean 'stage1.block1'?"));
+  CHECK(contains(error_of([&] { check_keep_fp32(options, sites); }),
+                 "did you mean 'stage1.block1'?"));
 }
 
 TEST_CASE("nothing multiplied costs as much as the reference") {

@@ -10,18 +10,28 @@ using namespace ebb::train;
 namespace {
 
 StepRow step(std::int64_t t, double loss = 2.0) {
-  return {.iteration = t, .epoch = t / 50, .loss = loss, .learning_rate = 0.1, .bits = {5, 5, 8}, .bit_ops = 1, .seconds = 0.5};
+  return {.iteration = t,
+          .epoch = t / 50,
+          .loss = loss,
+          .learning_rate = 0.1,
+          .bits = {5, 5, 8},
+          .bit_ops = 1,
+          .seconds = 0.5};
 }
 
 }  // namespace
 
-TEST_CASE("plain progress is whole lines at a modest rhythm, the first and the last step among them") {
+TEST_CASE(
+    "plain progress is whole lines at a modest rhythm, the first and the last step among them") {
   Progress progress(0, 100, {});
-  CHECK(progress.step(step(0), 0.5) == "step 1/100 (1.0 %)  epoch 1  mean loss 2.0000  bits 5/5/8  500.0 ms/step  ETA 50 s\n");
+  CHECK(progress.step(step(0), 0.5) ==
+        "step 1/100 (1.0 %)  epoch 1  mean loss 2.0000  bits 5/5/8  500.0 ms/step  ETA 50 s\n");
   int lines = 0;
-  for (std::int64_t t = 1; t < 99; ++t) lines += progress.step(step(t), 0.5 * static_cast<double>(t + 1)).empty() ? 0 : 1;
+  for (std::int64_t t = 1; t < 99; ++t)
+    lines += progress.step(step(t), 0.5 * static_cast<double>(t + 1)).empty() ? 0 : 1;
   CHECK(lines == 4);  // at 10.5, 20.5, 30.5 and 40.5 s
-  CHECK(progress.step(step(99), 50.0) == "step 100/100 (100.0 %)  epoch 2  mean loss 2.0000  bits 5/5/8  500.0 ms/step  ETA 0 s\n");
+  CHECK(progress.step(step(99), 50.0) ==
+        "step 100/100 (100.0 %)  epoch 2  mean loss 2.0000  bits 5/5/8  500.0 ms/step  ETA 0 s\n");
   CHECK(progress.line("evaluated") == "evaluated\n");
   CHECK(progress.finish().empty());
 }
@@ -42,7 +52,8 @@ TEST_CASE("on a terminal one line rewrites itself and makes room for other lines
 
 TEST_CASE("colour only when asked for") {
   CHECK(Progress(0, 2, {}).step(step(0), 0).find('\x1b') == std::string::npos);
-  CHECK(Progress(0, 2, {.terminal = true, .color = true}).step(step(0), 0).find("\x1b[1m") != std::string::npos);
+  CHECK(Progress(0, 2, {.terminal = true, .color = true}).step(step(0), 0).find("\x1b[1m") !=
+        std::string::npos);
 }
 
 TEST_CASE("durations and widths read well") {

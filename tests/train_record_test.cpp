@@ -64,20 +64,23 @@ void record_run(const std::string& path) {
 }  // namespace
 
 TEST_CASE("a line of the record is one JSON object and keeps every bit") {
-  CHECK(to_line(step(5)) ==
-        R"({"iteration":5,"epoch":1,"loss":0.125,"learning_rate":0.1,"bits":{"weight":3,"activation":4,"gradient":8},)"
-        R"("bit_ops":"1267650600228229401496703205381","seconds":0.25})");
+  CHECK(
+      to_line(step(5)) ==
+      R"({"iteration":5,"epoch":1,"loss":0.125,"learning_rate":0.1,"bits":{"weight":3,"activation":4,"gradient":8},)"
+      R"("bit_ops":"1267650600228229401496703205381","seconds":0.25})");
   const Scratch scratch;
   record_run(scratch / "run");
   const History history = read_history(scratch / "run");
   REQUIRE(history.steps.size() == 10);
-  for (std::int64_t t = 0; t < 10; ++t) CHECK(history.steps[static_cast<std::size_t>(t)] == step(t));
+  for (std::int64_t t = 0; t < 10; ++t)
+    CHECK(history.steps[static_cast<std::size_t>(t)] == step(t));
   CHECK(history.evaluations == std::vector<EvalRow>{evaluation(4), evaluation(8)});
   CHECK(read_config(scratch / "run") == kConfig);
   CHECK(read_checkpoint(scratch / "run").iteration == 8);
 }
 
-TEST_CASE("an evaluation that an earlier version recorded with bits of gradients is read without them") {
+TEST_CASE(
+    "an evaluation that an earlier version recorded with bits of gradients is read without them") {
   const Scratch scratch;
   record_run(scratch / "run");
   const std::string path = scratch / "run/evals.jsonl", activation = "\"activation\":8";
@@ -85,7 +88,8 @@ TEST_CASE("an evaluation that an earlier version recorded with bits of gradients
   CHECK(text.find("gradient") == std::string::npos);
   text.insert(text.find(activation) + activation.size(), ",\"gradient\":8");
   write_file(path, text);
-  CHECK(read_history(scratch / "run").evaluations == std::vector<EvalRow>{evaluation(4), evaluation(8)});
+  CHECK(read_history(scratch / "run").evaluations ==
+        std::vector<EvalRow>{evaluation(4), evaluation(8)});
 }
 
 TEST_CASE("resuming cuts the record back to the checkpoint, torn lines included") {
@@ -94,14 +98,20 @@ TEST_CASE("resuming cuts the record back to the checkpoint, torn lines included"
   record_run(path);
   write_file(path + "/steps.jsonl", read_file(path + "/steps.jsonl") + R"({"iteration":10,"epo)");
   const auto quality = [](std::int64_t t) {
-    return to_line(t, {.site = "fc", .role = Role::weight, .format = Format::integer(4), .elements = 6, .sqnr_db = 1.0 / 0.0}) +
+    return to_line(t, {.site = "fc",
+                       .role = Role::weight,
+                       .format = Format::integer(4),
+                       .elements = 6,
+                       .sqnr_db = 1.0 / 0.0}) +
            "\n";
   };
-  CHECK(quality(7) ==
-        R"({"iteration":7,"site":"fc","role":"weight","format":"int4","elements":6,"at_ends":0.0,"zeros":0.0,"sqnr_db":null})"
-        "\n");
+  CHECK(
+      quality(7) ==
+      R"({"iteration":7,"site":"fc","role":"weight","format":"int4","elements":6,"at_ends":0.0,"zeros":0.0,"sqnr_db":null})"
+      "\n");
   write_file(path + "/operands.jsonl", quality(7) + quality(7) + quality(8) + quality(9));
-  write_file(path + "/evals.jsonl", read_file(path + "/evals.jsonl") + to_line(evaluation(10)) + "\n{");
+  write_file(path + "/evals.jsonl",
+             read_file(path + "/evals.jsonl") + to_line(evaluation(10)) + "\n{");
 
   RunDirectory run = RunDirectory::open(path);
   const std::optional<Checkpoint> checkpoint = run.checkpoint();
@@ -135,18 +145,26 @@ TEST_CASE("a directory that exists, that is in use, or that is no run is refused
   CHECK(contains(data_error_of([&] { RunDirectory::create(path, kConfig); }),
                  "exists already, and a run never overwrites; choose another --out"));
   // does.
-  CHECK(contains(data_error_of([&] { RunDirectory::open(path); }), "another run is writing to this directory"));
-  CHECK(contains(data_error_of([&] { RunDirectory::open(scratch / "none"); }), "expected a run directory"));
-  CHECK(contains(data_error_of([&] { read_config(scratch.path()); }), "expected a run directory with config.json"));
-  CHECK(contains(data_error_of([&] { read_checkpoint(scratch.path()); }), "checkpoint.safetensors: No such file"));
+  CHECK(contains(data_error_of([&] { RunDirectory::open(path); }),
+                 "another run is writing to this directory"));
+  CHECK(contains(data_error_of([&] { RunDirectory::open(scratch / "none"); }),
+                 "expected a run directory"));
+  CHECK(contains(data_error_of([&] { read_config(scratch.path()); }),
+                 "expected a run directory with config.json"));
+  CHECK(contains(data_error_of([&] { read_checkpoint(scratch.path()); }),
+                 "checkpoint.safetensors: No such file"));
   const int before = entries_in(scratch.path());
-  CHECK(contains(data_error_of([&] { RunDirectory::open(scratch.path()); }), "holds no run that could go on"));
-  CHECK(contains(data_error_of([&] { RunDirectory::open("/"); }), "/ holds no run that could go on"));
+  CHECK(contains(data_error_of([&] { RunDirectory::open(scratch.path()); }),
+                 "holds no run that could go on"));
+  CHECK(
+      contains(data_error_of([&] { RunDirectory::open("/"); }), "/ holds no run that could go on"));
   write_file(scratch / "config.json", "{}");  // of somebody else
-  CHECK(contains(data_error_of([&] { RunDirectory::open(scratch.path()); }), "config.json is no configuration of a run"));
+  CHECK(contains(data_error_of([&] { RunDirectory::open(scratch.path()); }),
+                 "config.json is no configuration of a run"));
   CHECK(entries_in(scratch.path()) == before + 1);
   write_file(scratch / "file", "x");
-  CHECK(contains(data_error_of([&] { RunDirectory::create(scratch / "file/run", kConfig); }), "cannot make the directory"));
+  CHECK(contains(data_error_of([&] { RunDirectory::create(scratch / "file/run", kConfig); }),
+                 "cannot make the directory"));
 }
 
 TEST_CASE("a full disk while the directory is made leaves nothing") {
@@ -156,7 +174,8 @@ TEST_CASE("a full disk while the directory is made leaves nothing") {
     errno = ENOSPC;
     return -1;
   };
-  CHECK(contains(data_error_of([&] { RunDirectory::create(scratch / "run", "{}", files); }), "No space left on device"));
+  CHECK(contains(data_error_of([&] { RunDirectory::create(scratch / "run", "{}", files); }),
+                 "No space left on device"));
   CHECK_FALSE(std::filesystem::exists(scratch / "run"));
 }
 
@@ -172,7 +191,8 @@ TEST_CASE("a full disk while a checkpoint is saved leaves the one before") {
   };
   RunDirectory run = RunDirectory::open(path, files);
   run.cut_back(8);
-  CHECK(contains(data_error_of([&] { run.save(at(9)); }), "checkpoint.safetensors: No space left on device"));
+  CHECK(contains(data_error_of([&] { run.save(at(9)); }),
+                 "checkpoint.safetensors: No space left on device"));
   CHECK(read_checkpoint(path).iteration == 8);
   CHECK_FALSE(std::filesystem::exists(path + "/checkpoint.safetensors.part"));
 }
@@ -189,10 +209,12 @@ TEST_CASE("a record that does not belong to its checkpoint, or is none, is refus
                            "\n"}) {
     CAPTURE(line);
     write_file(path + "/steps.jsonl", line);
-    CHECK(contains(data_error_of([&] { RunDirectory::open(path).cut_back(8); }), "steps.jsonl, line 1 is no line of a record"));
+    CHECK(contains(data_error_of([&] { RunDirectory::open(path).cut_back(8); }),
+                   "steps.jsonl, line 1 is no line of a record"));
   }
   write_file(path + "/checkpoint.safetensors", "nonsense");
-  CHECK(contains(data_error_of([&] { static_cast<void>(RunDirectory::open(path).checkpoint()); }), "while reading"));
+  CHECK(contains(data_error_of([&] { static_cast<void>(RunDirectory::open(path).checkpoint()); }),
+                 "while reading"));
 }
 
 TEST_CASE("a directory is a run's from its first moment, and one that wrote nothing may begin") {
@@ -200,16 +222,19 @@ TEST_CASE("a directory is a run's from its first moment, and one that wrote noth
   const std::string path = scratch / "run";
   { RunDirectory::create(path, kConfig); }
   CHECK_FALSE(RunDirectory::open(path).untouched());
-  for (const char* name : {"config.json", "steps.jsonl", "evals.jsonl"}) std::filesystem::remove(path + "/" + name);
+  for (const char* name : {"config.json", "steps.jsonl", "evals.jsonl"})
+    std::filesystem::remove(path + "/" + name);
   CHECK(RunDirectory::open(path).untouched());
   write_file(path + "/steps.jsonl", to_line(step(0)) + "\n");
   CHECK_FALSE(RunDirectory::open(path).untouched());
   std::filesystem::remove(path + "/lock");  // what is left is nobody's
-  CHECK(contains(data_error_of([&] { RunDirectory::open(path); }), "holds no run that could go on"));
+  CHECK(
+      contains(data_error_of([&] { RunDirectory::open(path); }), "holds no run that could go on"));
 }
 
 TEST_CASE("a line that is missing, doubled, exchanged or edited before the checkpoint is named") {
-  // Steps 0..7 and evaluations after 4 and 8 belong to the checkpoint of step 8; steps 8 and 9 follow it.
+  // Steps 0..7 and evaluations after 4 and 8 belong to the checkpoint of step 8; steps 8 and 9
+  // follow it.
   const std::string steps = "steps.jsonl", evaluations = "evals.jsonl";
   struct Case {
     const char* why;
@@ -223,16 +248,23 @@ TEST_CASE("a line that is missing, doubled, exchanged or edited before the check
        "line 3: expected the step of iteration 2, got that of 3"},
       {"doubled", steps, [](auto& lines) { lines.insert(lines.begin() + 2, lines[2]); },
        "line 4: expected the step of iteration 3"},
-      {"exchanged", steps, [](auto& lines) { std::swap(lines[4], lines[5]); }, "line 5: expected the step of iteration 4"},
-      {"edited", steps, [](auto& lines) { lines[6].replace(lines[6].find("0.25"), 4, "0.26"); }, "line 7 is not what it was"},
+      {"exchanged", steps, [](auto& lines) { std::swap(lines[4], lines[5]); },
+       "line 5: expected the step of iteration 4"},
+      {"edited", steps, [](auto& lines) { lines[6].replace(lines[6].find("0.25"), 4, "0.26"); },
+       "line 7 is not what it was"},
       {"edited behind the checkpoint", steps, [](auto& lines) { lines[8] = "x"; }, ""},
-      {"too few", steps, [](auto& lines) { lines.resize(5); }, "expected the 8 steps that the checkpoint follows, found 5"},
-      {"a NUL", steps, [](auto& lines) { lines[1] += std::string(1, '\0'); }, "line 2 is no line of a record"},
-      {"missing", evaluations, [](auto& lines) { lines.erase(lines.begin()); }, "expected the 2 lines"},
-      {"doubled", evaluations, [](auto& lines) { lines.insert(lines.begin(), lines[0]); }, "line 2: the evaluation after 4 steps"},
+      {"too few", steps, [](auto& lines) { lines.resize(5); },
+       "expected the 8 steps that the checkpoint follows, found 5"},
+      {"a NUL", steps, [](auto& lines) { lines[1] += std::string(1, '\0'); },
+       "line 2 is no line of a record"},
+      {"missing", evaluations, [](auto& lines) { lines.erase(lines.begin()); },
+       "expected the 2 lines"},
+      {"doubled", evaluations, [](auto& lines) { lines.insert(lines.begin(), lines[0]); },
+       "line 2: the evaluation after 4 steps"},
       {"exchanged", evaluations, [](auto& lines) { std::swap(lines[0], lines[1]); },
        "line 2: expected an evaluation after 8 steps"},
-      {"edited", evaluations, [](auto& lines) { lines[0].replace(lines[0].find("0.1"), 3, "0.0"); }, "line 1 is not what it was"},
+      {"edited", evaluations, [](auto& lines) { lines[0].replace(lines[0].find("0.1"), 3, "0.0"); },
+       "line 1 is not what it was"},
       {"more", evaluations, [](auto& lines) { lines.push_back("x"); }, ""},
   };
   for (const Case& c : cases) {
@@ -268,7 +300,8 @@ TEST_CASE("a record that is refused is left as it was, whichever of its files is
   const std::string steps = read_file(path + "/steps.jsonl");
   std::filesystem::rename(path + "/evals.jsonl", scratch / "outside");
   std::filesystem::create_symlink(scratch / "outside", path + "/evals.jsonl");
-  CHECK(contains(data_error_of([&] { RunDirectory::open(path).cut_back(8); }), "a run writes through no symbolic link"));
+  CHECK(contains(data_error_of([&] { RunDirectory::open(path).cut_back(8); }),
+                 "a run writes through no symbolic link"));
   CHECK(read_file(path + "/steps.jsonl") == steps);
 }
 

@@ -23,7 +23,8 @@ RunConfig config() {
   options.lr_schedule = "1";
   options.iterations = 6;
   options.batch = 128;
-  options.settings = {{.name = "data", .value = "DIR", .fallback = "", .help = "", .text = "tiny \"quoted\""}};
+  options.settings = {
+      {.name = "data", .value = "DIR", .fallback = "", .help = "", .text = "tiny \"quoted\""}};
   options.keep_fp32 = "";
   RunConfig config{.program = "ebb-test", .options = option_texts(options, true)};
   config.resolved = {{"iterations", "6"}, {"steps_per_epoch", "4"}};
@@ -50,19 +51,23 @@ TEST_CASE("a summary is one JSON object with what scripts read") {
   const Task task = TinyTask{}.task();
   RunState state = TinyTask::state();
   LoopSettings settings{.iterations = 6, .key = Key(1)};
-  settings.plan = [](std::int64_t) { return PrecisionPlan::uniform(Format::integer(4), Format::integer(8)); };
+  settings.plan = [](std::int64_t) {
+    return PrecisionPlan::uniform(Format::integer(4), Format::integer(8));
+  };
   settings.rate = [](std::int64_t) { return 0.02; };
   settings.evaluation_plan = settings.plan(0);
   settings.eval_every = settings.save_every = 6;
   History history;
-  const LoopEvents events{.step = [&](const StepRow& row) { history.steps.push_back(row); },
-                          .evaluation = [&](const EvalRow& row) { history.evaluations.push_back(row); }};
+  const LoopEvents events{
+      .step = [&](const StepRow& row) { history.steps.push_back(row); },
+      .evaluation = [&](const EvalRow& row) { history.evaluations.push_back(row); }};
   run_loop(task, state, settings, events);
   for (std::size_t i = 0; i < 6; ++i)
     history.steps[i].seconds = i == 0 ? 100.0 : static_cast<double>(i);  // median of 100 1 2 3 4 5
 
   const SiteFormats reference = parse_cost_reference("8/8/8");
-  const Json json = Json::parse(to_json(summarize(history, state, task, reference, settings.plan(0), Simd::scalar)));
+  const Json json = Json::parse(
+      to_json(summarize(history, state, task, reference, settings.plan(0), Simd::scalar)));
   CHECK(json["test_negative_loss"] == history.evaluations.back().score);
   CHECK(json["seconds_per_step"] == 3.5);
   // The last epoch is four steps long.
@@ -77,7 +82,9 @@ TEST_CASE("a summary is one JSON object with what scripts read") {
   CHECK(json["weights_sha256"] == weights_sha256(state.params));
   CHECK(json["peak_rss_bytes"] > 1000000);
   CHECK(json["kernel"].is_string());
-  CHECK(Json::parse(to_json(summarize({}, state, task, reference, settings.plan(0), Simd::scalar)))["train_loss"].is_null());
+  CHECK(Json::parse(to_json(
+      summarize({}, state, task, reference, settings.plan(0), Simd::scalar)))["train_loss"]
+            .is_null());
 }
 
 TEST_CASE("an inspection tells where the bit-operations went") {
@@ -89,7 +96,9 @@ TEST_CASE("an inspection tells where the bit-operations went") {
     RunDirectory run = RunDirectory::create(path, to_json(config()));
     CHECK(to_table(inspect(path)).find("No checkpoint yet") != std::string::npos);
     LoopSettings settings{.iterations = 6, .key = Key(1)};
-    settings.plan = [](std::int64_t) { return PrecisionPlan::uniform(Format::integer(4), Format::integer(8)); };
+    settings.plan = [](std::int64_t) {
+      return PrecisionPlan::uniform(Format::integer(4), Format::integer(8));
+    };
     settings.rate = [](std::int64_t) { return 0.02; };
     settings.evaluation_plan = settings.plan(0);
     settings.eval_every = settings.save_every = 3;
@@ -108,10 +117,11 @@ TEST_CASE("an inspection tells where the bit-operations went") {
   CHECK(json["evaluations"].size() == 3);
   CHECK(json["arithmetic"]["grid"] == "affine");
   CHECK(to_table(inspection).find("--") == std::string::npos);  // nothing but defaults
-  double loss = 0;                                              // of the last epoch's four steps, as a summary has it
+  double loss = 0;  // of the last epoch's four steps, as a summary has it
   for (std::size_t i = 2; i < 6; ++i) loss += inspection.history.steps[i].loss;
   CHECK(json["train_loss"] == loss / 4);
-  CHECK(to_table(inspection).find(concat(format_fixed(loss / 4, 4), ", mean of the last epoch")) != std::string::npos);
+  CHECK(to_table(inspection).find(concat(format_fixed(loss / 4, 4), ", mean of the last epoch")) !=
+        std::string::npos);
   CHECK(json["test_negative_loss"] == inspection.history.evaluations.back().score);
   CHECK(json["options"]["batch"] == "128");
   const std::string table = to_table(inspection);
@@ -128,13 +138,14 @@ TEST_CASE("an inspection says the bits that a run had, not the names that its op
     Texts resolved;
     const char* expected;
   };
-  const Case cases[] = {
-      {"a cyclic schedule",
-       {{"bits", "round(2->6 : cycle(1) cos)"}, {"gradient_bits", "8"}},
-       "round(2->6 : cycle(1) cos), gradients 8"},
-      {"gradients in a group", {{"bits", "group{gradient: 4, *: 8}"}, {"gradient_bits", ""}}, "group{gradient: 4, *: 8}"},
-      {"float32", {{"bits", "fp32"}, {"gradient_bits", "8"}}, "fp32"},
-      {"a run that recorded no gradients", {{"bits", "8"}}, "8, gradients 8"}};
+  const Case cases[] = {{"a cyclic schedule",
+                         {{"bits", "round(2->6 : cycle(1) cos)"}, {"gradient_bits", "8"}},
+                         "round(2->6 : cycle(1) cos), gradients 8"},
+                        {"gradients in a group",
+                         {{"bits", "group{gradient: 4, *: 8}"}, {"gradient_bits", ""}},
+                         "group{gradient: 4, *: 8}"},
+                        {"float32", {{"bits", "fp32"}, {"gradient_bits", "8"}}, "fp32"},
+                        {"a run that recorded no gradients", {{"bits", "8"}}, "8, gradients 8"}};
   for (const Case& c : cases) {
     CAPTURE(c.why);
     Inspection inspection{.directory = "run", .config = config(), .history = {}};
@@ -150,10 +161,13 @@ TEST_CASE("an inspection says what of the arithmetic is not as by default") {
     if (name == "keep-fp32") text = "first,last";
     if (name == "simulate") text = "true";
   }
-  CHECK(to_table(inspection).find("--grid symmetric --keep-fp32 first,last --simulate") != std::string::npos);
+  CHECK(to_table(inspection).find("--grid symmetric --keep-fp32 first,last --simulate") !=
+        std::string::npos);
 }
 
-TEST_CASE("overflow events are reported by site and product, those of evaluations apart, in every summary") {
+TEST_CASE(
+    "overflow events are reported by site and product, those of evaluations apart, in every "
+    "summary") {
   const Scratch scratch;
   const std::string path = scratch / "run";
   const Task task = TinyTask{}.task();
@@ -173,17 +187,21 @@ TEST_CASE("overflow events are reported by site and product, those of evaluation
               .save = [&](const RunState& s) { run.save(to_checkpoint(s, "{}")); }});
   }
   const auto& cells = state.ledger.rows()[0].cells;
-  const std::string all = to_text(state.ledger.overflow_events()), forward = to_text(cells[0].overflow_events);
+  const std::string all = to_text(state.ledger.overflow_events()),
+                    forward = to_text(cells[0].overflow_events);
   REQUIRE(cells[0].overflow_events > 0);
   REQUIRE(cells[0].overflow_events < state.ledger.overflow_events());
   REQUIRE(state.evaluation_ledger.overflow_events() > 0);
 
-  const Json summary = Json::parse(to_json(summarize({}, state, task, parse_cost_reference("8/8/8"), plan, Simd::scalar)));
+  const Json summary = Json::parse(
+      to_json(summarize({}, state, task, parse_cost_reference("8/8/8"), plan, Simd::scalar)));
   const Json inspected = Json::parse(to_json(inspect(path)));
   for (const Json& json : {summary, inspected}) {
     CHECK(json["accumulator_overflows"] == all);
-    CHECK(json["evaluation_accumulator_overflows"] == to_text(state.evaluation_ledger.overflow_events()));
-    CHECK(json["evaluation_accumulator_overflows_by_site"]["fc"]["forward"] == to_text(state.evaluation_ledger.overflow_events()));
+    CHECK(json["evaluation_accumulator_overflows"] ==
+          to_text(state.evaluation_ledger.overflow_events()));
+    CHECK(json["evaluation_accumulator_overflows_by_site"]["fc"]["forward"] ==
+          to_text(state.evaluation_ledger.overflow_events()));
   }
   CHECK(summary["accumulator_overflows_by_site"]["fc"]["forward"] == forward);
   CHECK(inspected["sites"][0]["accumulator_overflows"] == all);
@@ -194,17 +212,20 @@ TEST_CASE("overflow events are reported by site and product, those of evaluation
   Precision precision;
   precision.reference = parse_cost_reference("8/8/8");
   precision.arithmetic = {{"accumulator", "sat10"}};
-  state.evaluation_ledger.count_overflow("earlier", Product::forward, 5);  // so that it differs from what comes
+  state.evaluation_ledger.count_overflow("earlier", Product::forward,
+                                         5);  // so that it differs from what comes
   const CostLedger evaluated = state.evaluation_ledger;
   const EvaluationReport report = evaluate_all(task, state, settings, precision);
   CHECK(state.evaluation_ledger == evaluated);  // the run's ledger is left alone
   CHECK(report.ledger.rows().size() == 1);      // and the report is of this evaluation
   const Json scored = Json::parse(to_json(report));
   CHECK(scored["accumulator_overflows"] == to_text(report.ledger.overflow_events()));
-  CHECK(scored["accumulator_overflows_by_site"]["fc"]["forward"] == scored["accumulator_overflows"]);
+  CHECK(scored["accumulator_overflows_by_site"]["fc"]["forward"] ==
+        scored["accumulator_overflows"]);
   CHECK(scored["arithmetic"]["accumulator"] == "sat10");
   CHECK(to_table(report).find("--accumulator sat10") != std::string::npos);
-  CHECK(to_table(report).find(": fc " + with_separators(report.ledger.overflow_events())) != std::string::npos);
+  CHECK(to_table(report).find(": fc " + with_separators(report.ledger.overflow_events())) !=
+        std::string::npos);
 }
 
 TEST_CASE("sites with most overflow events come first, and what has no place is said") {
@@ -214,10 +235,13 @@ TEST_CASE("sites with most overflow events come first, and what has no place is 
     ledger.count_overflow({name, {}}, Product::forward, static_cast<uint128>(events));
   CHECK(format_overflows(ledger) == "6,013: d 6,000, b 7, a 5, elsewhere 1");
   CHECK(overflows_json(ledger).starts_with(R"({"a":{"forward":"5"},)"));
-  CHECK(format_overflows(CostLedger::load("ebb-ledger-2 1 576 10 0 98")) == "98");  // of version 0.1
+  CHECK(format_overflows(CostLedger::load("ebb-ledger-2 1 576 10 0 98")) ==
+        "98");  // of version 0.1
 }
 
-TEST_CASE("a run recorded without a cost reference is inspected under 8/8/8, or under any that is asked for") {
+TEST_CASE(
+    "a run recorded without a cost reference is inspected under 8/8/8, or under any that is asked "
+    "for") {
   const Scratch scratch;
   const std::string path = scratch / "run";
   RunConfig old = config();
@@ -229,12 +253,14 @@ TEST_CASE("a run recorded without a cost reference is inspected under 8/8/8, or 
   CHECK(inspect(path).cost.exact == 0.5);
   CHECK(to_table(inspect(path)).find("0.5000 of 8/8/8") != std::string::npos);
   CHECK(inspect(path, parse_cost_reference("4/4/8")).cost.exact == 2.0);
-  CHECK(Json::parse(to_json(inspect(path, parse_cost_reference("4/4/8"))))["cost_reference"] == "4/4/8");
+  CHECK(Json::parse(to_json(inspect(path, parse_cost_reference("4/4/8"))))["cost_reference"] ==
+        "4/4/8");
 }
 
 TEST_CASE("tables align numbers to the right and texts to the left") {
-  CHECK(format_table({{"layer", "count", "share"}, {"fc", "1,000", "5.0 %"}, {"conv10", "7", ""}}) ==
-        "layer   count  share\nfc      1,000  5.0 %\nconv10      7\n");
+  CHECK(
+      format_table({{"layer", "count", "share"}, {"fc", "1,000", "5.0 %"}, {"conv10", "7", ""}}) ==
+      "layer   count  share\nfc      1,000  5.0 %\nconv10      7\n");
   CHECK(with_separators(0) == "0");
   CHECK(with_separators(999) == "999");
   CHECK(with_separators(1234567) == "1,234,567");

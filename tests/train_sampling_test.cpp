@@ -27,13 +27,15 @@ TEST_CASE("a token is drawn from the logits as the definition says") {
   for (const Case& c : cases) {
     CAPTURE(c.why);
     for (std::uint64_t place = 0; place < 2000; ++place) {
-      // The oracle walks the weights with the standard library's exp, so draws this close to a border say nothing.
+      // The oracle walks the weights with the standard library's exp, so draws this close to a
+      // border say nothing.
       const double u = Key(5).uniform(place);
       double total = 0, until = 0, margin = 1;
       const auto weight = [&](std::int32_t id) {
         return c.sampling.temperature == 0
                    ? 1.0
-                   : std::exp((static_cast<double>(logits[static_cast<std::size_t>(id)]) - 3.0) / c.sampling.temperature);
+                   : std::exp((static_cast<double>(logits[static_cast<std::size_t>(id)]) - 3.0) /
+                              c.sampling.temperature);
       };
       for (const std::int32_t id : c.ids) total += weight(id);
       std::int32_t expected = -1;
@@ -51,7 +53,8 @@ TEST_CASE("draws follow the probabilities and depend on key and place alone") {
   const std::vector<float> logits{0.0f, std::log(3.0f)};  // 1/4 and 3/4
   constexpr int kDraws = 40'000;
   int ones = 0;
-  for (std::uint64_t place = 0; place < kDraws; ++place) ones += sample_token(logits, {}, Key(9), place);
+  for (std::uint64_t place = 0; place < kDraws; ++place)
+    ones += sample_token(logits, {}, Key(9), place);
   // Five standard deviations of a binomial count: 5 sqrt(n p q).
   CHECK(std::abs(ones - 0.75 * kDraws) < 5 * std::sqrt(kDraws * 0.75 * 0.25));
   CHECK(sample_token(logits, {}, Key(9), 7) == sample_token(logits, {}, Key(9), 7));
@@ -64,7 +67,9 @@ TEST_CASE("what cannot be sampled is refused") {
   };
   CHECK_THROWS_AS(sample({}, {}), ShapeError);
   CHECK_THROWS_AS(sample(good, {.temperature = -0.1}), ConfigError);
-  CHECK_THROWS_AS(sample(good, {.temperature = std::numeric_limits<double>::infinity()}), ConfigError);
+  CHECK_THROWS_AS(sample(good, {.temperature = std::numeric_limits<double>::infinity()}),
+                  ConfigError);
   CHECK_THROWS_AS(sample(good, {.top_k = -1}), ConfigError);
-  CHECK_THROWS_WITH_AS(sample(bad, {}), doctest::Contains("the logit of token 1 is"), NonFiniteError);
+  CHECK_THROWS_WITH_AS(sample(bad, {}), doctest::Contains("the logit of token 1 is"),
+                       NonFiniteError);
 }

@@ -10,8 +10,9 @@
 #include "layers/pass.h"
 #include "train/loop.h"
 
-/// A least-squares task small enough to follow by hand: y = x w^T with x [n, 3], w [2, 3], loss = mean over rows of |y - target|^2,
-/// the target being the row's first two numbers. One quantized product, random batches that are a function of t alone.
+/// A least-squares task small enough to follow by hand: y = x w^T with x [n, 3], w [2, 3], loss =
+/// mean over rows of |y - target|^2, the target being the row's first two numbers. One quantized
+/// product, random batches that are a function of t alone.
 struct TinyTask {
   static constexpr std::int64_t kIn = 3, kOut = 2;
   std::vector<std::int64_t> part_sizes = {6};
@@ -23,7 +24,8 @@ struct TinyTask {
     for (const std::int64_t size : part_sizes) rows += size;
     ebb::Tensor x = ebb::Tensor::zeros({rows, kIn});
     const ebb::Key key = ebb::Key(99).fold(static_cast<std::uint64_t>(t));
-    for (std::int64_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(key.normal(static_cast<std::uint64_t>(i)));
+    for (std::int64_t i = 0; i < x.size(); ++i)
+      x[i] = static_cast<float>(key.normal(static_cast<std::uint64_t>(i)));
     if (t == bad_step) x[1] = bad_value;
     return x;
   }
@@ -36,10 +38,12 @@ struct TinyTask {
     Operand qx = pass.encode_input(x, site, range);
     const Operand qw = pass.encode(pass.tape[w].matrix(), site, Role::weight, Granularity::per_row);
     Tensor y = pass.multiply(qx, qw.transposed(), site, Product::forward);
-    return pass.tape.record(std::move(y), {x, w}, [&pass, site, w, qx = std::move(qx)](const Tensor& g, Adjoints& grads) {
-      const Operand qg = pass.encode(g.matrix(), site, Role::gradient);
-      grads.add(w, pass.multiply(qg.transposed(), qx, site, Product::grad_weight));
-    });
+    return pass.tape.record(
+        std::move(y), {x, w},
+        [&pass, site, w, qx = std::move(qx)](const Tensor& g, Adjoints& grads) {
+          const Operand qg = pass.encode(g.matrix(), site, Role::gradient);
+          grads.add(w, pass.multiply(qg.transposed(), qx, site, Product::grad_weight));
+        });
   }
 
   static ebb::Var loss(ebb::Pass& pass, const ebb::Tensor& rows) {
@@ -51,7 +55,8 @@ struct TinyTask {
     for (std::int64_t i = 0; i < n; ++i) {
       for (std::int64_t j = 0; j < kOut; ++j) {
         error[i * kOut + j] -= rows[i * kIn + j];
-        total += static_cast<double>(error[i * kOut + j]) * static_cast<double>(error[i * kOut + j]);
+        total +=
+            static_cast<double>(error[i * kOut + j]) * static_cast<double>(error[i * kOut + j]);
       }
     }
     for (float& e : error.values()) e *= 2.0f / static_cast<float>(n);
@@ -75,16 +80,18 @@ struct TinyTask {
       std::int64_t first = 0;
       for (std::int64_t i = 0; i < part; ++i) first += self.part_sizes[static_cast<std::size_t>(i)];
       const std::int64_t rows = self.part_sizes[static_cast<std::size_t>(part)];
-      return loss(pass, Tensor::from({rows, kIn}, all.values().subspan(static_cast<std::size_t>(first * kIn),
-                                                                       static_cast<std::size_t>(rows * kIn))));
+      return loss(pass, Tensor::from({rows, kIn},
+                                     all.values().subspan(static_cast<std::size_t>(first * kIn),
+                                                          static_cast<std::size_t>(rows * kIn))));
     };
     for (const char* name : {"validation", "test"}) {
-      task.splits.push_back({name, 2, [self](Pass& pass, std::int64_t piece) {
-                               const Tensor rows = self.batch(1000 + piece);
-                               const double mean = static_cast<double>(pass.tape[loss(pass, rows)].item());
-                               const std::int64_t n = rows.shape()[0];
-                               return train::Score{mean * static_cast<double>(n), -mean * static_cast<double>(n), n};
-                             }});
+      task.splits.push_back(
+          {name, 2, [self](Pass& pass, std::int64_t piece) {
+             const Tensor rows = self.batch(1000 + piece);
+             const double mean = static_cast<double>(pass.tape[loss(pass, rows)].item());
+             const std::int64_t n = rows.shape()[0];
+             return train::Score{mean * static_cast<double>(n), -mean * static_cast<double>(n), n};
+           }});
     }
     task.probe = [](Pass& pass) { return loss(pass, Tensor::zeros({1, kIn})); };
     return task;
@@ -92,7 +99,8 @@ struct TinyTask {
 
   static ebb::train::RunState state() {
     using namespace ebb;
-    train::RunState state{.params = {}, .optimizer = make_optimizer("sgd", {.momentum = 0.9, .weight_decay = 1e-4})};
+    train::RunState state{
+        .params = {}, .optimizer = make_optimizer("sgd", {.momentum = 0.9, .weight_decay = 1e-4})};
     Tensor w = Tensor::zeros({kOut, kIn});
     for (std::int64_t i = 0; i < w.size(); ++i) w[i] = 0.1f * static_cast<float>(i + 1);
     state.params.add("fc.weight", std::move(w));

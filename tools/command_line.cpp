@@ -18,51 +18,70 @@
 namespace ebb::tools {
 namespace {
 
-/// A check for CLI11, whose own conversion takes the nearest integer there is for one that is too large: "" or what is wrong.
+/// A check for CLI11, whose own conversion takes the nearest integer there is for one that is too
+/// large: "" or what is wrong.
 std::string integer_check(const std::string& text) {
   std::int64_t value = 0;
   return parse_number(text, value) ? "" : concat("expected an integer, got '", text, "'");
 }
 
 /// Refuses an option that was given and means nothing beside the others.
-void refuse_moot(const CLI::App& command, const std::string& option, bool moot, const std::string& reason) {
-  require<ConfigError>(!moot || command.get_option(option)->count() == 0, "[command line] ", option, " means nothing ", reason,
-                       "; leave it out");
+void refuse_moot(const CLI::App& command, const std::string& option, bool moot,
+                 const std::string& reason) {
+  require<ConfigError>(!moot || command.get_option(option)->count() == 0, "[command line] ", option,
+                       " means nothing ", reason, "; leave it out");
 }
 
 }  // namespace
 
 void add_schedule_command(CLI::App& app, std::ostream& out, std::ostream& warnings) {
   const auto options = std::make_shared<ScheduleOptions>();
-  CLI::App* const command = app.add_subcommand("schedule", "Print a schedule as TSV, one row an iteration, or its summary");
+  CLI::App* const command = app.add_subcommand(
+      "schedule", "Print a schedule as TSV, one row an iteration, or its summary");
   CLI::Option* const name =
-      command->add_option("--name", options->name, "A precision schedule: " + join_words(precision_schedule_names(), " "));
-  CLI::Option* const expression =
-      command->add_option("--expr", options->expression, "An expression; its grammar is in docs/SCHEDULES.md");
+      command->add_option("--name", options->name,
+                          "A precision schedule: " + join_words(precision_schedule_names(), " "));
+  CLI::Option* const expression = command->add_option(
+      "--expr", options->expression, "An expression; its grammar is in docs/SCHEDULES.md");
   name->excludes(expression);
-  command->add_option("--iterations", options->iterations, "Optimizer updates of the run")->required()->check(integer_check, "");
-  const auto cyclic = [&](CLI::Option* option) { option->capture_default_str()->excludes(expression); };
-  cyclic(command->add_option("--cycles", options->cycles, "Cycles of a named schedule")->check(integer_check, ""));
-  cyclic(command->add_option("--min-bits", options->min_bits, "Lowest width of a named schedule")->check(integer_check, ""));
-  cyclic(command->add_option("--period", options->period, "Length of a cycle: floor+1 or floor of iterations / cycles"));
-  CLI::Option* const max_bits = command
-                                    ->add_option("--max-bits", options->max_bits,
-                                                 "Highest width of a named schedule; beside --expr, which then is of bits, the "
-                                                 "width that it should reach")
-                                    ->capture_default_str()
-                                    ->check(integer_check, "");
-  command->add_option("--gradient-bits", options->gradient_bits, "Width of gradients in the cost, or fp32 [8]");
-  command->add_option("--group", options->group, "Whose part of group{...} to print; * for what no part names");
-  command->add_option("--cost-reference", options->cost_reference,
-                      "Widths of weights, activations and gradients that costs are compared with [8/8/8]");
+  command->add_option("--iterations", options->iterations, "Optimizer updates of the run")
+      ->required()
+      ->check(integer_check, "");
+  const auto cyclic = [&](CLI::Option* option) {
+    option->capture_default_str()->excludes(expression);
+  };
+  cyclic(command->add_option("--cycles", options->cycles, "Cycles of a named schedule")
+             ->check(integer_check, ""));
+  cyclic(command->add_option("--min-bits", options->min_bits, "Lowest width of a named schedule")
+             ->check(integer_check, ""));
+  cyclic(command->add_option("--period", options->period,
+                             "Length of a cycle: floor+1 or floor of iterations / cycles"));
+  CLI::Option* const max_bits =
+      command
+          ->add_option(
+              "--max-bits", options->max_bits,
+              "Highest width of a named schedule; beside --expr, which then is of bits, the "
+              "width that it should reach")
+          ->capture_default_str()
+          ->check(integer_check, "");
+  command->add_option("--gradient-bits", options->gradient_bits,
+                      "Width of gradients in the cost, or fp32 [8]");
+  command->add_option("--group", options->group,
+                      "Whose part of group{...} to print; * for what no part names");
+  command->add_option(
+      "--cost-reference", options->cost_reference,
+      "Widths of weights, activations and gradients that costs are compared with [8/8/8]");
   command->add_flag("--summary", options->summary,
-                    "Print mean_value only and, for bits of weights and activations alike, cost_reference, relative costs and "
+                    "Print mean_value only and, for bits of weights and activations alike, "
+                    "cost_reference, relative costs and "
                     "savings");
   command->callback([command, options, max_bits, &out, &warnings] {
     const bool constant = options->name == "static" || options->name == "fp32";
     for (const char* each : {"--cycles", "--min-bits", "--period"})
-      refuse_moot(*command, each, constant, concat("with --name ", options->name, ", which has no cycles"));
-    refuse_moot(*command, "--max-bits", options->name == "fp32", "with --name fp32, which has no bits to choose");
+      refuse_moot(*command, each, constant,
+                  concat("with --name ", options->name, ", which has no cycles"));
+    refuse_moot(*command, "--max-bits", options->name == "fp32",
+                "with --name fp32, which has no bits to choose");
     for (const char* each : {"--gradient-bits", "--cost-reference"})
       refuse_moot(*command, each, !options->summary, "without --summary, which alone shows costs");
     options->max_bits_given = max_bits->count() > 0;
@@ -72,16 +91,24 @@ void add_schedule_command(CLI::App& app, std::ostream& out, std::ostream& warnin
 
 void add_quantize_command(CLI::App& app, std::istream& in, std::ostream& out) {
   const auto options = std::make_shared<QuantizeOptions>();
-  CLI::App* const command = app.add_subcommand(
-      "quantize",
-      "Read one number a line, decimal or C hex float, and print its code and value on one grid over all of them, as TSV");
+  CLI::App* const command =
+      app.add_subcommand("quantize",
+                         "Read one number a line, decimal or C hex float, and print its code and "
+                         "value on one grid over all of them, as TSV");
   command->add_option("--format", options->format, "int1 .. int16")->required();
-  command->add_option("--grid", options->grid, "affine: codes 0 .. 2^N-1 over min .. max; symmetric: about zero, scaled by max|x|")
+  command
+      ->add_option(
+          "--grid", options->grid,
+          "affine: codes 0 .. 2^N-1 over min .. max; symmetric: about zero, scaled by max|x|")
       ->capture_default_str();
-  command->add_option("--rounding", options->rounding, "nearest-even or stochastic")->capture_default_str();
-  command->add_option("--seed", options->seed, "Seed of stochastic rounding")->capture_default_str()->check(integer_check, "");
+  command->add_option("--rounding", options->rounding, "nearest-even or stochastic")
+      ->capture_default_str();
+  command->add_option("--seed", options->seed, "Seed of stochastic rounding")
+      ->capture_default_str()
+      ->check(integer_check, "");
   command->callback([command, options, &in, &out] {
-    refuse_moot(*command, "--seed", options->rounding == "nearest-even", "with --rounding nearest-even, which draws nothing");
+    refuse_moot(*command, "--seed", options->rounding == "nearest-even",
+                "with --rounding nearest-even, which draws nothing");
     quantize(*options, in, out);
   });
 }
@@ -92,16 +119,20 @@ void add_inspect_command(CLI::App& app, std::ostream& out) {
     bool json = false;
   };
   const auto settings = std::make_shared<Settings>();
-  CLI::App* command = app.add_subcommand("inspect", "Show accuracy, cost and time of a run, and where its bit-operations went");
+  CLI::App* command = app.add_subcommand(
+      "inspect", "Show accuracy, cost and time of a run, and where its bit-operations went");
   command->add_option("RUN", settings->run, "run directory")->required();
   command->add_option("--cost-reference", settings->cost_reference,
-                      "widths of weights, activations and gradients that costs are compared with [as the run says]");
+                      "widths of weights, activations and gradients that costs are compared with "
+                      "[as the run says]");
   command->add_flag("--json", settings->json, "one JSON object");
   command->callback([settings, &out] {
     std::optional<SiteFormats> reference;
-    if (!settings->cost_reference.empty()) reference = parse_cost_reference(settings->cost_reference);
+    if (!settings->cost_reference.empty())
+      reference = parse_cost_reference(settings->cost_reference);
     const train::Inspection inspection = train::inspect(settings->run, reference);
-    out << (settings->json ? train::to_json(inspection) : train::to_table(inspection)) << std::flush;
+    out << (settings->json ? train::to_json(inspection) : train::to_table(inspection))
+        << std::flush;
     require<DataError>(out.good(), "[inspect] standard output cannot be written");
   });
 }
@@ -109,15 +140,25 @@ void add_inspect_command(CLI::App& app, std::ostream& out) {
 void add_ngram_command(CLI::App& app, std::ostream& out) {
   const auto options = std::make_shared<NgramOptions>();
   const auto unit = std::make_shared<std::string>("byte");
-  CLI::App* const command =
-      app.add_subcommand("ngram", "Score a text by n-gram models with Kneser-Ney smoothing: what language models should beat");
-  command->add_option("--data", options->data, "Text file, folder with train.txt and valid.txt, or embedded")
+  CLI::App* const command = app.add_subcommand(
+      "ngram",
+      "Score a text by n-gram models with Kneser-Ney smoothing: what language models should beat");
+  command
+      ->add_option("--data", options->data,
+                   "Text file, folder with train.txt and valid.txt, or embedded")
       ->capture_default_str();
-  command->add_option("--unit", *unit, "byte or word")->capture_default_str()->check(CLI::IsMember({"byte", "word"}));
-  command->add_option("--vocabulary", options->vocabulary, "Most words")->capture_default_str()->check(integer_check, "");
-  command->add_option("--order", options->order, "Longest n-grams, 1 .. 8")->capture_default_str()->check(integer_check, "");
+  command->add_option("--unit", *unit, "byte or word")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"byte", "word"}));
+  command->add_option("--vocabulary", options->vocabulary, "Most words")
+      ->capture_default_str()
+      ->check(integer_check, "");
+  command->add_option("--order", options->order, "Longest n-grams, 1 .. 8")
+      ->capture_default_str()
+      ->check(integer_check, "");
   command->callback([command, options, unit, &out] {
-    refuse_moot(*command, "--vocabulary", *unit == "byte", "with --unit byte, only with --unit word");
+    refuse_moot(*command, "--vocabulary", *unit == "byte",
+                "with --unit byte, only with --unit word");
     options->words = *unit == "word";
     ngram(*options, out);
   });

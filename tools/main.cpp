@@ -15,23 +15,28 @@ namespace {
 // What scripts rely on.
 constexpr int kDone = 0, kFailed = 1, kWrongCommandLine = 2;
 
-/// What is wrong with a command line: the first word that nobody knows, with the nearest known one, or else what CLI11 says.
+/// What is wrong with a command line: the first word that nobody knows, with the nearest known one,
+/// or else what CLI11 says.
 std::string complaint(const CLI::App& app, const CLI::ParseError& error) {
   const std::vector<std::string> unknown = app.remaining(true);
-  if (unknown.empty()) return ebb::concat("[command line] ", error.what(), "; --help lists all options");
+  if (unknown.empty())
+    return ebb::concat("[command line] ", error.what(), "; --help lists all options");
   const std::string word = unknown[0].substr(0, unknown[0].find('='));
   const std::vector<CLI::App*> chosen = app.get_subcommands();
   const bool option = word.starts_with('-');
-  if (!option && !chosen.empty()) return ebb::concat("[command line] unexpected argument '", word, "'; --help lists all options");
+  if (!option && !chosen.empty())
+    return ebb::concat("[command line] unexpected argument '", word, "'; --help lists all options");
   std::vector<std::string> known;
   if (option) {
     for (const CLI::Option* each : (chosen.empty() ? app : *chosen[0]).get_options()) {
       if (!each->get_lnames().empty()) known.push_back("--" + each->get_lnames()[0]);
     }
   } else {
-    for (const CLI::App* each : app.get_subcommands([](const CLI::App*) { return true; })) known.push_back(each->get_name());
+    for (const CLI::App* each : app.get_subcommands([](const CLI::App*) { return true; }))
+      known.push_back(each->get_name());
   }
-  return ebb::concat("[command line] ", ebb::unknown_word(option ? "option" : "command", word, known));
+  return ebb::concat("[command line] ",
+                     ebb::unknown_word(option ? "option" : "command", word, known));
 }
 
 int run(int argc, char** argv) {

@@ -13,10 +13,10 @@ struct NgramOptions {
   std::int64_t order = 3;
 };
 
-/// Scores a text by n-gram models with Kneser-Ney smoothing of orders 1 .. order. Writes TSV: order, split ("validation", "test" if
-/// there is one), mean nats a token, and perplexity.
-/// @throws ConfigError for options that are wrong; DataError if the text cannot be had or is not what it claims, or `out` cannot be
-/// written
+/// Scores a text by n-gram models with Kneser-Ney smoothing of orders 1 .. order. Writes TSV:
+/// order, split ("validation", "test" if there is one), mean nats a token, and perplexity.
+/// @throws ConfigError for options that are wrong; DataError if the text cannot be had or is not
+/// what it claims, or `out` cannot be written
 void ngram(const NgramOptions& options, std::ostream& out);
 
 }  // namespace ebb::tools

@@ -31,7 +31,8 @@ std::string quoted(std::string_view text) {
 
 /// The nearest float32 of "-1.5", "1e-3" or "0x1.8p-1".
 float parse_number(std::string_view text, std::size_t line) {
-  require<DataError>(!text.empty(), "[quantize] line ", line, " is empty; expected one number a line");
+  require<DataError>(!text.empty(), "[quantize] line ", line,
+                     " is empty; expected one number a line");
   std::string_view digits = text;
   const bool negative = digits.starts_with('-');
   if (negative || digits.starts_with('+')) digits.remove_prefix(1);
@@ -40,11 +41,13 @@ float parse_number(std::string_view text, std::size_t line) {
   float value = 0;
   const bool unsigned_digits = !digits.starts_with('-');
   const char* const last = digits.data() + digits.size();
-  const auto [end, code] = read_real(digits, value, hex ? std::chars_format::hex : std::chars_format::general);
-  require<DataError>(unsigned_digits && end == last && code != std::errc::invalid_argument, "[quantize] line ", line,
+  const auto [end, code] =
+      read_real(digits, value, hex ? std::chars_format::hex : std::chars_format::general);
+  require<DataError>(unsigned_digits && end == last && code != std::errc::invalid_argument,
+                     "[quantize] line ", line,
                      ": expected a number such as -0.25, 1e-3 or 0x1.8p-1, got ", quoted(text));
-  require<DataError>(code != std::errc::result_out_of_range, "[quantize] line ", line, ": ", quoted(text),
-                     " is beyond float32, which ends at 3.4e38 in magnitude");
+  require<DataError>(code != std::errc::result_out_of_range, "[quantize] line ", line, ": ",
+                     quoted(text), " is beyond float32, which ends at 3.4e38 in magnitude");
   require<DataError>(std::isfinite(value), "[quantize] line ", line, ": ", quoted(text),
                      " has no place on a grid; expected a finite number");
   return negative ? -value : value;
@@ -62,7 +65,9 @@ Grid fit_grid(const Range& range, int bits, GridStyle style) {
 std::string hex_float(float value) {
   std::array<char, 40> buffer;
   const double magnitude = std::abs(static_cast<double>(value));
-  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), magnitude, std::chars_format::hex).ptr;
+  const auto end =
+      std::to_chars(buffer.data(), buffer.data() + buffer.size(), magnitude, std::chars_format::hex)
+          .ptr;
   return (std::signbit(value) ? "-0x" : "0x") + std::string(buffer.data(), end);
 }
 
@@ -70,11 +75,13 @@ std::string hex_float(float value) {
 
 void quantize(const QuantizeOptions& options, std::istream& in, std::ostream& out) {
   const Format format = Format::parse(options.format);
-  require<ConfigError>(!format.is_fp32(), "[quantize] fp32 has no codes; expected --format int1 .. int16");
+  require<ConfigError>(!format.is_fp32(),
+                       "[quantize] fp32 has no codes; expected --format int1 .. int16");
   const GridStyle style = parse_grid_style(options.grid);
   const Rounding rounding = parse_rounding(options.rounding);
-  require<ConfigError>(style == GridStyle::affine || format.bits >= 2,
-                       "[quantize] a symmetric grid needs at least 2 bits; use --grid affine for int1");
+  require<ConfigError>(
+      style == GridStyle::affine || format.bits >= 2,
+      "[quantize] a symmetric grid needs at least 2 bits; use --grid affine for int1");
   require<ConfigError>(options.seed >= 0, "[quantize] expected --seed >= 0, got ", options.seed);
 
   std::vector<std::string> texts;
@@ -92,11 +99,14 @@ void quantize(const QuantizeOptions& options, std::istream& in, std::ostream& ou
   const Key key(static_cast<std::uint64_t>(options.seed));
   out << "input\tcode\tvalue\n";
   for (std::size_t i = 0; i < values.size() && out; ++i) {
-    const int code = rounding == Rounding::stochastic ? encode(values[i], grid, rounding_bits(key, i)) : encode(values[i], grid);
+    const int code = rounding == Rounding::stochastic
+                         ? encode(values[i], grid, rounding_bits(key, i))
+                         : encode(values[i], grid);
     out << texts[i] << '\t' << to_text(code) << '\t' << hex_float(decode(code, grid)) << '\n';
   }
   out.flush();
-  require<DataError>(static_cast<bool>(out), "[quantize] cannot write the table: is the disk full or the pipe closed?");
+  require<DataError>(static_cast<bool>(out),
+                     "[quantize] cannot write the table: is the disk full or the pipe closed?");
 }
 
 }  // namespace ebb::tools

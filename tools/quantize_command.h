@@ -12,10 +12,12 @@ struct QuantizeOptions {
   std::int64_t seed = 1;  ///< stochastic: the i-th number draws rounding_bits(Key(seed), i)
 };
 
-/// Reads one number a line, decimal or C hex float, each rounded to the nearest float32, and lays one grid over all of them. Writes
-/// TSV: the number as it was written, its code, and the float32 that the code stands for as C hex float.
-/// @throws ConfigError for options that are wrong or contradict each other; DataError for an empty input, a line that is no number
-/// or does not fit float32, or if `out` cannot be written; NonFiniteError if the numbers span more than float32 can hold
+/// Reads one number a line, decimal or C hex float, each rounded to the nearest float32, and lays
+/// one grid over all of them. Writes TSV: the number as it was written, its code, and the float32
+/// that the code stands for as C hex float.
+/// @throws ConfigError for options that are wrong or contradict each other; DataError for an empty
+/// input, a line that is no number or does not fit float32, or if `out` cannot be written;
+/// NonFiniteError if the numbers span more than float32 can hold
 void quantize(const QuantizeOptions& options, std::istream& in, std::ostream& out);
 
 }  // namespace ebb::tools

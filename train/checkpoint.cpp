@@ -13,9 +13,13 @@ constexpr std::string_view kFormat = "ebb-checkpoint-1";
 constexpr std::string_view kChecksum = "zz_sha256";
 constexpr std::size_t kDigits = 64;
 
-std::string group_of(ParamStore::Kind kind) { return kind == ParamStore::Kind::parameter ? "parameter" : "state"; }
+std::string group_of(ParamStore::Kind kind) {
+  return kind == ParamStore::Kind::parameter ? "parameter" : "state";
+}
 
-std::string stored_name(const ParamStore::Entry& entry) { return concat(group_of(entry.kind), '/', entry.name); }
+std::string stored_name(const ParamStore::Entry& entry) {
+  return concat(group_of(entry.kind), '/', entry.name);
+}
 
 const StoredTensor* find_stored(const Checkpoint& checkpoint, const ParamStore::Entry& entry) {
   const auto found = std::ranges::find(checkpoint.tensors, stored_name(entry), &StoredTensor::name);
@@ -24,7 +28,8 @@ const StoredTensor* find_stored(const Checkpoint& checkpoint, const ParamStore::
 
 const std::string& metadata(const SafeTensors& file, const std::string& key) {
   const auto found = file.metadata.find(key);
-  require<DataError>(found != file.metadata.end(), "[checkpoint] expected '", key, "' in the metadata, the file has none");
+  require<DataError>(found != file.metadata.end(), "[checkpoint] expected '", key,
+                     "' in the metadata, the file has none");
   return found->second;
 }
 
@@ -71,20 +76,24 @@ std::string to_bytes(const Checkpoint& checkpoint) {
 Checkpoint parse_checkpoint(std::string_view bytes) {
   SafeTensors file = parse_safetensors(bytes);
   const auto format = file.metadata.find("format");
-  require<DataError>(format != file.metadata.end() && format->second == kFormat, "[checkpoint] expected the format '", kFormat,
-                     "', got ", format == file.metadata.end() ? "a safetensors file without one" : concat("'", format->second, "'"),
+  require<DataError>(format != file.metadata.end() && format->second == kFormat,
+                     "[checkpoint] expected the format '", kFormat, "', got ",
+                     format == file.metadata.end() ? "a safetensors file without one"
+                                                   : concat("'", format->second, "'"),
                      "; this file is no checkpoint of this version of Ebb");
-  const bool has_checksum =
-      !file.tensors.empty() && file.tensors.back().name == kChecksum && file.tensors.back().bytes.size() == kDigits;
-  require<DataError>(
-      has_checksum && file.tensors.back().text() == sha256_hex(bytes.substr(0, bytes.size() - kDigits)),
-      "[checkpoint] the checksum at its end does not fit the content: the file was altered or damaged; use another checkpoint");
+  const bool has_checksum = !file.tensors.empty() && file.tensors.back().name == kChecksum &&
+                            file.tensors.back().bytes.size() == kDigits;
+  require<DataError>(has_checksum && file.tensors.back().text() ==
+                                         sha256_hex(bytes.substr(0, bytes.size() - kDigits)),
+                     "[checkpoint] the checksum at its end does not fit the content: the file was "
+                     "altered or damaged; use another checkpoint");
   file.tensors.pop_back();
 
   Checkpoint checkpoint{.config = metadata(file, "config"), .tensors = std::move(file.tensors)};
   const std::string& iteration = metadata(file, "iteration");
   require<DataError>(parse_number(iteration, checkpoint.iteration) && checkpoint.iteration >= 0,
-                     "[checkpoint] expected the iteration to be an integer of 0 and more, got '", iteration, "'");
+                     "[checkpoint] expected the iteration to be an integer of 0 and more, got '",
+                     iteration, "'");
   checkpoint.notes = std::move(file.metadata);
   for (const char* known : {"format", "iteration", "config"}) checkpoint.notes.erase(known);
   return checkpoint;
@@ -103,18 +112,21 @@ void restore_params(const Checkpoint& checkpoint, ParamStore& params) {
     require<DataError>(stored != nullptr, "[checkpoint] expected '", stored_name(entry),
                        "', the file has none; it belongs to another network");
     values.push_back(stored->tensor());
-    require<DataError>(values.back().shape() == entry.value.shape(), "[checkpoint] '", stored_name(entry), "': expected shape ",
-                       entry.value.shape(), ", got ", values.back().shape(), "; it belongs to another network");
+    require<DataError>(values.back().shape() == entry.value.shape(), "[checkpoint] '",
+                       stored_name(entry), "': expected shape ", entry.value.shape(), ", got ",
+                       values.back().shape(), "; it belongs to another network");
   }
   for (const StoredTensor& stored : checkpoint.tensors) {
     const std::size_t slash = stored.name.find('/');
     const std::string_view group = std::string_view(stored.name).substr(0, slash);
     if (group != "parameter" && group != "state") continue;
     const std::optional<ParamId> id = params.find(std::string_view(stored.name).substr(slash + 1));
-    require<DataError>(id && group_of(params.entry(*id).kind) == group, "[checkpoint] the network has no '", stored.name,
+    require<DataError>(id && group_of(params.entry(*id).kind) == group,
+                       "[checkpoint] the network has no '", stored.name,
                        "'; the file belongs to another network");
   }
-  for (std::size_t i = 0; i < values.size(); ++i) params[ParamId{static_cast<std::int32_t>(i)}] = std::move(values[i]);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    params[ParamId{static_cast<std::int32_t>(i)}] = std::move(values[i]);
 }
 
 TakenParams take_params(const Checkpoint& checkpoint, ParamStore& params) {
@@ -129,15 +141,17 @@ TakenParams take_params(const Checkpoint& checkpoint, ParamStore& params) {
     parameters = parameters || (fits && entry.kind == ParamStore::Kind::parameter);
     if (fits) params[ParamId{static_cast<std::int32_t>(i)}] = std::move(value);
   }
-  require<DataError>(parameters, "[checkpoint] no parameter has name and shape of one of this network, which has ",
-                     params.entries().size(), ", '", params.entries().front().name,
-                     "' first; it belongs to a network of other sizes");
+  require<DataError>(
+      parameters, "[checkpoint] no parameter has name and shape of one of this network, which has ",
+      params.entries().size(), ", '", params.entries().front().name,
+      "' first; it belongs to a network of other sizes");
   return result;
 }
 
 std::string weights_sha256(const ParamStore& params) {
   Sha256 hash;
-  for (const ParamStore::Entry& entry : params.entries()) hash.update(std::as_bytes(entry.value.values()));
+  for (const ParamStore::Entry& entry : params.entries())
+    hash.update(std::as_bytes(entry.value.values()));
   return hash.hex();
 }
 

@@ -15,9 +15,11 @@ constexpr std::size_t kLines = 0, kStride = 1, kMarks = 3;
 
 std::int64_t number(const std::vector<std::string>& words, std::size_t index) {
   std::int64_t value = -1;
-  const bool ok = words.size() >= kMarks && words.size() <= kMarks + kMostMarks && parse_number(words[index], value) &&
-                  value >= (index == kStride ? 1 : 0) && value <= kMostLines;
-  require<DataError>(ok, "[checkpoint] expected the digest of a record, got '", join_words(words, " "), "'");
+  const bool ok = words.size() >= kMarks && words.size() <= kMarks + kMostMarks &&
+                  parse_number(words[index], value) && value >= (index == kStride ? 1 : 0) &&
+                  value <= kMostLines;
+  require<DataError>(ok, "[checkpoint] expected the digest of a record, got '",
+                     join_words(words, " "), "'");
   return value;
 }
 
@@ -43,13 +45,15 @@ std::string LineDigest::text() const {
 std::int64_t lines_of(std::string_view recorded) { return number(split_at(recorded, ' '), kLines); }
 
 std::string first_difference(std::string_view recorded, const LineDigest& now) {
-  const std::vector<std::string> before = split_at(recorded, ' '), after = split_at(now.text(), ' ');
+  const std::vector<std::string> before = split_at(recorded, ' '),
+                                 after = split_at(now.text(), ' ');
   if (before == after) return "";
   const std::int64_t lines = number(before, kLines), stride = number(before, kStride);
   // The marks stand every `stride` lines; what no mark tells is behind the last one.
   const auto marks = std::span(before).subspan(kMarks);
   const auto [differs, unused] = std::ranges::mismatch(marks, std::span(after).subspan(kMarks));
-  const std::int64_t first = (differs - marks.begin()) * stride + 1, last = std::min(first + stride - 1, lines);
+  const std::int64_t first = (differs - marks.begin()) * stride + 1,
+                     last = std::min(first + stride - 1, lines);
   return first == last ? concat("line ", first) : concat("a line of ", first, " to ", last);
 }
 

@@ -9,9 +9,10 @@
 
 namespace ebb::train {
 
-/// What a checkpoint remembers of the lines that were recorded before it: how many, the SHA-256 over all, and the hash after every
-/// `stride` lines, by which an altered line is found. There are never more than 64 such marks: when there are, every other one goes
-/// and the stride doubles. Up to 64 lines the altered one is known exactly, of n lines it is known to within n/32.
+/// What a checkpoint remembers of the lines that were recorded before it: how many, the SHA-256
+/// over all, and the hash after every `stride` lines, by which an altered line is found. There are
+/// never more than 64 such marks: when there are, every other one goes and the stride doubles. Up
+/// to 64 lines the altered one is known exactly, of n lines it is known to within n/32.
 class LineDigest {
  public:
   /// The line without its line feed.
@@ -29,7 +30,8 @@ class LineDigest {
 /// How many lines a recorded digest is of. @throws DataError for a text that is no digest
 std::int64_t lines_of(std::string_view recorded);
 
-/// Which of as many lines are not those of the recorded digest: "line 5", "a line of 33 to 64"; empty if all are the same.
+/// Which of as many lines are not those of the recorded digest: "line 5", "a line of 33 to 64";
+/// empty if all are the same.
 std::string first_difference(std::string_view recorded, const LineDigest& now);
 
 }  // namespace ebb::train

@@ -21,11 +21,14 @@ double total_seconds(const EvaluationReport& report) {
 
 }  // namespace
 
-EvaluationReport evaluate_all(const Task& task, RunState& state, const LoopSettings& settings, const Precision& precision,
+EvaluationReport evaluate_all(const Task& task, RunState& state, const LoopSettings& settings,
+                              const Precision& precision,
                               const std::function<void(const EvalRow&)>& done) {
   CostLedger before = std::exchange(state.evaluation_ledger, {});
-  EvaluationReport report{
-      .metric = task.metric, .baselines = task.baselines, .reference = precision.reference, .arithmetic = precision.arithmetic};
+  EvaluationReport report{.metric = task.metric,
+                          .baselines = task.baselines,
+                          .reference = precision.reference,
+                          .arithmetic = precision.arithmetic};
   for (const Split& split : task.splits) {
     report.splits.push_back(evaluate(task, split, state, settings));
     if (done) done(report.splits.back());
@@ -39,7 +42,8 @@ EvaluationReport evaluate_all(const Task& task, RunState& state, const LoopSetti
 
 std::string to_json(const EvaluationReport& report) {
   Json json;
-  for (const char* name : {"test", "validation"}) {  // both, whichever the data have, as after a training
+  for (const char* name :
+       {"test", "validation"}) {  // both, whichever the data have, as after a training
     const auto row = std::ranges::find(report.splits, name, &EvalRow::split);
     const bool scored = row != report.splits.end();
     const auto add = [&](const std::string& member, auto EvalRow::*value) {
@@ -72,17 +76,22 @@ std::string to_table(const EvaluationReport& report) {
   std::vector<std::vector<std::string>> facts;
   for (const EvalRow& row : report.splits) {
     facts.push_back({concat(row.split, ' ', row.metric),
-                     concat(format_fixed(row.score, 4), " at ", format_bits(row.bits), ", loss ", format_fixed(row.loss, 4))});
+                     concat(format_fixed(row.score, 4), " at ", format_bits(row.bits), ", loss ",
+                            format_fixed(row.loss, 4))});
   }
-  if (const std::string arithmetic = format_options(report.arithmetic); !arithmetic.empty()) facts.push_back({"with", arithmetic});
+  if (const std::string arithmetic = format_options(report.arithmetic); !arithmetic.empty())
+    facts.push_back({"with", arithmetic});
   for (const auto& baseline : report.baselines) {
     std::string name = baseline.first;
     std::ranges::replace(name, '_', ' ');
     facts.push_back({name, format_fixed(baseline.second, 4)});
   }
   facts.push_back({"steps of training", to_text(report.iterations)});
-  facts.push_back({"bit-operations", concat(with_separators(report.ledger.total_bit_ops()), " of this evaluation")});
-  facts.push_back({"relative cost", format_cost(relative_cost(report.ledger, report.reference).exact, report.reference)});
+  facts.push_back({"bit-operations",
+                   concat(with_separators(report.ledger.total_bit_ops()), " of this evaluation")});
+  facts.push_back(
+      {"relative cost",
+       format_cost(relative_cost(report.ledger, report.reference).exact, report.reference)});
   facts.push_back({"accumulator overflows", format_overflows(report.ledger)});
   facts.push_back({"time", format_duration(total_seconds(report))});
   facts.push_back({"weights SHA-256", report.weights_sha256});

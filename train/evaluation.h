@@ -13,7 +13,8 @@
 
 namespace ebb::train {
 
-/// What scoring a checkpoint came to: what --evaluate says. All of it is of this evaluation, nothing of the training before it.
+/// What scoring a checkpoint came to: what --evaluate says. All of it is of this evaluation,
+/// nothing of the training before it.
 struct EvaluationReport {
   std::string metric{};                                     ///< what the splits are scored by
   std::vector<std::pair<std::string, double>> baselines{};  ///< of the task
@@ -25,9 +26,10 @@ struct EvaluationReport {
   std::int64_t iterations = 0;  ///< optimizer steps of the checkpoint
 };
 
-/// Scores all splits under the settings' evaluation plan, which is what `precision` came to, charged to a ledger of their own and
-/// not to the state's; `done` is told of each.
-EvaluationReport evaluate_all(const Task& task, RunState& state, const LoopSettings& settings, const Precision& precision,
+/// Scores all splits under the settings' evaluation plan, which is what `precision` came to,
+/// charged to a ledger of their own and not to the state's; `done` is told of each.
+EvaluationReport evaluate_all(const Task& task, RunState& state, const LoopSettings& settings,
+                              const Precision& precision,
                               const std::function<void(const EvalRow&)>& done = {});
 
 /// One JSON object; counts are decimal strings.

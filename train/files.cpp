@@ -33,11 +33,13 @@ std::string advice(int code) {
   }
 }
 
-[[noreturn]] void fail(std::string_view op, const std::string& path, int code, const std::string& detail = "") {
+[[noreturn]] void fail(std::string_view op, const std::string& path, int code,
+                       const std::string& detail = "") {
   throw DataError(concat("[", op, "] ", path, ": ", reason(code), detail, advice(code)));
 }
 
-// Writes everything or returns how far it came, with errno set. A call that takes nothing without an error would loop for ever.
+// Writes everything or returns how far it came, with errno set. A call that takes nothing without
+// an error would loop for ever.
 std::size_t write_all(const FileSystem& files, int fd, std::string_view content) {
   std::size_t done = 0;
   while (done < content.size()) {
@@ -50,7 +52,9 @@ std::size_t write_all(const FileSystem& files, int fd, std::string_view content)
   return done;
 }
 
-std::string progress(std::size_t done, std::size_t size) { return concat(" (after ", done, " of ", size, " bytes)"); }
+std::string progress(std::size_t done, std::size_t size) {
+  return concat(" (after ", done, " of ", size, " bytes)");
+}
 
 std::string parent_of(const std::string& path) {
   const std::size_t slash = path.rfind('/');
@@ -65,14 +69,16 @@ constexpr int kNeverWait = O_NONBLOCK | O_CLOEXEC;
 std::string complaint(const struct stat& info) {
   return S_ISREG(info.st_mode)   ? ""
          : S_ISDIR(info.st_mode) ? "Is a directory"
-                                 : "expected a regular file, found a pipe, a socket or a device; put the file itself there";
+                                 : "expected a regular file, found a pipe, a socket or a device; "
+                                   "put the file itself there";
 }
 
 // Whether a path still leads to the file that is open.
 bool leads_to(const std::string& path, int fd) {
   struct stat here {
   }, open{};
-  return ::fstat(fd, &open) == 0 && ::lstat(path.c_str(), &here) == 0 && here.st_dev == open.st_dev && here.st_ino == open.st_ino;
+  return ::fstat(fd, &open) == 0 && ::lstat(path.c_str(), &here) == 0 &&
+         here.st_dev == open.st_dev && here.st_ino == open.st_ino;
 }
 
 }  // namespace
@@ -80,7 +86,8 @@ bool leads_to(const std::string& path, int fd) {
 FileSystem FileSystem::real() {
   return {
       .open = [](const char* path, int flags, unsigned mode) { return ::open(path, flags, mode); },
-      .write = [](int fd, const void* data, std::size_t size) { return static_cast<std::int64_t>(::write(fd, data, size)); },
+      .write = [](int fd, const void* data,
+                  std::size_t size) { return static_cast<std::int64_t>(::write(fd, data, size)); },
       .sync = [](int fd) { return ::fsync(fd); },
       .close = [](int fd) { return ::close(fd); },
       .rename = [](const char* from, const char* to) { return ::rename(from, to); },
@@ -90,7 +97,8 @@ FileSystem FileSystem::real() {
 void write_file(const std::string& path, std::string_view content, const FileSystem& files) {
   const std::string part = path + ".part";
   ::unlink(part.c_str());  // what a crash left, or a link that somebody put there
-  const int fd = files.open(part.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+  const int fd =
+      files.open(part.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
   if (fd < 0) fail("write", part, errno);
   const auto give_up = [&](int code, const std::string& detail) {
     ::unlink(part.c_str());
@@ -104,7 +112,8 @@ void write_file(const std::string& path, std::string_view content, const FileSys
   const bool closed = files.close(fd) == 0;
   if (!written) give_up(code, progress(done, content.size()));
   if (!closed) give_up(errno, progress(done, content.size()));
-  if (files.rename(part.c_str(), path.c_str()) != 0) give_up(errno, concat(" (renaming ", part, ")"));
+  if (files.rename(part.c_str(), path.c_str()) != 0)
+    give_up(errno, concat(" (renaming ", part, ")"));
 
   const std::string parent = parent_of(path);
   const int directory = files.open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
@@ -112,7 +121,8 @@ void write_file(const std::string& path, std::string_view content, const FileSys
   const bool durable = files.sync(directory) == 0;
   const int sync_code = errno;
   files.close(directory);
-  if (!durable && sync_code != EINVAL) fail("write", parent, sync_code);  // EINVAL: this file system cannot sync directories
+  if (!durable && sync_code != EINVAL)
+    fail("write", parent, sync_code);  // EINVAL: this file system cannot sync directories
 }
 
 std::string read_file(const std::string& path) {
@@ -146,7 +156,8 @@ LineFile::LineFile(std::string path, std::int64_t size, FileSystem files)
   struct stat info {};
   std::string wrong = ::fstat(fd_, &info) == 0 ? complaint(info) : reason(errno);
   if (wrong.empty() && info.st_nlink > 1)
-    wrong = concat("the file has ", info.st_nlink, " names (hard links), and lines added here would show in all; put a copy there");
+    wrong = concat("the file has ", info.st_nlink,
+                   " names (hard links), and lines added here would show in all; put a copy there");
   if (!wrong.empty()) {
     files_.close(fd_);
     throw DataError(concat("[write] ", path_, ": ", wrong));
@@ -156,13 +167,17 @@ LineFile::LineFile(std::string path, std::int64_t size, FileSystem files)
   if (!long_enough || (length > size_ && ::ftruncate(fd_, size_) != 0)) {
     const int code = errno;
     files_.close(fd_);
-    require<DataError>(long_enough, "[write] ", path_, ": expected at least ", size_, " bytes to continue after, found ", length);
+    require<DataError>(long_enough, "[write] ", path_, ": expected at least ", size_,
+                       " bytes to continue after, found ", length);
     fail("write", path_, code, " (cutting it back)");
   }
 }
 
 LineFile::LineFile(LineFile&& other) noexcept
-    : path_(std::move(other.path_)), size_(other.size_), files_(std::move(other.files_)), fd_(std::exchange(other.fd_, -1)) {}
+    : path_(std::move(other.path_)),
+      size_(other.size_),
+      files_(std::move(other.files_)),
+      fd_(std::exchange(other.fd_, -1)) {}
 
 LineFile& LineFile::operator=(LineFile&& other) noexcept {
   std::swap(path_, other.path_);
@@ -182,7 +197,8 @@ void LineFile::append(std::string_view line) {
   if (done < text.size()) {
     const int code = errno;
     const bool cut = ::ftruncate(fd_, size_) == 0;
-    fail("write", path_, code, concat(progress(done, text.size()), cut ? "" : ", leaving half a line"));
+    fail("write", path_, code,
+         concat(progress(done, text.size()), cut ? "" : ", leaving half a line"));
   }
   size_ += static_cast<std::int64_t>(text.size());
 }
@@ -190,7 +206,8 @@ void LineFile::append(std::string_view line) {
 void LineFile::sync() {
   if (files_.sync(fd_) != 0) fail("write", path_, errno);
   require<DataError>(leads_to(path_, fd_), "[write] ", path_,
-                     ": the file was removed or replaced while the run was writing to it, so its newest lines are lost; resume the "
+                     ": the file was removed or replaced while the run was writing to it, so its "
+                     "newest lines are lost; resume the "
                      "run from a directory that nothing else changes");
 }
 
@@ -199,21 +216,27 @@ DirectoryLock::DirectoryLock(const std::string& path) : path_(path) {
   if (fd_ < 0) fail("lock", path, errno);
   struct stat info {};
   std::string wrong = ::fstat(fd_, &info) == 0 ? complaint(info) : reason(errno);
-  if (wrong.empty()) ::fchmod(fd_, 0600);  // Ebb 0.1 made it readable; where it is another's, they decide
+  if (wrong.empty())
+    ::fchmod(fd_, 0600);  // Ebb 0.1 made it readable; where it is another's, they decide
   if (wrong.empty() && ::flock(fd_, LOCK_EX | LOCK_NB) != 0)
-    wrong = errno == EWOULDBLOCK ? "another run is writing to this directory; wait for it to end or choose another --out"
-                                 : reason(errno);
-  if (wrong.empty() && !leads_to(path, fd_)) wrong = "the file was replaced while it was locked; try again";
+    wrong =
+        errno == EWOULDBLOCK
+            ? "another run is writing to this directory; wait for it to end or choose another --out"
+            : reason(errno);
+  if (wrong.empty() && !leads_to(path, fd_))
+    wrong = "the file was replaced while it was locked; try again";
   if (wrong.empty()) return;
   ::close(fd_);
   throw DataError(concat("[lock] ", path, ": ", wrong));
 }
 
-DirectoryLock::DirectoryLock(DirectoryLock&& other) noexcept : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}
+DirectoryLock::DirectoryLock(DirectoryLock&& other) noexcept
+    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}
 
 void DirectoryLock::check() const {
   require<DataError>(leads_to(path_, fd_), "[lock] ", path_,
-                     ": the lock of this run was removed or replaced, so another run may be writing here; this one ends");
+                     ": the lock of this run was removed or replaced, so another run may be "
+                     "writing here; this one ends");
 }
 
 DirectoryLock& DirectoryLock::operator=(DirectoryLock&& other) noexcept {

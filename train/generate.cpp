@@ -14,7 +14,8 @@ constexpr const char* kGroup = "Generation";
 
 TokenIds encode_prompt(const Vocabulary& vocabulary, const std::string& prompt) {
   TokenIds ids = vocabulary.encode(prompt, "--prompt");
-  if (vocabulary.unit() == TokenUnit::word && !prompt.empty() && prompt.back() != '\n') ids.pop_back();  // the line goes on
+  if (vocabulary.unit() == TokenUnit::word && !prompt.empty() && prompt.back() != '\n')
+    ids.pop_back();  // the line goes on
   return ids;
 }
 
@@ -22,7 +23,9 @@ TokenIds encode_prompt(const Vocabulary& vocabulary, const std::string& prompt) 
 
 std::vector<Setting> generation_settings() {
   std::vector<Setting> settings{
-      {.name = "generate", .value = "RUN", .help = "write a text with the checkpoint of a run directory instead of training"},
+      {.name = "generate",
+       .value = "RUN",
+       .help = "write a text with the checkpoint of a run directory instead of training"},
       {.name = "tokens",
        .value = "N",
        .kind = Setting::Kind::integer,
@@ -30,7 +33,9 @@ std::vector<Setting> generation_settings() {
        .help = "tokens to write",
        .expected = "1 to 1000000",
        .accepts = [](double n) { return n >= 1 && n <= 1e6; }},
-      {.name = "prompt", .value = "TEXT", .help = "what the text begins with; none: the beginning of a line"},
+      {.name = "prompt",
+       .value = "TEXT",
+       .help = "what the text begins with; none: the beginning of a line"},
       {.name = "temperature",
        .value = "X",
        .kind = Setting::Kind::real,
@@ -38,10 +43,13 @@ std::vector<Setting> generation_settings() {
        .help = "divides the logits that tokens are drawn by; 0: always the most likely token",
        .expected = "0, or 1e-30 to 1e30",
        .accepts = [](double x) { return x == 0 || (x >= 1e-30 && x <= 1e30); }},
-      Setting::count("top-k", "0", "draw among this many of the most likely tokens; 0: among all", 0)};
+      Setting::count("top-k", "0", "draw among this many of the most likely tokens; 0: among all",
+                     0)};
   settings.back().moot = [](const Options& options) {
     const bool draws = options.real("temperature") > 0;
-    return draws ? std::string() : concat("with --temperature ", options.text("temperature"), ", where nothing is drawn");
+    return draws ? std::string()
+                 : concat("with --temperature ", options.text("temperature"),
+                          ", where nothing is drawn");
   };
   for (Setting& setting : settings) {
     setting.group = kGroup;
@@ -51,11 +59,15 @@ std::vector<Setting> generation_settings() {
   return settings;
 }
 
-Generated generate_text(Pass& pass, const Vocabulary& vocabulary, const Options& options, const TokenReader& read) {
-  const Sampling sampling{.temperature = options.real("temperature"), .top_k = options.integer("top-k")};
+Generated generate_text(Pass& pass, const Vocabulary& vocabulary, const Options& options,
+                        const TokenReader& read) {
+  const Sampling sampling{.temperature = options.real("temperature"),
+                          .top_k = options.integer("top-k")};
   const Key key = Key(static_cast<std::uint64_t>(options.seed)).fold("generation");
   Generated result{.prompt = encode_prompt(vocabulary, options.text("prompt"))};
-  TokenIds next = result.prompt.empty() ? vocabulary.encode("\n", "the line feed that stands for no --prompt") : result.prompt;
+  TokenIds next = result.prompt.empty()
+                      ? vocabulary.encode("\n", "the line feed that stands for no --prompt")
+                      : result.prompt;
   std::uint64_t place = next.size();
   for (std::int64_t left = options.integer("tokens"); left > 0; --left) {
     next = {sample_token(read(pass, next), sampling, key, place++)};

@@ -36,15 +36,20 @@ bool is_for_operand(std::string_view part, const Site& site, Role role) {
   return part.ends_with("." + end) && site.matches(part.substr(0, part.size() - end.size() - 1));
 }
 
-bool is_for_parameter(std::string_view part, std::string_view parameter, std::span<const Site> sites) {
-  if (Site{std::string(parameter), {}}.matches(part) || parameter.ends_with("." + std::string(part))) return true;
+bool is_for_parameter(std::string_view part, std::string_view parameter,
+                      std::span<const Site> sites) {
+  if (Site{std::string(parameter), {}}.matches(part) ||
+      parameter.ends_with("." + std::string(part)))
+    return true;
   return std::ranges::any_of(sites, [&](const Site& site) {
-    return parameter.starts_with(site.name + ".") && std::ranges::find(site.tags, part) != site.tags.end();
+    return parameter.starts_with(site.name + ".") &&
+           std::ranges::find(site.tags, part) != site.tags.end();
   });
 }
 
 BoundForMany bind_for(std::string_view option, const Schedule& schedule, const Totals& totals,
-                      std::span<const Schedule::Member> members, const std::vector<std::string>& known) {
+                      std::span<const Schedule::Member> members,
+                      const std::vector<std::string>& known) {
   BoundForMany result;
   std::map<std::string, std::size_t> places;  // by the answers that led there
   std::set<std::string, std::less<>> used;
@@ -63,12 +68,15 @@ BoundForMany bind_for(std::string_view option, const Schedule& schedule, const T
   }
   for (const std::string& part : schedule.group_names()) {
     if (used.contains(part)) continue;
-    const bool any = std::ranges::any_of(members, [&](const Schedule::Member& member) { return member.is(part); });
+    const bool any = std::ranges::any_of(
+        members, [&](const Schedule::Member& member) { return member.is(part); });
     require<ConfigError>(!any, "[command line] --", option, ": the part '", part,
-                         "' of the group is never used, since the parts behind it are for all that it is for; of several parts "
+                         "' of the group is never used, since the parts behind it are for all that "
+                         "it is for; of several parts "
                          "the last one counts, so put it behind them");
     if (std::ranges::find(optional_tags(), part) != optional_tags().end()) continue;
-    throw ConfigError(concat("[command line] --", option, ": ", unknown_word("name in group{...}", part, known)));
+    throw ConfigError(
+        concat("[command line] --", option, ": ", unknown_word("name in group{...}", part, known)));
   }
   return result;
 }

@@ -23,14 +23,17 @@ struct ImageData {
   ImageSet validation;  ///< empty unless asked for
 };
 
-/// @throws DataError if the data cannot be had or are not what they claim; ConfigError for an impossible --validation
+/// @throws DataError if the data cannot be had or are not what they claim; ConfigError for an
+/// impossible --validation
 ImageData open_images(const Options& options);
 
 /// Logits [n, classes] of images [n, height, width, channels].
 using ImageNetwork = std::function<Var(Pass&, Var images)>;
 
-/// Classification by softmax cross-entropy, scored by accuracy. Batches come from --seed, --batch and --accumulate.
+/// Classification by softmax cross-entropy, scored by accuracy. Batches come from --seed, --batch
+/// and --accumulate.
 /// @throws ConfigError if the settings do not fit the data
-Task image_task(const std::shared_ptr<const ImageData>& data, const ImageNetwork& network, const Options& options);
+Task image_task(const std::shared_ptr<const ImageData>& data, const ImageNetwork& network,
+                const Options& options);
 
 }  // namespace ebb::train

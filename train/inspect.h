@@ -16,7 +16,8 @@ struct Inspection {
   std::string directory{};
   RunConfig config{};
   History history{};
-  std::optional<std::int64_t> saved_at{};  ///< iteration of the checkpoint, if there is one; the ledgers and costs are of it
+  std::optional<std::int64_t> saved_at{};  ///< iteration of the checkpoint, if there is one; the
+                                           ///< ledgers and costs are of it
   CostLedger ledger{}, evaluation_ledger{};
   RelativeCost cost{};  ///< of training
 };

@@ -19,14 +19,18 @@ using Clock = std::chrono::steady_clock;
 // What a checkpoint notes of an evaluation that was not done yet.
 constexpr const char* kDue = "due";
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 bool due(std::int64_t done, std::int64_t every) { return done % every == 0; }
 
-// The optimizer must never see a gradient that is not finite; float32 plans meet no encode that would notice.
+// The optimizer must never see a gradient that is not finite; float32 plans meet no encode that
+// would notice.
 void check_finite(const Gradients& gradients, const ParamStore& params) {
   for (std::size_t i = 0; i < gradients.size(); ++i) {
-    require<NonFiniteError>(std::isfinite(sum_of_squares(gradients[i].values())), "the gradient of '", params.entries()[i].name,
+    require<NonFiniteError>(std::isfinite(sum_of_squares(gradients[i].values())),
+                            "the gradient of '", params.entries()[i].name,
                             "' is not finite; a smaller --lr or more bits may help");
   }
 }
@@ -36,20 +40,28 @@ struct Sweep {
   double loss = 0;
   Gradients gradients;
 };
-Sweep sweep(const Task& task, RunState& state, const LoopSettings& settings, const PrecisionPlan& plan,
-            std::vector<OperandQuality>* quality) {
+Sweep sweep(const Task& task, RunState& state, const LoopSettings& settings,
+            const PrecisionPlan& plan, std::vector<OperandQuality>* quality) {
   const std::int64_t t = state.iteration;
   const std::vector<std::int64_t> parts = task.parts(t);
   std::int64_t examples = 0;
   for (const std::int64_t count : parts) examples += count;
   Sweep result;
   for (std::size_t part = 0; part < parts.size(); ++part) {
-    const Key key = settings.key.fold(static_cast<std::uint64_t>(t)).fold(static_cast<std::uint64_t>(part));
-    Pass pass{.params = state.params, .plan = plan, .ledger = state.ledger, .key = key, .simd = settings.simd, .quality = quality};
+    const Key key =
+        settings.key.fold(static_cast<std::uint64_t>(t)).fold(static_cast<std::uint64_t>(part));
+    Pass pass{.params = state.params,
+              .plan = plan,
+              .ledger = state.ledger,
+              .key = key,
+              .simd = settings.simd,
+              .quality = quality};
     const Var loss = task.loss(pass, t, static_cast<std::int64_t>(part));
     const double value = static_cast<double>(pass.tape[loss].item());
-    require<NonFiniteError>(std::isfinite(value), "the loss is ", value, "; a smaller --lr or more bits may help");
-    // The mean over the batch is the mean over its parts, each weighted by its share of the examples.
+    require<NonFiniteError>(std::isfinite(value), "the loss is ", value,
+                            "; a smaller --lr or more bits may help");
+    // The mean over the batch is the mean over its parts, each weighted by its share of the
+    // examples.
     const double share = static_cast<double>(parts[part]) / static_cast<double>(examples);
     result.loss += share * value;
     Gradients gradients = pass.tape.backward(loss, static_cast<float>(share));
@@ -64,11 +76,13 @@ Sweep sweep(const Task& task, RunState& state, const LoopSettings& settings, con
   return result;
 }
 
-StepRow step(const Task& task, RunState& state, const LoopSettings& settings, const LoopEvents& events) {
+StepRow step(const Task& task, RunState& state, const LoopSettings& settings,
+             const LoopEvents& events) {
   const Clock::time_point start = Clock::now();
   const std::int64_t t = state.iteration;
   const PrecisionPlan plan = settings.plan(t);
-  const double factor = state.plateau ? state.plateau->multiplier : 1.0, rate = settings.rate(t) * factor;
+  const double factor = state.plateau ? state.plateau->multiplier : 1.0,
+               rate = settings.rate(t) * factor;
   const uint128 before = state.ledger.total_bit_ops();
   std::vector<OperandQuality> quality;
   const bool measure = settings.statistics_every && due(t, *settings.statistics_every);
@@ -100,16 +114,22 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings, co
 
 // Whether products of a site had operands of a role.
 bool has_operand(const CostLedger::Row& row, Role role) {
-  const auto did = [&](Product product) { return row.cells[static_cast<std::size_t>(product)].macs > 0; };
+  const auto did = [&](Product product) {
+    return row.cells[static_cast<std::size_t>(product)].macs > 0;
+  };
   if (role == Role::weight) return did(Product::forward) || did(Product::grad_input);
-  if (role == Role::activation) return did(Product::forward) || did(Product::grad_weight) || did(Product::aggregate);
+  if (role == Role::activation)
+    return did(Product::forward) || did(Product::grad_weight) || did(Product::aggregate);
   return did(Product::grad_input) || did(Product::grad_weight) || did(Product::aggregate_grad);
 }
 
-bool stopping(const LoopSettings& settings) { return settings.stop != nullptr && *settings.stop != 0; }
+bool stopping(const LoopSettings& settings) {
+  return settings.stop != nullptr && *settings.stop != 0;
+}
 
 // Scores one split, or nothing if the run is to stop before the last piece.
-std::optional<EvalRow> score_split(const Task& task, const Split& split, RunState& state, const LoopSettings& settings) {
+std::optional<EvalRow> score_split(const Task& task, const Split& split, RunState& state,
+                                   const LoopSettings& settings) {
   const PrecisionPlan plan = evaluation_plan(settings, state.iteration);
   const Clock::time_point start = Clock::now();
   const uint128 before = state.evaluation_ledger.total_bit_ops();
@@ -139,8 +159,10 @@ std::optional<EvalRow> score_split(const Task& task, const Split& split, RunStat
                  .seconds = seconds_since(start)};
 }
 
-// The evaluation after a step, of the first split or of all. If it is stopped, false, and the state is what it was.
-bool evaluate_and_report(const Task& task, RunState& state, const LoopSettings& settings, const LoopEvents& events, bool all) {
+// The evaluation after a step, of the first split or of all. If it is stopped, false, and the state
+// is what it was.
+bool evaluate_and_report(const Task& task, RunState& state, const LoopSettings& settings,
+                         const LoopEvents& events, bool all) {
   const CostLedger before = state.evaluation_ledger;
   std::vector<EvalRow> rows;
   for (const Split& split : task.splits) {
@@ -169,7 +191,8 @@ double score_of(std::string_view metric, const Score& total) {
 
 Checkpoint to_checkpoint(const RunState& state, std::string config) {
   for (const ParamStore::Entry& entry : state.params.entries()) {
-    require<NonFiniteError>(std::isfinite(sum_of_squares(entry.value.values())), "[checkpoint] '", entry.name,
+    require<NonFiniteError>(std::isfinite(sum_of_squares(entry.value.values())), "[checkpoint] '",
+                            entry.name,
                             "' holds an infinity or a NaN: nothing could go on from it");
   }
   Checkpoint checkpoint{.iteration = state.iteration, .config = std::move(config)};
@@ -177,14 +200,18 @@ Checkpoint to_checkpoint(const RunState& state, std::string config) {
   Optimizer::State optimizer = state.optimizer.save(state.params);
   for (const Optimizer::NamedTensor& slot : optimizer.tensors)
     checkpoint.add_group("optimizer", {StoredTensor::of(slot.name, slot.value)});
-  checkpoint.add_group("optimizer", {StoredTensor::of("steps", std::span<const std::uint64_t>(&optimizer.steps, 1))});
-  checkpoint.add_group("ledger", {StoredTensor::of("training", std::string_view(state.ledger.save())),
-                                  StoredTensor::of("evaluation", std::string_view(state.evaluation_ledger.save()))});
+  checkpoint.add_group(
+      "optimizer",
+      {StoredTensor::of("steps", std::span<const std::uint64_t>(&optimizer.steps, 1))});
+  checkpoint.add_group(
+      "ledger", {StoredTensor::of("training", std::string_view(state.ledger.save())),
+                 StoredTensor::of("evaluation", std::string_view(state.evaluation_ledger.save()))});
   if (state.plateau) {
     const std::array values{std::bit_cast<std::uint64_t>(state.plateau->lowest),
                             std::bit_cast<std::uint64_t>(state.plateau->multiplier),
                             static_cast<std::uint64_t>(state.plateau->ignored)};
-    checkpoint.add_group("controller", {StoredTensor::of("plateau", std::span<const std::uint64_t>(values))});
+    checkpoint.add_group("controller",
+                         {StoredTensor::of("plateau", std::span<const std::uint64_t>(values))});
   }
   if (state.evaluation_due) checkpoint.notes["evaluation"] = kDue;
   return checkpoint;
@@ -197,7 +224,8 @@ void restore(RunState& state, const Checkpoint& checkpoint) {
       slots.tensors.push_back({stored.name, stored.tensor()});
     } else {
       const std::vector<std::uint64_t> steps = stored.words();
-      require<DataError>(steps.size() == 1, "[checkpoint] expected one count of optimizer steps, got ", steps.size());
+      require<DataError>(steps.size() == 1,
+                         "[checkpoint] expected one count of optimizer steps, got ", steps.size());
       slots.steps = steps[0];
     }
   }
@@ -208,8 +236,10 @@ void restore(RunState& state, const Checkpoint& checkpoint) {
   if (plateau) {
     const SafeTensors controllers{.metadata = {}, .tensors = checkpoint.group("controller")};
     const std::vector<std::uint64_t> values = controllers.at("plateau").words();
-    require<DataError>(values.size() == 2 || values.size() == 3,  // earlier versions did not count what they ignored
-                       "[checkpoint] expected two or three numbers of the plateau's state, got ", values.size());
+    require<DataError>(values.size() == 2 ||
+                           values.size() == 3,  // earlier versions did not count what they ignored
+                       "[checkpoint] expected two or three numbers of the plateau's state, got ",
+                       values.size());
     plateau->lowest = std::bit_cast<double>(values[0]);
     plateau->multiplier = std::bit_cast<double>(values[1]);
     plateau->ignored = values.size() == 3 ? static_cast<std::int64_t>(values[2]) : 0;
@@ -223,7 +253,8 @@ void restore(RunState& state, const Checkpoint& checkpoint) {
   state.evaluation_due = checkpoint.note("evaluation") == kDue;
 }
 
-Outcome run_loop(const Task& task, RunState& state, const LoopSettings& settings, const LoopEvents& events) {
+Outcome run_loop(const Task& task, RunState& state, const LoopSettings& settings,
+                 const LoopEvents& events) {
   const auto save = [&] {
     if (events.save) events.save(state);
   };
@@ -251,11 +282,13 @@ Outcome run_loop(const Task& task, RunState& state, const LoopSettings& settings
 
 PrecisionPlan evaluation_plan(const LoopSettings& settings, std::int64_t updates) {
   if (settings.evaluation_plan) return *settings.evaluation_plan;
-  require<ConfigError>(static_cast<bool>(settings.plan), "[train] evaluations need an evaluation_plan, or the plan of the run");
+  require<ConfigError>(static_cast<bool>(settings.plan),
+                       "[train] evaluations need an evaluation_plan, or the plan of the run");
   return settings.plan(std::max<std::int64_t>(updates - 1, 0));
 }
 
-EvalRow evaluate(const Task& task, const Split& split, RunState& state, const LoopSettings& settings) {
+EvalRow evaluate(const Task& task, const Split& split, RunState& state,
+                 const LoopSettings& settings) {
   LoopSettings to_the_end = settings;
   to_the_end.stop = nullptr;
   return score_split(task, split, state, to_the_end).value();

@@ -24,12 +24,14 @@ namespace ebb::train {
 
 /// What one piece of an evaluation adds to its sums.
 struct Score {
-  double loss_sum = 0, metric_sum = 0;  ///< over the examples; metric_sum of metrics that need a sum of their own
-  std::int64_t examples = 0;            ///< what losses are means over: images, tokens, nodes
+  double loss_sum = 0,
+         metric_sum = 0;  ///< over the examples; metric_sum of metrics that need a sum of their own
+  std::int64_t examples = 0;  ///< what losses are means over: images, tokens, nodes
 };
 
-/// What an evaluation is scored by: "perplexity" is e to the mean loss; "bits_per_byte" is loss_sum / ln 2 over the bytes that
-/// the examples stand for, which are metric_sum; any other name, "accuracy" first of all, is the mean of metric_sum.
+/// What an evaluation is scored by: "perplexity" is e to the mean loss; "bits_per_byte" is loss_sum
+/// / ln 2 over the bytes that the examples stand for, which are metric_sum; any other name,
+/// "accuracy" first of all, is the mean of metric_sum.
 double score_of(std::string_view metric, const Score& total);
 
 /// Examples that are scored together, in pieces that fit the memory; piece i is always the same.
@@ -48,8 +50,8 @@ struct Generated {
 /// The entry of Task::data that identifies what token ids mean.
 inline constexpr std::string_view kVocabularyEntry = "vocabulary";
 
-/// What the loop knows of a network and its data: images, tokens or graphs stay behind these functions. All of them are pure
-/// functions of their arguments, the parameters and the pass.
+/// What the loop knows of a network and its data: images, tokens or graphs stay behind these
+/// functions. All of them are pure functions of their arguments, the parameters and the pass.
 struct Task {
   std::string metric = "accuracy";  ///< see score_of
   std::int64_t steps_per_epoch = 1;
@@ -59,9 +61,11 @@ struct Task {
   std::function<Var(Pass&, std::int64_t t, std::int64_t part)> loss{};
   /// The first is scored on the way, all of them at the end.
   std::vector<Split> splits{};
-  /// The loss of one blank example: what counts shapes and MACs without touching the data. May be absent beside `charge`.
+  /// The loss of one blank example: what counts shapes and MACs without touching the data. May be
+  /// absent beside `charge`.
   std::function<Var(Pass&)> probe{};
-  /// Where steps are no multiples of one example: charges what step t will charge under a plan, without doing it.
+  /// Where steps are no multiples of one example: charges what step t will charge under a plan,
+  /// without doing it.
   std::function<void(CostLedger&, const PrecisionPlan&, std::int64_t t)> charge{};
   /// Writes a text as the options say, if the network can; the pass says at which precision.
   std::function<Generated(Pass&)> generate{};
@@ -93,10 +97,12 @@ struct LoopSettings {
   Key key{0};
   std::function<PrecisionPlan(std::int64_t t)> plan{};
   std::function<double(std::int64_t t)> rate{};  ///< before the plateau's multiplier
-  /// Of each entry of the store, in place of `rate`, if they differ; `rate` is what the record says.
+  /// Of each entry of the store, in place of `rate`, if they differ; `rate` is what the record
+  /// says.
   std::function<std::vector<double>(std::int64_t t)> rates{};
-  std::optional<PrecisionPlan> evaluation_plan{};  ///< none: that of the last update, plan(t - 1) after t updates
-  std::optional<double> clip{};                    ///< largest global norm of the gradients
+  std::optional<PrecisionPlan>
+      evaluation_plan{};         ///< none: that of the last update, plan(t - 1) after t updates
+  std::optional<double> clip{};  ///< largest global norm of the gradients
   std::int64_t eval_every = 1, save_every = 1;
   std::optional<std::int64_t> statistics_every{};
   Simd simd = Simd::scalar;
@@ -114,24 +120,32 @@ struct LoopEvents {
 
 enum class Outcome : std::uint8_t { finished, stopped };
 
-/// Runs from state.iteration to settings.iterations. After a step come its checkpoint, the look at `stop` and its evaluation; the
-/// last step is always saved, evaluated on all splits and saved again. An evaluation that `stop` ends leaves no trace: it is due
-/// when the run goes on, and done first then.
-/// @throws NonFiniteError before the optimizer step when the loss, a gradient or a value reaching an encode is not finite, with
-///         iteration, site and role; nothing is saved then. Whatever task and events throw passes through.
-Outcome run_loop(const Task& task, RunState& state, const LoopSettings& settings, const LoopEvents& events);
+/// Runs from state.iteration to settings.iterations. After a step come its checkpoint, the look at
+/// `stop` and its evaluation; the last step is always saved, evaluated on all splits and saved
+/// again. An evaluation that `stop` ends leaves no trace: it is due when the run goes on, and done
+/// first then.
+/// @throws NonFiniteError before the optimizer step when the loss, a gradient or a value reaching
+/// an encode is not finite, with
+///         iteration, site and role; nothing is saved then. Whatever task and events throw passes
+///         through.
+Outcome run_loop(const Task& task, RunState& state, const LoopSettings& settings,
+                 const LoopEvents& events);
 
-/// The plan that evaluations after so many updates have. @throws ConfigError if the settings have none
+/// The plan that evaluations after so many updates have. @throws ConfigError if the settings have
+/// none
 PrecisionPlan evaluation_plan(const LoopSettings& settings, std::int64_t updates);
 
 /// Scores one split under the evaluation plan; parameters and layer state stay as they are.
-EvalRow evaluate(const Task& task, const Split& split, RunState& state, const LoopSettings& settings);
+EvalRow evaluate(const Task& task, const Split& split, RunState& state,
+                 const LoopSettings& settings);
 
-/// Has the network write a text under the evaluation plan. The charges go to the ledger of evaluations.
+/// Has the network write a text under the evaluation plan. The charges go to the ledger of
+/// evaluations.
 Generated generate(const Task& task, RunState& state, const LoopSettings& settings);
 
-/// Widths by role of the operands that a ledger was charged for, as they are under a plan: those of sites that the plan does not
-/// name; of the first site, if there are none of these; by_site, if other sites have others.
+/// Widths by role of the operands that a ledger was charged for, as they are under a plan: those of
+/// sites that the plan does not name; of the first site, if there are none of these; by_site, if
+/// other sites have others.
 RoleBits role_bits(const PrecisionPlan& plan, const CostLedger& charged);
 
 }  // namespace ebb::train

@@ -15,11 +15,13 @@ namespace ebb::train {
 namespace {
 
 using SettingIndex = std::size_t;  // in Options::settings
-using Member = std::variant<std::string Options::*, std::int64_t Options::*, double Options::*, bool Options::*,
-                            std::optional<std::string> Options::*, std::optional<std::int64_t> Options::*,
+using Member = std::variant<std::string Options::*, std::int64_t Options::*, double Options::*,
+                            bool Options::*, std::optional<std::string> Options::*,
+                            std::optional<std::int64_t> Options::*,
                             std::optional<double> Options::*, SettingIndex>;
 
-/// One option: the command line, the help, the recorded configuration and the comparison on resuming all read a table of these.
+/// One option: the command line, the help, the recorded configuration and the comparison on
+/// resuming all read a table of these.
 struct Field {
   std::string_view group;
   std::string_view name;  // without the dashes
@@ -35,68 +37,99 @@ struct Field {
 constexpr std::string_view kModelGroup = Setting::kModelGroup;
 
 const Field kFields[] = {
-    {kModelGroup, "arch", "NAME", "", "network to train; the table below lists them", &Options::arch},
-    {kModelGroup, "preset", "NAME", "none", "options of a known experiment; those given beside it go first", &Options::preset},
-    {kModelGroup, "from", "RUN", "none", "begin with the parameters of a run's checkpoint, those that fit by name and shape",
+    {kModelGroup, "arch", "NAME", "", "network to train; the table below lists them",
+     &Options::arch},
+    {kModelGroup, "preset", "NAME", "none",
+     "options of a known experiment; those given beside it go first", &Options::preset},
+    {kModelGroup, "from", "RUN", "none",
+     "begin with the parameters of a run's checkpoint, those that fit by name and shape",
      &Options::from},
 
-    {"Precision", "schedule", "NAME", "", "static, fp32, or one of CR LR ER RR CT LT ETV ETH RTV RTH", &Options::schedule},
+    {"Precision", "schedule", "NAME", "",
+     "static, fp32, or one of CR LR ER RR CT LT ETV ETH RTV RTH", &Options::schedule},
     {"Precision", "bits", "EXPR", "none",
-     "forward bits as a schedule expression, in place of --schedule; group{...} sets layers and roles apart", &Options::bits},
-    {"Precision", "cycles", "N", "", "cycles of a cyclic schedule", &Options::cycles, true, moot_without_cycles},
-    {"Precision", "period", "floor+1|floor", "", "cycle length floor(T/n)+1, or floor(T/n) as in the papers' cost scripts",
-     &Options::period, true, moot_without_cycles},
-    {"Precision", "min-bits", "N", "", "lowest forward bits of a cyclic schedule", &Options::min_bits, true, moot_without_cycles},
-    {"Precision", "max-bits", "N", "", "highest forward bits of a cyclic schedule, those of a static one", &Options::max_bits, true,
+     "forward bits as a schedule expression, in place of --schedule; group{...} sets layers and "
+     "roles apart",
+     &Options::bits},
+    {"Precision", "cycles", "N", "", "cycles of a cyclic schedule", &Options::cycles, true,
+     moot_without_cycles},
+    {"Precision", "period", "floor+1|floor", "",
+     "cycle length floor(T/n)+1, or floor(T/n) as in the papers' cost scripts", &Options::period,
+     true, moot_without_cycles},
+    {"Precision", "min-bits", "N", "", "lowest forward bits of a cyclic schedule",
+     &Options::min_bits, true, moot_without_cycles},
+    {"Precision", "max-bits", "N", "",
+     "highest forward bits of a cyclic schedule, those of a static one", &Options::max_bits, true,
      moot_without_schedule_of_bits},
     {"Precision", "gradient-bits", "N|fp32|EXPR", "",
-     "bits of the gradients, group{...} for each layer; float32 whenever the forward bits are", &Options::gradient_bits},
+     "bits of the gradients, group{...} for each layer; float32 whenever the forward bits are",
+     &Options::gradient_bits},
     {"Precision", "eval-bits", "N|fp32|current", "highest of the run",
-     "forward bits of evaluations; current: those of the last step", &Options::eval_bits, true, nullptr, Setting::Use::evaluation},
-    {"Precision", "cost-reference", "W/A/G", "", "widths of weights, activations and gradients that costs are compared with",
+     "forward bits of evaluations; current: those of the last step", &Options::eval_bits, true,
+     nullptr, Setting::Use::evaluation},
+    {"Precision", "cost-reference", "W/A/G", "",
+     "widths of weights, activations and gradients that costs are compared with",
      &Options::cost_reference, true, nullptr, Setting::Use::evaluation},
-    {"Precision", "grid", "affine|symmetric", "", "how codes lie over the values", &Options::grid, true, nullptr,
-     Setting::Use::evaluation},
-    {"Precision", "gradient-grid", "affine|symmetric", "--grid", "how the gradients' codes do; zero is a code of symmetric ones",
-     &Options::gradient_grid},
-    {"Precision", "keep-fp32", "LIST", "none",
-     "layers left in float32: first, last, shortcut, aggregate (sums over neighbours) or names, separated by commas",
-     &Options::keep_fp32, true, nullptr, Setting::Use::evaluation},
-    {"Precision", "accumulator", "exact|wrapN|satN", "", "register that integer products are summed in", &Options::accumulator,
+    {"Precision", "grid", "affine|symmetric", "", "how codes lie over the values", &Options::grid,
      true, nullptr, Setting::Use::evaluation},
-    {"Precision", "simulate", "", "", "multiply decoded codes in float32 (fake quantization), for comparison", &Options::simulate,
+    {"Precision", "gradient-grid", "affine|symmetric", "--grid",
+     "how the gradients' codes do; zero is a code of symmetric ones", &Options::gradient_grid},
+    {"Precision", "keep-fp32", "LIST", "none",
+     "layers left in float32: first, last, shortcut, aggregate (sums over neighbours) or names, "
+     "separated by commas",
+     &Options::keep_fp32, true, nullptr, Setting::Use::evaluation},
+    {"Precision", "accumulator", "exact|wrapN|satN", "",
+     "register that integer products are summed in", &Options::accumulator, true, nullptr,
+     Setting::Use::evaluation},
+    {"Precision", "simulate", "", "",
+     "multiply decoded codes in float32 (fake quantization), for comparison", &Options::simulate,
      true, nullptr, Setting::Use::evaluation},
 
     {"Training", "iterations", "N", "from --epochs", "optimizer steps", &Options::iterations},
     {"Training", "epochs", "N", "see below", "passes over the training set", &Options::epochs},
-    {"Training", "batch", "N", "see below", "examples of a step", &Options::batch, true, moot_on_whole_graphs,
-     Setting::Use::evaluation},
-    {"Training", "accumulate", "N", "", "micro-batches that a batch is cut into", &Options::accumulate, true, moot_on_whole_graphs},
-    {"Training", "optimizer", "sgd|adam|adamw", "see below", "rule that moves the parameters", &Options::optimizer},
+    {"Training", "batch", "N", "see below", "examples of a step", &Options::batch, true,
+     moot_on_whole_graphs, Setting::Use::evaluation},
+    {"Training", "accumulate", "N", "", "micro-batches that a batch is cut into",
+     &Options::accumulate, true, moot_on_whole_graphs},
+    {"Training", "optimizer", "sgd|adam|adamw", "see below", "rule that moves the parameters",
+     &Options::optimizer},
     {"Training", "lr", "X", "see below", "learning rate", &Options::lr},
-    {"Training", "lr-schedule", "EXPR", "see below", "schedule expression that multiplies --lr; group{...} sets parameters apart",
+    {"Training", "lr-schedule", "EXPR", "see below",
+     "schedule expression that multiplies --lr; group{...} sets parameters apart",
      &Options::lr_schedule},
-    {"Training", "lr-plateau", "F", "none", "factor of the learning rate whenever an evaluation's loss is no new low",
+    {"Training", "lr-plateau", "F", "none",
+     "factor of the learning rate whenever an evaluation's loss is no new low",
      &Options::lr_plateau},
-    {"Training", "momentum", "X", "", "momentum of sgd", &Options::momentum, true, moot_without_momentum},
-    {"Training", "weight-decay", "X", "see below", "pull of all parameters towards zero", &Options::weight_decay},
+    {"Training", "momentum", "X", "", "momentum of sgd", &Options::momentum, true,
+     moot_without_momentum},
+    {"Training", "weight-decay", "X", "see below", "pull of all parameters towards zero",
+     &Options::weight_decay},
     {"Training", "clip", "X", "see below", "largest global norm of the gradients", &Options::clip},
-    {"Training", "seed", "N", "", "of everything random", &Options::seed, true, nullptr, Setting::Use::network},
+    {"Training", "seed", "N", "", "of everything random", &Options::seed, true, nullptr,
+     Setting::Use::network},
     {"Training", "eval-every", "N", "an epoch", "steps between evaluations", &Options::eval_every},
 
     {"Machine", "threads", "N", "", "threads; never changes a result", &Options::threads, false},
-    {"Machine", "simd", "auto|scalar|avx2|avx512", "", "instruction set; never changes a result", &Options::simd, false},
+    {"Machine", "simd", "auto|scalar|avx2|avx512", "", "instruction set; never changes a result",
+     &Options::simd, false},
 
-    {"Run", "out", "DIR", "none", "run directory to make: configuration, record, checkpoint", &Options::out, false},
-    {"Run", "save-every", "N", "--eval-every", "steps between checkpoints", &Options::save_every, false},
+    {"Run", "out", "DIR", "none", "run directory to make: configuration, record, checkpoint",
+     &Options::out, false},
+    {"Run", "save-every", "N", "--eval-every", "steps between checkpoints", &Options::save_every,
+     false},
     {"Run", "resume", "", "",
-     "go on with the run in --out, bit for bit, with its options; where the data moved, give --data; where the schedules do not "
+     "go on with the run in --out, bit for bit, with its options; where the data moved, give "
+     "--data; where the schedules do not "
      "span the run, more --iterations or --epochs make it longer",
      &Options::resume, false},
-    {"Run", "evaluate", "RUN", "none", "score the checkpoint of a run directory instead of training", &Options::evaluate, false},
-    {"Run", "statistics-every", "N", "none", "steps between records of how well operands survive their encoding",
+    {"Run", "evaluate", "RUN", "none",
+     "score the checkpoint of a run directory instead of training", &Options::evaluate, false},
+    {"Run", "statistics-every", "N", "none",
+     "steps between records of how well operands survive their encoding",
      &Options::statistics_every, false},
-    {"Run", "dry-run", "", "", "show layers, formats and the predicted bit-operations; train nothing", &Options::dry_run, false},
+    {"Run", "dry-run", "", "",
+     "show layers, formats and the predicted bit-operations; train nothing", &Options::dry_run,
+     false},
     {"Run", "json", "", "", "one JSON object on stdout at the end", &Options::json, false},
     {"Run", "quiet", "", "", "no progress", &Options::quiet, false},
 };
@@ -109,10 +142,11 @@ std::vector<Field> fields_of(const Options& options) {
     const Setting& setting = options.settings[i];
     (setting.group == kModelGroup ? settings : fields)
         .push_back({setting.group, setting.name, setting.value,
-                    setting.fallback.empty() ? "none" : std::string_view(setting.fallback), setting.help, i, setting.shapes_results,
-                    setting.moot, setting.use});
+                    setting.fallback.empty() ? "none" : std::string_view(setting.fallback),
+                    setting.help, i, setting.shapes_results, setting.moot, setting.use});
   }
-  const auto end_of_group = std::ranges::find_if(fields, [](const Field& field) { return field.group != kModelGroup; });
+  const auto end_of_group =
+      std::ranges::find_if(fields, [](const Field& field) { return field.group != kModelGroup; });
   fields.insert(end_of_group, settings.begin(), settings.end());
   return fields;
 }
@@ -128,43 +162,53 @@ Overloaded(Fs...) -> Overloaded<Fs...>;
 
 std::int64_t integer(const Field& field, const std::string& text) {
   std::int64_t value = 0;
-  require<ConfigError>(parse_number(text, value), "[command line] ", flag(field.name), ": expected an integer, got '", text, "'");
+  require<ConfigError>(parse_number(text, value), "[command line] ", flag(field.name),
+                       ": expected an integer, got '", text, "'");
   return value;
 }
 
 double real(const Field& field, const std::string& text) {
   double value = 0;
-  require<ConfigError>(parse_number(text, value), "[command line] ", flag(field.name), ": expected a number, got '", text, "'");
+  require<ConfigError>(parse_number(text, value), "[command line] ", flag(field.name),
+                       ": expected a number, got '", text, "'");
   return value;
 }
 
 void set(Options& options, const Field& field, const std::string& text) {
-  std::visit(Overloaded{
-                 [&](std::string Options::*member) { options.*member = text; },
-                 [&](std::int64_t Options::*member) { options.*member = integer(field, text); },
-                 [&](double Options::*member) { options.*member = real(field, text); },
-                 [&](bool Options::*member) { options.*member = text == "true"; },
-                 [&](std::optional<std::string> Options::*member) { options.*member = text; },
-                 [&](std::optional<std::int64_t> Options::*member) { options.*member = integer(field, text); },
-                 [&](std::optional<double> Options::*member) { options.*member = real(field, text); },
-                 [&](SettingIndex index) {
-                   check(options.settings[index], text);
-                   options.settings[index].text = text;
-                 },
-             },
-             field.member);
+  std::visit(
+      Overloaded{
+          [&](std::string Options::*member) { options.*member = text; },
+          [&](std::int64_t Options::*member) { options.*member = integer(field, text); },
+          [&](double Options::*member) { options.*member = real(field, text); },
+          [&](bool Options::*member) { options.*member = text == "true"; },
+          [&](std::optional<std::string> Options::*member) { options.*member = text; },
+          [&](std::optional<std::int64_t> Options::*member) {
+            options.*member = integer(field, text);
+          },
+          [&](std::optional<double> Options::*member) { options.*member = real(field, text); },
+          [&](SettingIndex index) {
+            check(options.settings[index], text);
+            options.settings[index].text = text;
+          },
+      },
+      field.member);
 }
 
 std::string text_of(const Options& options, const Field& field) {
-  return std::visit(
-      Overloaded{
-          [&](auto Options::*member) { return to_text(options.*member); },
-          [&](std::optional<std::string> Options::*member) { return (options.*member).value_or(""); },
-          [&](std::optional<std::int64_t> Options::*member) { return options.*member ? to_text(*(options.*member)) : ""; },
-          [&](std::optional<double> Options::*member) { return options.*member ? to_text(*(options.*member)) : ""; },
-          [&](SettingIndex index) { return options.settings[index].text; },
-      },
-      field.member);
+  return std::visit(Overloaded{
+                        [&](auto Options::*member) { return to_text(options.*member); },
+                        [&](std::optional<std::string> Options::*member) {
+                          return (options.*member).value_or("");
+                        },
+                        [&](std::optional<std::int64_t> Options::*member) {
+                          return options.*member ? to_text(*(options.*member)) : "";
+                        },
+                        [&](std::optional<double> Options::*member) {
+                          return options.*member ? to_text(*(options.*member)) : "";
+                        },
+                        [&](SettingIndex index) { return options.settings[index].text; },
+                    },
+                    field.member);
 }
 
 bool is_flag(const Options& options, const Field& field) {
@@ -175,11 +219,13 @@ bool is_flag(const Options& options, const Field& field) {
 
 /// The one of that name among architectures or presets.
 template <class Named>
-const Named& find_named(const std::vector<Named>& known, const std::string& name, std::string_view option, std::string_view what) {
+const Named& find_named(const std::vector<Named>& known, const std::string& name,
+                        std::string_view option, std::string_view what) {
   std::vector<std::string> names;
   for (const Named& one : known) names.push_back(one.name);
   const auto found = std::ranges::find(names, name);
-  require<ConfigError>(found != names.end(), "[command line] --", option, ": ", unknown_word(what, name, names));
+  require<ConfigError>(found != names.end(), "[command line] --", option, ": ",
+                       unknown_word(what, name, names));
   return known[static_cast<std::size_t>(found - names.begin())];
 }
 
@@ -190,23 +236,28 @@ const std::string& default_text(const Setting& setting, const Arch& arch) {
 }
 
 bool varies(const Setting& setting, const Program& program) {
-  return std::ranges::any_of(program.archs, [&](const Arch& arch) { return default_text(setting, arch) != setting.fallback; });
+  return std::ranges::any_of(program.archs, [&](const Arch& arch) {
+    return default_text(setting, arch) != setting.fallback;
+  });
 }
 
 std::string table_of(const Program& program) {
-  std::vector<std::vector<std::string>> rows{
-      {"--arch", "--epochs", "--batch", "--optimizer", "--lr", "--weight-decay", "--clip", "--lr-schedule"}};
+  std::vector<std::vector<std::string>> rows{{"--arch", "--epochs", "--batch", "--optimizer",
+                                              "--lr", "--weight-decay", "--clip", "--lr-schedule"}};
   for (const Arch& arch : program.archs) {
-    rows.push_back({arch.name, to_text(arch.epochs), to_text(arch.batch), arch.optimizer, to_text(arch.lr),
-                    to_text(arch.weight_decay), arch.clip ? to_text(*arch.clip) : "none", arch.lr_schedule});
+    rows.push_back({arch.name, to_text(arch.epochs), to_text(arch.batch), arch.optimizer,
+                    to_text(arch.lr), to_text(arch.weight_decay),
+                    arch.clip ? to_text(*arch.clip) : "none", arch.lr_schedule});
   }
   for (const Setting& setting : program.settings) {
     if (!varies(setting, program)) continue;
     rows[0].push_back(flag(setting.name));
-    for (std::size_t i = 0; i < program.archs.size(); ++i) rows[i + 1].push_back(default_text(setting, program.archs[i]));
+    for (std::size_t i = 0; i < program.archs.size(); ++i)
+      rows[i + 1].push_back(default_text(setting, program.archs[i]));
   }
   rows[0].emplace_back();
-  for (std::size_t i = 0; i < program.archs.size(); ++i) rows[i + 1].push_back(program.archs[i].summary);
+  for (std::size_t i = 0; i < program.archs.size(); ++i)
+    rows[i + 1].push_back(program.archs[i].summary);
   std::string text = "Defaults by architecture:\n";
   for (const auto& row : rows) {
     std::string line = " ";
@@ -217,36 +268,45 @@ std::string table_of(const Program& program) {
     }
     text += line.erase(line.find_last_not_of(' ') + 1) + "\n";
   }
-  for (const Preset& preset : program.presets) text += concat("\n--preset ", preset.name, ": ", preset.summary, '\n');
+  for (const Preset& preset : program.presets)
+    text += concat("\n--preset ", preset.name, ": ", preset.summary, '\n');
   return text +
-         "\nExit codes: 0 done; 3 interrupted by Ctrl-C and saved in --out; 2 the command line itself is wrong; 1 anything else.\n"
+         "\nExit codes: 0 done; 3 interrupted by Ctrl-C and saved in --out; 2 the command line "
+         "itself is wrong; 1 anything else.\n"
          "Progress and warnings go to stderr; NO_COLOR switches colours off.";
 }
 
-void add_options(CLI::App& app, CommandLine& line, const std::vector<Field>& fields, const Program& program) {
+void add_options(CLI::App& app, CommandLine& line, const std::vector<Field>& fields,
+                 const Program& program) {
   const Options defaults = line.options;
   for (const Field& field : fields) {
     if (field.name == "preset" && program.presets.empty()) continue;
     const SettingIndex* index = std::get_if<SettingIndex>(&field.member);
     const bool by_arch = index != nullptr && varies(program.settings[*index], program);
-    const std::string fallback(by_arch ? "see below" : !field.fallback.empty() ? field.fallback : text_of(defaults, field));
+    const std::string fallback(by_arch                   ? "see below"
+                               : !field.fallback.empty() ? field.fallback
+                                                         : text_of(defaults, field));
     const std::string help(field.help);
     CLI::Option* option = nullptr;
     if (is_flag(defaults, field)) {
       option = app.add_flag_function(
-          flag(field.name), [&line, &field](std::int64_t) { set(line.options, field, "true"); }, help);
+          flag(field.name), [&line, &field](std::int64_t) { set(line.options, field, "true"); },
+          help);
     } else {
       option = app.add_option_function<std::string>(
-          flag(field.name), [&line, &field](const std::string& text) { set(line.options, field, text); },
+          flag(field.name),
+          [&line, &field](const std::string& text) { set(line.options, field, text); },
           concat(help, " [", fallback, "]"));
-      option->type_name(std::string(field.value))->take_last();  // more than one are refused afterwards, in our words
+      option->type_name(std::string(field.value))
+          ->take_last();  // more than one are refused afterwards, in our words
     }
     option->group(std::string(field.group));
   }
 }
 
 // Options of which only one has a meaning.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kEither{{{"schedule", "bits"}, {"iterations", "epochs"}}};
+constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kEither{
+    {{"schedule", "bits"}, {"iterations", "epochs"}}};
 
 // What the preset says, where the command line says nothing.
 void apply_preset(CommandLine& line, const std::vector<Field>& fields, const Program& program) {
@@ -254,7 +314,8 @@ void apply_preset(CommandLine& line, const std::vector<Field>& fields, const Pro
   const Preset& preset = find_preset(program, line.options.preset);
   for (const auto& [name, text] : preset.options) {
     const auto settled = [&, &option = name](const auto& either) {
-      return (either.first == option && line.gave(either.second)) || (either.second == option && line.gave(either.first));
+      return (either.first == option && line.gave(either.second)) ||
+             (either.second == option && line.gave(either.first));
     };
     if (line.gave(name) || std::ranges::any_of(kEither, settled)) continue;
     const auto field = std::ranges::find(fields, name, &Field::name);
@@ -267,32 +328,39 @@ void apply_preset(CommandLine& line, const std::vector<Field>& fields, const Pro
 void check_combinations(const CommandLine& line) {
   const Options& options = line.options;
   const auto not_both = [](bool a, std::string_view first, bool b, std::string_view second) {
-    require<ConfigError>(!(a && b), "[command line] --", first, " and --", second, " contradict each other; give one of them");
+    require<ConfigError>(!(a && b), "[command line] --", first, " and --", second,
+                         " contradict each other; give one of them");
   };
   for (const auto& [a, b] : kEither) not_both(line.gave(a), a, line.gave(b), b);
   require<ConfigError>(!line.gave("gradient-bits") || !sets_gradients(options),
-                       "[command line] --gradient-bits means nothing beside a --bits whose group has a part for gradients");
-  for (const Field& field : kFields) {  // an empty list exempts nothing; any other option that is given has a value
-    require<ConfigError>(!line.gave(field.name) || field.name == "keep-fp32" || !text_of(options, field).empty(),
-                         "[command line] --", field.name, ": expected ", field.value, ", got ''");
+                       "[command line] --gradient-bits means nothing beside a --bits whose group "
+                       "has a part for gradients");
+  for (const Field& field :
+       kFields) {  // an empty list exempts nothing; any other option that is given has a value
+    require<ConfigError>(
+        !line.gave(field.name) || field.name == "keep-fp32" || !text_of(options, field).empty(),
+        "[command line] --", field.name, ": expected ", field.value, ", got ''");
   }
   not_both(!options.evaluate.empty(), "evaluate", !options.out.empty(), "out");
   not_both(!options.evaluate.empty(), "evaluate", options.dry_run, "dry-run");
   not_both(options.resume, "resume", options.dry_run, "dry-run");
-  for (const char* name : {"evaluate", "out", "dry-run"}) not_both(line.gave("generate"), "generate", line.gave(name), name);
+  for (const char* name : {"evaluate", "out", "dry-run"})
+    not_both(line.gave("generate"), "generate", line.gave(name), name);
   not_both(options.resume, "resume", !options.evaluate.empty(), "evaluate");
   not_both(options.resume, "resume", line.gave("generate"), "generate");
   for (const char* name : {"save-every", "statistics-every"}) {
     for (const char* other : {"evaluate", "generate"})
-      refuse_given(options, name, line.gave(other) ? concat("with --", other, ", where nothing is trained") : "");
+      refuse_given(options, name,
+                   line.gave(other) ? concat("with --", other, ", where nothing is trained") : "");
   }
   for (const char* name : {"save-every", "resume", "statistics-every"}) {
     require<ConfigError>(!line.gave(name) || !options.out.empty(), "[command line] --", name,
                          " needs the run directory: add --out DIR");
   }
   for (const Setting& setting : options.settings) {
-    require<ConfigError>(setting.beside.empty() || !line.gave(setting.name) || line.gave(setting.beside), "[command line] --",
-                         setting.name, " means nothing without --", setting.beside);
+    require<ConfigError>(
+        setting.beside.empty() || !line.gave(setting.name) || line.gave(setting.beside),
+        "[command line] --", setting.name, " means nothing without --", setting.beside);
   }
 }
 
@@ -302,8 +370,10 @@ void check_extras(const std::vector<std::string>& extras, const std::vector<Fiel
   std::vector<std::string> known;
   for (const Field& field : fields) known.push_back(flag(field.name));
   const std::string nearest = name.starts_with("--") ? nearest_word(name, known) : "";
-  throw ConfigError(concat("[command line] ", name.starts_with('-') ? "unknown option '" : "unexpected argument '", name, "'; ",
-                           nearest.empty() ? "" : concat("did you mean '", nearest, "'? "), "--help lists all options"));
+  throw ConfigError(concat(
+      "[command line] ", name.starts_with('-') ? "unknown option '" : "unexpected argument '", name,
+      "'; ", nearest.empty() ? "" : concat("did you mean '", nearest, "'? "),
+      "--help lists all options"));
 }
 
 }  // namespace
@@ -319,7 +389,8 @@ CommandLine parse_command_line(std::span<const std::string> args, const Program&
   app.footer(table_of(program));
   add_options(app, line, fields, program);
 
-  std::vector<std::string> reversed(args.rbegin(), args.rend());  // the order that CLI11 takes vectors in
+  std::vector<std::string> reversed(args.rbegin(),
+                                    args.rend());  // the order that CLI11 takes vectors in
   try {
     app.parse(reversed);
   } catch (const CLI::CallForHelp&) {
@@ -335,8 +406,8 @@ CommandLine parse_command_line(std::span<const std::string> args, const Program&
   for (const Field& field : fields) {
     const CLI::Option* option = app.get_option_no_throw(flag(field.name));
     const std::size_t count = option == nullptr ? 0 : option->count();
-    require<ConfigError>(count <= 1 || is_flag(line.options, field), "[command line] --", field.name, " is given ", count,
-                         " times; give it once");
+    require<ConfigError>(count <= 1 || is_flag(line.options, field), "[command line] --",
+                         field.name, " is given ", count, " times; give it once");
     if (count > 0) line.options.given.emplace_back(field.name);
   }
   check_combinations(line);
@@ -381,7 +452,8 @@ const Preset& find_preset(const Program& program, const std::string& name) {
 Texts option_texts(const Options& options, bool results_only) {
   Texts texts;
   for (const Field& field : fields_of(options)) {
-    if (field.shapes_results || !results_only) texts.emplace_back(field.name, text_of(options, field));
+    if (field.shapes_results || !results_only)
+      texts.emplace_back(field.name, text_of(options, field));
   }
   return texts;
 }
@@ -389,7 +461,8 @@ Texts option_texts(const Options& options, bool results_only) {
 Texts arithmetic_options(const Texts& all) {
   Texts texts;
   for (const auto& by_default : option_texts(Options(), true)) {
-    constexpr std::array<std::string_view, 6> kNames{"eval-bits", "grid", "gradient-grid", "keep-fp32", "accumulator", "simulate"};
+    constexpr std::array<std::string_view, 6> kNames{"eval-bits", "grid",        "gradient-grid",
+                                                     "keep-fp32", "accumulator", "simulate"};
     if (std::ranges::find(kNames, by_default.first) == kNames.end()) continue;
     const auto found = std::ranges::find(all, by_default.first, &Texts::value_type::first);
     texts.push_back(found == all.end() ? by_default : *found);
@@ -411,28 +484,35 @@ std::string format_options(const Texts& options) {
 namespace {
 
 Setting::Use use_of(const Field& field) {
-  return field.use.value_or(field.group == kModelGroup ? Setting::Use::network : Setting::Use::training);
+  return field.use.value_or(field.group == kModelGroup ? Setting::Use::network
+                                                       : Setting::Use::training);
 }
 
-std::string show(const std::string& text) { return text.empty() ? "nothing" : concat("'", text, "'"); }
+std::string show(const std::string& text) {
+  return text.empty() ? "nothing" : concat("'", text, "'");
+}
 
-// The options of a recorded run, with those of this command line that cannot change its results. Of the others,
-// `differs(field, now, recorded)` is asked where one was given another value: true takes it, false leaves the run's.
+// The options of a recorded run, with those of this command line that cannot change its results. Of
+// the others, `differs(field, now, recorded)` is asked where one was given another value: true
+// takes it, false leaves the run's.
 template <class Differs>
 Options merged(const CommandLine& now, const Texts& recorded, const Differs& differs) {
   Options options = now.options;
   const std::vector<Field> fields = fields_of(options);
   for (const auto& [name, text] : recorded) {
     const auto field = std::ranges::find(fields, name, &Field::name);
-    require<DataError>(field != fields.end(), "[run] the run was made with --", name, ", which this version does not know");
+    require<DataError>(field != fields.end(), "[run] the run was made with --", name,
+                       ", which this version does not know");
     if (!field->shapes_results) continue;
     const std::string wanted = text_of(now.options, *field);
     if (now.gave(name) && (wanted == text || differs(*field, wanted, text))) continue;
     if (text.empty()) {
-      std::visit(Overloaded{[](auto Options::*) {}, [&](std::string Options::*member) { (options.*member).clear(); },
-                            [&]<class T>(std::optional<T> Options::*member) { (options.*member).reset(); },
-                            [&](SettingIndex index) { options.settings[index].text.clear(); }},
-                 field->member);
+      std::visit(
+          Overloaded{[](auto Options::*) {},
+                     [&](std::string Options::*member) { (options.*member).clear(); },
+                     [&]<class T>(std::optional<T> Options::*member) { (options.*member).reset(); },
+                     [&](SettingIndex index) { options.settings[index].text.clear(); }},
+          field->member);
     } else {
       set(options, *field, text);
     }
@@ -444,39 +524,51 @@ Options merged(const CommandLine& now, const Texts& recorded, const Differs& dif
 
 void check_given(const Options& options) {
   for (const Field& field : fields_of(options)) {
-    if (field.moot != nullptr && options.gave(field.name)) refuse_given(options, field.name, field.moot(options));
+    if (field.moot != nullptr && options.gave(field.name))
+      refuse_given(options, field.name, field.moot(options));
   }
 }
 
-Options resumed_options(const CommandLine& now, const Texts& recorded, std::span<const std::string> free) {
-  const auto is_in = [](const auto& names, std::string_view name) { return std::ranges::find(names, name) != names.end(); };
+Options resumed_options(const CommandLine& now, const Texts& recorded,
+                        std::span<const std::string> free) {
+  const auto is_in = [](const auto& names, std::string_view name) {
+    return std::ranges::find(names, name) != names.end();
+  };
   for (const Field& field : kFields) {
     // What a run of an earlier version does not record was as it is by default.
     if (!field.shapes_results || !now.gave(field.name) || is_in(free, field.name)) continue;
-    const bool known = std::ranges::find(recorded, field.name, &Texts::value_type::first) != recorded.end();
+    const bool known =
+        std::ranges::find(recorded, field.name, &Texts::value_type::first) != recorded.end();
     const std::string wanted = text_of(now.options, field), before = text_of(Options(), field);
-    require<DataError>(known || wanted == before, "[resume] --", field.name, " is ", show(wanted), " now and was ", show(before),
-                       " in the run; leave it out");
+    require<DataError>(known || wanted == before, "[resume] --", field.name, " is ", show(wanted),
+                       " now and was ", show(before), " in the run; leave it out");
   }
-  return merged(now, recorded, [&](const Field& field, const std::string& wanted, const std::string& text) {
-    require<DataError>(is_in(free, field.name), "[resume] --", field.name, " is ", show(wanted), " now and was ", show(text),
-                       " in the run, which would change its results; leave --", field.name,
-                       " out, or begin a new run in another --out");
-    return true;
-  });
+  return merged(now, recorded,
+                [&](const Field& field, const std::string& wanted, const std::string& text) {
+                  require<DataError>(is_in(free, field.name), "[resume] --", field.name, " is ",
+                                     show(wanted), " now and was ", show(text),
+                                     " in the run, which would change its results; leave --",
+                                     field.name, " out, or begin a new run in another --out");
+                  return true;
+                });
 }
 
-Options options_to_evaluate(const CommandLine& now, const Texts& recorded, std::span<const std::string> free,
-                            std::vector<std::string>& doubts) {
-  return merged(now, recorded, [&](const Field& field, const std::string& wanted, const std::string& text) {
-    const Setting::Use use = use_of(field);
-    if (use == Setting::Use::evaluation || std::ranges::find(free, field.name) != free.end()) return true;
-    require<DataError>(use == Setting::Use::training, "[run] --", field.name, " is ", show(wanted), " now and was ", show(text),
-                       " in the run, which makes another network or other data than the checkpoint is of; leave --", field.name,
-                       " out");
-    doubts.push_back(concat("--", field.name, " ", wanted, " means nothing here, where nothing is trained"));
-    return false;
-  });
+Options options_to_evaluate(const CommandLine& now, const Texts& recorded,
+                            std::span<const std::string> free, std::vector<std::string>& doubts) {
+  return merged(
+      now, recorded, [&](const Field& field, const std::string& wanted, const std::string& text) {
+        const Setting::Use use = use_of(field);
+        if (use == Setting::Use::evaluation || std::ranges::find(free, field.name) != free.end())
+          return true;
+        require<DataError>(use == Setting::Use::training, "[run] --", field.name, " is ",
+                           show(wanted), " now and was ", show(text),
+                           " in the run, which makes another network or other data than the "
+                           "checkpoint is of; leave --",
+                           field.name, " out");
+        doubts.push_back(
+            concat("--", field.name, " ", wanted, " means nothing here, where nothing is trained"));
+        return false;
+      });
 }
 
 }  // namespace ebb::train

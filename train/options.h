@@ -12,8 +12,8 @@
 
 namespace ebb::train {
 
-/// The whole command line of a training program as plain data. Optional members without a value take the default of the
-/// architecture, or stand for "not asked for".
+/// The whole command line of a training program as plain data. Optional members without a value
+/// take the default of the architecture, or stand for "not asked for".
 struct Options {
   // Model and data
   std::string arch, preset;
@@ -53,10 +53,15 @@ struct Options {
 
   std::vector<std::string> given;  ///< names of those that this command line gave, as in "batch"
 
-  [[nodiscard]] bool gave(std::string_view name) const { return std::ranges::find(given, name) != given.end(); }
+  [[nodiscard]] bool gave(std::string_view name) const {
+    return std::ranges::find(given, name) != given.end();
+  }
 
-  /// Values of the settings, once they are filled in. @throws ConfigError for a name that the program did not declare
-  [[nodiscard]] const std::string& text(std::string_view name) const { return find_setting(settings, name).text; }
+  /// Values of the settings, once they are filled in. @throws ConfigError for a name that the
+  /// program did not declare
+  [[nodiscard]] const std::string& text(std::string_view name) const {
+    return find_setting(settings, name).text;
+  }
   [[nodiscard]] std::int64_t integer(std::string_view name) const;
   [[nodiscard]] double real(std::string_view name) const;
   [[nodiscard]] bool flag(std::string_view name) const { return text(name) == "true"; }
@@ -90,14 +95,16 @@ struct Program {
 
 /// A parsed command line.
 struct CommandLine {
-  Options options;                  ///< as given or by the preset, without the defaults of the architecture
-  std::optional<std::string> text;  ///< asked for by --help or --version: show it and do nothing else
+  Options options;  ///< as given or by the preset, without the defaults of the architecture
+  std::optional<std::string>
+      text;  ///< asked for by --help or --version: show it and do nothing else
 
   [[nodiscard]] bool gave(std::string_view name) const { return options.gave(name); }
 };
 
 /// Reads arguments (without the program's name).
-/// @throws ConfigError for unknown flags and for malformed, unknown or contradictory values, with the nearest known word
+/// @throws ConfigError for unknown flags and for malformed, unknown or contradictory values, with
+/// the nearest known word
 CommandLine parse_command_line(std::span<const std::string> args, const Program& program);
 
 /// @throws ConfigError for a name that the program does not know, with the nearest known word
@@ -111,30 +118,39 @@ void apply_defaults(Options& options, const Program& program);
 /// @throws ConfigError naming the option, what was expected and what came
 void check(const Options& options, const Program& program);
 
-/// Refuses what was given on the command line and means nothing beside the other options; what a preset says goes for nothing then.
-/// Once the defaults are filled in. @throws ConfigError naming both options
+/// Refuses what was given on the command line and means nothing beside the other options; what a
+/// preset says goes for nothing then. Once the defaults are filled in. @throws ConfigError naming
+/// both options
 void check_given(const Options& options);
 
-/// Name and text of every option; `results_only` leaves out those that cannot change a result (threads, SIMD, logging), which a
-/// resumed run may choose anew. An option without value has the text "".
+/// Name and text of every option; `results_only` leaves out those that cannot change a result
+/// (threads, SIMD, logging), which a resumed run may choose anew. An option without value has the
+/// text "".
 Texts option_texts(const Options& options, bool results_only);
 
-/// Of the texts of all options those that say how products are computed beside their widths: grids, exemptions, accumulator,
-/// simulation, and the bits of evaluations. What a run of an earlier version does not record is as by default.
+/// Of the texts of all options those that say how products are computed beside their widths: grids,
+/// exemptions, accumulator, simulation, and the bits of evaluations. What a run of an earlier
+/// version does not record is as by default.
 Texts arithmetic_options(const Texts& all);
-/// Those that are not as by default, as on a command line: "--grid symmetric --simulate"; "" if there are none.
+/// Those that are not as by default, as on a command line: "--grid symmetric --simulate"; "" if
+/// there are none.
 std::string format_options(const Texts& options);
 
-/// The options of a recorded run, with those of this command line that cannot change its results, and those named in `free`.
-/// @throws DataError naming the first given option whose value differs from the run's, with both values, or an option that this
+/// The options of a recorded run, with those of this command line that cannot change its results,
+/// and those named in `free`.
+/// @throws DataError naming the first given option whose value differs from the run's, with both
+/// values, or an option that this
 ///         version does not know
-Options resumed_options(const CommandLine& now, const Texts& recorded, std::span<const std::string> free);
+Options resumed_options(const CommandLine& now, const Texts& recorded,
+                        std::span<const std::string> free);
 
-/// The options for scoring the checkpoint of a recorded run, or for writing a text with it: its network and data stay as they were,
-/// what an evaluation has for itself (Setting::Use, and options named in `free`) is the command line's. Options of training stay
-/// the run's too; where this command line says otherwise a sentence of it goes to `doubts`.
-/// @throws DataError naming the first given option that makes another network or other data, with both values
-Options options_to_evaluate(const CommandLine& now, const Texts& recorded, std::span<const std::string> free,
-                            std::vector<std::string>& doubts);
+/// The options for scoring the checkpoint of a recorded run, or for writing a text with it: its
+/// network and data stay as they were, what an evaluation has for itself (Setting::Use, and options
+/// named in `free`) is the command line's. Options of training stay the run's too; where this
+/// command line says otherwise a sentence of it goes to `doubts`.
+/// @throws DataError naming the first given option that makes another network or other data, with
+/// both values
+Options options_to_evaluate(const CommandLine& now, const Texts& recorded,
+                            std::span<const std::string> free, std::vector<std::string>& doubts);
 
 }  // namespace ebb::train

@@ -20,14 +20,17 @@ std::string format_overflows(const CostLedger& ledger) {
   for (const CostLedger::Row& row : ledger.rows()) {
     if (row.overflow_events() > 0) rows.push_back(row);
   }
-  std::ranges::stable_sort(rows, [](const auto& a, const auto& b) { return a.overflow_events() > b.overflow_events(); });
+  std::ranges::stable_sort(
+      rows, [](const auto& a, const auto& b) { return a.overflow_events() > b.overflow_events(); });
   std::vector<std::string> parts;
   for (std::size_t i = 0; i < std::min(rows.size(), kSitesNamed); ++i) {
     parts.push_back(concat(rows[i].site.name, ' ', with_separators(rows[i].overflow_events())));
     elsewhere -= rows[i].overflow_events();
   }
-  if (!parts.empty() && elsewhere > 0) parts.push_back(concat("elsewhere ", with_separators(elsewhere)));
-  return concat(with_separators(ledger.overflow_events()), parts.empty() ? "" : ": ", join_words(parts, ", "));
+  if (!parts.empty() && elsewhere > 0)
+    parts.push_back(concat("elsewhere ", with_separators(elsewhere)));
+  return concat(with_separators(ledger.overflow_events()), parts.empty() ? "" : ": ",
+                join_words(parts, ", "));
 }
 
 std::string overflows_json(const CostLedger& ledger) {

@@ -14,7 +14,8 @@
 
 namespace ebb::train {
 
-/// --task, --hypothesis-only, --language and --from: what programs of sentence pairs have beside text_settings().
+/// --task, --hypothesis-only, --language and --from: what programs of sentence pairs have beside
+/// text_settings().
 std::vector<Setting> pair_settings();
 
 /// --data opened. @throws DataError if the pairs cannot be had or are not what they claim
@@ -24,19 +25,25 @@ PairSet open_pairs(const Options& options);
 struct PairNetwork {
   /// Logits [places, outputs] at the chosen places of all tokens.
   std::function<Var(Pass&, const PackedRows& rows, std::span<const std::int64_t> places)> forward;
-  /// What forward and the backward sweep charge for rows of these lengths with so many chosen places.
-  std::function<void(CostLedger&, const PrecisionPlan&, std::span<const std::int64_t> lengths, std::int64_t places)> charge;
+  /// What forward and the backward sweep charge for rows of these lengths with so many chosen
+  /// places.
+  std::function<void(CostLedger&, const PrecisionPlan&, std::span<const std::int64_t> lengths,
+                     std::int64_t places)>
+      charge;
 };
 
-/// Classification of pairs (at the first token of every row) by softmax cross-entropy, scored by accuracy beside the majority
-/// class. Examples are pairs. Batches come from --seed and --batch as those of images; the rows of a micro-batch are packed in the
-/// order of the batch.
+/// Classification of pairs (at the first token of every row) by softmax cross-entropy, scored by
+/// accuracy beside the majority class. Examples are pairs. Batches come from --seed and --batch as
+/// those of images; the rows of a micro-batch are packed in the order of the batch.
 /// @throws ConfigError for a --length without room for a word of each sentence
-Task classify_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwork& network, const Options& options);
+Task classify_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwork& network,
+                   const Options& options);
 
-/// Prediction of hidden words of the same rows (see mask_words), scored by the perplexity of these words. Examples are hidden
-/// words. Row r of step t draws from the key of (seed, t, r); an evaluation hides the same words every time.
+/// Prediction of hidden words of the same rows (see mask_words), scored by the perplexity of these
+/// words. Examples are hidden words. Row r of step t draws from the key of (seed, t, r); an
+/// evaluation hides the same words every time.
 /// @throws ConfigError as classify_task
-Task masked_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwork& network, const Options& options);
+Task masked_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwork& network,
+                 const Options& options);
 
 }  // namespace ebb::train

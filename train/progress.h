@@ -7,12 +7,13 @@
 
 namespace ebb::train {
 
-/// Turns the steps of a run into what a person watches. It never prints: the text it returns is for the caller to show, and is
-/// empty most of the time.
+/// Turns the steps of a run into what a person watches. It never prints: the text it returns is for
+/// the caller to show, and is empty most of the time.
 class Progress {
  public:
   struct Style {
-    bool terminal = false;  ///< one line that rewrites itself, ten times a second at most; else a plain line every ten seconds
+    bool terminal = false;  ///< one line that rewrites itself, ten times a second at most; else a
+                            ///< plain line every ten seconds
     bool color = false;
   };
 
@@ -41,7 +42,8 @@ class Progress {
 /// "9 s", "4:07", "1:02:03", "2 d 3:04:05".
 std::string format_duration(double seconds);
 
-/// "5/5/8": the widths of weights, activations and gradients, "5/5" without gradients; "fp32" when all are float32.
+/// "5/5/8": the widths of weights, activations and gradients, "5/5" without gradients; "fp32" when
+/// all are float32.
 std::string format_bits(const RoleBits& bits);
 
 }  // namespace ebb::train

@@ -26,7 +26,8 @@ constexpr const char* kEvaluations = "/evals.jsonl";
 constexpr const char* kOperands = "/operands.jsonl";
 constexpr const char* kCheckpoint = "/checkpoint.safetensors";
 constexpr const char* kLock = "/lock";
-constexpr std::string_view kMarker = "The directory of a run of Ebb, locked while the run writes to it.";
+constexpr std::string_view kMarker =
+    "The directory of a run of Ebb, locked while the run writes to it.";
 
 bool exists(const std::string& path) {
   struct stat info {};
@@ -41,17 +42,21 @@ Json to_json(const RoleBits& bits) {
 }
 
 RoleBits bits_of(const Json& json) {
-  return {json.at("weight").get<int>(), json.at("activation").get<int>(), json.at("gradient").get<int>(),
-          json.value("by_site", false)};
+  return {json.at("weight").get<int>(), json.at("activation").get<int>(),
+          json.at("gradient").get<int>(), json.value("by_site", false)};
 }
 
 // Earlier versions wrote a gradient's here too, though an evaluation has none.
 RoleBits evaluation_bits_of(const Json& json) {
-  return {json.at("weight").get<int>(), json.at("activation").get<int>(), std::nullopt, json.value("by_site", false)};
+  return {json.at("weight").get<int>(), json.at("activation").get<int>(), std::nullopt,
+          json.value("by_site", false)};
 }
 
-// A loss that is not finite has no number in JSON; the step that met it stops the run, but an evaluation may record it.
-double real_of(const Json& json) { return json.is_null() ? std::numeric_limits<double>::quiet_NaN() : json.get<double>(); }
+// A loss that is not finite has no number in JSON; the step that met it stops the run, but an
+// evaluation may record it.
+double real_of(const Json& json) {
+  return json.is_null() ? std::numeric_limits<double>::quiet_NaN() : json.get<double>();
+}
 
 StepRow step_of(const Json& json) {
   return {.iteration = json.at("iteration").get<std::int64_t>(),
@@ -75,7 +80,8 @@ EvalRow evaluation_of(const Json& json) {
           .seconds = json.at("seconds").get<double>()};
 }
 
-// A line of operands.jsonl, of which only the iteration matters for cutting back; several lines share one.
+// A line of operands.jsonl, of which only the iteration matters for cutting back; several lines
+// share one.
 struct OperandRow {
   std::int64_t iteration;
 };
@@ -84,27 +90,31 @@ OperandRow operand_of(const Json& json) { return {json.at("iteration").get<std::
 // What is wrong with the last row behind those before it; empty if nothing is.
 std::string misplaced(const std::vector<StepRow>& rows) {
   const std::int64_t expected = std::ssize(rows) - 1, got = rows.back().iteration;
-  return got == expected ? "" : concat("expected the step of iteration ", expected, ", got that of ", got);
+  return got == expected
+             ? ""
+             : concat("expected the step of iteration ", expected, ", got that of ", got);
 }
 std::string misplaced(const std::vector<EvalRow>& rows) {
   const EvalRow& row = rows.back();
   for (auto other = rows.rbegin() + 1; other != rows.rend(); ++other) {
     if (other->iteration > row.iteration)
-      return concat("expected an evaluation after ", other->iteration, " steps or more, got one after ", row.iteration);
+      return concat("expected an evaluation after ", other->iteration,
+                    " steps or more, got one after ", row.iteration);
     if (other->iteration < row.iteration) break;
     if (other->split == row.split)
-      return concat("the evaluation after ", row.iteration, " steps on the ", row.split, " split appears twice");
+      return concat("the evaluation after ", row.iteration, " steps on the ", row.split,
+                    " split appears twice");
   }
   return "";
 }
 std::string misplaced(const std::vector<OperandRow>& rows) {
   if (rows.size() < 2 || rows[rows.size() - 2].iteration <= rows.back().iteration) return "";
-  return concat("expected operands of iteration ", rows[rows.size() - 2].iteration, " or a later one, got those of ",
-                rows.back().iteration);
+  return concat("expected operands of iteration ", rows[rows.size() - 2].iteration,
+                " or a later one, got those of ", rows.back().iteration);
 }
 
-// The rows of the first lines of a record, the bytes they take and their digest, and how much follows. What a crash left after the
-// last line feed is no line.
+// The rows of the first lines of a record, the bytes they take and their digest, and how much
+// follows. What a crash left after the last line feed is no line.
 template <class Row>
 struct Rows {
   std::vector<Row> rows;
@@ -116,7 +126,8 @@ struct Rows {
 
 // At most `count` rows, as long as `wanted` holds.
 template <class Row, class Wanted>
-Rows<Row> rows_of(const std::string& path, Row (*parse_row)(const Json&), std::int64_t count, const Wanted& wanted) {
+Rows<Row> rows_of(const std::string& path, Row (*parse_row)(const Json&), std::int64_t count,
+                  const Wanted& wanted) {
   Rows<Row> result;
   if (!exists(path)) return result;
   const std::string text = read_file(path);
@@ -126,12 +137,14 @@ Rows<Row> rows_of(const std::string& path, Row (*parse_row)(const Json&), std::i
     if (std::ssize(result.rows) == count) break;
     const std::string_view line = view.substr(begin, end - begin);
     try {
-      require<DataError>(line.find('\0') == std::string_view::npos, "it holds a NUL");  // which ends the JSON parser's input
+      require<DataError>(line.find('\0') == std::string_view::npos,
+                         "it holds a NUL");  // which ends the JSON parser's input
       Row row = parse_row(Json::parse(line));
       if (!wanted(row)) break;
       result.rows.push_back(std::move(row));
     } catch (const std::exception& error) {
-      throw DataError(concat("[record] ", path, ", line ", result.rows.size() + 1, " is no line of a record: ", error.what()));
+      throw DataError(concat("[record] ", path, ", line ", result.rows.size() + 1,
+                             " is no line of a record: ", error.what()));
     }
     const std::string wrong = misplaced(result.rows);
     require<DataError>(wrong.empty(), "[record] ", path, ", line ", result.rows.size(), ": ", wrong,
@@ -146,27 +159,35 @@ Rows<Row> rows_of(const std::string& path, Row (*parse_row)(const Json&), std::i
   return result;
 }
 
-constexpr const char* kAltered = " is not what it was when the checkpoint was saved; restore the file, or begin a new run";
+constexpr const char* kAltered =
+    " is not what it was when the checkpoint was saved; restore the file, or begin a new run";
 constexpr std::int64_t kAll = std::numeric_limits<std::int64_t>::max();
 
-// The rows before a checkpoint: as many as its digest is of, or of an older version's, which has none, those that are `wanted`.
+// The rows before a checkpoint: as many as its digest is of, or of an older version's, which has
+// none, those that are `wanted`.
 template <class Row, class Wanted>
-Rows<Row> rows_before(const std::string& path, Row (*parse_row)(const Json&), const std::string& digest, const Wanted& wanted) {
+Rows<Row> rows_before(const std::string& path, Row (*parse_row)(const Json&),
+                      const std::string& digest, const Wanted& wanted) {
   if (digest.empty()) return rows_of(path, parse_row, kAll, wanted);
   const std::int64_t lines = lines_of(digest);
   Rows<Row> result = rows_of(path, parse_row, lines, [](const Row&) { return true; });
   require<DataError>(result.digest.lines() == lines, "[resume] ", path, ": expected the ", lines,
-                     " lines that the checkpoint follows, found ", result.digest.lines(), "; lines are missing, restore the file");
+                     " lines that the checkpoint follows, found ", result.digest.lines(),
+                     "; lines are missing, restore the file");
   const std::string altered = first_difference(digest, result.digest);
   require<DataError>(altered.empty(), "[resume] ", path, ": ", altered, kAltered);
   return result;
 }
 
-std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 }  // namespace
 
-bool lower_is_better(std::string_view metric) { return metric == "perplexity" || metric == "bits_per_byte"; }
+bool lower_is_better(std::string_view metric) {
+  return metric == "perplexity" || metric == "bits_per_byte";
+}
 
 std::string to_line(const StepRow& row) {
   return dump({{"iteration", row.iteration},
@@ -221,7 +242,8 @@ void check_is_run(const std::string& directory) {
       static_cast<void>(read_checkpoint(directory));  // which holds the configuration, too
     } catch (const DataError&) {
       const bool about_to_begin = !exists(directory + kConfig) && has_marker(directory);
-      require<DataError>(about_to_begin, "[resume] ", directory, " holds no run that could go on: ", no_config.what());
+      require<DataError>(about_to_begin, "[resume] ", directory,
+                         " holds no run that could go on: ", no_config.what());
     }
   }
 }
@@ -237,9 +259,9 @@ RunDirectory::RunDirectory(std::string path, FileSystem files)
     : path_(std::move(path)), files_(std::move(files)), lock_(path_ + kLock) {}
 
 void RunDirectory::require_absent(const std::string& path) {
-  require<DataError>(
-      !exists(without_slashes(path)), "[out] ", path,
-      " exists already, and a run never overwrites; choose another --out, or add --resume to go on with the run in it");
+  require<DataError>(!exists(without_slashes(path)), "[out] ", path,
+                     " exists already, and a run never overwrites; choose another --out, or add "
+                     "--resume to go on with the run in it");
 }
 
 RunDirectory RunDirectory::create(std::string path, std::string_view config, FileSystem files) {
@@ -267,7 +289,8 @@ RunDirectory RunDirectory::create(std::string path, std::string_view config, Fil
 RunDirectory RunDirectory::open(std::string path, FileSystem files) {
   path = without_slashes(std::move(path));
   struct stat info {};
-  require<DataError>(::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode), "[resume] expected a run directory, ", path,
+  require<DataError>(::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode),
+                     "[resume] expected a run directory, ", path,
                      " is none; check the path, or leave out --resume to begin a new run");
   check_is_run(path);
   return RunDirectory(std::move(path), std::move(files));
@@ -279,22 +302,29 @@ std::optional<Checkpoint> RunDirectory::checkpoint() const {
 }
 
 bool RunDirectory::untouched() const {
-  const auto empty = [&](const char* name) { return !exists(path_ + name) || read_file(path_ + name).empty(); };
-  return !exists(path_ + kConfig) && !exists(path_ + kCheckpoint) && empty(kSteps) && empty(kEvaluations) && empty(kOperands);
+  const auto empty = [&](const char* name) {
+    return !exists(path_ + name) || read_file(path_ + name).empty();
+  };
+  return !exists(path_ + kConfig) && !exists(path_ + kCheckpoint) && empty(kSteps) &&
+         empty(kEvaluations) && empty(kOperands);
 }
 
-void RunDirectory::write_config(std::string_view config) { write_file(path_ + kConfig, config, files_); }
+void RunDirectory::write_config(std::string_view config) {
+  write_file(path_ + kConfig, config, files_);
+}
 
 template <class Rows>
 void RunDirectory::go_on(std::optional<Log>& log, const char* name, Rows& rows) {
   log.emplace(Log{LineFile(path_ + name, rows.bytes, files_), std::move(rows.digest)});
   if (rows.more_lines == 0 && !rows.torn) return;
   const std::string lines = rows.more_lines == 1 ? "1 line" : concat(rows.more_lines, " lines");
-  const std::string what = rows.more_lines == 0 ? "half a line" : concat(lines, rows.torn ? " and a half" : "");
+  const std::string what =
+      rows.more_lines == 0 ? "half a line" : concat(lines, rows.torn ? " and a half" : "");
   dropped_ += concat(dropped_.empty() ? "" : ", ", what, " of ", name + 1);
 }
 
-History RunDirectory::cut_back(std::int64_t iteration, const std::map<std::string, std::string>& notes) {
+History RunDirectory::cut_back(std::int64_t iteration,
+                               const std::map<std::string, std::string>& notes) {
   const auto digest = [&](const char* name) {
     const auto found = notes.find(name + 1);
     return found == notes.end() ? std::string() : found->second;
@@ -302,8 +332,10 @@ History RunDirectory::cut_back(std::int64_t iteration, const std::map<std::strin
   auto steps = rows_of(path_ + kSteps, step_of, iteration, [](const StepRow&) { return true; });
   const auto count = static_cast<std::int64_t>(steps.rows.size());
   require<DataError>(count == iteration, "[resume] ", path_, kSteps, ": expected the ", iteration,
-                     " steps that the checkpoint follows, found ", count, "; the record does not belong to the checkpoint");
-  const std::string altered = digest(kSteps).empty() ? "" : first_difference(digest(kSteps), steps.digest);
+                     " steps that the checkpoint follows, found ", count,
+                     "; the record does not belong to the checkpoint");
+  const std::string altered =
+      digest(kSteps).empty() ? "" : first_difference(digest(kSteps), steps.digest);
   require<DataError>(altered.empty(), "[resume] ", path_, kSteps, ": ", altered, kAltered);
   auto evaluations = rows_before(path_ + kEvaluations, evaluation_of, digest(kEvaluations),
                                  [&](const EvalRow& row) { return row.iteration <= iteration; });
@@ -345,14 +377,16 @@ void RunDirectory::save(Checkpoint checkpoint) {
 }
 
 std::string read_config(const std::string& directory) {
-  require<DataError>(exists(directory + kConfig), "[run] expected a run directory with config.json, ", directory,
+  require<DataError>(exists(directory + kConfig),
+                     "[run] expected a run directory with config.json, ", directory,
                      " is none; check the path");
   return read_file(directory + kConfig);
 }
 
 History read_history(const std::string& directory) {
   const auto all = [](const auto&) { return true; };
-  return {rows_of(directory + kSteps, step_of, kAll, all).rows, rows_of(directory + kEvaluations, evaluation_of, kAll, all).rows};
+  return {rows_of(directory + kSteps, step_of, kAll, all).rows,
+          rows_of(directory + kEvaluations, evaluation_of, kAll, all).rows};
 }
 
 Checkpoint read_checkpoint(const std::string& directory) {

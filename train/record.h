@@ -19,7 +19,8 @@ namespace ebb::train {
 struct RoleBits {
   int weight = 32, activation = 32;
   std::optional<int> gradient = 32;  ///< none of evaluations, which have no gradients
-  bool by_site = false;              ///< group{...} or --keep-fp32 gives some sites other widths; --dry-run lists them
+  bool by_site =
+      false;  ///< group{...} or --keep-fp32 gives some sites other widths; --dry-run lists them
   friend bool operator==(const RoleBits&, const RoleBits&) = default;
 };
 
@@ -38,7 +39,8 @@ struct StepRow {
 struct EvalRow {
   std::int64_t iteration = 0;  ///< optimizer steps done before it
   std::string split;           ///< "test" or "validation"
-  std::int64_t examples = 0;   ///< that were scored: images, tokens, words, nodes; 0 in records of earlier versions
+  std::int64_t examples =
+      0;  ///< that were scored: images, tokens, words, nodes; 0 in records of earlier versions
   double loss = 0;
   std::string metric;  ///< what the model family scores by, e.g. "accuracy"
   double score = 0;
@@ -50,8 +52,8 @@ struct EvalRow {
 /// Of which metric less is more: perplexity and bits_per_byte, not accuracy.
 bool lower_is_better(std::string_view metric);
 
-/// The lines of the record, as JSON objects without a line feed. Reals keep all their bits; bit_ops is a decimal string, since it
-/// may pass what other programs hold exactly.
+/// The lines of the record, as JSON objects without a line feed. Reals keep all their bits; bit_ops
+/// is a decimal string, since it may pass what other programs hold exactly.
 std::string to_line(const StepRow& row);
 std::string to_line(const EvalRow& row);
 std::string to_line(std::int64_t iteration, const OperandQuality& quality);
@@ -63,17 +65,20 @@ struct History {
 };
 
 /// A run directory: config.json, steps.jsonl, evals.jsonl, operands.jsonl if operands are measured,
-/// checkpoint.safetensors, and the file `lock` by which one run at a time claims it and by which it is known as a run's from its
-/// first moment. All are files of the directory itself: what is a link there is never written through.
+/// checkpoint.safetensors, and the file `lock` by which one run at a time claims it and by which it
+/// is known as a run's from its first moment. All are files of the directory itself: what is a link
+/// there is never written through.
 class RunDirectory {
  public:
   /// Refuses what `create` would. @throws DataError if there is anything of that name
   static void require_absent(const std::string& path);
   /// Makes the directory, and those above it, and writes the configuration.
   /// @throws DataError if it exists or cannot be written; nothing that was made is left then
-  static RunDirectory create(std::string path, std::string_view config, FileSystem files = FileSystem::real());
+  static RunDirectory create(std::string path, std::string_view config,
+                             FileSystem files = FileSystem::real());
   /// Claims the directory of a run to go on in it; changes nothing of the run yet.
-  /// @throws DataError if it holds no run or another run is writing to it; nothing is made in it then
+  /// @throws DataError if it holds no run or another run is writing to it; nothing is made in it
+  /// then
   static RunDirectory open(std::string path, FileSystem files = FileSystem::real());
 
   [[nodiscard]] const std::string& path() const { return path_; }
@@ -84,8 +89,9 @@ class RunDirectory {
 
   /// Replaces the configuration.
   void write_config(std::string_view config);
-  /// Drops what was recorded after `iteration` steps, whatever it is, and returns the rest. With a checkpoint's notes, every line
-  /// before it must be the one that stood there when it was saved; without, the lines must be those of consecutive steps.
+  /// Drops what was recorded after `iteration` steps, whatever it is, and returns the rest. With a
+  /// checkpoint's notes, every line before it must be the one that stood there when it was saved;
+  /// without, the lines must be those of consecutive steps.
   /// @throws DataError naming file and line if the record holds fewer, others, or is no record
   History cut_back(std::int64_t iteration, const std::map<std::string, std::string>& notes = {});
   /// What cut_back dropped, as in "2 lines of steps.jsonl"; empty if nothing.
@@ -95,8 +101,10 @@ class RunDirectory {
   void add(const StepRow& row);
   void add(const EvalRow& row);
   void add(std::int64_t iteration, const std::vector<OperandQuality>& operands);
-  /// Replaces the checkpoint, after the record up to it is on the disk, and notes the record's digests in it.
-  /// @throws DataError if that fails, or the directory or one of its files was removed or replaced meanwhile
+  /// Replaces the checkpoint, after the record up to it is on the disk, and notes the record's
+  /// digests in it.
+  /// @throws DataError if that fails, or the directory or one of its files was removed or replaced
+  /// meanwhile
   void save(Checkpoint checkpoint);
 
  private:

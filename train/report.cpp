@@ -48,7 +48,9 @@ Texts to_texts(const Json& object) {
   return texts;
 }
 
-std::string dump(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
+std::string dump(const Json& json) {
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
 
 std::optional<double> median(std::vector<double> values) {
   if (values.empty()) return std::nullopt;
@@ -63,11 +65,14 @@ Json maybe(const std::optional<double>& value) { return value ? Json(*value) : J
 Json macs_of(const CostLedger::Row& row) {
   Json macs;
   for (const Product product : kAllProducts)
-    macs[to_text(product)] = static_cast<std::uint64_t>(row.cells[static_cast<std::size_t>(product)].macs);
+    macs[to_text(product)] =
+        static_cast<std::uint64_t>(row.cells[static_cast<std::size_t>(product)].macs);
   return macs;
 }
 
-uint128 macs(const LayerRow& layer, Product product) { return layer.example.cells[static_cast<std::size_t>(product)].macs; }
+uint128 macs(const LayerRow& layer, Product product) {
+  return layer.example.cells[static_cast<std::size_t>(product)].macs;
+}
 
 uint128 total_macs(const CostLedger::Row& row) {
   uint128 total = 0;
@@ -85,11 +90,15 @@ void make_printable(std::vector<std::vector<std::string>>& rows) {
 /// Of config.json. It grows when older versions of Ebb would misread what this one writes.
 constexpr std::int64_t kConfigFormat = 1;
 
-std::string span_text(Format low, Format high) { return low == high ? to_text(low) : concat(low, "..", high); }
+std::string span_text(Format low, Format high) {
+  return low == high ? to_text(low) : concat(low, "..", high);
+}
 
 }  // namespace
 
-std::string texts_json(const Texts& texts) { return to_object(texts).dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string texts_json(const Texts& texts) {
+  return to_object(texts).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 std::string to_json(const RunConfig& config) {
   return dump({{"format", kConfigFormat},
@@ -103,12 +112,14 @@ std::string to_json(const RunConfig& config) {
 
 RunConfig parse_config(std::string_view text) {
   // The JSON parser takes a NUL for the end of its input.
-  require<DataError>(text.find('\0') == std::string_view::npos, "[run] config.json is no configuration of a run: it holds a NUL");
+  require<DataError>(text.find('\0') == std::string_view::npos,
+                     "[run] config.json is no configuration of a run: it holds a NUL");
   try {
     const Json json = Json::parse(text);
-    const std::int64_t format = json.contains("format") ? json["format"].get<std::int64_t>() : kConfigFormat;  // 0.1 had none
-    require<DataError>(format >= 1 && format <= kConfigFormat, "[run] config.json has the format ", format,
-                       ", this version of Ebb reads formats up to ", kConfigFormat,
+    const std::int64_t format = json.contains("format") ? json["format"].get<std::int64_t>()
+                                                        : kConfigFormat;  // 0.1 had none
+    require<DataError>(format >= 1 && format <= kConfigFormat, "[run] config.json has the format ",
+                       format, ", this version of Ebb reads formats up to ", kConfigFormat,
                        "; use the version that wrote it, or a newer one");
     return {.program = json.at("program").get<std::string>(),
             .options = to_texts(json.at("options")),
@@ -124,11 +135,12 @@ RunConfig parse_config(std::string_view text) {
 std::string kernel_name(const PrecisionPlan& plan, Simd simd) {
   const Site site{"kernel"};
   const Tensor x = Tensor::filled({64, 64}, 1.0f);
-  const Operand a(x.matrix(), plan.encoding(site, Role::activation), Granularity::per_tensor, Key(0),
-                  {.simd = simd, .simulate = plan.simulate});
+  const Operand a(x.matrix(), plan.encoding(site, Role::activation), Granularity::per_tensor,
+                  Key(0), {.simd = simd, .simulate = plan.simulate});
   const Operand b(x.matrix(), plan.encoding(site, Role::weight), Granularity::per_row, Key(0),
                   {.simd = simd, .simulate = plan.simulate});
-  return std::string(choose_kernel(a, b.transposed(), {.site = site, .accumulator = plan.accumulator, .simd = simd}));
+  return std::string(choose_kernel(a, b.transposed(),
+                                   {.site = site, .accumulator = plan.accumulator, .simd = simd}));
 }
 
 Texts build_fingerprint(const PrecisionPlan& plan, Simd simd) {
@@ -137,19 +149,23 @@ Texts build_fingerprint(const PrecisionPlan& plan, Simd simd) {
 #else
   const std::string compiler = concat("gcc ", __VERSION__);
 #endif
-  return {{"version", EBB_VERSION}, {"compiler", compiler}, {"simd", to_text(simd)}, {"kernel", kernel_name(plan, simd)}};
+  return {{"version", EBB_VERSION},
+          {"compiler", compiler},
+          {"simd", to_text(simd)},
+          {"kernel", kernel_name(plan, simd)}};
 }
 
 std::optional<double> training_loss(const History& history, std::int64_t steps_per_epoch) {
   const std::int64_t steps = std::ssize(history.steps), counted = std::min(steps, steps_per_epoch);
   if (counted == 0) return std::nullopt;
   double sum = 0;
-  for (auto row = history.steps.end() - counted; row != history.steps.end(); ++row) sum += row->loss;
+  for (auto row = history.steps.end() - counted; row != history.steps.end(); ++row)
+    sum += row->loss;
   return sum / static_cast<double>(counted);
 }
 
-Summary summarize(const History& history, const RunState& state, const Task& task, const SiteFormats& reference,
-                  const PrecisionPlan& plan, Simd simd) {
+Summary summarize(const History& history, const RunState& state, const Task& task,
+                  const SiteFormats& reference, const PrecisionPlan& plan, Simd simd) {
   Summary summary{.metric = task.metric,
                   .baselines = task.baselines,
                   .ledger = state.ledger,
@@ -171,41 +187,52 @@ Summary summarize(const History& history, const RunState& state, const Task& tas
 }
 
 std::string to_json(const Summary& summary) {
-  const auto score = [](const std::optional<EvalRow>& row) { return row ? Json(row->score) : Json(nullptr); };
-  const auto loss = [](const std::optional<EvalRow>& row) { return row ? Json(row->loss) : Json(nullptr); };
-  const auto examples = [](const std::optional<EvalRow>& row) { return row ? Json(row->examples) : Json(nullptr); };
-  const auto bits = [](const std::optional<EvalRow>& row) { return row ? Json::parse(to_line(*row)).at("bits") : Json(nullptr); };
-  Json json{{"test_" + summary.metric, score(summary.test)},
-            {"validation_" + summary.metric, score(summary.validation)},
-            {"test_bits", bits(summary.test)},
-            {"validation_bits", bits(summary.validation)},
-            {"test_loss", loss(summary.test)},
-            {"validation_loss", loss(summary.validation)},
-            {"test_examples", examples(summary.test)},
-            {"validation_examples", examples(summary.validation)},
-            {"train_loss", maybe(summary.train_loss)},
-            {"bit_ops", to_text(summary.ledger.total_bit_ops())},
-            {"bit_ops_paper", to_text(summary.ledger.paper_bit_ops())},
-            {"gbitops", CostLedger::giga_bit_ops(summary.ledger.total_bit_ops())},
-            {"effective_flops", CostLedger::effective_flops(summary.ledger.total_bit_ops())},
-            {"relative_cost", summary.cost.exact},
-            {"relative_cost_paper", summary.cost.paper},
-            {"cost_reference", cost_reference_text(summary.cost.reference)},
-            {"accumulator_overflows", to_text(summary.ledger.overflow_events())},
-            {"accumulator_overflows_by_site", Json::parse(overflows_json(summary.ledger))},
-            {"evaluation_accumulator_overflows", to_text(summary.evaluation_ledger.overflow_events())},
-            {"evaluation_accumulator_overflows_by_site", Json::parse(overflows_json(summary.evaluation_ledger))},
-            {"seconds_per_step", maybe(summary.seconds_per_step)},
-            {"peak_rss_bytes", summary.peak_rss_bytes},
-            {"weights_sha256", summary.weights_sha256},
-            {"iterations", summary.iterations},
-            {"kernel", summary.kernel},
-            {"interrupted", summary.interrupted}};
+  const auto score = [](const std::optional<EvalRow>& row) {
+    return row ? Json(row->score) : Json(nullptr);
+  };
+  const auto loss = [](const std::optional<EvalRow>& row) {
+    return row ? Json(row->loss) : Json(nullptr);
+  };
+  const auto examples = [](const std::optional<EvalRow>& row) {
+    return row ? Json(row->examples) : Json(nullptr);
+  };
+  const auto bits = [](const std::optional<EvalRow>& row) {
+    return row ? Json::parse(to_line(*row)).at("bits") : Json(nullptr);
+  };
+  Json json{
+      {"test_" + summary.metric, score(summary.test)},
+      {"validation_" + summary.metric, score(summary.validation)},
+      {"test_bits", bits(summary.test)},
+      {"validation_bits", bits(summary.validation)},
+      {"test_loss", loss(summary.test)},
+      {"validation_loss", loss(summary.validation)},
+      {"test_examples", examples(summary.test)},
+      {"validation_examples", examples(summary.validation)},
+      {"train_loss", maybe(summary.train_loss)},
+      {"bit_ops", to_text(summary.ledger.total_bit_ops())},
+      {"bit_ops_paper", to_text(summary.ledger.paper_bit_ops())},
+      {"gbitops", CostLedger::giga_bit_ops(summary.ledger.total_bit_ops())},
+      {"effective_flops", CostLedger::effective_flops(summary.ledger.total_bit_ops())},
+      {"relative_cost", summary.cost.exact},
+      {"relative_cost_paper", summary.cost.paper},
+      {"cost_reference", cost_reference_text(summary.cost.reference)},
+      {"accumulator_overflows", to_text(summary.ledger.overflow_events())},
+      {"accumulator_overflows_by_site", Json::parse(overflows_json(summary.ledger))},
+      {"evaluation_accumulator_overflows", to_text(summary.evaluation_ledger.overflow_events())},
+      {"evaluation_accumulator_overflows_by_site",
+       Json::parse(overflows_json(summary.evaluation_ledger))},
+      {"seconds_per_step", maybe(summary.seconds_per_step)},
+      {"peak_rss_bytes", summary.peak_rss_bytes},
+      {"weights_sha256", summary.weights_sha256},
+      {"iterations", summary.iterations},
+      {"kernel", summary.kernel},
+      {"interrupted", summary.interrupted}};
   for (const auto& [name, value] : summary.baselines) json[name] = value;
   return dump(json);
 }
 
-Forecast forecast(const Task& task, const ParamStore& params, const Precision& precision, std::int64_t iterations) {
+Forecast forecast(const Task& task, const ParamStore& params, const Precision& precision,
+                  std::int64_t iterations) {
   const CostLedger example = count_example(task, params);
   Forecast result{.unit = task.probe ? "one example" : "first step",
                   .parameters = params.parameter_count(),
@@ -226,10 +253,12 @@ Forecast forecast(const Task& task, const ParamStore& params, const Precision& p
   const std::vector<PrecisionPlan> plans = distinct_plans(precision.plan, iterations);
   for (const CostLedger::Row& row : example.rows()) {
     const std::optional<ParamId> weight = params.find(row.site.name + ".weight");
-    LayerRow layer{row.site, weight ? params[*weight].shape() : Shape{}, row, plans[0].at(row.site), plans[0].at(row.site)};
+    LayerRow layer{row.site, weight ? params[*weight].shape() : Shape{}, row, plans[0].at(row.site),
+                   plans[0].at(row.site)};
     for (const PrecisionPlan& plan : plans) {
       const SiteFormats now = plan.at(row.site);
-      for (Format SiteFormats::*const role : {&SiteFormats::weight, &SiteFormats::activation, &SiteFormats::gradient}) {
+      for (Format SiteFormats::*const role :
+           {&SiteFormats::weight, &SiteFormats::activation, &SiteFormats::gradient}) {
         if ((now.*role).bits < (layer.lowest.*role).bits) layer.lowest.*role = now.*role;
         if ((now.*role).bits > (layer.highest.*role).bits) layer.highest.*role = now.*role;
       }
@@ -259,13 +288,15 @@ std::string to_json(const Forecast& forecast) {
     }
     layers.push_back({{"site", layer.site.name},
                       {"tags", layer.site.tags},
-                      {"weight_shape", std::vector<std::int64_t>(layer.weight.extents().begin(), layer.weight.extents().end())},
+                      {"weight_shape", std::vector<std::int64_t>(layer.weight.extents().begin(),
+                                                                 layer.weight.extents().end())},
                       {"macs", macs_of(layer.example)},
                       {"formats", formats}});
   }
   Json rates = Json::array();
   for (const RateGroup& group : forecast.rate_groups)
-    rates.push_back({{"lowest", group.lowest}, {"highest", group.highest}, {"parameters", group.parameters}});
+    rates.push_back(
+        {{"lowest", group.lowest}, {"highest", group.highest}, {"parameters", group.parameters}});
   return dump({{"layers", layers},
                {"rate_groups", rates},
                {"parameters", forecast.parameters},
@@ -286,8 +317,10 @@ std::string to_json(const Forecast& forecast) {
 
 std::string to_table(const Forecast& forecast) {
   // Graph networks alone add up neighbours.
-  const bool sums = std::ranges::any_of(forecast.layers, [](const LayerRow& layer) { return macs(layer, Product::aggregate) > 0; });
-  std::vector<std::vector<std::string>> rows{{"layer", "weights", "MACs forward", "MACs all", "weight", "activation", "gradient"}};
+  const bool sums = std::ranges::any_of(
+      forecast.layers, [](const LayerRow& layer) { return macs(layer, Product::aggregate) > 0; });
+  std::vector<std::vector<std::string>> rows{
+      {"layer", "weights", "MACs forward", "MACs all", "weight", "activation", "gradient"}};
   if (sums) rows[0].insert(rows[0].begin() + 3, "sums forward");
   uint128 forward = 0, added = 0, all = 0;
   const auto add_row = [&](std::vector<std::string> row, uint128 summed) {
@@ -295,34 +328,42 @@ std::string to_table(const Forecast& forecast) {
     rows.push_back(std::move(row));
   };
   for (const LayerRow& layer : forecast.layers) {
-    const uint128 products = macs(layer, Product::forward), summed = macs(layer, Product::aggregate);
+    const uint128 products = macs(layer, Product::forward),
+                  summed = macs(layer, Product::aggregate);
     forward += products;
     added += summed;
     all += total_macs(layer.example);
-    add_row({layer.site.name, to_text(layer.weight), with_separators(products), with_separators(total_macs(layer.example)),
-             span_text(layer.lowest.weight, layer.highest.weight), span_text(layer.lowest.activation, layer.highest.activation),
+    add_row({layer.site.name, to_text(layer.weight), with_separators(products),
+             with_separators(total_macs(layer.example)),
+             span_text(layer.lowest.weight, layer.highest.weight),
+             span_text(layer.lowest.activation, layer.highest.activation),
              span_text(layer.lowest.gradient, layer.highest.gradient)},
             summed);
   }
   add_row({forecast.unit, "", with_separators(forward), with_separators(all), "", "", ""}, added);
   if (forecast.examples > 1) {
     const auto examples = static_cast<uint128>(forecast.examples);
-    add_row({concat("a step of ", examples), "", with_separators(forward * examples), with_separators(all * examples), "", "", ""},
+    add_row({concat("a step of ", examples), "", with_separators(forward * examples),
+             with_separators(all * examples), "", "", ""},
             added * examples);
   }
-  const std::string gradients = forecast.gradient_bits.empty() ? "" : concat("; gradients ", forecast.gradient_bits);
+  const std::string gradients =
+      forecast.gradient_bits.empty() ? "" : concat("; gradients ", forecast.gradient_bits);
   const std::string arithmetic = format_options(forecast.arithmetic);
   std::string rates;
   for (const RateGroup& group : forecast.rate_groups)
-    rates += concat("         ", group.lowest, group.lowest == group.highest ? "" : concat("..", group.highest), ": ",
+    rates += concat("         ", group.lowest,
+                    group.lowest == group.highest ? "" : concat("..", group.highest), ": ",
                     join_words(group.parameters), '\n');
-  return concat(format_table(rows), '\n', with_separators(static_cast<uint128>(forecast.parameters)), " parameters; ",
-                forecast.iterations, " steps, ", forecast.steps_per_epoch, " an epoch\nbits     ", forecast.bits, gradients,
-                arithmetic.empty() ? "" : concat("\nwith     ", arithmetic), "\nlr       ", forecast.rate, '\n', rates, "bit-ops  ",
-                with_separators(forecast.ledger.total_bit_ops()), " exact, ",
-                format_cost(forecast.cost.exact, forecast.cost.reference), "; papers' cost ",
-                with_separators(forecast.ledger.paper_bit_ops()), ", ", format_cost(forecast.cost.paper, forecast.cost.reference),
-                '\n');
+  return concat(
+      format_table(rows), '\n', with_separators(static_cast<uint128>(forecast.parameters)),
+      " parameters; ", forecast.iterations, " steps, ", forecast.steps_per_epoch,
+      " an epoch\nbits     ", forecast.bits, gradients,
+      arithmetic.empty() ? "" : concat("\nwith     ", arithmetic), "\nlr       ", forecast.rate,
+      '\n', rates, "bit-ops  ", with_separators(forecast.ledger.total_bit_ops()), " exact, ",
+      format_cost(forecast.cost.exact, forecast.cost.reference), "; papers' cost ",
+      with_separators(forecast.ledger.paper_bit_ops()), ", ",
+      format_cost(forecast.cost.paper, forecast.cost.reference), '\n');
 }
 
 std::string format_table(std::vector<std::vector<std::string>> rows) {
@@ -336,7 +377,8 @@ std::string format_table(std::vector<std::vector<std::string>> rows) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     for (std::size_t column = 0; column < rows[i].size(); ++column) {
       widths[column] = std::max(widths[column], rows[i][column].size());
-      right[column] = right[column] && (i == 0 || rows[i][column].empty() || is_number(rows[i][column]));
+      right[column] =
+          right[column] && (i == 0 || rows[i][column].empty() || is_number(rows[i][column]));
     }
   }
   std::string text;
@@ -344,7 +386,8 @@ std::string format_table(std::vector<std::vector<std::string>> rows) {
     std::string line;
     for (std::size_t column = 0; column < row.size(); ++column) {
       const std::string pad(widths[column] - row[column].size(), ' ');
-      line += concat(column > 0 ? "  " : "", right[column] ? pad : "", row[column], right[column] ? "" : pad);
+      line += concat(column > 0 ? "  " : "", right[column] ? pad : "", row[column],
+                     right[column] ? "" : pad);
     }
     text += line.erase(line.find_last_not_of(' ') + 1) + "\n";
   }

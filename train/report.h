@@ -14,7 +14,8 @@
 
 namespace ebb::train {
 
-/// What config.json says of a run. Texts that are numbers or truth values appear as such in the JSON.
+/// What config.json says of a run. Texts that are numbers or truth values appear as such in the
+/// JSON.
 struct RunConfig {
   std::string program;
   Texts options{};   ///< every option that can change a result
@@ -52,8 +53,8 @@ struct Summary {
   bool interrupted = false;
 };
 /// `plan` is one of the run's, by which its kernel is named.
-Summary summarize(const History& history, const RunState& state, const Task& task, const SiteFormats& reference,
-                  const PrecisionPlan& plan, Simd simd);
+Summary summarize(const History& history, const RunState& state, const Task& task,
+                  const SiteFormats& reference, const PrecisionPlan& plan, Simd simd);
 std::string to_json(const Summary& summary);
 
 /// What --generate --json says: the text, its tokens, and what writing it cost.
@@ -69,15 +70,18 @@ struct LayerRow {
 /// What --dry-run shows.
 struct Forecast {
   std::vector<LayerRow> layers{};
-  std::string unit = "one example";                                                ///< that MACs are counted for
-  std::int64_t parameters = 0, iterations = 0, steps_per_epoch = 0, examples = 0;  ///< examples of the first step
-  std::string bits, gradient_bits, rate;  ///< schedule expressions; no gradient's where that of the bits has them
-  Texts arithmetic{};                     ///< see arithmetic_options
-  std::vector<RateGroup> rate_groups{};   ///< see Precision
-  CostLedger ledger{};                    ///< predicted
+  std::string unit = "one example";  ///< that MACs are counted for
+  std::int64_t parameters = 0, iterations = 0, steps_per_epoch = 0,
+               examples = 0;  ///< examples of the first step
+  std::string bits, gradient_bits,
+      rate;            ///< schedule expressions; no gradient's where that of the bits has them
+  Texts arithmetic{};  ///< see arithmetic_options
+  std::vector<RateGroup> rate_groups{};  ///< see Precision
+  CostLedger ledger{};                   ///< predicted
   RelativeCost cost{};
 };
-Forecast forecast(const Task& task, const ParamStore& params, const Precision& precision, std::int64_t iterations);
+Forecast forecast(const Task& task, const ParamStore& params, const Precision& precision,
+                  std::int64_t iterations);
 std::string to_json(const Forecast& forecast);
 /// The same for reading: a table of layers and the totals.
 std::string to_table(const Forecast& forecast);
@@ -85,7 +89,8 @@ std::string to_table(const Forecast& forecast);
 /// Names and texts as a JSON object, in which numbers and truth values are such.
 std::string texts_json(const Texts& texts);
 
-/// A table whose columns are aligned: numbers right, texts left. The first row is the heading. Cells are shown printable.
+/// A table whose columns are aligned: numbers right, texts left. The first row is the heading.
+/// Cells are shown printable.
 std::string format_table(std::vector<std::vector<std::string>> rows);
 
 /// Names and values below each other, aligned and printable.

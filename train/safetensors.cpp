@@ -12,7 +12,8 @@
 #include "core/error.h"
 #include "core/memory.h"
 
-static_assert(std::endian::native == std::endian::little, "safetensors are little-endian and copied as they are");
+static_assert(std::endian::native == std::endian::little,
+              "safetensors are little-endian and copied as they are");
 
 namespace ebb::train {
 namespace {
@@ -29,11 +30,15 @@ struct DTypeName {
   std::string_view name;
   std::int64_t size;
 };
-constexpr std::array<DTypeName, 5> kDTypes{
-    {{DType::u8, "U8", 1}, {DType::i64, "I64", 8}, {DType::u64, "U64", 8}, {DType::f32, "F32", 4}, {DType::f64, "F64", 8}}};
+constexpr std::array<DTypeName, 5> kDTypes{{{DType::u8, "U8", 1},
+                                            {DType::i64, "I64", 8},
+                                            {DType::u64, "U64", 8},
+                                            {DType::f32, "F32", 4},
+                                            {DType::f64, "F64", 8}}};
 
 const DTypeName& info(DType dtype) {
-  return *std::find_if(kDTypes.begin(), kDTypes.end(), [&](const DTypeName& known) { return known.dtype == dtype; });
+  return *std::find_if(kDTypes.begin(), kDTypes.end(),
+                       [&](const DTypeName& known) { return known.dtype == dtype; });
 }
 
 // Bytes of an array, or -1 if that is negative or no signed 64-bit number.
@@ -49,7 +54,8 @@ std::int64_t byte_count(DType dtype, std::span<const std::int64_t> shape) {
 }
 
 template <class T>
-StoredTensor store(std::string name, DType dtype, std::vector<std::int64_t> shape, std::span<const T> values) {
+StoredTensor store(std::string name, DType dtype, std::vector<std::int64_t> shape,
+                   std::span<const T> values) {
   const std::size_t size = values.size_bytes();
   std::string bytes = allocate(
       size, [&] { return std::string(size, '\0'); }, "a copy of '", name, "' for a file");
@@ -64,15 +70,17 @@ StoredTensor store(std::string name, DType dtype, std::span<const T> values) {
 
 template <class T>
 std::vector<T> load(const StoredTensor& stored, DType dtype) {
-  require<DataError>(stored.dtype == dtype && stored.shape.size() == 1, "[safetensors] '", stored.name, "': expected a vector of ",
-                     name_of(dtype), ", got ", stored.shape.size(), " axes of ", name_of(stored.dtype));
+  require<DataError>(stored.dtype == dtype && stored.shape.size() == 1, "[safetensors] '",
+                     stored.name, "': expected a vector of ", name_of(dtype), ", got ",
+                     stored.shape.size(), " axes of ", name_of(stored.dtype));
   std::vector<T> values(stored.bytes.size() / sizeof(T));
   if (!values.empty()) std::memcpy(values.data(), stored.bytes.data(), values.size() * sizeof(T));
   return values;
 }
 
-// What a plain parse would let pass: deep nesting and equal keys. The library's own filter of events looks at all entries of an
-// object whenever one of them ends, so this reads the text in a pass of its own.
+// What a plain parse would let pass: deep nesting and equal keys. The library's own filter of
+// events looks at all entries of an object whenever one of them ends, so this reads the text in a
+// pass of its own.
 struct HeaderCheck {
   std::vector<std::set<std::string>> keys{};
   int depth = 0;
@@ -102,11 +110,14 @@ struct HeaderCheck {
     --depth;
     return true;
   }
-  bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) { return false; }  // said by the parse
+  bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) {
+    return false;
+  }  // said by the parse
   // NOLINTEND(readability-named-parameter)
 
   bool descend() {
-    require<DataError>(++depth <= kMaxDepth, "[safetensors] the header nests deeper than ", kMaxDepth, " levels");
+    require<DataError>(++depth <= kMaxDepth, "[safetensors] the header nests deeper than ",
+                       kMaxDepth, " levels");
     return true;
   }
 };
@@ -121,14 +132,17 @@ Json parse_header(std::string_view text) {
   }
 }
 
-std::vector<std::int64_t> integers_of(const Json& list, const std::string& name, std::string_view field, std::size_t most) {
-  require<DataError>(list.is_array() && list.size() <= most, "[safetensors] '", name, "': expected ", field,
-                     " to be a list of at most ", most, " integers");
+std::vector<std::int64_t> integers_of(const Json& list, const std::string& name,
+                                      std::string_view field, std::size_t most) {
+  require<DataError>(list.is_array() && list.size() <= most, "[safetensors] '", name,
+                     "': expected ", field, " to be a list of at most ", most, " integers");
   std::vector<std::int64_t> values;
   for (const Json& item : list) {
     const bool fits = item.is_number_unsigned() &&
-                      item.get<std::uint64_t>() <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-    require<DataError>(fits, "[safetensors] '", name, "': expected ", field, " to hold integers of 0 and more, got ", item.dump());
+                      item.get<std::uint64_t>() <=
+                          static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+    require<DataError>(fits, "[safetensors] '", name, "': expected ", field,
+                       " to hold integers of 0 and more, got ", item.dump());
     values.push_back(item.get<std::int64_t>());
   }
   return values;
@@ -141,19 +155,23 @@ struct Entry {
 };
 
 Entry parse_entry(const std::string& name, const Json& fields) {
-  require<DataError>(fields.is_object() && fields.size() == 3 && fields.contains("dtype") && fields.contains("shape") &&
-                         fields.contains("data_offsets") && fields["dtype"].is_string(),
+  require<DataError>(fields.is_object() && fields.size() == 3 && fields.contains("dtype") &&
+                         fields.contains("shape") && fields.contains("data_offsets") &&
+                         fields["dtype"].is_string(),
                      "[safetensors] '", name, "': expected dtype, shape and data_offsets");
   const auto& dtype_name = fields["dtype"].get_ref<const std::string&>();
-  const auto known = std::find_if(kDTypes.begin(), kDTypes.end(), [&](const DTypeName& d) { return d.name == dtype_name; });
-  require<DataError>(known != kDTypes.end(), "[safetensors] '", name, "': expected dtype U8, I64, U64, F32 or F64, got '",
-                     dtype_name, "'");
+  const auto known = std::find_if(kDTypes.begin(), kDTypes.end(),
+                                  [&](const DTypeName& d) { return d.name == dtype_name; });
+  require<DataError>(known != kDTypes.end(), "[safetensors] '", name,
+                     "': expected dtype U8, I64, U64, F32 or F64, got '", dtype_name, "'");
   std::vector<std::int64_t> shape = integers_of(fields["shape"], name, "shape", kMaxRank);
-  const std::vector<std::int64_t> range = integers_of(fields["data_offsets"], name, "data_offsets", 2);
+  const std::vector<std::int64_t> range =
+      integers_of(fields["data_offsets"], name, "data_offsets", 2);
   const std::int64_t size = byte_count(known->dtype, shape);
-  require<DataError>(size >= 0 && range.size() == 2 && range[1] >= range[0] && range[1] - range[0] == size, "[safetensors] '", name,
-                     "': shape ", fields["shape"].dump(), " of ", dtype_name, " does not take the bytes ",
-                     fields["data_offsets"].dump());
+  require<DataError>(
+      size >= 0 && range.size() == 2 && range[1] >= range[0] && range[1] - range[0] == size,
+      "[safetensors] '", name, "': shape ", fields["shape"].dump(), " of ", dtype_name,
+      " does not take the bytes ", fields["data_offsets"].dump());
   return {{name, known->dtype, std::move(shape), {}}, range[0], range[1]};
 }
 
@@ -180,32 +198,42 @@ StoredTensor StoredTensor::of(std::string name, std::string_view text) {
 }
 
 Tensor StoredTensor::tensor() const {
-  require<DataError>(dtype == DType::f32 && shape.size() <= static_cast<std::size_t>(Shape::kMaxRank), "[safetensors] '", name,
-                     "': expected F32 with at most ", Shape::kMaxRank, " axes, got ", name_of(dtype), " with ", shape.size());
+  require<DataError>(
+      dtype == DType::f32 && shape.size() <= static_cast<std::size_t>(Shape::kMaxRank),
+      "[safetensors] '", name, "': expected F32 with at most ", Shape::kMaxRank, " axes, got ",
+      name_of(dtype), " with ", shape.size());
   // A shape with a zero may name extents whose product no Shape can hold.
   require<DataError>(
-      byte_count(dtype, shape) > 0 || std::all_of(shape.begin(), shape.end(), [](std::int64_t n) { return n < (1 << 30); }),
+      byte_count(dtype, shape) > 0 ||
+          std::all_of(shape.begin(), shape.end(), [](std::int64_t n) { return n < (1 << 30); }),
       "[safetensors] '", name, "': an empty tensor with an extent beyond 2^30");
   Tensor value = Tensor::uninitialized(Shape(std::span<const std::int64_t>(shape)));
   if (!bytes.empty()) std::memcpy(value.data(), bytes.data(), bytes.size());
   return value;
 }
 std::vector<double> StoredTensor::doubles() const { return load<double>(*this, DType::f64); }
-std::vector<std::int64_t> StoredTensor::integers() const { return load<std::int64_t>(*this, DType::i64); }
-std::vector<std::uint64_t> StoredTensor::words() const { return load<std::uint64_t>(*this, DType::u64); }
+std::vector<std::int64_t> StoredTensor::integers() const {
+  return load<std::int64_t>(*this, DType::i64);
+}
+std::vector<std::uint64_t> StoredTensor::words() const {
+  return load<std::uint64_t>(*this, DType::u64);
+}
 std::string StoredTensor::text() const {
-  require<DataError>(dtype == DType::u8 && shape.size() == 1, "[safetensors] '", name, "': expected a vector of U8");
+  require<DataError>(dtype == DType::u8 && shape.size() == 1, "[safetensors] '", name,
+                     "': expected a vector of U8");
   return bytes;
 }
 
 const StoredTensor* SafeTensors::find(std::string_view name) const {
-  const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const StoredTensor& tensor) { return tensor.name == name; });
+  const auto found = std::find_if(tensors.begin(), tensors.end(),
+                                  [&](const StoredTensor& tensor) { return tensor.name == name; });
   return found == tensors.end() ? nullptr : &*found;
 }
 
 const StoredTensor& SafeTensors::at(std::string_view name) const {
   const StoredTensor* found = find(name);
-  require<DataError>(found != nullptr, "[safetensors] expected a tensor '", name, "', the file has none");
+  require<DataError>(found != nullptr, "[safetensors] expected a tensor '", name,
+                     "', the file has none");
   return *found;
 }
 
@@ -215,11 +243,14 @@ std::string to_safetensors(const SafeTensors& file) {
   std::set<std::string> names{std::string(kMetadata)};
   std::int64_t offset = 0;
   for (const StoredTensor& tensor : file.tensors) {
-    require<DataError>(names.insert(tensor.name).second, "[safetensors] '", tensor.name, "' appears twice");
+    require<DataError>(names.insert(tensor.name).second, "[safetensors] '", tensor.name,
+                       "' appears twice");
     const auto size = static_cast<std::int64_t>(tensor.bytes.size());
-    require<DataError>(size == byte_count(tensor.dtype, tensor.shape), "[safetensors] '", tensor.name, "': ", size,
-                       " bytes do not fit its shape");
-    header[tensor.name] = {{"dtype", name_of(tensor.dtype)}, {"shape", tensor.shape}, {"data_offsets", {offset, offset + size}}};
+    require<DataError>(size == byte_count(tensor.dtype, tensor.shape), "[safetensors] '",
+                       tensor.name, "': ", size, " bytes do not fit its shape");
+    header[tensor.name] = {{"dtype", name_of(tensor.dtype)},
+                           {"shape", tensor.shape},
+                           {"data_offsets", {offset, offset + size}}};
     offset += size;
   }
   // Text that is no UTF-8 (a path, say) cannot stand in JSON; its odd bytes become U+FFFD.
@@ -239,10 +270,12 @@ std::string to_safetensors(const SafeTensors& file) {
 
 SafeTensors parse_safetensors(std::string_view bytes) {
   std::uint64_t length = 0;
-  require<DataError>(bytes.size() >= sizeof length, "[safetensors] expected at least 8 bytes, got ", bytes.size());
+  require<DataError>(bytes.size() >= sizeof length, "[safetensors] expected at least 8 bytes, got ",
+                     bytes.size());
   std::memcpy(&length, bytes.data(), sizeof length);
   require<DataError>(length <= bytes.size() - sizeof length && length <= kMaxHeader,
-                     "[safetensors] the first 8 bytes promise a header of ", length, " bytes, the file has ", bytes.size(),
+                     "[safetensors] the first 8 bytes promise a header of ", length,
+                     " bytes, the file has ", bytes.size(),
                      "; it is truncated or no safetensors file");
   const std::string_view text = bytes.substr(sizeof length, length);
   require<DataError>(text.starts_with('{'), "[safetensors] expected the header to begin with '{'");
@@ -254,8 +287,10 @@ SafeTensors parse_safetensors(std::string_view bytes) {
 
   const Json header = parse_header(text);
   const std::size_t end = text.find_last_not_of(' ');  // JSON would allow tabs and line feeds, too
-  require<DataError>(text[end] == '}', "[safetensors] expected nothing but spaces behind the '}' of the header, byte ",
-                     end + sizeof length, " is something else");
+  require<DataError>(
+      text[end] == '}',
+      "[safetensors] expected nothing but spaces behind the '}' of the header, byte ",
+      end + sizeof length, " is something else");
   SafeTensors file;
   std::vector<Entry> entries;
   for (const auto& [name, fields] : header.items()) {
@@ -263,29 +298,37 @@ SafeTensors parse_safetensors(std::string_view bytes) {
       entries.push_back(parse_entry(name, fields));
       continue;
     }
-    require<DataError>(fields.is_object(), "[safetensors] expected the metadata to be an object of strings");
+    require<DataError>(fields.is_object(),
+                       "[safetensors] expected the metadata to be an object of strings");
     for (const auto& [key, value] : fields.items()) {
-      require<DataError>(value.is_string(), "[safetensors] expected the metadata '", key, "' to be a string");
+      require<DataError>(value.is_string(), "[safetensors] expected the metadata '", key,
+                         "' to be a string");
       file.metadata[key] = value.get<std::string>();
     }
   }
 
-  std::stable_sort(entries.begin(), entries.end(),
-                   [](const Entry& a, const Entry& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
+  std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+  });
   std::int64_t offset = 0;
   for (Entry& entry : entries) {
-    require<DataError>(entry.begin == offset, "[safetensors] '", entry.tensor.name, "': expected its data to begin at byte ",
-                       offset, ", where those before end, got ", entry.begin);
-    require<DataError>(entry.end <= static_cast<std::int64_t>(data.size()), "[safetensors] '", entry.tensor.name,
-                       "': expected data up to byte ", entry.end, ", the file has ", data.size(), "; it is truncated");
+    require<DataError>(entry.begin == offset, "[safetensors] '", entry.tensor.name,
+                       "': expected its data to begin at byte ", offset,
+                       ", where those before end, got ", entry.begin);
+    require<DataError>(entry.end <= static_cast<std::int64_t>(data.size()), "[safetensors] '",
+                       entry.tensor.name, "': expected data up to byte ", entry.end,
+                       ", the file has ", data.size(), "; it is truncated");
     const auto size = static_cast<std::size_t>(entry.end - entry.begin);
-    const auto copy = [&] { return std::string(data.substr(static_cast<std::size_t>(entry.begin), size)); };
+    const auto copy = [&] {
+      return std::string(data.substr(static_cast<std::size_t>(entry.begin), size));
+    };
     entry.tensor.bytes = allocate(size, copy, "'", entry.tensor.name, "' of a file");
     offset = entry.end;
     file.tensors.push_back(std::move(entry.tensor));
   }
-  require<DataError>(offset == static_cast<std::int64_t>(data.size()), "[safetensors] the tensors take ", offset,
-                     " bytes, the file holds ", data.size());
+  require<DataError>(offset == static_cast<std::int64_t>(data.size()),
+                     "[safetensors] the tensors take ", offset, " bytes, the file holds ",
+                     data.size());
   return file;
 }
 

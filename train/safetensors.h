@@ -42,7 +42,8 @@ struct StoredTensor {
 };
 
 /// A safetensors file: named arrays in the order of the file, and string metadata.
-/// Source: github.com/huggingface/safetensors, "Format": u64 header length, JSON header, data without gaps.
+/// Source: github.com/huggingface/safetensors, "Format": u64 header length, JSON header, data
+/// without gaps.
 struct SafeTensors {
   std::map<std::string, std::string> metadata;
   std::vector<StoredTensor> tensors;
@@ -54,12 +55,14 @@ struct SafeTensors {
   friend bool operator==(const SafeTensors&, const SafeTensors&) = default;
 };
 
-/// The bytes of the file. The header is padded with spaces so that the data begin at a multiple of 8; arrays follow each other in
-/// the given order, so give those of 8-byte elements first where alignment matters.
+/// The bytes of the file. The header is padded with spaces so that the data begin at a multiple of
+/// 8; arrays follow each other in the given order, so give those of 8-byte elements first where
+/// alignment matters.
 /// @throws DataError for a duplicate name or an array whose bytes do not fit its shape
 std::string to_safetensors(const SafeTensors& file);
 
-/// Trusts nothing: lengths, types, shapes and offsets must describe the data exactly, without gaps or overlaps.
+/// Trusts nothing: lengths, types, shapes and offsets must describe the data exactly, without gaps
+/// or overlaps.
 /// @throws DataError saying what is wrong where
 SafeTensors parse_safetensors(std::string_view bytes);
 

@@ -9,13 +9,14 @@
 namespace ebb::train {
 
 Setting Setting::count(std::string name, std::string fallback, std::string help, int least) {
-  return {.name = std::move(name),
-          .value = "N",
-          .kind = Kind::integer,
-          .fallback = std::move(fallback),
-          .help = std::move(help),
-          .expected = least == 0 ? "0 and more" : "1 and more",
-          .accepts = least == 0 ? [](double n) { return n >= 0; } : [](double n) { return n >= 1; }};
+  return {
+      .name = std::move(name),
+      .value = "N",
+      .kind = Kind::integer,
+      .fallback = std::move(fallback),
+      .help = std::move(help),
+      .expected = least == 0 ? "0 and more" : "1 and more",
+      .accepts = least == 0 ? [](double n) { return n >= 0; } : [](double n) { return n >= 1; }};
 }
 
 Setting Setting::depth(std::string fallback, std::string help) {
@@ -38,7 +39,8 @@ Setting Setting::probability(std::string name, std::string fallback, std::string
 
 void check(const Setting& setting, const std::string& text) {
   const auto expect = [&](bool ok, std::string_view expected) {
-    require<ConfigError>(ok, "[command line] --", setting.name, ": expected ", expected, ", got '", text, "'");
+    require<ConfigError>(ok, "[command line] --", setting.name, ": expected ", expected, ", got '",
+                         text, "'");
   };
   std::int64_t integer = 0;
   double number = 0;
@@ -48,13 +50,15 @@ void check(const Setting& setting, const std::string& text) {
     case Setting::Kind::real: expect(parse_number(text, number), "a number"); break;
     case Setting::Kind::text:
       expect(!text.empty() || setting.fallback.empty(), setting.value);
-      require<ConfigError>(setting.choices.empty() || std::ranges::find(setting.choices, text) != setting.choices.end(),
-                           "[command line] --", setting.name, ": ", unknown_word("value", text, setting.choices));
+      require<ConfigError>(setting.choices.empty() ||
+                               std::ranges::find(setting.choices, text) != setting.choices.end(),
+                           "[command line] --", setting.name, ": ",
+                           unknown_word("value", text, setting.choices));
       return;
   }
   if (setting.kind == Setting::Kind::integer) number = static_cast<double>(integer);
-  require<ConfigError>(setting.accepts == nullptr || setting.accepts(number), "[command line] --", setting.name, ": expected ",
-                       setting.expected, ", got ", text);
+  require<ConfigError>(setting.accepts == nullptr || setting.accepts(number), "[command line] --",
+                       setting.name, ": expected ", setting.expected, ", got ", text);
 }
 
 const Setting& find_setting(const std::vector<Setting>& settings, std::string_view name) {

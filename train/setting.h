@@ -13,11 +13,12 @@ using Texts = std::vector<std::pair<std::string, std::string>>;
 
 struct Options;
 
-/// Why an option means nothing beside the others: "with --optimizer adam; it is of --optimizer sgd". Empty if it means something.
+/// Why an option means nothing beside the others: "with --optimizer adam; it is of --optimizer
+/// sgd". Empty if it means something.
 using Moot = std::string (*)(const Options& options);
 
-/// An option that one family of models has beside those of every program: declared once, then served by the command line, --help,
-/// the record and --resume like any other.
+/// An option that one family of models has beside those of every program: declared once, then
+/// served by the command line, --help, the record and --resume like any other.
 struct Setting {
   enum class Kind : std::uint8_t { integer, real, text, flag };
 
@@ -45,17 +46,20 @@ struct Setting {
   std::string expected{};              ///< what a number has to be, in words
   bool (*accepts)(double) = nullptr;   ///< what a number has to be; null: any
   std::string group = kModelGroup;     ///< its heading in --help
-  std::string beside{};                ///< the option without which it means nothing; empty: it stands alone
-  Moot moot = nullptr;                 ///< when it means nothing; null: never
-  bool shapes_results = true;          ///< of training; others are no part of a run, and may differ when it goes on
+  std::string beside{};  ///< the option without which it means nothing; empty: it stands alone
+  Moot moot = nullptr;   ///< when it means nothing; null: never
+  bool shapes_results =
+      true;  ///< of training; others are no part of a run, and may differ when it goes on
   Use use = Use::network;
   std::string text{};  ///< its value; empty until it is given or filled in
 };
 
-/// @throws ConfigError unless the text is a value of the setting, e.g. "[command line] --layers: expected 1 and more, got '0'"
+/// @throws ConfigError unless the text is a value of the setting, e.g. "[command line] --layers:
+/// expected 1 and more, got '0'"
 void check(const Setting& setting, const std::string& text);
 
-/// The setting of that name. @throws ConfigError if there is none: a program reads what it did not declare
+/// The setting of that name. @throws ConfigError if there is none: a program reads what it did not
+/// declare
 const Setting& find_setting(const std::vector<Setting>& settings, std::string_view name);
 
 }  // namespace ebb::train

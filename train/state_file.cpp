@@ -20,7 +20,8 @@ void save_state(const std::string& path, const RunState& state, const ExtraState
 ExtraState load_state(const std::string& path, RunState& state) {
   const Checkpoint checkpoint = parse_checkpoint(read_file(path));
   ExtraState extra;
-  for (const StoredTensor& stored : checkpoint.group("extra")) extra.emplace(stored.name, stored.tensor());
+  for (const StoredTensor& stored : checkpoint.group("extra"))
+    extra.emplace(stored.name, stored.tensor());
   restore(state, checkpoint);
   return extra;
 }

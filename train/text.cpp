@@ -60,7 +60,8 @@ std::vector<float> last_row(const Tensor& logits) {
 }
 
 TokenReader stream_reader(const RecurrentNetwork& network) {
-  return [network, states = network.begin(1), read = std::int64_t{0}](Pass& pass, std::span<const std::int32_t> tokens) mutable {
+  return [network, states = network.begin(1), read = std::int64_t{0}](
+             Pass& pass, std::span<const std::int32_t> tokens) mutable {
     std::vector<float> logits;
     for (const std::int32_t& token : tokens) {
       Pass part = part_of(pass, read++);
@@ -71,7 +72,8 @@ TokenReader stream_reader(const RecurrentNetwork& network) {
 }
 
 TokenReader window_reader(const WindowNetwork& network, std::int64_t length) {
-  return [network, length, window = TokenIds{}, read = std::int64_t{0}](Pass& pass, std::span<const std::int32_t> tokens) mutable {
+  return [network, length, window = TokenIds{}, read = std::int64_t{0}](
+             Pass& pass, std::span<const std::int32_t> tokens) mutable {
     window.insert(window.end(), tokens.begin(), tokens.end());
     window.erase(window.begin(), window.end() - std::min(length, std::ssize(window)));
     Pass part = part_of(pass, read++);
@@ -89,18 +91,22 @@ void keep_first(std::vector<LstmState>& states, std::int64_t streams) {
   for (LstmState& state : states) state = {cut(state.hidden), cut(state.cell)};
 }
 
-/// The whole text as one piece, since every window needs the state of the one before; each window has a tape of its own.
-Split stream_split(std::string name, const std::shared_ptr<const Corpus>& corpus, const TokenIds& text, std::int64_t length,
-                   const RecurrentNetwork& network) {
-  const auto score = [corpus, network, windows = ScoredStreams(text, kEvaluationStreams, length)](Pass& pass, std::int64_t) {
+/// The whole text as one piece, since every window needs the state of the one before; each window
+/// has a tape of its own.
+Split stream_split(std::string name, const std::shared_ptr<const Corpus>& corpus,
+                   const TokenIds& text, std::int64_t length, const RecurrentNetwork& network) {
+  const auto score = [corpus, network, windows = ScoredStreams(text, kEvaluationStreams, length)](
+                         Pass& pass, std::int64_t) {
     std::vector<LstmState> states = network.begin(windows.rows());
     Score total;
     for (std::int64_t w = 0; w < windows.count(); ++w) {
       const TokenBatch batch = windows.window(w);
       if (batch.rows < windows.rows()) keep_first(states, batch.rows);
       Pass part = part_of(pass, w);
-      const Var loss = softmax_cross_entropy(part, network.forward(part, batch.inputs, states), batch.targets);
-      total.loss_sum += static_cast<double>(part.tape[loss].item()) * static_cast<double>(batch.size());
+      const Var loss =
+          softmax_cross_entropy(part, network.forward(part, batch.inputs, states), batch.targets);
+      total.loss_sum +=
+          static_cast<double>(part.tape[loss].item()) * static_cast<double>(batch.size());
       total.metric_sum += static_cast<double>(corpus->vocabulary.bytes(batch.targets));
       total.examples += batch.size();
     }
@@ -111,20 +117,24 @@ Split stream_split(std::string name, const std::shared_ptr<const Corpus>& corpus
 
 constexpr std::int64_t kEvaluationTokens = 8192;  // scored at a time
 
-Split window_split(std::string name, const std::shared_ptr<const Corpus>& corpus, const TokenIds& text, std::int64_t length,
-                   const WindowNetwork& network) {
-  const ConsecutiveWindows windows(text, std::max<std::int64_t>(1, kEvaluationTokens / length), length);
+Split window_split(std::string name, const std::shared_ptr<const Corpus>& corpus,
+                   const TokenIds& text, std::int64_t length, const WindowNetwork& network) {
+  const ConsecutiveWindows windows(text, std::max<std::int64_t>(1, kEvaluationTokens / length),
+                                   length);
   const auto score = [corpus, network, windows](Pass& pass, std::int64_t piece) {
     const TokenBatch batch = windows.batch(piece);
-    const Var loss = softmax_cross_entropy(pass, network(pass, batch.inputs, batch.rows), batch.targets);
-    return Score{.loss_sum = static_cast<double>(pass.tape[loss].item()) * static_cast<double>(batch.size()),
-                 .metric_sum = static_cast<double>(corpus->vocabulary.bytes(batch.targets)),
-                 .examples = batch.size()};
+    const Var loss =
+        softmax_cross_entropy(pass, network(pass, batch.inputs, batch.rows), batch.targets);
+    return Score{
+        .loss_sum = static_cast<double>(pass.tape[loss].item()) * static_cast<double>(batch.size()),
+        .metric_sum = static_cast<double>(corpus->vocabulary.bytes(batch.targets)),
+        .examples = batch.size()};
   };
   return {std::move(name), windows.count(), score};
 }
 
-/// Rows of micro-batch `part` when `rows` are cut into `parts`: as micro_batches cuts images, larger ones first.
+/// Rows of micro-batch `part` when `rows` are cut into `parts`: as micro_batches cuts images,
+/// larger ones first.
 std::int64_t part_rows(std::int64_t rows, std::int64_t parts, std::int64_t part) {
   return rows / parts + (part < rows % parts ? 1 : 0);
 }
@@ -136,18 +146,21 @@ std::vector<Setting> text_settings() {
       {.name = "data",
        .value = "PATH|embedded",
        .fallback = "embedded",
-       .help = "text file, or folder with train.txt, valid.txt and perhaps test.txt; embedded is a small text made by a grammar",
+       .help = "text file, or folder with train.txt, valid.txt and perhaps test.txt; embedded is a "
+               "small text made by a grammar",
        .use = Setting::Use::evaluation},
       {.name = "unit",
        .value = "auto|byte|word|bpe",
        .fallback = "auto",
-       .help = "what a token is; bpe: byte pairs, merged as the training text has them; auto: words of folders, else bytes",
+       .help = "what a token is; bpe: byte pairs, merged as the training text has them; auto: "
+               "words of folders, else bytes",
        .choices = {"auto", "byte", "word", "bpe"}},
       {.name = "vocabulary",
        .value = "N",
        .kind = Setting::Kind::integer,
        .fallback = "0",
-       .help = "most words, of which the rarer ones become <unk>, or tokens of bpe; 0: 50000 words, 2048 of bpe",
+       .help = "most words, of which the rarer ones become <unk>, or tokens of bpe; 0: 50000 "
+               "words, 2048 of bpe",
        .expected = "3 and more (bpe: 257), or 0",
        .accepts = [](double n) { return n == 0 || n >= 3; }},
       Setting::count("length", "64", "tokens of a window of text")};
@@ -157,9 +170,13 @@ std::vector<Setting> text_settings() {
 
 Corpus open_corpus(const Options& options) {
   const std::string &where = options.text("data"), &unit = options.text("unit");
-  const bool words = unit == "word" || (unit == "auto" && where != "embedded" && std::filesystem::is_directory(where));
-  const TokenUnit tokens = unit == "bpe" ? TokenUnit::byte_pair : words ? TokenUnit::word : TokenUnit::byte;
-  if (tokens == TokenUnit::byte) refuse_given(options, "vocabulary", "where tokens are bytes, only with --unit word or bpe");
+  const bool words = unit == "word" || (unit == "auto" && where != "embedded" &&
+                                        std::filesystem::is_directory(where));
+  const TokenUnit tokens = unit == "bpe" ? TokenUnit::byte_pair
+                           : words       ? TokenUnit::word
+                                         : TokenUnit::byte;
+  if (tokens == TokenUnit::byte)
+    refuse_given(options, "vocabulary", "where tokens are bytes, only with --unit word or bpe");
   return open_text(where, {.unit = tokens, .vocabulary = vocabulary_limit(options, tokens)});
 }
 
@@ -173,26 +190,30 @@ std::string text_metric(const Corpus& corpus) {
 }
 
 Texts describe(const Corpus& corpus) {
-  return {{"description", concat(corpus.name, ": ", corpus.train.size(), " training, ", corpus.validation.size(),
-                                 " validation and ", corpus.test.size(), " test tokens, ", corpus.vocabulary.size(), " different ",
-                                 to_text(corpus.vocabulary.unit()), 's')},
+  return {{"description",
+           concat(corpus.name, ": ", corpus.train.size(), " training, ", corpus.validation.size(),
+                  " validation and ", corpus.test.size(), " test tokens, ",
+                  corpus.vocabulary.size(), " different ", to_text(corpus.vocabulary.unit()), 's')},
           {std::string(kVocabularyEntry), corpus.vocabulary.fingerprint()},
           {"training", Corpus::fingerprint(corpus.train)},
           {"validation", Corpus::fingerprint(corpus.validation)},
           {"test", Corpus::fingerprint(corpus.test)}};
 }
 
-Task stream_task(const std::shared_ptr<const Corpus>& corpus, const RecurrentNetwork& network, ParamStore& params,
-                 const Options& options) {
-  require<ConfigError>(options.accumulate == 1, "[command line] --accumulate ", options.accumulate,
-                       " would cut streams that carry their state; lower --batch or --length instead");
+Task stream_task(const std::shared_ptr<const Corpus>& corpus, const RecurrentNetwork& network,
+                 ParamStore& params, const Options& options) {
+  require<ConfigError>(
+      options.accumulate == 1, "[command line] --accumulate ", options.accumulate,
+      " would cut streams that carry their state; lower --batch or --length instead");
   const std::int64_t streams = options.batch.value(), length = options.integer("length");
   const auto windows = std::make_shared<const StreamWindows>(corpus->train, streams, length);
   const Carried carried(params, network.begin(streams));
   Task task;
   task.metric = text_metric(*corpus);
   task.steps_per_epoch = windows->count();
-  task.parts = [=](std::int64_t t) { return std::vector{streams * windows->length(t % windows->count())}; };
+  task.parts = [=](std::int64_t t) {
+    return std::vector{streams * windows->length(t % windows->count())};
+  };
   task.loss = [=](Pass& pass, std::int64_t t, std::int64_t) {
     const std::int64_t w = t % windows->count();
     const TokenBatch batch = windows->window(w);
@@ -202,26 +223,33 @@ Task stream_task(const std::shared_ptr<const Corpus>& corpus, const RecurrentNet
     return softmax_cross_entropy(pass, logits, batch.targets);
   };
   task.splits.push_back(stream_split("validation", corpus, corpus->validation, length, network));
-  if (!corpus->test.empty()) task.splits.push_back(stream_split("test", corpus, corpus->test, length, network));
+  if (!corpus->test.empty())
+    task.splits.push_back(stream_split("test", corpus, corpus->test, length, network));
   task.probe = [network](Pass& pass) {
     const std::vector<std::int32_t> token{0};
     std::vector<LstmState> states = network.begin(1);
     return softmax_cross_entropy(pass, network.forward(pass, token, states), token);
   };
-  task.generate = [=](Pass& pass) { return generate_text(pass, corpus->vocabulary, options, stream_reader(network)); };
+  task.generate = [=](Pass& pass) {
+    return generate_text(pass, corpus->vocabulary, options, stream_reader(network));
+  };
   task.data = describe(*corpus);
   return task;
 }
 
-Task window_task(const std::shared_ptr<const Corpus>& corpus, const WindowNetwork& network, const Options& options) {
-  const std::int64_t rows = options.batch.value(), length = options.integer("length"), parts = std::min(options.accumulate, rows);
+Task window_task(const std::shared_ptr<const Corpus>& corpus, const WindowNetwork& network,
+                 const Options& options) {
+  const std::int64_t rows = options.batch.value(), length = options.integer("length"),
+                     parts = std::min(options.accumulate, rows);
   const Key key = Key(static_cast<std::uint64_t>(options.seed)).fold("windows");
   const auto tokens = static_cast<std::int64_t>(corpus->train.size());
-  require<DataError>(tokens > length, "[text] the ", tokens, " training tokens are too few for windows of ", length,
+  require<DataError>(tokens > length, "[text] the ", tokens,
+                     " training tokens are too few for windows of ", length,
                      " and the token after them; shorten --length");
   Task task;
   task.metric = text_metric(*corpus);
-  const std::int64_t step = checked_mul(rows, length, "[command line] tokens of a step, --batch windows of --length");
+  const std::int64_t step =
+      checked_mul(rows, length, "[command line] tokens of a step, --batch windows of --length");
   task.steps_per_epoch = ceil_div(tokens - 1, step);
   task.parts = [=](std::int64_t) {
     std::vector<std::int64_t> sizes;
@@ -229,22 +257,27 @@ Task window_task(const std::shared_ptr<const Corpus>& corpus, const WindowNetwor
     return sizes;
   };
   task.loss = [=](Pass& pass, std::int64_t t, std::int64_t part) {
-    const TokenBatch batch = random_windows(corpus->train, rows, length, key.fold(static_cast<std::uint64_t>(t)));
+    const TokenBatch batch =
+        random_windows(corpus->train, rows, length, key.fold(static_cast<std::uint64_t>(t)));
     std::int64_t first = 0;
     for (std::int64_t before = 0; before < part; ++before) first += part_rows(rows, parts, before);
     const std::int64_t count = part_rows(rows, parts, part);
     const auto cut = [&](const TokenIds& ids) {
-      return std::span(ids).subspan(static_cast<std::size_t>(first * length), static_cast<std::size_t>(count * length));
+      return std::span(ids).subspan(static_cast<std::size_t>(first * length),
+                                    static_cast<std::size_t>(count * length));
     };
     return softmax_cross_entropy(pass, network(pass, cut(batch.inputs), count), cut(batch.targets));
   };
   task.splits.push_back(window_split("validation", corpus, corpus->validation, length, network));
-  if (!corpus->test.empty()) task.splits.push_back(window_split("test", corpus, corpus->test, length, network));
+  if (!corpus->test.empty())
+    task.splits.push_back(window_split("test", corpus, corpus->test, length, network));
   task.probe = [network, length](Pass& pass) {
     const std::vector<std::int32_t> blank(static_cast<std::size_t>(length), 0);
     return softmax_cross_entropy(pass, network(pass, blank, 1), blank);
   };
-  task.generate = [=](Pass& pass) { return generate_text(pass, corpus->vocabulary, options, window_reader(network, length)); };
+  task.generate = [=](Pass& pass) {
+    return generate_text(pass, corpus->vocabulary, options, window_reader(network, length));
+  };
   task.data = describe(*corpus);
   return task;
 }

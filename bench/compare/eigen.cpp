@@ -19,8 +19,9 @@ std::vector<Contender> eigen(const Shape& shape, const float* a, const float* b,
 }
 
 std::string eigen_version() {
-  return "Eigen " + std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) + "." +
-         std::to_string(EIGEN_MINOR_VERSION) + " (" + Eigen::SimdInstructionSetsInUse() + ")";
+  return "Eigen " + std::to_string(EIGEN_WORLD_VERSION) + "." +
+         std::to_string(EIGEN_MAJOR_VERSION) + "." + std::to_string(EIGEN_MINOR_VERSION) + " (" +
+         Eigen::SimdInstructionSetsInUse() + ")";
 }
 
 }  // namespace rivals

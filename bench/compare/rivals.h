@@ -4,8 +4,9 @@
 #include <string>
 #include <vector>
 
-/// Other libraries' products c [m, n] = a [m, k] b [k, n] of row-major matrices; a may be stored transposed, as [k, m]. Nothing is
-/// packed beforehand. Plain types only: each file behind this line is compiled by settings of its own.
+/// Other libraries' products c [m, n] = a [m, k] b [k, n] of row-major matrices; a may be stored
+/// transposed, as [k, m]. Nothing is packed beforehand. Plain types only: each file behind this
+/// line is compiled by settings of its own.
 #pragma GCC visibility push(default)
 namespace rivals {
 
@@ -21,7 +22,8 @@ struct Contender {
 /// The memory must outlive what is returned.
 std::vector<Contender> eigen(const Shape& shape, const float* a, const float* b, float* c);
 std::vector<Contender> onednn_float(const Shape& shape, const float* a, const float* b, float* c);
-std::vector<Contender> onednn_int8(const Shape& shape, const signed char* a, const signed char* b, int* c);
+std::vector<Contender> onednn_int8(const Shape& shape, const signed char* a, const signed char* b,
+                                   int* c);
 
 std::string eigen_version();
 std::string onednn_version();

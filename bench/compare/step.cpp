@@ -1,7 +1,8 @@
 // Training steps in Ebb, everything included: batch, forward, backward, optimizer.
 //   compare_step NETWORK PLAN BATCH
-// NETWORK and PLAN are as in training.h. Reads "STEPS THREADS" lines from standard input and answers each with the seconds of every
-// step; "memory" gets the peak resident set in bytes, "version" says what runs, and "plan PLAN" goes on under another plan.
+// NETWORK and PLAN are as in training.h. Reads "STEPS THREADS" lines from standard input and
+// answers each with the seconds of every step; "memory" gets the peak resident set in bytes,
+// "version" says what runs, and "plan PLAN" goes on under another plan.
 #include <omp.h>
 #include <sys/resource.h>
 
@@ -40,7 +41,8 @@ int main(int argc, char** argv) {
       for (int steps = std::stoi(first); steps > 0; --steps) {
         const auto begun = std::chrono::steady_clock::now();
         step(plan);
-        std::cout << std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count() << ' ';
+        std::cout << std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count()
+                  << ' ';
       }
     }
     std::cout << std::endl;

@@ -2,12 +2,14 @@
 
 #include <cstdint>
 
-/// philox4x32 of core/key.h for many counters at once. For files compiled for this instruction set, which include
-/// <immintrin.h> before; internal linkage, so that the linker cannot hand it to others.
+/// philox4x32 of core/key.h for many counters at once. For files compiled for this instruction set,
+/// which include <immintrin.h> before; internal linkage, so that the linker cannot hand it to
+/// others.
 namespace ebb::kernels {
 namespace {
 
-/// Four blocks of Philox4x32, the words of each in the low halves of a lane; the high halves are anything.
+/// Four blocks of Philox4x32, the words of each in the low halves of a lane; the high halves are
+/// anything.
 struct PhiloxBlocks {
   __m256i c0, c1, c2, c3;
 
@@ -21,15 +23,21 @@ struct PhiloxBlocks {
   }
 };
 
-/// Eight consecutive Philox4x32-10 blocks, one a lane; block numbers do not carry into their high word within a group of eight.
-inline void philox(std::uint64_t key, std::uint64_t block, std::uint32_t purpose, __m256i words[4]) {
+/// Eight consecutive Philox4x32-10 blocks, one a lane; block numbers do not carry into their high
+/// word within a group of eight.
+inline void philox(std::uint64_t key, std::uint64_t block, std::uint32_t purpose,
+                   __m256i words[4]) {
   const __m256i first = _mm256_set1_epi64x(static_cast<long long>(block & 0xffffffffu)),
-                high = _mm256_set1_epi64x(static_cast<long long>(block >> 32)), last = _mm256_set1_epi64x(purpose);
-  PhiloxBlocks even{_mm256_add_epi32(first, _mm256_setr_epi64x(0, 2, 4, 6)), high, _mm256_setzero_si256(), last};
-  PhiloxBlocks odd{_mm256_add_epi32(first, _mm256_setr_epi64x(1, 3, 5, 7)), high, _mm256_setzero_si256(), last};
+                high = _mm256_set1_epi64x(static_cast<long long>(block >> 32)),
+                last = _mm256_set1_epi64x(purpose);
+  PhiloxBlocks even{_mm256_add_epi32(first, _mm256_setr_epi64x(0, 2, 4, 6)), high,
+                    _mm256_setzero_si256(), last};
+  PhiloxBlocks odd{_mm256_add_epi32(first, _mm256_setr_epi64x(1, 3, 5, 7)), high,
+                   _mm256_setzero_si256(), last};
   std::uint32_t k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
   for (int round = 0; round < 10; ++round) {
-    const __m256i all0 = _mm256_set1_epi32(static_cast<int>(k0)), all1 = _mm256_set1_epi32(static_cast<int>(k1));
+    const __m256i all0 = _mm256_set1_epi32(static_cast<int>(k0)),
+                  all1 = _mm256_set1_epi32(static_cast<int>(k1));
     even.round(all0, all1);
     odd.round(all0, all1);
     k0 += 0x9E3779B9u;

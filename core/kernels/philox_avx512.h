@@ -2,12 +2,14 @@
 
 #include <cstdint>
 
-/// philox4x32 of core/key.h for many counters at once. For files compiled for this instruction set, which include
-/// <immintrin.h> before; internal linkage, so that the linker cannot hand it to others.
+/// philox4x32 of core/key.h for many counters at once. For files compiled for this instruction set,
+/// which include <immintrin.h> before; internal linkage, so that the linker cannot hand it to
+/// others.
 namespace ebb::kernels {
 namespace {
 
-/// Eight blocks of Philox4x32, the words of each in the low halves of a lane; the high halves are anything.
+/// Eight blocks of Philox4x32, the words of each in the low halves of a lane; the high halves are
+/// anything.
 struct PhiloxBlocks {
   __m512i c0, c1, c2, c3;
 
@@ -21,15 +23,21 @@ struct PhiloxBlocks {
   }
 };
 
-/// Sixteen consecutive Philox4x32-10 blocks, one a lane; block numbers do not carry into their high word within a group of sixteen.
-inline void philox(std::uint64_t key, std::uint64_t block, std::uint32_t purpose, __m512i words[4]) {
+/// Sixteen consecutive Philox4x32-10 blocks, one a lane; block numbers do not carry into their high
+/// word within a group of sixteen.
+inline void philox(std::uint64_t key, std::uint64_t block, std::uint32_t purpose,
+                   __m512i words[4]) {
   const __m512i first = _mm512_set1_epi64(static_cast<long long>(block & 0xffffffffu)),
-                high = _mm512_set1_epi64(static_cast<long long>(block >> 32)), last = _mm512_set1_epi64(purpose);
-  PhiloxBlocks even{_mm512_add_epi32(first, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14)), high, _mm512_setzero_si512(), last};
-  PhiloxBlocks odd{_mm512_add_epi32(first, _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15)), high, _mm512_setzero_si512(), last};
+                high = _mm512_set1_epi64(static_cast<long long>(block >> 32)),
+                last = _mm512_set1_epi64(purpose);
+  PhiloxBlocks even{_mm512_add_epi32(first, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14)), high,
+                    _mm512_setzero_si512(), last};
+  PhiloxBlocks odd{_mm512_add_epi32(first, _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15)), high,
+                   _mm512_setzero_si512(), last};
   std::uint32_t k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
   for (int round = 0; round < 10; ++round) {
-    const __m512i all0 = _mm512_set1_epi32(static_cast<int>(k0)), all1 = _mm512_set1_epi32(static_cast<int>(k1));
+    const __m512i all0 = _mm512_set1_epi32(static_cast<int>(k0)),
+                  all1 = _mm512_set1_epi32(static_cast<int>(k1));
     even.round(all0, all1);
     odd.round(all0, all1);
     k0 += 0x9E3779B9u;

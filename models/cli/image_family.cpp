@@ -13,7 +13,8 @@ ModelFamily image_family(train::Program program) {
   const auto build = [](const train::Options& options, ParamStore& params) {
     const auto data = std::make_shared<const train::ImageData>(train::open_images(options));
     const Key key = Key(static_cast<std::uint64_t>(options.seed)).fold("initial values");
-    const Classifier network = make_classifier(options.arch, data->set.train.shape, data->set.train.classes, params, key);
+    const Classifier network =
+        make_classifier(options.arch, data->set.train.shape, data->set.train.classes, params, key);
     return train::image_task(data, network.forward, options);
   };
   return {std::move(program), build};

@@ -35,7 +35,8 @@ using namespace ebb::train;
 // A signal handler can reach nothing but this.
 volatile std::sig_atomic_t stop_requested = 0;
 
-// Ctrl-C, SIGTERM and a closed terminal ask the loop to stop, once; a second one kills as usual. Restored when the loop is over.
+// Ctrl-C, SIGTERM and a closed terminal ask the loop to stop, once; a second one kills as usual.
+// Restored when the loop is over.
 class StopSignals {
  public:
   StopSignals() {
@@ -44,7 +45,9 @@ class StopSignals {
     action.sa_handler = [](int) {
       stop_requested = 1;
       // Said at once, with what a handler may do; the step under way may take minutes.
-      constexpr char kText[] = "\nstopping when the step, or piece of an evaluation, under way is done; once more kills at once\n";
+      constexpr char kText[] =
+          "\nstopping when the step, or piece of an evaluation, under way is done; once more kills "
+          "at once\n";
       const int code = errno;
       static_cast<void>(write(STDERR_FILENO, kText, sizeof kText - 1) == 0);
       errno = code;
@@ -67,7 +70,8 @@ class StopSignals {
   std::array<struct sigaction, kStopping.size()> old_{};
 };
 
-// Options of a text that the network of a run writes that may differ from the run's: its draws have seeds of their own.
+// Options of a text that the network of a run writes that may differ from the run's: its draws have
+// seeds of their own.
 const std::vector<std::string> kFreeInGeneration{"seed"};
 
 // Everything that the options come to.
@@ -82,9 +86,11 @@ struct Run {
 
 std::int64_t iterations_of(const Options& options, const Task& task) {
   std::int64_t iterations = options.iterations.value_or(0);
-  require<ConfigError>(options.iterations || !__builtin_mul_overflow(*options.epochs, task.steps_per_epoch, &iterations),
-                       "[command line] --epochs: ", *options.epochs, " epochs of ", task.steps_per_epoch,
-                       " steps are more than can be counted");
+  require<ConfigError>(
+      options.iterations ||
+          !__builtin_mul_overflow(*options.epochs, task.steps_per_epoch, &iterations),
+      "[command line] --epochs: ", *options.epochs, " epochs of ", task.steps_per_epoch,
+      " steps are more than can be counted");
   return iterations;
 }
 
@@ -103,7 +109,8 @@ Run assemble(Options options, const ModelFamily& family) {
   check_given(options);
   OptimizerConfig optimizer{.weight_decay = *options.weight_decay};
   if (*options.optimizer == "sgd") optimizer.momentum = options.momentum;
-  Run run{.options = options, .state = {.params = {}, .optimizer = make_optimizer(*options.optimizer, optimizer)}};
+  Run run{.options = options,
+          .state = {.params = {}, .optimizer = make_optimizer(*options.optimizer, optimizer)}};
   if (options.lr_plateau) run.state.plateau = Plateau{.factor = *options.lr_plateau};
   run.task = family.build(options, run.state.params);
 
@@ -133,7 +140,8 @@ RunConfig config_of(const Run& run, const std::string& program) {
   const auto all = option_texts(run.options, false), results = option_texts(run.options, true);
   RunConfig config{.program = program, .options = results};
   for (const auto& option : all) {
-    if (std::find(results.begin(), results.end(), option) == results.end()) config.session.push_back(option);
+    if (std::find(results.begin(), results.end(), option) == results.end())
+      config.session.push_back(option);
   }
   config.resolved = {{"iterations", to_text(run.settings.iterations)},
                      {"steps_per_epoch", to_text(run.task.steps_per_epoch)},
@@ -149,8 +157,9 @@ RunConfig config_of(const Run& run, const std::string& program) {
 }
 
 std::string describe(const EvalRow& row) {
-  return concat("step ", row.iteration, "  ", row.split, ' ', row.metric, ' ', format_fixed(row.score, 4), "  loss ",
-                format_fixed(row.loss, 4), "  ", format_bits(row.bits), "  ", format_duration(row.seconds));
+  return concat("step ", row.iteration, "  ", row.split, ' ', row.metric, ' ',
+                format_fixed(row.score, 4), "  loss ", format_fixed(row.loss, 4), "  ",
+                format_bits(row.bits), "  ", format_duration(row.seconds));
 }
 
 // What a preset came to beside the options given, and what it is not sure of.
@@ -171,7 +180,8 @@ std::string describe(const Summary& summary) {
   };
   const auto add_score = [&](const std::optional<EvalRow>& row) {
     if (row)
-      facts.push_back({concat(row->split, ' ', row->metric), concat(format_fixed(row->score, 4), " at ", format_bits(row->bits))});
+      facts.push_back({concat(row->split, ' ', row->metric),
+                       concat(format_fixed(row->score, 4), " at ", format_bits(row->bits))});
   };
   add_score(summary.test);
   add_score(summary.validation);
@@ -181,11 +191,13 @@ std::string describe(const Summary& summary) {
     add(name, baseline.second);
   }
   if (summary.train_loss)
-    facts.push_back({"training loss", concat(format_fixed(*summary.train_loss, 4), ", mean of the last epoch")});
+    facts.push_back({"training loss",
+                     concat(format_fixed(*summary.train_loss, 4), ", mean of the last epoch")});
   facts.push_back({"steps", to_text(summary.iterations)});
   facts.push_back({"bit-operations", with_separators(summary.ledger.total_bit_ops())});
   facts.push_back({"relative cost", format_cost(summary.cost.exact, summary.cost.reference)});
-  facts.push_back({"papers' relative cost", format_cost(summary.cost.paper, summary.cost.reference)});
+  facts.push_back(
+      {"papers' relative cost", format_cost(summary.cost.paper, summary.cost.reference)});
   facts.push_back({"accumulator overflows", format_overflows(summary.ledger)});
   facts.push_back({"  in evaluations", format_overflows(summary.evaluation_ledger)});
   add("seconds a step", summary.seconds_per_step);
@@ -222,7 +234,9 @@ class Session {
     require<DataError>(console_.out.good(), "[out] standard output cannot be written");
   }
   void tell(const std::string& text) { console_.err << text << std::flush; }
-  void note(const std::string& text) { tell(concat(family_.program.name, ": ", printable(text, LineFeeds::kept), '\n')); }
+  void note(const std::string& text) {
+    tell(concat(family_.program.name, ": ", printable(text, LineFeeds::kept), '\n'));
+  }
 
   // Options become a run; what is doubtful about them is said once.
   Run prepare(const Options& options) {
@@ -232,7 +246,8 @@ class Session {
     for (const std::string& doubt : run.precision.doubts) {
       if (trains) note("warning: " + doubt);
     }
-    if (!options.preset.empty() && !options.quiet) tell(describe(find_preset(family_.program, options.preset), options));
+    if (!options.preset.empty() && !options.quiet)
+      tell(describe(find_preset(family_.program, options.preset), options));
     return run;
   }
 
@@ -240,8 +255,10 @@ class Session {
     if (run.options.from.empty()) return;
     const TakenParams result = start_from(run.options.from, run.task.data, run.state.params);
     std::string kept;
-    for (const std::string& name : result.kept) kept += concat(kept.empty() ? "; new: " : ", ", name);
-    if (!run.options.quiet) note(concat(result.taken.size(), " tensors from ", run.options.from, kept));
+    for (const std::string& name : result.kept)
+      kept += concat(kept.empty() ? "; new: " : ", ", name);
+    if (!run.options.quiet)
+      note(concat(result.taken.size(), " tensors from ", run.options.from, kept));
   }
 
   Exit begin(const Options& options) {
@@ -266,8 +283,9 @@ class Session {
     const Recorded recorded = read(directory->path(), [&] { return directory->checkpoint(); });
     Run run = prepare(options_to_resume(line, recorded.config));
     if (!recorded.checkpoint) start_from_other(run);
-    require<DataError>(!recorded.config.data.empty() || !line.gave("data"),
-                       "[resume] --data: nothing is left that says of which data the run is; leave --data out");
+    require<DataError>(
+        !recorded.config.data.empty() || !line.gave("data"),
+        "[resume] --data: nothing is left that says of which data the run is; leave --data out");
     check_same_data(recorded.config, run.task.data);
     if (recorded.checkpoint) {
       restore(run.state, *recorded.checkpoint);
@@ -275,20 +293,23 @@ class Session {
     } else {
       check_never_saved(*directory, recorded.config);
     }
-    History history =
-        directory->cut_back(run.state.iteration, recorded.checkpoint ? recorded.checkpoint->notes : Checkpoint{}.notes);
+    History history = directory->cut_back(
+        run.state.iteration, recorded.checkpoint ? recorded.checkpoint->notes : Checkpoint{}.notes);
     if (!directory->dropped().empty())
-      note(concat("cut back to step ", run.state.iteration, ", where the run was saved: ", directory->dropped(), " dropped"));
+      note(concat("cut back to step ", run.state.iteration,
+                  ", where the run was saved: ", directory->dropped(), " dropped"));
     const RunConfig config = updated(recorded.config, config_of(run, family_.program.name));
     if (config != recorded.config || !recorded.warning.empty()) {
-      if (recorded.checkpoint) save(*directory, run.state, config);  // first: it counts where the two differ
+      if (recorded.checkpoint)
+        save(*directory, run.state, config);  // first: it counts where the two differ
       directory->write_config(to_json(config));
     }
     return train_on(run, directory, config, std::move(history));
   }
 
   // What a run directory says, whichever of its files says it.
-  Recorded read(const std::string& directory, const std::function<std::optional<Checkpoint>()>& read_checkpoint) {
+  Recorded read(const std::string& directory,
+                const std::function<std::optional<Checkpoint>()>& read_checkpoint) {
     Recorded recorded = read_recorded(directory, family_.program.name, read_checkpoint);
     if (!recorded.warning.empty()) note("warning: " + recorded.warning);
     return recorded;
@@ -310,32 +331,43 @@ class Session {
     options.epochs = before.epochs;
     const std::int64_t length = iterations_of(options, run.task), done = run.state.iteration;
     if (length == run.settings.iterations) return;
-    require<DataError>(run.settings.iterations > done, "[resume] the run has done ", done, " steps already, it cannot end after ",
-                       run.settings.iterations, "; give more --iterations or --epochs");
+    require<DataError>(run.settings.iterations > done, "[resume] the run has done ", done,
+                       " steps already, it cannot end after ", run.settings.iterations,
+                       "; give more --iterations or --epochs");
     const Precision planned = precision_of(options, run);
     check_same_past(planned, run.precision, done);
     if (!same_evaluations(planned, run.precision)) {
-      require<DataError>(!run.state.plateau, "[resume] evaluations are at the highest bits of the run, which differ with the new ",
-                         "length, and --lr-plateau has followed those of the old one; leave --iterations and --epochs out, or ",
-                         "begin a run of the new length in another --out");
-      note("warning: evaluations are at the highest bits of the run, from here on those of the new length");
+      require<DataError>(
+          !run.state.plateau,
+          "[resume] evaluations are at the highest bits of the run, which differ with the new ",
+          "length, and --lr-plateau has followed those of the old one; leave --iterations and "
+          "--epochs out, or ",
+          "begin a run of the new length in another --out");
+      note(
+          "warning: evaluations are at the highest bits of the run, from here on those of the new "
+          "length");
     }
-    note(concat("the run ends after ", run.settings.iterations, " steps in place of ", length, "; bits and rates of the ", done,
+    note(concat("the run ends after ", run.settings.iterations, " steps in place of ", length,
+                "; bits and rates of the ", done,
                 " steps done are the same for both, those to come are those of the new length"));
   }
 
   // Without a checkpoint a run begins anew, unless there must have been one.
   static void check_never_saved(const RunDirectory& directory, const RunConfig& recorded) {
-    const auto entry = std::ranges::find(recorded.resolved, "save_every", &Texts::value_type::first);
+    const auto entry =
+        std::ranges::find(recorded.resolved, "save_every", &Texts::value_type::first);
     std::int64_t save_every = 0;
     const auto steps = std::ssize(read_history(directory.path()).steps);
     const bool known = entry != recorded.resolved.end() && parse_number(entry->second, save_every);
-    require<DataError>(!known || steps <= save_every, "[resume] ", directory.path(), ": the record holds ", steps,
-                       " steps of a run that is saved every ", save_every,
-                       ", but there is no checkpoint.safetensors; restore it, or remove the directory and begin anew");
+    require<DataError>(!known || steps <= save_every, "[resume] ", directory.path(),
+                       ": the record holds ", steps, " steps of a run that is saved every ",
+                       save_every,
+                       ", but there is no checkpoint.safetensors; restore it, or remove the "
+                       "directory and begin anew");
   }
 
-  Options options_of_evaluation(const CommandLine& line, const Recorded& recorded, const std::vector<std::string>& free) {
+  Options options_of_evaluation(const CommandLine& line, const Recorded& recorded,
+                                const std::vector<std::string>& free) {
     std::vector<std::string> doubts;
     Options options = options_to_evaluate(line, recorded.config.options, free, doubts);
     for (const std::string& doubt : doubts) note("warning: " + doubt);
@@ -348,9 +380,10 @@ class Session {
     Run run = prepare(options_of_evaluation(line, recorded, {}));
     if (!line.gave("data")) check_same_data(recorded.config, run.task.data);
     restore(run.state, *recorded.checkpoint);
-    const EvaluationReport report = evaluate_all(run.task, run.state, run.settings, run.precision, [&](const EvalRow& row) {
-      if (!run.options.quiet) note(describe(row));
-    });
+    const EvaluationReport report =
+        evaluate_all(run.task, run.state, run.settings, run.precision, [&](const EvalRow& row) {
+          if (!run.options.quiet) note(describe(row));
+        });
     show(run.options.json ? to_json(report) : to_table(report));
   }
 
@@ -358,8 +391,8 @@ class Session {
     const std::string& directory = line.options.text("generate");
     const Recorded recorded = read(directory, [&] { return read_checkpoint(directory); });
     Run run = prepare(options_of_evaluation(line, recorded, kFreeInGeneration));
-    require<ConfigError>(run.task.generate != nullptr, "[command line] --generate: --arch ", run.options.arch,
-                         " of this run writes no text; only language models do");
+    require<ConfigError>(run.task.generate != nullptr, "[command line] --generate: --arch ",
+                         run.options.arch, " of this run writes no text; only language models do");
     check_same_data(recorded.config, run.task.data);  // tokens mean what they meant in training
     restore(run.state, *recorded.checkpoint);
     run.state.evaluation_ledger = {};  // of this text alone
@@ -367,30 +400,40 @@ class Session {
     const CostLedger& ledger = run.state.evaluation_ledger;
     show(run.options.json ? to_json(written, ledger) : written.text + "\n");
     if (!run.options.quiet)
-      note(concat(written.tokens.size(), " tokens after step ", run.state.iteration, " at ",
-                  format_bits(role_bits(evaluation_plan(run.settings, run.state.iteration), ledger)), " for ",
-                  with_separators(ledger.total_bit_ops()), " bit-operations, accumulator overflows ", format_overflows(ledger)));
+      note(
+          concat(written.tokens.size(), " tokens after step ", run.state.iteration, " at ",
+                 format_bits(role_bits(evaluation_plan(run.settings, run.state.iteration), ledger)),
+                 " for ", with_separators(ledger.total_bit_ops()),
+                 " bit-operations, accumulator overflows ", format_overflows(ledger)));
   }
 
   void dry_run(const Options& options) {
     const auto countable = [](std::int64_t steps) {
       constexpr std::int64_t kMostSteps = 10'000'000;  // some seconds' work
-      require<ConfigError>(steps <= kMostSteps, "[command line] --dry-run adds up the cost of ", steps, " steps one by one, up to ",
-                           kMostSteps, "; give fewer --iterations: the cost of a schedule grows with them in proportion");
+      require<ConfigError>(
+          steps <= kMostSteps, "[command line] --dry-run adds up the cost of ", steps,
+          " steps one by one, up to ", kMostSteps,
+          "; give fewer --iterations: the cost of a schedule grows with them in proportion");
     };
     countable(options.iterations.value_or(0));
     if (!options.out.empty()) RunDirectory::require_absent(options.out);
     Run run = prepare(options);
     countable(run.settings.iterations);
     start_from_other(run);
-    const Forecast result = forecast(run.task, run.state.params, run.precision, run.settings.iterations);
+    const Forecast result =
+        forecast(run.task, run.state.params, run.precision, run.settings.iterations);
     show(options.json ? to_json(result) : to_table(result));
   }
 
-  Exit train_on(Run& run, std::optional<RunDirectory>& directory, const RunConfig& config, History history) {
+  Exit train_on(Run& run, std::optional<RunDirectory>& directory, const RunConfig& config,
+                History history) {
     const bool loud = !run.options.quiet;
-    Progress progress(run.state.iteration, run.settings.iterations, {.terminal = console_.terminal, .color = console_.color});
-    const auto now = [] { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); };
+    Progress progress(run.state.iteration, run.settings.iterations,
+                      {.terminal = console_.terminal, .color = console_.color});
+    const auto now = [] {
+      return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
+          .count();
+    };
     LoopEvents events;
     events.step = [&](const StepRow& row) {
       if (directory) directory->add(row);
@@ -404,7 +447,9 @@ class Session {
     };
     if (directory) {
       events.save = [&](const RunState& state) { save(*directory, state, config); };
-      events.statistics = [&](std::int64_t t, const std::vector<OperandQuality>& operands) { directory->add(t, operands); };
+      events.statistics = [&](std::int64_t t, const std::vector<OperandQuality>& operands) {
+        directory->add(t, operands);
+      };
     }
     Outcome outcome = Outcome::finished;
     {
@@ -418,16 +463,19 @@ class Session {
     }
     if (loud) tell(progress.finish());
     if (outcome == Outcome::stopped) {
-      note(concat(
-          "stopped after step ", run.state.iteration, " of ", run.settings.iterations,
-          directory ? concat("; saved, go on with --out ", directory->path(), " --resume") : "; without --out nothing is saved"));
+      note(concat("stopped after step ", run.state.iteration, " of ", run.settings.iterations,
+                  directory ? concat("; saved, go on with --out ", directory->path(), " --resume")
+                            : "; without --out nothing is saved"));
     }
     finish(run, history, outcome == Outcome::stopped);
-    return outcome == Outcome::stopped && directory ? kInterrupted : outcome == Outcome::stopped ? kFailed : kDone;
+    return outcome == Outcome::stopped && directory ? kInterrupted
+           : outcome == Outcome::stopped            ? kFailed
+                                                    : kDone;
   }
 
   void finish(const Run& run, const History& history, bool interrupted) {
-    Summary summary = summarize(history, run.state, run.task, run.precision.reference, run.precision.plan(0), run.settings.simd);
+    Summary summary = summarize(history, run.state, run.task, run.precision.reference,
+                                run.precision.plan(0), run.settings.simd);
     summary.interrupted = interrupted;
     show(run.options.json ? to_json(summary) : describe(summary));
   }
@@ -442,7 +490,8 @@ constexpr std::string_view kAskForLess = "; lower --batch or the sizes of the ne
 
 int run(std::span<const std::string> args, const ModelFamily& family, const Console& console) {
   const auto fail = [&](const std::exception& error, Exit code) {
-    console.err << family.program.name << ": " << printable(error.what(), LineFeeds::kept) << std::endl;
+    console.err << family.program.name << ": " << printable(error.what(), LineFeeds::kept)
+                << std::endl;
     return code;
   };
   try {
@@ -454,7 +503,8 @@ int run(std::span<const std::string> args, const ModelFamily& family, const Cons
   } catch (const std::bad_alloc&) {
     return fail(Error(concat("[memory] there is no more on this machine", kAskForLess)), kFailed);
   } catch (const std::length_error&) {  // of a container: more than there are addresses
-    return fail(Error(concat("[memory] no machine has what these options ask for", kAskForLess)), kFailed);
+    return fail(Error(concat("[memory] no machine has what these options ask for", kAskForLess)),
+                kFailed);
   } catch (const std::exception& error) {
     return fail(error, kFailed);
   }
@@ -462,7 +512,8 @@ int run(std::span<const std::string> args, const ModelFamily& family, const Cons
 
 int run_main(int argc, char** argv, const ModelFamily& family) {
   reserve_standard_streams();
-  // A reader of the log that has gone, or a limit on files, is an error of that write and no reason to lose the run.
+  // A reader of the log that has gone, or a limit on files, is an error of that write and no reason
+  // to lose the run.
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
   start_tuned(argv);
@@ -474,8 +525,13 @@ int run_main(int argc, char** argv, const ModelFamily& family) {
     return value != nullptr && *value != '\0';
   };
   const char* terminal_kind = std::getenv("TERM");
-  const bool terminal = isatty(STDERR_FILENO) == 1 && terminal_kind != nullptr && std::string_view(terminal_kind) != "dumb";
-  return run(args, family, {.out = std::cout, .err = std::cerr, .terminal = terminal, .color = terminal && !set("NO_COLOR")});
+  const bool terminal = isatty(STDERR_FILENO) == 1 && terminal_kind != nullptr &&
+                        std::string_view(terminal_kind) != "dumb";
+  return run(args, family,
+             {.out = std::cout,
+              .err = std::cerr,
+              .terminal = terminal,
+              .color = terminal && !set("NO_COLOR")});
 }
 
 }  // namespace ebb::cli

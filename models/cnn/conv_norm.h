@@ -13,9 +13,13 @@ struct ConvNorm {
   Conv2d conv;
   BatchNorm norm;
 
-  /// Adds the convolution's parameters under the site's name and the batch norm's under `norm_name`. @throws as Conv2d::create
-  static ConvNorm create(ParamStore& params, Site site, const std::string& norm_name, Tensor weight, const ConvConfig& config);
-  Var operator()(Pass& pass, Var x, const BatchNorm::Then& then) const { return norm(pass, conv(pass, x, true), then); }
+  /// Adds the convolution's parameters under the site's name and the batch norm's under
+  /// `norm_name`. @throws as Conv2d::create
+  static ConvNorm create(ParamStore& params, Site site, const std::string& norm_name, Tensor weight,
+                         const ConvConfig& config);
+  Var operator()(Pass& pass, Var x, const BatchNorm::Then& then) const {
+    return norm(pass, conv(pass, x, true), then);
+  }
 };
 
 }  // namespace ebb

@@ -22,11 +22,15 @@ std::vector<Arch> archs() {
                           .epochs = 3}};
   const std::string steps = "step(50%, 75%, 0.1)";
   for (const int depth : ebb::kResNetDepths) {
-    list.push_back(
-        {.name = ebb::concat("resnet", depth), .summary = "residual network for CIFAR", .lr = 0.1, .lr_schedule = steps});
+    list.push_back({.name = ebb::concat("resnet", depth),
+                    .summary = "residual network for CIFAR",
+                    .lr = 0.1,
+                    .lr_schedule = steps});
   }
-  list.push_back(
-      {.name = "mobilenetv2", .summary = "MobileNetV2 for CIFAR, depthwise convolutions", .lr = 0.03, .lr_schedule = steps});
+  list.push_back({.name = "mobilenetv2",
+                  .summary = "MobileNetV2 for CIFAR, depthwise convolutions",
+                  .lr = 0.03,
+                  .lr_schedule = steps});
   for (const int depth : ebb::kImageNetDepths) {
     list.push_back({.name = ebb::concat("resnet", depth),
                     .summary = "residual network for 224 x 224 images",
@@ -43,16 +47,19 @@ std::vector<Preset> presets() {
     options.insert(options.end(), all.begin(), all.end());
     return options;
   };
-  const Texts cifar{{"iterations", "64000"},  {"batch", "128"},     {"eval-every", "390"}, {"lr-schedule", "step(50%, 75%, 0.1)"},
+  const Texts cifar{{"iterations", "64000"},  {"batch", "128"},
+                    {"eval-every", "390"},    {"lr-schedule", "step(50%, 75%, 0.1)"},
                     {"augment", "crop-flip"}, {"keep-fp32", "last"}};
   const auto on_cifar = [&](Texts options) {
     options.insert(options.end(), cifar.begin(), cifar.end());
     return with(std::move(options));
   };
   const std::vector<std::string> doubts{
-      "max-bits and gradient-bits were 8 or 6; the scripts pair 3-6 bits with 8-bit gradients, the cost calculator 4-6 with 6",
+      "max-bits and gradient-bits were 8 or 6; the scripts pair 3-6 bits with 8-bit gradients, the "
+      "cost calculator 4-6 with 6",
       "cycles were 8 in the schedule suite and 32 in the first paper",
-      "evaluations run at --max-bits; the reference evaluates at the bits of the moment and reports the best accuracy of a run"};
+      "evaluations run at --max-bits; the reference evaluates at the bits of the moment and "
+      "reports the best accuracy of a run"};
   const std::string where = "give --data the folder of CIFAR-10 or CIFAR-100";
   std::vector<Preset> list{
       {.name = "cpt-cifar",
@@ -64,7 +71,8 @@ std::vector<Preset> presets() {
        .options = on_cifar({{"arch", "mobilenetv2"}, {"lr", "0.03"}, {"min-bits", "4"}}),
        .doubts = doubts},
       {.name = "cpt-imagenet",
-       .summary = "ResNet-18 on ImageNet; --arch resnet34 or resnet50; give --data the folder with train/CLASS and val/CLASS",
+       .summary = "ResNet-18 on ImageNet; --arch resnet34 or resnet50; give --data the folder with "
+                  "train/CLASS and val/CLASS",
        .options = with({{"arch", "resnet18"},
                         {"epochs", "90"},
                         {"batch", "256"},
@@ -74,10 +82,14 @@ std::vector<Preset> presets() {
                         {"period", "floor"},
                         {"keep-fp32", "first,last,shortcut"}}),
        .doubts = doubts}};
-  list[1].doubts.emplace_back("min-bits was 4 in the schedule suite and 3 in a figure of the first paper");
-  list[2].doubts.emplace_back("the first paper's script trained 120 epochs; 90 are the published setting as far as is known");
+  list[1].doubts.emplace_back(
+      "min-bits was 4 in the schedule suite and 3 in a figure of the first paper");
   list[2].doubts.emplace_back(
-      "the reference crops a region of random size and shape for every image; here images are cut to a square once, then shifted "
+      "the first paper's script trained 120 epochs; 90 are the published setting as far as is "
+      "known");
+  list[2].doubts.emplace_back(
+      "the reference crops a region of random size and shape for every image; here images are cut "
+      "to a square once, then shifted "
       "and "
       "mirrored");
   return list;
@@ -86,7 +98,8 @@ std::vector<Preset> presets() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  ebb::train::Program program{"ebb-cnn", "Trains convolutional networks on images in emulated low precision.", archs()};
+  ebb::train::Program program{
+      "ebb-cnn", "Trains convolutional networks on images in emulated low precision.", archs()};
   program.presets = presets();
   return ebb::cli::run_main(argc, argv, ebb::cli::image_family(std::move(program)));
 }

@@ -25,28 +25,32 @@ struct BlockParts {
   Key key;
   std::string name;
 
-  [[nodiscard]] ConvNorm conv(const char* conv, const char* norm, std::vector<std::string> tags, const Shape& weight,
-                              const ConvConfig& config) const {
+  [[nodiscard]] ConvNorm conv(const char* conv, const char* norm, std::vector<std::string> tags,
+                              const Shape& weight, const ConvConfig& config) const {
     Site site{concat(name, '.', conv), std::move(tags)};
     Tensor initial = he_fan_out_init(weight, key.fold(site.name));
-    return ConvNorm::create(params, std::move(site), concat(name, '.', norm), std::move(initial), config);
+    return ConvNorm::create(params, std::move(site), concat(name, '.', norm), std::move(initial),
+                            config);
   }
   /// Where the block changes the shape.
-  [[nodiscard]] std::optional<ConvNorm> shortcut(std::int64_t in, std::int64_t out, std::int64_t stride) const {
+  [[nodiscard]] std::optional<ConvNorm> shortcut(std::int64_t in, std::int64_t out,
+                                                 std::int64_t stride) const {
     if (stride == 1 && in == out) return std::nullopt;
     return conv("shortcut", "shortcut_bn", {"shortcut"}, {out, 1, 1, in}, {.stride = stride});
   }
 };
 
 ConvNorm make_stem(ParamStore& params, Key key, const Shape& weight, const ConvConfig& config) {
-  return ConvNorm::create(params, {"stem", {"first"}}, "stem_bn", he_fan_out_init(weight, key.fold("stem")), config);
+  return ConvNorm::create(params, {"stem", {"first"}}, "stem_bn",
+                          he_fan_out_init(weight, key.fold("stem")), config);
 }
 
 struct BasicBlock {
   ConvNorm first, second;
   std::optional<ConvNorm> shortcut;
 
-  static BasicBlock create(const BlockParts& parts, std::int64_t in, std::int64_t out, std::int64_t stride) {
+  static BasicBlock create(const BlockParts& parts, std::int64_t in, std::int64_t out,
+                           std::int64_t stride) {
     BasicBlock block{parts.conv("conv1", "bn1", {}, {out, 3, 3, in}, {.stride = stride, .pad = 1}),
                      parts.conv("conv2", "bn2", {}, {out, 3, 3, out}, {.pad = 1}), std::nullopt};
     block.shortcut = parts.shortcut(in, out, stride);
@@ -65,11 +69,13 @@ struct Bottleneck {
   ConvNorm narrow, filter, widen;
   std::optional<ConvNorm> shortcut;
 
-  static Bottleneck create(const BlockParts& parts, std::int64_t in, std::int64_t out, std::int64_t stride) {
+  static Bottleneck create(const BlockParts& parts, std::int64_t in, std::int64_t out,
+                           std::int64_t stride) {
     const std::int64_t inner = out / kWiden;
-    Bottleneck block{parts.conv("conv1", "bn1", {}, {inner, 1, 1, in}, {}),
-                     parts.conv("conv2", "bn2", {}, {inner, 3, 3, inner}, {.stride = stride, .pad = 1}),
-                     parts.conv("conv3", "bn3", {}, {out, 1, 1, inner}, {}), std::nullopt};
+    Bottleneck block{
+        parts.conv("conv1", "bn1", {}, {inner, 1, 1, in}, {}),
+        parts.conv("conv2", "bn2", {}, {inner, 3, 3, inner}, {.stride = stride, .pad = 1}),
+        parts.conv("conv3", "bn3", {}, {out, 1, 1, inner}, {}), std::nullopt};
     block.shortcut = parts.shortcut(in, out, stride);
     return block;
   }
@@ -83,7 +89,8 @@ struct Bottleneck {
 using Block = std::variant<BasicBlock, Bottleneck>;
 
 Var apply(Pass& pass, const std::vector<Block>& blocks, Var x) {
-  for (const Block& block : blocks) x = std::visit([&](const auto& b) { return b(pass, x); }, block);
+  for (const Block& block : blocks)
+    x = std::visit([&](const auto& b) { return b(pass, x); }, block);
   return x;
 }
 
@@ -92,13 +99,16 @@ struct ImageNetDepth {
   bool bottleneck;
   std::array<int, 4> blocks;
 };
-constexpr std::array<ImageNetDepth, kImageNetDepths.size()> kImageNet{
-    {{18, false, {2, 2, 2, 2}}, {34, false, {3, 4, 6, 3}}, {50, true, {3, 4, 6, 3}}, {101, true, {3, 4, 23, 3}}}};
+constexpr std::array<ImageNetDepth, kImageNetDepths.size()> kImageNet{{{18, false, {2, 2, 2, 2}},
+                                                                       {34, false, {3, 4, 6, 3}},
+                                                                       {50, true, {3, 4, 6, 3}},
+                                                                       {101, true, {3, 4, 23, 3}}}};
 
 }  // namespace
 
 Classifier make_resnet(int depth, const Shape& image, int classes, ParamStore& params, Key key) {
-  require<ConfigError>(depth >= 8 && (depth - 2) % 6 == 0, "[resnet] the depth must be 6 m + 2 (8, 14, 20, ...), got ", depth);
+  require<ConfigError>(depth >= 8 && (depth - 2) % 6 == 0,
+                       "[resnet] the depth must be 6 m + 2 (8, 14, 20, ...), got ", depth);
   const int blocks_a_stage = (depth - 2) / 6;
   const ConvNorm stem = make_stem(params, key, {kWidths[0], 3, 3, image[2]}, {.pad = 1});
   std::vector<Block> blocks;
@@ -110,8 +120,10 @@ Classifier make_resnet(int depth, const Shape& image, int classes, ParamStore& p
       blocks.emplace_back(BasicBlock::create(parts, in, kWidths[stage], stride));
     }
   }
-  Tensor weight = normal_init({classes, in}, std::sqrt(2.0 / static_cast<double>(in * classes)), key.fold("classifier"));
-  const Linear classifier = Linear::create(params, {"classifier", {"last"}}, std::move(weight), Tensor::zeros({classes}));
+  Tensor weight = normal_init({classes, in}, std::sqrt(2.0 / static_cast<double>(in * classes)),
+                              key.fold("classifier"));
+  const Linear classifier =
+      Linear::create(params, {"classifier", {"last"}}, std::move(weight), Tensor::zeros({classes}));
 
   return {concat("resnet", depth), image, classes, [=](Pass& pass, Var x) {
             x = apply(pass, blocks, stem(pass, x, {.relu = true}));
@@ -119,12 +131,15 @@ Classifier make_resnet(int depth, const Shape& image, int classes, ParamStore& p
           }};
 }
 
-Classifier make_imagenet_resnet(int depth, const Shape& image, int classes, ParamStore& params, Key key) {
-  const auto* const plan =
-      std::find_if(kImageNet.begin(), kImageNet.end(), [&](const ImageNetDepth& d) { return d.depth == depth; });
-  require<ConfigError>(plan != kImageNet.end(), "[resnet] expected a depth of 18, 34, 50 or 101, got ", depth);
+Classifier make_imagenet_resnet(int depth, const Shape& image, int classes, ParamStore& params,
+                                Key key) {
+  const auto* const plan = std::find_if(kImageNet.begin(), kImageNet.end(),
+                                        [&](const ImageNetDepth& d) { return d.depth == depth; });
+  require<ConfigError>(plan != kImageNet.end(),
+                       "[resnet] expected a depth of 18, 34, 50 or 101, got ", depth);
   constexpr std::int64_t first_width = 64;
-  const ConvNorm stem = make_stem(params, key, {first_width, 7, 7, image[2]}, {.stride = 2, .pad = 3});
+  const ConvNorm stem =
+      make_stem(params, key, {first_width, 7, 7, image[2]}, {.stride = 2, .pad = 3});
   std::vector<Block> blocks;
   std::int64_t in = first_width, width = first_width;
   for (std::size_t stage = 0; stage < plan->blocks.size(); ++stage, width *= 2) {
@@ -136,8 +151,9 @@ Classifier make_imagenet_resnet(int depth, const Shape& image, int classes, Para
                                         : Block(BasicBlock::create(parts, in, out, stride)));
     }
   }
-  const Linear classifier = Linear::create(params, {"classifier", {"last"}},
-                                           lecun_uniform_init({classes, in}, key.fold("classifier")), Tensor::zeros({classes}));
+  const Linear classifier = Linear::create(
+      params, {"classifier", {"last"}}, lecun_uniform_init({classes, in}, key.fold("classifier")),
+      Tensor::zeros({classes}));
 
   return {concat("resnet", depth), image, classes, [=](Pass& pass, Var x) {
             x = max_pool(pass, stem(pass, x, {.relu = true}), {.window = 3, .stride = 2, .pad = 1});

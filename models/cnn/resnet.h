@@ -10,29 +10,35 @@ namespace ebb {
 /// Depths of make_resnet that make_classifier offers by name: resnet8 .. resnet152.
 inline constexpr std::array kResNetDepths{8, 14, 20, 32, 38, 74, 110, 152};
 
-/// The CIFAR ResNet of depth 6 m + 2: a 3x3 stem to 16 channels, three stages of m basic blocks with 16, 32 and 64 channels of
-/// which the second and third begin with stride 2, global average pooling, and a linear classifier. Where a block changes the shape
-/// its shortcut is a 1x1 convolution with batch norm. Any image size is taken.
+/// The CIFAR ResNet of depth 6 m + 2: a 3x3 stem to 16 channels, three stages of m basic blocks
+/// with 16, 32 and 64 channels of which the second and third begin with stride 2, global average
+/// pooling, and a linear classifier. Where a block changes the shape its shortcut is a 1x1
+/// convolution with batch norm. Any image size is taken.
 ///
-/// Sites: `stem` (tag first), `stage1.block1.conv1`, `stage1.block1.conv2`, ..., `stage2.block1.shortcut` (tag shortcut),
-/// `classifier` (tag last). Convolutions start as N(0, sqrt(2 / (taps out))), the classifier as N(0, sqrt(2 / (in out))) with
-/// biases at zero. Sources: He, Zhang, Ren, Sun, "Deep residual learning", CVPR 2016; initial values and shortcuts as in
+/// Sites: `stem` (tag first), `stage1.block1.conv1`, `stage1.block1.conv2`, ...,
+/// `stage2.block1.shortcut` (tag shortcut), `classifier` (tag last). Convolutions start as N(0,
+/// sqrt(2 / (taps out))), the classifier as N(0, sqrt(2 / (in out))) with biases at zero. Sources:
+/// He, Zhang, Ren, Sun, "Deep residual learning", CVPR 2016; initial values and shortcuts as in
 /// GATECH-EIC/CPT.
 /// @throws ConfigError unless depth is 6 m + 2 with m >= 1
 Classifier make_resnet(int depth, const Shape& image, int classes, ParamStore& params, Key key);
 
-/// Depths of make_imagenet_resnet, which make_classifier offers by name: resnet18, resnet34, resnet50, resnet101.
+/// Depths of make_imagenet_resnet, which make_classifier offers by name: resnet18, resnet34,
+/// resnet50, resnet101.
 inline constexpr std::array kImageNetDepths{18, 34, 50, 101};
 
-/// The ResNet for large images: a 7x7 stem of stride 2 to 64 channels, a 3x3 max pool of stride 2, four stages of which all but the
-/// first begin with stride 2, global average pooling, and a linear classifier. Stages have 64, 128, 256 and 512 channels of basic
-/// blocks, or from depth 50 on of bottlenecks (1x1, 3x3 with the stride, 1x1 to four times the channels). Made for 224 x 224; any
+/// The ResNet for large images: a 7x7 stem of stride 2 to 64 channels, a 3x3 max pool of stride 2,
+/// four stages of which all but the first begin with stride 2, global average pooling, and a linear
+/// classifier. Stages have 64, 128, 256 and 512 channels of basic blocks, or from depth 50 on of
+/// bottlenecks (1x1, 3x3 with the stride, 1x1 to four times the channels). Made for 224 x 224; any
 /// image size is taken.
 ///
-/// Sites, tags and shortcuts as in make_resnet; a bottleneck has conv1, conv2 and conv3. Convolutions start as N(0, sqrt(2 /
-/// (taps out))), the classifier uniform over +-1 / sqrt(in) with biases at zero. Source: He, Zhang, Ren, Sun, "Deep residual
-/// learning", CVPR 2016, with the stride on the 3x3 convolution of a bottleneck, as in torchvision.
+/// Sites, tags and shortcuts as in make_resnet; a bottleneck has conv1, conv2 and conv3.
+/// Convolutions start as N(0, sqrt(2 / (taps out))), the classifier uniform over +-1 / sqrt(in)
+/// with biases at zero. Source: He, Zhang, Ren, Sun, "Deep residual learning", CVPR 2016, with the
+/// stride on the 3x3 convolution of a bottleneck, as in torchvision.
 /// @throws ConfigError for another depth
-Classifier make_imagenet_resnet(int depth, const Shape& image, int classes, ParamStore& params, Key key);
+Classifier make_imagenet_resnet(int depth, const Shape& image, int classes, ParamStore& params,
+                                Key key);
 
 }  // namespace ebb

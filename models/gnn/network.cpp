@@ -15,9 +15,12 @@ namespace {
 
 using Layer = std::variant<GraphConv, SageConv>;
 
-Layer make_layer(const std::string& arch, const std::string& name, const std::vector<std::string>& tags, const Shape& weight,
-                 ParamStore& params, Key key) {
-  const auto initial = [&](const char* part) { return glorot_uniform_init(weight, key.fold(name).fold(part)); };
+Layer make_layer(const std::string& arch, const std::string& name,
+                 const std::vector<std::string>& tags, const Shape& weight, ParamStore& params,
+                 Key key) {
+  const auto initial = [&](const char* part) {
+    return glorot_uniform_init(weight, key.fold(name).fold(part));
+  };
   if (arch == "gcn") return GraphConv::create(params, {name, tags}, initial("linear"));
   return SageConv::create(params, {name, tags}, initial("self"), initial("neighbour"));
 }
@@ -40,7 +43,9 @@ std::vector<train::Setting> gnn_settings() {
            .fallback = "on",
            .help = "whether nodes of gcn hear themselves, as in the renormalised graph convolution",
            .choices = {"on", "off"},
-           .moot = [](const train::Options& options) { return train::unless(options, "arch", {"gcn"}); }}};
+           .moot = [](const train::Options& options) {
+             return train::unless(options, "arch", {"gcn"});
+           }}};
 }
 
 GnnConfig gnn_config(const train::Options& options) {
@@ -53,10 +58,13 @@ GnnConfig gnn_config(const train::Options& options) {
           .self_loops = options.text("self-loops") == "on"};
 }
 
-train::GraphNetwork make_gnn(const GnnConfig& config, std::int64_t features, int classes, ParamStore& params, Key key) {
-  require<ConfigError>(config.arch == "gcn" || config.arch == "sage", "[gnn] expected gcn or sage, got '", config.arch, "'");
-  require<ConfigError>(config.layers >= 1 && config.hidden >= 1, "[gnn] expected 1 layer and 1 feature and more, got ",
-                       config.layers, " and ", config.hidden);
+train::GraphNetwork make_gnn(const GnnConfig& config, std::int64_t features, int classes,
+                             ParamStore& params, Key key) {
+  require<ConfigError>(config.arch == "gcn" || config.arch == "sage",
+                       "[gnn] expected gcn or sage, got '", config.arch, "'");
+  require<ConfigError>(config.layers >= 1 && config.hidden >= 1,
+                       "[gnn] expected 1 layer and 1 feature and more, got ", config.layers,
+                       " and ", config.hidden);
   auto layers = std::make_shared<std::vector<Layer>>();
   auto norms = std::make_shared<std::vector<LayerNorm>>();
   for (std::int64_t i = 0; i < config.layers; ++i) {
@@ -67,11 +75,14 @@ train::GraphNetwork make_gnn(const GnnConfig& config, std::int64_t features, int
     const Shape weight{last ? classes : config.hidden, i == 0 ? features : config.hidden};
     const std::string name = concat("layer", i + 1);
     layers->push_back(make_layer(config.arch, name, tags, weight, params, key));
-    if (config.layer_norm && !last) norms->push_back(LayerNorm::create(params, name + ".norm", config.hidden));
+    if (config.layer_norm && !last)
+      norms->push_back(LayerNorm::create(params, name + ".norm", config.hidden));
   }
-  train::GraphNetwork network{.layers = config.layers, .neighbourhood = {}, .forward = {}, .charge = {}};
+  train::GraphNetwork network{
+      .layers = config.layers, .neighbourhood = {}, .forward = {}, .charge = {}};
   network.neighbourhood = [config](const Csr& heard, std::span<const std::int64_t> degrees) {
-    return config.arch == "gcn" ? symmetric_neighbourhood(heard, degrees, config.self_loops) : mean_neighbourhood(heard);
+    return config.arch == "gcn" ? symmetric_neighbourhood(heard, degrees, config.self_loops)
+                                : mean_neighbourhood(heard);
   };
   network.forward = [config, layers, norms](Pass& pass, Var x, const train::Neighbourhoods& hoods) {
     for (std::size_t i = 0; i < layers->size(); ++i) {
@@ -84,9 +95,11 @@ train::GraphNetwork make_gnn(const GnnConfig& config, std::int64_t features, int
     }
     return x;
   };
-  network.charge = [layers](CostLedger& ledger, const PrecisionPlan& plan, const train::Neighbourhoods& hoods) {
+  network.charge = [layers](CostLedger& ledger, const PrecisionPlan& plan,
+                            const train::Neighbourhoods& hoods) {
     for (std::size_t i = 0; i < layers->size(); ++i) {
-      std::visit([&](const auto& layer) { layer.charge(ledger, plan, *hoods[i], i > 0); }, (*layers)[i]);
+      std::visit([&](const auto& layer) { layer.charge(ledger, plan, *hoods[i], i > 0); },
+                 (*layers)[i]);
     }
   };
   return network;

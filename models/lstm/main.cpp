@@ -34,25 +34,34 @@ Program program() {
                  .epochs = 10,
                  .batch = 20,
                  .clip = 1.0,
-                 .settings = {{"unit", "word"}, {"units", "512"}, {"dropout", "0.5"}, {"length", "35"}}}},
+                 .settings =
+                     {{"unit", "word"}, {"units", "512"}, {"dropout", "0.5"}, {"length", "35"}}}},
       .settings = text_settings(),
-      .presets = {{.name = "cpt-ptb",
-                   .summary = "the one-layer Penn Treebank model of the cyclic-precision papers, on --data DIR",
-                   .options = {{"arch", "word-lstm"}, {"unit", "word"},       {"layers", "1"},   {"units", "800"},
-                               {"embedding", "800"},  {"dropout", "0.5"},     {"length", "35"},  {"batch", "20"},
-                               {"epochs", "40"},      {"optimizer", "sgd"},   {"momentum", "0"}, {"lr", "20"},
-                               {"lr-schedule", "1"},  {"lr-plateau", "0.25"}, {"clip", "0.25"},  {"weight-decay", "0"},
-                               {"cycles", "8"},       {"min-bits", "5"},      {"max-bits", "8"}, {"gradient-bits", "8"}},
-                   .doubts = {"the papers' own quality for a schedule on this set: one logged run at static 8/8 is all there is",
-                              "CPT's own two-layer model (n = 32): its sizes and budget are not published",
-                              "the reference scores at the bits of the last training step; --eval-bits is --max-bits here",
-                              "the reference quantizes biases and gives every sample of a gate's gradient a range of its own; "
-                              "here biases are float32 and ranges are those of a step"}}}};
+      .presets = {
+          {.name = "cpt-ptb",
+           .summary =
+               "the one-layer Penn Treebank model of the cyclic-precision papers, on --data DIR",
+           .options = {{"arch", "word-lstm"}, {"unit", "word"},       {"layers", "1"},
+                       {"units", "800"},      {"embedding", "800"},   {"dropout", "0.5"},
+                       {"length", "35"},      {"batch", "20"},        {"epochs", "40"},
+                       {"optimizer", "sgd"},  {"momentum", "0"},      {"lr", "20"},
+                       {"lr-schedule", "1"},  {"lr-plateau", "0.25"}, {"clip", "0.25"},
+                       {"weight-decay", "0"}, {"cycles", "8"},        {"min-bits", "5"},
+                       {"max-bits", "8"},     {"gradient-bits", "8"}},
+           .doubts = {"the papers' own quality for a schedule on this set: one logged run at "
+                      "static 8/8 is all there is",
+                      "CPT's own two-layer model (n = 32): its sizes and budget are not published",
+                      "the reference scores at the bits of the last training step; --eval-bits is "
+                      "--max-bits here",
+                      "the reference quantizes biases and gives every sample of a gate's gradient "
+                      "a range of its own; "
+                      "here biases are float32 and ranges are those of a step"}}}};
   program.settings.push_back(Setting::depth("1", "LSTM layers"));
   program.settings.push_back(Setting::count("units", "256", "units of a layer"));
-  program.settings.push_back(Setting::count("embedding", "0", "width of an embedded token; 0: that of --units", 0));
   program.settings.push_back(
-      Setting::probability("dropout", "0", "probability of dropout of embedded tokens and of layers' outputs"));
+      Setting::count("embedding", "0", "width of an embedded token; 0: that of --units", 0));
+  program.settings.push_back(Setting::probability(
+      "dropout", "0", "probability of dropout of embedded tokens and of layers' outputs"));
   return program;
 }
 
@@ -63,7 +72,8 @@ Task build(const Options& options, ParamStore& params) {
                           .units = options.integer("units"),
                           .embedding = options.integer("embedding"),
                           .dropout = options.real("dropout")};
-  return stream_task(corpus, make_lstm(config, corpus->vocabulary.size(), params, key), params, options);
+  return stream_task(corpus, make_lstm(config, corpus->vocabulary.size(), params, key), params,
+                     options);
 }
 
 }  // namespace

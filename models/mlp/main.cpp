@@ -9,5 +9,8 @@ int main(int argc, char** argv) {
                              .epochs = 5};
   return ebb::cli::run_main(
       argc, argv,
-      ebb::cli::image_family({"ebb-mlp", "Trains fully connected networks on images in emulated low precision.", {mlp}}));
+      ebb::cli::image_family(
+          {"ebb-mlp",
+           "Trains fully connected networks on images in emulated low precision.",
+           {mlp}}));
 }

@@ -12,7 +12,8 @@
 
 namespace ebb {
 
-/// What decoder and encoder are made of: x += attention(norm(x)), x += down(act(up(norm(x)))). Sites `NAME.attention.input`, `.qk`,
+/// What decoder and encoder are made of: x += attention(norm(x)), x += down(act(up(norm(x)))).
+/// Sites `NAME.attention.input`, `.qk`,
 /// `.av`, `.output`, `NAME.mlp.up`, `.down`.
 struct TransformerBlock {
   std::string name;
@@ -20,11 +21,12 @@ struct TransformerBlock {
   Linear input, output, up, down;
   Attention attention;
 
-  static TransformerBlock create(ParamStore& params, Key key, const std::string& name, const TransformerConfig& config,
-                                 bool causal);
+  static TransformerBlock create(ParamStore& params, Key key, const std::string& name,
+                                 const TransformerConfig& config, bool causal);
 
   /// x [tokens, width] of rows of these lengths, one after the other.
-  Var operator()(Pass& pass, Var x, std::span<const std::int64_t> lengths, const TransformerConfig& config) const;
+  Var operator()(Pass& pass, Var x, std::span<const std::int64_t> lengths,
+                 const TransformerConfig& config) const;
 };
 
 /// Standard deviation of initial weights.

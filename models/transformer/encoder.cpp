@@ -23,7 +23,8 @@ struct Encoder {
   Linear head;  ///< of classes or words
 
   Var operator()(Pass& pass, const PackedRows& rows, std::span<const std::int64_t> at) const {
-    Var x = add(pass, embedding(pass, tokens, rows.tokens), embedding(pass, segments, rows.segments));
+    Var x =
+        add(pass, embedding(pass, tokens, rows.tokens), embedding(pass, segments, rows.segments));
     if (places.index >= 0) x = add(pass, x, embedding(pass, places, places_of(rows.lengths)));
     x = dropout(pass, x, config.dropout, "tokens");
     for (const TransformerBlock& block : blocks) x = block(pass, x, rows.lengths, config);
@@ -32,8 +33,8 @@ struct Encoder {
     return head(pass, x);
   }
 
-  void charge(CostLedger& ledger, const ParamStore& params, const PrecisionPlan& plan, std::span<const std::int64_t> lengths,
-              std::int64_t chosen) const {
+  void charge(CostLedger& ledger, const ParamStore& params, const PrecisionPlan& plan,
+              std::span<const std::int64_t> lengths, std::int64_t chosen) const {
     std::int64_t all = 0, squares = 0;
     for (const std::int64_t n : lengths) {
       all += n;
@@ -45,7 +46,9 @@ struct Encoder {
         ledger.charge(site, product, static_cast<uint128>(macs), formats.left, formats.right);
       }
     };
-    const auto linear = [&](const Linear& layer, std::int64_t rows) { bill(layer.site, rows * params[layer.weight].size()); };
+    const auto linear = [&](const Linear& layer, std::int64_t rows) {
+      bill(layer.site, rows * params[layer.weight].size());
+    };
     for (const TransformerBlock& block : blocks) {
       linear(block.input, all);
       bill(block.attention.scores, squares * config.width);
@@ -59,8 +62,9 @@ struct Encoder {
 
 }  // namespace
 
-train::PairNetwork make_encoder(const TransformerConfig& config, std::int64_t tokens, EncoderHead head, std::int64_t outputs,
-                                ParamStore& params, Key key) {
+train::PairNetwork make_encoder(const TransformerConfig& config, std::int64_t tokens,
+                                EncoderHead head, std::int64_t outputs, ParamStore& params,
+                                Key key) {
   require_config(config);
   const auto normal = [&](const char* name, std::int64_t rows, std::int64_t cols) {
     return normal_init({rows, cols}, kTransformerDeviation, key.fold(name));
@@ -69,22 +73,32 @@ train::PairNetwork make_encoder(const TransformerConfig& config, std::int64_t to
   encoder->config = config;
   encoder->tokens = params.add("tokens.weight", normal("tokens", tokens, config.width));
   if (config.positions == TransformerConfig::Positions::learned)
-    encoder->places = params.add("positions.weight", normal("positions", config.length, config.width));
+    encoder->places =
+        params.add("positions.weight", normal("positions", config.length, config.width));
   encoder->segments = params.add("segments.weight", normal("segments", 2, config.width));
   for (std::int64_t i = 0; i < config.layers; ++i)
-    encoder->blocks.push_back(TransformerBlock::create(params, key, concat("block", i), config, false));
+    encoder->blocks.push_back(
+        TransformerBlock::create(params, key, concat("block", i), config, false));
   encoder->last = LayerNorm::create(params, "last_norm", config.width);
   if (head == EncoderHead::classes) {
-    encoder->pooler = Linear::create(params, "pooler", normal("pooler", config.width, config.width), Tensor::zeros({config.width}));
+    encoder->pooler = Linear::create(params, "pooler", normal("pooler", config.width, config.width),
+                                     Tensor::zeros({config.width}));
     encoder->head =
-        Linear::create(params, {"classifier", {"last"}}, normal("classifier", outputs, config.width), Tensor::zeros({outputs}));
+        Linear::create(params, {"classifier", {"last"}},
+                       normal("classifier", outputs, config.width), Tensor::zeros({outputs}));
   } else {
-    encoder->head = Linear::create(params, {"words", {"last"}}, normal("words", outputs, config.width), Tensor::zeros({outputs}));
+    encoder->head =
+        Linear::create(params, {"words", {"last"}}, normal("words", outputs, config.width),
+                       Tensor::zeros({outputs}));
   }
-  return {.forward = [encoder](Pass& pass, const PackedRows& rows,
-                               std::span<const std::int64_t> at) { return (*encoder)(pass, rows, at); },
-          .charge = [encoder, &params](CostLedger& ledger, const PrecisionPlan& plan, std::span<const std::int64_t> lengths,
-                                       std::int64_t chosen) { encoder->charge(ledger, params, plan, lengths, chosen); }};
+  return {
+      .forward = [encoder](Pass& pass, const PackedRows& rows,
+                           std::span<const std::int64_t> at) { return (*encoder)(pass, rows, at); },
+      .charge =
+          [encoder, &params](CostLedger& ledger, const PrecisionPlan& plan,
+                             std::span<const std::int64_t> lengths, std::int64_t chosen) {
+            encoder->charge(ledger, params, plan, lengths, chosen);
+          }};
 }
 
 }  // namespace ebb

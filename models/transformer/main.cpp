@@ -15,7 +15,9 @@ using namespace ebb::train;
 
 Program program() {
   Program program{.name = "ebb-transformer",
-                  .summary = "Trains Transformers, language models and classifiers of sentence pairs, in emulated low precision.",
+                  .summary =
+                      "Trains Transformers, language models and classifiers of sentence pairs, in "
+                      "emulated low precision.",
                   .archs = {{.name = "decoder",
                              .summary = "causal, pre-norm",
                              .lr = 0.002,
@@ -26,7 +28,8 @@ Program program() {
                              .batch = 32,
                              .clip = 1.0},
                             {.name = "encoder",
-                             .summary = "bidirectional, pre-norm; labels pairs of sentences or predicts hidden words (--task)",
+                             .summary = "bidirectional, pre-norm; labels pairs of sentences or "
+                                        "predicts hidden words (--task)",
                              .lr = 0.002,
                              .lr_schedule = "warm(100up) 1->0.05 : cos",
                              .optimizer = "adamw",
@@ -42,76 +45,86 @@ Program program() {
   program.settings.push_back(Setting::depth("4", "blocks"));
   program.settings.push_back(Setting::count("width", "128", "width of the residual stream"));
   program.settings.push_back(Setting::count("heads", "4", "heads of the attention"));
-  program.settings.push_back(Setting::count("inner", "0", "width inside the feed-forward part; 0: 4 times --width", 0));
+  program.settings.push_back(
+      Setting::count("inner", "0", "width inside the feed-forward part; 0: 4 times --width", 0));
   program.settings.push_back({.name = "positions",
                               .value = "learned|rotary",
                               .fallback = "learned",
                               .help = "how tokens know their places",
                               .choices = {"learned", "rotary"}});
-  program.settings.push_back({.name = "activation",
-                              .value = "gelu|swiglu",
-                              .fallback = "gelu",
-                              .help = "inside the feed-forward part; swiglu has a second product up",
-                              .choices = {"gelu", "swiglu"}});
-  program.settings.push_back({.name = "tied",
-                              .value = "",
-                              .kind = Setting::Kind::flag,
-                              .fallback = "false",
-                              .help = "the head's weights are the token embedding",
-                              .moot = [](const Options& options) { return unless(options, "arch", {"decoder"}); }});
   program.settings.push_back(
-      Setting::probability("dropout", "0", "probability of dropout of embedded tokens and of what a block adds"));
-  program.presets = {
-      {.name = "cpt-xnli",
-       .summary = "a network of BERT base's size on XNLI as the cyclic-precision papers fine-tune it; give --data the folder",
-       .options = {{"arch", "encoder"},
-                   {"task", "classify"},
-                   {"layers", "12"},
-                   {"width", "768"},
-                   {"heads", "12"},
-                   {"inner", "3072"},
-                   {"length", "128"},
-                   {"positions", "learned"},
-                   {"activation", "gelu"},
-                   {"dropout", "0.1"},
-                   {"vocabulary", "119545"},
-                   {"language", "de"},
-                   {"epochs", "2"},
-                   {"batch", "64"},
-                   {"optimizer", "adamw"},
-                   {"lr", "1e-5"},
-                   {"lr-schedule", "1->0 : lin"},
-                   {"weight-decay", "0"},
-                   {"clip", "1"},
-                   {"cycles", "2"},
-                   {"min-bits", "5"},
-                   {"max-bits", "8"},
-                   {"gradient-bits", "8"}},
-       .doubts = {
-           "the papers fine-tune multilingual BERT; its weights are not here, so this starts from random ones, for which 2 epochs "
-           "at this rate are few, or --from a run of --task masked",
-           "its tokens are pieces of words, 119,547 with the special ones; here they are words and punctuation marks",
-           "its norms come after the sums, and the embeddings are normed, too; here before, with a last norm at the end",
-           "max-bits and gradient-bits were 8 or 6", "the reference quantizes biases; here they are float32"}}};
+      {.name = "activation",
+       .value = "gelu|swiglu",
+       .fallback = "gelu",
+       .help = "inside the feed-forward part; swiglu has a second product up",
+       .choices = {"gelu", "swiglu"}});
+  program.settings.push_back(
+      {.name = "tied",
+       .value = "",
+       .kind = Setting::Kind::flag,
+       .fallback = "false",
+       .help = "the head's weights are the token embedding",
+       .moot = [](const Options& options) { return unless(options, "arch", {"decoder"}); }});
+  program.settings.push_back(Setting::probability(
+      "dropout", "0", "probability of dropout of embedded tokens and of what a block adds"));
+  program.presets = {{.name = "cpt-xnli",
+                      .summary = "a network of BERT base's size on XNLI as the cyclic-precision "
+                                 "papers fine-tune it; give --data the folder",
+                      .options = {{"arch", "encoder"},
+                                  {"task", "classify"},
+                                  {"layers", "12"},
+                                  {"width", "768"},
+                                  {"heads", "12"},
+                                  {"inner", "3072"},
+                                  {"length", "128"},
+                                  {"positions", "learned"},
+                                  {"activation", "gelu"},
+                                  {"dropout", "0.1"},
+                                  {"vocabulary", "119545"},
+                                  {"language", "de"},
+                                  {"epochs", "2"},
+                                  {"batch", "64"},
+                                  {"optimizer", "adamw"},
+                                  {"lr", "1e-5"},
+                                  {"lr-schedule", "1->0 : lin"},
+                                  {"weight-decay", "0"},
+                                  {"clip", "1"},
+                                  {"cycles", "2"},
+                                  {"min-bits", "5"},
+                                  {"max-bits", "8"},
+                                  {"gradient-bits", "8"}},
+                      .doubts = {"the papers fine-tune multilingual BERT; its weights are not "
+                                 "here, so this starts from random ones, for which 2 epochs "
+                                 "at this rate are few, or --from a run of --task masked",
+                                 "its tokens are pieces of words, 119,547 with the special ones; "
+                                 "here they are words and punctuation marks",
+                                 "its norms come after the sums, and the embeddings are normed, "
+                                 "too; here before, with a last norm at the end",
+                                 "max-bits and gradient-bits were 8 or 6",
+                                 "the reference quantizes biases; here they are float32"}}};
   return program;
 }
 
 TransformerConfig config_of(const Options& options) {
-  const bool rotary = options.text("positions") == "rotary", swiglu = options.text("activation") == "swiglu";
+  const bool rotary = options.text("positions") == "rotary",
+             swiglu = options.text("activation") == "swiglu";
   return {.layers = options.integer("layers"),
           .width = options.integer("width"),
           .heads = options.integer("heads"),
           .inner = options.integer("inner"),
           .length = options.integer("length"),
-          .positions = rotary ? TransformerConfig::Positions::rotary : TransformerConfig::Positions::learned,
-          .activation = swiglu ? TransformerConfig::Activation::swiglu : TransformerConfig::Activation::gelu,
+          .positions =
+              rotary ? TransformerConfig::Positions::rotary : TransformerConfig::Positions::learned,
+          .activation =
+              swiglu ? TransformerConfig::Activation::swiglu : TransformerConfig::Activation::gelu,
           .tied = options.flag("tied"),
           .dropout = options.real("dropout")};
 }
 
 void check_unit(const Options& options) {
-  require<ConfigError>(options.arch != "encoder" || options.text("unit") == "auto" || options.text("unit") == "word",
-                       "[command line] --unit: the tokens of --arch encoder are words, got ", options.text("unit"));
+  require<ConfigError>(
+      options.arch != "encoder" || options.text("unit") == "auto" || options.text("unit") == "word",
+      "[command line] --unit: the tokens of --arch encoder are words, got ", options.text("unit"));
 }
 
 Task build(const Options& options, ParamStore& params) {
@@ -119,17 +132,22 @@ Task build(const Options& options, ParamStore& params) {
   const Key key = Key(static_cast<std::uint64_t>(options.seed)).fold("initial values");
   if (options.arch == "decoder") {
     const auto corpus = std::make_shared<const Corpus>(open_corpus(options));
-    return window_task(corpus, make_transformer(config_of(options), corpus->vocabulary.size(), params, key), options);
+    return window_task(corpus,
+                       make_transformer(config_of(options), corpus->vocabulary.size(), params, key),
+                       options);
   }
   const auto pairs = std::make_shared<const PairSet>(open_pairs(options));
   if (options.text("task") == "masked") {
     return masked_task(pairs,
-                       make_encoder(config_of(options), pairs->tokens(), EncoderHead::words, pairs->vocabulary.size(), params, key),
+                       make_encoder(config_of(options), pairs->tokens(), EncoderHead::words,
+                                    pairs->vocabulary.size(), params, key),
                        options);
   }
   constexpr auto classes = static_cast<std::int64_t>(kPairLabels.size());
-  return classify_task(pairs, make_encoder(config_of(options), pairs->tokens(), EncoderHead::classes, classes, params, key),
-                       options);
+  return classify_task(
+      pairs,
+      make_encoder(config_of(options), pairs->tokens(), EncoderHead::classes, classes, params, key),
+      options);
 }
 
 }  // namespace

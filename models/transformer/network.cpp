@@ -11,15 +11,18 @@
 
 namespace ebb {
 
-train::WindowNetwork make_transformer(const TransformerConfig& config, std::int64_t vocabulary, ParamStore& params, Key key) {
+train::WindowNetwork make_transformer(const TransformerConfig& config, std::int64_t vocabulary,
+                                      ParamStore& params, Key key) {
   require_config(config);
   const bool learned = config.positions == TransformerConfig::Positions::learned;
-  const ParamId tokens =
-      params.add("tokens.weight", normal_init({vocabulary, config.width}, kTransformerDeviation, key.fold("tokens")));
+  const ParamId tokens = params.add(
+      "tokens.weight",
+      normal_init({vocabulary, config.width}, kTransformerDeviation, key.fold("tokens")));
   ParamId places;
   if (learned)
-    places =
-        params.add("positions.weight", normal_init({config.length, config.width}, kTransformerDeviation, key.fold("positions")));
+    places = params.add(
+        "positions.weight",
+        normal_init({config.length, config.width}, kTransformerDeviation, key.fold("positions")));
   std::vector<TransformerBlock> blocks;
   for (std::int64_t i = 0; i < config.layers; ++i)
     blocks.push_back(TransformerBlock::create(params, key, concat("block", i), config, true));
@@ -28,14 +31,17 @@ train::WindowNetwork make_transformer(const TransformerConfig& config, std::int6
   if (config.tied) {
     head.input_range = add_running_range(params, head.site);
   } else {
-    head = Linear::create(params, head.site, normal_init({vocabulary, config.width}, kTransformerDeviation, key.fold("head")),
-                          std::nullopt);
+    head = Linear::create(
+        params, head.site,
+        normal_init({vocabulary, config.width}, kTransformerDeviation, key.fold("head")),
+        std::nullopt);
   }
 
   return [=](Pass& pass, std::span<const std::int32_t> ids, std::int64_t rows) {
-    const std::vector<std::int64_t> lengths = equal_lengths(static_cast<std::int64_t>(ids.size()), rows);
-    require<ShapeError>(lengths[0] <= config.length, "[transformer] a window of ", lengths[0], " tokens is longer than ",
-                        config.length);
+    const std::vector<std::int64_t> lengths =
+        equal_lengths(static_cast<std::int64_t>(ids.size()), rows);
+    require<ShapeError>(lengths[0] <= config.length, "[transformer] a window of ", lengths[0],
+                        " tokens is longer than ", config.length);
     Var x = embedding(pass, tokens, ids);
     if (learned) x = add(pass, x, embedding(pass, places, places_of(lengths)));
     x = dropout(pass, x, config.dropout, "tokens");

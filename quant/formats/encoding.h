@@ -10,8 +10,10 @@ namespace ebb {
 
 /// How an integer format's 2^N codes are laid over the reals.
 enum class GridStyle : std::uint8_t {
-  affine,     ///< codes 0 .. 2^N-1 over minimum .. maximum; both end points are codes, zero in general is not
-  symmetric,  ///< codes -(2^(N-1)-1) .. 2^(N-1)-1 times max|x| / (2^(N-1)-1); zero is a code; N >= 2
+  affine,  ///< codes 0 .. 2^N-1 over minimum .. maximum; both end points are codes, zero in general
+           ///< is not
+  symmetric,  ///< codes -(2^(N-1)-1) .. 2^(N-1)-1 times max|x| / (2^(N-1)-1); zero is a code; N >=
+              ///< 2
 };
 enum class Rounding : std::uint8_t { nearest_even, stochastic };
 

@@ -52,14 +52,15 @@ std::span<const FormatTraits> format_traits() { return kTraits; }
 
 const FormatTraits& traits_of(Format format) {
   const auto* const row = std::ranges::find(kTraits, format.kind, &FormatTraits::kind);
-  require<ConfigError>(row != std::end(kTraits), "[format] no format of kind ", static_cast<int>(format.kind),
+  require<ConfigError>(row != std::end(kTraits), "[format] no format of kind ",
+                       static_cast<int>(format.kind),
                        ": make formats with Format::fp32(), integer() or parse()");
   return *row;
 }
 
 Format Format::integer(std::int64_t bits) {
-  require<ConfigError>(bits >= 1 && bits <= kMaxIntegerBits, "[format] integer formats have 1 to ", kMaxIntegerBits, " bits, got ",
-                       bits);
+  require<ConfigError>(bits >= 1 && bits <= kMaxIntegerBits, "[format] integer formats have 1 to ",
+                       kMaxIntegerBits, " bits, got ", bits);
   return {Kind::integer, static_cast<std::uint8_t>(bits)};
 }
 
@@ -75,7 +76,9 @@ Format Format::parse(std::string_view text) {
 
 void require_valid(Format format) { traits_of(format).require_valid(format); }
 
-std::string to_text(Arithmetic arithmetic) { return arithmetic == Arithmetic::linear ? "linear codes" : "float32"; }
+std::string to_text(Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::linear ? "linear codes" : "float32";
+}
 std::string to_text(Format format) { return traits_of(format).print(format); }
 
 }  // namespace ebb

@@ -7,7 +7,8 @@
 
 namespace ebb {
 
-/// A number format as run-time data. What is known of each kind stands in one row of format_traits().
+/// A number format as run-time data. What is known of each kind stands in one row of
+/// format_traits().
 struct Format {
   enum class Kind : std::uint8_t { fp32, integer };
   static constexpr int kMaxIntegerBits = 16;
@@ -18,21 +19,23 @@ struct Format {
   static constexpr Format fp32() { return {}; }
   /// @throws ConfigError unless 1 <= bits <= 16
   static Format integer(std::int64_t bits);
-  /// Reads a name that some row of format_traits() knows: "fp32", "int8". @throws ConfigError naming the formats there are
+  /// Reads a name that some row of format_traits() knows: "fp32", "int8". @throws ConfigError
+  /// naming the formats there are
   static Format parse(std::string_view text);
 
   [[nodiscard]] constexpr bool is_fp32() const { return kind == Kind::fp32; }
   friend constexpr bool operator==(Format, Format) = default;
 };
 std::string to_text(Format format);
-/// Guards every door behind which numbers are encoded or charged. @throws ConfigError for a format put together by hand that
-/// integer() or fp32() would not have made
+/// Guards every door behind which numbers are encoded or charged. @throws ConfigError for a format
+/// put together by hand that integer() or fp32() would not have made
 void require_valid(Format format);
 
 /// How numbers of a format are multiplied.
 enum class Arithmetic : std::uint8_t {
   float32,  ///< as float32 values
-  linear,   ///< as integer codes: a number is scale * code + offset with one scale and offset along what is contracted
+  linear,   ///< as integer codes: a number is scale * code + offset with one scale and offset along
+            ///< what is contracted
 };
 
 std::string to_text(Arithmetic arithmetic);

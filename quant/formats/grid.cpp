@@ -17,13 +17,16 @@ namespace {
 constexpr std::uint32_t kRoundingDraw = 2;  // the fourth Philox counter word; 0 and 1 are Key's own
 
 std::array<std::uint32_t, 4> rounding_block(Key key, std::uint64_t block) {
-  return philox4x32({static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32), 0, kRoundingDraw},
-                    {static_cast<std::uint32_t>(key.value()), static_cast<std::uint32_t>(key.value() >> 32)});
+  return philox4x32(
+      {static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32), 0,
+       kRoundingDraw},
+      {static_cast<std::uint32_t>(key.value()), static_cast<std::uint32_t>(key.value() >> 32)});
 }
 
 bool range_scalar(const float* x, std::int64_t n, float* min, float* max) {
   float low = x[0], high = x[0];
-  std::uint32_t largest = 0;  // of the bits without sign: infinities and NaNs are the largest there are
+  std::uint32_t largest =
+      0;  // of the bits without sign: infinities and NaNs are the largest there are
   for (std::int64_t i = 0; i < n; ++i) {
     low = x[i] < low ? x[i] : low;
     high = x[i] > high ? x[i] : high;
@@ -43,10 +46,12 @@ kernels::RangeKernel range_kernel([[maybe_unused]] Simd simd) {
 }
 
 [[maybe_unused]] kernels::EncodeGrid kernel_grid(const Grid& grid) {
-  return {grid.offset, grid.scale, static_cast<float>(grid.low()), static_cast<float>(grid.high()), grid.centre()};
+  return {grid.offset, grid.scale, static_cast<float>(grid.low()), static_cast<float>(grid.high()),
+          grid.centre()};
 }
 
-/// (x - offset) / scale, held to the codes there are. Written so that the vector kernels can do the same three operations.
+/// (x - offset) / scale, held to the codes there are. Written so that the vector kernels can do the
+/// same three operations.
 float scaled(float x, const Grid& grid) {
   const float v = (x - grid.offset) / grid.scale;
   const float low = static_cast<float>(grid.low()), high = static_cast<float>(grid.high());
@@ -65,7 +70,8 @@ void rounding_bits_group(Key key, std::uint64_t group, std::uint16_t* bits) {
 }
 
 template <class Code>
-void encode_stochastic(const float* x, std::int64_t n, const Grid& grid, Key key, std::uint64_t first, Code* out) {
+void encode_stochastic(const float* x, std::int64_t n, const Grid& grid, Key key,
+                       std::uint64_t first, Code* out) {
   std::uint16_t bits[128];
   std::uint64_t group = ~std::uint64_t{0};
   for (std::int64_t i = 0; i < n; ++i) {
@@ -79,20 +85,22 @@ void encode_stochastic(const float* x, std::int64_t n, const Grid& grid, Key key
 }
 
 template <class Code>
-void encode_block(const float* x, std::int64_t n, const Grid& grid, Rounding rounding, Key key, std::uint64_t first,
-                  [[maybe_unused]] Simd simd, Code* out) {
+void encode_block(const float* x, std::int64_t n, const Grid& grid, Rounding rounding, Key key,
+                  std::uint64_t first, [[maybe_unused]] Simd simd, Code* out) {
 #if defined(__x86_64__)
   if (simd >= Simd::avx2 && rounding == Rounding::nearest_even) {
     return simd == Simd::avx512 ? kernels::encode_nearest_avx512(x, n, kernel_grid(grid), out)
                                 : kernels::encode_nearest_avx2(x, n, kernel_grid(grid), out);
   }
   if (simd >= Simd::avx2 && first % 128 == 0) {
-    return simd == Simd::avx512 ? kernels::encode_stochastic_avx512(x, n, kernel_grid(grid), key.value(), first, out)
-                                : kernels::encode_stochastic_avx2(x, n, kernel_grid(grid), key.value(), first, out);
+    return simd == Simd::avx512
+               ? kernels::encode_stochastic_avx512(x, n, kernel_grid(grid), key.value(), first, out)
+               : kernels::encode_stochastic_avx2(x, n, kernel_grid(grid), key.value(), first, out);
   }
 #endif
   if (rounding == Rounding::stochastic) return encode_stochastic(x, n, grid, key, first, out);
-  for (std::int64_t i = 0; i < n; ++i) out[i] = static_cast<Code>(encode(x[i], grid) - grid.centre());
+  for (std::int64_t i = 0; i < n; ++i)
+    out[i] = static_cast<Code>(encode(x[i], grid) - grid.centre());
 }
 
 }  // namespace
@@ -131,22 +139,29 @@ Range measure_range(const ConstMatrix& x, Simd simd) {
 
 Grid Grid::fit(const Range& range, int bits, GridStyle style) {
   static_cast<void>(Format::integer(bits));
-  require<ConfigError>(style == GridStyle::affine || bits >= 2,
-                       "[grid] a symmetric grid needs at least 2 bits; use an affine grid for int1");
+  require<ConfigError>(
+      style == GridStyle::affine || bits >= 2,
+      "[grid] a symmetric grid needs at least 2 bits; use an affine grid for int1");
   require<NonFiniteError>(range.finite(), "a NaN or infinite value cannot be encoded");
   constexpr float floor_scale = 1e-8f;
   Grid grid{.bits = bits, .scale = floor_scale, .offset = 0.0f, .style = style};
   const bool affine = style == GridStyle::affine;
-  const float width = affine ? range.max - range.min : std::max(std::abs(range.min), std::abs(range.max));
-  require<NonFiniteError>(width - width == 0.0f, "the range ", range.min, " .. ", range.max, " is wider than float32 can hold");
+  const float width =
+      affine ? range.max - range.min : std::max(std::abs(range.min), std::abs(range.max));
+  require<NonFiniteError>(width - width == 0.0f, "the range ", range.min, " .. ", range.max,
+                          " is wider than float32 can hold");
   if (affine) grid.offset = range.min;
-  if (width > 0.0f) grid.scale = std::max(width / static_cast<float>(grid.high()), std::numeric_limits<float>::denorm_min());
+  if (width > 0.0f)
+    grid.scale =
+        std::max(width / static_cast<float>(grid.high()), std::numeric_limits<float>::denorm_min());
   // Where float32 ends, a quotient that was rounded up leads beyond it.
   while (!std::isfinite(decode(grid.high(), grid))) grid.scale = std::nextafter(grid.scale, 0.0f);
   return grid;
 }
 
-int encode(float x, const Grid& grid) { return static_cast<int>(math::round_half_even(static_cast<double>(scaled(x, grid)))); }
+int encode(float x, const Grid& grid) {
+  return static_cast<int>(math::round_half_even(static_cast<double>(scaled(x, grid))));
+}
 
 int encode(float x, const Grid& grid, std::uint16_t bits) {
   const float v = scaled(x, grid);
@@ -166,16 +181,19 @@ std::uint16_t rounding_bits(Key key, std::uint64_t i) {
 }
 
 template <class Code>
-void encode_run(const float* x, std::int64_t n, const Grid& grid, Rounding rounding, Key key, std::uint64_t first, Simd simd,
-                Code* out) {
+void encode_run(const float* x, std::int64_t n, const Grid& grid, Rounding rounding, Key key,
+                std::uint64_t first, Simd simd, Code* out) {
   constexpr int kBits = 8 * static_cast<int>(sizeof(Code));
-  require<ConfigError>(grid.bits >= 1 && grid.bits <= kBits, "[encode] codes of ", kBits, " bits cannot hold a grid of ",
-                       grid.bits);
+  require<ConfigError>(grid.bits >= 1 && grid.bits <= kBits, "[encode] codes of ", kBits,
+                       " bits cannot hold a grid of ", grid.bits);
   parallel_for(n, [&](std::int64_t begin, std::int64_t end) {
-    encode_block(x + begin, end - begin, grid, rounding, key, first + static_cast<std::uint64_t>(begin), simd, out + begin);
+    encode_block(x + begin, end - begin, grid, rounding, key,
+                 first + static_cast<std::uint64_t>(begin), simd, out + begin);
   });
 }
-template void encode_run(const float*, std::int64_t, const Grid&, Rounding, Key, std::uint64_t, Simd, std::int8_t*);
-template void encode_run(const float*, std::int64_t, const Grid&, Rounding, Key, std::uint64_t, Simd, std::int16_t*);
+template void encode_run(const float*, std::int64_t, const Grid&, Rounding, Key, std::uint64_t,
+                         Simd, std::int8_t*);
+template void encode_run(const float*, std::int64_t, const Grid&, Rounding, Key, std::uint64_t,
+                         Simd, std::int16_t*);
 
 }  // namespace ebb

@@ -2,7 +2,8 @@
 
 #include <cstdint>
 
-/// Sums over neighbours, columns side by side in vectors. Only plain pointers and numbers cross this line.
+/// Sums over neighbours, columns side by side in vectors. Only plain pointers and numbers cross
+/// this line.
 namespace ebb::kernels {
 
 struct AggregateRun {
@@ -17,8 +18,10 @@ struct AggregateRun {
 
 /// Each writes rows first .. last. Code matrices may be read up to 64 elements beyond their end.
 struct AggregateKernels {
-  void (*int8)(const AggregateRun& run, const std::int8_t* x, std::int64_t first, std::int64_t last);
-  void (*int16)(const AggregateRun& run, const std::int16_t* x, std::int64_t first, std::int64_t last);
+  void (*int8)(const AggregateRun& run, const std::int8_t* x, std::int64_t first,
+               std::int64_t last);
+  void (*int16)(const AggregateRun& run, const std::int16_t* x, std::int64_t first,
+                std::int64_t last);
   void (*float32)(const AggregateRun& run, const float* x, std::int64_t first, std::int64_t last);
 };
 

@@ -6,10 +6,10 @@
 namespace ebb::kernels {
 namespace {
 
-inline void coefficients(const RowCoefficients &row) {
+inline void coefficients(const RowCoefficients& row) {
   const double scale = row.scale, zero = row.zero, taps = row.taps;
-  const double *__restrict scales = row.scales, *__restrict zeros = row.zeros, *__restrict sums = row.sums;
-  double *__restrict alpha = row.alpha, *__restrict beta = row.beta, *__restrict gamma = row.gamma;
+  const double* __restrict scales = row.scales, * __restrict zeros = row.zeros, * __restrict sums = row.sums;
+  double* __restrict alpha = row.alpha, * __restrict beta = row.beta, * __restrict gamma = row.gamma;
   for (std::int64_t j = 0; j < row.n; ++j) {
     alpha[j] = scale * scales[j];
     beta[j] = scale * zeros[j];

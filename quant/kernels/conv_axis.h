@@ -9,11 +9,13 @@
 
 namespace ebb::kernels {
 
-/// One axis of a convolution that runs over all pixels of its source: position i of `count` reads source i * step + j - pad for its
-/// taps j, and is position first + i * stride of the patch matrix; tap j is its tap first_tap + j * stride.
+/// One axis of a convolution that runs over all pixels of its source: position i of `count` reads
+/// source i * step + j - pad for its taps j, and is position first + i * stride of the patch
+/// matrix; tap j is its tap first_tap + j * stride.
 ///
-/// A patch axis whose sources lie `divide` positions apart is that many such axes, one a residue: positions of one residue meet the
-/// same taps, and the taps between them would only multiply zeros.
+/// A patch axis whose sources lie `divide` positions apart is that many such axes, one a residue:
+/// positions of one residue meet the same taps, and the taps between them would only multiply
+/// zeros.
 struct ConvAxis {
   std::int64_t first, stride, count;
   std::int64_t first_tap, taps;
@@ -26,12 +28,14 @@ struct ConvAxis {
     return {begin, std::clamp<std::int64_t>(extent - at, begin, taps)};
   }
   /// Source lines from the first tap of position 0 to the last one of position count - 1.
-  [[nodiscard]] std::int64_t reach(std::int64_t positions) const { return (positions - 1) * step + taps; }
+  [[nodiscard]] std::int64_t reach(std::int64_t positions) const {
+    return (positions - 1) * step + taps;
+  }
 };
 
 /// The axes of one direction; out, taps, pad and extent are the patch geometry's of that direction.
-inline std::vector<ConvAxis> conv_axes(const PatchGeometry& g, std::int64_t out, std::int64_t taps, std::int64_t pad,
-                                       std::int64_t extent) {
+inline std::vector<ConvAxis> conv_axes(const PatchGeometry& g, std::int64_t out, std::int64_t taps,
+                                       std::int64_t pad, std::int64_t extent) {
   std::vector<ConvAxis> axes;
   for (std::int64_t residue = 0; residue < std::min(g.divide, out); ++residue) {
     const std::int64_t first_tap = ((pad - residue) % g.divide + g.divide) % g.divide;
@@ -50,7 +54,8 @@ inline std::vector<ConvAxis> conv_axes(const PatchGeometry& g, std::int64_t out,
 /// Which positions of an axis are alike in the taps that fall inside the source.
 struct ConvClasses {
   std::vector<std::int32_t> of_position;
-  std::vector<std::pair<std::int64_t, std::int64_t>> taps;  ///< valid taps of each class, [begin, end)
+  std::vector<std::pair<std::int64_t, std::int64_t>>
+      taps;  ///< valid taps of each class, [begin, end)
 
   explicit ConvClasses(const ConvAxis& axis) {
     for (std::int64_t i = 0; i < axis.count; ++i) {

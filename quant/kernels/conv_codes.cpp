@@ -24,7 +24,8 @@ Reach reach_of(const Problem& p, const TileMicro& micro) {
 
 /// Line y through the tiles that every instruction set has; b has no bias there.
 std::uint64_t line_by_tiles(const TileMicro& micro, const ConvLines& l, std::int64_t y) {
-  const std::int64_t panels = (l.n + kPanel - 1) / kPanel, taps = l.taps_y * l.taps_x, hop = l.step_x * l.codes.pixel;
+  const std::int64_t panels = (l.n + kPanel - 1) / kPanel, taps = l.taps_y * l.taps_x,
+                     hop = l.step_x * l.codes.pixel;
   // A row of taps is one run of groups where pixels are taken whole.
   const std::int64_t together = l.slice >= l.codes.groups ? std::max<std::int64_t>(1, l.taps_x) : 1;
   std::int64_t tile[kTileRows * kTilePanels * kPanel];
@@ -38,12 +39,15 @@ std::uint64_t line_by_tiles(const TileMicro& micro, const ConvLines& l, std::int
       for (int part = 0; part < l.parts; ++part) {
         for (std::int64_t g = 0; g < l.codes.groups; g += l.slice) {
           const std::int64_t groups = std::min(l.slice, l.codes.groups - g);
-          const std::uint8_t* weights = l.codes.weights + panel * l.codes.panel + (part * l.codes.groups + g) * taps * 64;
-          for (std::int64_t tap = 0; tap < taps; tap += together, weights += together * groups * 64) {
-            const std::int8_t* const pixels =
-                l.codes.pixels + x * hop + (y * l.step_y + tap / l.taps_x) * l.codes.line + tap % l.taps_x * l.codes.pixel + 4 * g;
-            micro.accumulate({pixels, hop, 4}, {weights, l.codes.panel, together * groups}, rows, count, part + 1 < l.parts ? 8 : 0,
-                             tile, ld);
+          const std::uint8_t* weights =
+              l.codes.weights + panel * l.codes.panel + (part * l.codes.groups + g) * taps * 64;
+          for (std::int64_t tap = 0; tap < taps;
+               tap += together, weights += together * groups * 64) {
+            const std::int8_t* const pixels = l.codes.pixels + x * hop +
+                                              (y * l.step_y + tap / l.taps_x) * l.codes.line +
+                                              tap % l.taps_x * l.codes.pixel + 4 * g;
+            micro.accumulate({pixels, hop, 4}, {weights, l.codes.panel, together * groups}, rows,
+                             count, part + 1 < l.parts ? 8 : 0, tile, ld);
           }
         }
       }
@@ -51,11 +55,13 @@ std::uint64_t line_by_tiles(const TileMicro& micro, const ConvLines& l, std::int
         const std::span sums(tile + r * ld, static_cast<std::size_t>(cols));
         if (l.wrap_bits > 0) events += wrap_sums(Accumulator::wrap(l.wrap_bits), sums);
         const TileTarget to = l.target(y, x + r);
-        const double *const alpha = to.alpha + col, *const beta = to.beta + col, *const gamma = to.gamma[0] + col;
+        const double *const alpha = to.alpha + col, *const beta = to.beta + col,
+                            *const gamma = to.gamma[0] + col;
         const double row_sum = to.sums[0];
         float* const out = to.out + col;
         for (std::size_t j = 0; j < sums.size(); ++j)
-          out[j] = static_cast<float>((alpha[j] * static_cast<double>(sums[j]) + beta[j] * row_sum) + gamma[j]);
+          out[j] = static_cast<float>(
+              (alpha[j] * static_cast<double>(sums[j]) + beta[j] * row_sum) + gamma[j]);
       }
     }
   }
@@ -63,7 +69,8 @@ std::uint64_t line_by_tiles(const TileMicro& micro, const ConvLines& l, std::int
 }
 
 /// out[i] = the sum of `taps` numbers `hop` apart, the first being x[i].
-void add_neighbours(const std::int32_t* x, std::int64_t taps, std::int64_t hop, std::int64_t count, std::int32_t* out) {
+void add_neighbours(const std::int32_t* x, std::int64_t taps, std::int64_t hop, std::int64_t count,
+                    std::int32_t* out) {
   if (taps == 3) {  // the usual case, in a loop that compilers vectorise
     for (std::int64_t i = 0; i < count; ++i) out[i] = x[i] + x[i + hop] + x[i + 2 * hop];
     return;
@@ -75,8 +82,8 @@ void add_neighbours(const std::int32_t* x, std::int64_t taps, std::int64_t hop, 
   }
 }
 
-/// A convolution over one residue of each axis (of stride 1 there is only one): its packed weights and the coefficients of its
-/// outputs, which depend on the position only through its class.
+/// A convolution over one residue of each axis (of stride 1 there is only one): its packed weights
+/// and the coefficients of its outputs, which depend on the position only through its class.
 class Convolution {
  public:
   Convolution(const Problem& problem, const TileMicro& micro, const ConvAxis& y, const ConvAxis& x)
@@ -94,7 +101,8 @@ class Convolution {
         panel_(static_cast<std::int64_t>(reach_.parts.size()) * taps() * groups_ * 64),
         pixel_(4 * groups_),
         line_(x.reach(x.count) * pixel_),
-        lines_(std::clamp<std::int64_t>((kBlockBytes / std::max<std::int64_t>(line_, 1) - y.taps) / y.step, 1, y.count)) {
+        lines_(std::clamp<std::int64_t>(
+            (kBlockBytes / std::max<std::int64_t>(line_, 1) - y.taps) / y.step, 1, y.count)) {
     if (p_.report != nullptr && x.stride == 1 && y.stride == 1) {
       // Whole blocks of reported rows, if lines and images are cut that way.
       const std::int64_t unit = kRowsDone / std::gcd(kRowsDone, x.count);
@@ -115,7 +123,9 @@ class Convolution {
     std::vector<const double*> gamma;
 
     explicit Scratch(const Convolution& part)
-        : pixels(static_cast<std::size_t>(std::max<std::int64_t>(0, part.y_.reach(part.lines_)) * part.line_ + 2 * kPackSlack)) {
+        : pixels(static_cast<std::size_t>(std::max<std::int64_t>(0, part.y_.reach(part.lines_)) *
+                                              part.line_ +
+                                          2 * kPackSlack)) {
       std::fill(pixels.begin(), pixels.end(), 0);  // the sides of the lines stay so
     }
   };
@@ -127,27 +137,32 @@ class Convolution {
     sum_taps(height, scratch);
     scratch.gamma.clear();
     for (std::int64_t i = 0; i < height; ++i) {
-      const auto line = gamma_lines_.begin() + y_classes_.of_position[static_cast<std::size_t>(top + i)] * x_.count;
+      const auto line = gamma_lines_.begin() +
+                        y_classes_.of_position[static_cast<std::size_t>(top + i)] * x_.count;
       scratch.gamma.insert(scratch.gamma.end(), line, line + x_.count);
     }
-    const std::int64_t row = (image * geometry().out_height + y_.first + top * y_.stride) * geometry().out_width + x_.first;
+    const std::int64_t row =
+        (image * geometry().out_height + y_.first + top * y_.stride) * geometry().out_width +
+        x_.first;
     const std::int8_t* const residues = reach_.residues ? scratch.residues.data() : nullptr;
-    const ConvLines lines{.codes = {scratch.pixels.data(), pixel_, line_, weights_.data(), panel_, groups_},
-                          .residues = {residues, pixel_ / 2, line_ / 2, residue_weights_.data(), panel_ / 2, groups_ / 2},
-                          .step_y = y_.step,
-                          .step_x = x_.step,
-                          .taps_y = y_.taps,
-                          .taps_x = x_.taps,
-                          .slice = slice_,
-                          .parts = static_cast<int>(reach_.parts.size()),
-                          .lines = height,
-                          .positions = x_.count,
-                          .n = p_.n(),
-                          .wrap_bits = p_.accumulator.is_exact() ? 0 : p_.accumulator.bits,
-                          .to = {alpha_.data(), beta_.data(), 0, scratch.gamma.data(), scratch.sums.data(), &p_.c(row, 0),
-                                 x_.stride * p_.out.row_stride},
-                          .out_line = y_.stride * geometry().out_width * p_.out.row_stride,
-                          .sums_line = sums_line()};
+    const ConvLines lines{
+        .codes = {scratch.pixels.data(), pixel_, line_, weights_.data(), panel_, groups_},
+        .residues = {residues, pixel_ / 2, line_ / 2, residue_weights_.data(), panel_ / 2,
+                     groups_ / 2},
+        .step_y = y_.step,
+        .step_x = x_.step,
+        .taps_y = y_.taps,
+        .taps_x = x_.taps,
+        .slice = slice_,
+        .parts = static_cast<int>(reach_.parts.size()),
+        .lines = height,
+        .positions = x_.count,
+        .n = p_.n(),
+        .wrap_bits = p_.accumulator.is_exact() ? 0 : p_.accumulator.bits,
+        .to = {alpha_.data(), beta_.data(), 0, scratch.gamma.data(), scratch.sums.data(),
+               &p_.c(row, 0), x_.stride * p_.out.row_stride},
+        .out_line = y_.stride * geometry().out_width * p_.out.row_stride,
+        .sums_line = sums_line()};
     std::uint64_t events = 0;
     if (micro_.conv_lines != nullptr) {
       events = micro_.conv_lines(lines);
@@ -164,15 +179,18 @@ class Convolution {
   [[nodiscard]] std::int64_t blocks_an_image() const { return (y_.count + lines_ - 1) / lines_; }
   /// First row of b that belongs to tap (ky, kx) of this convolution.
   [[nodiscard]] std::int64_t first_row(std::int64_t ky, std::int64_t kx) const {
-    return ((y_.first_tap + ky * y_.stride) * geometry().taps_x + x_.first_tap + kx * x_.stride) * geometry().channels;
+    return ((y_.first_tap + ky * y_.stride) * geometry().taps_x + x_.first_tap + kx * x_.stride) *
+           geometry().channels;
   }
 
-  /// Packs b run by run, see ConvLine, and returns the sums of its codes under each tap, [taps, n16].
+  /// Packs b run by run, see ConvLine, and returns the sums of its codes under each tap, [taps,
+  /// n16].
   std::vector<std::int64_t> pack_weights() {
     weights_.resize(static_cast<std::size_t>(panel_ * (n16_ / kPanel)));
     std::fill(weights_.begin(), weights_.end(), 0);
     if (reach_.residues) pack_residues();
-    std::vector<std::int64_t> sums(static_cast<std::size_t>(taps() * n16_), 0), run_sums(static_cast<std::size_t>(n16_));
+    std::vector<std::int64_t> sums(static_cast<std::size_t>(taps() * n16_), 0),
+        run_sums(static_cast<std::size_t>(n16_));
     PackBuffers buffers;
     std::uint8_t* out = weights_.data();
     const std::int64_t codes = 4 / micro_.code_bytes;  // of a group
@@ -181,13 +199,14 @@ class Convolution {
         const std::int64_t groups = std::min(slice_, groups_ - group), channel = group * codes,
                            channels = std::min(groups * codes, geometry().channels - channel);
         for (std::int64_t tap = 0; tap < taps(); ++tap, out += 64 * groups) {
-          pack_right(p_.b.codes(), 0, p_.n(), first_row(tap / x_.taps, tap % x_.taps) + channel, channels, part, micro_, buffers,
-                     out, panel_);
+          pack_right(p_.b.codes(), 0, p_.n(), first_row(tap / x_.taps, tap % x_.taps) + channel,
+                     channels, part, micro_, buffers, out, panel_);
           std::fill(run_sums.begin(), run_sums.end(), 0);
           add_column_sums(micro_, {out, panel_, groups}, n16_ / kPanel, run_sums.data());
           for (std::size_t j = 0; j < run_sums.size(); ++j) {
             const std::int64_t biased = micro_.bias != 0 ? 128 * channels : 0;
-            sums[static_cast<std::size_t>(tap * n16_) + j] += (run_sums[j] - biased) * (std::int64_t{1} << Reach::shift(part));
+            sums[static_cast<std::size_t>(tap * n16_) + j] +=
+                (run_sums[j] - biased) * (std::int64_t{1} << Reach::shift(part));
           }
         }
       }
@@ -202,11 +221,17 @@ class Convolution {
     Aligned<std::int8_t> residues(static_cast<std::size_t>(b.rows * n16_));
     for (std::int64_t k = 0; k < b.rows; ++k) {
       for (std::int64_t j = 0; j < n16_; ++j) {
-        const std::int32_t code = b.code_at(k * b.row_stride + std::min(j, b.cols - 1) * b.col_stride);
-        residues[static_cast<std::size_t>(k * n16_ + j)] = static_cast<std::int8_t>(((code + 255 * 256) % 255) - 128);
+        const std::int32_t code =
+            b.code_at(k * b.row_stride + std::min(j, b.cols - 1) * b.col_stride);
+        residues[static_cast<std::size_t>(k * n16_ + j)] =
+            static_cast<std::int8_t>(((code + 255 * 256) % 255) - 128);
       }
     }
-    const CodeMatrix matrix{.data = residues.data(), .rows = b.rows, .cols = p_.n(), .row_stride = n16_, .patches = std::nullopt};
+    const CodeMatrix matrix{.data = residues.data(),
+                            .rows = b.rows,
+                            .cols = p_.n(),
+                            .row_stride = n16_,
+                            .patches = std::nullopt};
     residue_weights_.resize(weights_.size() / 2);
     PackBuffers buffers;
     std::uint8_t* out = residue_weights_.data();
@@ -214,8 +239,8 @@ class Convolution {
       const std::int64_t groups = std::min(slice_, groups_ - group) / 2, channel = 2 * group,
                          channels = std::min(groups * 4, geometry().channels - channel);
       for (std::int64_t tap = 0; tap < taps(); ++tap, out += 64 * groups) {
-        pack_right(matrix, 0, p_.n(), first_row(tap / x_.taps, tap % x_.taps) + channel, channels, Part::whole, *micro_.bytes,
-                   buffers, out, panel_ / 2);
+        pack_right(matrix, 0, p_.n(), first_row(tap / x_.taps, tap % x_.taps) + channel, channels,
+                   Part::whole, *micro_.bytes, buffers, out, panel_ / 2);
       }
     }
   }
@@ -239,23 +264,29 @@ class Convolution {
             for (std::int64_t kx = x_begin; kx < x_end; ++kx)
               sum += tap_sums[static_cast<std::size_t>((ky * x_.taps + kx) * n16_ + j)];
           }
-          const auto valid = static_cast<double>((y_end - y_begin) * (x_end - x_begin) * geometry().channels);
+          const auto valid =
+              static_cast<double>((y_end - y_begin) * (x_end - x_begin) * geometry().channels);
           *out = (za * sb) * static_cast<double>(sum) + (za * zb) * valid;
           out += n16_;
         }
       }
     }
     const double* of_class = gamma_.data();
-    for (std::size_t y = 0; y < y_classes_.taps.size(); ++y, of_class += static_cast<std::int64_t>(x_classes_.taps.size()) * n16_) {
-      for (const std::int32_t x : x_classes_.of_position) gamma_lines_.push_back(of_class + x * n16_);
+    for (std::size_t y = 0; y < y_classes_.taps.size();
+         ++y, of_class += static_cast<std::int64_t>(x_classes_.taps.size()) * n16_) {
+      for (const std::int32_t x : x_classes_.of_position)
+        gamma_lines_.push_back(of_class + x * n16_);
     }
   }
 
-  /// Copies the source lines of positions top .. top + height, padded with zeros, and sums the codes of each pixel.
-  void copy_lines(std::int64_t image, std::int64_t top, std::int64_t height, Scratch& scratch) const {
+  /// Copies the source lines of positions top .. top + height, padded with zeros, and sums the
+  /// codes of each pixel.
+  void copy_lines(std::int64_t image, std::int64_t top, std::int64_t height,
+                  Scratch& scratch) const {
     const PatchGeometry& g = geometry();
     const std::int64_t lines = y_.reach(height), wide = line_ / pixel_;
-    const std::int64_t left = std::max<std::int64_t>(0, x_.pad), skip = std::max<std::int64_t>(0, -x_.pad);
+    const std::int64_t left = std::max<std::int64_t>(0, x_.pad),
+                       skip = std::max<std::int64_t>(0, -x_.pad);
     const std::int64_t run = std::min(g.width - skip, wide - left);
     for (std::int64_t y = 0; y < lines; ++y) {
       const std::int64_t sy = top * y_.step + y - y_.pad;
@@ -263,24 +294,28 @@ class Convolution {
       if (sy < 0 || sy >= g.height || run <= 0) {
         std::fill_n(line, line_, 0);
       } else {
-        copy_pixels(p_.a.codes(), (image * g.height + sy) * g.width + skip, run, micro_.code_bytes, line + left * pixel_, pixel_);
+        copy_pixels(p_.a.codes(), (image * g.height + sy) * g.width + skip, run, micro_.code_bytes,
+                    line + left * pixel_, pixel_);
       }
     }
     if (reach_.residues) {
       const std::int64_t codes = round_up(std::max<std::int64_t>(lines, 0) * line_ / 2, 32);
       scratch.residues.resize(static_cast<std::size_t>(codes + kPackSlack));
-      micro_.residues(reinterpret_cast<const std::int16_t*>(scratch.pixels.data()), codes, 0, scratch.residues.data());
+      micro_.residues(reinterpret_cast<const std::int16_t*>(scratch.pixels.data()), codes, 0,
+                      scratch.residues.data());
     }
     scratch.pixel_sums.resize(static_cast<std::size_t>(std::max<std::int64_t>(lines, 0) * wide));
-    micro_.sum_rows({scratch.pixels.data(), pixel_, 4}, static_cast<std::int64_t>(scratch.pixel_sums.size()), g.channels,
+    micro_.sum_rows({scratch.pixels.data(), pixel_, 4},
+                    static_cast<std::int64_t>(scratch.pixel_sums.size()), g.channels,
                     scratch.pixel_sums.data());
   }
 
   /// Numbers from line to line of the sums below.
   [[nodiscard]] std::int64_t sums_line() const { return std::max(line_ / pixel_, x_.count); }
 
-  /// The sum of the codes under the taps of each position; padded taps are zeros there. Lines are added as if they were one; what
-  /// comes of taps that reach into the next line belongs to no position.
+  /// The sum of the codes under the taps of each position; padded taps are zeros there. Lines are
+  /// added as if they were one; what comes of taps that reach into the next line belongs to no
+  /// position.
   void sum_taps(std::int64_t height, Scratch& scratch) const {
     const std::int64_t wide = sums_line();
     scratch.sums.resize(static_cast<std::size_t>(height * wide));
@@ -290,7 +325,8 @@ class Convolution {
     for (std::int64_t y = 0; y < height; y += at_once)
       add_neighbours(scratch.pixel_sums.data() + y * y_.step * wide, y_.taps, wide, at_once * wide,
                      scratch.column_sums.data() + y * wide);
-    add_neighbours(scratch.column_sums.data(), x_.taps, 1, height * wide - (x_.taps - 1), scratch.sums.data());
+    add_neighbours(scratch.column_sums.data(), x_.taps, 1, height * wide - (x_.taps - 1),
+                   scratch.sums.data());
     for (std::int64_t y = 0; x_.step > 1 && y < height; ++y) {
       std::int32_t* const sums = scratch.sums.data() + y * wide;
       for (std::int64_t x = 0; x < x_.count; ++x) sums[x] = sums[x * x_.step];
@@ -311,7 +347,8 @@ class Convolution {
   bool reports_ = false;
   Aligned<std::uint8_t> weights_, residue_weights_;
   std::vector<double> alpha_, beta_, gamma_;  ///< gamma: [y classes, x classes, n16]
-  std::vector<const double*> gamma_lines_;    ///< gamma of each position of a line, [y classes, positions]
+  std::vector<const double*>
+      gamma_lines_;  ///< gamma of each position of a line, [y classes, positions]
 };
 
 }  // namespace
@@ -328,7 +365,8 @@ std::uint64_t conv_codes(const Problem& p, const TileMicro& micro) {
   const PatchGeometry& g = *p.a.codes().patches;
   std::deque<Convolution> parts;  // which stay where they are
   for (const ConvAxis& y : conv_axes(g, g.out_height, g.taps_y, g.pad_top, g.height)) {
-    for (const ConvAxis& x : conv_axes(g, g.out_width, g.taps_x, g.pad_left, g.width)) parts.emplace_back(p, micro, y, x);
+    for (const ConvAxis& x : conv_axes(g, g.out_width, g.taps_x, g.pad_left, g.width))
+      parts.emplace_back(p, micro, y, x);
   }
   std::uint64_t events = 0;
 #pragma omp parallel reduction(+ : events) if (p.m() * p.n() * p.k() > (1 << 15))
@@ -336,7 +374,8 @@ std::uint64_t conv_codes(const Problem& p, const TileMicro& micro) {
     for (const Convolution& part : parts) {
       Convolution::Scratch scratch(part);
 #pragma omp for schedule(dynamic) nowait
-      for (std::int64_t block = 0; block < part.blocks(); ++block) events += part.run(block, scratch);
+      for (std::int64_t block = 0; block < part.blocks(); ++block)
+        events += part.run(block, scratch);
     }
   }
   return events;

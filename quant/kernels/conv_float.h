@@ -5,8 +5,8 @@
 #include "quant/kernels/micro.h"
 #include "quant/kernels/problem.h"
 
-/// Float32 convolutions that gather no patches: lines of the image are copied once into a zero-padded block, where the taps of
-/// neighbouring positions lie a constant distance apart.
+/// Float32 convolutions that gather no patches: lines of the image are copied once into a
+/// zero-padded block, where the taps of neighbouring positions lie a constant distance apart.
 namespace ebb::kernels {
 
 /// A patch matrix on the left with one of step and divide equal to 1 (forward and grad_input).

@@ -4,8 +4,8 @@
 
 #include "quant/kernels/micro.h"
 
-// Float32 convolutions. A tile holds its outputs' chains in registers: over all taps for the lines of forward and grad_input, over
-// a chunk of positions for grad_weight.
+// Float32 convolutions. A tile holds its outputs' chains in registers: over all taps for the lines
+// of forward and grad_input, over a chunk of positions for grad_weight.
 namespace ebb::kernels {
 namespace {
 
@@ -24,10 +24,12 @@ bool line_tile(const FloatLine& l, const Tile& t) {
 #pragma GCC unroll 2
     for (int p = 0; p < kPanels; ++p) {
       sum[r][p] = _mm512_setzero_ps();
-      __builtin_prefetch(l.out + (t.x + r) * l.out_stride + t.col + 16 * p, 1);  // to be in cache when it is written
+      __builtin_prefetch(l.out + (t.x + r) * l.out_stride + t.col + 16 * p,
+                         1);  // to be in cache when it is written
     }
   }
-  const std::int64_t hop = l.step * l.pixel, run = l.taps_x * l.pixel, panel_floats = l.taps_y * run * 16;
+  const std::int64_t hop = l.step * l.pixel, run = l.taps_x * l.pixel,
+                     panel_floats = l.taps_y * run * 16;
   const float* from = t.weights;
   for (std::int64_t ky = 0; ky < l.taps_y; ++ky) {
     // Four positions to a pointer: their addresses fit x86's base + index * scale.
@@ -76,7 +78,8 @@ bool positions_of(const FloatLine& l, Tile t) {
 
 /// Rows of a lie one float apart.
 template <int kRows, int kPanels>
-void chunk_tile(const FloatPositions& l, const float* pixels, const float* from, float* c, std::int64_t ldc) {
+void chunk_tile(const FloatPositions& l, const float* pixels, const float* from, float* c,
+                std::int64_t ldc) {
   __m512 sum[std::size_t{kRows}][std::size_t{kPanels}];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
@@ -108,9 +111,11 @@ void chunk_tile(const FloatPositions& l, const float* pixels, const float* from,
 
 /// The largest tiles first, then smaller ones for the rows that are left.
 template <int kRows, int kPanels>
-void rows_of(const FloatPositions& l, const float* pixels, const float* gradient, std::int64_t rows, float* c, std::int64_t ldc) {
+void rows_of(const FloatPositions& l, const float* pixels, const float* gradient, std::int64_t rows,
+             float* c, std::int64_t ldc) {
   std::int64_t i = 0;
-  for (; i + kRows <= rows; i += kRows) chunk_tile<kRows, kPanels>(l, pixels + i, gradient, c + i * ldc, ldc);
+  for (; i + kRows <= rows; i += kRows)
+    chunk_tile<kRows, kPanels>(l, pixels + i, gradient, c + i * ldc, ldc);
   if constexpr (kRows > 4) {
     if (i < rows) rows_of<kRows - 4, kPanels>(l, pixels + i, gradient, rows - i, c + i * ldc, ldc);
   }
@@ -122,12 +127,14 @@ bool float_line_avx512(const FloatLine& l) {
   const std::int64_t panel_floats = l.taps_y * l.taps_x * l.pixel * 16;
   Tile t{l.weights, 0, 0};
   bool found = false;
-  for (; t.col + 16 < l.n; t.col += 32, t.weights += 2 * panel_floats) found |= positions_of<8, 2>(l, t);
+  for (; t.col + 16 < l.n; t.col += 32, t.weights += 2 * panel_floats)
+    found |= positions_of<8, 2>(l, t);
   if (t.col < l.n) found |= positions_of<16, 1>(l, t);
   return found;
 }
 
-void add_positions_avx512(const FloatPositions& l, std::int64_t rows, std::int64_t panels, float* c, std::int64_t ldc) {
+void add_positions_avx512(const FloatPositions& l, std::int64_t rows, std::int64_t panels, float* c,
+                          std::int64_t ldc) {
   for (std::int64_t p = 0; p < panels; p += 2) {
     const float* const gradient = l.gradient + p * l.panel;
     p + 1 < panels ? rows_of<12, 2>(l, l.pixels, gradient, rows, c + 16 * p, ldc)

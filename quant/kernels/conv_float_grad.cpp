@@ -7,20 +7,24 @@
 #include "quant/kernels/conv_axis.h"
 #include "quant/kernels/conv_float.h"
 
-// The weights' gradient in float32: an output's chain runs over all positions in ascending order, so threads share outputs, and
-// each walks the chunks of positions in order. A thread pads and packs every chunk for itself: copying is a few hundredths of the
-// products, and threads that shared it would wait for each other at every chunk.
+// The weights' gradient in float32: an output's chain runs over all positions in ascending order,
+// so threads share outputs, and each walks the chunks of positions in order. A thread pads and
+// packs every chunk for itself: copying is a few hundredths of the products, and threads that
+// shared it would wait for each other at every chunk.
 namespace ebb::kernels {
 namespace {
 
-constexpr std::int64_t kChunkFloats = 48 << 10;  ///< of both sides, so that a chunk stays in the second cache level
+constexpr std::int64_t kChunkFloats =
+    48 << 10;  ///< of both sides, so that a chunk stays in the second cache level
 
 const float* floats(const CodeMatrix& x) { return static_cast<const float*>(x.data); }
-std::int64_t round_up(std::int64_t value, std::int64_t unit) { return (value + unit - 1) / unit * unit; }
+std::int64_t round_up(std::int64_t value, std::int64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
 
 /// Adds a chunk line by line; see FloatMicro::add_positions.
-void add_by_lines(const FloatMicro& micro, const FloatPositions& l, std::int64_t rows, std::int64_t panels, float* c,
-                  std::int64_t ldc) {
+void add_by_lines(const FloatMicro& micro, const FloatPositions& l, std::int64_t rows,
+                  std::int64_t panels, float* c, std::int64_t ldc) {
   for (std::int64_t panel = 0; panel < panels; panel += kMaxPanels) {
     const int count = static_cast<int>(std::min<std::int64_t>(kMaxPanels, panels - panel));
     for (std::int64_t i = 0; i < rows; i += micro.rows[count]) {
@@ -28,23 +32,25 @@ void add_by_lines(const FloatMicro& micro, const FloatPositions& l, std::int64_t
       const float* b = l.gradient + panel * l.panel;
       for (std::int64_t image = 0; image < l.images; ++image) {
         for (std::int64_t y = 0; y < l.height; ++y, b += l.width * kPanel) {
-          micro.multiply(l.pixels + image * l.image + y * l.line + i, 1, l.position, b, l.panel, l.width, tall, count,
-                         c + i * ldc + panel * kPanel, ldc);
+          micro.multiply(l.pixels + image * l.image + y * l.line + i, 1, l.position, b, l.panel,
+                         l.width, tall, count, c + i * ldc + panel * kPanel, ldc);
         }
       }
     }
   }
 }
 
-/// Rows of the patch matrix that belong to one row of taps, (kx, channel), are neighbours in a padded line; there are `rows4_` of
-/// them with those that fill up the last tile.
+/// Rows of the patch matrix that belong to one row of taps, (kx, channel), are neighbours in a
+/// padded line; there are `rows4_` of them with those that fill up the last tile.
 class WeightGradient {
  public:
   WeightGradient(const Problem& problem, const FloatMicro& micro)
       : p_(problem),
         micro_(micro),
-        y_(conv_axes(geometry(), geometry().out_height, geometry().taps_y, geometry().pad_top, geometry().height)[0]),
-        x_(conv_axes(geometry(), geometry().out_width, geometry().taps_x, geometry().pad_left, geometry().width)[0]),
+        y_(conv_axes(geometry(), geometry().out_height, geometry().taps_y, geometry().pad_top,
+                     geometry().height)[0]),
+        x_(conv_axes(geometry(), geometry().out_width, geometry().taps_x, geometry().pad_left,
+                     geometry().width)[0]),
         rows_(x_.taps * geometry().channels),
         rows4_(round_up(rows_, 4)),
         n16_(round_up(p_.n(), kPanel)),
@@ -64,13 +70,15 @@ class WeightGradient {
   /// All positions for units first .. last of the outputs.
   void run(std::int64_t first, std::int64_t last) {
     Aligned<float> pixels(static_cast<std::size_t>(images_ * y_.reach(lines_) * line_ + 16));
-    Aligned<float> gradient(in_place_ ? 0 : static_cast<std::size_t>(images_ * lines_ * x_.count * n16_));
+    Aligned<float> gradient(
+        in_place_ ? 0 : static_cast<std::size_t>(images_ * lines_ * x_.count * n16_));
     std::fill(pixels.begin(), pixels.end(), 0.0f);
     for (std::int64_t image = 0; image < geometry().images; image += images_) {
       for (std::int64_t top = 0; top < y_.count; top += lines_) {
         const FloatPositions chunk = pack(image, top, pixels.data(), gradient.data());
         for (std::int64_t unit = first; unit < last;) {
-          const std::int64_t ky = 4 * unit / rows4_, end = std::min(last, (ky + 1) * rows4_ / 4), row = 4 * unit - ky * rows4_;
+          const std::int64_t ky = 4 * unit / rows4_, end = std::min(last, (ky + 1) * rows4_ / 4),
+                             row = 4 * unit - ky * rows4_;
           FloatPositions rows = chunk;
           rows.pixels += ky * line_ + row;
           float* const to = sums_.data() + 4 * unit * n16_;
@@ -85,27 +93,35 @@ class WeightGradient {
     }
     for (std::int64_t r = 4 * first; r < 4 * last; ++r) {
       const std::int64_t row = r / rows4_ * rows_ + r % rows4_;
-      for (std::int64_t j = 0; r % rows4_ < rows_ && j < p_.n(); ++j) p_.c(row, j) = sums_[static_cast<std::size_t>(r * n16_ + j)];
+      for (std::int64_t j = 0; r % rows4_ < rows_ && j < p_.n(); ++j)
+        p_.c(row, j) = sums_[static_cast<std::size_t>(r * n16_ + j)];
     }
   }
 
  private:
   [[nodiscard]] const PatchGeometry& geometry() const { return *p_.a.codes().patches; }
 
-  /// Pads the lines under the chunk's positions and packs its rows of b as panels of 16 columns, unless they are that already.
+  /// Pads the lines under the chunk's positions and packs its rows of b as panels of 16 columns,
+  /// unless they are that already.
   FloatPositions pack(std::int64_t image, std::int64_t top, float* pixels, float* gradient) const {
     const PatchGeometry& g = geometry();
     const CodeMatrix& b = p_.b.codes();
-    const std::int64_t images = std::min(images_, g.images - image), height = std::min(lines_, y_.count - top);
-    const std::int64_t left = std::max<std::int64_t>(0, x_.pad), skip = std::max<std::int64_t>(0, -x_.pad);
-    const std::int64_t run = std::min(g.width - skip, x_.reach(x_.count) - left), reach = y_.reach(height);
+    const std::int64_t images = std::min(images_, g.images - image),
+                       height = std::min(lines_, y_.count - top);
+    const std::int64_t left = std::max<std::int64_t>(0, x_.pad),
+                       skip = std::max<std::int64_t>(0, -x_.pad);
+    const std::int64_t run = std::min(g.width - skip, x_.reach(x_.count) - left),
+                       reach = y_.reach(height);
     for (std::int64_t line = 0; line < images * reach; ++line) {
       const std::int64_t sy = top * y_.step + line % reach - y_.pad;
       if (sy < 0 || sy >= g.height || run <= 0) {
         std::fill_n(pixels + line * line_, line_, 0.0f);
       } else {
-        copy_pixels(g, floats(p_.a.codes()) + (((image + line / reach) * g.height + sy) * g.width + skip) * g.pixel_stride, run,
-                    pixels + line * line_ + left * g.channels);
+        copy_pixels(
+            g,
+            floats(p_.a.codes()) +
+                (((image + line / reach) * g.height + sy) * g.width + skip) * g.pixel_stride,
+            run, pixels + line * line_ + left * g.channels);
       }
     }
     const std::int64_t k = images * height * x_.count;
@@ -128,7 +144,8 @@ class WeightGradient {
     for (std::int64_t col = 0; col < p_.n(); col += kPanel) {
       const std::int64_t cols = std::min(kPanel, p_.n() - col);
       for (std::int64_t i = 0; i < k; ++i, to += kPanel) {
-        for (std::int64_t j = 0; j < cols; ++j) to[j] = from[i * b.row_stride + (col + j) * b.col_stride];
+        for (std::int64_t j = 0; j < cols; ++j)
+          to[j] = from[i * b.row_stride + (col + j) * b.col_stride];
         std::fill(to + cols, to + kPanel, 0.0f);
       }
     }
@@ -148,14 +165,16 @@ class WeightGradient {
 
 bool conv_float_grad_applies(const Problem& p) {
   const CodeMatrix& a = p.a.codes();
-  return a.patches && a.patches_transposed && a.patches->divide == 1 && p.m() > 0 && p.n() > 0 && p.k() > 0;
+  return a.patches && a.patches_transposed && a.patches->divide == 1 && p.m() > 0 && p.n() > 0 &&
+         p.k() > 0;
 }
 
 void conv_float_grad(const Problem& p, const FloatMicro& micro) {
   WeightGradient product(p, micro);
 #pragma omp parallel if (p.m() * p.n() * p.k() > (1 << 15))
   {
-    const std::int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads(), units = product.units();
+    const std::int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads(),
+                       units = product.units();
     const std::int64_t first = units * thread / threads, last = units * (thread + 1) / threads;
     if (first < last) product.run(first, last);
   }

@@ -9,8 +9,8 @@
 namespace ebb::kernels {
 namespace {
 
-/// Taps and positions of one image axis: which taps of each position fall inside the image, and the classes of positions alike in
-/// that.
+/// Taps and positions of one image axis: which taps of each position fall inside the image, and the
+/// classes of positions alike in that.
 struct AxisTaps {
   std::vector<std::int32_t> of_position;             ///< class of each position
   std::vector<std::vector<std::int64_t>> taps;       ///< valid taps of each class
@@ -35,10 +35,12 @@ struct AxisTaps {
 };
 
 AxisTaps vertical(const PatchGeometry& g) {
-  return {g.out_height, g.taps_y, [&](std::int64_t at, std::int64_t tap) { return g.source_y(at, tap); }};
+  return {g.out_height, g.taps_y,
+          [&](std::int64_t at, std::int64_t tap) { return g.source_y(at, tap); }};
 }
 AxisTaps horizontal(const PatchGeometry& g) {
-  return {g.out_width, g.taps_x, [&](std::int64_t at, std::int64_t tap) { return g.source_x(at, tap); }};
+  return {g.out_width, g.taps_x,
+          [&](std::int64_t at, std::int64_t tap) { return g.source_x(at, tap); }};
 }
 
 template <class Code>
@@ -69,7 +71,8 @@ std::vector<std::int64_t> dense_row_sums(const CodeMatrix& x) {
               std::int64_t total = 0;
               for (std::int64_t block = 0; block < x.cols; block += 65536) {
                 std::int32_t sum = 0;  // 65,536 codes of 16 bits fit
-                for (std::int64_t j = block; j < std::min(x.cols, block + 65536); ++j) sum += row[j];
+                for (std::int64_t j = block; j < std::min(x.cols, block + 65536); ++j)
+                  sum += row[j];
                 total += sum;
               }
               sums[static_cast<std::size_t>(i)] = total;
@@ -78,7 +81,8 @@ std::vector<std::int64_t> dense_row_sums(const CodeMatrix& x) {
           kParallelGrain / (x.cols + 1) + 1, 1);
     } else {
       for (std::int64_t j = 0; j < x.cols; ++j) {
-        for (std::int64_t i = 0; i < x.rows; ++i) sums[static_cast<std::size_t>(i)] += data[i * x.row_stride + j * x.col_stride];
+        for (std::int64_t i = 0; i < x.rows; ++i)
+          sums[static_cast<std::size_t>(i)] += data[i * x.row_stride + j * x.col_stride];
       }
     }
   });
@@ -111,16 +115,20 @@ std::vector<std::int64_t> patch_row_sums(const CodeMatrix& x) {
           for (std::int64_t ky = 0; ky < g.taps_y; ++ky) {
             const std::int64_t sy = g.source_y(line % g.out_height, ky);
             if (sy < 0) continue;
-            const std::int32_t* const source = pixel_sums.data() + (line / g.out_height * g.height + sy) * g.width;
-            for (std::int64_t sx = 0; sx < g.width; ++sx) columns[static_cast<std::size_t>(sx)] += source[sx];
+            const std::int32_t* const source =
+                pixel_sums.data() + (line / g.out_height * g.height + sy) * g.width;
+            for (std::int64_t sx = 0; sx < g.width; ++sx)
+              columns[static_cast<std::size_t>(sx)] += source[sx];
           }
           std::int64_t* const out = sums.data() + line * g.out_width;
           for (std::int64_t kx = 0; kx < g.taps_x; ++kx) {
             const auto& valid = xs.positions[static_cast<std::size_t>(kx)];
             if (valid.empty()) continue;
-            const std::int64_t from = valid.front(), count = static_cast<std::int64_t>(valid.size());
+            const std::int64_t from = valid.front(),
+                               count = static_cast<std::int64_t>(valid.size());
             const std::int64_t skip = count > 1 ? valid[1] - from : 1,
-                               hop = count > 1 ? g.source_x(valid[1], kx) - g.source_x(from, kx) : 1;
+                               hop =
+                                   count > 1 ? g.source_x(valid[1], kx) - g.source_x(from, kx) : 1;
             const std::int32_t* const source = columns.data() + g.source_x(from, kx);
             for (std::int64_t v = 0; v < count; ++v) out[from + v * skip] += source[v * hop];
           }
@@ -130,9 +138,11 @@ std::vector<std::int64_t> patch_row_sums(const CodeMatrix& x) {
   return sums;
 }
 
-/// Element by element sums of the codes of `count` matrices of [rows, cols] codes that lie `rows * row_stride` apart.
-std::vector<std::int64_t> sum_stack(const CodeMatrix& x, std::int64_t count, std::int64_t rows, std::int64_t cols,
-                                    std::int64_t row_stride, std::int64_t col_stride) {
+/// Element by element sums of the codes of `count` matrices of [rows, cols] codes that lie `rows *
+/// row_stride` apart.
+std::vector<std::int64_t> sum_stack(const CodeMatrix& x, std::int64_t count, std::int64_t rows,
+                                    std::int64_t cols, std::int64_t row_stride,
+                                    std::int64_t col_stride) {
   constexpr std::int64_t most = 65535;  // codes of 16 bits that an int32 can add up
   std::vector<std::int64_t> sums(static_cast<std::size_t>(rows * cols), 0);
   with_codes(x, [&](const auto* data) {
@@ -140,7 +150,8 @@ std::vector<std::int64_t> sum_stack(const CodeMatrix& x, std::int64_t count, std
         rows,
         [&](std::int64_t first, std::int64_t last) {
           const bool dense = row_stride == cols && col_stride == 1;
-          const std::int64_t lines = dense ? 1 : last - first, width = dense ? (last - first) * cols : cols;
+          const std::int64_t lines = dense ? 1 : last - first,
+                             width = dense ? (last - first) * cols : cols;
           std::vector<std::int32_t> partial(static_cast<std::size_t>(width));
           for (std::int64_t line = 0; line < lines; ++line) {
             std::int64_t* const out = sums.data() + (first + line) * cols;
@@ -149,12 +160,15 @@ std::vector<std::int64_t> sum_stack(const CodeMatrix& x, std::int64_t count, std
               for (std::int64_t at = begin; at < std::min(count, begin + most); ++at) {
                 const auto* const from = data + (at * rows + first + line) * row_stride;
                 if (col_stride == 1) {
-                  for (std::int64_t j = 0; j < width; ++j) partial[static_cast<std::size_t>(j)] += from[j];
+                  for (std::int64_t j = 0; j < width; ++j)
+                    partial[static_cast<std::size_t>(j)] += from[j];
                 } else {
-                  for (std::int64_t j = 0; j < width; ++j) partial[static_cast<std::size_t>(j)] += from[j * col_stride];
+                  for (std::int64_t j = 0; j < width; ++j)
+                    partial[static_cast<std::size_t>(j)] += from[j * col_stride];
                 }
               }
-              for (std::int64_t j = 0; j < width; ++j) out[j] += partial[static_cast<std::size_t>(j)];
+              for (std::int64_t j = 0; j < width; ++j)
+                out[j] += partial[static_cast<std::size_t>(j)];
             }
           }
         },
@@ -163,19 +177,22 @@ std::vector<std::int64_t> sum_stack(const CodeMatrix& x, std::int64_t count, std
   return sums;
 }
 
-/// Row sums of a transposed patch matrix, rows being (tap, channel): images are summed first, then the positions that a tap
-/// reaches.
+/// Row sums of a transposed patch matrix, rows being (tap, channel): images are summed first, then
+/// the positions that a tap reaches.
 std::vector<std::int64_t> transposed_patch_row_sums(const CodeMatrix& x) {
   const PatchGeometry& g = *x.patches;
-  const std::vector<std::int64_t> all_images = sum_stack(x, g.images, g.height * g.width, g.channels, g.pixel_stride, 1);
+  const std::vector<std::int64_t> all_images =
+      sum_stack(x, g.images, g.height * g.width, g.channels, g.pixel_stride, 1);
   const AxisTaps ys = vertical(g), xs = horizontal(g);
   std::vector<std::int64_t> sums(static_cast<std::size_t>(g.cols()), 0);
   for (std::int64_t tap = 0; tap < g.taps_y * g.taps_x; ++tap) {
     const std::int64_t ky = tap / g.taps_x, kx = tap % g.taps_x;
     for (const std::int64_t y : ys.positions[static_cast<std::size_t>(ky)]) {
       for (const std::int64_t px : xs.positions[static_cast<std::size_t>(kx)]) {
-        const std::int64_t* const from = all_images.data() + (g.source_y(y, ky) * g.width + g.source_x(px, kx)) * g.channels;
-        for (std::int64_t c = 0; c < g.channels; ++c) sums[static_cast<std::size_t>(tap * g.channels + c)] += from[c];
+        const std::int64_t* const from =
+            all_images.data() + (g.source_y(y, ky) * g.width + g.source_x(px, kx)) * g.channels;
+        for (std::int64_t c = 0; c < g.channels; ++c)
+          sums[static_cast<std::size_t>(tap * g.channels + c)] += from[c];
       }
     }
   }
@@ -191,22 +208,29 @@ void add_row(const CodeMatrix& b, std::int64_t k, std::int64_t* out) {
 
 }  // namespace
 
-Corrections::Corrections(const Problem& p, bool always_row_sums) : Corrections(p, p.k(), std::vector<std::int64_t>{}) {
+Corrections::Corrections(const Problem& p, bool always_row_sums)
+    : Corrections(p, p.k(), std::vector<std::int64_t>{}) {
   const CodeMatrix& a = p.a.codes();
-  const bool b_offset = std::any_of(zeros_b_.begin(), zeros_b_.end(), [](double z) { return z != 0.0; });
+  const bool b_offset =
+      std::any_of(zeros_b_.begin(), zeros_b_.end(), [](double z) { return z != 0.0; });
   if (b_offset || always_row_sums) {
-    row_sums_ = !a.patches ? dense_row_sums(a) : a.patches_transposed ? transposed_patch_row_sums(a) : patch_row_sums(a);
+    row_sums_ = !a.patches             ? dense_row_sums(a)
+                : a.patches_transposed ? transposed_patch_row_sums(a)
+                                       : patch_row_sums(a);
   }
 }
 
 Corrections::Corrections(const Problem& p, std::int64_t k, std::vector<std::int64_t> b_sums)
-    : problem_(&p), n_(p.n()), one_row_grid_(p.a.granularity() == Granularity::per_tensor || p.m() == 0) {
+    : problem_(&p),
+      n_(p.n()),
+      one_row_grid_(p.a.granularity() == Granularity::per_tensor || p.m() == 0) {
   const CodeMatrix &a = p.a.codes(), &b = p.b.codes();
   const auto n = static_cast<std::size_t>(n_);
   scales_b_.resize(n);
   zeros_b_.resize(n);
   for (std::size_t j = 0; j < n; ++j) {
-    const Grid& grid = p.b.grid(p.b.granularity() == Granularity::per_column ? static_cast<std::int64_t>(j) : 0);
+    const Grid& grid =
+        p.b.grid(p.b.granularity() == Granularity::per_column ? static_cast<std::int64_t>(j) : 0);
     scales_b_[j] = static_cast<double>(grid.scale);
     zeros_b_[j] = grid.stored_zero();
   }
@@ -214,10 +238,12 @@ Corrections::Corrections(const Problem& p, std::int64_t k, std::vector<std::int6
     class_taps_ = {k};
     if (b_sums.empty()) b_sums = dense_row_sums(b.transposed());
   } else if (const PatchGeometry& g = *a.patches; a.patches_transposed) {
-    // A row is (tap, channel) and k runs over positions: b's rows are summed over images, then over the positions a tap reaches.
+    // A row is (tap, channel) and k runs over positions: b's rows are summed over images, then over
+    // the positions a tap reaches.
     const AxisTaps ys = vertical(g), xs = horizontal(g);
     const std::int64_t positions = g.out_height * g.out_width;
-    const std::vector<std::int64_t> all_images = sum_stack(b, g.images, positions, n_, b.row_stride, b.col_stride);
+    const std::vector<std::int64_t> all_images =
+        sum_stack(b, g.images, positions, n_, b.row_stride, b.col_stride);
     const std::int64_t taps = g.taps_y * g.taps_x;
     b_sums.assign(static_cast<std::size_t>(taps) * n, 0);
     for (std::int64_t tap = 0; tap < taps; ++tap) {
@@ -231,21 +257,25 @@ Corrections::Corrections(const Problem& p, std::int64_t k, std::vector<std::int6
           for (std::int64_t j = 0; j < n_; ++j) out[j] += from[j];
         }
       }
-      row_class_.insert(row_class_.end(), static_cast<std::size_t>(g.channels), static_cast<std::int32_t>(tap));
+      row_class_.insert(row_class_.end(), static_cast<std::size_t>(g.channels),
+                        static_cast<std::int32_t>(tap));
     }
   } else {
     const AxisTaps ys = vertical(g), xs = horizontal(g);
     const std::int64_t taps = g.taps_y * g.taps_x;
     std::vector<std::int64_t> tap_sums(static_cast<std::size_t>(taps) * n, 0);
-    for (std::int64_t row = 0; row < taps * g.channels; ++row) add_row(b, row, tap_sums.data() + row / g.channels * n_);
+    for (std::int64_t row = 0; row < taps * g.channels; ++row)
+      add_row(b, row, tap_sums.data() + row / g.channels * n_);
     b_sums.assign(ys.taps.size() * xs.taps.size() * n, 0);
     std::int64_t* out = b_sums.data();
     for (const auto& y_taps : ys.taps) {
       for (const auto& x_taps : xs.taps) {
-        class_taps_.push_back(static_cast<std::int64_t>(y_taps.size() * x_taps.size()) * g.channels);
+        class_taps_.push_back(static_cast<std::int64_t>(y_taps.size() * x_taps.size()) *
+                              g.channels);
         for (const std::int64_t ky : y_taps) {
           for (const std::int64_t kx : x_taps) {
-            for (std::int64_t j = 0; j < n_; ++j) out[j] += tap_sums[static_cast<std::size_t>((ky * g.taps_x + kx) * n_ + j)];
+            for (std::int64_t j = 0; j < n_; ++j)
+              out[j] += tap_sums[static_cast<std::size_t>((ky * g.taps_x + kx) * n_ + j)];
           }
         }
         out += n_;
@@ -255,7 +285,8 @@ Corrections::Corrections(const Problem& p, std::int64_t k, std::vector<std::int6
     std::size_t row = 0;
     for (std::int64_t image = 0; image < g.images; ++image) {
       for (const std::int32_t y : ys.of_position) {
-        for (const std::int32_t x : xs.of_position) row_class_[row++] = y * static_cast<std::int32_t>(xs.taps.size()) + x;
+        for (const std::int32_t x : xs.of_position)
+          row_class_[row++] = y * static_cast<std::int32_t>(xs.taps.size()) + x;
       }
     }
   }
@@ -265,14 +296,17 @@ Corrections::Corrections(const Problem& p, std::int64_t k, std::vector<std::int6
   tables_.resize(static_cast<std::size_t>(classes) * 3 * n);
   std::vector<bool> done(static_cast<std::size_t>(classes), false);
   for (std::int64_t i = 0; i < p.m(); ++i) {
-    const std::size_t c = row_class_.empty() ? 0 : static_cast<std::size_t>(row_class_[static_cast<std::size_t>(i)]);
-    if (!done[c]) coefficients(of_row(i, 0, n_, tables_.data() + static_cast<std::int64_t>(c) * 3 * n_));
+    const std::size_t c =
+        row_class_.empty() ? 0 : static_cast<std::size_t>(row_class_[static_cast<std::size_t>(i)]);
+    if (!done[c])
+      coefficients(of_row(i, 0, n_, tables_.data() + static_cast<std::int64_t>(c) * 3 * n_));
     done[c] = true;
     if (row_class_.empty()) break;
   }
 }
 
-RowCoefficients Corrections::of_row(std::int64_t i, std::int64_t col, std::int64_t cols, double* table) const {
+RowCoefficients Corrections::of_row(std::int64_t i, std::int64_t col, std::int64_t cols,
+                                    double* table) const {
   const Grid& grid = problem_->a.grid(problem_->a.granularity() == Granularity::per_row ? i : 0);
   const std::int64_t c = row_class_.empty() ? 0 : row_class_[static_cast<std::size_t>(i)];
   return {static_cast<double>(grid.scale),
@@ -300,8 +334,9 @@ Corrections::Row Corrections::row(std::int64_t i, std::vector<double>& scratch) 
   return {table, table + n_, table + 2 * n_};
 }
 
-Corrections::Rows Corrections::rows(std::int64_t first, std::int64_t col, std::int64_t cols, std::span<const double*> gamma,
-                                    std::vector<double>& scratch, Fill fill) const {
+Corrections::Rows Corrections::rows(std::int64_t first, std::int64_t col, std::int64_t cols,
+                                    std::span<const double*> gamma, std::vector<double>& scratch,
+                                    Fill fill) const {
   const std::int64_t table = 3 * n_;
   if (!one_row_grid_) scratch.resize(gamma.size() * static_cast<std::size_t>(table));
   const double* const tables = one_row_grid_ ? tables_.data() : scratch.data();
@@ -309,19 +344,22 @@ Corrections::Rows Corrections::rows(std::int64_t first, std::int64_t col, std::i
     const std::int64_t i = first + static_cast<std::int64_t>(r);
     const std::int64_t of_class = row_class_.empty() ? 0 : row_class_[static_cast<std::size_t>(i)];
     const std::int64_t at = table * (one_row_grid_ ? of_class : static_cast<std::int64_t>(r));
-    if (!one_row_grid_) (fill != nullptr ? fill : coefficients)(of_row(i, col, cols, scratch.data() + at));
+    if (!one_row_grid_)
+      (fill != nullptr ? fill : coefficients)(of_row(i, col, cols, scratch.data() + at));
     gamma[r] = tables + at + 2 * n_;
   }
   return {tables, tables + n_, one_row_grid_ ? 0 : table};
 }
 
-void Corrections::write(const Problem& p, std::int64_t i, std::int64_t first, std::span<const std::int64_t> sums,
-                        std::int64_t row_sum, std::vector<double>& scratch) const {
+void Corrections::write(const Problem& p, std::int64_t i, std::int64_t first,
+                        std::span<const std::int64_t> sums, std::int64_t row_sum,
+                        std::vector<double>& scratch) const {
   const Row r = row(i, scratch);
   const auto a_sum = static_cast<double>(row_sum);
   for (std::size_t s = 0; s < sums.size(); ++s) {
     const std::int64_t j = first + static_cast<std::int64_t>(s);
-    const auto c = static_cast<float>((r.alpha[j] * static_cast<double>(sums[s]) + r.beta[j] * a_sum) + r.gamma[j]);
+    const auto c = static_cast<float>(
+        (r.alpha[j] * static_cast<double>(sums[s]) + r.beta[j] * a_sum) + r.gamma[j]);
     p.c(i, j) = p.bias == nullptr ? c : c + p.bias[j];
   }
 }

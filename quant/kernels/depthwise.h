@@ -2,11 +2,12 @@
 
 #include <cstdint>
 
-/// Depthwise convolutions: every channel by itself, channels side by side in vectors. Only plain pointers and numbers cross this
-/// line.
+/// Depthwise convolutions: every channel by itself, channels side by side in vectors. Only plain
+/// pointers and numbers cross this line.
 ///
-/// Codes are added up in lanes of float32 where 24 bits hold every sum, in lanes of double (`wide`) elsewhere; both are exact, so
-/// the order of additions does not matter. Float32 values make one chain of fma an output.
+/// Codes are added up in lanes of float32 where 24 bits hold every sum, in lanes of double (`wide`)
+/// elsewhere; both are exact, so the order of additions does not matter. Float32 values make one
+/// chain of fma an output.
 namespace ebb::kernels {
 
 /// Some output pixels of a depthwise convolution and the source pixels under their taps.
@@ -33,7 +34,8 @@ struct DepthwiseSums {
   const void* gradient;
   std::int64_t gradient_stride;
   std::int64_t first, last;  ///< channels
-  void* sums;                ///< [taps, stride]: double for codes, float32 for float32; may be written up to the stride
+  void* sums;  ///< [taps, stride]: double for codes, float32 for float32; may be written up to the
+               ///< stride
   std::int64_t stride;
 };
 

@@ -9,11 +9,13 @@ namespace {
 
 template <class Ints>
 inline void widen(const std::int8_t* from, Ints& ints) {
-  ints = reinterpret_cast<Ints>(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+  ints = reinterpret_cast<Ints>(
+      _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
 }
 template <class Ints>
 inline void widen(const std::int16_t* from, Ints& ints) {
-  ints = reinterpret_cast<Ints>(_mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+  ints = reinterpret_cast<Ints>(
+      _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
 }
 
 }  // namespace

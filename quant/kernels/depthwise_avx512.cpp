@@ -9,11 +9,13 @@ namespace {
 
 template <class Ints>
 inline void widen(const std::int8_t* from, Ints& ints) {
-  ints = reinterpret_cast<Ints>(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+  ints = reinterpret_cast<Ints>(
+      _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
 }
 template <class Ints>
 inline void widen(const std::int16_t* from, Ints& ints) {
-  ints = reinterpret_cast<Ints>(_mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))));
+  ints = reinterpret_cast<Ints>(
+      _mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))));
 }
 
 }  // namespace

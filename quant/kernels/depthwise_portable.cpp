@@ -8,7 +8,8 @@ namespace {
 
 template <class Floats>
 inline void fma_of_lanes(const Floats& x, const Floats& y, Floats& sum) {
-  for (std::size_t i = 0; i < sizeof sum / sizeof(float); ++i) sum[i] = ebb::kernels::fma_of(x[i], y[i], sum[i]);
+  for (std::size_t i = 0; i < sizeof sum / sizeof(float); ++i)
+    sum[i] = ebb::kernels::fma_of(x[i], y[i], sum[i]);
 }
 
 using FourBytes __attribute__((vector_size(4))) = std::int8_t;

@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
-/// What the AVX-512 kernels of integer codes share. In an unnamed namespace: every file that is compiled for one instruction set
-/// gets functions of its own.
+/// What the AVX-512 kernels of integer codes share. In an unnamed namespace: every file that is
+/// compiled for one instruction set gets functions of its own.
 namespace ebb::kernels {
 namespace {
 
@@ -27,11 +27,13 @@ inline __m256 scaled(__m512d s, __m512d a, __m512d alpha, __m512d beta, __m512d 
   return _mm512_cvtpd_ps(_mm512_add_pd(products, gamma));
 }
 
-/// The low bits of each sum as two's complement; adds how often each of `mask` went round to `events`.
+/// The low bits of each sum as two's complement; adds how often each of `mask` went round to
+/// `events`.
 inline __m512i wrapped(__m512i sum, int bits, __mmask16 mask, __m512i& events) {
   const __m128i up = _mm_cvtsi32_si128(32 - bits);
   const __m512i kept = _mm512_sra_epi32(_mm512_sll_epi32(sum, up), up);
-  const __m512i turns = _mm512_abs_epi32(_mm512_sra_epi32(_mm512_sub_epi32(sum, kept), _mm_cvtsi32_si128(bits)));
+  const __m512i turns =
+      _mm512_abs_epi32(_mm512_sra_epi32(_mm512_sub_epi32(sum, kept), _mm_cvtsi32_si128(bits)));
   const __m512i counted = _mm512_maskz_mov_epi32(mask, turns);
   events = _mm512_add_epi64(events, _mm512_and_si512(counted, _mm512_set1_epi64(0xffffffff)));
   events = _mm512_add_epi64(events, _mm512_srli_epi64(counted, 32));
@@ -41,7 +43,8 @@ inline __m512i wrapped(__m512i sum, int bits, __mmask16 mask, __m512i& events) {
 inline __m512i wrapped_wide(__m512i sum, int bits, __mmask8 mask, __m512i& events) {
   const __m128i up = _mm_cvtsi32_si128(64 - bits);
   const __m512i kept = _mm512_sra_epi64(_mm512_sll_epi64(sum, up), up);
-  const __m512i turns = _mm512_abs_epi64(_mm512_sra_epi64(_mm512_sub_epi64(sum, kept), _mm_cvtsi32_si128(bits)));
+  const __m512i turns =
+      _mm512_abs_epi64(_mm512_sra_epi64(_mm512_sub_epi64(sum, kept), _mm_cvtsi32_si128(bits)));
   events = _mm512_mask_add_epi64(events, mask, events, turns);
   return kept;
 }
@@ -50,25 +53,29 @@ inline __m512i wrapped_wide(__m512i sum, int bits, __mmask8 mask, __m512i& event
 inline void add_shifted(const std::int32_t* from, int n, int shift, std::int64_t* to) {
   const __m128i up = _mm_cvtsi32_si128(shift);
   for (int j = 0; j < n; j += 8) {
-    const __m512i part = _mm512_cvtepi32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + j)));
-    _mm512_storeu_si512(to + j, _mm512_add_epi64(_mm512_loadu_si512(to + j), _mm512_sll_epi64(part, up)));
+    const __m512i part =
+        _mm512_cvtepi32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + j)));
+    _mm512_storeu_si512(to + j,
+                        _mm512_add_epi64(_mm512_loadu_si512(to + j), _mm512_sll_epi64(part, up)));
   }
 }
 
-/// Eight sums of which `low` has the low 32 bits and `residues` numbers that are congruent to them modulo 255. 2^32 is congruent to
-/// 1, so that what is missing, q 2^32, has q = residue - low modulo 255. |q| must not pass 127.
+/// Eight sums of which `low` has the low 32 bits and `residues` numbers that are congruent to them
+/// modulo 255. 2^32 is congruent to 1, so that what is missing, q 2^32, has q = residue - low
+/// modulo 255. |q| must not pass 127.
 inline __m512d resolved(const std::int32_t* low, const std::int32_t* residues) {
   const auto load = [](const std::int32_t* x) {
     return _mm512_cvtepi32_pd(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)));
   };
   const __m512d sum = load(low), d = _mm512_sub_pd(load(residues), sum);
-  const __m512d turns =
-      _mm512_roundscale_pd(_mm512_mul_pd(d, _mm512_set1_pd(1.0 / 255.0)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const __m512d turns = _mm512_roundscale_pd(_mm512_mul_pd(d, _mm512_set1_pd(1.0 / 255.0)),
+                                             _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   const __m512d q = _mm512_fnmadd_pd(turns, _mm512_set1_pd(255.0), d);
   return _mm512_fmadd_pd(q, _mm512_set1_pd(4294967296.0), sum);
 }
 /// Adds n of them, a multiple of 8, to wider ones.
-inline void add_resolved(const std::int32_t* low, const std::int32_t* residues, int n, std::int64_t* to) {
+inline void add_resolved(const std::int32_t* low, const std::int32_t* residues, int n,
+                         std::int64_t* to) {
   for (int j = 0; j < n; j += 8) {
     const __m512i whole = _mm512_cvtpd_epi64(resolved(low + j, residues + j));
     _mm512_storeu_si512(to + j, _mm512_add_epi64(_mm512_loadu_si512(to + j), whole));

@@ -6,15 +6,18 @@
 #include "quant/kernels/corrections.h"
 #include "quant/kernels/tiled.h"
 
-// Products of any codes on any machine. Eigen's order of summation changes with the vector width, so it serves only where every
-// partial sum is an integer that the type holds exactly; then all orders agree.
+// Products of any codes on any machine. Eigen's order of summation changes with the vector width,
+// so it serves only where every partial sum is an integer that the type holds exactly; then all
+// orders agree.
 namespace ebb::kernels {
 namespace {
 
 constexpr std::int64_t kRowBlock = 64;
 constexpr std::int64_t kDepthBlock = 4096;
 
-std::int64_t largest_product(const Problem& p) { return Problem::largest(p.a) * Problem::largest(p.b); }
+std::int64_t largest_product(const Problem& p) {
+  return Problem::largest(p.a) * Problem::largest(p.b);
+}
 
 /// Codes of rows [row, row + out.rows()) and columns [col, col + out.cols()) of x.
 template <class Block>
@@ -60,8 +63,8 @@ std::uint64_t product(const Problem& p) {
 
 bool applies(const Problem& p, std::int64_t limit) {
   const std::int64_t depth = std::min(std::max<std::int64_t>(p.k(), 1), kDepthBlock);
-  return p.linear() && p.accumulator.kind != Accumulator::Kind::saturate && p.m() > 0 && p.n() > 0 &&
-         depth <= limit / largest_product(p);
+  return p.linear() && p.accumulator.kind != Accumulator::Kind::saturate && p.m() > 0 &&
+         p.n() > 0 && depth <= limit / largest_product(p);
 }
 
 }  // namespace

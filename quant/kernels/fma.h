@@ -8,9 +8,9 @@ namespace ebb::kernels {
 #if defined(__FP_FAST_FMAF)
 inline float fma_of(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 #else
-/// fma in float32 without the instruction: the product is exact in double; the sum is rounded to odd (an inexact sum with an even
-/// last bit moves to its odd neighbour on the side of the error), so that the final rounding to float sees on which side of a tie
-/// it lies.
+/// fma in float32 without the instruction: the product is exact in double; the sum is rounded to
+/// odd (an inexact sum with an even last bit moves to its odd neighbour on the side of the error),
+/// so that the final rounding to float sees on which side of a tie it lies.
 inline float fma_of(float a, float b, float c) {
   const double product = static_cast<double>(a) * static_cast<double>(b);
   const double addend = c;

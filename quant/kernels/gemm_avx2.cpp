@@ -8,7 +8,8 @@ namespace ebb::kernels {
 namespace {
 
 template <int kRows>
-void float_tile(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t k, float* c, std::int64_t ldc) {
+void float_tile(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b,
+                std::int64_t k, float* c, std::int64_t ldc) {
   __m256 sum[std::size_t{kRows}][2];
 #pragma GCC unroll 6
   for (int i = 0; i < kRows; ++i) {
@@ -31,13 +32,17 @@ void float_tile(const float* a, std::int64_t a_row, std::int64_t a_k, const floa
   }
 }
 
-void float_multiply(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k,
-                    int rows, int panels, float* c, std::int64_t ldc) {
+void float_multiply(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b,
+                    std::int64_t b_panel, std::int64_t k, int rows, int panels, float* c,
+                    std::int64_t ldc) {
   for (int p = 0; p < panels; ++p) {
     int i = 0;
-    for (; i + 6 <= rows; i += 6) float_tile<6>(a + i * a_row, a_row, a_k, b + p * b_panel, k, c + 16 * p + i * ldc, ldc);
-    for (; i + 2 <= rows; i += 2) float_tile<2>(a + i * a_row, a_row, a_k, b + p * b_panel, k, c + 16 * p + i * ldc, ldc);
-    for (; i < rows; ++i) float_tile<1>(a + i * a_row, a_row, a_k, b + p * b_panel, k, c + 16 * p + i * ldc, ldc);
+    for (; i + 6 <= rows; i += 6)
+      float_tile<6>(a + i * a_row, a_row, a_k, b + p * b_panel, k, c + 16 * p + i * ldc, ldc);
+    for (; i + 2 <= rows; i += 2)
+      float_tile<2>(a + i * a_row, a_row, a_k, b + p * b_panel, k, c + 16 * p + i * ldc, ldc);
+    for (; i < rows; ++i)
+      float_tile<1>(a + i * a_row, a_row, a_k, b + p * b_panel, k, c + 16 * p + i * ldc, ldc);
   }
 }
 

@@ -9,13 +9,15 @@ namespace {
 
 /// So many k before they are needed elements of a are fetched.
 constexpr std::int64_t kAhead = 48;
-/// Rows that lie a multiple of so many floats apart share one set of the first cache level, which has room for eight lines.
+/// Rows that lie a multiple of so many floats apart share one set of the first cache level, which
+/// has room for eight lines.
 constexpr std::int64_t kOneSet = 1024;
 
-/// kRows x kPanels accumulators of 16 floats: with 24 of them the multiply ports never wait for a result.
+/// kRows x kPanels accumulators of 16 floats: with 24 of them the multiply ports never wait for a
+/// result.
 template <int kRows, int kPanels>
-void float_tile(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k,
-                float* c, std::int64_t ldc) {
+void float_tile(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b,
+                std::int64_t b_panel, std::int64_t k, float* c, std::int64_t ldc) {
   __m512 sum[std::size_t{kRows}][std::size_t{kPanels}];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
@@ -45,20 +47,24 @@ void float_tile(const float* a, std::int64_t a_row, std::int64_t a_k, const floa
   }
 }
 
-/// Cuts `rows` into the tiles that exist for kPanels panels: the largest, then halves for what is left.
+/// Cuts `rows` into the tiles that exist for kPanels panels: the largest, then halves for what is
+/// left.
 template <int kPanels, int kLargest>
-void float_rows(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k,
-                int rows, float* c, std::int64_t ldc) {
+void float_rows(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b,
+                std::int64_t b_panel, std::int64_t k, int rows, float* c, std::int64_t ldc) {
   int i = 0;
   for (; i + kLargest <= rows; i += kLargest)
     float_tile<kLargest, kPanels>(a + i * a_row, a_row, a_k, b, b_panel, k, c + i * ldc, ldc);
   if constexpr (kLargest > 1) {
-    if (i < rows) float_rows<kPanels, kLargest / 2>(a + i * a_row, a_row, a_k, b, b_panel, k, rows - i, c + i * ldc, ldc);
+    if (i < rows)
+      float_rows<kPanels, kLargest / 2>(a + i * a_row, a_row, a_k, b, b_panel, k, rows - i,
+                                        c + i * ldc, ldc);
   }
 }
 
-void float_multiply(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k,
-                    int rows, int panels, float* c, std::int64_t ldc) {
+void float_multiply(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b,
+                    std::int64_t b_panel, std::int64_t k, int rows, int panels, float* c,
+                    std::int64_t ldc) {
   switch (panels) {
     case 1:
       if (a_row % kOneSet == 0) return float_rows<1, 8>(a, a_row, a_k, b, b_panel, k, rows, c, ldc);

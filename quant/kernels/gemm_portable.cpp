@@ -4,8 +4,9 @@
 namespace ebb::kernels {
 namespace {
 
-void float_multiply(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k,
-                    int rows, int panels, float* c, std::int64_t ldc) {
+void float_multiply(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b,
+                    std::int64_t b_panel, std::int64_t k, int rows, int panels, float* c,
+                    std::int64_t ldc) {
   for (int p = 0; p < panels; ++p) {
     const float* const panel = b + p * b_panel;
     for (int i = 0; i < rows; ++i) {

@@ -7,7 +7,8 @@
 
 namespace ebb::kernels {
 
-/// What kernels make of an operand that stands on the right of many products, by the kernel's choice of key. Any thread may ask.
+/// What kernels make of an operand that stands on the right of many products, by the kernel's
+/// choice of key. Any thread may ask.
 class Kept {
  public:
   using Key = std::pair<const void*, std::size_t>;

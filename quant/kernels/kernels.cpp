@@ -36,10 +36,11 @@ constexpr std::array kKernels {
 std::span<const Kernel> all_kernels() { return kKernels; }
 
 const Kernel& first_kernel(const Problem& p, Simd simd) {
-  const auto* const first =
-      std::ranges::find_if(kKernels, [&](const Kernel& kernel) { return kernel.simd <= simd && kernel.applies(p); });
-  require<ConfigError>(first != kKernels.end(), "[gemm] no kernel multiplies ", p.a.format(), " as ", p.a.arithmetic(), " by ",
-                       p.b.format(), " as ", p.b.arithmetic(), ": decode both to float32");
+  const auto* const first = std::ranges::find_if(
+      kKernels, [&](const Kernel& kernel) { return kernel.simd <= simd && kernel.applies(p); });
+  require<ConfigError>(first != kKernels.end(), "[gemm] no kernel multiplies ", p.a.format(),
+                       " as ", p.a.arithmetic(), " by ", p.b.format(), " as ", p.b.arithmetic(),
+                       ": decode both to float32");
   return *first;
 }
 

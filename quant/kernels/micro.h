@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
-/// The innermost loops of float32 products, one set an instruction set. As in encode.h only plain pointers and numbers cross this
-/// line.
+/// The innermost loops of float32 products, one set an instruction set. As in encode.h only plain
+/// pointers and numbers cross this line.
 namespace ebb::kernels {
 
 /// Columns of a packed panel of b.
@@ -12,9 +12,9 @@ inline constexpr std::int64_t kPanel = 16;
 inline constexpr int kMaxPanels = 4;
 inline constexpr int kMaxRows = 16;
 
-/// One line of a float32 convolution's outputs. Position x, tap (ky, kx), channel c: pixels[ky * line + (x * step + kx) * pixel +
-/// c] meets, for panel p, the 16 floats at weights + (((p * taps_y + ky) * taps_x + kx) * pixel + c) * 16; out[x * out_stride + j]
-/// is their chain in this order.
+/// One line of a float32 convolution's outputs. Position x, tap (ky, kx), channel c: pixels[ky *
+/// line + (x * step + kx) * pixel + c] meets, for panel p, the 16 floats at weights + (((p * taps_y
+/// + ky) * taps_x + kx) * pixel + c) * 16; out[x * out_stride + j] is their chain in this order.
 struct FloatLine {
   const float* pixels;
   std::int64_t pixel, line, step;
@@ -25,8 +25,8 @@ struct FloatLine {
   std::int64_t out_stride;
 };
 
-/// Positions (image, y, x) of a weights' gradient: row i of a is pixels[image * image + y * line + x * position + i], and panel p
-/// of b the next 16 floats from gradient + p * panel on.
+/// Positions (image, y, x) of a weights' gradient: row i of a is pixels[image * image + y * line +
+/// x * position + i], and panel p of b the next 16 floats from gradient + p * panel on.
 struct FloatPositions {
   const float* pixels;
   std::int64_t position, line, image;  ///< floats from one to the next
@@ -35,23 +35,27 @@ struct FloatPositions {
   std::int64_t width, height, images;
 };
 
-/// a: element (i, k) at a[i * a_row + k * a_k]. b: panel p, row k is 16 floats at b + p * b_panel + 16 k. Continues the chains in
-/// c: c[i * ldc + 16 p + j] = fma(a(i, k), b(k, j), c) for ascending k.
+/// a: element (i, k) at a[i * a_row + k * a_k]. b: panel p, row k is 16 floats at b + p * b_panel +
+/// 16 k. Continues the chains in c: c[i * ldc + 16 p + j] = fma(a(i, k), b(k, j), c) for ascending
+/// k.
 struct FloatMicro {
   int rows[kMaxPanels + 1];
-  void (*multiply)(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b, std::int64_t b_panel, std::int64_t k,
-                   int rows, int panels, float* c, std::int64_t ldc);
+  void (*multiply)(const float* a, std::int64_t a_row, std::int64_t a_k, const float* b,
+                   std::int64_t b_panel, std::int64_t k, int rows, int panels, float* c,
+                   std::int64_t ldc);
   /// Whether `multiply` fetches a in time where neighbours in k lie far apart (a_k is not 1).
   bool fetches = false;
-  /// For convolutions, where they are faster than many calls of `multiply`; else null. `conv_line` returns whether an output is -0.
-  /// `add_positions` continues the chains in c of `rows` rows, a multiple of 4, over all positions in ascending order.
+  /// For convolutions, where they are faster than many calls of `multiply`; else null. `conv_line`
+  /// returns whether an output is -0. `add_positions` continues the chains in c of `rows` rows, a
+  /// multiple of 4, over all positions in ascending order.
   bool (*conv_line)(const FloatLine& line) = nullptr;
-  void (*add_positions)(const FloatPositions& positions, std::int64_t rows, std::int64_t panels, float* c,
-                        std::int64_t ldc) = nullptr;
+  void (*add_positions)(const FloatPositions& positions, std::int64_t rows, std::int64_t panels,
+                        float* c, std::int64_t ldc) = nullptr;
 };
 
 bool float_line_avx512(const FloatLine& line);
-void add_positions_avx512(const FloatPositions& positions, std::int64_t rows, std::int64_t panels, float* c, std::int64_t ldc);
+void add_positions_avx512(const FloatPositions& positions, std::int64_t rows, std::int64_t panels,
+                          float* c, std::int64_t ldc);
 
 const FloatMicro& float_avx512();
 const FloatMicro& float_avx2();

@@ -12,8 +12,8 @@ namespace {
 
 constexpr int kTileVectors = 24;  ///< sums of a tile at the most, in vectors of 16
 
-/// The sums of a finished tile on their way to results. Scaling keeps other ports busy than multiplying does, so it is done little
-/// by little while the next tile grows.
+/// The sums of a finished tile on their way to results. Scaling keeps other ports busy than
+/// multiplying does, so it is done little by little while the next tile grows.
 struct Pending {
   alignas(64) std::int32_t sums[kTileVectors * 16];
   TileTarget to{};
@@ -26,26 +26,30 @@ struct Pending {
 
   [[nodiscard]] bool any() const { return row != rows; }
 
-  /// Scales the next vectors of a row, kVectors at the most. Inline, so that the sums of the growing tile stay in their registers.
+  /// Scales the next vectors of a row, kVectors at the most. Inline, so that the sums of the
+  /// growing tile stay in their registers.
   template <int kVectors>
   [[gnu::always_inline]] void scale() {
     if (to.sums == nullptr) __builtin_unreachable();  // any() says that a tile set them
     const __m512d a = _mm512_set1_pd(static_cast<double>(to.sums[row]));
     const std::int64_t col = first + done;
-    const double *alpha = to.alpha + row * to.hop + col, *beta = to.beta + row * to.hop + col, *gamma = to.gamma[row] + col;
+    const double *alpha = to.alpha + row * to.hop + col, *beta = to.beta + row * to.hop + col,
+                 *gamma = to.gamma[row] + col;
     const float* bias = to.bias == nullptr ? nullptr : to.bias + col;
     float* out = to.out + row * to.ld + col;
     const std::int32_t* from = next;
     const std::int64_t end = cols - done < kVectors * 16 ? cols - done : kVectors * 16;
-    for (std::int64_t left = end; left > 0; left -= 16, from += 16, alpha += 16, beta += 16, gamma += 16, out += 16) {
+    for (std::int64_t left = end; left > 0;
+         left -= 16, from += 16, alpha += 16, beta += 16, gamma += 16, out += 16) {
       const auto mask = static_cast<__mmask16>(left >= 16 ? 0xffff : (1 << left) - 1);
       __m512i s = _mm512_load_si512(from);
       if (wrap_bits > 0) s = wrapped(s, static_cast<int>(wrap_bits), mask, events);
       if (left >= 16) [[likely]] {
         const auto load = [](const double* x) { return _mm512_loadu_pd(x); };
-        __m256 low = scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(s)), a, load(alpha), load(beta), load(gamma));
-        __m256 high =
-            scaled(_mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(s, 1)), a, load(alpha + 8), load(beta + 8), load(gamma + 8));
+        __m256 low = scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(s)), a, load(alpha),
+                            load(beta), load(gamma));
+        __m256 high = scaled(_mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(s, 1)), a,
+                             load(alpha + 8), load(beta + 8), load(gamma + 8));
         if (bias != nullptr) {
           low = _mm256_add_ps(low, _mm256_loadu_ps(bias));
           high = _mm256_add_ps(high, _mm256_loadu_ps(bias + 8));
@@ -57,10 +61,11 @@ struct Pending {
         const auto of_low = static_cast<__mmask8>(mask), of_high = static_cast<__mmask8>(mask >> 8);
         const auto load = [](__mmask8 m, const double* x) { return _mm512_maskz_loadu_pd(m, x); };
         const __m512i upper = _mm512_shuffle_i64x2(s, s, 0xee);
-        __m256 low =
-            scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(s)), a, load(of_low, alpha), load(of_low, beta), load(of_low, gamma));
-        __m256 high = scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(upper)), a, load(of_high, alpha + 8),
-                             load(of_high, beta + 8), load(of_high, gamma + 8));
+        __m256 low = scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(s)), a, load(of_low, alpha),
+                            load(of_low, beta), load(of_low, gamma));
+        __m256 high =
+            scaled(_mm512_cvtepi32_pd(_mm512_castsi512_si256(upper)), a, load(of_high, alpha + 8),
+                   load(of_high, beta + 8), load(of_high, gamma + 8));
         if (bias != nullptr) {
           low = _mm256_add_ps(low, _mm256_maskz_loadu_ps(of_low, bias));
           high = _mm256_add_ps(high, _mm256_maskz_loadu_ps(of_high, bias + 8));
@@ -80,16 +85,17 @@ struct Pending {
     while (any()) scale<kTilePanels>();
   }
 
-  /// Scales what is left of the tile before and takes the next: columns col .. col + count of `target`,
-  /// which reach into the last panel.
+  /// Scales what is left of the tile before and takes the next: columns col .. col + count of
+  /// `target`, which reach into the last panel.
   template <int kRows, int kPanels>
-  [[gnu::always_inline]] void take(const __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}], const TileTarget& target,
-                                   std::int64_t col, std::int64_t count) {
+  [[gnu::always_inline]] void take(const __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}],
+                                   const TileTarget& target, std::int64_t col, std::int64_t count) {
     scale_rest();
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
-      for (int p = 0; p < kPanels; ++p) _mm512_store_si512(sums + (i * kPanels + p) * 16, sum[i][p]);
+      for (int p = 0; p < kPanels; ++p)
+        _mm512_store_si512(sums + (i * kPanels + p) * 16, sum[i][p]);
     }
     to = target;
     first = col;

@@ -12,8 +12,8 @@
 
 namespace ebb::kernels {
 
-/// One product as kernels receive it. If a patch matrix takes part it is `a`: gemm turns c = a b into c^T = b^T a^T where needed,
-/// and `store` writes transposed.
+/// One product as kernels receive it. If a patch matrix takes part it is `a`: gemm turns c = a b
+/// into c^T = b^T a^T where needed, and `store` writes transposed.
 struct Problem {
   const Operand& a;  ///< [m, k]
   const Operand& b;  ///< [k, n]
@@ -30,7 +30,8 @@ struct Problem {
     }
   };
   Report* report = nullptr;  ///< null if nobody wants to know
-  /// What only kernels of dense codes meet: strips, which are all that is to be computed if there are any, and a bias [n] to add.
+  /// What only kernels of dense codes meet: strips, which are all that is to be computed if there
+  /// are any, and a bias [n] to add.
   std::span<const Strip> strips = {};
   const float* bias = nullptr;
 
@@ -41,13 +42,20 @@ struct Problem {
     return transposed_out ? out.data[j * out.row_stride + i] : out.data[i * out.row_stride + j];
   }
   /// Both sides are linear codes. A kernel says by this, or by both_float(), what it can multiply.
-  [[nodiscard]] bool linear() const { return a.arithmetic() == Arithmetic::linear && b.arithmetic() == Arithmetic::linear; }
-  [[nodiscard]] bool both_float() const { return a.arithmetic() == Arithmetic::float32 && b.arithmetic() == Arithmetic::float32; }
+  [[nodiscard]] bool linear() const {
+    return a.arithmetic() == Arithmetic::linear && b.arithmetic() == Arithmetic::linear;
+  }
+  [[nodiscard]] bool both_float() const {
+    return a.arithmetic() == Arithmetic::float32 && b.arithmetic() == Arithmetic::float32;
+  }
   [[nodiscard]] bool int8() const {
-    return a.codes().container == CodeMatrix::Container::int8 && b.codes().container == CodeMatrix::Container::int8;
+    return a.codes().container == CodeMatrix::Container::int8 &&
+           b.codes().container == CodeMatrix::Container::int8;
   }
   /// Largest magnitude that a stored code of the operand can have.
-  static std::int64_t largest(const Operand& x) { return traits_of(x.format()).largest(x.format()); }
+  static std::int64_t largest(const Operand& x) {
+    return traits_of(x.format()).largest(x.format());
+  }
 };
 
 /// Runs the product and returns the number of overflow events of a narrow accumulator.
@@ -62,18 +70,21 @@ struct Kernel {
 
 /// Fastest first; the last is the reference.
 std::span<const Kernel> all_kernels();
-/// The first that applies and needs no more than `simd`. @throws ConfigError if no kernel multiplies what the operands hold
+/// The first that applies and needs no more than `simd`. @throws ConfigError if no kernel
+/// multiplies what the operands hold
 const Kernel& first_kernel(const Problem& problem, Simd simd);
 
 std::uint64_t reference_integer(const Problem& problem);
 std::uint64_t reference_float(const Problem& problem);
 
-/// One addition of a product into a W-bit register, as the definition says it; counts what happened in `events`.
-std::int64_t narrow_add(std::int64_t sum, std::int64_t product, Accumulator accumulator, std::uint64_t& events);
+/// One addition of a product into a W-bit register, as the definition says it; counts what happened
+/// in `events`.
+std::int64_t narrow_add(std::int64_t sum, std::int64_t product, Accumulator accumulator,
+                        std::uint64_t& events);
 /// Two's complement value of the low `bits` bits.
 std::int64_t wrapped(std::int64_t value, int bits);
-/// Turns exact sums into what the accumulator would hold, for accumulators whose result does not depend on the order of additions
-/// (exact and wrap-around); returns the number of events.
+/// Turns exact sums into what the accumulator would hold, for accumulators whose result does not
+/// depend on the order of additions (exact and wrap-around); returns the number of events.
 std::uint64_t wrap_sums(Accumulator accumulator, std::span<std::int64_t> sums);
 
 }  // namespace ebb::kernels

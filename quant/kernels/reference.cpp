@@ -3,8 +3,8 @@
 
 #include "quant/kernels/problem.h"
 
-// The definition of every product, one output at a time. Nothing here is fast and nothing here changes: the other kernels are held
-// against it bit for bit.
+// The definition of every product, one output at a time. Nothing here is fast and nothing here
+// changes: the other kernels are held against it bit for bit.
 namespace ebb::kernels {
 
 std::int64_t wrapped(std::int64_t value, int bits) {
@@ -12,7 +12,8 @@ std::int64_t wrapped(std::int64_t value, int bits) {
   return static_cast<std::int64_t>(static_cast<std::uint64_t>(value) << unused) >> unused;
 }
 
-std::int64_t narrow_add(std::int64_t sum, std::int64_t product, Accumulator accumulator, std::uint64_t& events) {
+std::int64_t narrow_add(std::int64_t sum, std::int64_t product, Accumulator accumulator,
+                        std::uint64_t& events) {
   const std::int64_t high = (std::int64_t{1} << (accumulator.bits - 1)) - 1, low = -high - 1;
   const auto hold = [&](std::int64_t value) {
     const std::int64_t held = std::clamp(value, low, high);
@@ -48,10 +49,12 @@ std::uint64_t reference_integer(const Problem& p) {
       }
       const Grid &ga = p.a.grid(p.a.granularity() == Granularity::per_row ? i : 0),
                  &gb = p.b.grid(p.b.granularity() == Granularity::per_column ? j : 0);
-      const double sa = static_cast<double>(ga.scale), sb = static_cast<double>(gb.scale), za = ga.stored_zero(),
-                   zb = gb.stored_zero();
-      const double products = (sa * sb) * static_cast<double>(sum) + (sa * zb) * static_cast<double>(a_sum);
-      const double offsets = (za * sb) * static_cast<double>(b_sum) + (za * zb) * static_cast<double>(valid);
+      const double sa = static_cast<double>(ga.scale), sb = static_cast<double>(gb.scale),
+                   za = ga.stored_zero(), zb = gb.stored_zero();
+      const double products =
+          (sa * sb) * static_cast<double>(sum) + (sa * zb) * static_cast<double>(a_sum);
+      const double offsets =
+          (za * sb) * static_cast<double>(b_sum) + (za * zb) * static_cast<double>(valid);
       p.c(i, j) = static_cast<float>(products + offsets);
     }
   }
@@ -63,7 +66,8 @@ std::uint64_t reference_float(const Problem& p) {
   for (std::int64_t i = 0; i < p.m(); ++i) {
     for (std::int64_t j = 0; j < p.n(); ++j) {
       float sum = 0.0f;
-      for (std::int64_t k = 0; k < p.k(); ++k) sum = std::fma(a.value_at(a.offset(i, k)), b.value_at(b.offset(k, j)), sum);
+      for (std::int64_t k = 0; k < p.k(); ++k)
+        sum = std::fma(a.value_at(a.offset(i, k)), b.value_at(b.offset(k, j)), sum);
       p.c(i, j) = sum;
     }
   }

@@ -2,15 +2,16 @@
 
 #include <cstdint>
 
-/// Saturating accumulators, many outputs side by side in vectors. Only plain pointers and numbers cross this line.
+/// Saturating accumulators, many outputs side by side in vectors. Only plain pointers and numbers
+/// cross this line.
 namespace ebb::kernels {
 
 /// Columns of a packed panel of b, and rows that one call takes at the most.
 inline constexpr std::int64_t kSaturatePanel = 64;
 inline constexpr int kSaturateRows = 4;
 
-/// Continues the sums of some rows and one panel through k more products, in ascending k. Columns beyond `cols` have zeros in b and
-/// may be computed.
+/// Continues the sums of some rows and one panel through k more products, in ascending k. Columns
+/// beyond `cols` have zeros in b and may be computed.
 struct SaturateRun {
   const std::int16_t* a;  ///< code (i, k) at a[i * a_row + k * a_k]
   std::int64_t a_row, a_k;
@@ -23,8 +24,8 @@ struct SaturateRun {
 };
 
 struct SaturateMicro {
-  /// Each returns the number of values that had to be held. `narrow`: registers of up to 16 bits and products that fit int16; both
-  /// lie in lanes of 16 bits. `wide`: up to 31 bits.
+  /// Each returns the number of values that had to be held. `narrow`: registers of up to 16 bits
+  /// and products that fit int16; both lie in lanes of 16 bits. `wide`: up to 31 bits.
   std::uint64_t (*narrow)(const SaturateRun& run, int rows);
   std::uint64_t (*wide)(const SaturateRun& run, int rows);
 };

@@ -5,8 +5,8 @@
 namespace ebb::kernels {
 namespace {
 
-/// 32 registers of up to 16 bits. Saturating and wrapping addition differ exactly where a 16-bit register overflows; narrower ones
-/// are clamped besides.
+/// 32 registers of up to 16 bits. Saturating and wrapping addition differ exactly where a 16-bit
+/// register overflows; narrower ones are clamped besides.
 template <bool kHoldProducts, bool kClamp>
 struct Narrow {
   using Vector = __m512i;
@@ -24,10 +24,13 @@ struct Narrow {
   }
   static __m512i load_b(const std::int16_t* b) { return _mm512_loadu_si512(b); }
   static __m512i broadcast(std::int16_t a) { return _mm512_set1_epi16(a); }
-  [[nodiscard]] __m512i clamp(__m512i x) const { return _mm512_min_epi16(_mm512_max_epi16(x, low), high); }
+  [[nodiscard]] __m512i clamp(__m512i x) const {
+    return _mm512_min_epi16(_mm512_max_epi16(x, low), high);
+  }
 
   __m512i step(__m512i sum, __m512i a, __m512i b, __m512i& events) const {
-    const __m512i product = _mm512_mullo_epi16(a, b), term = kHoldProducts ? clamp(product) : product;
+    const __m512i product = _mm512_mullo_epi16(a, b),
+                  term = kHoldProducts ? clamp(product) : product;
     const __m512i next = _mm512_adds_epi16(sum, term), held = kClamp ? clamp(next) : next;
     if (kHoldProducts) events = count(events, _mm512_cmpneq_epi16_mask(term, product));
     events = count(events, _mm512_cmpneq_epi16_mask(held, _mm512_add_epi16(sum, term)));
@@ -37,7 +40,8 @@ struct Narrow {
     return _mm512_mask_sub_epi16(events, mask, events, _mm512_set1_epi16(-1));
   }
   static std::uint64_t total(__m512i events) {
-    const __m512i pairs = _mm512_add_epi32(_mm512_and_si512(events, _mm512_set1_epi32(0xffff)), _mm512_srli_epi32(events, 16));
+    const __m512i pairs = _mm512_add_epi32(_mm512_and_si512(events, _mm512_set1_epi32(0xffff)),
+                                           _mm512_srli_epi32(events, 16));
     return static_cast<std::uint64_t>(_mm512_reduce_add_epi32(pairs));
   }
 };
@@ -55,8 +59,12 @@ struct Wide {
     return _mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(b)));
   }
   /// The upper half of each pair is zero: pmaddwd then is one exact product.
-  static __m512i broadcast(std::int16_t a) { return _mm512_set1_epi32(static_cast<std::uint16_t>(a)); }
-  [[nodiscard]] __m512i clamp(__m512i x) const { return _mm512_min_epi32(_mm512_max_epi32(x, low), high); }
+  static __m512i broadcast(std::int16_t a) {
+    return _mm512_set1_epi32(static_cast<std::uint16_t>(a));
+  }
+  [[nodiscard]] __m512i clamp(__m512i x) const {
+    return _mm512_min_epi32(_mm512_max_epi32(x, low), high);
+  }
 
   __m512i step(__m512i sum, __m512i a, __m512i b, __m512i& events) const {
     const __m512i product = _mm512_madd_epi16(a, b), term = clamp(product);
@@ -68,11 +76,14 @@ struct Wide {
   static __m512i count(__m512i events, __mmask16 mask) {
     return _mm512_mask_sub_epi32(events, mask, events, _mm512_set1_epi32(-1));
   }
-  static std::uint64_t total(__m512i events) { return static_cast<std::uint64_t>(_mm512_reduce_add_epi32(events)); }
+  static std::uint64_t total(__m512i events) {
+    return static_cast<std::uint64_t>(_mm512_reduce_add_epi32(events));
+  }
 };
 
 std::uint64_t narrow(const SaturateRun& run, int rows) {
-  const __m512i low = _mm512_set1_epi16(static_cast<short>(run.low)), high = _mm512_set1_epi16(static_cast<short>(run.high));
+  const __m512i low = _mm512_set1_epi16(static_cast<short>(run.low)),
+                high = _mm512_set1_epi16(static_cast<short>(run.high));
   if (run.hold_products) return saturate_panel(run, rows, Narrow<true, true>{low, high});
   return run.high == 32767 ? saturate_panel(run, rows, Narrow<false, false>{low, high})
                            : saturate_panel(run, rows, Narrow<false, true>{low, high});

@@ -5,11 +5,11 @@
 
 #include "quant/kernels/saturate.h"
 
-/// The loops over what an instruction set calls lanes. In an unnamed namespace: every file that is compiled for one instruction set
-/// gets functions of its own.
+/// The loops over what an instruction set calls lanes. In an unnamed namespace: every file that is
+/// compiled for one instruction set gets functions of its own.
 ///
-/// `Lanes` has a `Vector` of kLanes registers; `step` adds one product to each and counts in `events` the values that had to be
-/// held.
+/// `Lanes` has a `Vector` of kLanes registers; `step` adds one product to each and counts in
+/// `events` the values that had to be held.
 namespace ebb::kernels {
 namespace {
 
@@ -21,7 +21,8 @@ std::uint64_t saturate_tile(const SaturateRun& run, const Lanes& lanes, std::int
 #pragma GCC unroll 4
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) sum[i][v] = Lanes::load_sums(run.c + i * run.ldc + col + v * Lanes::kLanes);
+    for (int v = 0; v < kVectors; ++v)
+      sum[i][v] = Lanes::load_sums(run.c + i * run.ldc + col + v * Lanes::kLanes);
   }
   std::uint64_t total = 0;
   const std::int16_t* b = run.b + col;
@@ -36,7 +37,8 @@ std::uint64_t saturate_tile(const SaturateRun& run, const Lanes& lanes, std::int
       for (int v = 0; v < kVectors; ++v) {
         const Vector right = Lanes::load_b(b + v * Lanes::kLanes);
 #pragma GCC unroll 4
-        for (int i = 0; i < kRows; ++i) sum[i][v] = lanes.step(sum[i][v], Lanes::broadcast(a[i * run.a_row]), right, events[v]);
+        for (int i = 0; i < kRows; ++i)
+          sum[i][v] = lanes.step(sum[i][v], Lanes::broadcast(a[i * run.a_row]), right, events[v]);
       }
     }
 #pragma GCC unroll 4
@@ -45,7 +47,8 @@ std::uint64_t saturate_tile(const SaturateRun& run, const Lanes& lanes, std::int
 #pragma GCC unroll 4
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) Lanes::store_sums(run.c + i * run.ldc + col + v * Lanes::kLanes, sum[i][v]);
+    for (int v = 0; v < kVectors; ++v)
+      Lanes::store_sums(run.c + i * run.ldc + col + v * Lanes::kLanes, sum[i][v]);
   }
   return total;
 }
@@ -55,8 +58,9 @@ std::uint64_t saturate_panel(const SaturateRun& run, int rows, const Lanes& lane
   std::uint64_t events = 0;
   for (std::int64_t col = 0; col < run.cols; col += Lanes::kVectors * Lanes::kLanes) {
     if (rows == kSaturateRows) {
-      events += run.cols - col > Lanes::kLanes ? saturate_tile<Lanes, kSaturateRows, Lanes::kVectors>(run, lanes, col)
-                                               : saturate_tile<Lanes, kSaturateRows, 1>(run, lanes, col);
+      events += run.cols - col > Lanes::kLanes
+                    ? saturate_tile<Lanes, kSaturateRows, Lanes::kVectors>(run, lanes, col)
+                    : saturate_tile<Lanes, kSaturateRows, 1>(run, lanes, col);
       continue;
     }
     SaturateRun one = run;

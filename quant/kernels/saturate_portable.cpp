@@ -3,8 +3,8 @@
 namespace ebb::kernels {
 namespace {
 
-/// Four registers of up to 31 bits, in vectors that GCC and clang have for every machine: a held sum and a held product always add
-/// up within 32 bits.
+/// Four registers of up to 31 bits, in vectors that GCC and clang have for every machine: a held
+/// sum and a held product always add up within 32 bits.
 struct Lanes {
   using Vector = std::int32_t __attribute__((vector_size(16)));
   static constexpr int kLanes = 4, kVectors = 2;

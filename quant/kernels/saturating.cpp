@@ -7,9 +7,10 @@
 #include "quant/kernels/saturate.h"
 #include "quant/kernels/tiled.h"
 
-// Saturating accumulators, whose order of additions is part of the definition. Where a bound on the partial sums excludes every
-// event the sum is the exact one, and the product goes to the exact kernels; otherwise registers are emulated, many outputs side by
-// side. As with floats, k may be cut into chunks but is never shared among threads.
+// Saturating accumulators, whose order of additions is part of the definition. Where a bound on the
+// partial sums excludes every event the sum is the exact one, and the product goes to the exact
+// kernels; otherwise registers are emulated, many outputs side by side. As with floats, k may be
+// cut into chunks but is never shared among threads.
 namespace ebb::kernels {
 namespace {
 
@@ -25,7 +26,8 @@ struct Magnitudes {
     std::vector<std::int64_t> sums(static_cast<std::size_t>(x.cols), 0);
     std::int32_t most = 0;
     const auto add = [&](std::int64_t i, std::int64_t j, std::int64_t& to) {
-      const std::int32_t magnitude = std::abs(std::int32_t{codes[i * x.row_stride + j * x.col_stride]});
+      const std::int32_t magnitude =
+          std::abs(std::int32_t{codes[i * x.row_stride + j * x.col_stride]});
       most = std::max(most, magnitude);
       to += magnitude;
     };
@@ -44,8 +46,9 @@ struct Magnitudes {
     for (const std::int64_t total : sums) sum = std::max(sum, total);
   }
   static Magnitudes of(const CodeMatrix& x) {
-    return x.container == CodeMatrix::Container::int8 ? Magnitudes(x, static_cast<const std::int8_t*>(x.data))
-                                                      : Magnitudes(x, static_cast<const std::int16_t*>(x.data));
+    return x.container == CodeMatrix::Container::int8
+               ? Magnitudes(x, static_cast<const std::int8_t*>(x.data))
+               : Magnitudes(x, static_cast<const std::int16_t*>(x.data));
   }
 };
 
@@ -53,7 +56,8 @@ struct Magnitudes {
 bool never_saturates(const Problem& p, std::int64_t high) {
   const std::int64_t a = Problem::largest(p.a), b = Problem::largest(p.b);
   if (p.k() <= high / (a * b)) return true;
-  if (p.k() / 8 > high / std::min(a, b)) return false;  // codes would have to be tiny: do not even look
+  if (p.k() / 8 > high / std::min(a, b))
+    return false;  // codes would have to be tiny: do not even look
   const Magnitudes right = Magnitudes::of(p.b.codes());
   if (right.sum <= high / a) return true;
   if (p.a.codes().patches) return false;
@@ -128,7 +132,8 @@ class Emulation {
     std::int16_t* const to = right_.data() + panel * k * kSaturatePanel;
     for (std::int64_t s = 0; s < k; ++s) {
       std::int16_t* const row = to + s * kSaturatePanel;
-      for (std::int64_t j = 0; j < cols; ++j) row[j] = static_cast<std::int16_t>(b.code_at(b.offset(first + s, col + j)));
+      for (std::int64_t j = 0; j < cols; ++j)
+        row[j] = static_cast<std::int16_t>(b.code_at(b.offset(first + s, col + j)));
       std::fill(row + cols, row + kSaturatePanel, std::int16_t{0});
     }
   }
@@ -203,9 +208,13 @@ std::uint64_t run(const Problem& p, const SaturateMicro& micro, Simd simd) {
 bool saturating_applies(const Problem& p) {
   return p.linear() && p.accumulator.kind == Accumulator::Kind::saturate && p.m() > 0 && p.n() > 0;
 }
-std::uint64_t saturating_anywhere(const Problem& p) { return run(p, saturate_portable(), Simd::scalar); }
+std::uint64_t saturating_anywhere(const Problem& p) {
+  return run(p, saturate_portable(), Simd::scalar);
+}
 #if defined(__x86_64__)
-std::uint64_t saturating_on_avx512(const Problem& p) { return run(p, saturate_avx512(), Simd::avx512); }
+std::uint64_t saturating_on_avx512(const Problem& p) {
+  return run(p, saturate_avx512(), Simd::avx512);
+}
 std::uint64_t saturating_on_avx2(const Problem& p) { return run(p, saturate_avx2(), Simd::avx2); }
 #endif
 

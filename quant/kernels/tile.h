@@ -2,11 +2,11 @@
 
 #include <cstdint>
 
-/// The innermost loops of products of integer codes, one set an instruction set. As in encode.h only plain pointers and numbers
-/// cross this line.
+/// The innermost loops of products of integer codes, one set an instruction set. As in encode.h
+/// only plain pointers and numbers cross this line.
 ///
-/// Codes that follow each other in k form a group of 4 bytes: four int8 or two int16. b comes in panels of 16 columns, a group of
-/// a panel being the 64 bytes [16 columns][one group].
+/// Codes that follow each other in k form a group of 4 bytes: four int8 or two int16. b comes in
+/// panels of 16 columns, a group of a panel being the 64 bytes [16 columns][one group].
 namespace ebb::kernels {
 
 /// Panels that one call may cover, and rows at the most for any number of panels.
@@ -23,8 +23,9 @@ struct TileRight {
   const std::uint8_t* data;
   std::int64_t panel, groups;
 };
-/// How sums s become results: row i, column j is float((alpha[i * hop + j] * s + beta[i * hop + j] * sums[i]) + gamma[i][j]), all
-/// in double, plus bias[j] in float32 if there is a bias. `hop` is 0 unless rows have grids of their own.
+/// How sums s become results: row i, column j is float((alpha[i * hop + j] * s + beta[i * hop + j]
+/// * sums[i]) + gamma[i][j]), all in double, plus bias[j] in float32 if there is a bias. `hop` is 0
+/// unless rows have grids of their own.
 struct TileTarget {
   const double *alpha, *beta;
   std::int64_t hop;
@@ -35,7 +36,8 @@ struct TileTarget {
   const float* bias = nullptr;
 };
 
-/// One row's alpha, beta and gamma of n columns: s_a s_b, s_a z_b and (z_a s_b) B + (z_a z_b) K, all in double.
+/// One row's alpha, beta and gamma of n columns: s_a s_b, s_a z_b and (z_a s_b) B + (z_a z_b) K,
+/// all in double.
 struct RowCoefficients {
   double scale, zero, taps;             ///< s_a, z_a and K
   const double *scales, *zeros, *sums;  ///< s_b, z_b and B
@@ -43,8 +45,8 @@ struct RowCoefficients {
   double *alpha, *beta, *gamma;
 };
 
-/// The codes of a convolution: position x, tap (ky, kx), group g of the pixel at pixels + ky * line + (x * step + kx) * pixel + 4 g
-/// bytes, and panels of weights `panel` bytes apart.
+/// The codes of a convolution: position x, tap (ky, kx), group g of the pixel at pixels + ky * line
+/// + (x * step + kx) * pixel + 4 g bytes, and panels of weights `panel` bytes apart.
 struct ConvCodes {
   const std::int8_t* pixels;
   std::int64_t pixel, line;
@@ -52,17 +54,19 @@ struct ConvCodes {
   std::int64_t panel, groups;
 };
 
-/// Lines of a convolution's outputs, `positions` each; output line y reads the taps from line y * step_y on. All that is indexed by
-/// column is long enough for whole panels.
+/// Lines of a convolution's outputs, `positions` each; output line y reads the taps from line y *
+/// step_y on. All that is indexed by column is long enough for whole panels.
 ///
-/// So that sums stay within an int32, the groups of a pixel are cut into slices of `slice` groups and, where that is not enough,
-/// the weights' codes into a high and a low part: code = 2^8 high + low. A run is one slice of one part under all taps. Its weights
-/// are, for panel p, the bytes [ky][kx][groups of the slice][16 columns][group] at
-/// weights + p * panel + (part * groups + first) * taps_y * taps_x * 64, `first` being the slice's first group.
+/// So that sums stay within an int32, the groups of a pixel are cut into slices of `slice` groups
+/// and, where that is not enough, the weights' codes into a high and a low part: code = 2^8 high +
+/// low. A run is one slice of one part under all taps. Its weights are, for panel p, the bytes
+/// [ky][kx][groups of the slice][16 columns][group] at weights + p * panel + (part * groups +
+/// first) * taps_y * taps_x * 64, `first` being the slice's first group.
 ///
-/// Instead of parts there can be residues modulo 255 of all codes, as int8 of pixels and unsigned bytes of weights. Sums of `codes`
-/// may then leave an int32, which keeps their low bits, as far as the residues' sums tell the rest: up to 253 times 2^31. Slices
-/// are of an even number of groups, half of which hold the same channels' residues.
+/// Instead of parts there can be residues modulo 255 of all codes, as int8 of pixels and unsigned
+/// bytes of weights. Sums of `codes` may then leave an int32, which keeps their low bits, as far as
+/// the residues' sums tell the rest: up to 253 times 2^31. Slices are of an even number of groups,
+/// half of which hold the same channels' residues.
 struct ConvLines {
   ConvCodes codes, residues;  ///< residues.pixels is null where there are none
   std::int64_t step_y, step_x, taps_y, taps_x;
@@ -87,10 +91,11 @@ struct ConvLines {
   }
 };
 
-/// A line of pixels whose positions are to be interleaved, as many as make a group of 4 bytes: channel c of position i, at pixels +
-/// i * hop bytes, becomes part of the group at out + i / n * group + c / 16 * panel + c % 16 * 4, xored with `flip`. Positions that
-/// fill up the last group are zeros before that. 64 bytes from each pixel's last channels on can be read. The codes' sums are added
-/// to sums[c].
+/// A line of pixels whose positions are to be interleaved, as many as make a group of 4 bytes:
+/// channel c of position i, at pixels + i * hop bytes, becomes part of the group at out + i / n *
+/// group + c / 16 * panel + c % 16 * 4, xored with `flip`. Positions that fill up the last group
+/// are zeros before that. 64 bytes from each pixel's last channels on can be read. The codes' sums
+/// are added to sums[c].
 struct GroupedLine {
   const std::int8_t* pixels;
   std::int64_t hop, positions, channels;
@@ -100,16 +105,18 @@ struct GroupedLine {
   std::int32_t* sums;
 };
 
-/// Interleaved lines, in segments of equal units of `groups` groups. Group g of unit u of segment s is, for row i of a, at a + s *
-/// segment + (u * groups + g) * group + 4 i, and for panel p of b at b + p * panel + ((s * units + u) * groups + g) * 64.
+/// Interleaved lines, in segments of equal units of `groups` groups. Group g of unit u of segment s
+/// is, for row i of a, at a + s * segment + (u * groups + g) * group + 4 i, and for panel p of b at
+/// b + p * panel + ((s * units + u) * groups + g) * 64.
 struct Interleaved {
   const std::int8_t* a;
   std::int64_t group, segment;
   const std::uint8_t* b;
   std::int64_t panel, groups;
 };
-/// Products of interleaved lines, rows of a being a multiple of 4. Sums over `run` units fit an int32 or, where there are residues,
-/// are told by them as in ConvLines; times 2^shift they are added to c[i * ldc + 16 p + j].
+/// Products of interleaved lines, rows of a being a multiple of 4. Sums over `run` units fit an
+/// int32 or, where there are residues, are told by them as in ConvLines; times 2^shift they are
+/// added to c[i * ldc + 16 p + j].
 struct SegmentProducts {
   Interleaved codes, residues;  ///< residues.a is null where there are none
   std::int64_t units, segments, rows, panels;
@@ -125,33 +132,38 @@ struct TileMicro {
   int code_bytes;     ///< 1 or 2
   std::uint8_t bias;  ///< 0x80 where b holds code + 128 as unsigned bytes; else 0
 
-  /// Adds the sum over all groups, in int32 that must not overflow, times 2^shift to c[i * ldc + 16 p + j]. Where b is biased the
-  /// sum is that of a (b + 128).
-  void (*accumulate)(const TileLeft& a, const TileRight& b, std::int64_t rows, int panels, int shift, std::int64_t* c,
-                     std::int64_t ldc);
-  /// Writes the sums as results, free of the bias: columns col .. col + cols of every row. With wrap_bits in 1 .. 31 the sums are
-  /// taken modulo 2^wrap_bits; returns how often they went round.
-  std::uint64_t (*product)(const TileLeft& a, const TileRight& b, std::int64_t rows, int panels, const TileTarget& to,
-                           std::int64_t col, std::int64_t cols, int wrap_bits);
+  /// Adds the sum over all groups, in int32 that must not overflow, times 2^shift to c[i * ldc + 16
+  /// p + j]. Where b is biased the sum is that of a (b + 128).
+  void (*accumulate)(const TileLeft& a, const TileRight& b, std::int64_t rows, int panels,
+                     int shift, std::int64_t* c, std::int64_t ldc);
+  /// Writes the sums as results, free of the bias: columns col .. col + cols of every row. With
+  /// wrap_bits in 1 .. 31 the sums are taken modulo 2^wrap_bits; returns how often they went round.
+  std::uint64_t (*product)(const TileLeft& a, const TileRight& b, std::int64_t rows, int panels,
+                           const TileTarget& to, std::int64_t col, std::int64_t cols,
+                           int wrap_bits);
   /// Sums of k codes of each row, in int32.
   void (*sum_rows)(const TileLeft& a, std::int64_t rows, std::int64_t k, std::int32_t* out);
-  /// Packs a matrix whose k rows lie ld bytes apart: column j of group g goes to out + g * group + (j / 16) * panel + 4 (j % 16).
-  /// Missing rows of the last group become zeros. Reads and writes whole runs of 16 columns. Bytes are xored with `flip`.
-  void (*interleave)(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols, std::uint8_t flip, std::uint8_t* out,
-                     std::int64_t group, std::int64_t panel);
-  /// Packs one panel of a matrix whose columns lie ld bytes apart, each k codes long; columns beyond the last are anything.
-  void (*transpose)(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols, std::uint8_t flip, std::uint8_t* out);
+  /// Packs a matrix whose k rows lie ld bytes apart: column j of group g goes to out + g * group +
+  /// (j / 16) * panel + 4 (j % 16). Missing rows of the last group become zeros. Reads and writes
+  /// whole runs of 16 columns. Bytes are xored with `flip`.
+  void (*interleave)(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols,
+                     std::uint8_t flip, std::uint8_t* out, std::int64_t group, std::int64_t panel);
+  /// Packs one panel of a matrix whose columns lie ld bytes apart, each k codes long; columns
+  /// beyond the last are anything.
+  void (*transpose)(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols,
+                    std::uint8_t flip, std::uint8_t* out);
   void (*coefficients)(const RowCoefficients& row);
 
-  /// For convolutions, where they are faster than many calls of the above; else null. `conv_lines` returns how often sums went
-  /// round.
+  /// For convolutions, where they are faster than many calls of the above; else null. `conv_lines`
+  /// returns how often sums went round.
   std::uint64_t (*conv_lines)(const ConvLines& lines) = nullptr;
   void (*interleave_line)(const GroupedLine& line) = nullptr;
   void (*add_products)(const SegmentProducts& products) = nullptr;
-  /// Where those take residues of int16 codes: the tiles that pack them, and what turns n codes, a multiple of 32, into those
-  /// of code - shift, in -128 .. 127; shift is 0 or 128.
+  /// Where those take residues of int16 codes: the tiles that pack them, and what turns n codes, a
+  /// multiple of 32, into those of code - shift, in -128 .. 127; shift is 0 or 128.
   const TileMicro* bytes = nullptr;
-  void (*residues)(const std::int16_t* codes, std::int64_t n, int shift, std::int8_t* out) = nullptr;
+  void (*residues)(const std::int16_t* codes, std::int64_t n, int shift,
+                   std::int8_t* out) = nullptr;
 };
 
 const TileMicro& tile_int8_avx512();
@@ -168,9 +180,9 @@ void add_products_int8_avx512(const SegmentProducts& products);
 void add_products_int16_avx512(const SegmentProducts& products);
 
 /// The packing of int16 codes that every instruction set has.
-void interleave_int16(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols, std::uint8_t flip,
-                      std::uint8_t* out, std::int64_t group, std::int64_t panel);
-void transpose_int16(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols, std::uint8_t flip,
-                     std::uint8_t* out);
+void interleave_int16(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols,
+                      std::uint8_t flip, std::uint8_t* out, std::int64_t group, std::int64_t panel);
+void transpose_int16(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols,
+                     std::uint8_t flip, std::uint8_t* out);
 
 }  // namespace ebb::kernels

@@ -10,11 +10,13 @@ namespace ebb::kernels {
 namespace {
 
 constexpr std::int64_t kPanel = 16;
-constexpr int kLargest = 6;  ///< rows of a tile: twelve accumulators leave room for two vectors of b and one of a
+constexpr int kLargest =
+    6;  ///< rows of a tile: twelve accumulators leave room for two vectors of b and one of a
 
 /// c[i][0 .. 16] = the sums of kRows rows and one panel.
 template <int kRows>
-void tile(const TileLeft& a, const std::uint8_t* b, std::int64_t groups, std::int32_t (*c)[kPanel]) {
+void tile(const TileLeft& a, const std::uint8_t* b, std::int64_t groups,
+          std::int32_t (*c)[kPanel]) {
   __m256i sum[std::size_t{kRows}][2];
 #pragma GCC unroll 6
   for (int i = 0; i < kRows; ++i) sum[i][0] = sum[i][1] = _mm256_setzero_si256();
@@ -61,21 +63,25 @@ void tiles(const TileLeft& a, const TileRight& b, std::int64_t rows, int panels,
   }
 }
 
-void accumulate(const TileLeft& a, const TileRight& b, std::int64_t rows, int panels, int shift, std::int64_t* c,
-                std::int64_t ldc) {
-  tiles(a, b, rows, panels, [&](std::int64_t first, int count, int p, const std::int32_t(*sums)[kPanel]) {
-    for (int i = 0; i < count; ++i) {
-      std::int64_t* const to = c + (first + i) * ldc + kPanel * p;
-      for (int j = 0; j < kPanel; ++j) to[j] += std::int64_t{sums[i][j]} * (std::int64_t{1} << shift);
-    }
-  });
+void accumulate(const TileLeft& a, const TileRight& b, std::int64_t rows, int panels, int shift,
+                std::int64_t* c, std::int64_t ldc) {
+  tiles(a, b, rows, panels,
+        [&](std::int64_t first, int count, int p, const std::int32_t(*sums)[kPanel]) {
+          for (int i = 0; i < count; ++i) {
+            std::int64_t* const to = c + (first + i) * ldc + kPanel * p;
+            for (int j = 0; j < kPanel; ++j)
+              to[j] += std::int64_t{sums[i][j]} * (std::int64_t{1} << shift);
+          }
+        });
 }
 
 /// Takes n sums modulo 2^bits and returns how often they went round.
 std::uint64_t wrap(std::int32_t* sums, std::int64_t n, int bits) {
   std::uint64_t events = 0;
   for (std::int64_t j = 0; j < n; ++j) {
-    const auto kept = static_cast<std::int32_t>(static_cast<std::uint32_t>(sums[j]) << (32 - bits)) >> (32 - bits);
+    const auto kept =
+        static_cast<std::int32_t>(static_cast<std::uint32_t>(sums[j]) << (32 - bits)) >>
+        (32 - bits);
     const std::int32_t turns = (sums[j] - kept) >> bits;
     events += static_cast<std::uint32_t>(turns < 0 ? -turns : turns);
     sums[j] = kept;
@@ -83,22 +89,25 @@ std::uint64_t wrap(std::int32_t* sums, std::int64_t n, int bits) {
   return events;
 }
 
-void scale(const std::int32_t* sums, std::int64_t n, const double* alpha, const double* beta, const double* gamma, double row_sum,
-           float* out) {
+void scale(const std::int32_t* sums, std::int64_t n, const double* alpha, const double* beta,
+           const double* gamma, double row_sum, float* out) {
   for (std::int64_t j = 0; j < n; ++j)
-    out[j] = static_cast<float>((alpha[j] * static_cast<double>(sums[j]) + beta[j] * row_sum) + gamma[j]);
+    out[j] = static_cast<float>((alpha[j] * static_cast<double>(sums[j]) + beta[j] * row_sum) +
+                                gamma[j]);
 }
 
-std::uint64_t product(const TileLeft& a, const TileRight& b, std::int64_t rows, int panels, const TileTarget& to, std::int64_t col,
-                      std::int64_t cols, int wrap_bits) {
+std::uint64_t product(const TileLeft& a, const TileRight& b, std::int64_t rows, int panels,
+                      const TileTarget& to, std::int64_t col, std::int64_t cols, int wrap_bits) {
   std::uint64_t events = 0;
   tiles(a, b, rows, panels, [&](std::int64_t first, int count, int p, std::int32_t(*sums)[kPanel]) {
-    const std::int64_t at = col + kPanel * p, left = cols - kPanel * p, n = left < kPanel ? left : kPanel;
+    const std::int64_t at = col + kPanel * p, left = cols - kPanel * p,
+                       n = left < kPanel ? left : kPanel;
     for (int i = 0; i < count; ++i) {
       if (wrap_bits > 0) events += wrap(sums[i], n, wrap_bits);
       const std::int64_t row = first + i;
       float* const out = to.out + row * to.ld + at;
-      const double *const alpha = to.alpha + row * to.hop + at, *const beta = to.beta + row * to.hop + at;
+      const double *const alpha = to.alpha + row * to.hop + at, *const beta =
+                                                                    to.beta + row * to.hop + at;
       const auto row_sum = static_cast<double>(to.sums[row]);
       if (n == kPanel) {
         scale(sums[i], kPanel, alpha, beta, to.gamma[row] + at, row_sum, out);
@@ -135,8 +144,9 @@ void sum_rows(const TileLeft& a, std::int64_t rows, std::int64_t k, std::int32_t
   }
 }
 
-constexpr TileMicro kInt16{{0, 12, 12, 12, 12}, 2,           0, accumulate, product, sum_rows, interleave_int16,
-                           transpose_int16,     coefficients};
+constexpr TileMicro kInt16{
+    {0, 12, 12, 12, 12}, 2,           0, accumulate, product, sum_rows, interleave_int16,
+    transpose_int16,     coefficients};
 
 }  // namespace
 

@@ -13,16 +13,17 @@
 #include "quant/kernels/packing.h"
 #include "quant/kernels/tiled.h"
 
-// Products of integer codes on packed tiles, in two shapes. `ByRows` packs b once and lets threads take blocks of rows of a, of few
-// rows also of columns; `ByDepth` cuts a long contraction (grad_weight) into chunks, packs both sides chunk by chunk, and adds the
-// chunks' exact sums. Sums are integers, so the order in which threads finish cannot matter. Row sums of a come from what was just
-// packed, column sums of b from its panels.
+// Products of integer codes on packed tiles, in two shapes. `ByRows` packs b once and lets threads
+// take blocks of rows of a, of few rows also of columns; `ByDepth` cuts a long contraction
+// (grad_weight) into chunks, packs both sides chunk by chunk, and adds the chunks' exact sums. Sums
+// are integers, so the order in which threads finish cannot matter. Row sums of a come from what
+// was just packed, column sums of b from its panels.
 namespace ebb::kernels {
 namespace {
 
-constexpr std::int64_t kChunk = 1024;                    ///< k of a ByDepth chunk
-constexpr std::int64_t kBlockUnit = 48;                  ///< rows: a multiple of all tiles
-constexpr std::int64_t kLastRows = 12;                   ///< of the smallest blocks, which come last
+constexpr std::int64_t kChunk = 1024;    ///< k of a ByDepth chunk
+constexpr std::int64_t kBlockUnit = 48;  ///< rows: a multiple of all tiles
+constexpr std::int64_t kLastRows = 12;   ///< of the smallest blocks, which come last
 constexpr std::int64_t kTileColumns = 16 * kTilePanels;  ///< columns that are packed together
 
 /// A packed b: its parts one after the other, each as panels of `groups` groups.
@@ -38,8 +39,11 @@ struct Packed {
   [[nodiscard]] std::uint8_t* panel(std::size_t part, std::int64_t at) {
     return bytes.data() + (static_cast<std::int64_t>(part) * panels + at) * panel_bytes();
   }
-  [[nodiscard]] TileRight right(std::size_t part, std::int64_t at, std::int64_t group, std::int64_t count) const {
-    return {bytes.data() + (static_cast<std::int64_t>(part) * panels + at) * panel_bytes() + 64 * group, panel_bytes(), count};
+  [[nodiscard]] TileRight right(std::size_t part, std::int64_t at, std::int64_t group,
+                                std::int64_t count) const {
+    return {
+        bytes.data() + (static_cast<std::int64_t>(part) * panels + at) * panel_bytes() + 64 * group,
+        panel_bytes(), count};
   }
 };
 
@@ -54,23 +58,27 @@ struct Groups {
   std::int64_t first, count;
 };
 
-/// Adds the whole sums of rows x panels over groups of `right`, the first of which meets the first of `left`, to c: run by run and
-/// part by part.
-void accumulate(const TileMicro& micro, const Reach& reach, const TileLeft& left, const Packed& right, const Groups& groups,
-                std::int64_t panel, std::int64_t rows, int count, std::int64_t* c, std::int64_t ldc) {
+/// Adds the whole sums of rows x panels over groups of `right`, the first of which meets the first
+/// of `left`, to c: run by run and part by part.
+void accumulate(const TileMicro& micro, const Reach& reach, const TileLeft& left,
+                const Packed& right, const Groups& groups, std::int64_t panel, std::int64_t rows,
+                int count, std::int64_t* c, std::int64_t ldc) {
   const std::int64_t run = reach.run(groups.count);
   for (std::size_t part = 0; part < reach.parts.size(); ++part) {
     for (std::int64_t g = 0; g < groups.count; g += run) {
       const TileLeft at{left.data + g * left.group, left.row, left.group};
-      micro.accumulate(at, right.right(part, panel, groups.first + g, std::min(run, groups.count - g)), rows, count,
-                       Reach::shift(reach.parts[part]), c, ldc);
+      micro.accumulate(at,
+                       right.right(part, panel, groups.first + g, std::min(run, groups.count - g)),
+                       rows, count, Reach::shift(reach.parts[part]), c, ldc);
     }
   }
 }
 
-/// Writes outputs col .. col + sums.size() of row i from exact sums. A bias of b has added 128 times the row's sum to them.
-std::uint64_t finish(const Problem& p, const TileMicro& micro, const Corrections& corrections, std::int64_t i, std::int64_t col,
-                     std::int64_t row_sum, std::span<std::int64_t> sums, std::vector<double>& scratch) {
+/// Writes outputs col .. col + sums.size() of row i from exact sums. A bias of b has added 128
+/// times the row's sum to them.
+std::uint64_t finish(const Problem& p, const TileMicro& micro, const Corrections& corrections,
+                     std::int64_t i, std::int64_t col, std::int64_t row_sum,
+                     std::span<std::int64_t> sums, std::vector<double>& scratch) {
   if (micro.bias != 0) {
     for (std::int64_t& sum : sums) sum -= 128 * row_sum;
   }
@@ -80,7 +88,8 @@ std::uint64_t finish(const Problem& p, const TileMicro& micro, const Corrections
 }
 
 /// Sums of b's columns from its packed panels.
-std::vector<std::int64_t> unbiased(std::vector<std::int64_t> sums, std::int64_t n, std::int64_t k, const TileMicro& micro) {
+std::vector<std::int64_t> unbiased(std::vector<std::int64_t> sums, std::int64_t n, std::int64_t k,
+                                   const TileMicro& micro) {
   sums.resize(static_cast<std::size_t>(n));
   if (micro.bias != 0) {
     for (std::int64_t& sum : sums) sum -= 128 * k;
@@ -88,8 +97,8 @@ std::vector<std::int64_t> unbiased(std::vector<std::int64_t> sums, std::int64_t 
   return sums;
 }
 
-/// The sum of body(task, scratch) over all tasks, with a scratch for each thread. A single thread opens no region: inside another
-/// that costs as much as a small product.
+/// The sum of body(task, scratch) over all tasks, with a scratch for each thread. A single thread
+/// opens no region: inside another that costs as much as a small product.
 template <class Scratch, class Body>
 std::uint64_t share_out(int threads, std::int64_t tasks, const Body& body) {
   std::uint64_t sum = 0;
@@ -118,7 +127,8 @@ class ByRows {
     std::optional<Corrections> corrections;
     std::uint64_t events = 0;
     for (const Strip& strip : p_.strips.empty() ? std::span(&whole, 1) : p_.strips) {
-      const bool same_k = corrections && strip.k_first == strip_.k_first && strip.k_last == strip_.k_last;
+      const bool same_k =
+          corrections && strip.k_first == strip_.k_first && strip.k_last == strip_.k_last;
       strip_ = strip;
       groups_.first = strip.k_first * micro_.code_bytes / 4;
       groups_.count = (strip.k_last * micro_.code_bytes + 3) / 4 - groups_.first;
@@ -140,7 +150,8 @@ class ByRows {
 
   /// That a product of this size is worth.
   [[nodiscard]] int threads() const {
-    return p_.m() * p_.n() * p_.k() > (1 << 15) && omp_in_parallel() == 0 ? omp_get_max_threads() : 1;
+    return p_.m() * p_.n() * p_.k() > (1 << 15) && omp_in_parallel() == 0 ? omp_get_max_threads()
+                                                                          : 1;
   }
 
   /// Rows first .. first + count against panels panel .. end.
@@ -150,25 +161,33 @@ class ByRows {
 
   std::uint64_t run_strip(const Corrections& corrections) const {
     const std::vector<Block> blocks = blocks_of_strip();
-    return share_out<Scratch>(threads(), static_cast<std::int64_t>(blocks.size()), [&](std::int64_t i, Scratch& scratch) {
-      return rows(corrections, blocks[static_cast<std::size_t>(i)], scratch);
-    });
+    return share_out<Scratch>(
+        threads(), static_cast<std::int64_t>(blocks.size()), [&](std::int64_t i, Scratch& scratch) {
+          return rows(corrections, blocks[static_cast<std::size_t>(i)], scratch);
+        });
   }
 
-  /// Blocks of rows that stay in cache. For several threads they become smaller towards the end, so that none waits long for the
-  /// last one; where there are few, as in a recurrent network's step, they are of equal shares and cut by columns too.
+  /// Blocks of rows that stay in cache. For several threads they become smaller towards the end, so
+  /// that none waits long for the last one; where there are few, as in a recurrent network's step,
+  /// they are of equal shares and cut by columns too.
   [[nodiscard]] std::vector<Block> blocks_of_strip() const {
     const std::int64_t most =
-        std::clamp(round_up(kBlockBytes / (strip_.k() * micro_.code_bytes), kBlockUnit), kBlockUnit, 4 * kBlockUnit);
+        std::clamp(round_up(kBlockBytes / (strip_.k() * micro_.code_bytes), kBlockUnit), kBlockUnit,
+                   4 * kBlockUnit);
     const std::int64_t all = strip_.rows, panels = round_up(strip_.cols, 16) / 16,
                        tiles = round_up(panels, kTilePanels) / kTilePanels;
     const std::int64_t count = (all + most - 1) / most, sharers = threads();
     const bool few = count < 4 * sharers;
-    const std::int64_t cuts = few && sharers > 1 ? std::clamp(std::max(2 * sharers / count, sharers), std::int64_t{1}, tiles) : 1;
+    const std::int64_t cuts =
+        few && sharers > 1
+            ? std::clamp(std::max(2 * sharers / count, sharers), std::int64_t{1}, tiles)
+            : 1;
     const std::int64_t cut = round_up((panels + cuts - 1) / cuts, kTilePanels);
     std::vector<Block> blocks;
     for (std::int64_t row = 0, rows = 0; row < all; row += rows) {
-      rows = few || sharers == 1 ? most : std::clamp(round_up((all - row) / (4 * sharers), kLastRows), kLastRows, most);
+      rows = few || sharers == 1
+                 ? most
+                 : std::clamp(round_up((all - row) / (4 * sharers), kLastRows), kLastRows, most);
       rows = std::min(rows, all - row);
       for (std::int64_t panel = 0; panel < panels; panel += cut)
         blocks.push_back({strip_.first + row, rows, panel, std::min(panel + cut, panels)});
@@ -182,19 +201,24 @@ class ByRows {
     if (strip_.k() == p_.k()) return right.column_sums;
     std::vector<std::int64_t> sums(static_cast<std::size_t>(16 * right.codes.panels));
     for (std::int64_t panel = 0; panel < right.codes.panels; panel += kTilePanels)
-      sum_columns(right.codes, panel, std::min<std::int64_t>(kTilePanels, right.codes.panels - panel), groups_,
+      sum_columns(right.codes, panel,
+                  std::min<std::int64_t>(kTilePanels, right.codes.panels - panel), groups_,
                   sums.data() + 16 * panel);
     return unbiased(std::move(sums), p_.n(), strip_.k(), micro_);
   }
 
   /// Adds the sums of the columns of a few packed panels.
-  void sum_columns(const Packed& codes, std::int64_t panel, std::int64_t panels, const Groups& groups, std::int64_t* out) const {
+  void sum_columns(const Packed& codes, std::int64_t panel, std::int64_t panels,
+                   const Groups& groups, std::int64_t* out) const {
     for (std::size_t part = 0; part < reach_.parts.size(); ++part) {
       std::int64_t sums[kTileColumns] = {};
       for (std::int64_t g = 0; g < groups.count; g += reach_.groups)
-        add_column_sums(micro_, codes.right(part, panel, groups.first + g, std::min(reach_.groups, groups.count - g)), panels,
-                        sums);
-      for (std::int64_t j = 0; j < 16 * panels; ++j) out[j] += sums[j] << Reach::shift(reach_.parts[part]);
+        add_column_sums(
+            micro_,
+            codes.right(part, panel, groups.first + g, std::min(reach_.groups, groups.count - g)),
+            panels, sums);
+      for (std::int64_t j = 0; j < 16 * panels; ++j)
+        out[j] += sums[j] << Reach::shift(reach_.parts[part]);
     }
   }
 
@@ -204,12 +228,14 @@ class ByRows {
     if (keeper != nullptr) {
       if (auto known = keeper->find<RightSide>(key)) return known;
     }
-    const auto right = std::make_shared<RightSide>(RightSide{{micro_, p_.k(), p_.n(), reach_.parts.size()}, {}});
+    const auto right =
+        std::make_shared<RightSide>(RightSide{{micro_, p_.k(), p_.n(), reach_.parts.size()}, {}});
     right->column_sums.resize(static_cast<std::size_t>(16 * right->codes.panels));
-    share_out<PackBuffers>(threads(), (p_.n() + kTileColumns - 1) / kTileColumns, [&](std::int64_t task, PackBuffers& buffers) {
-      pack(task * kTileColumns, *right, buffers);
-      return std::uint64_t{0};
-    });
+    share_out<PackBuffers>(threads(), (p_.n() + kTileColumns - 1) / kTileColumns,
+                           [&](std::int64_t task, PackBuffers& buffers) {
+                             pack(task * kTileColumns, *right, buffers);
+                             return std::uint64_t{0};
+                           });
     right->column_sums = unbiased(std::move(right->column_sums), p_.n(), p_.k(), micro_);
     if (keeper != nullptr) keeper->keep(key, right);
     return right;
@@ -217,10 +243,11 @@ class ByRows {
 
   void pack(std::int64_t col, RightSide& right, PackBuffers& buffers) const {
     Packed& codes = right.codes;
-    const std::int64_t cols = std::min(kTileColumns, p_.n() - col), panel = col / 16, panels = round_up(cols, 16) / 16;
+    const std::int64_t cols = std::min(kTileColumns, p_.n() - col), panel = col / 16,
+                       panels = round_up(cols, 16) / 16;
     for (std::size_t part = 0; part < reach_.parts.size(); ++part) {
-      pack_right(p_.b.codes(), col, cols, 0, p_.k(), reach_.parts[part], micro_, buffers, codes.panel(part, panel),
-                 codes.panel_bytes());
+      pack_right(p_.b.codes(), col, cols, 0, p_.k(), reach_.parts[part], micro_, buffers,
+                 codes.panel(part, panel), codes.panel_bytes());
     }
     sum_columns(codes, panel, panels, {0, codes.groups}, right.column_sums.data() + col);
   }
@@ -232,7 +259,8 @@ class ByRows {
 
   std::uint64_t rows(const Corrections& corrections, const Block& block, Scratch& scratch) const {
     const auto [first, count, first_panel, end] = block;
-    const TileLeft left = pack_left(p_.a.codes(), first, count, strip_.k_first, strip_.k(), micro_, false, scratch.buffers);
+    const TileLeft left = pack_left(p_.a.codes(), first, count, strip_.k_first, strip_.k(), micro_,
+                                    false, scratch.buffers);
     const bool narrow = groups_.count <= reach_.groups && reach_.parts.size() == 1;
     const auto size = static_cast<std::size_t>(count);
     if (narrow) {
@@ -247,25 +275,33 @@ class ByRows {
     for (std::int64_t panel = first_panel; panel < end; panel += kTilePanels) {
       const int panels = static_cast<int>(std::min<std::int64_t>(kTilePanels, end - panel));
       // Rows of their own grids have coefficients of their own, for a few tiles at a time.
-      const std::int64_t unit = !narrow ? micro_.rows[panels] : corrections.one_row_grid() ? count : 4 * micro_.rows[panels];
+      const std::int64_t unit = !narrow                      ? micro_.rows[panels]
+                                : corrections.one_row_grid() ? count
+                                                             : 4 * micro_.rows[panels];
       for (std::int64_t i = 0; i < count; i += unit) {
         const Place place{first, i, std::min(unit, count - i), panel, panels};
         const TileLeft at{left.data + i * left.row, left.row, left.group};
-        events += narrow ? narrow_tile(corrections, at, place, scratch) : wide_tile(corrections, at, place, scratch);
+        events += narrow ? narrow_tile(corrections, at, place, scratch)
+                         : wide_tile(corrections, at, place, scratch);
       }
     }
     return events;
   }
 
   /// Sums that fit an int32 go from registers to results.
-  std::uint64_t narrow_tile(const Corrections& corrections, const TileLeft& left, const Place& at, Scratch& scratch) const {
+  std::uint64_t narrow_tile(const Corrections& corrections, const TileLeft& left, const Place& at,
+                            Scratch& scratch) const {
     const std::int64_t first = at.block + at.row, col = 16 * at.panel,
                        cols = std::min<std::int64_t>(16 * at.panels, strip_.cols - col);
     const std::span gamma(scratch.gamma.data() + at.row, static_cast<std::size_t>(at.rows));
-    const Corrections::Rows rows = corrections.rows(first, col, cols, gamma, scratch.table, micro_.coefficients);
-    TileTarget to{rows.alpha, rows.beta,         rows.hop, gamma.data(), scratch.row_sums.data() + at.row,
-                  nullptr,    p_.out.row_stride, p_.bias};
-    const int wrap_bits = p_.accumulator.kind == Accumulator::Kind::wrap && p_.accumulator.bits < 32 ? p_.accumulator.bits : 0;
+    const Corrections::Rows rows =
+        corrections.rows(first, col, cols, gamma, scratch.table, micro_.coefficients);
+    TileTarget to{
+        rows.alpha, rows.beta,         rows.hop, gamma.data(), scratch.row_sums.data() + at.row,
+        nullptr,    p_.out.row_stride, p_.bias};
+    const int wrap_bits = p_.accumulator.kind == Accumulator::Kind::wrap && p_.accumulator.bits < 32
+                              ? p_.accumulator.bits
+                              : 0;
     const TileRight right = right_->right(0, at.panel, groups_.first, groups_.count);
     if (!p_.transposed_out) {
       to.out = &p_.c(first, 0);
@@ -275,21 +311,27 @@ class ByRows {
     to.ld = 16 * right_->panels;
     turned.resize(static_cast<std::size_t>(at.rows * to.ld));
     to.out = turned.data();
-    const std::uint64_t events = micro_.product(left, right, at.rows, at.panels, to, col, cols, wrap_bits);
+    const std::uint64_t events =
+        micro_.product(left, right, at.rows, at.panels, to, col, cols, wrap_bits);
     for (std::int64_t j = col; j < col + cols; ++j) {
-      for (std::int64_t r = 0; r < at.rows; ++r) p_.c(first + r, j) = turned[static_cast<std::size_t>(r * to.ld + j)];
+      for (std::int64_t r = 0; r < at.rows; ++r)
+        p_.c(first + r, j) = turned[static_cast<std::size_t>(r * to.ld + j)];
     }
     return events;
   }
 
-  std::uint64_t wide_tile(const Corrections& corrections, const TileLeft& left, const Place& at, Scratch& scratch) const {
-    const std::int64_t col = 16 * at.panel, cols = std::min<std::int64_t>(16 * at.panels, strip_.cols - col);
+  std::uint64_t wide_tile(const Corrections& corrections, const TileLeft& left, const Place& at,
+                          Scratch& scratch) const {
+    const std::int64_t col = 16 * at.panel,
+                       cols = std::min<std::int64_t>(16 * at.panels, strip_.cols - col);
     std::int64_t wide[kTileRows * kTileColumns];
     std::fill_n(wide, at.rows * kTileColumns, 0);
-    accumulate(micro_, reach_, left, *right_, groups_, at.panel, at.rows, at.panels, wide, kTileColumns);
+    accumulate(micro_, reach_, left, *right_, groups_, at.panel, at.rows, at.panels, wide,
+               kTileColumns);
     std::uint64_t events = 0;
     for (std::int64_t r = 0; r < at.rows; ++r) {
-      events += finish(p_, micro_, corrections, at.block + at.row + r, col, scratch.wide_sums[static_cast<std::size_t>(at.row + r)],
+      events += finish(p_, micro_, corrections, at.block + at.row + r, col,
+                       scratch.wide_sums[static_cast<std::size_t>(at.row + r)],
                        {wide + r * kTileColumns, static_cast<std::size_t>(cols)}, scratch.table);
     }
     return events;
@@ -321,18 +363,22 @@ class DepthShare {
     add_row_sums(micro_, left, p_.m(), k, row_sums.data());
     Packed right(micro_, k, p_.n(), reach_.parts.size());
     for (std::size_t part = 0; part < reach_.parts.size(); ++part) {
-      pack_right(p_.b.codes(), 0, p_.n(), first, k, reach_.parts[part], micro_, right_buffers_, right.panel(part, 0),
-                 right.panel_bytes());
+      pack_right(p_.b.codes(), 0, p_.n(), first, k, reach_.parts[part], micro_, right_buffers_,
+                 right.panel(part, 0), right.panel_bytes());
       std::vector<std::int64_t> part_sums(column_sums.size(), 0);
-      add_column_sums(micro_, right.right(part, 0, 0, right.groups), right.panels, part_sums.data());
-      for (std::size_t j = 0; j < part_sums.size(); ++j) column_sums[j] += part_sums[j] << Reach::shift(reach_.parts[part]);
+      add_column_sums(micro_, right.right(part, 0, 0, right.groups), right.panels,
+                      part_sums.data());
+      for (std::size_t j = 0; j < part_sums.size(); ++j)
+        column_sums[j] += part_sums[j] << Reach::shift(reach_.parts[part]);
     }
     for (std::int64_t panel = 0; panel < right.panels; panel += kTilePanels) {
-      const int panels = static_cast<int>(std::min<std::int64_t>(kTilePanels, right.panels - panel));
+      const int panels =
+          static_cast<int>(std::min<std::int64_t>(kTilePanels, right.panels - panel));
       for (std::int64_t i = 0; i < p_.m(); i += micro_.rows[panels]) {
         const int rows = static_cast<int>(std::min<std::int64_t>(micro_.rows[panels], p_.m() - i));
-        accumulate(micro_, reach_, {left.data + i * left.row, left.row, left.group}, right, {0, right.groups}, panel, rows, panels,
-                   sums.data() + i * n16_ + 16 * panel, n16_);
+        accumulate(micro_, reach_, {left.data + i * left.row, left.row, left.group}, right,
+                   {0, right.groups}, panel, rows, panels, sums.data() + i * n16_ + 16 * panel,
+                   n16_);
       }
     }
   }
@@ -369,8 +415,10 @@ std::uint64_t by_depth(const Problem& p, const TileMicro& micro) {
 #pragma omp critical
     all.add(share);
   }
-  const Corrections corrections(
-      p, p.k(), p.a.codes().patches ? std::vector<std::int64_t>{} : unbiased(std::move(all.column_sums), p.n(), p.k(), micro));
+  const Corrections corrections(p, p.k(),
+                                p.a.codes().patches
+                                    ? std::vector<std::int64_t>{}
+                                    : unbiased(std::move(all.column_sums), p.n(), p.k(), micro));
   std::uint64_t events = 0;
   std::vector<double> scratch;
   const std::int64_t n16 = round_up(p.n(), 16);
@@ -392,9 +440,12 @@ std::uint64_t run(const Problem& p, const TileMicro& micro) {
 }  // namespace
 
 bool codes_apply(const Problem& p) {
-  const auto has_unit_stride = [](const CodeMatrix& x) { return x.patches || x.row_stride == 1 || x.col_stride == 1; };
-  return p.linear() && p.accumulator.kind != Accumulator::Kind::saturate && has_unit_stride(p.a.codes()) &&
-         has_unit_stride(p.b.codes()) && p.m() > 0 && p.n() > 0 && p.k() > 0;
+  const auto has_unit_stride = [](const CodeMatrix& x) {
+    return x.patches || x.row_stride == 1 || x.col_stride == 1;
+  };
+  return p.linear() && p.accumulator.kind != Accumulator::Kind::saturate &&
+         has_unit_stride(p.a.codes()) && has_unit_stride(p.b.codes()) && p.m() > 0 && p.n() > 0 &&
+         p.k() > 0;
 }
 
 bool int8_applies(const Problem& p) { return codes_apply(p) && p.int8(); }

@@ -9,8 +9,9 @@
 #include "quant/kernels/micro.h"
 #include "quant/kernels/tiled.h"
 
-// Float32 products. An output's chain of fma runs over all of k in ascending order, so k may be cut into chunks (the chain
-// continues from the partial sum in memory) but never shared among threads; threads share outputs.
+// Float32 products. An output's chain of fma runs over all of k in ascending order, so k may be cut
+// into chunks (the chain continues from the partial sum in memory) but never shared among threads;
+// threads share outputs.
 namespace ebb::kernels {
 namespace {
 
@@ -18,13 +19,17 @@ constexpr std::int64_t kChunk = 1024;    ///< k of a chunk, so that a packed pan
 constexpr std::int64_t kRowBlock = 96;   ///< rows of a that a thread takes at the most
 constexpr std::int64_t kTileUnit = 24;   ///< a multiple of the heights of tiles
 constexpr std::int64_t kPackRows = 128;  ///< rows of b that a thread packs at a time
-constexpr std::int64_t kCrowded = 256;   ///< neighbours a multiple of so many floats apart share few sets of the first cache level
+constexpr std::int64_t kCrowded =
+    256;  ///< neighbours a multiple of so many floats apart share few sets of the first cache level
 
-std::int64_t round_up(std::int64_t value, std::int64_t unit) { return (value + unit - 1) / unit * unit; }
+std::int64_t round_up(std::int64_t value, std::int64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
 
 const float* floats(const CodeMatrix& x) { return static_cast<const float*>(x.data); }
 
-/// Rows first .. first + k of b [k, n] as panels of 16 columns, zero-padded: panel p, row r is 16 floats at p * k * 16 + r * 16.
+/// Rows first .. first + k of b [k, n] as panels of 16 columns, zero-padded: panel p, row r is 16
+/// floats at p * k * 16 + r * 16.
 void pack_panels(const CodeMatrix& b, std::int64_t first, std::int64_t k, float* out) {
   const std::int64_t panels = (b.cols + 15) / 16;
 #pragma omp for schedule(static) collapse(2)
@@ -44,10 +49,13 @@ void pack_panels(const CodeMatrix& b, std::int64_t first, std::int64_t k, float*
 void by_rows(const Problem& p, const FloatMicro& micro) {
   const CodeMatrix &a = p.a.codes(), &b = p.b.codes();
   const std::int64_t m = p.m(), n = p.n(), k_all = p.k(), n16 = round_up(n, 16), panels = n16 / 16;
-  const bool across = a.patches && a.patches_transposed;  // rows of a are taps: whole rows of patches are gathered for a chunk of k
+  const bool across = a.patches && a.patches_transposed;  // rows of a are taps: whole rows of
+                                                          // patches are gathered for a chunk of k
   // A block for every thread at least.
-  const std::int64_t blocks = std::max<std::int64_t>((m + kRowBlock - 1) / kRowBlock, omp_get_max_threads());
-  const std::int64_t block = std::clamp(round_up((m + blocks - 1) / blocks, kTileUnit), kTileUnit, kRowBlock);
+  const std::int64_t blocks =
+      std::max<std::int64_t>((m + kRowBlock - 1) / kRowBlock, omp_get_max_threads());
+  const std::int64_t block =
+      std::clamp(round_up((m + blocks - 1) / blocks, kTileUnit), kTileUnit, kRowBlock);
   // Chains grow where the results belong if whole panels fit there.
   const bool in_place = n == n16 && !p.transposed_out;
   Aligned<float> buffer(in_place ? 0 : static_cast<std::size_t>(m * n16));
@@ -65,7 +73,8 @@ void by_rows(const Problem& p, const FloatMicro& micro) {
       pack_panels(b, first, k, right.data());
       if (across) {
 #pragma omp for schedule(static)
-        for (std::int64_t r = 0; r < k; ++r) gather_patch_rows(*a.patches, floats(a), first + r, 1, gathered.data() + r * m, m);
+        for (std::int64_t r = 0; r < k; ++r)
+          gather_patch_rows(*a.patches, floats(a), first + r, 1, gathered.data() + r * m, m);
       }
 #pragma omp for schedule(dynamic)
       for (std::int64_t row = 0; row < m; row += block) {
@@ -87,7 +96,8 @@ void by_rows(const Problem& p, const FloatMicro& micro) {
         if (!readable) {  // neighbours in k lie far apart: a block of them is brought together
           packed.resize(static_cast<std::size_t>(k * block));
           for (std::int64_t s = 0; s < k; ++s) {
-            for (std::int64_t i = 0; i < rows; ++i) packed[static_cast<std::size_t>(s * block + i)] = left[i * a_row + s * a_k];
+            for (std::int64_t i = 0; i < rows; ++i)
+              packed[static_cast<std::size_t>(s * block + i)] = left[i * a_row + s * a_k];
           }
           left = packed.data();
           a_row = 1;
@@ -96,9 +106,10 @@ void by_rows(const Problem& p, const FloatMicro& micro) {
         for (std::int64_t panel = 0; panel < panels; panel += kMaxPanels) {
           const int count = static_cast<int>(std::min<std::int64_t>(kMaxPanels, panels - panel));
           for (std::int64_t i = 0; i < rows; i += micro.rows[count]) {
-            const int height = static_cast<int>(std::min<std::int64_t>(micro.rows[count], rows - i));
-            micro.multiply(left + i * a_row, a_row, a_k, right.data() + panel * k * 16, k * 16, k, height, count,
-                           sums + (row + i) * ld + panel * 16, ld);
+            const int height =
+                static_cast<int>(std::min<std::int64_t>(micro.rows[count], rows - i));
+            micro.multiply(left + i * a_row, a_row, a_k, right.data() + panel * k * 16, k * 16, k,
+                           height, count, sums + (row + i) * ld + panel * 16, ld);
           }
         }
       }

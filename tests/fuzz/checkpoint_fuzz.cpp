@@ -10,8 +10,8 @@
 using namespace ebb;
 using namespace ebb::train;
 
-// A checkpoint's checksum would hide almost every input from the code behind it, so the safetensors reader is also driven alone:
-// what it accepts must be written and read back as the same file.
+// A checkpoint's checksum would hide almost every input from the code behind it, so the safetensors
+// reader is also driven alone: what it accepts must be written and read back as the same file.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   try {

@@ -18,8 +18,8 @@ void use(const Graph& graph) {
 
 }  // namespace
 
-// Texts with a NUL between them are read as the files of either format, three of LINQS, five of OGB: what is accepted is consistent
-// or refused.
+// Texts with a NUL between them are read as the files of either format, three of LINQS, five of
+// OGB: what is accepted is consistent or refused.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::string_view rest(reinterpret_cast<const char*>(data), size);
   const auto next = [&] {
@@ -28,8 +28,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
     return text;
   };
-  const NamedText first{"first", next()}, second{"second", next()}, third{"third", next()}, fourth{"fourth", next()},
-      fifth{"fifth", next()};
+  const NamedText first{"first", next()}, second{"second", next()}, third{"third", next()},
+      fourth{"fourth", next()}, fifth{"fifth", next()};
   try {
     Graph graph = parse_linqs("linqs", first, second);
     graph.split = parse_linqs_split(first, third);

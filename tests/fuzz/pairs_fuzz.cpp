@@ -9,8 +9,8 @@
 
 using namespace ebb;
 
-// What is accepted has words in both sentences and a label; words of words are the same words; rows have the lengths that they
-// claim and hide at least one word.
+// What is accepted has words in both sentences and a label; words of words are the same words; rows
+// have the lengths that they claim and hide at least one word.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   try {
@@ -25,7 +25,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       if (premise.empty() || hypothesis.empty()) std::abort();
       PackedRows rows;
       append_row(rows, set, {premise, hypothesis, pair.label}, 8, false);
-      if (rows.lengths[0] > 8 || rows.lengths[0] < 5 || rows.tokens.size() != rows.segments.size()) std::abort();
+      if (rows.lengths[0] > 8 || rows.lengths[0] < 5 || rows.tokens.size() != rows.segments.size())
+        std::abort();
       if (mask_words(rows, set, {Key(1)}).places.empty()) std::abort();
     }
   } catch (const DataError&) {

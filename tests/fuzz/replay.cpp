@@ -1,4 +1,5 @@
-// Stands in for libFuzzer where there is none: runs the target on every file of the given folders, whole and cut short.
+// Stands in for libFuzzer where there is none: runs the target on every file of the given folders,
+// whole and cut short.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -24,7 +25,8 @@ int main(int argc, char** argv) {
     const std::size_t step = std::max<std::size_t>(1, text.size() / 64);
     for (std::size_t size = 0; size < text.size() + step; size += step) {
       // An exact-size copy lets AddressSanitizer see a read of one byte too many.
-      const std::vector<std::uint8_t> input(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(std::min(size, text.size())));
+      const std::vector<std::uint8_t> input(
+          text.begin(), text.begin() + static_cast<std::ptrdiff_t>(std::min(size, text.size())));
       LLVMFuzzerTestOneInput(input.data(), input.size());
     }
   }

@@ -8,8 +8,8 @@
 
 using namespace ebb;
 
-// Bytes and byte pairs come back as they were. Words are refused or give ids of the vocabulary, and their decoded text gives the
-// same ids again.
+// Bytes and byte pairs come back as they were. Words are refused or give ids of the vocabulary, and
+// their decoded text gives the same ids again.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   try {

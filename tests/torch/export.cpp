@@ -32,14 +32,16 @@ constexpr int kClasses = 10;
 
 Tensor random_tensor(const ebb::Shape& shape, Key key) {
   Tensor x = Tensor::uninitialized(shape);
-  for (std::int64_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(key.normal(static_cast<std::uint64_t>(i)));
+  for (std::int64_t i = 0; i < x.size(); ++i)
+    x[i] = static_cast<float>(key.normal(static_cast<std::uint64_t>(i)));
   return x;
 }
 
 std::vector<std::int32_t> random_ids(std::int64_t count, int below, Key key) {
   std::vector<std::int32_t> ids;
   for (std::int64_t i = 0; i < count; ++i) {
-    ids.push_back(static_cast<std::int32_t>(key.below(static_cast<std::uint64_t>(i), static_cast<std::uint64_t>(below))));
+    ids.push_back(static_cast<std::int32_t>(
+        key.below(static_cast<std::uint64_t>(i), static_cast<std::uint64_t>(below))));
   }
   return ids;
 }
@@ -49,20 +51,27 @@ class Section {
  public:
   Section(SafeTensors& file, std::string name) : file_(file), name_(std::move(name)) {}
 
-  void add(const std::string& what, const Tensor& value) { file_.tensors.push_back(StoredTensor::of(name_ + "/" + what, value)); }
+  void add(const std::string& what, const Tensor& value) {
+    file_.tensors.push_back(StoredTensor::of(name_ + "/" + what, value));
+  }
   void add(const std::string& what, const std::vector<std::int32_t>& ids) {
     const std::vector<std::int64_t> wide(ids.begin(), ids.end());
     file_.tensors.push_back(StoredTensor::of(name_ + "/" + what, wide));
   }
 
-  /// One float32 forward and backward of logits(pass) against labels: parameters and state before, labels, logits, loss, gradients,
-  /// state after.
+  /// One float32 forward and backward of logits(pass) against labels: parameters and state before,
+  /// labels, logits, loss, gradients, state after.
   template <class Logits>
   void train(ParamStore& params, const std::vector<std::int32_t>& labels, const Logits& logits_of) {
-    for (const ParamStore::Entry& entry : params.entries()) add("before/" + entry.name, entry.value);
+    for (const ParamStore::Entry& entry : params.entries())
+      add("before/" + entry.name, entry.value);
     add("labels", labels);
     CostLedger ledger;
-    ebb::Pass pass{.params = params, .plan = ebb::PrecisionPlan::fp32(), .ledger = ledger, .key = Key(3), .simd = ebb::best_simd()};
+    ebb::Pass pass{.params = params,
+                   .plan = ebb::PrecisionPlan::fp32(),
+                   .ledger = ledger,
+                   .key = Key(3),
+                   .simd = ebb::best_simd()};
     const ebb::Var logits = logits_of(pass);
     const ebb::Var loss = softmax_cross_entropy(pass, logits, labels);
     add("logits", pass.tape[logits]);
@@ -86,9 +95,11 @@ void add_classifier(SafeTensors& file, const std::string& name, const ebb::Shape
   const ebb::Classifier model = ebb::make_classifier(name, image, kClasses, params, Key(1));
   const Tensor images = random_tensor({kBatch, image[0], image[1], image[2]}, Key(2));
   std::vector<std::int32_t> labels;
-  for (std::int64_t i = 0; i < kBatch; ++i) labels.push_back(static_cast<std::int32_t>(3 * i % kClasses));
+  for (std::int64_t i = 0; i < kBatch; ++i)
+    labels.push_back(static_cast<std::int32_t>(3 * i % kClasses));
   section.add("images", images);
-  section.train(params, labels, [&](ebb::Pass& pass) { return model.forward(pass, pass.tape.constant(images)); });
+  section.train(params, labels,
+                [&](ebb::Pass& pass) { return model.forward(pass, pass.tape.constant(images)); });
 }
 
 constexpr int kTokens = 20;  // in the vocabulary
@@ -97,7 +108,8 @@ constexpr int kTokens = 20;  // in the vocabulary
 void add_lstm(SafeTensors& file, const std::string& name, std::int64_t layers) {
   Section section(file, name);
   ParamStore params;
-  const auto network = ebb::make_lstm({.layers = layers, .units = 24, .embedding = 16}, kTokens, params, Key(1));
+  const auto network =
+      ebb::make_lstm({.layers = layers, .units = 24, .embedding = 16}, kTokens, params, Key(1));
   std::vector<ebb::LstmState> states = network.begin(3);
   for (std::size_t i = 0; i < states.size(); ++i) {
     states[i].hidden = random_tensor({3, 24}, Key(10 + i));
@@ -107,7 +119,8 @@ void add_lstm(SafeTensors& file, const std::string& name, std::int64_t layers) {
   }
   const std::vector<std::int32_t> tokens = random_ids(21, kTokens, Key(2));
   section.add("tokens", tokens);
-  section.train(params, random_ids(21, kTokens, Key(4)), [&](ebb::Pass& pass) { return network.forward(pass, tokens, states); });
+  section.train(params, random_ids(21, kTokens, Key(4)),
+                [&](ebb::Pass& pass) { return network.forward(pass, tokens, states); });
   for (std::size_t i = 0; i < states.size(); ++i) {
     section.add(ebb::concat("after/hidden", i), states[i].hidden);
     section.add(ebb::concat("after/cell", i), states[i].cell);
@@ -122,30 +135,35 @@ void add_decoder(SafeTensors& file, const std::string& name, ebb::TransformerCon
   const auto network = ebb::make_transformer(config, kTokens, params, Key(1));
   // The usual small initial values leave attention nearly uniform; these do not.
   for (const ParamStore::Entry& entry : params.entries()) {
-    if (entry.value.shape().rank() == 2) params[entry.name] = random_tensor(entry.value.shape(), Key(5).fold(entry.name));
+    if (entry.value.shape().rank() == 2)
+      params[entry.name] = random_tensor(entry.value.shape(), Key(5).fold(entry.name));
   }
   const std::vector<std::int32_t> tokens = random_ids(18, kTokens, Key(2));
   section.add("tokens", tokens);
-  section.train(params, random_ids(18, kTokens, Key(4)), [&](ebb::Pass& pass) { return network(pass, tokens, 2); });
+  section.train(params, random_ids(18, kTokens, Key(4)),
+                [&](ebb::Pass& pass) { return network(pass, tokens, 2); });
 }
 
 /// A small graph whose nodes are all trained on.
 void add_graph(SafeTensors& file, const std::string& name, const ebb::GnnConfig& config) {
   Section section(file, name);
   ParamStore params;
-  const ebb::Graph graph =
-      ebb::synthetic_graph({.name = "small", .nodes = 120, .edges = 200, .features = 12, .classes = 5, .signal = 0.5});
+  const ebb::Graph graph = ebb::synthetic_graph(
+      {.name = "small", .nodes = 120, .edges = 200, .features = 12, .classes = 5, .signal = 0.5});
   const auto network = ebb::make_gnn(config, 12, 5, params, Key(1));
   std::vector<std::int64_t> degrees;
   std::vector<std::int32_t> starts;
   for (std::int64_t i = 0; i < graph.nodes(); ++i) degrees.push_back(graph.neighbours.count(i));
-  for (const std::int64_t start : graph.neighbours.starts) starts.push_back(static_cast<std::int32_t>(start));
-  const ebb::train::Neighbourhoods hoods(static_cast<std::size_t>(config.layers), network.neighbourhood(graph.neighbours, degrees));
+  for (const std::int64_t start : graph.neighbours.starts)
+    starts.push_back(static_cast<std::int32_t>(start));
+  const ebb::train::Neighbourhoods hoods(static_cast<std::size_t>(config.layers),
+                                         network.neighbourhood(graph.neighbours, degrees));
   section.add("starts", starts);
   section.add("columns", graph.neighbours.columns);
   section.add("features", graph.features);
-  section.train(params, graph.labels,
-                [&](ebb::Pass& pass) { return network.forward(pass, pass.tape.constant(graph.features), hoods); });
+  section.train(params, graph.labels, [&](ebb::Pass& pass) {
+    return network.forward(pass, pass.tape.constant(graph.features), hoods);
+  });
 }
 
 /// Codes and decoded values of one array at every width of the affine grid.
@@ -153,7 +171,8 @@ void add_quantizer(SafeTensors& file) {
   const Tensor x = random_tensor({10000}, Key(4));
   file.tensors.push_back(StoredTensor::of("x", x));
   for (int bits = 1; bits <= 16; ++bits) {
-    const ebb::Grid grid = ebb::Grid::fit(ebb::measure_range(x.matrix()), bits, ebb::GridStyle::affine);
+    const ebb::Grid grid =
+        ebb::Grid::fit(ebb::measure_range(x.matrix()), bits, ebb::GridStyle::affine);
     std::vector<std::int64_t> codes;
     Tensor values = Tensor::uninitialized(x.shape());
     for (std::int64_t i = 0; i < x.size(); ++i) {
@@ -178,10 +197,19 @@ int main(int argc, char** argv) {
       add_lstm(file, "lstm of 2 layers", 2);
       add_decoder(file, "decoder with learned positions", {});
       add_decoder(file, "decoder with rotary positions",
-                  {.positions = Config::Positions::rotary, .activation = Config::Activation::swiglu, .tied = true});
+                  {.positions = Config::Positions::rotary,
+                   .activation = Config::Activation::swiglu,
+                   .tied = true});
       // One layer sums before its product, the others after it.
-      add_graph(file, "gcn", {.arch = "gcn", .layers = 3, .hidden = 16, .input_dropout = 0, .dropout = 0, .layer_norm = true});
-      add_graph(file, "sage", {.arch = "sage", .layers = 2, .hidden = 16, .input_dropout = 0, .dropout = 0});
+      add_graph(file, "gcn",
+                {.arch = "gcn",
+                 .layers = 3,
+                 .hidden = 16,
+                 .input_dropout = 0,
+                 .dropout = 0,
+                 .layer_norm = true});
+      add_graph(file, "sage",
+                {.arch = "sage", .layers = 2, .hidden = 16, .input_dropout = 0, .dropout = 0});
     } else if (argc == 2 && std::string_view(argv[1]) == "quantizer") {
       add_quantizer(file);
     } else {

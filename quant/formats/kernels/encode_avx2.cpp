@@ -23,17 +23,20 @@ struct Scaler {
   }
   /// Stores 32 codes of four vectors.
   void store(std::int8_t* out, const __m256i codes[4]) const {
-    const __m256i ab = _mm256_packs_epi32(_mm256_sub_epi32(codes[0], centre), _mm256_sub_epi32(codes[1], centre));
-    const __m256i cd = _mm256_packs_epi32(_mm256_sub_epi32(codes[2], centre), _mm256_sub_epi32(codes[3], centre));
+    const __m256i ab =
+        _mm256_packs_epi32(_mm256_sub_epi32(codes[0], centre), _mm256_sub_epi32(codes[1], centre));
+    const __m256i cd =
+        _mm256_packs_epi32(_mm256_sub_epi32(codes[2], centre), _mm256_sub_epi32(codes[3], centre));
     const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
     const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(ab, cd), order);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), bytes);
   }
   void store(std::int16_t* out, const __m256i codes[4]) const {
     for (int half = 0; half < 2; ++half) {
-      const __m256i words =
-          _mm256_packs_epi32(_mm256_sub_epi32(codes[2 * half], centre), _mm256_sub_epi32(codes[2 * half + 1], centre));
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 16 * half), _mm256_permute4x64_epi64(words, 0xd8));
+      const __m256i words = _mm256_packs_epi32(_mm256_sub_epi32(codes[2 * half], centre),
+                                               _mm256_sub_epi32(codes[2 * half + 1], centre));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 16 * half),
+                          _mm256_permute4x64_epi64(words, 0xd8));
     }
   }
 };
@@ -64,7 +67,8 @@ void nearest(const float* x, std::int64_t n, EncodeGrid grid, Code* out) {
   by_32(x, n, out, [&](std::int64_t, const float* from, Code* to) {
     __m256i codes[4];
     for (int v = 0; v < 4; ++v) {
-      const __m256 rounded = _mm256_round_ps(scaled(_mm256_loadu_ps(from + 8 * v)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+      const __m256 rounded = _mm256_round_ps(scaled(_mm256_loadu_ps(from + 8 * v)),
+                                             _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
       codes[v] = _mm256_cvttps_epi32(rounded);
     }
     scaled.store(to, codes);
@@ -79,7 +83,8 @@ void nearest_each(const float* x, std::int64_t n, const EncodeGrids& grids, Code
     for (int v = 0; v < 4; ++v) {
       scaled.offset = _mm256_loadu_ps(grids.offset + i + 8 * v);
       scaled.scale = _mm256_loadu_ps(grids.scale + i + 8 * v);
-      const __m256 rounded = _mm256_round_ps(scaled(_mm256_loadu_ps(from + 8 * v)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+      const __m256 rounded = _mm256_round_ps(scaled(_mm256_loadu_ps(from + 8 * v)),
+                                             _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
       codes[v] = _mm256_cvttps_epi32(rounded);
     }
     scaled.store(to, codes);
@@ -87,7 +92,8 @@ void nearest_each(const float* x, std::int64_t n, const EncodeGrids& grids, Code
 }
 
 template <class Code>
-void stochastic(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first, Code* out) {
+void stochastic(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key,
+                std::uint64_t first, Code* out) {
   const Scaler scaled(grid);
   const __m256 steps = _mm256_set1_ps(65536.0f), half = _mm256_set1_ps(0.5f);
   __m256i words[2][4];  // blocks 0..7 and 8..15 of the group of 128 elements
@@ -101,12 +107,15 @@ void stochastic(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t k
     for (int v = 0; v < 4; ++v) {
       const std::int64_t part = i % 128 / 16 + v / 2;
       const __m256i word = words[v % 2][part % 4];
-      const __m256i bits = part < 4 ? _mm256_and_si256(word, _mm256_set1_epi32(0xffff)) : _mm256_srli_epi32(word, 16);
+      const __m256i bits = part < 4 ? _mm256_and_si256(word, _mm256_set1_epi32(0xffff))
+                                    : _mm256_srli_epi32(word, 16);
       const __m256 value = scaled(_mm256_loadu_ps(from + 8 * v));
       const __m256 below = _mm256_floor_ps(value);
       const __m256 fraction = _mm256_mul_ps(_mm256_sub_ps(value, below), steps);
-      const __m256 up = _mm256_cmp_ps(fraction, _mm256_add_ps(_mm256_cvtepi32_ps(bits), half), _CMP_GT_OQ);
-      codes[v] = _mm256_sub_epi32(_mm256_cvttps_epi32(below), _mm256_castps_si256(up));  // a true lane is -1
+      const __m256 up =
+          _mm256_cmp_ps(fraction, _mm256_add_ps(_mm256_cvtepi32_ps(bits), half), _CMP_GT_OQ);
+      codes[v] = _mm256_sub_epi32(_mm256_cvttps_epi32(below),
+                                  _mm256_castps_si256(up));  // a true lane is -1
     }
     scaled.store(to, codes);
   });
@@ -134,20 +143,24 @@ bool range_avx2(const float* x, std::int64_t n, float* min, float* max) {
   return worst < 0x7f800000u;
 }
 
-void encode_nearest_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::int8_t* out) { nearest(x, n, grid, out); }
-void encode_nearest_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::int16_t* out) { nearest(x, n, grid, out); }
+void encode_nearest_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::int8_t* out) {
+  nearest(x, n, grid, out);
+}
+void encode_nearest_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::int16_t* out) {
+  nearest(x, n, grid, out);
+}
 void encode_each_avx2(const float* x, std::int64_t n, const EncodeGrids& grids, std::int8_t* out) {
   nearest_each(x, n, grids, out);
 }
 void encode_each_avx2(const float* x, std::int64_t n, const EncodeGrids& grids, std::int16_t* out) {
   nearest_each(x, n, grids, out);
 }
-void encode_stochastic_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first,
-                            std::int8_t* out) {
+void encode_stochastic_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key,
+                            std::uint64_t first, std::int8_t* out) {
   stochastic(x, n, grid, key, first, out);
 }
-void encode_stochastic_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key, std::uint64_t first,
-                            std::int16_t* out) {
+void encode_stochastic_avx2(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t key,
+                            std::uint64_t first, std::int16_t* out) {
   stochastic(x, n, grid, key, first, out);
 }
 
