@@ -33,12 +33,12 @@ struct TaskSteps {
   }
 };
 
-train::Options options_of(std::vector<train::Setting> settings, std::int64_t batch,
-                          const train::Texts& values) {
+train::Options options_of(std::vector<train::OptionSpec> settings, std::int64_t batch,
+                          const train::KeyValues& values) {
   train::Options options;
   options.batch = batch;
   options.settings = std::move(settings);
-  for (train::Setting& setting : options.settings) {
+  for (train::OptionSpec& setting : options.settings) {
     setting.text = setting.fallback;
     for (const auto& [name, text] : values) {
       if (setting.name == name) setting.text = text;

@@ -253,19 +253,20 @@ std::vector<Range> ColumnBlocks::ranges() const {
   parallel_rows(cols_, 4 * block_count(rows_), [&](std::int64_t begin, std::int64_t end) {
     const auto first = static_cast<std::size_t>(begin), last = static_cast<std::size_t>(end),
                cols = static_cast<std::size_t>(cols_);
-    std::vector<double> nought(last,
-                               0.0);  // becomes NaN where a value is not finite: a sum of finite
-                                      // floats cannot overflow a double
+    std::vector<double> zero_or_nan(last,
+                                    0.0);  // becomes NaN where a value is not finite: a sum of
+                                           // finite floats cannot overflow a double
     for (std::size_t j = first; j < last; ++j) ranges[j] = {ends_[j], ends_[cols + j]};
     for (std::size_t at = 0; at < ends_.size(); at += 2 * cols) {
       for (std::size_t j = first; j < last; ++j) {
         ranges[j].min = std::min(ranges[j].min, ends_[at + j]);
         ranges[j].max = std::max(ranges[j].max, ends_[at + cols + j]);
-        nought[j] += partial_[at + j] - partial_[at + j];
+        zero_or_nan[j] += partial_[at + j] - partial_[at + j];
       }
     }
     for (std::size_t j = first; j < last; ++j) {
-      if (nought[j] != 0.0) ranges[j].min = ranges[j].max = std::numeric_limits<float>::quiet_NaN();
+      if (zero_or_nan[j] != 0.0)
+        ranges[j].min = ranges[j].max = std::numeric_limits<float>::quiet_NaN();
     }
   });
   return ranges;

@@ -40,7 +40,7 @@ const Adjoints::Sum& Adjoints::at(Var x) const {
   return sums_[static_cast<std::size_t>(x.index)];
 }
 
-void Adjoints::add(Var x, Tensor g, Facts facts) {
+void Adjoints::add(Var x, Tensor g, Statistics facts) {
   Sum& sum = at(x);
   if (!sum.wanted) return;
   require<ShapeError>(g.shape() == sum.shape, "[backward] gradient ", g.shape(),
@@ -110,7 +110,7 @@ Var Tape::variable(Tensor value) {
   return x;
 }
 
-Var Tape::record(Tensor value, std::span<const Var> inputs, Backward backward, Facts facts) {
+Var Tape::record(Tensor value, std::span<const Var> inputs, Backward backward, Statistics facts) {
   bool wanted = false;
   for (const Var input : inputs) {
     wanted = wanted || node(input).wanted;
@@ -124,7 +124,7 @@ Var Tape::record(Tensor value, std::span<const Var> inputs, Backward backward, F
 }
 
 Var Tape::record_deferred(const Shape& shape, RowWriter writer, std::initializer_list<Var> inputs,
-                          Backward backward, Facts facts) {
+                          Backward backward, Statistics facts) {
   const Var x = record(Tensor{}, inputs, std::move(backward), std::move(facts));
   nodes_.back().absent_shape = shape;
   nodes_.back().writer = std::move(writer);

@@ -24,9 +24,8 @@ struct Var {
   friend bool operator==(Var, Var) = default;
 };
 
-/// What the producer of a matrix learnt of it while it was in cache, so that nobody has to read it
-/// again for that.
-struct Facts {
+/// Statistics computed by the producer of a matrix while the data was in cache.
+struct Statistics {
   std::optional<Range> range = std::nullopt;              ///< of all elements
   std::shared_ptr<const ColumnBlocks> columns = nullptr;  ///< summarised
 };
@@ -50,7 +49,7 @@ class Adjoints {
   /// Adds g to the gradient of x; contributions are added in the order of the backward sweep.
   /// Ignored unless wanted. An op adds at most once for each time that it recorded x as an input.
   /// @throws ShapeError unless g has the shape of x
-  void add(Var x, Tensor g, Facts facts = {});
+  void add(Var x, Tensor g, Statistics facts = {});
 
   /// For an op that produces its contribution to x's gradient row by row. If no other op will
   /// contribute after it and somebody watches the gradient, returns what each range of finished
@@ -60,7 +59,7 @@ class Adjoints {
   void add_complete(Var x, Tensor g);
 
   /// Of the gradient that a backward function just received.
-  [[nodiscard]] const Facts& facts() const { return current_->facts; }
+  [[nodiscard]] const Statistics& facts() const { return current_->facts; }
   /// The gradient just received went through the watcher.
   [[nodiscard]] bool watched() const { return current_->complete; }
 
@@ -68,7 +67,7 @@ class Adjoints {
   friend class Tape;
   struct Sum {
     Tensor gradient;
-    Facts facts;
+    Statistics facts;
     Shape shape;
     bool wanted = false, complete = false;
     std::int32_t uses = 0;  ///< contributions that may still come
@@ -106,15 +105,16 @@ class Tape {
   /// whose gradient is wanted.
   Var variable(Tensor value);
   /// The result of an op on the inputs. `backward` is dropped when none of them needs a gradient.
-  Var record(Tensor value, std::initializer_list<Var> inputs, Backward backward, Facts facts = {}) {
+  Var record(Tensor value, std::initializer_list<Var> inputs, Backward backward,
+             Statistics facts = {}) {
     return record(std::move(value), std::span(inputs.begin(), inputs.size()), std::move(backward),
                   std::move(facts));
   }
-  Var record(Tensor value, std::span<const Var> inputs, Backward backward, Facts facts = {});
+  Var record(Tensor value, std::span<const Var> inputs, Backward backward, Statistics facts = {});
   /// The same for a value that is computed when it is read: whole by operator[], or row by row
   /// through deferred(). What nobody reads whole is never in memory.
   Var record_deferred(const Shape& shape, RowWriter writer, std::initializer_list<Var> inputs,
-                      Backward backward, Facts facts = {});
+                      Backward backward, Statistics facts = {});
   /// Has the rows of x's gradient shown to the watcher if an op completes them in cache
   /// (Adjoints::completing).
   void watch_gradient(Var x, RowWatcher watcher);
@@ -135,7 +135,7 @@ class Tape {
   /// was released, or if x is no value of this tape
   [[nodiscard]] const Tensor& operator[](Var x) const;
   [[nodiscard]] const Shape& shape(Var x) const;
-  [[nodiscard]] const Facts& facts(Var x) const { return node(x).facts; }
+  [[nodiscard]] const Statistics& facts(Var x) const { return node(x).facts; }
   /// The rows of a deferred value that nobody has read whole yet, else null.
   [[nodiscard]] const RowWriter* deferred(Var x) const {
     return node(x).writer ? &node(x).writer : nullptr;
@@ -156,7 +156,7 @@ class Tape {
     ParamId param;
     bool wanted = false, variable = false;
     Backward backward;
-    Facts facts = {};
+    Statistics facts = {};
     std::int32_t uses = 0;  ///< how often ops took it as an input
     bool kept = false, taken = false, swept = false;
     Shape absent_shape = {};  ///< of a value that is deferred or taken

@@ -21,7 +21,7 @@ struct GraphSplit {
 /// A graph whose nodes are to be classified.
 ///
 /// Edges have no direction: `neighbours` is symmetric, lists no node as its own neighbour and none
-/// twice, whatever the files say. Whether a node hears itself is the layer's business. A node
+/// twice, whatever the files say. Self-loops are the layer's business. A node
 /// without neighbours is a node like any other.
 struct Graph {
   std::string name;

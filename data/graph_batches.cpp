@@ -27,7 +27,7 @@ std::vector<std::int64_t> draw_places(std::int64_t size, std::int64_t count, Key
 
 GraphHop draw_hop(const Csr& neighbours, std::vector<std::int64_t> targets, std::int64_t fanout,
                   Key key, std::vector<std::int32_t>& number) {
-  GraphHop hop{.heard = {}, .nodes = std::move(targets)};
+  GraphHop hop{.adjacency = {}, .nodes = std::move(targets)};
   const std::size_t count = hop.nodes.size();
   for (std::size_t i = 0; i < count; ++i)
     number[static_cast<std::size_t>(hop.nodes[i])] = static_cast<std::int32_t>(i);
@@ -52,9 +52,9 @@ GraphHop draw_hop(const Csr& neighbours, std::vector<std::int64_t> targets, std:
         hear(all[static_cast<std::size_t>(place)]);
       }
     }
-    hop.heard.add_row(row);
+    hop.adjacency.add_row(row);
   }
-  hop.heard.cols = static_cast<std::int64_t>(hop.nodes.size());
+  hop.adjacency.cols = static_cast<std::int64_t>(hop.nodes.size());
   for (const std::int64_t node : hop.nodes) number[static_cast<std::size_t>(node)] = -1;
   return hop;
 }

@@ -10,10 +10,10 @@
 
 namespace ebb {
 
-/// Whom the targets of one layer hear. Nodes are numbered anew for it: `nodes` tells their numbers
-/// in the graph, and the first of them are the targets, in their order.
+/// The in-neighbours of one layer's targets. Nodes are numbered anew for it: `nodes` tells their
+/// numbers in the graph, and the first of them are the targets, in their order.
 struct GraphHop {
-  Csr heard;                        ///< [targets, nodes]
+  Csr adjacency;                    ///< [targets, nodes]
   std::vector<std::int64_t> nodes;  ///< of the graph
 };
 
@@ -27,7 +27,7 @@ struct GraphBatch {
 /// Mini-batches of a graph's training nodes with sampled neighbours, a pure function of (key,
 /// iteration).
 ///
-/// From the last layer to the first, every target hears all of its neighbours, or `fanout` of them
+/// From the last layer to the first, every target sums all of its neighbours, or `fanout` of them
 /// drawn without replacement where it has more; they are listed in the order of their numbers in
 /// the graph. The key is key.fold("hear").fold(iteration).fold(layer); node i of the graph with d
 /// neighbours draws counters i 2^20 .. (Floyd's method: of places d - fanout .. d - 1, each takes a

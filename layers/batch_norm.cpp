@@ -237,20 +237,20 @@ Var BatchNorm::operator()(Pass& pass, Var x, const Then& then) const {
     }
     grads.add(w, std::move(gw));
     grads.add(b, std::move(gb));
-    const auto input_gradient = [&](const float* from, float* to) -> Facts {
+    const auto input_gradient = [&](const float* from, float* to) -> Statistics {
       if (batch) return {.range = batch_gradient(*saved, along, offset, from, to)};
       running_gradient(saved->affine, saved->rows, from, to);
       return {};
     };
     const bool add_wants = then.add && grads.wants(added);
     if (grads.wants(x) && !add_wants) {
-      Facts facts = input_gradient(g.data(), g.data());
+      Statistics facts = input_gradient(g.data(), g.data());
       grads.add(x, std::move(g), std::move(facts));
       return;
     }
     if (grads.wants(x)) {  // g itself is still needed, as the gradient of what was added
       Tensor gx = Tensor::uninitialized(shape);
-      Facts facts = input_gradient(g.data(), gx.data());
+      Statistics facts = input_gradient(g.data(), gx.data());
       grads.add(x, std::move(gx), std::move(facts));
     }
     if (add_wants) grads.add(added, std::move(g));

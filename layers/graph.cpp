@@ -63,11 +63,11 @@ struct Bill {
     add(linear.site, Product::grad_weight, macs);
   }
   /// A linear layer and sums over neighbours, in the order of GraphConv.
-  void add(const Linear& linear, const Site& aggregate, const Neighbourhood& hood,
+  void add(const Linear& linear, const Site& aggregate, const Neighbourhood& neighbours,
            bool wants_input) const {
     const bool first = linear_first(weight);
-    const std::int64_t sums = hood.heard.entries() * weight[first ? 0 : 1];
-    add(linear, first ? hood.nodes() : hood.targets(), wants_input);
+    const std::int64_t sums = neighbours.adjacency.entries() * weight[first ? 0 : 1];
+    add(linear, first ? neighbours.nodes() : neighbours.targets(), wants_input);
     add(aggregate, Product::aggregate, sums);
     if (first || wants_input) add(aggregate, Product::aggregate_grad, sums);
   }
@@ -75,58 +75,59 @@ struct Bill {
 
 }  // namespace
 
-std::shared_ptr<const Neighbourhood> symmetric_neighbourhood(const Csr& heard,
+std::shared_ptr<const Neighbourhood> symmetric_neighbourhood(const Csr& adjacency,
                                                              std::span<const std::int64_t> degrees,
                                                              bool self_loops) {
-  require<ShapeError>(
-      static_cast<std::int64_t>(degrees.size()) == heard.cols && heard.rows() <= heard.cols,
-      "[neighbourhood] expected a degree for each of ", heard.cols, " nodes, targets first, got ",
-      degrees.size());
-  auto hood = std::make_shared<Neighbourhood>();
-  hood->heard = self_loops ? heard.with_diagonal() : heard;
-  hood->hearers = hood->heard.transposed();
+  require<ShapeError>(static_cast<std::int64_t>(degrees.size()) == adjacency.cols &&
+                          adjacency.rows() <= adjacency.cols,
+                      "[neighbourhood] expected a degree for each of ", adjacency.cols,
+                      " nodes, targets first, got ", degrees.size());
+  auto neighbours = std::make_shared<Neighbourhood>();
+  neighbours->adjacency = self_loops ? adjacency.with_diagonal() : adjacency;
+  neighbours->adjacency_transposed = neighbours->adjacency.transposed();
   const auto degree = [&](std::int64_t i) {
     const std::int64_t d = degrees[static_cast<std::size_t>(i)] + (self_loops ? 1 : 0);
     return static_cast<double>(std::max<std::int64_t>(1, d));
   };
-  for (std::int64_t i = 0; i < hood->nodes(); ++i)
-    hood->node_scale.push_back(static_cast<float>(1.0 / std::sqrt(degree(i))));
-  for (std::int64_t i = 0; i < hood->targets(); ++i) {
-    const auto count = static_cast<double>(std::max<std::int64_t>(1, hood->heard.count(i)));
-    hood->target_scale.push_back(static_cast<float>(std::sqrt(degree(i)) / count));
+  for (std::int64_t i = 0; i < neighbours->nodes(); ++i)
+    neighbours->node_scale.push_back(static_cast<float>(1.0 / std::sqrt(degree(i))));
+  for (std::int64_t i = 0; i < neighbours->targets(); ++i) {
+    const auto count =
+        static_cast<double>(std::max<std::int64_t>(1, neighbours->adjacency.count(i)));
+    neighbours->target_scale.push_back(static_cast<float>(std::sqrt(degree(i)) / count));
   }
-  return hood;
+  return neighbours;
 }
 
-std::shared_ptr<const Neighbourhood> mean_neighbourhood(const Csr& heard) {
-  auto hood =
-      std::make_shared<Neighbourhood>(Neighbourhood{.heard = heard, .hearers = heard.transposed()});
-  for (std::int64_t i = 0; i < hood->targets(); ++i) {
-    hood->target_scale.push_back(
-        static_cast<float>(1.0 / static_cast<double>(std::max<std::int64_t>(1, heard.count(i)))));
+std::shared_ptr<const Neighbourhood> mean_neighbourhood(const Csr& adjacency) {
+  auto neighbours = std::make_shared<Neighbourhood>(
+      Neighbourhood{.adjacency = adjacency, .adjacency_transposed = adjacency.transposed()});
+  for (std::int64_t i = 0; i < neighbours->targets(); ++i) {
+    neighbours->target_scale.push_back(static_cast<float>(
+        1.0 / static_cast<double>(std::max<std::int64_t>(1, adjacency.count(i)))));
   }
-  return hood;
+  return neighbours;
 }
 
 Var sum_neighbours(Pass& pass, const Site& site, Var x,
-                   const std::shared_ptr<const Neighbourhood>& hood) {
+                   const std::shared_ptr<const Neighbourhood>& neighbours) {
   const Shape shape = pass.tape.shape(x);
-  require<ShapeError>(shape.rank() == 2 && shape[0] == hood->nodes(), "[", site.name,
-                      "] expected features [", hood->nodes(), ", n], got ", shape);
+  require<ShapeError>(shape.rank() == 2 && shape[0] == neighbours->nodes(), "[", site.name,
+                      "] expected features [", neighbours->nodes(), ", n], got ", shape);
   Tensor scaled;
-  if (!hood->node_scale.empty()) {
+  if (!neighbours->node_scale.empty()) {
     scaled = Tensor::uninitialized(shape);
-    scale_rows(pass.tape[x], hood->node_scale, scaled);
+    scale_rows(pass.tape[x], neighbours->node_scale, scaled);
   }
-  const Tensor& operand = hood->node_scale.empty() ? pass.tape[x] : scaled;
+  const Tensor& operand = neighbours->node_scale.empty() ? pass.tape[x] : scaled;
   const Site here = pass.visit(site);
   const Operand qx = pass.encode(operand.matrix(), here, Role::activation);
-  Tensor y = aggregate(hood->heard, hood->target_scale, qx, pass.how(here, Product::aggregate),
-                       pass.ledger);
+  Tensor y = aggregate(neighbours->adjacency, neighbours->target_scale, qx,
+                       pass.how(here, Product::aggregate), pass.ledger);
   return pass.tape.record(std::move(y), {x}, [=, &pass](Tensor&& g, Adjoints& grads) {
-    scale_rows(g, hood->target_scale, g);
+    scale_rows(g, neighbours->target_scale, g);
     const Operand qg = pass.encode(g.matrix(), here, Role::gradient);
-    grads.add(x, aggregate(hood->hearers, hood->node_scale, qg,
+    grads.add(x, aggregate(neighbours->adjacency_transposed, neighbours->node_scale, qg,
                            pass.how(here, Product::aggregate_grad), pass.ledger));
   });
 }
@@ -171,14 +172,14 @@ GraphConv GraphConv::create(ParamStore& params, const Site& site, Tensor weight)
 }
 
 Var GraphConv::operator()(Pass& pass, Var x,
-                          const std::shared_ptr<const Neighbourhood>& hood) const {
-  if (!linear_first(weight)) return linear(pass, sum_neighbours(pass, aggregate, x, hood));
-  return plus_bias(pass, sum_neighbours(pass, aggregate, linear(pass, x), hood), bias);
+                          const std::shared_ptr<const Neighbourhood>& neighbours) const {
+  if (!linear_first(weight)) return linear(pass, sum_neighbours(pass, aggregate, x, neighbours));
+  return plus_bias(pass, sum_neighbours(pass, aggregate, linear(pass, x), neighbours), bias);
 }
 
-void GraphConv::charge(CostLedger& ledger, const PrecisionPlan& plan, const Neighbourhood& hood,
-                       bool wants_input) const {
-  Bill{ledger, plan, weight}.add(linear, aggregate, hood, wants_input);
+void GraphConv::charge(CostLedger& ledger, const PrecisionPlan& plan,
+                       const Neighbourhood& neighbours, bool wants_input) const {
+  Bill{ledger, plan, weight}.add(linear, aggregate, neighbours, wants_input);
 }
 
 SageConv SageConv::create(ParamStore& params, const Site& site, Tensor self, Tensor neighbour) {
@@ -195,24 +196,24 @@ SageConv SageConv::create(ParamStore& params, const Site& site, Tensor self, Ten
 }
 
 Var SageConv::operator()(Pass& pass, Var x,
-                         const std::shared_ptr<const Neighbourhood>& hood) const {
+                         const std::shared_ptr<const Neighbourhood>& neighbours) const {
   const Var around = linear_first(weight)
-                         ? sum_neighbours(pass, aggregate, neighbour(pass, x), hood)
-                         : neighbour(pass, sum_neighbours(pass, aggregate, x, hood));
+                         ? sum_neighbours(pass, aggregate, neighbour(pass, x), neighbours)
+                         : neighbour(pass, sum_neighbours(pass, aggregate, x, neighbours));
   Var own = x;
-  if (hood->targets() < hood->nodes()) {
-    std::vector<std::int64_t> targets(static_cast<std::size_t>(hood->targets()));
+  if (neighbours->targets() < neighbours->nodes()) {
+    std::vector<std::int64_t> targets(static_cast<std::size_t>(neighbours->targets()));
     std::iota(targets.begin(), targets.end(), 0);
     own = select_rows(pass, x, targets);
   }
   return add(pass, self(pass, own), around);
 }
 
-void SageConv::charge(CostLedger& ledger, const PrecisionPlan& plan, const Neighbourhood& hood,
-                      bool wants_input) const {
+void SageConv::charge(CostLedger& ledger, const PrecisionPlan& plan,
+                      const Neighbourhood& neighbours, bool wants_input) const {
   const Bill bill{ledger, plan, weight};
-  bill.add(neighbour, aggregate, hood, wants_input);
-  bill.add(self, hood.targets(), wants_input);
+  bill.add(neighbour, aggregate, neighbours, wants_input);
+  bill.add(self, neighbours.targets(), wants_input);
 }
 
 }  // namespace ebb

@@ -12,30 +12,30 @@
 
 namespace ebb {
 
-/// Who hears whom in one layer of a graph network, and by which factors: y(i) = target_scale[i] sum
+/// The adjacency of one layer of a graph network and its factors: y(i) = target_scale[i] sum
 /// of node_scale[k] x(k) over the nodes k that target i lists. The first nodes are the targets, so
 /// that a target finds its own features.
 struct Neighbourhood {
-  Csr heard;                          ///< [targets, nodes]
-  Csr hearers;                        ///< its transpose, for gradients
+  Csr adjacency;                      ///< [targets, nodes]
+  Csr adjacency_transposed;           ///< its transpose, for gradients
   std::vector<float> node_scale{};    ///< one a node; empty: all 1
   std::vector<float> target_scale{};  ///< one a target
 
-  [[nodiscard]] std::int64_t targets() const { return heard.rows(); }
-  [[nodiscard]] std::int64_t nodes() const { return heard.cols; }
+  [[nodiscard]] std::int64_t targets() const { return adjacency.rows(); }
+  [[nodiscard]] std::int64_t nodes() const { return adjacency.cols; }
 };
 
 /// Symmetric normalisation D^-1/2 A D^-1/2 with A the whole graph's, D its degrees, at least 1;
 /// with `self_loops` both are those of A + I (the renormalised graph convolution). `degrees`: of
 /// each node in the whole graph, without the loop. node_scale = D^-1/2. target_scale = D^1/2 /
-/// (number of nodes heard), which is D^-1/2 where all are heard, and makes up for those that are
+/// (number of in-neighbours summed), which is D^-1/2 where all are, and makes up for those that are
 /// not where neighbours are sampled. Both are computed in double and rounded once.
 /// @throws ShapeError unless there is a degree for every node and targets are nodes
-std::shared_ptr<const Neighbourhood> symmetric_neighbourhood(const Csr& heard,
+std::shared_ptr<const Neighbourhood> symmetric_neighbourhood(const Csr& adjacency,
                                                              std::span<const std::int64_t> degrees,
                                                              bool self_loops);
-/// The mean of the nodes heard; 0 where none are.
-std::shared_ptr<const Neighbourhood> mean_neighbourhood(const Csr& heard);
+/// The mean of the in-neighbours; 0 where none are.
+std::shared_ptr<const Neighbourhood> mean_neighbourhood(const Csr& adjacency);
 
 /// y [targets, n] of x [nodes, n], see Neighbourhood.
 ///
@@ -48,7 +48,7 @@ std::shared_ptr<const Neighbourhood> mean_neighbourhood(const Csr& heard);
 /// something larger.
 /// @throws ShapeError unless x has a row for each node
 Var sum_neighbours(Pass& pass, const Site& site, Var x,
-                   const std::shared_ptr<const Neighbourhood>& hood);
+                   const std::shared_ptr<const Neighbourhood>& neighbours);
 
 /// Rows of x [rows, n], in the order of the indices, none twice. @throws ShapeError for an index
 /// outside the matrix
@@ -67,11 +67,11 @@ struct GraphConv {
   /// @throws ShapeError unless weight is [out, in]; ConfigError if a name is taken
   static GraphConv create(ParamStore& params, const Site& site, Tensor weight);
 
-  Var operator()(Pass& pass, Var x, const std::shared_ptr<const Neighbourhood>& hood) const;
+  Var operator()(Pass& pass, Var x, const std::shared_ptr<const Neighbourhood>& neighbours) const;
 
   /// Charges what this layer's forward and backward sweep will, without doing them; `wants_input`:
   /// x takes a gradient.
-  void charge(CostLedger& ledger, const PrecisionPlan& plan, const Neighbourhood& hood,
+  void charge(CostLedger& ledger, const PrecisionPlan& plan, const Neighbourhood& neighbours,
               bool wants_input) const;
 };
 
@@ -87,10 +87,10 @@ struct SageConv {
   /// taken
   static SageConv create(ParamStore& params, const Site& site, Tensor self, Tensor neighbour);
 
-  Var operator()(Pass& pass, Var x, const std::shared_ptr<const Neighbourhood>& hood) const;
+  Var operator()(Pass& pass, Var x, const std::shared_ptr<const Neighbourhood>& neighbours) const;
 
   /// See GraphConv.
-  void charge(CostLedger& ledger, const PrecisionPlan& plan, const Neighbourhood& hood,
+  void charge(CostLedger& ledger, const PrecisionPlan& plan, const Neighbourhood& neighbours,
               bool wants_input) const;
 };
 

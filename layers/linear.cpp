@@ -72,7 +72,7 @@ Var Linear::operator()(Pass& pass, Var x) const {
 
 Tensor bias_gradient(const Tensor& g, Simd simd) { return rounded(column_sums(g.matrix(), simd)); }
 
-GradientSummary summarise_gradient(const Tensor& g, const Facts& facts, Simd simd) {
+GradientSummary summarise_gradient(const Tensor& g, const Statistics& facts, Simd simd) {
   if (facts.range) return {bias_gradient(g, simd), facts};
   const ConstMatrix m = g.matrix();
   ColumnBlocks columns(m.rows, m.cols, simd);

@@ -90,25 +90,26 @@ Var softmax_cross_entropy(Pass& pass, Var logits, std::span<const std::int32_t> 
       z.shape());  // softmax - wanted: the gradient before division by the batch
   float* const out = slope.data();
   parallel_rows(batch, classes * kCostOfExp, [&](std::int64_t first, std::int64_t last) {
-    std::vector<double> powers(static_cast<std::size_t>(classes));
+    std::vector<double> exps(static_cast<std::size_t>(classes));
     for (std::int64_t i = first; i < last; ++i) {
       const float* const row = z.data() + i * classes;
       const std::int32_t label = labels[static_cast<std::size_t>(i)];
-      const double most = largest(row, classes);
-      exp_rows(row, classes, most, powers.data(), pass.simd);
+      const double max_logit = largest(row, classes);
+      exp_rows(row, classes, max_logit, exps.data(), pass.simd);
       const double sum =
-          chained_sum(classes, [&](std::int64_t j) { return powers[static_cast<std::size_t>(j)]; });
+          chained_sum(classes, [&](std::int64_t j) { return exps[static_cast<std::size_t>(j)]; });
       double& loss = losses[static_cast<std::size_t>(i)];
-      loss = math::log(sum) - (row[label] - most);
+      loss = math::log(sum) - (row[label] - max_logit);
       if (label_smoothing > 0.0) {
-        const double others = chained_sum(classes, [&](std::int64_t j) { return row[j] - most; }) /
-                              static_cast<double>(classes);
+        const double others =
+            chained_sum(classes, [&](std::int64_t j) { return row[j] - max_logit; }) /
+            static_cast<double>(classes);
         loss = (1.0 - label_smoothing) * loss + label_smoothing * (math::log(sum) - others);
       }
       for (std::int64_t j = 0; j < classes; ++j)
         out[i * classes + j] =
-            static_cast<float>(powers[static_cast<std::size_t>(j)] / sum - everywhere);
-      out[i * classes + label] = static_cast<float>(powers[static_cast<std::size_t>(label)] / sum -
+            static_cast<float>(exps[static_cast<std::size_t>(j)] / sum - everywhere);
+      out[i * classes + label] = static_cast<float>(exps[static_cast<std::size_t>(label)] / sum -
                                                     everywhere - (1.0 - label_smoothing));
     }
   });

@@ -20,10 +20,10 @@ constexpr std::int64_t kCostOfCell =
 /// What the backward sweep needs of a window.
 struct Window {
   std::int64_t steps, streams, units;
-  Tensor gates;          ///< [steps * streams, 4 units]: i, f, g, o
-  Tensor hidden_before;  ///< [steps * streams, units]: h_(t-1)
-  Tensor cell;           ///< [(steps + 1) * streams, units]: c_0 to c_T
-  Tensor squashed;       ///< [steps * streams, units]: tanh(c_t)
+  Tensor gates;   ///< [steps * streams, 4 units]: i, f, g, o
+  Tensor h_prev;  ///< [steps * streams, units]: h_(t-1)
+  Tensor cell;    ///< [(steps + 1) * streams, units]: c_0 to c_T
+  Tensor tanh_c;  ///< [steps * streams, units]: tanh(c_t)
 
   [[nodiscard]] std::int64_t wide() const { return streams * 4 * units; }
   [[nodiscard]] std::int64_t narrow() const { return streams * units; }
@@ -36,8 +36,8 @@ ConstMatrix rows_at(const Tensor& x, std::int64_t first, std::int64_t rows) {
 
 /// Gates and cell of step t, whose gate inputs are in w.gates without the part of `from_hidden`.
 void step_forward(Window& w, std::int64_t t, const float* from_hidden, float* h, Simd simd) {
-  float *const gates = w.gates.data() + t * w.wide(), *const squashed =
-                                                          w.squashed.data() + t * w.narrow();
+  float *const gates = w.gates.data() + t * w.wide(), *const tanh_c =
+                                                          w.tanh_c.data() + t * w.narrow();
   const float* const before = w.cell.data() + t * w.narrow();
   float* const after = w.cell.data() + (t + 1) * w.narrow();
   const std::int64_t n = w.units;
@@ -51,8 +51,8 @@ void step_forward(Window& w, std::int64_t t, const float* from_hidden, float* h,
       const float *const i = z, *const f = z + n, *const g = z + 2 * n, *const o = z + 3 * n;
       float* const c = after + s * n;
       for (std::int64_t j = 0; j < n; ++j) c[j] = f[j] * before[s * n + j] + i[j] * g[j];
-      tanh_rows(c, n, squashed + s * n, simd);
-      for (std::int64_t j = 0; j < n; ++j) h[s * n + j] = o[j] * squashed[s * n + j];
+      tanh_rows(c, n, tanh_c + s * n, simd);
+      for (std::int64_t j = 0; j < n; ++j) h[s * n + j] = o[j] * tanh_c[s * n + j];
     }
   });
 }
@@ -61,8 +61,8 @@ void step_forward(Window& w, std::int64_t t, const float* from_hidden, float* h,
 /// which becomes that of c_(t-1)).
 void step_backward(const Window& w, std::int64_t t, const float* gh, const float* gh_later,
                    float* gc, float* gz) {
-  const float *const gates = w.gates.data() + t * w.wide(), *const squashed =
-                                                                w.squashed.data() + t * w.narrow();
+  const float *const gates = w.gates.data() + t * w.wide(), *const tanh_c =
+                                                                w.tanh_c.data() + t * w.narrow();
   const float* const before = w.cell.data() + t * w.narrow();
   const std::int64_t n = w.units;
   parallel_rows(w.streams, 4 * n * kCostOfCell, [=](std::int64_t first, std::int64_t last) {
@@ -72,7 +72,7 @@ void step_backward(const Window& w, std::int64_t t, const float* gh, const float
       float* const z = gz + s * 4 * n;
       for (std::int64_t j = 0; j < n; ++j) {
         const std::int64_t at = s * n + j;
-        const float of_h = gh[at] + gh_later[at], tc = squashed[at];
+        const float of_h = gh[at] + gh_later[at], tc = tanh_c[at];
         const float of_c = gc[at] + of_h * o[j] * (1.0f - tc * tc);
         z[j] = of_c * g[j] * (i[j] * (1.0f - i[j]));
         z[n + j] = of_c * before[at] * (f[j] * (1.0f - f[j]));
@@ -119,9 +119,9 @@ Var Lstm::operator()(Pass& pass, Var x, LstmState& state) const {
                                       .streams = streams,
                                       .units = units,
                                       .gates = pass.tape[z],
-                                      .hidden_before = Tensor::uninitialized({rows, units}),
+                                      .h_prev = Tensor::uninitialized({rows, units}),
                                       .cell = Tensor::uninitialized({rows + streams, units}),
-                                      .squashed = Tensor::uninitialized({rows, units})});
+                                      .tanh_c = Tensor::uninitialized({rows, units})});
   Tensor h = Tensor::uninitialized({rows, units}),
          from_hidden = Tensor::uninitialized({streams, 4 * units});
   std::ranges::copy(state.cell.values(), window->cell.data());
@@ -133,7 +133,7 @@ Var Lstm::operator()(Pass& pass, Var x, LstmState& state) const {
   for (std::int64_t t = 0; t < window->steps; ++t) {
     const float* const before =
         t == 0 ? state.hidden.data() : h.data() + (t - 1) * window->narrow();
-    std::copy_n(before, window->narrow(), window->hidden_before.data() + t * window->narrow());
+    std::copy_n(before, window->narrow(), window->h_prev.data() + t * window->narrow());
     const Operand qh = pass.encode_activation({before, streams, units, units}, here, range,
                                               static_cast<std::uint64_t>(t) + 1);
     pass.multiply_into(qh, to_gates, here, Product::forward,
@@ -141,7 +141,7 @@ Var Lstm::operator()(Pass& pass, Var x, LstmState& state) const {
     step_forward(*window, t, from_hidden.data(), h.data() + t * window->narrow(), pass.simd);
   }
   if (pass.training())
-    pass.move_range(here, range, measure_range(window->hidden_before.matrix(), pass.simd));
+    pass.move_range(here, range, measure_range(window->h_prev.matrix(), pass.simd));
   std::copy_n(h.data() + (window->steps - 1) * window->narrow(), window->narrow(),
               state.hidden.data());
   std::copy_n(window->cell.data() + window->steps * window->narrow(), window->narrow(),
@@ -161,7 +161,7 @@ Var Lstm::operator()(Pass& pass, Var x, LstmState& state) const {
                          {gh.data(), streams, units, units});
     }
     const Operand all_z = pass.encode(gz.matrix(), here, Role::gradient);
-    const Operand all_h = pass.encode(window->hidden_before.matrix(), here, Role::activation);
+    const Operand all_h = pass.encode(window->h_prev.matrix(), here, Role::activation);
     grads.add(w, pass.multiply(all_z.transposed(), all_h, here, Product::grad_weight));
     grads.add(z, std::move(gz));
   });

@@ -132,7 +132,7 @@ void Pass::move_range(const Site& site, ParamId range, const Range& now) {
   move(state, seen);
 }
 
-Operand Pass::encode_gradient(const Tensor& g, const Site& site, const Facts& facts) const {
+Operand Pass::encode_gradient(const Tensor& g, const Site& site, const Statistics& facts) const {
   return facts.range ? encode_known(g.matrix(), site, Role::gradient, *facts.range)
                      : encode(g.matrix(), site, Role::gradient);
 }

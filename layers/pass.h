@@ -90,7 +90,7 @@ struct Pass {
   /// @throws NonFiniteError naming the site
   void move_range(const Site& site, ParamId range, const Range& now);
   /// Encodes the gradient of a site's output, whose range may be known.
-  Operand encode_gradient(const Tensor& g, const Site& site, const Facts& facts) const;
+  Operand encode_gradient(const Tensor& g, const Site& site, const Statistics& facts) const;
   /// Encodes a layer's input and keeps up its running range: `range` is a layer state of [minimum,
   /// width, updates]. A deferred value of known range goes straight into codes.
   Operand encode_input(Var x, const Site& site, ParamId range);

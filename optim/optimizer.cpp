@@ -63,15 +63,16 @@ bool move_sgd(Sgd& sgd, std::size_t i, Tensor& parameter, const Tensor& gradient
 }
 
 /// What an Adam step does to every element of a parameter.
-struct AdamMove {
-  float beta1, beta2, new1, new2, coupled, shrink, step, root_correction, epsilon;
+struct AdamUpdate {
+  float beta1, beta2, one_minus_beta1, one_minus_beta2, coupled, shrink, step, root_correction,
+      epsilon;
 
-  static bool run(AdamMove c, std::int64_t n, const float* g, float* w, float* m, float* v) {
+  static bool run(AdamUpdate c, std::int64_t n, const float* g, float* w, float* m, float* v) {
     std::uint32_t overflow = 0;
     for (std::int64_t j = 0; j < n; ++j) {
       const float d = g[j] + c.coupled * w[j];
-      m[j] = c.beta1 * m[j] + c.new1 * d;
-      v[j] = c.beta2 * v[j] + c.new2 * d * d;
+      m[j] = c.beta1 * m[j] + c.one_minus_beta1 * d;
+      v[j] = c.beta2 * v[j] + c.one_minus_beta2 * d * d;
       w[j] = c.shrink * w[j] - c.step * (m[j] / (std::sqrt(v[j]) / c.root_correction + c.epsilon));
       overflow |= bad(v[j]) | bad(w[j]);  // m is a mean of what v squares
     }
@@ -82,20 +83,21 @@ struct AdamMove {
 bool move_adam(Adam& adam, std::size_t i, Tensor& parameter, const Tensor& gradient, double rate) {
   const Adam::Config& c = adam.config;
   const auto t = static_cast<std::int64_t>(adam.steps);
-  const AdamMove move{.beta1 = static_cast<float>(c.beta1),
-                      .beta2 = static_cast<float>(c.beta2),
-                      .new1 = static_cast<float>(1.0 - c.beta1),
-                      .new2 = static_cast<float>(1.0 - c.beta2),
-                      .coupled = static_cast<float>(c.decoupled ? 0.0 : c.weight_decay),
-                      .shrink = static_cast<float>(c.decoupled ? 1.0 - rate * c.weight_decay : 1.0),
-                      .step = static_cast<float>(rate / (1.0 - math::pow(c.beta1, t))),
-                      .root_correction = static_cast<float>(std::sqrt(1.0 - math::pow(c.beta2, t))),
-                      .epsilon = static_cast<float>(c.epsilon)};
+  const AdamUpdate move{
+      .beta1 = static_cast<float>(c.beta1),
+      .beta2 = static_cast<float>(c.beta2),
+      .one_minus_beta1 = static_cast<float>(1.0 - c.beta1),
+      .one_minus_beta2 = static_cast<float>(1.0 - c.beta2),
+      .coupled = static_cast<float>(c.decoupled ? 0.0 : c.weight_decay),
+      .shrink = static_cast<float>(c.decoupled ? 1.0 - rate * c.weight_decay : 1.0),
+      .step = static_cast<float>(rate / (1.0 - math::pow(c.beta1, t))),
+      .root_correction = static_cast<float>(std::sqrt(1.0 - math::pow(c.beta2, t))),
+      .epsilon = static_cast<float>(c.epsilon)};
   const float* const g = gradient.data();
   float *const w = parameter.data(), *const m = slot(adam.first, i, parameter.shape()),
                *const v = slot(adam.second, i, parameter.shape());
   return all_finite(parameter.size(), [=](std::int64_t first, std::int64_t last) {
-    return AdamMove::run(move, last - first, g + first, w + first, m + first, v + first);
+    return AdamUpdate::run(move, last - first, g + first, w + first, m + first, v + first);
   });
 }
 

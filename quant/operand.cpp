@@ -14,7 +14,7 @@
 #include "core/parallel.h"
 #include "core/sums.h"
 #include "quant/formats/kernels/encode.h"
-#include "quant/kernels/kept.h"
+#include "quant/kernels/packed_cache.h"
 
 namespace ebb {
 namespace {
@@ -64,7 +64,7 @@ std::vector<Range> column_ranges(const ConstMatrix& x, Simd simd) {
         for (std::int64_t col = first * strip; col < std::min(last * strip, x.cols); col += strip) {
           const std::int64_t cols = std::min(strip, x.cols - col);
           float low[strip], high[strip],
-              nought[strip] = {};  // nought becomes NaN where a value is not finite
+              zero_or_nan[strip] = {};  // zero_or_nan becomes NaN where a value is not finite
           for (std::int64_t j = 0; j < cols; ++j) low[j] = high[j] = x(0, col + j);
           const auto scan = [&](auto stride) {
             for (std::int64_t i = 0; i < x.rows; ++i) {
@@ -73,13 +73,14 @@ std::vector<Range> column_ranges(const ConstMatrix& x, Simd simd) {
                 const float v = row[j * stride];
                 low[j] = v < low[j] ? v : low[j];
                 high[j] = v > high[j] ? v : high[j];
-                nought[j] += v - v;
+                zero_or_nan[j] += v - v;
               }
             }
           };
           x.col_stride == 1 ? scan(std::integral_constant<std::int64_t, 1>{}) : scan(x.col_stride);
           for (std::int64_t j = 0; j < cols; ++j)
-            ranges[static_cast<std::size_t>(col + j)] = {low[j] + nought[j], high[j] + nought[j]};
+            ranges[static_cast<std::size_t>(col + j)] = {low[j] + zero_or_nan[j],
+                                                         high[j] + zero_or_nan[j]};
         }
       });
   return ranges;
@@ -418,13 +419,13 @@ double Operand::value(std::int64_t i, std::int64_t j) const {
 
 Operand Operand::kept() const {
   Operand result = *this;
-  result.keeper_ = std::make_shared<kernels::Kept>();
+  result.packed_cache_ = std::make_shared<kernels::PackedCache>();
   return result;
 }
 
 Operand Operand::view() const {
   Operand result = *this;
-  result.keeper_ = nullptr;
+  result.packed_cache_ = nullptr;
   return result;
 }
 

@@ -17,7 +17,7 @@
 
 namespace ebb {
 namespace kernels {
-class Kept;
+class PackedCache;
 }
 
 /// Over what one scale reaches.
@@ -106,7 +106,9 @@ class Operand {
   /// The same matrix for many products with it on the right: kernels keep what they make of it,
   /// such as packed codes, as long as this operand or a copy of it lives. Views of it keep nothing.
   [[nodiscard]] Operand kept() const;
-  [[nodiscard]] kernels::Kept* keeper() const { return keeper_.get(); }  ///< null unless kept
+  [[nodiscard]] kernels::PackedCache* packed_cache() const {
+    return packed_cache_.get();
+  }  ///< null unless kept
   /// The same matrix with its codes decoded to float32; float operands are returned as they are.
   [[nodiscard]] Operand decoded() const;
 
@@ -132,7 +134,7 @@ class Operand {
   CodeMatrix codes_;
   std::shared_ptr<const Storage> storage_;
   std::int64_t first_grid_ = 0;
-  std::shared_ptr<kernels::Kept> keeper_;
+  std::shared_ptr<kernels::PackedCache> packed_cache_;
 };
 
 }  // namespace ebb

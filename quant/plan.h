@@ -31,7 +31,7 @@ struct Site {
   [[nodiscard]] bool matches(std::string_view pattern) const;
 };
 
-/// Who is whose neighbour is a matter of ones and zeros.
+/// An adjacency matrix is binary, so an entry costs one bit.
 inline constexpr Format kAdjacency{.kind = Format::Kind::integer, .bits = 1};
 
 /// The formats of one site.

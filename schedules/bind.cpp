@@ -133,10 +133,10 @@ class Binder {
     return values;
   }
 
-  void doubt(const std::string& sentence) {
-    std::vector<std::string>& doubts = program_.doubts;
-    if (std::find(doubts.begin(), doubts.end(), sentence) == doubts.end())
-      doubts.push_back(sentence);
+  void warning(const std::string& sentence) {
+    std::vector<std::string>& warnings = program_.warnings;
+    if (std::find(warnings.begin(), warnings.end(), sentence) == warnings.end())
+      warnings.push_back(sentence);
   }
 
   const Node& chosen(const Node& node) const {
@@ -202,8 +202,8 @@ class Binder {
     require<ConfigError>(has_rest || filled >= span, "[schedule] the parts of a join fill ", filled,
                          " of ", span, " updates; end with a part '@rest'");
     if (filled > span) {
-      doubt(concat("the parts of a join take ", filled, " updates, longer than the ", span,
-                   " there are: what lies beyond is cut off"));
+      warning(concat("the parts of a join take ", filled, " updates, longer than the ", span,
+                     " there are: what lies beyond is cut off"));
     }
     const Rational rest = fixed < Rational(span) ? Rational(span) - fixed : Rational(0);
     Rational end;
@@ -270,8 +270,8 @@ class Binder {
     step.x = node.numbers[0] >= 0 ? node.numbers[0]
                                   : 1.0 / static_cast<double>(std::max<std::int64_t>(step.m, 1));
     if (step.m > span) {
-      doubt(concat("the warm-up takes ", step.m, " updates, longer than the ", span,
-                   " there are: the full value is never reached"));
+      warning(concat("the warm-up takes ", step.m, " updates, longer than the ", span,
+                     " there are: the full value is never reached"));
     }
     operands(step, node, span);
   }
@@ -285,19 +285,20 @@ class Binder {
     step.x = node.op == Op::cycle ? node.numbers[2] : 1;
     step.y = node.op == Op::zigzag ? node.numbers[1] + 1 : 0;
     if (node.op == Op::zigzag && step.n % 2 == 1) {
-      doubt(concat("a zigzag of ", step.n,
-                   " half-waves, an odd number, ends on a falling half: use an even number to end "
-                   "on a rising one"));
+      warning(
+          concat("a zigzag of ", step.n,
+                 " half-waves, an odd number, ends on a falling half: use an even number to end "
+                 "on a rising one"));
     }
     if (floor && span % step.n != 0) {
-      doubt(concat(step.n, " cycles of ", step.m, " updates leave ", span % step.n, " of ", span,
-                   " updates: they begin a stray cycle"));
+      warning(concat(step.n, " cycles of ", step.m, " updates leave ", span % step.n, " of ", span,
+                     " updates: they begin a stray cycle"));
     } else if (!floor && span / step.n < 100) {
       const std::int64_t begun = (span + step.m - 1) / step.m, missing = begun * step.m - span;
-      doubt(concat(step.n, " cycles over ", span, " updates are ", step.m, " updates each, ", begun,
-                   " begin and the last one is ",
-                   missing == 0 ? std::string("whole") : concat("cut short by ", missing),
-                   ": below 100 updates a cycle the curve is coarse"));
+      warning(concat(step.n, " cycles over ", span, " updates are ", step.m, " updates each, ",
+                     begun, " begin and the last one is ",
+                     missing == 0 ? std::string("whole") : concat("cut short by ", missing),
+                     ": below 100 updates a cycle the curve is coarse"));
     }
     link(step, {bound(*node.children[0], step.m)});
   }

@@ -186,6 +186,6 @@ double Bound::operator()(std::int64_t t) const {
 }
 
 std::int64_t Bound::updates() const { return program_->updates; }
-const std::vector<std::string>& Bound::doubts() const { return program_->doubts; }
+const std::vector<std::string>& Bound::warnings() const { return program_->warnings; }
 
 }  // namespace ebb

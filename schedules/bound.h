@@ -30,7 +30,7 @@ class Bound {
   /// What is legal but probably not meant, each a sentence that says what will happen: a warm-up
   /// longer than the run, parts that the end of the run cuts off, an odd number of half-waves,
   /// cycles too short for their curve.
-  const std::vector<std::string>& doubts() const;
+  const std::vector<std::string>& warnings() const;
 
   explicit Bound(std::shared_ptr<const schedules::Program> program)
       : program_(std::move(program)) {}

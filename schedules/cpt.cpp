@@ -90,8 +90,8 @@ PrecisionCost precision_cost(const Bound& bits, int gradient_bits, std::uint64_t
           .relative = static_cast<double>(cost) / (updates * static_cast<double>(reference_cost))};
 }
 
-std::vector<std::string> precision_doubts(const Bound& bits, int max_bits) {
-  std::vector<std::string> doubts = bits.doubts();
+std::vector<std::string> precision_warnings(const Bound& bits, int max_bits) {
+  std::vector<std::string> warnings = bits.warnings();
   int peak = 0;
   halve(bits, 0, bits.updates() - 1,
         [&](std::int64_t first, std::int64_t last, const ValueRange& range) {
@@ -101,11 +101,12 @@ std::vector<std::string> precision_doubts(const Bound& bits, int max_bits) {
           return true;
         });
   if (peak < max_bits) {
-    doubts.push_back(concat("the schedule never reaches ", max_bits,
-                            " bits: its cycles are too short for the profile; the run peaks at ",
-                            peak, " and ends at ", bits.value(bits.updates() - 1).bits(), " bits"));
+    warnings.push_back(concat("the schedule never reaches ", max_bits,
+                              " bits: its cycles are too short for the profile; the run peaks at ",
+                              peak, " and ends at ", bits.value(bits.updates() - 1).bits(),
+                              " bits"));
   }
-  return doubts;
+  return warnings;
 }
 
 }  // namespace ebb

@@ -44,8 +44,8 @@ struct PrecisionCost {
 /// @throws ConfigError if a value is no width (see Value::bits)
 PrecisionCost precision_cost(const Bound& bits, int gradient_bits, std::uint64_t reference_cost);
 
-/// The doubts of the schedule itself, and whether its cycles are too short for the profile ever to
-/// reach max_bits.
-std::vector<std::string> precision_doubts(const Bound& bits, int max_bits);
+/// The warnings of the schedule itself, and whether its cycles are too short for the profile ever
+/// to reach max_bits.
+std::vector<std::string> precision_warnings(const Bound& bits, int max_bits);
 
 }  // namespace ebb

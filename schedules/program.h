@@ -46,7 +46,7 @@ struct Program {
   std::vector<double> reals;
   std::uint32_t root = 0;
   std::int64_t updates = 0;
-  std::vector<std::string> doubts;
+  std::vector<std::string> warnings;
 
   /// The value of a step at its local clock t in [0, span], when the clock of the run stands at
   /// `global`.

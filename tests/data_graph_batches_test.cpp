@@ -22,7 +22,7 @@ const Graph& graph() {
 /// The neighbours of target i of a hop, as nodes of the graph.
 std::vector<std::int64_t> heard_by(const GraphHop& hop, std::int64_t i) {
   std::vector<std::int64_t> nodes;
-  for (const std::int32_t k : hop.heard.row(i))
+  for (const std::int32_t k : hop.adjacency.row(i))
     nodes.push_back(hop.nodes[static_cast<std::size_t>(k)]);
   return nodes;
 }
@@ -38,21 +38,21 @@ TEST_CASE(
   for (std::int64_t t = 0; t < 3; ++t) {
     const GraphBatch batch = source.batch(t);
     REQUIRE(batch.hops.size() == 2);
-    CHECK(batch.hops[1].heard.rows() == source.batch_size(t));
-    CHECK(batch.hops[0].heard.rows() == batch.hops[1].heard.cols);
+    CHECK(batch.hops[1].adjacency.rows() == source.batch_size(t));
+    CHECK(batch.hops[0].adjacency.rows() == batch.hops[1].adjacency.cols);
     CHECK(static_cast<std::int64_t>(batch.labels.size()) == source.batch_size(t));
     for (std::size_t layer = 0; layer < 2; ++layer) {
       const GraphHop& hop = batch.hops[layer];
       CHECK(std::set(hop.nodes.begin(), hop.nodes.end()).size() == hop.nodes.size());
-      CHECK(hop.heard.cols == static_cast<std::int64_t>(hop.nodes.size()));
-      for (std::int64_t i = 0; i < hop.heard.rows(); ++i) {
+      CHECK(hop.adjacency.cols == static_cast<std::int64_t>(hop.nodes.size()));
+      for (std::int64_t i = 0; i < hop.adjacency.rows(); ++i) {
         const auto all = graph().neighbours.row(hop.nodes[static_cast<std::size_t>(i)]);
-        const std::vector<std::int64_t> heard = heard_by(hop, i);
-        CHECK(heard.size() == std::min<std::size_t>(all.size(), layer == 0 ? 5 : 9));
-        CHECK(std::ranges::adjacent_find(heard, std::ranges::greater_equal{}) ==
-              heard.end());  // ascending, none twice
+        const std::vector<std::int64_t> adjacency = heard_by(hop, i);
+        CHECK(adjacency.size() == std::min<std::size_t>(all.size(), layer == 0 ? 5 : 9));
+        CHECK(std::ranges::adjacent_find(adjacency, std::ranges::greater_equal{}) ==
+              adjacency.end());  // ascending, none twice
         CHECK(std::ranges::all_of(
-            heard, [&](std::int64_t node) { return std::ranges::binary_search(all, node); }));
+            adjacency, [&](std::int64_t node) { return std::ranges::binary_search(all, node); }));
       }
     }
     const auto targets = std::span(batch.hops[1].nodes).first(batch.labels.size());
@@ -77,7 +77,7 @@ TEST_CASE("a target without neighbours hears none, one with few hears them all, 
   const GraphBatchSource source(small, 2, {3, 3}, Key(1));
   const GraphBatch batch = source.batch(0);
   for (const GraphHop& hop : batch.hops) {
-    for (std::int64_t i = 0; i < hop.heard.rows(); ++i) {
+    for (std::int64_t i = 0; i < hop.adjacency.rows(); ++i) {
       const std::int64_t node = hop.nodes[static_cast<std::size_t>(i)];
       const auto all = small.neighbours.row(node);
       CHECK(heard_by(hop, i) == std::vector<std::int64_t>(all.begin(), all.end()));
@@ -89,28 +89,28 @@ TEST_CASE("a batch is a function of key and iteration") {
   const GraphBatchSource source(graph(), 32, {3}, Key(1)), same(graph(), 32, {3}, Key(1)),
       other(graph(), 32, {3}, Key(2));
   static_cast<void>(same.batch(8));
-  CHECK(source.batch(3).hops[0].heard == same.batch(3).hops[0].heard);
+  CHECK(source.batch(3).hops[0].adjacency == same.batch(3).hops[0].adjacency);
   CHECK(source.batch(3).hops[0].nodes == same.batch(3).hops[0].nodes);
   CHECK(source.batch(3).hops[0].nodes != other.batch(3).hops[0].nodes);
 }
 
-TEST_CASE("each neighbour is as likely to be heard as any other") {
+TEST_CASE("each neighbour is as likely to be adjacency as any other") {
   const std::int64_t node = graph().split.train[0];
   const std::int64_t degree = graph().neighbours.count(node);
   REQUIRE(degree > 4);
   const GraphBatchSource source(graph(), graph().nodes(), {3}, Key(5));
-  std::map<std::int64_t, double> heard;
+  std::map<std::int64_t, double> adjacency;
   constexpr int rounds = 4000;
   for (int t = 0; t < rounds; ++t) {
     const GraphBatch batch = source.batch(t);
     const GraphHop& hop = batch.hops[0];
     const auto at = std::ranges::find(hop.nodes, node) - hop.nodes.begin();
-    for (const std::int64_t k : heard_by(hop, at)) heard[k] += 1;
+    for (const std::int64_t k : heard_by(hop, at)) adjacency[k] += 1;
   }
   const double share = 3.0 / static_cast<double>(degree),
                deviation = std::sqrt(rounds * share * (1 - share));
-  CHECK(static_cast<std::int64_t>(heard.size()) == degree);
-  for (const auto& [k, count] : heard) CHECK(std::abs(count - rounds * share) < 5 * deviation);
+  CHECK(static_cast<std::int64_t>(adjacency.size()) == degree);
+  for (const auto& [k, count] : adjacency) CHECK(std::abs(count - rounds * share) < 5 * deviation);
 }
 
 TEST_CASE("features and labels are gathered by node; impossible settings are refused") {

@@ -38,18 +38,19 @@ TEST_CASE(
     "a symmetric neighbourhood has the factors of D^-1/2 A D^-1/2, of A + I with self-loops, also "
     "where neighbours are sampled") {
   for (const bool self_loops : {false, true}) {
-    const auto hood = whole(self_loops);
+    const auto neighbours = whole(self_loops);
     const Csr graph = small_graph();
-    CHECK(hood->heard.entries() == graph.entries() + (self_loops ? 8 : 0));
-    CHECK(hood->hearers == hood->heard.transposed());
+    CHECK(neighbours->adjacency.entries() == graph.entries() + (self_loops ? 8 : 0));
+    CHECK(neighbours->adjacency_transposed == neighbours->adjacency.transposed());
     for (std::int64_t i = 0; i < 8; ++i) {
       const double expected =
           1.0 / std::sqrt(std::max<double>(
                     1.0, static_cast<double>(graph.count(i)) + (self_loops ? 1 : 0)));
-      CHECK(std::abs(double{hood->node_scale[static_cast<std::size_t>(i)]} - expected) <= kUnit);
-      const bool hears = hood->heard.count(i) > 0;  // else the factor is of an empty sum
+      CHECK(std::abs(double{neighbours->node_scale[static_cast<std::size_t>(i)]} - expected) <=
+            kUnit);
+      const bool hears = neighbours->adjacency.count(i) > 0;  // else the factor is of an empty sum
       if (hears)
-        CHECK(std::abs(double{hood->target_scale[static_cast<std::size_t>(i)]} - expected) <=
+        CHECK(std::abs(double{neighbours->target_scale[static_cast<std::size_t>(i)]} - expected) <=
               1.001 * kUnit);
     }
   }
@@ -65,7 +66,7 @@ TEST_CASE(
 TEST_CASE(
     "sums over neighbours and their gradients are fake quantization of the same codes in double") {
   struct Case {
-    std::shared_ptr<const Neighbourhood> hood;
+    std::shared_ptr<const Neighbourhood> neighbours;
     int bits, gradient_bits;
     GridStyle style;
   };
@@ -78,7 +79,7 @@ TEST_CASE(
       {mean_neighbourhood(sampled()), 3, 12, GridStyle::affine}};
   const Site site{"conv.aggregate", {"aggregate"}};
   for (const Case& c : cases) {
-    const std::int64_t nodes = c.hood->nodes(), targets = c.hood->targets(), n = 19;
+    const std::int64_t nodes = c.neighbours->nodes(), targets = c.neighbours->targets(), n = 19;
     PrecisionPlan plan =
         PrecisionPlan::uniform(Format::integer(c.bits), Format::integer(c.gradient_bits));
     plan.grid = c.style;
@@ -88,7 +89,7 @@ TEST_CASE(
     const Tensor x = random_tensor({nodes, n}, Key(1), 1.0, 0.5),
                  g = random_tensor({targets, n}, Key(2));
     const Var vx = pass.tape.variable(x);
-    const Var vy = sum_neighbours(pass, site, vx, c.hood);
+    const Var vy = sum_neighbours(pass, site, vx, c.neighbours);
     const Tensor y = pass.tape[vy];
     pass.tape.backward(dot(pass, vy, g));
     const Tensor gx = pass.tape.gradient_of(vx);
@@ -118,13 +119,14 @@ TEST_CASE(
         }
       }
     };
-    const Tensor sx = scaled(x, c.hood->node_scale), sg = scaled(g, c.hood->target_scale);
-    check(y, c.hood->heard, c.hood->target_scale,
+    const Tensor sx = scaled(x, c.neighbours->node_scale),
+                 sg = scaled(g, c.neighbours->target_scale);
+    check(y, c.neighbours->adjacency, c.neighbours->target_scale,
           operand_of(pass, sx.matrix(), site, Role::activation));
-    check(gx, c.hood->hearers, c.hood->node_scale,
+    check(gx, c.neighbours->adjacency_transposed, c.neighbours->node_scale,
           operand_of(pass, sg.matrix(), site, Role::gradient));
     const CostLedger::Row& row = bench.ledger.rows().at(0);
-    const auto macs = static_cast<uint128>(c.hood->heard.entries() * n);
+    const auto macs = static_cast<uint128>(c.neighbours->adjacency.entries() * n);
     CHECK(row.cells[static_cast<std::size_t>(Product::aggregate)] ==
           CostLedger::Cell{macs, macs * static_cast<uint128>(c.bits)});
     CHECK(row.cells[static_cast<std::size_t>(Product::aggregate_grad)] ==
@@ -135,19 +137,19 @@ TEST_CASE(
 TEST_CASE(
     "with `aggregate` kept in float32, sums over neighbours are chains in the order of the rows, "
     "to the bit, both ways") {
-  const std::shared_ptr<const Neighbourhood> hoods[] = {
+  const std::shared_ptr<const Neighbourhood> neighbourhoods[] = {
       whole(true), whole(false), mean_neighbourhood(sampled()),
       symmetric_neighbourhood(sampled(), std::vector<std::int64_t>{8, 3, 0, 1, 1, 1}, true)};
   constexpr std::int64_t n = 19;
-  for (const auto& hood : hoods) {
+  for (const auto& neighbours : neighbourhoods) {
     PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(8), Format::integer(8));
     plan.keep_fp32({"aggregate"});
     Bench bench;
     Pass pass = bench.pass(plan);
-    const Tensor x = random_tensor({hood->nodes(), n}, Key(1), 1.0, 0.5),
-                 g = random_tensor({hood->targets(), n}, Key(2));
+    const Tensor x = random_tensor({neighbours->nodes(), n}, Key(1), 1.0, 0.5),
+                 g = random_tensor({neighbours->targets(), n}, Key(2));
     const Var vx = pass.tape.variable(x);
-    const Var vy = sum_neighbours(pass, {"conv.aggregate", {"aggregate"}}, vx, hood);
+    const Var vy = sum_neighbours(pass, {"conv.aggregate", {"aggregate"}}, vx, neighbours);
     const Tensor y = pass.tape[vy];
     pass.tape.backward(dot(pass, vy, g));
     const auto check = [](const Tensor& got, const Csr& lists, const std::vector<float>& before,
@@ -163,8 +165,9 @@ TEST_CASE(
         }
       }
     };
-    check(y, hood->heard, hood->node_scale, hood->target_scale, x);
-    check(pass.tape.gradient_of(vx), hood->hearers, hood->target_scale, hood->node_scale, g);
+    check(y, neighbours->adjacency, neighbours->node_scale, neighbours->target_scale, x);
+    check(pass.tape.gradient_of(vx), neighbours->adjacency_transposed, neighbours->target_scale,
+          neighbours->node_scale, g);
   }
 }
 
@@ -182,17 +185,17 @@ TEST_CASE("graph layers are their parts, the narrower side summed over neighbour
       const PrecisionPlan plan =
           quantized ? PrecisionPlan::uniform(Format::integer(8), Format::integer(8))
                     : PrecisionPlan::fp32();
-      const auto hood = whole(true), part = mean_neighbourhood(sampled());
+      const auto neighbours = whole(true), part = mean_neighbourhood(sampled());
       Pass pass = bench.pass(plan), apart = bench.pass(plan);
       const Tensor x = random_tensor({8, in}, Key(6)), few = random_tensor({6, in}, Key(7));
 
-      const Tensor y = pass.tape[conv(pass, pass.tape.constant(x), hood)];
+      const Tensor y = pass.tape[conv(pass, pass.tape.constant(x), neighbours)];
       Var v = apart.tape.constant(x);
       const auto sums = [&](const Site& site, Var of, const auto& over) {
         return sum_neighbours(apart, site, of, over);
       };
-      v = in > out ? sums(conv.aggregate, conv.linear(apart, v), hood)
-                   : conv.linear(apart, sums(conv.aggregate, v, hood));
+      v = in > out ? sums(conv.aggregate, conv.linear(apart, v), neighbours)
+                   : conv.linear(apart, sums(conv.aggregate, v, neighbours));
       Tensor expected = apart.tape[v];
       for (std::int64_t i = 0; i < expected.size() && in > out; ++i)
         expected[i] += bench.params[conv.bias][i % out];
@@ -242,7 +245,7 @@ TEST_CASE("the gradients of quantized graph layers are those of their parts, to 
                   want[static_cast<std::size_t>(id.index)]);
           require_column_sums(got[static_cast<std::size_t>(bias.index)], g);
         };
-        const auto hood = whole(true), part = mean_neighbourhood(sampled());
+        const auto neighbours = whole(true), part = mean_neighbourhood(sampled());
         const auto both = [&](Pass& pass, Var v, const Linear& linear, const Site& site,
                               const auto& over) {
           return in > out ? sum_neighbours(pass, site, linear(pass, v), over)
@@ -250,8 +253,10 @@ TEST_CASE("the gradients of quantized graph layers are those of their parts, to 
         };
         compare(
             8, 8, {conv.linear.weight}, in > out ? conv.bias : conv.linear.bias,
-            [&](Pass& pass, Var v) { return conv(pass, v, hood); },
-            [&](Pass& pass, Var v) { return both(pass, v, conv.linear, conv.aggregate, hood); });
+            [&](Pass& pass, Var v) { return conv(pass, v, neighbours); },
+            [&](Pass& pass, Var v) {
+              return both(pass, v, conv.linear, conv.aggregate, neighbours);
+            });
         compare(
             6, 3, {sage.self.weight, sage.neighbour.weight}, sage.self.bias,
             [&](Pass& pass, Var v) { return sage(pass, v, part); },

@@ -35,10 +35,10 @@ Tensor rows_of(const Tensor& x, std::int64_t first, std::int64_t count) {
 struct Replay {
   Tensor gates = Tensor::zeros({kRows, kWide});             ///< i, f, g, o
   Tensor cell = Tensor::zeros({kRows + kStreams, kUnits});  ///< c_0 to c_T
-  Tensor squashed = Tensor::zeros({kRows, kUnits});         ///< tanh(c_t)
+  Tensor tanh_c = Tensor::zeros({kRows, kUnits});           ///< tanh(c_t)
   Tensor h = Tensor::zeros({kRows, kUnits});
 
-  [[nodiscard]] Tensor hidden_before(const LstmState& begin) const {
+  [[nodiscard]] Tensor h_prev(const LstmState& begin) const {
     Tensor before = Tensor::zeros({kRows, kUnits});
     for (std::int64_t i = 0; i < before.size(); ++i)
       before[i] = i < kStreams * kUnits ? begin.hidden[i] : h[i - kStreams * kUnits];
@@ -68,7 +68,7 @@ Replay replay_forward(const Pass& pass, const Lstm& lstm, const Tensor& x, const
   const Operand qw = operand_of(pass, wh.matrix(), lstm.hidden, Role::weight, Granularity::per_row);
   for (std::int64_t i = 0; i < begin.cell.size(); ++i) r.cell[i] = begin.cell[i];
   for (std::int64_t t = 0; t < kSteps; ++t) {
-    const Tensor before = rows_of(r.hidden_before(begin), t * kStreams, kStreams);
+    const Tensor before = rows_of(r.h_prev(begin), t * kStreams, kStreams);
     const Operand qh =
         operand_of(pass, before.matrix(), lstm.hidden, Role::activation, Granularity::per_tensor,
                    static_cast<std::uint64_t>(t) + 1, pass.training() ? nullptr : &range_h);
@@ -93,10 +93,10 @@ Replay replay_forward(const Pass& pass, const Lstm& lstm, const Tensor& x, const
         const double kept = double{f} * double{old}, added = double{i} * double{g};  // exact
         require_within(double{c}, kept + added,
                        kUnit * (std::abs(kept) + std::abs(added) + std::abs(kept + added)));
-        const float squashed = r.squashed[row * kUnits + j] = float_of(tanh_rows, c);
-        require_within(double{squashed}, std::tanh(double{c}),
+        const float tanh_c = r.tanh_c[row * kUnits + j] = float_of(tanh_rows, c);
+        require_within(double{tanh_c}, std::tanh(double{c}),
                        4 * kUnit * std::abs(std::tanh(double{c})));
-        r.h[row * kUnits + j] = o * squashed;
+        r.h[row * kUnits + j] = o * tanh_c;
       }
     }
   }
@@ -115,7 +115,7 @@ Tensor replay_backward(const Pass& pass, const Lstm& lstm, const Replay& r, cons
       const std::int64_t row = t * kStreams + at / kUnits, j = at % kUnits;
       const float *const gate = r.gates.data() + row * kWide + j, i = gate[0], f = gate[kUnits],
                          c = gate[2 * kUnits], o = gate[3 * kUnits],
-                         tc = r.squashed[row * kUnits + j], old = r.cell[row * kUnits + j];
+                         tc = r.tanh_c[row * kUnits + j], old = r.cell[row * kUnits + j];
       const double di = i, df = f, dc = c, dout = o, dtc = tc;
       const float of_h = g[row * kUnits + j] + later[at];
       // f1 f2 (1 - s^2): three roundings of the product, one of the difference, and that of s^2,
@@ -174,7 +174,7 @@ TEST_CASE(
     CHECK(state.cell == rows_of(replay.cell, kRows, kStreams));
 
     const Tensor gz = replay_backward(pass, lstm, replay, g);
-    const Tensor &wx = bench.params[lstm.input.weight], before = replay.hidden_before(begin);
+    const Tensor &wx = bench.params[lstm.input.weight], before = replay.h_prev(begin);
     const Operand all_z = operand_of(pass, gz.matrix(), lstm.hidden, Role::gradient),
                   all_h = operand_of(pass, before.matrix(), lstm.hidden, Role::activation),
                   of_input = operand_of(pass, gz.matrix(), lstm.input.site, Role::gradient),

@@ -41,11 +41,11 @@ Options options_of(std::int64_t batch, std::int64_t length, std::int64_t accumul
   options.batch = batch;
   options.accumulate = accumulate;
   options.settings = text_settings();
-  for (Setting& setting : pair_settings()) options.settings.push_back(std::move(setting));
-  for (Setting& setting : options.settings)
+  for (OptionSpec& setting : pair_settings()) options.settings.push_back(std::move(setting));
+  for (OptionSpec& setting : options.settings)
     setting.text = setting.name == "length" ? to_text(length) : setting.fallback;
   if (hypothesis_only)
-    std::ranges::find(options.settings, "hypothesis-only", &Setting::name)->text = "true";
+    std::ranges::find(options.settings, "hypothesis-only", &OptionSpec::name)->text = "true";
   return options;
 }
 

@@ -26,7 +26,7 @@ Options options_of(const std::string& fanout) {
   Options options;
   options.batch = 40;
   options.settings = graph_settings();
-  for (Setting& setting : options.settings)
+  for (OptionSpec& setting : options.settings)
     setting.text = setting.name == "fanout" ? fanout : setting.fallback;
   return options;
 }
@@ -49,14 +49,14 @@ TEST_CASE(
       make_gnn({.layers = 3, .hidden = 512, .layer_norm = true, .self_loops = false}, 128, 40,
                params, Key(1));
   // Only sizes matter for a bill.
-  Csr heard{.cols = 169'343,
-            .starts = std::vector<std::int64_t>(169'344),
-            .columns = std::vector<std::int32_t>(2'400'000)};
-  heard.starts.back() = 2'400'000;
-  const auto hood =
-      std::make_shared<const Neighbourhood>(Neighbourhood{.heard = heard, .hearers = {}});
+  Csr adjacency{.cols = 169'343,
+                .starts = std::vector<std::int64_t>(169'344),
+                .columns = std::vector<std::int32_t>(2'400'000)};
+  adjacency.starts.back() = 2'400'000;
+  const auto neighbours = std::make_shared<const Neighbourhood>(
+      Neighbourhood{.adjacency = adjacency, .adjacency_transposed = {}});
   CostLedger ledger;
-  network.charge(ledger, int8(), {hood, hood, hood});
+  network.charge(ledger, int8(), {neighbours, neighbours, neighbours});
   uint128 forward = 0, sums = 0, backward = 0;
   for (const CostLedger::Row& row : ledger.rows()) {
     forward += row.cells[static_cast<std::size_t>(Product::forward)].macs;
@@ -117,10 +117,11 @@ TEST_CASE("the gradients of whole graph networks agree with central differences"
                                            .layer_norm = true},
                                           3, 2, bench.params, Key(1));
     const Csr graph = undirected(6, std::vector<Edge>{{0, 1}, {0, 2}, {1, 3}, {4, 5}, {2, 3}});
-    const auto hood = network.neighbourhood(graph, std::vector<std::int64_t>{2, 2, 2, 2, 1, 1});
+    const auto neighbours =
+        network.neighbourhood(graph, std::vector<std::int64_t>{2, 2, 2, 2, 1, 1});
     check_gradients(bench, {random_tensor({6, 3}, Key(2))}, 80,
                     [&](Pass& pass, const std::vector<Var>& x) {
-                      return network.forward(pass, x[0], {hood, hood});
+                      return network.forward(pass, x[0], {neighbours, neighbours});
                     });
   }
 }

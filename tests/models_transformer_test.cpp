@@ -33,7 +33,7 @@ Options options_of(std::int64_t batch, std::int64_t length, std::int64_t accumul
   options.batch = batch;
   options.accumulate = accumulate;
   options.settings = text_settings();
-  for (Setting& setting : options.settings)
+  for (OptionSpec& setting : options.settings)
     setting.text = setting.name == "length" ? to_text(length) : setting.fallback;
   return options;
 }

@@ -169,11 +169,11 @@ TEST_CASE("half-way values go to the even width: 6.5 becomes 6, 4.5 becomes 4") 
 }
 
 TEST_CASE("mean costs relative to static agree with the computed table to 1e-3") {
-  struct Setting {
+  struct OptionSpec {
     int low, high, gradient;
   };
-  const Setting settings[] = {{3, 8, 8}, {3, 6, 6}, {3, 6, 8}, {4, 8, 8},
-                              {4, 6, 6}, {5, 8, 8}, {5, 6, 6}};
+  const OptionSpec settings[] = {{3, 8, 8}, {3, 6, 6}, {3, 6, 8}, {4, 8, 8},
+                                 {4, 6, 6}, {5, 8, 8}, {5, 6, 6}};
   const std::map<std::string, std::vector<double>> table = {
       {"RR", {0.399, 0.497, 0.511, 0.501, 0.644, 0.611, 0.806}},
       {"LR", {0.628, 0.696, 0.706, 0.695, 0.792, 0.766, 0.893}},
@@ -186,7 +186,7 @@ TEST_CASE("mean costs relative to static agree with the computed table to 1e-3")
   for (const std::string& name : kCyclic) {
     const std::vector<double>& row = table.at(row_of.contains(name) ? row_of.at(name) : name);
     for (std::size_t i = 0; i < row.size(); ++i) {
-      const Setting& s = settings[i];
+      const OptionSpec& s = settings[i];
       const Bound bound =
           precision_schedule(name, {.min_bits = s.low, .max_bits = s.high}).bind(64000);
       CAPTURE(name);
@@ -260,10 +260,10 @@ TEST_CASE("legal but doubtful precision settings say what will happen") {
       {"CR", {.length = CycleLength::floor}, 450450, {"leave 2 of 450450 updates"}}};
   for (const Case& c : cases) {
     CAPTURE(c.name);
-    const std::vector<std::string> doubts = precision_doubts(
+    const std::vector<std::string> warnings = precision_warnings(
         precision_schedule(c.name, c.settings).bind(c.updates), c.settings.max_bits);
-    REQUIRE(doubts.size() == c.says.size());
-    for (std::size_t i = 0; i < doubts.size(); ++i)
-      CHECK(doctest::String(doubts[i].c_str()) == doctest::Contains(c.says[i]));
+    REQUIRE(warnings.size() == c.says.size());
+    for (std::size_t i = 0; i < warnings.size(); ++i)
+      CHECK(doctest::String(warnings[i].c_str()) == doctest::Contains(c.says[i]));
   }
 }

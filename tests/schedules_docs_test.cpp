@@ -44,7 +44,7 @@ TEST_CASE("every recipe of SCHEDULES.md parses, prints, reads back, binds and ev
     const Schedule schedule = Schedule::parse(recipe);
     CHECK(Schedule::parse(schedule.text()) == schedule);
     const Bound bound = schedule.bind(totals, references);
-    CHECK(bound.doubts().empty());
+    CHECK(bound.warnings().empty());
     for (const std::int64_t t : {0, 1, 131099, 262197, 262198}) {
       const Value value = bound.value(t);
       CHECK((!value.is_number() || (value.number >= 0 && value.number <= 4.9e5)));

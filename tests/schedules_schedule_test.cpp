@@ -424,11 +424,11 @@ TEST_CASE("what cannot be bound says why, and what is doubtful says what will ha
                         {"cycle(50) lin", "below 100 updates"}};
   for (const Case& c : cases) {
     CAPTURE(c.expression);
-    const std::vector<std::string> doubts = Schedule::parse(c.expression).bind(200).doubts();
-    REQUIRE(doubts.size() == 1);
-    CHECK(doctest::String(doubts[0].c_str()) == doctest::Contains(c.says));
+    const std::vector<std::string> warnings = Schedule::parse(c.expression).bind(200).warnings();
+    REQUIRE(warnings.size() == 1);
+    CHECK(doctest::String(warnings[0].c_str()) == doctest::Contains(c.says));
   }
-  CHECK(Schedule::parse("warm(100up) (1 @rest ; 1->0:lin @20%)").bind(200).doubts().empty());
+  CHECK(Schedule::parse("warm(100up) (1 @rest ; 1->0:lin @20%)").bind(200).warnings().empty());
   // A plan longer than the run is cut, not squeezed.
   CHECK(at("0->1:lin @300up ; 1 @rest", 150, 150) == 0.5);
 }

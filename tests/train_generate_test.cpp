@@ -16,13 +16,13 @@ using namespace ebb::train;
 
 namespace {
 
-Options options_of(const Texts& given) {
+Options options_of(const KeyValues& given) {
   Options options;
   options.batch = 4;
   options.settings = text_settings();
-  for (Setting& setting : options.settings) setting.text = setting.fallback;
+  for (OptionSpec& setting : options.settings) setting.text = setting.fallback;
   for (const auto& [name, text] : given)
-    std::ranges::find(options.settings, name, &Setting::name)->text = text;
+    std::ranges::find(options.settings, name, &OptionSpec::name)->text = text;
   return options;
 }
 
@@ -73,7 +73,7 @@ TEST_CASE("a text goes on alike wherever it is cut into prompt and rest") {
   CHECK(whole.text == "bad" + bytes.decode(whole.tokens));
   CHECK(bytes.decode(seen) == whole.text.substr(0, 32));  // every token but the last was read, once
   for (std::size_t cut = 3; cut < 33; ++cut) {
-    const Texts rest{{"prompt", whole.text.substr(0, cut)}, {"tokens", to_text(33 - cut)}};
+    const KeyValues rest{{"prompt", whole.text.substr(0, cut)}, {"tokens", to_text(33 - cut)}};
     CHECK(write(bytes, options_of(rest), mixing_reader(bytes.size())).text == whole.text);
   }
   Options other = options_of({{"prompt", "bad"}, {"tokens", "30"}});

@@ -25,12 +25,12 @@ Options image_options() {
   Options options;
   options.batch = 128;
   options.settings = image_settings();
-  for (Setting& setting : options.settings) setting.text = setting.fallback;
+  for (OptionSpec& setting : options.settings) setting.text = setting.fallback;
   return options;
 }
 
 void set(Options& options, const std::string& name, const std::string& text) {
-  for (Setting& setting : options.settings) {
+  for (OptionSpec& setting : options.settings) {
     if (setting.name == name) setting.text = text;
   }
 }

@@ -27,14 +27,14 @@ const Program kProgram{
     .settings = {{.name = "data", .value = "DIR", .fallback = "embedded", .help = "where to read"},
                  {.name = "layers",
                   .value = "N",
-                  .kind = Setting::Kind::integer,
+                  .kind = OptionSpec::Kind::integer,
                   .fallback = "1",
                   .help = "how deep",
                   .expected = "1 and more",
                   .accepts = [](double n) { return n >= 1; }},
                  {.name = "keep",
                   .value = "F",
-                  .kind = Setting::Kind::real,
+                  .kind = OptionSpec::Kind::real,
                   .fallback = "0.5",
                   .help = "share kept",
                   .expected = "a share of 0 to below 1",
@@ -46,7 +46,7 @@ const Program kProgram{
                   .choices = {"word", "byte"}},
                  {.name = "tied",
                   .value = "",
-                  .kind = Setting::Kind::flag,
+                  .kind = OptionSpec::Kind::flag,
                   .fallback = "false",
                   .help = "share weights",
                   .moot =
@@ -58,7 +58,7 @@ const Program kProgram{
                              {"layers", "3"},
                              {"min-bits", "5"},
                              {"lr", "20"}},
-                 .doubts = {"nobody knows"}}}};
+                 .warnings = {"nobody knows"}}}};
 
 CommandLine parsed(const std::string& text) {
   const std::vector<std::string> args = split_at(text, ' ');
@@ -139,7 +139,7 @@ TEST_CASE(
   const Options other = parsed("--preset known --iterations 9 --bits 4").options;
   CHECK_FALSE(other.epochs.has_value());
   CHECK(other.schedule == "CR");
-  CHECK(find_preset(kProgram, "known").doubts.size() == 1);
+  CHECK(find_preset(kProgram, "known").warnings.size() == 1);
 }
 
 TEST_CASE("a wrong command line names the option, what was expected and the nearest known word") {
@@ -336,11 +336,11 @@ TEST_CASE(
   Options original = parsed("--arch resnet8 --batch 32 --keep 0.25 --grid symmetric").options;
   apply_defaults(original, kProgram);
   const auto recorded = option_texts(original, true);
-  std::vector<std::string> doubts;
+  std::vector<std::string> warnings;
   const Options own =
       options_to_evaluate(parsed("--grid affine --keep-fp32 first --accumulator sat20 --eval-bits "
                                  "4 --cost-reference 4/4/4 --batch 64 --threads 1"),
-                          recorded, {}, doubts);
+                          recorded, {}, warnings);
   CHECK(own.grid == "affine");
   CHECK(own.keep_fp32 == "first");
   CHECK(own.accumulator == "sat20");
@@ -348,28 +348,28 @@ TEST_CASE(
   CHECK(own.cost_reference == "4/4/4");
   CHECK(own.batch == 64);
   CHECK(own.arch == "resnet8");
-  CHECK(doubts.empty());
+  CHECK(warnings.empty());
 
   const Options same =
-      options_to_evaluate(parsed("--arch resnet8 --batch 32 --seed 1"), recorded, {}, doubts);
+      options_to_evaluate(parsed("--arch resnet8 --batch 32 --seed 1"), recorded, {}, warnings);
   CHECK(option_texts(same, true) == recorded);
-  CHECK(doubts.empty());
+  CHECK(warnings.empty());
   for (const char* useless :
        {"--lr 7", "--optimizer sgd", "--max-bits 5", "--gradient-bits 3", "--iterations 9"}) {
     CAPTURE(useless);
-    const Options unmoved = options_to_evaluate(parsed(useless), recorded, {}, doubts);
+    const Options unmoved = options_to_evaluate(parsed(useless), recorded, {}, warnings);
     CHECK(option_texts(unmoved, true) == recorded);
-    REQUIRE(doubts.size() == 1);
-    CHECK(contains(doubts[0], concat(useless, " means nothing here, where nothing is trained")));
-    doubts.clear();
+    REQUIRE(warnings.size() == 1);
+    CHECK(contains(warnings[0], concat(useless, " means nothing here, where nothing is trained")));
+    warnings.clear();
   }
   for (const char* other :
        {"--arch small", "--layers 5", "--keep 0.75", "--seed 2", "--preset known"}) {
     CAPTURE(other);
     CHECK_THROWS_WITH_AS(
-        static_cast<void>(options_to_evaluate(parsed(other), recorded, {}, doubts)),
+        static_cast<void>(options_to_evaluate(parsed(other), recorded, {}, warnings)),
         doctest::Contains("another network or other data"), DataError);
   }
   const std::vector<std::string> free{"seed"};
-  CHECK(options_to_evaluate(parsed("--seed 2"), recorded, free, doubts).seed == 2);
+  CHECK(options_to_evaluate(parsed("--seed 2"), recorded, free, warnings).seed == 2);
 }

@@ -378,10 +378,10 @@ TEST_CASE("a run of which no layer has the common widths says what the papers' c
     CAPTURE(c.keep_fp32);
     Options options = options_with_bits(c.bits);
     options.keep_fp32 = c.keep_fp32;
-    const std::vector<std::string> doubts =
-        resolve_precision(options, {.updates = 100}, kSites).doubts;
-    CHECK(std::ranges::any_of(doubts, [](const std::string& doubt) {
-            return contains(doubt, "the papers' cost counts");
+    const std::vector<std::string> warnings =
+        resolve_precision(options, {.updates = 100}, kSites).warnings;
+    CHECK(std::ranges::any_of(warnings, [](const std::string& warning) {
+            return contains(warning, "the papers' cost counts");
           }) == c.doubtful);
   }
 }

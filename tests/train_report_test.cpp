@@ -135,7 +135,7 @@ TEST_CASE("an inspection tells where the bit-operations went") {
 TEST_CASE("an inspection says the bits that a run had, not the names that its options gave them") {
   struct Case {
     const char* why;
-    Texts resolved;
+    KeyValues resolved;
     const char* expected;
   };
   const Case cases[] = {{"a cyclic schedule",

@@ -62,7 +62,7 @@ Options options() {
   Options options;
   options.batch = 4;
   options.settings = text_settings();
-  for (Setting& setting : options.settings)
+  for (OptionSpec& setting : options.settings)
     setting.text = setting.name == "length" ? "7" : setting.fallback;
   return options;
 }

@@ -118,9 +118,9 @@ void print_schedule(const ScheduleOptions& options, std::ostream& out, std::ostr
   const Bound bound = bound_for(options, schedule);
   const bool bits = is_bits(options, schedule, bound);
   const bool has_bounds = bits && (!options.name.empty() || options.max_bits_given);
-  for (const std::string& doubt :
-       has_bounds ? precision_doubts(bound, options.max_bits) : bound.doubts()) {
-    warnings << "ebb schedule: warning: " << doubt << '\n';
+  for (const std::string& warning :
+       has_bounds ? precision_warnings(bound, options.max_bits) : bound.warnings()) {
+    warnings << "ebb schedule: warning: " << warning << '\n';
   }
   if (options.summary) {
     const bool costs = bits && !names_roles(schedule);

@@ -16,7 +16,7 @@ namespace ebb::train {
 
 void check(const Options& options, const Program& program) {
   static_cast<void>(find_arch(program, options.arch));
-  for (const Setting& setting : options.settings) {
+  for (const OptionSpec& setting : options.settings) {
     if (!setting.text.empty()) check(setting, setting.text);
   }
   const auto expect = [](bool ok, std::string_view name, std::string_view expected,

@@ -21,7 +21,7 @@ struct EvaluationReport {
   std::vector<EvalRow> splits{};
   CostLedger ledger{};
   SiteFormats reference{};  ///< that the cost is compared with
-  Texts arithmetic{};       ///< see arithmetic_options
+  KeyValues arithmetic{};   ///< see arithmetic_options
   std::string weights_sha256{}, kernel{};
   std::int64_t iterations = 0;  ///< optimizer steps of the checkpoint
 };

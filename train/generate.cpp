@@ -21,14 +21,14 @@ TokenIds encode_prompt(const Vocabulary& vocabulary, const std::string& prompt) 
 
 }  // namespace
 
-std::vector<Setting> generation_settings() {
-  std::vector<Setting> settings{
+std::vector<OptionSpec> generation_settings() {
+  std::vector<OptionSpec> settings{
       {.name = "generate",
        .value = "RUN",
        .help = "write a text with the checkpoint of a run directory instead of training"},
       {.name = "tokens",
        .value = "N",
-       .kind = Setting::Kind::integer,
+       .kind = OptionSpec::Kind::integer,
        .fallback = "200",
        .help = "tokens to write",
        .expected = "1 to 1000000",
@@ -38,20 +38,20 @@ std::vector<Setting> generation_settings() {
        .help = "what the text begins with; none: the beginning of a line"},
       {.name = "temperature",
        .value = "X",
-       .kind = Setting::Kind::real,
+       .kind = OptionSpec::Kind::real,
        .fallback = "1",
        .help = "divides the logits that tokens are drawn by; 0: always the most likely token",
        .expected = "0, or 1e-30 to 1e30",
        .accepts = [](double x) { return x == 0 || (x >= 1e-30 && x <= 1e30); }},
-      Setting::count("top-k", "0", "draw among this many of the most likely tokens; 0: among all",
-                     0)};
+      OptionSpec::count("top-k", "0",
+                        "draw among this many of the most likely tokens; 0: among all", 0)};
   settings.back().moot = [](const Options& options) {
     const bool draws = options.real("temperature") > 0;
     return draws ? std::string()
                  : concat("with --temperature ", options.text("temperature"),
                           ", where nothing is drawn");
   };
-  for (Setting& setting : settings) {
+  for (OptionSpec& setting : settings) {
     setting.group = kGroup;
     setting.shapes_results = false;
     if (setting.name != "generate") setting.beside = "generate";

@@ -18,7 +18,7 @@ namespace {
 struct Feed {
   std::shared_ptr<const Graph> graph;
   GraphNetwork network;
-  Neighbourhoods whole;                       // every layer hears everybody
+  Neighbourhoods whole;                       // every layer sees the whole graph
   std::optional<GraphBatchSource> batches{};  // of sampled neighbours
 };
 
@@ -30,10 +30,11 @@ std::vector<std::int64_t> degrees_of(const Graph& graph, std::span<const std::in
 }
 
 Neighbourhoods sampled(const Feed& feed, const GraphBatch& batch) {
-  Neighbourhoods hoods;
+  Neighbourhoods neighbourhoods;
   for (const GraphHop& hop : batch.hops)
-    hoods.push_back(feed.network.neighbourhood(hop.heard, degrees_of(*feed.graph, hop.nodes)));
-  return hoods;
+    neighbourhoods.push_back(
+        feed.network.neighbourhood(hop.adjacency, degrees_of(*feed.graph, hop.nodes)));
+  return neighbourhoods;
 }
 
 // "10,5": neighbours at the most by layer; "10": in every layer.
@@ -71,12 +72,12 @@ Split split_of(std::string name, const std::shared_ptr<const Feed>& feed,
 
 }  // namespace
 
-std::vector<Setting> graph_settings() {
+std::vector<OptionSpec> graph_settings() {
   return {{.name = "data",
            .value = "DIR|NAME",
            .fallback = "synthetic",
            .help = "directory with LINQS or OGB files, or synthetic, or synthetic-arxiv",
-           .use = Setting::Use::evaluation},
+           .use = OptionSpec::Use::evaluation},
           {.name = "split",
            .value = "auto|random|planetoid|NAME",
            .fallback = "auto",
@@ -93,7 +94,7 @@ std::vector<Setting> graph_settings() {
            .fallback = "all",
            .help = "neighbours sampled at the most, by layer from the features on, for steps of "
                    "--batch nodes; all: whole graph",
-           .use = Setting::Use::training}};
+           .use = OptionSpec::Use::training}};
 }
 
 Graph open_graph(const Options& options) {

@@ -69,17 +69,17 @@ Split split_of(std::string name, std::shared_ptr<const ImageData> data, const Im
 
 }  // namespace
 
-std::vector<Setting> image_settings() {
+std::vector<OptionSpec> image_settings() {
   return {
       {.name = "data",
        .value = "DIR|NAME",
        .fallback = "synthetic",
        .help = "directory with IDX or CIFAR files or pictures by class, or synthetic, or "
                "synthetic-cifar",
-       .use = Setting::Use::evaluation},
+       .use = OptionSpec::Use::evaluation},
       {.name = "image-size",
        .value = "N",
-       .kind = Setting::Kind::integer,
+       .kind = OptionSpec::Kind::integer,
        .fallback = "224",
        .help = "pictures are cut to their largest centred square and scaled to N x N",
        .expected = "1 to 4096",
@@ -89,10 +89,10 @@ std::vector<Setting> image_settings() {
        .fallback = "auto",
        .help = "change training images at random; auto: crop-flip for colour images",
        .choices = {"auto", "none", "crop-flip"},
-       .use = Setting::Use::training},
+       .use = OptionSpec::Use::training},
       {.name = "validation",
        .value = "F",
-       .kind = Setting::Kind::real,
+       .kind = OptionSpec::Kind::real,
        .fallback = "0",
        .help =
            "share of the training images set aside and scored instead of the test set on the way",

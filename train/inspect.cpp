@@ -40,8 +40,8 @@ double share(uint128 part, uint128 whole) {
   return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
 }
 
-std::optional<std::string> find(const Texts& texts, std::string_view name) {
-  const auto entry = std::ranges::find(texts, name, &Texts::value_type::first);
+std::optional<std::string> find(const KeyValues& texts, std::string_view name) {
+  const auto entry = std::ranges::find(texts, name, &KeyValues::value_type::first);
   return entry == texts.end() ? std::nullopt : std::optional(entry->second);
 }
 
@@ -53,7 +53,7 @@ std::string option(const Inspection& inspection, std::string_view name) {
 // What the options came to: a name such as CR does not tell the widths. Gradients of float32
 // products are float32.
 std::string schedule_of_bits(const Inspection& inspection) {
-  const Texts& resolved = inspection.config.resolved;
+  const KeyValues& resolved = inspection.config.resolved;
   const std::string bits = find(resolved, "bits").value_or(option(inspection, "schedule"));
   const std::string gradients =
       find(resolved, "gradient_bits").value_or(option(inspection, "gradient-bits"));

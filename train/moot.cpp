@@ -14,8 +14,8 @@ void refuse_given(const Options& options, std::string_view name, std::string_vie
 
 std::string unless(const Options& options, std::string_view option,
                    std::initializer_list<std::string_view> texts) {
-  const Texts all = option_texts(options, false);
-  const auto found = std::ranges::find(all, option, &Texts::value_type::first);
+  const KeyValues all = option_texts(options, false);
+  const auto found = std::ranges::find(all, option, &KeyValues::value_type::first);
   if (found == all.end() || std::ranges::find(texts, found->second) != texts.end()) return "";
   const std::vector<std::string> words(texts.begin(), texts.end());
   return concat("with --", option, ' ', found->second, ", only with --", option, ' ',
@@ -38,7 +38,7 @@ std::string moot_without_momentum(const Options& options) {
 }
 
 std::string moot_on_whole_graphs(const Options& options) {
-  const bool whole = std::ranges::any_of(options.settings, [](const Setting& setting) {
+  const bool whole = std::ranges::any_of(options.settings, [](const OptionSpec& setting) {
     return setting.name == "fanout" && setting.text == "all";
   });
   return whole ? "with --fanout all, where every step takes the whole graph" : "";

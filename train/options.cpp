@@ -30,17 +30,17 @@ struct Field {
   std::string_view help;
   Member member;
   bool shapes_results = true;
-  Moot moot = nullptr;                // when it means nothing; null: never
-  std::optional<Setting::Use> use{};  // none: that of the group
+  Moot moot = nullptr;                   // when it means nothing; null: never
+  std::optional<OptionSpec::Use> use{};  // none: that of the group
 };
 
-constexpr std::string_view kModelGroup = Setting::kModelGroup;
+constexpr std::string_view kModelGroup = OptionSpec::kModelGroup;
 
 const Field kFields[] = {
     {kModelGroup, "arch", "NAME", "", "network to train; the table below lists them",
      &Options::arch},
     {kModelGroup, "preset", "NAME", "none",
-     "options of a known experiment; those given beside it go first", &Options::preset},
+     "options of a known experiment; explicit flags override it", &Options::preset},
     {kModelGroup, "from", "RUN", "none",
      "begin with the parameters of a run's checkpoint, those that fit by name and shape",
      &Options::from},
@@ -66,33 +66,32 @@ const Field kFields[] = {
      &Options::gradient_bits},
     {"Precision", "eval-bits", "N|fp32|current", "highest of the run",
      "forward bits of evaluations; current: those of the last step", &Options::eval_bits, true,
-     nullptr, Setting::Use::evaluation},
+     nullptr, OptionSpec::Use::evaluation},
     {"Precision", "cost-reference", "W/A/G", "",
      "widths of weights, activations and gradients that costs are compared with",
-     &Options::cost_reference, true, nullptr, Setting::Use::evaluation},
-    {"Precision", "grid", "affine|symmetric", "", "how codes lie over the values", &Options::grid,
-     true, nullptr, Setting::Use::evaluation},
+     &Options::cost_reference, true, nullptr, OptionSpec::Use::evaluation},
+    {"Precision", "grid", "affine|symmetric", "", "how codes are laid over the range of values",
+     &Options::grid, true, nullptr, OptionSpec::Use::evaluation},
     {"Precision", "gradient-grid", "affine|symmetric", "--grid",
-     "how the gradients' codes do; zero is a code of symmetric ones", &Options::gradient_grid},
+     "the same for gradients; a symmetric grid has a code for zero", &Options::gradient_grid},
     {"Precision", "keep-fp32", "LIST", "none",
      "layers left in float32: first, last, shortcut, aggregate (sums over neighbours) or names, "
      "separated by commas",
-     &Options::keep_fp32, true, nullptr, Setting::Use::evaluation},
+     &Options::keep_fp32, true, nullptr, OptionSpec::Use::evaluation},
     {"Precision", "accumulator", "exact|wrapN|satN", "",
      "register that integer products are summed in", &Options::accumulator, true, nullptr,
-     Setting::Use::evaluation},
+     OptionSpec::Use::evaluation},
     {"Precision", "simulate", "", "",
      "multiply decoded codes in float32 (fake quantization), for comparison", &Options::simulate,
-     true, nullptr, Setting::Use::evaluation},
+     true, nullptr, OptionSpec::Use::evaluation},
 
     {"Training", "iterations", "N", "from --epochs", "optimizer steps", &Options::iterations},
     {"Training", "epochs", "N", "see below", "passes over the training set", &Options::epochs},
     {"Training", "batch", "N", "see below", "examples of a step", &Options::batch, true,
-     moot_on_whole_graphs, Setting::Use::evaluation},
+     moot_on_whole_graphs, OptionSpec::Use::evaluation},
     {"Training", "accumulate", "N", "", "micro-batches that a batch is cut into",
      &Options::accumulate, true, moot_on_whole_graphs},
-    {"Training", "optimizer", "sgd|adam|adamw", "see below", "rule that moves the parameters",
-     &Options::optimizer},
+    {"Training", "optimizer", "sgd|adam|adamw", "see below", "optimizer", &Options::optimizer},
     {"Training", "lr", "X", "see below", "learning rate", &Options::lr},
     {"Training", "lr-schedule", "EXPR", "see below",
      "schedule expression that multiplies --lr; group{...} sets parameters apart",
@@ -102,11 +101,10 @@ const Field kFields[] = {
      &Options::lr_plateau},
     {"Training", "momentum", "X", "", "momentum of sgd", &Options::momentum, true,
      moot_without_momentum},
-    {"Training", "weight-decay", "X", "see below", "pull of all parameters towards zero",
-     &Options::weight_decay},
+    {"Training", "weight-decay", "X", "see below", "weight decay", &Options::weight_decay},
     {"Training", "clip", "X", "see below", "largest global norm of the gradients", &Options::clip},
-    {"Training", "seed", "N", "", "of everything random", &Options::seed, true, nullptr,
-     Setting::Use::network},
+    {"Training", "seed", "N", "", "random seed", &Options::seed, true, nullptr,
+     OptionSpec::Use::network},
     {"Training", "eval-every", "N", "an epoch", "steps between evaluations", &Options::eval_every},
 
     {"Machine", "threads", "N", "", "threads; never changes a result", &Options::threads, false},
@@ -139,7 +137,7 @@ std::vector<Field> fields_of(const Options& options) {
   std::vector<Field> fields(std::begin(kFields), std::end(kFields));
   std::vector<Field> settings;
   for (SettingIndex i = 0; i < options.settings.size(); ++i) {
-    const Setting& setting = options.settings[i];
+    const OptionSpec& setting = options.settings[i];
     (setting.group == kModelGroup ? settings : fields)
         .push_back({setting.group, setting.name, setting.value,
                     setting.fallback.empty() ? "none" : std::string_view(setting.fallback),
@@ -214,7 +212,7 @@ std::string text_of(const Options& options, const Field& field) {
 bool is_flag(const Options& options, const Field& field) {
   const SettingIndex* index = std::get_if<SettingIndex>(&field.member);
   return std::holds_alternative<bool Options::*>(field.member) ||
-         (index != nullptr && options.settings[*index].kind == Setting::Kind::flag);
+         (index != nullptr && options.settings[*index].kind == OptionSpec::Kind::flag);
 }
 
 /// The one of that name among architectures or presets.
@@ -230,12 +228,12 @@ const Named& find_named(const std::vector<Named>& known, const std::string& name
 }
 
 /// What an architecture makes of a setting that is not given.
-const std::string& default_text(const Setting& setting, const Arch& arch) {
-  const auto own = std::ranges::find(arch.settings, setting.name, &Texts::value_type::first);
+const std::string& default_text(const OptionSpec& setting, const Arch& arch) {
+  const auto own = std::ranges::find(arch.settings, setting.name, &KeyValues::value_type::first);
   return own == arch.settings.end() ? setting.fallback : own->second;
 }
 
-bool varies(const Setting& setting, const Program& program) {
+bool varies(const OptionSpec& setting, const Program& program) {
   return std::ranges::any_of(program.archs, [&](const Arch& arch) {
     return default_text(setting, arch) != setting.fallback;
   });
@@ -249,7 +247,7 @@ std::string table_of(const Program& program) {
                     to_text(arch.lr), to_text(arch.weight_decay),
                     arch.clip ? to_text(*arch.clip) : "none", arch.lr_schedule});
   }
-  for (const Setting& setting : program.settings) {
+  for (const OptionSpec& setting : program.settings) {
     if (!varies(setting, program)) continue;
     rows[0].push_back(flag(setting.name));
     for (std::size_t i = 0; i < program.archs.size(); ++i)
@@ -357,7 +355,7 @@ void check_combinations(const CommandLine& line) {
     require<ConfigError>(!line.gave(name) || !options.out.empty(), "[command line] --", name,
                          " needs the run directory: add --out DIR");
   }
-  for (const Setting& setting : options.settings) {
+  for (const OptionSpec& setting : options.settings) {
     require<ConfigError>(
         setting.beside.empty() || !line.gave(setting.name) || line.gave(setting.beside),
         "[command line] --", setting.name, " means nothing without --", setting.beside);
@@ -424,7 +422,7 @@ void apply_defaults(Options& options, const Program& program) {
   if (!options.batch) options.batch = arch.batch;
   if (!options.clip) options.clip = arch.clip;
   if (!options.iterations && !options.epochs) options.epochs = arch.epochs;
-  for (Setting& setting : options.settings) {
+  for (OptionSpec& setting : options.settings) {
     if (setting.text.empty()) setting.text = default_text(setting, arch);
   }
 }
@@ -449,8 +447,8 @@ const Preset& find_preset(const Program& program, const std::string& name) {
   return find_named(program.presets, name, "preset", "preset");
 }
 
-Texts option_texts(const Options& options, bool results_only) {
-  Texts texts;
+KeyValues option_texts(const Options& options, bool results_only) {
+  KeyValues texts;
   for (const Field& field : fields_of(options)) {
     if (field.shapes_results || !results_only)
       texts.emplace_back(field.name, text_of(options, field));
@@ -458,20 +456,20 @@ Texts option_texts(const Options& options, bool results_only) {
   return texts;
 }
 
-Texts arithmetic_options(const Texts& all) {
-  Texts texts;
+KeyValues arithmetic_options(const KeyValues& all) {
+  KeyValues texts;
   for (const auto& by_default : option_texts(Options(), true)) {
     constexpr std::array<std::string_view, 6> kNames{"eval-bits", "grid",        "gradient-grid",
                                                      "keep-fp32", "accumulator", "simulate"};
     if (std::ranges::find(kNames, by_default.first) == kNames.end()) continue;
-    const auto found = std::ranges::find(all, by_default.first, &Texts::value_type::first);
+    const auto found = std::ranges::find(all, by_default.first, &KeyValues::value_type::first);
     texts.push_back(found == all.end() ? by_default : *found);
   }
   return texts;
 }
 
-std::string format_options(const Texts& options) {
-  const Texts defaults = option_texts(Options(), true);
+std::string format_options(const KeyValues& options) {
+  const KeyValues defaults = option_texts(Options(), true);
   std::vector<std::string> words;
   for (const auto& option : options) {
     if (std::ranges::find(defaults, option) != defaults.end()) continue;
@@ -483,9 +481,9 @@ std::string format_options(const Texts& options) {
 
 namespace {
 
-Setting::Use use_of(const Field& field) {
-  return field.use.value_or(field.group == kModelGroup ? Setting::Use::network
-                                                       : Setting::Use::training);
+OptionSpec::Use use_of(const Field& field) {
+  return field.use.value_or(field.group == kModelGroup ? OptionSpec::Use::network
+                                                       : OptionSpec::Use::training);
 }
 
 std::string show(const std::string& text) {
@@ -496,7 +494,7 @@ std::string show(const std::string& text) {
 // the others, `differs(field, now, recorded)` is asked where one was given another value: true
 // takes it, false leaves the run's.
 template <class Differs>
-Options merged(const CommandLine& now, const Texts& recorded, const Differs& differs) {
+Options merged(const CommandLine& now, const KeyValues& recorded, const Differs& differs) {
   Options options = now.options;
   const std::vector<Field> fields = fields_of(options);
   for (const auto& [name, text] : recorded) {
@@ -529,7 +527,7 @@ void check_given(const Options& options) {
   }
 }
 
-Options resumed_options(const CommandLine& now, const Texts& recorded,
+Options resumed_options(const CommandLine& now, const KeyValues& recorded,
                         std::span<const std::string> free) {
   const auto is_in = [](const auto& names, std::string_view name) {
     return std::ranges::find(names, name) != names.end();
@@ -538,7 +536,7 @@ Options resumed_options(const CommandLine& now, const Texts& recorded,
     // What a run of an earlier version does not record was as it is by default.
     if (!field.shapes_results || !now.gave(field.name) || is_in(free, field.name)) continue;
     const bool known =
-        std::ranges::find(recorded, field.name, &Texts::value_type::first) != recorded.end();
+        std::ranges::find(recorded, field.name, &KeyValues::value_type::first) != recorded.end();
     const std::string wanted = text_of(now.options, field), before = text_of(Options(), field);
     require<DataError>(known || wanted == before, "[resume] --", field.name, " is ", show(wanted),
                        " now and was ", show(before), " in the run; leave it out");
@@ -553,19 +551,19 @@ Options resumed_options(const CommandLine& now, const Texts& recorded,
                 });
 }
 
-Options options_to_evaluate(const CommandLine& now, const Texts& recorded,
-                            std::span<const std::string> free, std::vector<std::string>& doubts) {
+Options options_to_evaluate(const CommandLine& now, const KeyValues& recorded,
+                            std::span<const std::string> free, std::vector<std::string>& warnings) {
   return merged(
       now, recorded, [&](const Field& field, const std::string& wanted, const std::string& text) {
-        const Setting::Use use = use_of(field);
-        if (use == Setting::Use::evaluation || std::ranges::find(free, field.name) != free.end())
+        const OptionSpec::Use use = use_of(field);
+        if (use == OptionSpec::Use::evaluation || std::ranges::find(free, field.name) != free.end())
           return true;
-        require<DataError>(use == Setting::Use::training, "[run] --", field.name, " is ",
+        require<DataError>(use == OptionSpec::Use::training, "[run] --", field.name, " is ",
                            show(wanted), " now and was ", show(text),
                            " in the run, which makes another network or other data than the "
                            "checkpoint is of; leave --",
                            field.name, " out");
-        doubts.push_back(
+        warnings.push_back(
             concat("--", field.name, " ", wanted, " means nothing here, where nothing is trained"));
         return false;
       });

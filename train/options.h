@@ -17,8 +17,8 @@ namespace ebb::train {
 struct Options {
   // Model and data
   std::string arch, preset;
-  std::string from;               ///< run directory whose parameters to begin with
-  std::vector<Setting> settings;  ///< what only this family of models has, data included
+  std::string from;                  ///< run directory whose parameters to begin with
+  std::vector<OptionSpec> settings;  ///< what only this family of models has, data included
   // Precision
   std::string schedule = "CR";
   std::string bits;  ///< an expression instead of `schedule`, if not empty
@@ -75,21 +75,21 @@ struct Arch {
   double weight_decay = 1e-4;
   std::int64_t epochs = 10, batch = 128;
   std::optional<double> clip{};
-  Texts settings{};  ///< of the family, where they differ from what the program declares
+  KeyValues settings{};  ///< of the family, where they differ from what the program declares
 };
 
 /// Options of a known experiment, by name. What is given beside it goes first.
 struct Preset {
   std::string name, summary;
-  Texts options;
-  std::vector<std::string> doubts;  ///< what is not known of the experiment, each a sentence
+  KeyValues options;
+  std::vector<std::string> warnings;  ///< what is not known of the experiment, each a sentence
 };
 
 /// What the command line of one program offers.
 struct Program {
   std::string name, summary;
-  std::vector<Arch> archs;          ///< the first is the default
-  std::vector<Setting> settings{};  ///< what its family has beside the options of every program
+  std::vector<Arch> archs;             ///< the first is the default
+  std::vector<OptionSpec> settings{};  ///< what its family has beside the options of every program
   std::vector<Preset> presets{};
 };
 
@@ -126,31 +126,31 @@ void check_given(const Options& options);
 /// Name and text of every option; `results_only` leaves out those that cannot change a result
 /// (threads, SIMD, logging), which a resumed run may choose anew. An option without value has the
 /// text "".
-Texts option_texts(const Options& options, bool results_only);
+KeyValues option_texts(const Options& options, bool results_only);
 
 /// Of the texts of all options those that say how products are computed beside their widths: grids,
 /// exemptions, accumulator, simulation, and the bits of evaluations. What a run of an earlier
 /// version does not record is as by default.
-Texts arithmetic_options(const Texts& all);
+KeyValues arithmetic_options(const KeyValues& all);
 /// Those that are not as by default, as on a command line: "--grid symmetric --simulate"; "" if
 /// there are none.
-std::string format_options(const Texts& options);
+std::string format_options(const KeyValues& options);
 
 /// The options of a recorded run, with those of this command line that cannot change its results,
 /// and those named in `free`.
 /// @throws DataError naming the first given option whose value differs from the run's, with both
 /// values, or an option that this
 ///         version does not know
-Options resumed_options(const CommandLine& now, const Texts& recorded,
+Options resumed_options(const CommandLine& now, const KeyValues& recorded,
                         std::span<const std::string> free);
 
 /// The options for scoring the checkpoint of a recorded run, or for writing a text with it: its
-/// network and data stay as they were, what an evaluation has for itself (Setting::Use, and options
-/// named in `free`) is the command line's. Options of training stay the run's too; where this
-/// command line says otherwise a sentence of it goes to `doubts`.
+/// network and data stay as they were, what an evaluation has for itself (OptionSpec::Use, and
+/// options named in `free`) is the command line's. Options of training stay the run's too; where
+/// this command line says otherwise a sentence of it goes to `warnings`.
 /// @throws DataError naming the first given option that makes another network or other data, with
 /// both values
-Options options_to_evaluate(const CommandLine& now, const Texts& recorded,
-                            std::span<const std::string> free, std::vector<std::string>& doubts);
+Options options_to_evaluate(const CommandLine& now, const KeyValues& recorded,
+                            std::span<const std::string> free, std::vector<std::string>& warnings);
 
 }  // namespace ebb::train

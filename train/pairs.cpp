@@ -154,7 +154,7 @@ Task pair_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwork& n
 
 }  // namespace
 
-std::vector<Setting> pair_settings() {
+std::vector<OptionSpec> pair_settings() {
   const Moot of_encoder = [](const Options& options) {
     return unless(options, "arch", {"encoder"});
   };
@@ -167,7 +167,7 @@ std::vector<Setting> pair_settings() {
        .moot = of_encoder},
       {.name = "hypothesis-only",
        .value = "",
-       .kind = Setting::Kind::flag,
+       .kind = OptionSpec::Kind::flag,
        .fallback = "false",
        .help = "leave the first sentence of every pair out: what the second gives away by itself",
        .moot = of_encoder},
@@ -176,7 +176,7 @@ std::vector<Setting> pair_settings() {
        .fallback = "",
        .help = "rows to use of pairs in several languages, such as de",
        .moot = of_encoder,
-       .use = Setting::Use::evaluation}};
+       .use = OptionSpec::Use::evaluation}};
 }
 
 PairSet open_pairs(const Options& options) {

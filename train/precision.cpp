@@ -314,12 +314,12 @@ std::vector<RateGroup> rate_groups(const BoundForMany& factors, double lr,
 }
 
 // Each sentence once.
-void add_doubts(std::vector<std::string>& doubts, const std::vector<std::string>& more,
-                std::string_view prefix = "") {
-  for (const std::string& doubt : more) {
-    const std::string sentence = concat(prefix, doubt);
-    if (std::find(doubts.begin(), doubts.end(), sentence) == doubts.end())
-      doubts.push_back(sentence);
+void add_warnings(std::vector<std::string>& warnings, const std::vector<std::string>& more,
+                  std::string_view prefix = "") {
+  for (const std::string& warning : more) {
+    const std::string sentence = concat(prefix, warning);
+    if (std::find(warnings.begin(), warnings.end(), sentence) == warnings.end())
+      warnings.push_back(sentence);
   }
 }
 
@@ -377,7 +377,7 @@ Precision resolve_precision(const Options& options, const Totals& totals,
       .gradient_text = sets_gradients(options) ? std::string() : gradient.text(),
       .rate_text = rate_schedule.text(),
       .arithmetic = arithmetic_options(option_texts(options, true)),
-      .doubts = {}};
+      .warnings = {}};
   if (factors->bounds.size() > 1) {
     precision.rates = [factors, lr = options.lr.value()](std::int64_t t) {
       std::vector<double> rates;
@@ -395,17 +395,17 @@ Precision resolve_precision(const Options& options, const Totals& totals,
         with_formats(common, formats_of(forward_format, precision.evaluation->formats.gradient));
   }
   if (options.bits.empty())
-    precision.doubts = precision_doubts(formats->common(), static_cast<int>(options.max_bits));
+    precision.warnings = precision_warnings(formats->common(), static_cast<int>(options.max_bits));
   const auto left = [&](const Site& site) { return formats->leaves_to_all(common, site); };
   if (!sites.empty() && std::ranges::none_of(sites, left)) {
-    precision.doubts.emplace_back(
+    precision.warnings.emplace_back(
         "every layer is set apart by group{...} or --keep-fp32, but the papers' cost counts the "
         "common widths (in a group those of "
         "'*') for the whole model");
   }
-  for (const Bound& bound : formats->bounds()) add_doubts(precision.doubts, bound.doubts());
+  for (const Bound& bound : formats->bounds()) add_warnings(precision.warnings, bound.warnings());
   for (const Bound& bound : factors->bounds)
-    add_doubts(precision.doubts, bound.doubts(), "--lr-schedule: ");
+    add_warnings(precision.warnings, bound.warnings(), "--lr-schedule: ");
   return precision;
 }
 

@@ -33,9 +33,11 @@ struct Precision {
       evaluation;         ///< of evaluations; none: that of the last update, --eval-bits current
   SiteFormats reference;  ///< that costs are compared with: --cost-reference
   std::string bits_text, gradient_text,
-      rate_text;     ///< the schedules as expressions; no gradient's if --bits has it
-  Texts arithmetic;  ///< what evaluations and products have beside widths, see arithmetic_options
-  std::vector<std::string> doubts;  ///< legal settings that probably are not meant, each a sentence
+      rate_text;  ///< the schedules as expressions; no gradient's if --bits has it
+  KeyValues
+      arithmetic;  ///< what evaluations and products have beside widths, see arithmetic_options
+  std::vector<std::string>
+      warnings;  ///< legal settings that probably are not meant, each a sentence
 };
 
 /// Reads the expressions only, so that a mistake is found before any data are loaded.

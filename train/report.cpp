@@ -36,14 +36,14 @@ std::string untyped(const Json& value) {
   return value.get<std::string>();
 }
 
-Json to_object(const Texts& texts) {
+Json to_object(const KeyValues& texts) {
   Json object = Json::object();
   for (const auto& [name, text] : texts) object[name] = typed(text);
   return object;
 }
 
-Texts to_texts(const Json& object) {
-  Texts texts;
+KeyValues to_texts(const Json& object) {
+  KeyValues texts;
   for (const auto& [name, value] : object.items()) texts.emplace_back(name, untyped(value));
   return texts;
 }
@@ -96,7 +96,7 @@ std::string span_text(Format low, Format high) {
 
 }  // namespace
 
-std::string texts_json(const Texts& texts) {
+std::string texts_json(const KeyValues& texts) {
   return to_object(texts).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -143,7 +143,7 @@ std::string kernel_name(const PrecisionPlan& plan, Simd simd) {
                                    {.site = site, .accumulator = plan.accumulator, .simd = simd}));
 }
 
-Texts build_fingerprint(const PrecisionPlan& plan, Simd simd) {
+KeyValues build_fingerprint(const PrecisionPlan& plan, Simd simd) {
 #ifdef __clang__
   const std::string compiler = concat("clang ", __clang_version__);
 #else

@@ -14,15 +14,15 @@
 
 namespace ebb::train {
 
-/// What config.json says of a run. Texts that are numbers or truth values appear as such in the
+/// What config.json says of a run. KeyValues that are numbers or truth values appear as such in the
 /// JSON.
 struct RunConfig {
   std::string program;
-  Texts options{};   ///< every option that can change a result
-  Texts session{};   ///< options that cannot
-  Texts resolved{};  ///< what the options came to: iterations, schedules, parameters
-  Texts build{};     ///< version, compiler, instruction set, kernel
-  Texts data{};      ///< fingerprints
+  KeyValues options{};   ///< every option that can change a result
+  KeyValues session{};   ///< options that cannot
+  KeyValues resolved{};  ///< what the options came to: iterations, schedules, parameters
+  KeyValues build{};     ///< version, compiler, instruction set, kernel
+  KeyValues data{};      ///< fingerprints
   friend bool operator==(const RunConfig&, const RunConfig&) = default;
 };
 std::string to_json(const RunConfig& config);
@@ -32,7 +32,7 @@ RunConfig parse_config(std::string_view text);
 /// The kernel that multiplies dense operands under a plan.
 std::string kernel_name(const PrecisionPlan& plan, Simd simd);
 /// Version, compiler, instruction set and kernel.
-Texts build_fingerprint(const PrecisionPlan& plan, Simd simd);
+KeyValues build_fingerprint(const PrecisionPlan& plan, Simd simd);
 
 /// The mean loss of the last epoch's steps, of all if they are fewer; none without steps.
 std::optional<double> training_loss(const History& history, std::int64_t steps_per_epoch);
@@ -74,8 +74,8 @@ struct Forecast {
   std::int64_t parameters = 0, iterations = 0, steps_per_epoch = 0,
                examples = 0;  ///< examples of the first step
   std::string bits, gradient_bits,
-      rate;            ///< schedule expressions; no gradient's where that of the bits has them
-  Texts arithmetic{};  ///< see arithmetic_options
+      rate;                ///< schedule expressions; no gradient's where that of the bits has them
+  KeyValues arithmetic{};  ///< see arithmetic_options
   std::vector<RateGroup> rate_groups{};  ///< see Precision
   CostLedger ledger{};                   ///< predicted
   RelativeCost cost{};
@@ -87,7 +87,7 @@ std::string to_json(const Forecast& forecast);
 std::string to_table(const Forecast& forecast);
 
 /// Names and texts as a JSON object, in which numbers and truth values are such.
-std::string texts_json(const Texts& texts);
+std::string texts_json(const KeyValues& texts);
 
 /// A table whose columns are aligned: numbers right, texts left. The first row is the heading.
 /// Cells are shown printable.

@@ -8,7 +8,7 @@
 
 namespace ebb::train {
 
-Setting Setting::count(std::string name, std::string fallback, std::string help, int least) {
+OptionSpec OptionSpec::count(std::string name, std::string fallback, std::string help, int least) {
   return {
       .name = std::move(name),
       .value = "N",
@@ -19,14 +19,14 @@ Setting Setting::count(std::string name, std::string fallback, std::string help,
       .accepts = least == 0 ? [](double n) { return n >= 0; } : [](double n) { return n >= 1; }};
 }
 
-Setting Setting::depth(std::string fallback, std::string help) {
-  Setting setting = count("layers", std::move(fallback), std::move(help));
+OptionSpec OptionSpec::depth(std::string fallback, std::string help) {
+  OptionSpec setting = count("layers", std::move(fallback), std::move(help));
   setting.expected = "1 to 1000";
   setting.accepts = [](double n) { return n >= 1 && n <= 1000; };
   return setting;
 }
 
-Setting Setting::probability(std::string name, std::string fallback, std::string help) {
+OptionSpec OptionSpec::probability(std::string name, std::string fallback, std::string help) {
   return {.name = std::move(name),
           .value = "P",
           .kind = Kind::real,
@@ -37,7 +37,7 @@ Setting Setting::probability(std::string name, std::string fallback, std::string
           .use = Use::training};
 }
 
-void check(const Setting& setting, const std::string& text) {
+void check(const OptionSpec& setting, const std::string& text) {
   const auto expect = [&](bool ok, std::string_view expected) {
     require<ConfigError>(ok, "[command line] --", setting.name, ": expected ", expected, ", got '",
                          text, "'");
@@ -45,10 +45,10 @@ void check(const Setting& setting, const std::string& text) {
   std::int64_t integer = 0;
   double number = 0;
   switch (setting.kind) {
-    case Setting::Kind::flag: return expect(text == "true" || text == "false", "true or false");
-    case Setting::Kind::integer: expect(parse_number(text, integer), "an integer"); break;
-    case Setting::Kind::real: expect(parse_number(text, number), "a number"); break;
-    case Setting::Kind::text:
+    case OptionSpec::Kind::flag: return expect(text == "true" || text == "false", "true or false");
+    case OptionSpec::Kind::integer: expect(parse_number(text, integer), "an integer"); break;
+    case OptionSpec::Kind::real: expect(parse_number(text, number), "a number"); break;
+    case OptionSpec::Kind::text:
       expect(!text.empty() || setting.fallback.empty(), setting.value);
       require<ConfigError>(setting.choices.empty() ||
                                std::ranges::find(setting.choices, text) != setting.choices.end(),
@@ -56,13 +56,13 @@ void check(const Setting& setting, const std::string& text) {
                            unknown_word("value", text, setting.choices));
       return;
   }
-  if (setting.kind == Setting::Kind::integer) number = static_cast<double>(integer);
+  if (setting.kind == OptionSpec::Kind::integer) number = static_cast<double>(integer);
   require<ConfigError>(setting.accepts == nullptr || setting.accepts(number), "[command line] --",
                        setting.name, ": expected ", setting.expected, ", got ", text);
 }
 
-const Setting& find_setting(const std::vector<Setting>& settings, std::string_view name) {
-  const auto found = std::ranges::find(settings, name, &Setting::name);
+const OptionSpec& find_setting(const std::vector<OptionSpec>& settings, std::string_view name) {
+  const auto found = std::ranges::find(settings, name, &OptionSpec::name);
   require<ConfigError>(found != settings.end(), "[options] this program has no --", name);
   return *found;
 }

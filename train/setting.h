@@ -9,7 +9,7 @@
 namespace ebb::train {
 
 /// Names of options and their texts.
-using Texts = std::vector<std::pair<std::string, std::string>>;
+using KeyValues = std::vector<std::pair<std::string, std::string>>;
 
 struct Options;
 
@@ -19,7 +19,7 @@ using Moot = std::string (*)(const Options& options);
 
 /// An option that one family of models has beside those of every program: declared once, then
 /// served by the command line, --help, the record and --resume like any other.
-struct Setting {
+struct OptionSpec {
   enum class Kind : std::uint8_t { integer, real, text, flag };
 
   /// What an option is for when the checkpoint of a run is scored.
@@ -30,11 +30,11 @@ struct Setting {
   };
 
   /// An integer of `least` (0 or 1) and more.
-  static Setting count(std::string name, std::string fallback, std::string help, int least = 1);
+  static OptionSpec count(std::string name, std::string fallback, std::string help, int least = 1);
   /// Layers of a network: 1 to 1000, since each has parameters of its own.
-  static Setting depth(std::string fallback, std::string help);
+  static OptionSpec depth(std::string fallback, std::string help);
   /// A probability of 0 to below 1, of what is random in training alone.
-  static Setting probability(std::string name, std::string fallback, std::string help);
+  static OptionSpec probability(std::string name, std::string fallback, std::string help);
 
   static constexpr const char* kModelGroup = "Model and data";
 
@@ -56,10 +56,10 @@ struct Setting {
 
 /// @throws ConfigError unless the text is a value of the setting, e.g. "[command line] --layers:
 /// expected 1 and more, got '0'"
-void check(const Setting& setting, const std::string& text);
+void check(const OptionSpec& setting, const std::string& text);
 
 /// The setting of that name. @throws ConfigError if there is none: a program reads what it did not
 /// declare
-const Setting& find_setting(const std::vector<Setting>& settings, std::string_view name);
+const OptionSpec& find_setting(const std::vector<OptionSpec>& settings, std::string_view name);
 
 }  // namespace ebb::train

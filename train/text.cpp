@@ -141,14 +141,14 @@ std::int64_t part_rows(std::int64_t rows, std::int64_t parts, std::int64_t part)
 
 }  // namespace
 
-std::vector<Setting> text_settings() {
-  std::vector<Setting> settings{
+std::vector<OptionSpec> text_settings() {
+  std::vector<OptionSpec> settings{
       {.name = "data",
        .value = "PATH|embedded",
        .fallback = "embedded",
        .help = "text file, or folder with train.txt, valid.txt and perhaps test.txt; embedded is a "
                "small text made by a grammar",
-       .use = Setting::Use::evaluation},
+       .use = OptionSpec::Use::evaluation},
       {.name = "unit",
        .value = "auto|byte|word|bpe",
        .fallback = "auto",
@@ -157,13 +157,13 @@ std::vector<Setting> text_settings() {
        .choices = {"auto", "byte", "word", "bpe"}},
       {.name = "vocabulary",
        .value = "N",
-       .kind = Setting::Kind::integer,
+       .kind = OptionSpec::Kind::integer,
        .fallback = "0",
        .help = "most words, of which the rarer ones become <unk>, or tokens of bpe; 0: 50000 "
                "words, 2048 of bpe",
        .expected = "3 and more (bpe: 257), or 0",
        .accepts = [](double n) { return n == 0 || n >= 3; }},
-      Setting::count("length", "64", "tokens of a window of text")};
+      OptionSpec::count("length", "64", "tokens of a window of text")};
   std::ranges::move(generation_settings(), std::back_inserter(settings));
   return settings;
 }
@@ -189,7 +189,7 @@ std::string text_metric(const Corpus& corpus) {
   return corpus.vocabulary.unit() == TokenUnit::word ? "perplexity" : "bits_per_byte";
 }
 
-Texts describe(const Corpus& corpus) {
+KeyValues describe(const Corpus& corpus) {
   return {{"description",
            concat(corpus.name, ": ", corpus.train.size(), " training, ", corpus.validation.size(),
                   " validation and ", corpus.test.size(), " test tokens, ",

@@ -18,7 +18,7 @@ namespace ebb::train {
 
 /// --data, --unit, --vocabulary and --length, and the options of generation: what language models
 /// have in common.
-std::vector<Setting> text_settings();
+std::vector<OptionSpec> text_settings();
 
 /// --data opened as --unit says: words for folders and bytes for anything else when that is auto.
 /// @throws DataError if the text cannot be had or is not what it claims
@@ -31,7 +31,7 @@ std::int64_t vocabulary_limit(const Options& options, TokenUnit unit);
 std::string text_metric(const Corpus& corpus);
 
 /// What identifies a corpus, for the record.
-Texts describe(const Corpus& corpus);
+KeyValues describe(const Corpus& corpus);
 
 /// A network that carries state through the text.
 struct RecurrentNetwork {

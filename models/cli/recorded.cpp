@@ -17,12 +17,12 @@ namespace {
 // Options that change no result but that a run goes on with.
 constexpr std::string_view kKeptInSession[] = {"save-every", "statistics-every"};
 
-std::string entry_of(const Texts& data, std::string_view name) {
-  const auto found = std::ranges::find(data, name, &Texts::value_type::first);
+std::string entry_of(const KeyValues& data, std::string_view name) {
+  const auto found = std::ranges::find(data, name, &KeyValues::value_type::first);
   return found == data.end() ? "" : found->second;
 }
 
-void replace(Texts& texts, const Texts& now, std::string_view name) {
+void replace(KeyValues& texts, const KeyValues& now, std::string_view name) {
   for (auto& [known, text] : texts) {
     if (known == name) text = entry_of(now, name);
   }
@@ -171,7 +171,7 @@ bool same_evaluations(const Precision& before, const Precision& now) {
   return same_formats(*before.evaluation, *now.evaluation);
 }
 
-void check_same_data(const RunConfig& recorded, const Texts& now) {
+void check_same_data(const RunConfig& recorded, const KeyValues& now) {
   if (recorded.data.empty())
     return;  // config.json is lost, and the checkpoint is of a version that did not note it
   for (const auto& [name, value] : now) {
@@ -181,7 +181,7 @@ void check_same_data(const RunConfig& recorded, const Texts& now) {
   }
 }
 
-TakenParams start_from(const std::string& directory, Texts& data, ParamStore& params) {
+TakenParams start_from(const std::string& directory, KeyValues& data, ParamStore& params) {
   const RunConfig config = parse_config(read_config(directory));
   const Checkpoint checkpoint = read_checkpoint(directory);
   require<DataError>(entry_of(config.data, kVocabularyEntry) == entry_of(data, kVocabularyEntry),

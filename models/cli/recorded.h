@@ -55,11 +55,12 @@ bool same_evaluations(const train::Precision& before, const train::Precision& no
 
 /// @throws DataError naming the first entry of `now`, which is a Task::data, that the run recorded
 /// otherwise
-void check_same_data(const train::RunConfig& recorded, const train::Texts& now);
+void check_same_data(const train::RunConfig& recorded, const train::KeyValues& now);
 
 /// Begins with what another run has learnt (see take_params), and adds to `data` the identity of
 /// its weights.
 /// @throws DataError if nothing fits, or the two runs' tokens mean different things
-train::TakenParams start_from(const std::string& directory, train::Texts& data, ParamStore& params);
+train::TakenParams start_from(const std::string& directory, train::KeyValues& data,
+                              ParamStore& params);
 
 }  // namespace ebb::cli

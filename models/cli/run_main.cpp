@@ -166,10 +166,11 @@ std::string describe(const EvalRow& row) {
 std::string describe(const Preset& preset, const Options& options) {
   std::string text = concat("preset ", preset.name, ": ", preset.summary, '\n');
   for (const auto& [name, value] : option_texts(options, true)) {
-    if (std::ranges::find(preset.options, name, &Texts::value_type::first) != preset.options.end())
+    if (std::ranges::find(preset.options, name, &KeyValues::value_type::first) !=
+        preset.options.end())
       text += concat("  --", name, ' ', value, '\n');
   }
-  for (const std::string& doubt : preset.doubts) text += concat("  uncertain: ", doubt, '\n');
+  for (const std::string& warning : preset.warnings) text += concat("  uncertain: ", warning, '\n');
   return text;
 }
 
@@ -243,8 +244,8 @@ class Session {
     omp_set_num_threads(static_cast<int>(options.threads));
     Run run = assemble(options, family_);
     const bool trains = options.evaluate.empty() && !options.gave("generate");
-    for (const std::string& doubt : run.precision.doubts) {
-      if (trains) note("warning: " + doubt);
+    for (const std::string& warning : run.precision.warnings) {
+      if (trains) note("warning: " + warning);
     }
     if (!options.preset.empty() && !options.quiet)
       tell(describe(find_preset(family_.program, options.preset), options));
@@ -355,7 +356,7 @@ class Session {
   // Without a checkpoint a run begins anew, unless there must have been one.
   static void check_never_saved(const RunDirectory& directory, const RunConfig& recorded) {
     const auto entry =
-        std::ranges::find(recorded.resolved, "save_every", &Texts::value_type::first);
+        std::ranges::find(recorded.resolved, "save_every", &KeyValues::value_type::first);
     std::int64_t save_every = 0;
     const auto steps = std::ssize(read_history(directory.path()).steps);
     const bool known = entry != recorded.resolved.end() && parse_number(entry->second, save_every);
@@ -368,9 +369,9 @@ class Session {
 
   Options options_of_evaluation(const CommandLine& line, const Recorded& recorded,
                                 const std::vector<std::string>& free) {
-    std::vector<std::string> doubts;
-    Options options = options_to_evaluate(line, recorded.config.options, free, doubts);
-    for (const std::string& doubt : doubts) note("warning: " + doubt);
+    std::vector<std::string> warnings;
+    Options options = options_to_evaluate(line, recorded.config.options, free, warnings);
+    for (const std::string& warning : warnings) note("warning: " + warning);
     return options;
   }
 

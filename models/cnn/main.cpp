@@ -9,8 +9,8 @@
 namespace {
 
 using ebb::train::Arch;
+using ebb::train::KeyValues;
 using ebb::train::Preset;
-using ebb::train::Texts;
 
 std::vector<Arch> archs() {
   std::vector<Arch> list{{.name = "lenet5",
@@ -41,20 +41,20 @@ std::vector<Arch> archs() {
 }
 
 std::vector<Preset> presets() {
-  const Texts all{{"optimizer", "sgd"}, {"momentum", "0.9"},    {"weight-decay", "1e-4"},
-                  {"max-bits", "8"},    {"gradient-bits", "8"}, {"cycles", "8"}};
-  const auto with = [&](Texts options) {
+  const KeyValues all{{"optimizer", "sgd"}, {"momentum", "0.9"},    {"weight-decay", "1e-4"},
+                      {"max-bits", "8"},    {"gradient-bits", "8"}, {"cycles", "8"}};
+  const auto with = [&](KeyValues options) {
     options.insert(options.end(), all.begin(), all.end());
     return options;
   };
-  const Texts cifar{{"iterations", "64000"},  {"batch", "128"},
-                    {"eval-every", "390"},    {"lr-schedule", "step(50%, 75%, 0.1)"},
-                    {"augment", "crop-flip"}, {"keep-fp32", "last"}};
-  const auto on_cifar = [&](Texts options) {
+  const KeyValues cifar{{"iterations", "64000"},  {"batch", "128"},
+                        {"eval-every", "390"},    {"lr-schedule", "step(50%, 75%, 0.1)"},
+                        {"augment", "crop-flip"}, {"keep-fp32", "last"}};
+  const auto on_cifar = [&](KeyValues options) {
     options.insert(options.end(), cifar.begin(), cifar.end());
     return with(std::move(options));
   };
-  const std::vector<std::string> doubts{
+  const std::vector<std::string> warnings{
       "max-bits and gradient-bits were 8 or 6; the scripts pair 3-6 bits with 8-bit gradients, the "
       "cost calculator 4-6 with 6",
       "cycles were 8 in the schedule suite and 32 in the first paper",
@@ -65,11 +65,11 @@ std::vector<Preset> presets() {
       {.name = "cpt-cifar",
        .summary = ebb::concat("ResNet-74; --arch names another depth; ", where),
        .options = on_cifar({{"arch", "resnet74"}, {"lr", "0.1"}, {"min-bits", "3"}}),
-       .doubts = doubts},
+       .warnings = warnings},
       {.name = "cpt-cifar-mobilenet",
        .summary = ebb::concat("MobileNetV2; ", where),
        .options = on_cifar({{"arch", "mobilenetv2"}, {"lr", "0.03"}, {"min-bits", "4"}}),
-       .doubts = doubts},
+       .warnings = warnings},
       {.name = "cpt-imagenet",
        .summary = "ResNet-18 on ImageNet; --arch resnet34 or resnet50; give --data the folder with "
                   "train/CLASS and val/CLASS",
@@ -81,13 +81,13 @@ std::vector<Preset> presets() {
                         {"min-bits", "4"},
                         {"period", "floor"},
                         {"keep-fp32", "first,last,shortcut"}}),
-       .doubts = doubts}};
-  list[1].doubts.emplace_back(
+       .warnings = warnings}};
+  list[1].warnings.emplace_back(
       "min-bits was 4 in the schedule suite and 3 in a figure of the first paper");
-  list[2].doubts.emplace_back(
+  list[2].warnings.emplace_back(
       "the first paper's script trained 120 epochs; 90 are the published setting as far as is "
       "known");
-  list[2].doubts.emplace_back(
+  list[2].warnings.emplace_back(
       "the reference crops a region of random size and shape for every image; here images are cut "
       "to a square once, then shifted "
       "and "

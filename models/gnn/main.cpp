@@ -31,24 +31,24 @@ train::Program program() {
        .settings = {
            {"hidden", "128"}, {"input-dropout", "0"}, {"norm", "layer"}, {"fanout", "10"}}}};
   program.settings = train::graph_settings();
-  for (train::Setting& setting : gnn_settings()) program.settings.push_back(std::move(setting));
-  const train::Texts both{{"scale-features", "columns"},
-                          {"hidden", "512"},
-                          {"dropout", "0.2"},
-                          {"input-dropout", "0"},
-                          {"norm", "layer"},
-                          {"optimizer", "adam"},
-                          {"lr", "0.001"},
-                          {"lr-schedule", "1->0.1 : cos"},
-                          {"max-bits", "8"},
-                          {"gradient-bits", "8"},
-                          {"cycles", "8"},
-                          {"keep-fp32", "aggregate"}};
-  const auto with = [&](train::Texts options) {
+  for (train::OptionSpec& setting : gnn_settings()) program.settings.push_back(std::move(setting));
+  const train::KeyValues both{{"scale-features", "columns"},
+                              {"hidden", "512"},
+                              {"dropout", "0.2"},
+                              {"input-dropout", "0"},
+                              {"norm", "layer"},
+                              {"optimizer", "adam"},
+                              {"lr", "0.001"},
+                              {"lr-schedule", "1->0.1 : cos"},
+                              {"max-bits", "8"},
+                              {"gradient-bits", "8"},
+                              {"cycles", "8"},
+                              {"keep-fp32", "aggregate"}};
+  const auto with = [&](train::KeyValues options) {
     options.insert(options.end(), both.begin(), both.end());
     return options;
   };
-  const std::vector<std::string> doubts{
+  const std::vector<std::string> warnings{
       "max-bits and gradient-bits were 8 or 6; keep-fp32 aggregate is the papers' FP-Agg, without "
       "it neighbours are summed in "
       "codes (Q-Agg)",
@@ -66,7 +66,7 @@ train::Program program() {
                                        {"epochs", "500"},
                                        {"weight-decay", "0"},
                                        {"min-bits", "3"}}),
-                      .doubts = doubts},
+                      .warnings = warnings},
                      {.name = "cpt-products",
                       .summary = "GraphSAGE on OGBN-Products; give --data the folder",
                       .options = with({{"arch", "sage"},
@@ -76,12 +76,12 @@ train::Program program() {
                                        {"epochs", "80"},
                                        {"weight-decay", "1e-4"},
                                        {"min-bits", "4"}}),
-                      .doubts = doubts}};
-  program.presets[0].doubts.emplace_back(
+                      .warnings = warnings}};
+  program.presets[0].warnings.emplace_back(
       "the reference's loss left out the logarithm of the softmax, so its accuracies are no bar");
-  program.presets[0].doubts.emplace_back("the baseline script ran 1,000 epochs");
-  program.presets[1].doubts.emplace_back("min-bits was 4 with FP-Agg and 3 with Q-Agg");
-  program.presets[1].doubts.emplace_back(
+  program.presets[0].warnings.emplace_back("the baseline script ran 1,000 epochs");
+  program.presets[1].warnings.emplace_back("min-bits was 4 with FP-Agg and 3 with Q-Agg");
+  program.presets[1].warnings.emplace_back(
       "the reference samples neighbours in evaluations, too, and adds edges that the graph has "
       "already");
   return program;

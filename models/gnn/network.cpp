@@ -27,12 +27,12 @@ Layer make_layer(const std::string& arch, const std::string& name,
 
 }  // namespace
 
-std::vector<train::Setting> gnn_settings() {
-  using train::Setting;
-  return {Setting::depth("2", "graph layers, the last of which gives the logits"),
-          Setting::count("hidden", "16", "features between layers"),
-          Setting::probability("dropout", "0.5", "probability of dropout between layers"),
-          Setting::probability("input-dropout", "0.5", "probability of dropout of the features"),
+std::vector<train::OptionSpec> gnn_settings() {
+  using train::OptionSpec;
+  return {OptionSpec::depth("2", "graph layers, the last of which gives the logits"),
+          OptionSpec::count("hidden", "16", "features between layers"),
+          OptionSpec::probability("dropout", "0.5", "probability of dropout between layers"),
+          OptionSpec::probability("input-dropout", "0.5", "probability of dropout of the features"),
           {.name = "norm",
            .value = "none|layer",
            .fallback = "none",
@@ -41,7 +41,7 @@ std::vector<train::Setting> gnn_settings() {
           {.name = "self-loops",
            .value = "on|off",
            .fallback = "on",
-           .help = "whether nodes of gcn hear themselves, as in the renormalised graph convolution",
+           .help = "add self-loops (gcn), as in the renormalised graph convolution",
            .choices = {"on", "off"},
            .moot = [](const train::Options& options) {
              return train::unless(options, "arch", {"gcn"});
@@ -80,15 +80,17 @@ train::GraphNetwork make_gnn(const GnnConfig& config, std::int64_t features, int
   }
   train::GraphNetwork network{
       .layers = config.layers, .neighbourhood = {}, .forward = {}, .charge = {}};
-  network.neighbourhood = [config](const Csr& heard, std::span<const std::int64_t> degrees) {
-    return config.arch == "gcn" ? symmetric_neighbourhood(heard, degrees, config.self_loops)
-                                : mean_neighbourhood(heard);
+  network.neighbourhood = [config](const Csr& adjacency, std::span<const std::int64_t> degrees) {
+    return config.arch == "gcn" ? symmetric_neighbourhood(adjacency, degrees, config.self_loops)
+                                : mean_neighbourhood(adjacency);
   };
-  network.forward = [config, layers, norms](Pass& pass, Var x, const train::Neighbourhoods& hoods) {
+  network.forward = [config, layers, norms](Pass& pass, Var x,
+                                            const train::Neighbourhoods& neighbourhoods) {
     for (std::size_t i = 0; i < layers->size(); ++i) {
       const double probability = i == 0 ? config.input_dropout : config.dropout;
       if (probability > 0) x = dropout(pass, x, probability, concat("layer", i + 1));
-      x = std::visit([&](const auto& layer) { return layer(pass, x, hoods[i]); }, (*layers)[i]);
+      x = std::visit([&](const auto& layer) { return layer(pass, x, neighbourhoods[i]); },
+                     (*layers)[i]);
       if (i + 1 == layers->size()) break;
       x = relu(pass, x);
       if (config.layer_norm) x = (*norms)[i](pass, x);
@@ -96,9 +98,9 @@ train::GraphNetwork make_gnn(const GnnConfig& config, std::int64_t features, int
     return x;
   };
   network.charge = [layers](CostLedger& ledger, const PrecisionPlan& plan,
-                            const train::Neighbourhoods& hoods) {
+                            const train::Neighbourhoods& neighbourhoods) {
     for (std::size_t i = 0; i < layers->size(); ++i) {
-      std::visit([&](const auto& layer) { layer.charge(ledger, plan, *hoods[i], i > 0); },
+      std::visit([&](const auto& layer) { layer.charge(ledger, plan, *neighbourhoods[i], i > 0); },
                  (*layers)[i]);
     }
   };

@@ -48,19 +48,20 @@ Program program() {
                        {"lr-schedule", "1"},  {"lr-plateau", "0.25"}, {"clip", "0.25"},
                        {"weight-decay", "0"}, {"cycles", "8"},        {"min-bits", "5"},
                        {"max-bits", "8"},     {"gradient-bits", "8"}},
-           .doubts = {"the papers' own quality for a schedule on this set: one logged run at "
-                      "static 8/8 is all there is",
-                      "CPT's own two-layer model (n = 32): its sizes and budget are not published",
-                      "the reference scores at the bits of the last training step; --eval-bits is "
-                      "--max-bits here",
-                      "the reference quantizes biases and gives every sample of a gate's gradient "
-                      "a range of its own; "
-                      "here biases are float32 and ranges are those of a step"}}}};
-  program.settings.push_back(Setting::depth("1", "LSTM layers"));
-  program.settings.push_back(Setting::count("units", "256", "units of a layer"));
+           .warnings = {
+               "the papers' own quality for a schedule on this set: one logged run at "
+               "static 8/8 is all there is",
+               "CPT's own two-layer model (n = 32): its sizes and budget are not published",
+               "the reference scores at the bits of the last training step; --eval-bits is "
+               "--max-bits here",
+               "the reference quantizes biases and gives every sample of a gate's gradient "
+               "a range of its own; "
+               "here biases are float32 and ranges are those of a step"}}}};
+  program.settings.push_back(OptionSpec::depth("1", "LSTM layers"));
+  program.settings.push_back(OptionSpec::count("units", "256", "units of a layer"));
   program.settings.push_back(
-      Setting::count("embedding", "0", "width of an embedded token; 0: that of --units", 0));
-  program.settings.push_back(Setting::probability(
+      OptionSpec::count("embedding", "0", "width of an embedded token; 0: that of --units", 0));
+  program.settings.push_back(OptionSpec::probability(
       "dropout", "0", "probability of dropout of embedded tokens and of layers' outputs"));
   return program;
 }

@@ -38,19 +38,19 @@ Program program() {
                              .batch = 32,
                              .clip = 1.0}},
                   .settings = text_settings()};
-  for (Setting& setting : program.settings) {
+  for (OptionSpec& setting : program.settings) {
     if (setting.name == "length") setting.fallback = "128";
   }
-  for (Setting& setting : pair_settings()) program.settings.push_back(std::move(setting));
-  program.settings.push_back(Setting::depth("4", "blocks"));
-  program.settings.push_back(Setting::count("width", "128", "width of the residual stream"));
-  program.settings.push_back(Setting::count("heads", "4", "heads of the attention"));
+  for (OptionSpec& setting : pair_settings()) program.settings.push_back(std::move(setting));
+  program.settings.push_back(OptionSpec::depth("4", "blocks"));
+  program.settings.push_back(OptionSpec::count("width", "128", "width of the residual stream"));
+  program.settings.push_back(OptionSpec::count("heads", "4", "heads of the attention"));
   program.settings.push_back(
-      Setting::count("inner", "0", "width inside the feed-forward part; 0: 4 times --width", 0));
+      OptionSpec::count("inner", "0", "width inside the feed-forward part; 0: 4 times --width", 0));
   program.settings.push_back({.name = "positions",
                               .value = "learned|rotary",
                               .fallback = "learned",
-                              .help = "how tokens know their places",
+                              .help = "positional encoding",
                               .choices = {"learned", "rotary"}});
   program.settings.push_back(
       {.name = "activation",
@@ -61,11 +61,11 @@ Program program() {
   program.settings.push_back(
       {.name = "tied",
        .value = "",
-       .kind = Setting::Kind::flag,
+       .kind = OptionSpec::Kind::flag,
        .fallback = "false",
        .help = "the head's weights are the token embedding",
        .moot = [](const Options& options) { return unless(options, "arch", {"decoder"}); }});
-  program.settings.push_back(Setting::probability(
+  program.settings.push_back(OptionSpec::probability(
       "dropout", "0", "probability of dropout of embedded tokens and of what a block adds"));
   program.presets = {{.name = "cpt-xnli",
                       .summary = "a network of BERT base's size on XNLI as the cyclic-precision "
@@ -93,15 +93,15 @@ Program program() {
                                   {"min-bits", "5"},
                                   {"max-bits", "8"},
                                   {"gradient-bits", "8"}},
-                      .doubts = {"the papers fine-tune multilingual BERT; its weights are not "
-                                 "here, so this starts from random ones, for which 2 epochs "
-                                 "at this rate are few, or --from a run of --task masked",
-                                 "its tokens are pieces of words, 119,547 with the special ones; "
-                                 "here they are words and punctuation marks",
-                                 "its norms come after the sums, and the embeddings are normed, "
-                                 "too; here before, with a last norm at the end",
-                                 "max-bits and gradient-bits were 8 or 6",
-                                 "the reference quantizes biases; here they are float32"}}};
+                      .warnings = {"the papers fine-tune multilingual BERT; its weights are not "
+                                   "here, so this starts from random ones, for which 2 epochs "
+                                   "at this rate are few, or --from a run of --task masked",
+                                   "its tokens are pieces of words, 119,547 with the special ones; "
+                                   "here they are words and punctuation marks",
+                                   "its norms come after the sums, and the embeddings are normed, "
+                                   "too; here before, with a last norm at the end",
+                                   "max-bits and gradient-bits were 8 or 6",
+                                   "the reference quantizes biases; here they are float32"}}};
   return program;
 }
 

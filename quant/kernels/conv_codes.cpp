@@ -17,13 +17,13 @@ constexpr std::int64_t kPanel = 16;
 constexpr std::int64_t kMostCodes = 65535;  ///< codes of 16 bits whose sum fits an int32
 
 /// Far enough for at least one group of every tap, if there is a way.
-Reach reach_of(const Problem& p, const TileMicro& micro) {
+KSplit k_split_of(const Problem& p, const TileMicrokernel& micro) {
   const PatchGeometry& g = *p.a.codes().patches;
-  return Reach::with_residues(p, micro, std::max<std::int64_t>(16, g.taps_y * g.taps_x));
+  return KSplit::with_residues(p, micro, std::max<std::int64_t>(16, g.taps_y * g.taps_x));
 }
 
 /// Line y through the tiles that every instruction set has; b has no bias there.
-std::uint64_t line_by_tiles(const TileMicro& micro, const ConvLines& l, std::int64_t y) {
+std::uint64_t line_by_tiles(const TileMicrokernel& micro, const ConvLines& l, std::int64_t y) {
   const std::int64_t panels = (l.n + kPanel - 1) / kPanel, taps = l.taps_y * l.taps_x,
                      hop = l.step_x * l.codes.pixel;
   // A row of taps is one run of groups where pixels are taken whole.
@@ -86,7 +86,8 @@ void add_neighbours(const std::int32_t* x, std::int64_t taps, std::int64_t hop, 
 /// and the coefficients of its outputs, which depend on the position only through its class.
 class Convolution {
  public:
-  Convolution(const Problem& problem, const TileMicro& micro, const ConvAxis& y, const ConvAxis& x)
+  Convolution(const Problem& problem, const TileMicrokernel& micro, const ConvAxis& y,
+              const ConvAxis& x)
       : p_(problem),
         micro_(micro),
         y_(y),
@@ -94,11 +95,11 @@ class Convolution {
         y_classes_(y),
         x_classes_(x),
         n16_(round_up(problem.n(), kPanel)),
-        reach_(reach_of(problem, micro)),
-        unit_(reach_.residues ? 2 : 1),
+        k_split_(k_split_of(problem, micro)),
+        unit_(k_split_.residues ? 2 : 1),
         groups_(round_up((geometry().channels * micro.code_bytes + 3) / 4, unit_)),
-        slice_(unit_ * reach_.run(groups_ / unit_, unit_ * std::max<std::int64_t>(1, taps()))),
-        panel_(static_cast<std::int64_t>(reach_.parts.size()) * taps() * groups_ * 64),
+        slice_(unit_ * k_split_.run(groups_ / unit_, unit_ * std::max<std::int64_t>(1, taps()))),
+        panel_(static_cast<std::int64_t>(k_split_.parts.size()) * taps() * groups_ * 64),
         pixel_(4 * groups_),
         line_(x.reach(x.count) * pixel_),
         lines_(std::clamp<std::int64_t>(
@@ -144,7 +145,7 @@ class Convolution {
     const std::int64_t row =
         (image * geometry().out_height + y_.first + top * y_.stride) * geometry().out_width +
         x_.first;
-    const std::int8_t* const residues = reach_.residues ? scratch.residues.data() : nullptr;
+    const std::int8_t* const residues = k_split_.residues ? scratch.residues.data() : nullptr;
     const ConvLines lines{
         .codes = {scratch.pixels.data(), pixel_, line_, weights_.data(), panel_, groups_},
         .residues = {residues, pixel_ / 2, line_ / 2, residue_weights_.data(), panel_ / 2,
@@ -154,7 +155,7 @@ class Convolution {
         .taps_y = y_.taps,
         .taps_x = x_.taps,
         .slice = slice_,
-        .parts = static_cast<int>(reach_.parts.size()),
+        .parts = static_cast<int>(k_split_.parts.size()),
         .lines = height,
         .positions = x_.count,
         .n = p_.n(),
@@ -188,13 +189,13 @@ class Convolution {
   std::vector<std::int64_t> pack_weights() {
     weights_.resize(static_cast<std::size_t>(panel_ * (n16_ / kPanel)));
     std::fill(weights_.begin(), weights_.end(), 0);
-    if (reach_.residues) pack_residues();
+    if (k_split_.residues) pack_residues();
     std::vector<std::int64_t> sums(static_cast<std::size_t>(taps() * n16_), 0),
         run_sums(static_cast<std::size_t>(n16_));
     PackBuffers buffers;
     std::uint8_t* out = weights_.data();
     const std::int64_t codes = 4 / micro_.code_bytes;  // of a group
-    for (const Part part : reach_.parts) {
+    for (const Part part : k_split_.parts) {
       for (std::int64_t group = 0; group < groups_; group += slice_) {
         const std::int64_t groups = std::min(slice_, groups_ - group), channel = group * codes,
                            channels = std::min(groups * codes, geometry().channels - channel);
@@ -206,7 +207,7 @@ class Convolution {
           for (std::size_t j = 0; j < run_sums.size(); ++j) {
             const std::int64_t biased = micro_.bias != 0 ? 128 * channels : 0;
             sums[static_cast<std::size_t>(tap * n16_) + j] +=
-                (run_sums[j] - biased) * (std::int64_t{1} << Reach::shift(part));
+                (run_sums[j] - biased) * (std::int64_t{1} << KSplit::shift(part));
           }
         }
       }
@@ -298,7 +299,7 @@ class Convolution {
                     line + left * pixel_, pixel_);
       }
     }
-    if (reach_.residues) {
+    if (k_split_.residues) {
       const std::int64_t codes = round_up(std::max<std::int64_t>(lines, 0) * line_ / 2, 32);
       scratch.residues.resize(static_cast<std::size_t>(codes + kPackSlack));
       micro_.residues(reinterpret_cast<const std::int16_t*>(scratch.pixels.data()), codes, 0,
@@ -334,11 +335,11 @@ class Convolution {
   }
 
   const Problem& p_;
-  const TileMicro& micro_;
+  const TileMicrokernel& micro_;
   ConvAxis y_, x_;
   ConvClasses y_classes_, x_classes_;
   std::int64_t n16_;
-  Reach reach_;
+  KSplit k_split_;
   std::int64_t unit_, groups_;  ///< of a pixel: a multiple of `unit_`
   std::int64_t slice_;          ///< groups of a pixel in one run
   std::int64_t panel_;          ///< bytes of packed weights
@@ -353,15 +354,15 @@ class Convolution {
 
 }  // namespace
 
-bool conv_applies(const Problem& p, const TileMicro& micro) {
+bool conv_applies(const Problem& p, const TileMicrokernel& micro) {
   const CodeMatrix& a = p.a.codes();
   if (!a.patches || a.patches_transposed || p.transposed_out) return false;
   const PatchGeometry& g = *a.patches;
   const bool one_run = g.step == 1 || g.divide == 1;
-  return one_run && g.cols() <= kMostCodes && reach_of(p, micro).groups >= g.taps_y * g.taps_x;
+  return one_run && g.cols() <= kMostCodes && k_split_of(p, micro).groups >= g.taps_y * g.taps_x;
 }
 
-std::uint64_t conv_codes(const Problem& p, const TileMicro& micro) {
+std::uint64_t conv_codes(const Problem& p, const TileMicrokernel& micro) {
   const PatchGeometry& g = *p.a.codes().patches;
   std::deque<Convolution> parts;  // which stay where they are
   for (const ConvAxis& y : conv_axes(g, g.out_height, g.taps_y, g.pad_top, g.height)) {

@@ -11,7 +11,7 @@ namespace ebb::kernels {
 
 /// A patch matrix on the left with one of step and divide equal to 1 (forward and grad_input),
 /// whose sums fit an int32 over at least one group of every tap.
-bool conv_applies(const Problem& problem, const TileMicro& micro);
-std::uint64_t conv_codes(const Problem& problem, const TileMicro& micro);
+bool conv_applies(const Problem& problem, const TileMicrokernel& micro);
+std::uint64_t conv_codes(const Problem& problem, const TileMicrokernel& micro);
 
 }  // namespace ebb::kernels

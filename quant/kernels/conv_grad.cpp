@@ -19,8 +19,8 @@ constexpr std::int64_t kMostPositions = 65535;  ///< whose codes of 16 bits an i
 constexpr std::int64_t kShares =
     16;  ///< chunks that many images make at the least, for threads to take
 
-/// An interleaved line on any machine; see TileMicro::interleave_line.
-void interleave_anywhere(const TileMicro& micro, const GroupedLine& line) {
+/// An interleaved line on any machine; see TileMicrokernel::interleave_line.
+void interleave_anywhere(const TileMicrokernel& micro, const GroupedLine& line) {
   constexpr std::int64_t wide = 16;
   const std::int64_t pixels = 4 / micro.code_bytes;  // of a group
   for (std::int64_t c = 0; c < line.channels; c += wide) {
@@ -42,8 +42,8 @@ void interleave_anywhere(const TileMicro& micro, const GroupedLine& line) {
   }
 }
 
-/// Adds products segment by segment; see TileMicro::add_products.
-void add_by_tiles(const TileMicro& micro, const SegmentProducts& s) {
+/// Adds products segment by segment; see TileMicrokernel::add_products.
+void add_by_tiles(const TileMicrokernel& micro, const SegmentProducts& s) {
   const Interleaved& x = s.codes;
   for (std::int64_t panel = 0; panel < s.panels; panel += kTilePanels) {
     const int count = static_cast<int>(std::min<std::int64_t>(kTilePanels, s.panels - panel));
@@ -63,9 +63,9 @@ void add_by_tiles(const TileMicro& micro, const SegmentProducts& s) {
 }
 
 /// Far enough for at least one line where residues tell the sums, which go line by line.
-Reach reach_of(const Problem& p, const TileMicro& micro, std::int64_t line_groups) {
-  Reach reach = Reach::with_residues(p, micro);
-  return reach.groups >= line_groups ? reach : Reach(p, micro);
+KSplit k_split_of(const Problem& p, const TileMicrokernel& micro, std::int64_t line_groups) {
+  KSplit k_split = KSplit::with_residues(p, micro);
+  return k_split.groups >= line_groups ? k_split : KSplit(p, micro);
 }
 
 /// Adds the codes of a row of b to sums.
@@ -83,7 +83,7 @@ void add_codes(const CodeMatrix& b, std::int64_t row, std::int32_t* sums) {
 /// group, `rows4_` of them with those that fill up the last tile.
 class WeightGradient {
  public:
-  WeightGradient(const Problem& problem, const TileMicro& micro)
+  WeightGradient(const Problem& problem, const TileMicrokernel& micro)
       : p_(problem),
         micro_(micro),
         y_(conv_axes(geometry(), geometry().out_height, geometry().taps_y, geometry().pad_top,
@@ -98,8 +98,8 @@ class WeightGradient {
         n16_(round_up(p_.n(), kPanel)),
         groups_((x_.count * micro.code_bytes + 3) / 4),
         residue_groups_((x_.count + 3) / 4),
-        reach_(reach_of(problem, micro, groups_)) {
-    const std::int64_t line_bytes = 4 * (groups_ + (reach_.residues ? residue_groups_ : 0)) *
+        k_split_(k_split_of(problem, micro, groups_)) {
+    const std::int64_t line_bytes = 4 * (groups_ + (k_split_.residues ? residue_groups_ : 0)) *
                                     (y_.step * rows4_ + parts() * n16_);
     lines_ = std::clamp<std::int64_t>(kChunkBytes / line_bytes - y_.taps, 1,
                                       std::min(kMostPositions / x_.count, y_.count));
@@ -144,7 +144,7 @@ class WeightGradient {
           sums(g.sums_.size()),
           line_sums(static_cast<std::size_t>(std::max(g.rows_, g.p_.n()))),
           unused(line_sums.size()) {
-      if (g.reach_.residues) {
+      if (g.k_split_.residues) {
         residue_image.resize(static_cast<std::size_t>(g.images_ * g.residue_segment()));
         residue_gradient.resize(static_cast<std::size_t>(g.n16_ / kPanel * g.residue_panel()));
         std::fill(residue_image.begin(), residue_image.end(), 0);
@@ -176,20 +176,20 @@ class WeightGradient {
     for (std::int64_t part = 0; part < parts(); ++part) {
       for (std::int64_t ky = 0; ky < y_.taps; ++ky) {
         const std::int8_t* const residues =
-            reach_.residues ? scratch.residue_image.data() + slot(ky) * residue_image_line()
-                            : nullptr;
+            k_split_.residues ? scratch.residue_image.data() + slot(ky) * residue_image_line()
+                              : nullptr;
         const SegmentProducts products{
             .codes = {scratch.image.data() + slot(ky) * image_line(), 4 * rows4_, segment(),
                       scratch.gradient.data() + part * (n16_ / kPanel) * panel(), panel(),
-                      reach_.residues ? groups_ : 1},
+                      k_split_.residues ? groups_ : 1},
             .residues = {residues, 4 * rows4_, residue_segment(), scratch.residue_gradient.data(),
                          residue_panel(), residue_groups_},
-            .units = height * (reach_.residues ? 1 : groups_),
+            .units = height * (k_split_.residues ? 1 : groups_),
             .segments = images,
             .rows = rows4_,
             .panels = n16_ / kPanel,
-            .run = reach_.groups / (reach_.residues ? groups_ : 1),
-            .shift = Reach::shift(reach_.parts[static_cast<std::size_t>(part)]),
+            .run = k_split_.groups / (k_split_.residues ? groups_ : 1),
+            .shift = KSplit::shift(k_split_.parts[static_cast<std::size_t>(part)]),
             .c = scratch.products.data() + ky * rows4_ * n16_,
             .ldc = n16_};
         micro_.add_products != nullptr ? micro_.add_products(products)
@@ -259,7 +259,7 @@ class WeightGradient {
     return line % y_.step * residue_lines_ + line / y_.step;
   }
   [[nodiscard]] std::int64_t parts() const {
-    return static_cast<std::int64_t>(reach_.parts.size());
+    return static_cast<std::int64_t>(k_split_.parts.size());
   }
   /// Bytes of a panel of one part of a chunk's gradient.
   [[nodiscard]] std::int64_t panel() const { return images_ * lines_ * groups_ * 64; }
@@ -313,14 +313,14 @@ class WeightGradient {
     for (std::int64_t line = 0; line < y_.reach(height); ++line) {
       if (line % y_.step >= y_.taps) continue;
       std::int8_t* const to = scratch.image.data() + at * segment() + slot(line) * image_line();
-      std::int8_t* const residues = reach_.residues
+      std::int8_t* const residues = k_split_.residues
                                         ? scratch.residue_image.data() + at * residue_segment() +
                                               slot(line) * residue_image_line()
                                         : nullptr;
       const std::int64_t sy = top * y_.step + line - y_.pad;
       if (sy < 0 || sy >= g.height || run == 0) {
         std::memset(to, 0, static_cast<std::size_t>(image_line()));
-        if (reach_.residues)
+        if (k_split_.residues)
           std::memset(residues, 0, static_cast<std::size_t>(residue_image_line()));
         continue;
       }
@@ -341,7 +341,7 @@ class WeightGradient {
                   .group = 4 * rows4_,
                   .panel = 64,
                   .sums = line_sums});
-      if (reach_.residues) {
+      if (k_split_.residues) {
         interleave_residues(scratch.line.data(), x_.reach(x_.count) * g.channels, 0,
                             x_.step * g.channels, rows_, reinterpret_cast<std::uint8_t*>(residues),
                             4 * rows4_, 64, scratch);
@@ -363,11 +363,11 @@ class WeightGradient {
     std::int32_t* const sums = scratch.sums.data() + column_sums_at() +
                                y_classes_.of_position[static_cast<std::size_t>(y)] * classes * n;
     for (std::int64_t part = 0; part < parts(); ++part) {
-      const Part of = reach_.parts[static_cast<std::size_t>(part)];
+      const Part of = k_split_.parts[static_cast<std::size_t>(part)];
       const Lines lines =
           lines_of(p_.b.codes(), first, x_.count, 0, n, of, micro_.code_bytes, scratch.buffers);
       std::int32_t* const common = sums + common_ * n;
-      std::int32_t* const line_sums = Reach::shift(of) == 0 ? common : scratch.line_sums.data();
+      std::int32_t* const line_sums = KSplit::shift(of) == 0 ? common : scratch.line_sums.data();
       if (line_sums != common) std::fill_n(line_sums, n, 0);
       fetch_ahead(lines.data, x_.count * lines.stride);
       interleave(
@@ -381,8 +381,8 @@ class WeightGradient {
            .panel = panel(),
            .sums = line_sums});
       for (std::int64_t j = 0; line_sums != common && j < n; ++j)
-        common[j] += line_sums[j] * (1 << Reach::shift(of));
-      if (reach_.residues) {
+        common[j] += line_sums[j] * (1 << KSplit::shift(of));
+      if (k_split_.residues) {
         interleave_residues(lines.data, (x_.count - 1) * lines.stride / 2 + n, 128,
                             lines.stride / 2, n,
                             scratch.residue_gradient.data() + line * residue_groups_ * 64, 64,
@@ -442,14 +442,14 @@ class WeightGradient {
   }
 
   const Problem& p_;
-  const TileMicro& micro_;
+  const TileMicrokernel& micro_;
   ConvAxis y_, x_;
   ConvClasses y_classes_, x_classes_;
   std::int32_t common_;                 ///< the class of most positions of a line
   std::vector<std::int64_t> uncommon_;  ///< positions of other classes
   std::int64_t rows_, rows4_, n16_;
   std::int64_t groups_, residue_groups_;  ///< of a line
-  Reach reach_;
+  KSplit k_split_;
   std::int64_t lines_, images_ = 1;  ///< of a chunk
   std::int64_t residue_lines_;
   std::vector<std::int64_t> products_;  ///< [taps_y, rows4, n16]
@@ -466,7 +466,7 @@ bool conv_grad_applies(const Problem& p) {
          a.patches->out_width <= kMostPositions && p.b.codes().col_stride == 1;
 }
 
-std::uint64_t conv_grad(const Problem& p, const TileMicro& micro) {
+std::uint64_t conv_grad(const Problem& p, const TileMicrokernel& micro) {
   WeightGradient product(p, micro);
   std::uint64_t events = 0;
 #pragma omp parallel if (product.chunks() > 1 && p.m() * p.n() * p.k() > (1 << 15)) reduction(+ : events)

@@ -12,6 +12,6 @@ namespace ebb::kernels {
 
 /// A transposed patch matrix of a convolution's input on the left and rows of codes on the right.
 bool conv_grad_applies(const Problem& problem);
-std::uint64_t conv_grad(const Problem& problem, const TileMicro& micro);
+std::uint64_t conv_grad(const Problem& problem, const TileMicrokernel& micro);
 
 }  // namespace ebb::kernels

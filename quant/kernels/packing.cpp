@@ -33,7 +33,7 @@ bool rows_follow_k(const CodeMatrix& a) {
 
 }  // namespace
 
-Reach::Reach(const Problem& p, const TileMicro& micro, std::int64_t few) {
+KSplit::KSplit(const Problem& p, const TileMicrokernel& micro, std::int64_t few) {
   const std::int64_t a = Problem::largest(p.a),
                      b = Problem::largest(p.b) + (micro.bias != 0 ? 127 : 0),
                      codes = 4 / micro.code_bytes;
@@ -44,16 +44,16 @@ Reach::Reach(const Problem& p, const TileMicro& micro, std::int64_t few) {
   parts = {Part::high, Part::low};
 }
 
-Reach Reach::with_residues(const Problem& p, const TileMicro& micro, std::int64_t few) {
-  Reach reach(p, micro, few);
+KSplit KSplit::with_residues(const Problem& p, const TileMicrokernel& micro, std::int64_t few) {
+  KSplit k_split(p, micro, few);
   const std::int64_t most = (std::int64_t{253} << 31) /
                             (4 / micro.code_bytes * Problem::largest(p.a) * Problem::largest(p.b));
-  if (reach.parts.size() > 1 && micro.residues != nullptr && most >= 2 * few) {
-    reach.groups = most;
-    reach.parts = {Part::whole};
-    reach.residues = true;
+  if (k_split.parts.size() > 1 && micro.residues != nullptr && most >= 2 * few) {
+    k_split.groups = most;
+    k_split.parts = {Part::whole};
+    k_split.residues = true;
   }
-  return reach;
+  return k_split;
 }
 
 Lines lines_of(const CodeMatrix& x, std::int64_t first, std::int64_t count, std::int64_t from,
@@ -114,7 +114,8 @@ void copy_pixels(const CodeMatrix& x, std::int64_t at, std::int64_t pixels, int 
 }
 
 TileLeft pack_left(const CodeMatrix& a, std::int64_t row, std::int64_t rows, std::int64_t k,
-                   std::int64_t depth, const TileMicro& micro, bool copy, PackBuffers& buffers) {
+                   std::int64_t depth, const TileMicrokernel& micro, bool copy,
+                   PackBuffers& buffers) {
   if (rows_follow_k(a)) {
     const Lines lines = lines_of(a, row, rows, k, depth, Part::whole, micro.code_bytes, buffers);
     if (!copy) return {lines.data, lines.stride, 4};
@@ -148,7 +149,7 @@ CodeLines left_codes(const CodeMatrix& a, std::int64_t row, std::int64_t rows, s
 }
 
 void pack_right(const CodeMatrix& b, std::int64_t col, std::int64_t cols, std::int64_t k,
-                std::int64_t depth, Part part, const TileMicro& micro, PackBuffers& buffers,
+                std::int64_t depth, Part part, const TileMicrokernel& micro, PackBuffers& buffers,
                 std::uint8_t* out, std::int64_t panel) {
   if (b.col_stride == 1) {
     const Lines lines = lines_of(b, k, depth, col, cols, part, micro.code_bytes, buffers);
@@ -161,7 +162,7 @@ void pack_right(const CodeMatrix& b, std::int64_t col, std::int64_t cols, std::i
     micro.transpose(lines.data + j * lines.stride, lines.stride, depth, cols - j, micro.bias, out);
 }
 
-void add_column_sums(const TileMicro& micro, const TileRight& right, std::int64_t panels,
+void add_column_sums(const TileMicrokernel& micro, const TileRight& right, std::int64_t panels,
                      std::int64_t* sums) {
   // Every column against a row of ones.
   const std::int8_t odd = micro.code_bytes == 1 ? 1 : 0;
@@ -173,7 +174,7 @@ void add_column_sums(const TileMicro& micro, const TileRight& right, std::int64_
   }
 }
 
-void add_row_sums(const TileMicro& micro, const TileLeft& left, std::int64_t rows,
+void add_row_sums(const TileMicrokernel& micro, const TileLeft& left, std::int64_t rows,
                   std::int64_t depth, std::int64_t* sums) {
   constexpr std::int64_t most = 32768;  // codes of 16 bits that surely fit an int32
   std::int32_t part[64];

@@ -15,18 +15,19 @@ namespace ebb::kernels {
 /// in -128 .. 127.
 enum class Part : std::uint8_t { whole, high, low };
 
-/// How far a tile may go before its sums could leave an int32, and into which parts b is cut so
-/// that this is at least `few` groups.
-struct Reach {
+/// The longest k-run whose int32 accumulation cannot overflow, and the split of b into high and low
+/// bytes if that run is shorter than `few` groups.
+struct KSplit {
   std::int64_t groups;  ///< of one run at the most
   std::vector<Part> parts{Part::whole};
   bool residues =
       false;  ///< sums leave an int32 and are told by their residues modulo 255, see ConvLines
 
-  Reach(const Problem& problem, const TileMicro& micro, std::int64_t few = 16);
+  KSplit(const Problem& problem, const TileMicrokernel& micro, std::int64_t few = 16);
   /// The same for micro kernels that know residues: half a product's work where a second part would
   /// be a whole one's.
-  static Reach with_residues(const Problem& problem, const TileMicro& micro, std::int64_t few = 16);
+  static KSplit with_residues(const Problem& problem, const TileMicrokernel& micro,
+                              std::int64_t few = 16);
   /// Groups per run when `all` are cut into runs of about the same length, `times` groups being
   /// summed at once.
   [[nodiscard]] std::int64_t run(std::int64_t all, std::int64_t times = 1) const {
@@ -70,7 +71,8 @@ void copy_pixels(const CodeMatrix& x, std::int64_t at, std::int64_t pixels, int 
 /// else in `buffers`. A gathered `a` is taken whole: all of k, or all rows of a transposed one.
 /// `copy` packs rows also where they could be read in place.
 TileLeft pack_left(const CodeMatrix& a, std::int64_t row, std::int64_t rows, std::int64_t k,
-                   std::int64_t depth, const TileMicro& micro, bool copy, PackBuffers& buffers);
+                   std::int64_t depth, const TileMicrokernel& micro, bool copy,
+                   PackBuffers& buffers);
 
 /// Codes as int16 with any strides: code (i, k) at data[i * row + k * this->k].
 struct CodeLines {
@@ -84,15 +86,15 @@ CodeLines left_codes(const CodeMatrix& a, std::int64_t row, std::int64_t rows, s
 /// Columns col .. col + cols (a multiple of 16, or up to the last) and rows k .. k + depth of a
 /// dense b [k, n] as panels that lie `panel` bytes apart.
 void pack_right(const CodeMatrix& b, std::int64_t col, std::int64_t cols, std::int64_t k,
-                std::int64_t depth, Part part, const TileMicro& micro, PackBuffers& buffers,
+                std::int64_t depth, Part part, const TileMicrokernel& micro, PackBuffers& buffers,
                 std::uint8_t* out, std::int64_t panel);
 
 /// Adds the sums of the codes of each column of packed panels; of code + 128 where b is biased.
 /// sums: [16 * panels].
-void add_column_sums(const TileMicro& micro, const TileRight& right, std::int64_t panels,
+void add_column_sums(const TileMicrokernel& micro, const TileRight& right, std::int64_t panels,
                      std::int64_t* sums);
 /// Adds the sums of `depth` codes of each row.
-void add_row_sums(const TileMicro& micro, const TileLeft& left, std::int64_t rows,
+void add_row_sums(const TileMicrokernel& micro, const TileLeft& left, std::int64_t rows,
                   std::int64_t depth, std::int64_t* sums);
 
 }  // namespace ebb::kernels

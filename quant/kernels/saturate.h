@@ -23,15 +23,15 @@ struct SaturateRun {
   std::int64_t ldc;
 };
 
-struct SaturateMicro {
+struct SaturateMicrokernel {
   /// Each returns the number of values that had to be held. `narrow`: registers of up to 16 bits
   /// and products that fit int16; both lie in lanes of 16 bits. `wide`: up to 31 bits.
   std::uint64_t (*narrow)(const SaturateRun& run, int rows);
   std::uint64_t (*wide)(const SaturateRun& run, int rows);
 };
 
-const SaturateMicro& saturate_avx512();
-const SaturateMicro& saturate_avx2();
-const SaturateMicro& saturate_portable();
+const SaturateMicrokernel& saturate_avx512();
+const SaturateMicrokernel& saturate_avx2();
+const SaturateMicrokernel& saturate_portable();
 
 }  // namespace ebb::kernels

@@ -103,10 +103,10 @@ std::uint64_t wide(const SaturateRun& run, int rows) {
   return saturate_panel(run, rows, Wide{_mm256_set1_epi32(run.low), _mm256_set1_epi32(run.high)});
 }
 
-constexpr SaturateMicro kMicro{narrow, wide};
+constexpr SaturateMicrokernel kMicro{narrow, wide};
 
 }  // namespace
 
-const SaturateMicro& saturate_avx2() { return kMicro; }
+const SaturateMicrokernel& saturate_avx2() { return kMicro; }
 
 }  // namespace ebb::kernels

@@ -92,10 +92,10 @@ std::uint64_t wide(const SaturateRun& run, int rows) {
   return saturate_panel(run, rows, Wide{_mm512_set1_epi32(run.low), _mm512_set1_epi32(run.high)});
 }
 
-constexpr SaturateMicro kMicro{narrow, wide};
+constexpr SaturateMicrokernel kMicro{narrow, wide};
 
 }  // namespace
 
-const SaturateMicro& saturate_avx512() { return kMicro; }
+const SaturateMicrokernel& saturate_avx512() { return kMicro; }
 
 }  // namespace ebb::kernels

@@ -39,10 +39,10 @@ std::uint64_t any(const SaturateRun& run, int rows) {
   return saturate_panel(run, rows, Lanes{Lanes::zero() + run.low, Lanes::zero() + run.high});
 }
 
-constexpr SaturateMicro kMicro{any, any};
+constexpr SaturateMicrokernel kMicro{any, any};
 
 }  // namespace
 
-const SaturateMicro& saturate_portable() { return kMicro; }
+const SaturateMicrokernel& saturate_portable() { return kMicro; }
 
 }  // namespace ebb::kernels

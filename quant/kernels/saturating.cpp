@@ -67,7 +67,7 @@ bool never_saturates(const Problem& p, std::int64_t high) {
 
 class Emulation {
  public:
-  Emulation(const Problem& p, const SaturateMicro& micro, std::int64_t high)
+  Emulation(const Problem& p, const SaturateMicrokernel& micro, std::int64_t high)
       : p_(p),
         high_(static_cast<std::int32_t>(high)),
         panels_((p.n() + kSaturatePanel - 1) / kSaturatePanel),
@@ -190,7 +190,7 @@ std::uint64_t emulate_widest(const Problem& p) {
   return events;
 }
 
-std::uint64_t run(const Problem& p, const SaturateMicro& micro, Simd simd) {
+std::uint64_t run(const Problem& p, const SaturateMicrokernel& micro, Simd simd) {
   const std::int64_t high = (std::int64_t{1} << (p.accumulator.bits - 1)) - 1;
   if (never_saturates(p, high)) {
     const Problem exact{p.a, p.b, Accumulator::exact(), p.out, p.transposed_out};

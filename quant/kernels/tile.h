@@ -126,7 +126,7 @@ struct SegmentProducts {
   std::int64_t ldc;
 };
 
-struct TileMicro {
+struct TileMicrokernel {
   /// Rows that a call should have for 1 .. 4 panels; fewer are allowed.
   int rows[kTilePanels + 1];
   int code_bytes;     ///< 1 or 2
@@ -161,15 +161,15 @@ struct TileMicro {
   void (*add_products)(const SegmentProducts& products) = nullptr;
   /// Where those take residues of int16 codes: the tiles that pack them, and what turns n codes, a
   /// multiple of 32, into those of code - shift, in -128 .. 127; shift is 0 or 128.
-  const TileMicro* bytes = nullptr;
+  const TileMicrokernel* bytes = nullptr;
   void (*residues)(const std::int16_t* codes, std::int64_t n, int shift,
                    std::int8_t* out) = nullptr;
 };
 
-const TileMicro& tile_int8_avx512();
-const TileMicro& tile_int16_avx512();
-const TileMicro& tile_int16_avx2();
-const TileMicro& tile_int16_portable();
+const TileMicrokernel& tile_int8_avx512();
+const TileMicrokernel& tile_int16_avx512();
+const TileMicrokernel& tile_int16_avx2();
+const TileMicrokernel& tile_int16_portable();
 
 std::uint64_t conv_lines_int8_avx512(const ConvLines& lines);
 std::uint64_t conv_lines_int16_avx512(const ConvLines& lines);

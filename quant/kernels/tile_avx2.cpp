@@ -144,12 +144,12 @@ void sum_rows(const TileLeft& a, std::int64_t rows, std::int64_t k, std::int32_t
   }
 }
 
-constexpr TileMicro kInt16{
+constexpr TileMicrokernel kInt16{
     {0, 12, 12, 12, 12}, 2,           0, accumulate, product, sum_rows, interleave_int16,
     transpose_int16,     coefficients};
 
 }  // namespace
 
-const TileMicro& tile_int16_avx2() { return kInt16; }
+const TileMicrokernel& tile_int16_avx2() { return kInt16; }
 
 }  // namespace ebb::kernels

@@ -357,36 +357,36 @@ void interleave_pairs(const std::int8_t* x, std::int64_t ld, std::int64_t k, std
   }
 }
 
-constexpr TileMicro kInt8{.rows = {0, 16, 12, 8, 6},
-                          .code_bytes = 1,
-                          .bias = 0x80,
-                          .accumulate = accumulate<Int8Dot>,
-                          .product = product<Int8Dot>,
-                          .sum_rows = sum_rows<Int8Dot>,
-                          .interleave = interleave_fours,
-                          .transpose = transpose<1>,
-                          .coefficients = coefficients,
-                          .conv_lines = conv_lines_int8_avx512,
-                          .interleave_line = interleave_line_int8_avx512,
-                          .add_products = add_products_int8_avx512};
-constexpr TileMicro kInt16{.rows = {0, 16, 12, 8, 6},
-                           .code_bytes = 2,
-                           .bias = 0,
-                           .accumulate = accumulate<Int16Dot>,
-                           .product = product<Int16Dot>,
-                           .sum_rows = sum_rows<Int16Dot>,
-                           .interleave = interleave_pairs,
-                           .transpose = transpose<2>,
-                           .coefficients = coefficients,
-                           .conv_lines = conv_lines_int16_avx512,
-                           .interleave_line = interleave_line_int16_avx512,
-                           .add_products = add_products_int16_avx512,
-                           .bytes = &kInt8,
-                           .residues = residues_avx512};
+constexpr TileMicrokernel kInt8{.rows = {0, 16, 12, 8, 6},
+                                .code_bytes = 1,
+                                .bias = 0x80,
+                                .accumulate = accumulate<Int8Dot>,
+                                .product = product<Int8Dot>,
+                                .sum_rows = sum_rows<Int8Dot>,
+                                .interleave = interleave_fours,
+                                .transpose = transpose<1>,
+                                .coefficients = coefficients,
+                                .conv_lines = conv_lines_int8_avx512,
+                                .interleave_line = interleave_line_int8_avx512,
+                                .add_products = add_products_int8_avx512};
+constexpr TileMicrokernel kInt16{.rows = {0, 16, 12, 8, 6},
+                                 .code_bytes = 2,
+                                 .bias = 0,
+                                 .accumulate = accumulate<Int16Dot>,
+                                 .product = product<Int16Dot>,
+                                 .sum_rows = sum_rows<Int16Dot>,
+                                 .interleave = interleave_pairs,
+                                 .transpose = transpose<2>,
+                                 .coefficients = coefficients,
+                                 .conv_lines = conv_lines_int16_avx512,
+                                 .interleave_line = interleave_line_int16_avx512,
+                                 .add_products = add_products_int16_avx512,
+                                 .bytes = &kInt8,
+                                 .residues = residues_avx512};
 
 }  // namespace
 
-const TileMicro& tile_int8_avx512() { return kInt8; }
-const TileMicro& tile_int16_avx512() { return kInt16; }
+const TileMicrokernel& tile_int8_avx512() { return kInt8; }
+const TileMicrokernel& tile_int16_avx512() { return kInt16; }
 
 }  // namespace ebb::kernels

@@ -150,7 +150,7 @@ void sum_rows(const TileLeft& a, std::int64_t rows, std::int64_t k, std::int32_t
   }
 }
 
-constexpr TileMicro kInt16{
+constexpr TileMicrokernel kInt16{
     {0, 16, 16, 16, 16}, 2,           0, accumulate, product, sum_rows, interleave_int16,
     transpose_int16,     coefficients};
 
@@ -186,6 +186,6 @@ void transpose_int16(const std::int8_t* x, std::int64_t ld, std::int64_t k, std:
   }
 }
 
-const TileMicro& tile_int16_portable() { return kInt16; }
+const TileMicrokernel& tile_int16_portable() { return kInt16; }
 
 }  // namespace ebb::kernels

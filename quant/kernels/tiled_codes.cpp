@@ -9,7 +9,7 @@
 #include "quant/kernels/conv_codes.h"
 #include "quant/kernels/conv_grad.h"
 #include "quant/kernels/corrections.h"
-#include "quant/kernels/kept.h"
+#include "quant/kernels/packed_cache.h"
 #include "quant/kernels/packing.h"
 #include "quant/kernels/tiled.h"
 
@@ -31,7 +31,7 @@ struct Packed {
   std::int64_t groups, panels;
   Aligned<std::uint8_t> bytes;
 
-  Packed(const TileMicro& micro, std::int64_t k, std::int64_t n, std::size_t parts)
+  Packed(const TileMicrokernel& micro, std::int64_t k, std::int64_t n, std::size_t parts)
       : groups((k * micro.code_bytes + 3) / 4),
         panels(round_up(n, 16) / 16),
         bytes(static_cast<std::size_t>(round_up(panels, kTilePanels) * groups * 64) * parts) {}
@@ -60,23 +60,23 @@ struct Groups {
 
 /// Adds the whole sums of rows x panels over groups of `right`, the first of which meets the first
 /// of `left`, to c: run by run and part by part.
-void accumulate(const TileMicro& micro, const Reach& reach, const TileLeft& left,
+void accumulate(const TileMicrokernel& micro, const KSplit& k_split, const TileLeft& left,
                 const Packed& right, const Groups& groups, std::int64_t panel, std::int64_t rows,
                 int count, std::int64_t* c, std::int64_t ldc) {
-  const std::int64_t run = reach.run(groups.count);
-  for (std::size_t part = 0; part < reach.parts.size(); ++part) {
+  const std::int64_t run = k_split.run(groups.count);
+  for (std::size_t part = 0; part < k_split.parts.size(); ++part) {
     for (std::int64_t g = 0; g < groups.count; g += run) {
       const TileLeft at{left.data + g * left.group, left.row, left.group};
       micro.accumulate(at,
                        right.right(part, panel, groups.first + g, std::min(run, groups.count - g)),
-                       rows, count, Reach::shift(reach.parts[part]), c, ldc);
+                       rows, count, KSplit::shift(k_split.parts[part]), c, ldc);
     }
   }
 }
 
 /// Writes outputs col .. col + sums.size() of row i from exact sums. A bias of b has added 128
 /// times the row's sum to them.
-std::uint64_t finish(const Problem& p, const TileMicro& micro, const Corrections& corrections,
+std::uint64_t finish(const Problem& p, const TileMicrokernel& micro, const Corrections& corrections,
                      std::int64_t i, std::int64_t col, std::int64_t row_sum,
                      std::span<std::int64_t> sums, std::vector<double>& scratch) {
   if (micro.bias != 0) {
@@ -89,7 +89,7 @@ std::uint64_t finish(const Problem& p, const TileMicro& micro, const Corrections
 
 /// Sums of b's columns from its packed panels.
 std::vector<std::int64_t> unbiased(std::vector<std::int64_t> sums, std::int64_t n, std::int64_t k,
-                                   const TileMicro& micro) {
+                                   const TileMicrokernel& micro) {
   sums.resize(static_cast<std::size_t>(n));
   if (micro.bias != 0) {
     for (std::int64_t& sum : sums) sum -= 128 * k;
@@ -118,7 +118,8 @@ std::uint64_t share_out(int threads, std::int64_t tasks, const Body& body) {
 
 class ByRows {
  public:
-  ByRows(const Problem& p, const TileMicro& micro) : p_(p), micro_(micro), reach_(p, micro) {}
+  ByRows(const Problem& p, const TileMicrokernel& micro)
+      : p_(p), micro_(micro), k_split_(p, micro) {}
 
   std::uint64_t run() {
     const std::shared_ptr<const RightSide> right = kept_or_packed();
@@ -210,26 +211,26 @@ class ByRows {
   /// Adds the sums of the columns of a few packed panels.
   void sum_columns(const Packed& codes, std::int64_t panel, std::int64_t panels,
                    const Groups& groups, std::int64_t* out) const {
-    for (std::size_t part = 0; part < reach_.parts.size(); ++part) {
+    for (std::size_t part = 0; part < k_split_.parts.size(); ++part) {
       std::int64_t sums[kTileColumns] = {};
-      for (std::int64_t g = 0; g < groups.count; g += reach_.groups)
+      for (std::int64_t g = 0; g < groups.count; g += k_split_.groups)
         add_column_sums(
             micro_,
-            codes.right(part, panel, groups.first + g, std::min(reach_.groups, groups.count - g)),
+            codes.right(part, panel, groups.first + g, std::min(k_split_.groups, groups.count - g)),
             panels, sums);
       for (std::int64_t j = 0; j < 16 * panels; ++j)
-        out[j] += sums[j] << Reach::shift(reach_.parts[part]);
+        out[j] += sums[j] << KSplit::shift(k_split_.parts[part]);
     }
   }
 
   std::shared_ptr<const RightSide> kept_or_packed() const {
-    Kept* const keeper = p_.b.keeper();
-    const Kept::Key key{&micro_, reach_.parts.size()};
-    if (keeper != nullptr) {
-      if (auto known = keeper->find<RightSide>(key)) return known;
+    PackedCache* const packed_cache = p_.b.packed_cache();
+    const PackedCache::Key key{&micro_, k_split_.parts.size()};
+    if (packed_cache != nullptr) {
+      if (auto known = packed_cache->find<RightSide>(key)) return known;
     }
     const auto right =
-        std::make_shared<RightSide>(RightSide{{micro_, p_.k(), p_.n(), reach_.parts.size()}, {}});
+        std::make_shared<RightSide>(RightSide{{micro_, p_.k(), p_.n(), k_split_.parts.size()}, {}});
     right->column_sums.resize(static_cast<std::size_t>(16 * right->codes.panels));
     share_out<PackBuffers>(threads(), (p_.n() + kTileColumns - 1) / kTileColumns,
                            [&](std::int64_t task, PackBuffers& buffers) {
@@ -237,7 +238,7 @@ class ByRows {
                              return std::uint64_t{0};
                            });
     right->column_sums = unbiased(std::move(right->column_sums), p_.n(), p_.k(), micro_);
-    if (keeper != nullptr) keeper->keep(key, right);
+    if (packed_cache != nullptr) packed_cache->keep(key, right);
     return right;
   }
 
@@ -245,8 +246,8 @@ class ByRows {
     Packed& codes = right.codes;
     const std::int64_t cols = std::min(kTileColumns, p_.n() - col), panel = col / 16,
                        panels = round_up(cols, 16) / 16;
-    for (std::size_t part = 0; part < reach_.parts.size(); ++part) {
-      pack_right(p_.b.codes(), col, cols, 0, p_.k(), reach_.parts[part], micro_, buffers,
+    for (std::size_t part = 0; part < k_split_.parts.size(); ++part) {
+      pack_right(p_.b.codes(), col, cols, 0, p_.k(), k_split_.parts[part], micro_, buffers,
                  codes.panel(part, panel), codes.panel_bytes());
     }
     sum_columns(codes, panel, panels, {0, codes.groups}, right.column_sums.data() + col);
@@ -261,7 +262,7 @@ class ByRows {
     const auto [first, count, first_panel, end] = block;
     const TileLeft left = pack_left(p_.a.codes(), first, count, strip_.k_first, strip_.k(), micro_,
                                     false, scratch.buffers);
-    const bool narrow = groups_.count <= reach_.groups && reach_.parts.size() == 1;
+    const bool narrow = groups_.count <= k_split_.groups && k_split_.parts.size() == 1;
     const auto size = static_cast<std::size_t>(count);
     if (narrow) {
       scratch.row_sums.resize(size);
@@ -326,7 +327,7 @@ class ByRows {
                        cols = std::min<std::int64_t>(16 * at.panels, strip_.cols - col);
     std::int64_t wide[kTileRows * kTileColumns];
     std::fill_n(wide, at.rows * kTileColumns, 0);
-    accumulate(micro_, reach_, left, *right_, groups_, at.panel, at.rows, at.panels, wide,
+    accumulate(micro_, k_split_, left, *right_, groups_, at.panel, at.rows, at.panels, wide,
                kTileColumns);
     std::uint64_t events = 0;
     for (std::int64_t r = 0; r < at.rows; ++r) {
@@ -338,8 +339,8 @@ class ByRows {
   }
 
   const Problem& p_;
-  const TileMicro& micro_;
-  Reach reach_;
+  const TileMicrokernel& micro_;
+  KSplit k_split_;
   const Packed* right_ = nullptr;
   Strip strip_{};    ///< the one at hand, all of the product if it has none
   Groups groups_{};  ///< of the strip
@@ -348,10 +349,10 @@ class ByRows {
 /// One thread's share of a ByDepth product.
 class DepthShare {
  public:
-  DepthShare(const Problem& p, const TileMicro& micro, const Reach& reach)
+  DepthShare(const Problem& p, const TileMicrokernel& micro, const KSplit& k_split)
       : p_(p),
         micro_(micro),
-        reach_(reach),
+        k_split_(k_split),
         n16_(round_up(p.n(), 16)),
         sums(static_cast<std::size_t>(p.m() * n16_), 0),
         row_sums(static_cast<std::size_t>(p.m()), 0),
@@ -361,22 +362,22 @@ class DepthShare {
     const std::int64_t k = std::min(kChunk, p_.k() - first);
     const TileLeft left = pack_left(p_.a.codes(), 0, p_.m(), first, k, micro_, true, buffers_);
     add_row_sums(micro_, left, p_.m(), k, row_sums.data());
-    Packed right(micro_, k, p_.n(), reach_.parts.size());
-    for (std::size_t part = 0; part < reach_.parts.size(); ++part) {
-      pack_right(p_.b.codes(), 0, p_.n(), first, k, reach_.parts[part], micro_, right_buffers_,
+    Packed right(micro_, k, p_.n(), k_split_.parts.size());
+    for (std::size_t part = 0; part < k_split_.parts.size(); ++part) {
+      pack_right(p_.b.codes(), 0, p_.n(), first, k, k_split_.parts[part], micro_, right_buffers_,
                  right.panel(part, 0), right.panel_bytes());
       std::vector<std::int64_t> part_sums(column_sums.size(), 0);
       add_column_sums(micro_, right.right(part, 0, 0, right.groups), right.panels,
                       part_sums.data());
       for (std::size_t j = 0; j < part_sums.size(); ++j)
-        column_sums[j] += part_sums[j] << Reach::shift(reach_.parts[part]);
+        column_sums[j] += part_sums[j] << KSplit::shift(k_split_.parts[part]);
     }
     for (std::int64_t panel = 0; panel < right.panels; panel += kTilePanels) {
       const int panels =
           static_cast<int>(std::min<std::int64_t>(kTilePanels, right.panels - panel));
       for (std::int64_t i = 0; i < p_.m(); i += micro_.rows[panels]) {
         const int rows = static_cast<int>(std::min<std::int64_t>(micro_.rows[panels], p_.m() - i));
-        accumulate(micro_, reach_, {left.data + i * left.row, left.row, left.group}, right,
+        accumulate(micro_, k_split_, {left.data + i * left.row, left.row, left.group}, right,
                    {0, right.groups}, panel, rows, panels, sums.data() + i * n16_ + 16 * panel,
                    n16_);
       }
@@ -395,8 +396,8 @@ class DepthShare {
 
  private:
   const Problem& p_;
-  const TileMicro& micro_;
-  const Reach& reach_;
+  const TileMicrokernel& micro_;
+  const KSplit& k_split_;
   std::int64_t n16_;
   PackBuffers buffers_, right_buffers_;
 
@@ -404,12 +405,12 @@ class DepthShare {
   std::vector<std::int64_t> sums, row_sums, column_sums;
 };
 
-std::uint64_t by_depth(const Problem& p, const TileMicro& micro) {
-  const Reach reach(p, micro);
-  DepthShare all(p, micro, reach);
+std::uint64_t by_depth(const Problem& p, const TileMicrokernel& micro) {
+  const KSplit k_split(p, micro);
+  DepthShare all(p, micro, k_split);
 #pragma omp parallel if (p.k() > kChunk)
   {
-    DepthShare share(p, micro, reach);
+    DepthShare share(p, micro, k_split);
 #pragma omp for schedule(dynamic) nowait
     for (std::int64_t first = 0; first < p.k(); first += kChunk) share.add_chunk(first);
 #pragma omp critical
@@ -429,7 +430,7 @@ std::uint64_t by_depth(const Problem& p, const TileMicro& micro) {
   return events;
 }
 
-std::uint64_t run(const Problem& p, const TileMicro& micro) {
+std::uint64_t run(const Problem& p, const TileMicrokernel& micro) {
   if (conv_applies(p, micro)) return conv_codes(p, micro);
   if (conv_grad_applies(p)) return conv_grad(p, micro);
   const bool must = p.a.codes().patches && p.a.codes().patches_transposed;

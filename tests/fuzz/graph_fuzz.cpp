@@ -18,7 +18,7 @@ void use(const Graph& graph) {
 
 }  // namespace
 
-// Texts with a NUL between them are read as the files of either format, three of LINQS, five of
+// KeyValues with a NUL between them are read as the files of either format, three of LINQS, five of
 // OGB: what is accepted is consistent or refused.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::string_view rest(reinterpret_cast<const char*>(data), size);

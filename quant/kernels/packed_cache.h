@@ -9,7 +9,7 @@ namespace ebb::kernels {
 
 /// What kernels make of an operand that stands on the right of many products, by the kernel's
 /// choice of key. Any thread may ask.
-class Kept {
+class PackedCache {
  public:
   using Key = std::pair<const void*, std::size_t>;
 
