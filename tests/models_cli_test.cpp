@@ -179,7 +179,8 @@ TEST_CASE(
       {"--gradient-bits 4", cli::kDone,
        "warning: --gradient-bits 4 means nothing here, where nothing is trained"},
       {"--max-bits 4", cli::kDone,
-       "warning: --max-bits 4 means nothing here, where nothing is trained"},
+       "warning: --max-bits 4 means nothing here, where nothing is trained; --eval-bits says in "
+       "how many bits"},
       {"--save-every 4", cli::kWrongCommandLine,
        "--save-every means nothing with --evaluate, where nothing is trained"},
       {"--eval-bits fp32 --accumulator sat9", cli::kWrongCommandLine,
@@ -245,6 +246,7 @@ TEST_CASE("Ctrl-C saves and leaves, and the resumed run ends as if nothing had h
     CAPTURE(same);
     CHECK(Json::parse(resumed.out)[same] == Json::parse(whole.out)[same]);
   }
+  CHECK(Json::parse(whole.out)["test_iteration"] == Json::parse(whole.out)["iterations"]);
   // Once finished, resuming only reports.
   CHECK(hash_of(call(out.substr(1) + " --json --resume")) == hash_of(whole));
   const Shown other = call(out.substr(1) + " --resume --lr 0.3");

@@ -38,6 +38,28 @@ bool contains(const std::string& text, const std::string& part) {
 
 }  // namespace
 
+TEST_CASE("what looks like bits but is no expression is refused with what to write instead") {
+  struct Case {
+    const char *option, *text, *expected;
+  };
+  const Case cases[] = {
+      {"bits", "8/4", "--bits: a width is one number, got '8/4'; for weights and activations of 8"},
+      {"bits", "8 / 8", "--bits: a width is one number"},
+      {"gradient-bits", "8/8", "--gradient-bits: a width is one number"},
+      {"bits", "CR", "--bits: 'CR' is a name of --schedule, not an expression"},
+      {"bits", "fp32", ""},
+      {"bits", "round(16 / 3)", ""}};
+  for (const Case& c : cases) {
+    CAPTURE(c.text);
+    Options options = options_with("static");
+    (std::string_view(c.option) == "bits" ? options.bits : options.gradient_bits) = c.text;
+    const std::string error =
+        error_of([&] { static_cast<void>(resolve_precision(options, {.updates = 10})); });
+    CHECK(contains(error, c.expected));
+    CHECK(error.empty() == std::string_view(c.expected).empty());
+  }
+}
+
 TEST_CASE("every named schedule becomes plans of the widths it prescribes") {
   for (const std::string& name : precision_schedule_names()) {
     CAPTURE(name);

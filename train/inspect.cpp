@@ -139,11 +139,16 @@ std::string to_table(const Inspection& inspection) {
   }
   if (!inspection.saved_at)
     return format_facts(facts) + "No checkpoint yet, so no costs by layer.\n";
-  facts.push_back({"cost", concat(with_separators(total), " bit-operations, ",
-                                  format_cost(inspection.cost.exact, inspection.cost.reference))});
+  // The ledger is the checkpoint's; the record may go on beyond it.
+  const std::string up_to = *inspection.saved_at == std::ssize(history.steps)
+                                ? ""
+                                : concat(", up to step ", *inspection.saved_at);
+  facts.push_back(
+      {"cost", concat(with_separators(total), " bit-operations, ",
+                      format_cost(inspection.cost.exact, inspection.cost.reference), up_to)});
   facts.push_back({"papers' cost",
                    concat(with_separators(inspection.ledger.paper_bit_ops()), " bit-operations, ",
-                          format_cost(inspection.cost.paper, inspection.cost.reference))});
+                          format_cost(inspection.cost.paper, inspection.cost.reference), up_to)});
   facts.push_back(
       {"", concat(format_fixed(CostLedger::giga_bit_ops(total), 3), " GBitOPs, ",
                   format_fixed(CostLedger::effective_flops(total), 0), " effective FLOPs")});

@@ -564,7 +564,8 @@ Options options_to_evaluate(const CommandLine& now, const KeyValues& recorded,
                            "checkpoint is of; leave --",
                            field.name, " out");
         warnings.push_back(
-            concat("--", field.name, " ", wanted, " means nothing here, where nothing is trained"));
+            concat("--", field.name, " ", wanted, " means nothing here, where nothing is trained",
+                   field.group == "Precision" ? "; --eval-bits says in how many bits" : ""));
         return false;
       });
 }

@@ -36,7 +36,24 @@ Schedule parse_expression(std::string_view option, const std::string& text) {
   return naming_option(option, [&] { return Schedule::parse(text); });
 }
 
+// Refuses what is no expression but looks like one: "8/4", which would read as 2 bits, though
+// widths by role are printed so; and a name of --schedule.
+void require_expression_of_bits(std::string_view option, const std::string& text) {
+  const bool by_role = text.find('/') != std::string::npos &&
+                       text.find_first_not_of("0123456789/ ") == std::string::npos;
+  require<ConfigError>(!by_role, "[command line] --", option, ": a width is one number, got '",
+                       text,
+                       "'; for weights and activations of 8 and 4 bits write --bits 'group{weight: "
+                       "8, activation: 4}'");
+  const std::vector<std::string> names = precision_schedule_names();
+  require<ConfigError>(text == "fp32" || std::ranges::find(names, text) == names.end(),
+                       "[command line] --", option, ": '", text,
+                       "' is a name of --schedule, not an expression; ebb schedule --name ", text,
+                       " shows the expression that it stands for");
+}
+
 Schedule parse_bits(std::string_view option, const std::string& text) {
+  require_expression_of_bits(option, text);
   Schedule schedule = parse_expression(option, text);
   require<ConfigError>(schedule.is_whole(), "[command line] --", option, ": '", schedule.text(),
                        "' may yield fractions, which are no widths; wrap it in round(...)");

@@ -196,12 +196,17 @@ std::string to_json(const Summary& summary) {
   const auto examples = [](const std::optional<EvalRow>& row) {
     return row ? Json(row->examples) : Json(nullptr);
   };
+  const auto iteration = [](const std::optional<EvalRow>& row) {
+    return row ? Json(row->iteration) : Json(nullptr);
+  };
   const auto bits = [](const std::optional<EvalRow>& row) {
     return row ? Json::parse(to_line(*row)).at("bits") : Json(nullptr);
   };
   Json json{
       {"test_" + summary.metric, score(summary.test)},
       {"validation_" + summary.metric, score(summary.validation)},
+      {"test_iteration", iteration(summary.test)},
+      {"validation_iteration", iteration(summary.validation)},
       {"test_bits", bits(summary.test)},
       {"validation_bits", bits(summary.validation)},
       {"test_loss", loss(summary.test)},

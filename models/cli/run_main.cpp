@@ -181,8 +181,11 @@ std::string describe(const Summary& summary) {
   };
   const auto add_score = [&](const std::optional<EvalRow>& row) {
     if (row)
-      facts.push_back({concat(row->split, ' ', row->metric),
-                       concat(format_fixed(row->score, 4), " at ", format_bits(row->bits))});
+      facts.push_back(
+          {concat(row->split, ' ', row->metric),
+           concat(format_fixed(row->score, 4), " at ", format_bits(row->bits),
+                  row->iteration == summary.iterations ? ""
+                                                       : concat(" after step ", row->iteration))});
   };
   add_score(summary.test);
   add_score(summary.validation);
@@ -201,7 +204,7 @@ std::string describe(const Summary& summary) {
       {"papers' relative cost", format_cost(summary.cost.paper, summary.cost.reference)});
   facts.push_back({"accumulator overflows", format_overflows(summary.ledger)});
   facts.push_back({"  in evaluations", format_overflows(summary.evaluation_ledger)});
-  add("seconds a step", summary.seconds_per_step);
+  add("seconds a step (median)", summary.seconds_per_step);
   facts.push_back({"weights SHA-256", summary.weights_sha256});
   return format_facts(facts);
 }
