@@ -9,7 +9,8 @@ namespace ebb {
 
 ParamId ParamStore::add(std::string name, Tensor value, Kind kind) {
   require<ConfigError>(!find(name), "[params] the name '", name, "' is already taken");
-  entries_.push_back({std::move(name), kind, std::move(value)});
+  const Shape shape = value.shape();
+  entries_.push_back({std::move(name), kind, std::move(value), shape});
   return {static_cast<std::int32_t>(entries_.size() - 1)};
 }
 

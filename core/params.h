@@ -27,6 +27,7 @@ class ParamStore {
     std::string name;
     Kind kind;
     Tensor value;
+    Shape shape;  ///< of the value when it was added, which it must keep
   };
 
   /// @throws ConfigError if the name is taken

@@ -100,7 +100,10 @@ Var Tape::parameter(ParamId id) {
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     if (nodes_[i].param == id) return var(i);
   }
-  static_cast<void>(params_->entry(id));  // which refuses an id that is none
+  const ParamStore::Entry& entry = params_->entry(id);  // which refuses an id that is none
+  require<ShapeError>(entry.value.shape() == entry.shape, "[params] '", entry.name,
+                      "' was added with shape ", entry.shape, " and has ", entry.value.shape(),
+                      " now: assign values of the same shape");
   return add({.value = {}, .param = id, .wanted = true, .backward = {}});
 }
 

@@ -34,6 +34,18 @@ struct ConstMatrix {
 class Tensor {
  public:
   Tensor() : Tensor(Shape{0}) {}
+  Tensor(const Tensor&) = default;
+  Tensor& operator=(const Tensor&) = default;
+  /// What was moved from has shape [0], like a new one: a shape without memory behind it would be
+  /// read from.
+  Tensor(Tensor&& other) noexcept
+      : shape_(std::exchange(other.shape_, Shape{0})), data_(std::move(other.data_)) {}
+  Tensor& operator=(Tensor&& other) noexcept {
+    shape_ = std::exchange(other.shape_, Shape{0});
+    data_ = std::move(other.data_);
+    return *this;
+  }
+  ~Tensor() = default;
   static Tensor zeros(const Shape& shape) { return filled(shape, 0.0f); }
   static Tensor filled(const Shape& shape, float value);
   /// Elements are indeterminate: for outputs that are written whole.

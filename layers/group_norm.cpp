@@ -98,6 +98,9 @@ Var GroupNorm::operator()(Pass& pass, Var x) const {
   const Tensor& in = pass.tape[x];
   const Shape& shape = in.shape();
   const std::int64_t channels = pass.tape.shape(w)[0];
+  require<ConfigError>(groups >= 1 && channels % groups == 0,
+                       "[group_norm] expected groups that divide ", channels, " channels, got ",
+                       groups);
   require<ShapeError>(
       shape.rank() >= 2 && shape[-1] == channels && (in.size() > 0 || shape[0] == 0),
       "[group_norm] expected [batch, ..., ", channels, "] with at least one position, got ", shape);

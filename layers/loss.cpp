@@ -1,6 +1,7 @@
 #include "layers/loss.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -143,7 +144,9 @@ Var binary_cross_entropy_with_logits(Pass& pass, Var logits, const Tensor& targe
                      smaller = e / (1.0 + e);  // s(|v|) and s(-|v|)
         const double yes = v < 0.0 ? smaller : larger, no = v < 0.0 ? larger : smaller;
         // max(v, 0) - v t, without the cancellation where t is 1.
-        return {(v < 0.0 ? -v * t : v * (1.0 - t)) + log_of_one_plus(e), (1.0 - t) * yes - t * no};
+        const double wrong = v < 0.0 ? t : 1.0 - t;  // 0 times an infinite logit is 0 here
+        return {(wrong == 0.0 ? 0.0 : std::abs(v) * wrong) + log_of_one_plus(e),
+                (1.0 - t) * yes - t * no};
       });
 }
 

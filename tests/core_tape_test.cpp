@@ -111,6 +111,20 @@ TEST_CASE("a parameter that is used twice is one leaf") {
   CHECK(tape[tape.parameter(store.w)].data() == store.params[store.w].data());  // no copy
 }
 
+TEST_CASE("a parameter that was given another shape is refused where it is used") {
+  ParamStore params;
+  const ParamId bias = params.add("fc.bias", Tensor::zeros({3}));
+  params[bias] = Tensor::filled({3}, 2.0f);  // other values are the way to set a parameter
+  Tape fits(params);
+  CHECK(fits[fits.parameter(bias)] == Tensor::filled({3}, 2.0f));
+  params[bias] = Tensor::zeros({1});
+  Tape tape(params);
+  CHECK_THROWS_WITH_AS(tape.parameter(bias),
+                       "[params] 'fc.bias' was added with shape [3] and has [1] now: assign values "
+                       "of the same shape",
+                       ShapeError);
+}
+
 TEST_CASE("what only depends on constants is neither wanted nor swept") {
   Store store;
   Tape tape(store.params);

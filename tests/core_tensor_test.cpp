@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -37,6 +38,20 @@ TEST_CASE("a tensor's matrix has all axes but the last as its rows, empty tensor
     CHECK(x.matrix().cols == c.cols);
     CHECK(x.matrix().contiguous());
   }
+}
+
+TEST_CASE("what was moved from is empty, so that using it is noticed and reads nothing") {
+  Tensor x = Tensor::filled({2, 3}, 1.0f);
+  const Tensor y = std::move(x);
+  CHECK(y.shape() == Shape{2, 3});
+  CHECK(x.shape() == Shape{0});  // NOLINT(bugprone-use-after-move)
+  CHECK(copy_of(x) == Tensor());
+  Tensor z = Tensor::zeros({2, 3});
+  CHECK_THROWS_AS(add_into(z, x), ShapeError);
+  x = Tensor::filled({4}, 2.0f);
+  z = std::move(x);
+  CHECK(z.shape() == Shape{4});
+  CHECK(x.shape() == Shape{0});  // NOLINT(bugprone-use-after-move)
 }
 
 TEST_CASE("views of a tensor are transposed without a copy") {

@@ -138,8 +138,13 @@ TEST_CASE("group norm refuses groups and shapes that do not fit") {
   Bench bench;
   for (const std::int64_t bad : {0, -1, 4, 7})
     CHECK_THROWS_AS(GroupNorm::create(bench.params, "norm", bad, 6), ConfigError);
-  const GroupNorm norm = GroupNorm::create(bench.params, "norm", 2, 6);
+  GroupNorm norm = GroupNorm::create(bench.params, "norm", 2, 6);
   Pass pass = bench.pass();
+  for (const std::int64_t bad : {0, 4}) {
+    norm.groups = bad;
+    CHECK_THROWS_AS(norm(pass, pass.tape.constant(Tensor::zeros({2, 6}))), ConfigError);
+  }
+  norm.groups = 2;
   CHECK(pass.tape.shape(norm(pass, pass.tape.constant(Tensor::zeros({0, 4, 6})))) ==
         Shape{0, 4, 6});
   for (const Shape& bad : {Shape{6}, Shape{2, 5}, Shape{2, 0, 6}})

@@ -250,3 +250,18 @@ TEST_CASE("count_correct takes the first of equal logits and counts a NaN as wro
   CHECK(count_correct(logits, std::array{1, 0, 1, 1, 1}) == 0);
   CHECK(count_correct(Tensor::zeros({0, 2}), {}) == 0);
 }
+
+TEST_CASE("binary cross-entropy of logits beyond all bounds is its limit") {
+  constexpr float inf = std::numeric_limits<float>::infinity();
+  constexpr float most = std::numeric_limits<float>::max();
+  Bench bench;
+  Pass pass = bench.pass();
+  const Tensor logits = Tensor::from({4}, std::array{inf, -inf, most, -most});
+  const auto loss = [&](std::array<float, 4> targets) {
+    const Var mean = binary_cross_entropy_with_logits(pass, pass.tape.constant(logits),
+                                                      Tensor::from({4}, targets));
+    return pass.tape[mean].item();
+  };
+  CHECK(loss({1, 0, 1, 0}) == 0.0f);
+  CHECK(loss({0, 0, 1, 0}) == inf);
+}

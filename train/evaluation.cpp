@@ -51,6 +51,7 @@ std::string to_json(const EvaluationReport& report) {
     };
     add(report.metric, &EvalRow::score);
     add("loss", &EvalRow::loss);
+    json[concat(name, "_examples")] = scored ? Json((*row).examples) : Json(nullptr);
     json[concat(name, "_bits")] = scored ? Json::parse(to_line(*row)).at("bits") : Json(nullptr);
     json[concat(name, "_bit_ops")] = scored ? Json(to_text(row->bit_ops)) : Json(nullptr);
     add("seconds", &EvalRow::seconds);

@@ -382,7 +382,12 @@ class Session {
     const std::string& directory = line.options.evaluate;
     const Recorded recorded = read(directory, [&] { return read_checkpoint(directory); });
     Run run = prepare(options_of_evaluation(line, recorded, {}));
-    if (!line.gave("data")) check_same_data(recorded.config, run.task.data);
+    try {
+      check_same_data(recorded.config, run.task.data);
+    } catch (const DataError& other) {
+      if (!line.gave("data")) throw;
+      note(concat("warning: scored on other data than the run was trained on: ", other.what()));
+    }
     restore(run.state, *recorded.checkpoint);
     const EvaluationReport report =
         evaluate_all(run.task, run.state, run.settings, run.precision, [&](const EvalRow& row) {

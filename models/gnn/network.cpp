@@ -27,17 +27,31 @@ Layer make_layer(const std::string& arch, const std::string& name,
 
 }  // namespace
 
+namespace {
+
+// An option of what lies between two layers.
+train::OptionSpec between_layers(train::OptionSpec option) {
+  option.moot = [](const train::Options& options) -> std::string {
+    return options.integer("layers") == 1 ? "with --layers 1, where nothing lies between layers"
+                                          : "";
+  };
+  return option;
+}
+
+}  // namespace
+
 std::vector<train::OptionSpec> gnn_settings() {
   using train::OptionSpec;
   return {OptionSpec::depth("2", "graph layers, the last of which gives the logits"),
-          OptionSpec::count("hidden", "16", "features between layers"),
-          OptionSpec::probability("dropout", "0.5", "probability of dropout between layers"),
+          between_layers(OptionSpec::count("hidden", "16", "features between layers")),
+          between_layers(
+              OptionSpec::probability("dropout", "0.5", "probability of dropout between layers")),
           OptionSpec::probability("input-dropout", "0.5", "probability of dropout of the features"),
-          {.name = "norm",
-           .value = "none|layer",
-           .fallback = "none",
-           .help = "after each ReLU; layer: layer norm by node",
-           .choices = {"none", "layer"}},
+          between_layers({.name = "norm",
+                          .value = "none|layer",
+                          .fallback = "none",
+                          .help = "after each ReLU; layer: layer norm by node",
+                          .choices = {"none", "layer"}}),
           {.name = "self-loops",
            .value = "on|off",
            .fallback = "on",
