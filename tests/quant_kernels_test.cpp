@@ -412,9 +412,9 @@ TEST_CASE("an operand that is kept gives the same products, however often and be
                         Operand(w.matrix(), {Format::integer(bits)}, Granularity::per_row, Key(1))
                             .transposed(),
                     kept = right.kept();
-      CHECK(right.keeper() == nullptr);
-      CHECK(kept.transposed().keeper() == nullptr);
-      CHECK(kept.columns(0, 3).keeper() == nullptr);
+      CHECK(right.packed_cache() == nullptr);
+      CHECK(kept.transposed().packed_cache() == nullptr);
+      CHECK(kept.columns(0, 3).packed_cache() == nullptr);
       for (std::uint64_t time = 0; time < 12; ++time) {
         omp_set_num_threads(static_cast<int>(time % 3) + 1);
         const std::int64_t m = std::array{1, 20, 61}[time % 3];
