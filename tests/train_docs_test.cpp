@@ -157,8 +157,8 @@ std::string heard_places() {
   const GraphBatchSource source(graph, 1, {4}, Key(1).fold("batches"));
   std::vector<std::int64_t> places;
   const GraphBatch batch = source.batch(2);
-  for (const std::int32_t heard : batch.hops[0].heard.row(0)) {
-    const std::int64_t node = batch.hops[0].nodes[static_cast<std::size_t>(heard)];
+  for (const std::int32_t neighbour : batch.hops[0].adjacency.row(0)) {
+    const std::int64_t node = batch.hops[0].nodes[static_cast<std::size_t>(neighbour)];
     places.push_back(node < 5 ? node : node - 1);
   }
   return all_of(places);
