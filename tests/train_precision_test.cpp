@@ -48,7 +48,7 @@ TEST_CASE("what looks like bits but is no expression is refused with what to wri
       {"gradient-bits", "8/8", "--gradient-bits: a width is one number"},
       {"bits", "CR", "--bits: 'CR' is a name of --schedule, not an expression"},
       {"bits", "fp32", ""},
-      {"bits", "round(16 / 3)", ""}};
+      {"bits", "round(16/3)", ""}};
   for (const Case& c : cases) {
     CAPTURE(c.text);
     Options options = options_with("static");
