@@ -20,7 +20,7 @@ const Graph& graph() {
 }
 
 /// The neighbours of target i of a hop, as nodes of the graph.
-std::vector<std::int64_t> heard_by(const GraphHop& hop, std::int64_t i) {
+std::vector<std::int64_t> in_neighbours(const GraphHop& hop, std::int64_t i) {
   std::vector<std::int64_t> nodes;
   for (const std::int32_t k : hop.adjacency.row(i))
     nodes.push_back(hop.nodes[static_cast<std::size_t>(k)]);
@@ -30,7 +30,7 @@ std::vector<std::int64_t> heard_by(const GraphHop& hop, std::int64_t i) {
 }  // namespace
 
 TEST_CASE(
-    "an epoch visits every training node once; its batches hear of real neighbours, at most as "
+    "an epoch visits every training node once; its batches have real neighbours, at most as "
     "many as asked for") {
   const GraphBatchSource source(graph(), 64, {5, 9}, Key(1));
   CHECK(source.batches_per_epoch() == 3);
@@ -47,7 +47,7 @@ TEST_CASE(
       CHECK(hop.adjacency.cols == static_cast<std::int64_t>(hop.nodes.size()));
       for (std::int64_t i = 0; i < hop.adjacency.rows(); ++i) {
         const auto all = graph().neighbours.row(hop.nodes[static_cast<std::size_t>(i)]);
-        const std::vector<std::int64_t> adjacency = heard_by(hop, i);
+        const std::vector<std::int64_t> adjacency = in_neighbours(hop, i);
         CHECK(adjacency.size() == std::min<std::size_t>(all.size(), layer == 0 ? 5 : 9));
         CHECK(std::ranges::adjacent_find(adjacency, std::ranges::greater_equal{}) ==
               adjacency.end());  // ascending, none twice
@@ -66,7 +66,7 @@ TEST_CASE(
   CHECK(std::ranges::equal(visited, graph().split.train));
 }
 
-TEST_CASE("a target without neighbours hears none, one with few hears them all, each once") {
+TEST_CASE("a target without neighbours samples none, one with few samples them all, each once") {
   const Graph small{.name = "small",
                     .neighbours = undirected(4, std::vector<Edge>{{0, 1}, {1, 1}, {1, 0}, {1, 3}}),
                     .features = Tensor::zeros({4, 1}),
@@ -80,7 +80,7 @@ TEST_CASE("a target without neighbours hears none, one with few hears them all, 
     for (std::int64_t i = 0; i < hop.adjacency.rows(); ++i) {
       const std::int64_t node = hop.nodes[static_cast<std::size_t>(i)];
       const auto all = small.neighbours.row(node);
-      CHECK(heard_by(hop, i) == std::vector<std::int64_t>(all.begin(), all.end()));
+      CHECK(in_neighbours(hop, i) == std::vector<std::int64_t>(all.begin(), all.end()));
     }
   }
 }
@@ -105,7 +105,7 @@ TEST_CASE("each neighbour is as likely to be adjacency as any other") {
     const GraphBatch batch = source.batch(t);
     const GraphHop& hop = batch.hops[0];
     const auto at = std::ranges::find(hop.nodes, node) - hop.nodes.begin();
-    for (const std::int64_t k : heard_by(hop, at)) adjacency[k] += 1;
+    for (const std::int64_t k : in_neighbours(hop, at)) adjacency[k] += 1;
   }
   const double share = 3.0 / static_cast<double>(degree),
                deviation = std::sqrt(rounds * share * (1 - share));

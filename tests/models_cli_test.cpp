@@ -131,6 +131,23 @@ TEST_CASE("a run records itself, is scored again, and a dry run has predicted it
   CHECK(contains(call("--evaluate " + scratch / "run", tiny_family(-2)).err,
                  "the data are not those of the run: training is 'other' now"));
   CHECK(hash_of(call(std::string(kUnsaved) + " --quiet")) == json["weights_sha256"]);
+
+  // Other data that were asked for are scored, and said to be others.
+  const auto on_data = [](int data) {
+    cli::ModelFamily family = tiny_family(data);
+    family.program.settings.push_back({.name = "data",
+                                       .value = "NAME",
+                                       .fallback = "tiny",
+                                       .use = train::OptionSpec::Use::evaluation});
+    return family;
+  };
+  const std::string known = std::string(kPlan) + " --quiet --out " + scratch / "known";
+  REQUIRE(call(known, on_data(-1)).code == cli::kDone);
+  const std::string evaluate = "--quiet --evaluate " + scratch / "known";
+  CHECK(call(evaluate, on_data(-2)).code == cli::kFailed);
+  const Shown elsewhere = call(evaluate + " --data other", on_data(-2));
+  CHECK(elsewhere.code == cli::kDone);
+  CHECK(contains(elsewhere.err, "warning: scored on other data than the run was trained on"));
 }
 
 TEST_CASE(
@@ -237,8 +254,11 @@ TEST_CASE("Ctrl-C saves and leaves, and the resumed run ends as if nothing had h
     CHECK(cut.code == cli::kInterrupted);
     CHECK(Json::parse(cut.out)["interrupted"] == true);
     CHECK(read_checkpoint(scratch / "cut").iteration == signal_step + 1);
+    // The score is that of the last evaluation, every four steps, and says so.
+    CHECK(Json::parse(cut.out)["validation_iteration"] == (signal_step + 1) / 4 * 4);
     CHECK(contains(cut.err, "--resume"));
   }
+  CHECK(contains(call(out.substr(1) + " --resume", tiny_family(-1, 14)).out, " after step 12\n"));
   const Shown resumed = call(out.substr(1) + " --json --resume --threads 1 --quiet");
   REQUIRE(resumed.code == cli::kDone);
   for (const char* same : {"weights_sha256", "bit_ops", "train_loss", "test_negative_loss",

@@ -129,6 +129,11 @@ TEST_CASE("an inspection tells where the bit-operations went") {
     CAPTURE(part);
     CHECK(table.find(part) != std::string::npos);
   }
+  // A run that was killed: its record goes on beyond the checkpoint whose costs these are.
+  Inspection killed = inspection;
+  killed.history.steps.push_back(killed.history.steps.back());
+  CHECK(table.find(", up to step 6\n") == std::string::npos);
+  CHECK(to_table(killed).find("0.3750 of 8/8/8, up to step 6\n") != std::string::npos);
   CHECK_THROWS_AS(static_cast<void>(inspect(scratch.path())), DataError);
 }
 
