@@ -12,18 +12,18 @@ RandomProduct::RandomProduct(const ProductShape& shape, Format format, Accumulat
     : shape_(shape),
       accumulator_(accumulator),
       a_(random_tensor(
-          shape.role == Product::grad_weight ? Shape{shape.k, shape.m} : Shape{shape.m, shape.k},
+          shape.role == Product::grad_right ? Shape{shape.k, shape.m} : Shape{shape.m, shape.k},
           "a")),
       b_(random_tensor(
           shape.role == Product::forward ? Shape{shape.n, shape.k} : Shape{shape.k, shape.n}, "b")),
       c_(Tensor::zeros({shape.m, shape.n})) {
   const Operand::Options options{.simd = best_simd()};
   const Operand a(a_.matrix(), {format}, Granularity::per_tensor, Key(1), options);
-  const Granularity free_axis = shape.role == Product::forward      ? Granularity::per_row
-                                : shape.role == Product::grad_input ? Granularity::per_column
-                                                                    : Granularity::per_tensor;
+  const Granularity free_axis = shape.role == Product::forward     ? Granularity::per_row
+                                : shape.role == Product::grad_left ? Granularity::per_column
+                                                                   : Granularity::per_tensor;
   const Operand b(b_.matrix(), {format}, free_axis, Key(1), options);
-  left_ = shape.role == Product::grad_weight ? a.transposed() : a;
+  left_ = shape.role == Product::grad_right ? a.transposed() : a;
   right_ = shape.role == Product::forward ? b.transposed() : b;
 }
 

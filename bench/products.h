@@ -12,11 +12,11 @@ namespace ebb::bench {
 /// One matrix product of training, c [m, n] = a [m, k] b [k, n]. The role says how layers store its
 /// operands:
 /// | forward      a is x [m, k],             b is w [n, k] transposed
-/// | grad_input   a is g [m, k],             b is w [k, n]
-/// | grad_weight  a is x [k, m] transposed,  b is g [k, n]
+/// | grad_left    a is g [m, k],             b is w [k, n]
+/// | grad_right   a is x [k, m] transposed,  b is g [k, n]
 struct ProductShape {
   std::string_view of;
-  Product role = Product::grad_input;
+  Product role = Product::grad_left;
   std::int64_t m = 0, n = 0, k = 0;
 
   [[nodiscard]] constexpr double operations() const {
@@ -27,14 +27,14 @@ struct ProductShape {
 /// Plain row-major products that libraries are compared on, and the wide-K one that they are bad
 /// at.
 inline constexpr std::array kComparedProducts{
-    ProductShape{"square", Product::grad_input, 512, 512, 512},
-    ProductShape{"square", Product::grad_input, 1024, 1024, 1024},
-    ProductShape{"square", Product::grad_input, 2048, 2048, 2048},
-    ProductShape{"tall", Product::grad_input, 8192, 64, 576},
-    ProductShape{"tall", Product::grad_input, 32768, 64, 144},
-    ProductShape{"lstm", Product::grad_input, 2000, 650, 650},
-    ProductShape{"wide-k", Product::grad_input, 144, 16, 32768},
-    ProductShape{"wide-k", Product::grad_weight, 144, 16, 32768}};
+    ProductShape{"square", Product::grad_left, 512, 512, 512},
+    ProductShape{"square", Product::grad_left, 1024, 1024, 1024},
+    ProductShape{"square", Product::grad_left, 2048, 2048, 2048},
+    ProductShape{"tall", Product::grad_left, 8192, 64, 576},
+    ProductShape{"tall", Product::grad_left, 32768, 64, 144},
+    ProductShape{"lstm", Product::grad_left, 2000, 650, 650},
+    ProductShape{"wide-k", Product::grad_left, 144, 16, 32768},
+    ProductShape{"wide-k", Product::grad_right, 144, 16, 32768}};
 
 /// Forward products of one update as m, n, k; the other two roles follow (see in_role).
 inline constexpr std::array kLayerProducts{
@@ -52,8 +52,8 @@ inline constexpr std::array kLayerProducts{
 
 /// The product of another role of the layer whose forward product is given.
 constexpr ProductShape in_role(const ProductShape& forward, Product role) {
-  if (role == Product::grad_input) return {forward.of, role, forward.m, forward.k, forward.n};
-  if (role == Product::grad_weight) return {forward.of, role, forward.k, forward.n, forward.m};
+  if (role == Product::grad_left) return {forward.of, role, forward.m, forward.k, forward.n};
+  if (role == Product::grad_right) return {forward.of, role, forward.k, forward.n, forward.m};
   return forward;
 }
 

@@ -27,7 +27,7 @@ const bool registered = [] {
   for (const Format format : {Format::integer(8), Format::fp32()}) {
     for (const ProductShape& shape : bench::kComparedProducts) add(shape, format);
     for (const ProductShape& shape : bench::kLayerProducts) {
-      for (const Product role : {Product::forward, Product::grad_input, Product::grad_weight})
+      for (const Product role : {Product::forward, Product::grad_left, Product::grad_right})
         add(bench::in_role(shape, role), format);
     }
   }

@@ -37,9 +37,9 @@ Var product(Pass& pass, const Site& site, Var x, Var w) {
     if (grads.wants(x)) {  // contracts the outputs, so the weights take grids along the inputs
       const Operand along =
           pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_column);
-      grads.add(x, pass.multiply(qg, along, here, Product::grad_input));
+      grads.add(x, pass.multiply(qg, along, here, Product::grad_left));
     }
-    grads.add(w, pass.multiply(qg.transposed(), qx, here, Product::grad_weight));
+    grads.add(w, pass.multiply(qg.transposed(), qx, here, Product::grad_right));
   });
 }
 

@@ -287,19 +287,19 @@ Var Attention::operator()(Pass& pass, Var qkv, std::span<const std::int64_t> len
         const Operand whole_p =
             pass.encode_known(p->matrix(), here_values, Role::activation, range_of_p, parts);
         RangeOfParts range;
-        multiply_heads(pass, at, here_values, Product::grad_input, Square::result, {&gy, 1}, part,
-                       v, part_t, gradient_square, [&](const Head& h) {
+        multiply_heads(pass, at, here_values, Product::grad_left, Square::result, {&gy, 1}, part, v,
+                       part_t, gradient_square, [&](const Head& h) {
                          const std::int64_t begin = h.square_begin();
                          range.add(softmax_gradient(h, p->data() + begin, scale, pass.simd,
                                                     gs.data() + begin));
                        });
-        multiply_heads(pass, at, here_values, Product::grad_weight, Square::left_transposed,
+        multiply_heads(pass, at, here_values, Product::grad_right, Square::left_transposed,
                        {&whole_p, 1}, square_t, gy, part, gradient_of(2));
         const Operand qs =
             pass.encode_known(gs.matrix(), here_scores, Role::gradient, range.range(), parts);
-        multiply_heads(pass, at, here_scores, Product::grad_input, Square::left, {&qs, 1}, square,
-                       k, part, gradient_of(0));
-        multiply_heads(pass, at, here_scores, Product::grad_weight, Square::left_transposed,
+        multiply_heads(pass, at, here_scores, Product::grad_left, Square::left, {&qs, 1}, square, k,
+                       part, gradient_of(0));
+        multiply_heads(pass, at, here_scores, Product::grad_right, Square::left_transposed,
                        {&qs, 1}, square_t, q, part, gradient_of(1));
         grads.add(qkv, std::move(gx));
       });

@@ -86,7 +86,7 @@ ConstMatrix weight_rows(const Tensor& w) {
   return {w.data(), out, k, k, 1};
 }
 
-/// Weights for grad_input: [taps_y x taps_x x group_out, in], taps counted from the other end;
+/// Weights for grad_left: [taps_y x taps_x x group_out, in], taps counted from the other end;
 /// group g's matrix is its group_in columns.
 Tensor flipped_weights(const Tensor& w, const Extents& e) {
   Tensor flipped = Tensor::uninitialized({e.taps() * e.group_out, e.in});
@@ -130,29 +130,29 @@ void forward(const Pass& pass, const Site& site, const Operand& qx, const Operan
   }
 }
 
-void grad_input(const Pass& pass, const Site& site, const Operand& qg, const Tensor& w,
-                const Extents& e, Tensor& gx, const RowsDone& rows_done) {
+void grad_left(const Pass& pass, const Site& site, const Operand& qg, const Tensor& w,
+               const Extents& e, Tensor& gx, const RowsDone& rows_done) {
   const Tensor flipped = flipped_weights(w, e);
   const Operand qw = pass.encode(flipped.matrix(), site, Role::weight, Granularity::per_column);
   const PatchGeometry geometry = e.gradient_patches();
   if (e.depthwise()) {
-    return depthwise_into(qg, geometry, qw, pass.how(site, Product::grad_input, rows_done),
+    return depthwise_into(qg, geometry, qw, pass.how(site, Product::grad_left, rows_done),
                           pass.ledger, {gx.data(), geometry.rows(), e.in, e.in});
   }
   for (std::int64_t group = 0; group < e.config.groups; ++group) {
     pass.multiply_into(gathered(qg, group, geometry, e.pointwise()),
-                       qw.columns(group * e.group_in, e.group_in), site, Product::grad_input,
+                       qw.columns(group * e.group_in, e.group_in), site, Product::grad_left,
                        {gx.data() + group * e.group_in, geometry.rows(), e.group_in, e.in},
                        after_last_group(e, group, rows_done));
   }
 }
 
-Tensor grad_weight(const Pass& pass, const Site& site, const Operand& qg, const Operand& qx,
-                   const Extents& e) {
+Tensor grad_right(const Pass& pass, const Site& site, const Operand& qg, const Operand& qx,
+                  const Extents& e) {
   Tensor gw = Tensor::uninitialized({e.out, e.taps_y, e.taps_x, e.group_in});
   const PatchGeometry geometry = e.input_patches();
   if (e.depthwise()) {
-    depthwise_grad_weight_into(qx, geometry, qg, pass.how(site, Product::grad_weight), pass.ledger,
+    depthwise_grad_weight_into(qx, geometry, qg, pass.how(site, Product::grad_right), pass.ledger,
                                gw.data());
     return gw;
   }
@@ -160,7 +160,7 @@ Tensor grad_weight(const Pass& pass, const Site& site, const Operand& qg, const 
     const std::int64_t first = group * e.group_out;
     pass.multiply_into(
         qg.columns(first, e.group_out).transposed(), gathered(qx, group, geometry, e.pointwise()),
-        site, Product::grad_weight,
+        site, Product::grad_right,
         {gw.data() + first * geometry.cols(), e.group_out, geometry.cols(), geometry.cols()});
   }
   return gw;
@@ -220,14 +220,14 @@ Var Conv2d::operator()(Pass& pass, Var x, bool summarise) const {
           complete(first, last, out + first * e.in);
         };
       }
-      grad_input(pass, here, qg, pass.tape[w], e, gx, completed);
+      grad_left(pass, here, qg, pass.tape[w], e, gx, completed);
       if (completed) {
         grads.add_complete(x, std::move(gx));
       } else {
         grads.add(x, std::move(gx));
       }
     }
-    grads.add(w, grad_weight(pass, here, qg, qx, e));
+    grads.add(w, grad_right(pass, here, qg, qx, e));
     if (b != w) grads.add(b, bias_gradient(g, pass.simd));
   };
   return pass.tape.record(std::move(y), {x, w, b}, std::move(backward),

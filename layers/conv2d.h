@@ -23,9 +23,9 @@ struct ConvConfig {
 /// exact zeros.
 /// | forward      patches(x) w^T          contracted over taps x in; x one grid, w one grid an
 /// |                                      output channel
-/// | grad_input   patches(g) flipped(w)   contracted over taps x out; g one grid, encoded once for
+/// | grad_left    patches(g) flipped(w)   contracted over taps x out; g one grid, encoded once for
 /// |                                      both products; w one grid an input channel
-/// | grad_weight  g^T patches(x)          contracted over batch x positions, on the codes of x that
+/// | grad_right   g^T patches(x)          contracted over batch x positions, on the codes of x that
 /// |                                      the forward product used
 ///
 /// Each is charged the forward product's nominal MACs. The bias is treated as in Linear.

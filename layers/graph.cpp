@@ -59,8 +59,8 @@ struct Bill {
   void add(const Linear& linear, std::int64_t rows, bool wants_input) const {
     const std::int64_t macs = rows * weight.size();
     add(linear.site, Product::forward, macs);
-    if (wants_input) add(linear.site, Product::grad_input, macs);
-    add(linear.site, Product::grad_weight, macs);
+    if (wants_input) add(linear.site, Product::grad_left, macs);
+    add(linear.site, Product::grad_right, macs);
   }
   /// A linear layer and sums over neighbours, in the order of GraphConv.
   void add(const Linear& linear, const Site& aggregate, const Neighbourhood& neighbours,

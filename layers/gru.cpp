@@ -149,13 +149,13 @@ Var Gru::operator()(Pass& pass, Var x, Tensor& state) const {
                     ga.data() + t * window->wide(), gc.data() + t * window->wide());
       const Operand qc = pass.encode(rows_at(gc, t * streams, streams), here, Role::gradient,
                                      Granularity::per_tensor, static_cast<std::uint64_t>(t) + 1);
-      pass.multiply_into(qc, along_in, here, Product::grad_input,
+      pass.multiply_into(qc, along_in, here, Product::grad_left,
                          {through.data(), streams, units, units});
       add_into(gh, through);
     }
     const Operand all_c = pass.encode(gc.matrix(), here, Role::gradient);
     const Operand all_h = pass.encode(window->h_before.matrix(), here, Role::activation);
-    grads.add(w, pass.multiply(all_c.transposed(), all_h, here, Product::grad_weight));
+    grads.add(w, pass.multiply(all_c.transposed(), all_h, here, Product::grad_right));
     grads.add(b, bias_gradient(gc, pass.simd));
     grads.add(a, std::move(ga));
   });

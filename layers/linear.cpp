@@ -62,10 +62,10 @@ Var Linear::operator()(Pass& pass, Var x) const {
           const Operand along_in =
               pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_column);
           Tensor gx = Tensor::uninitialized(shape);
-          pass.multiply_into(qg, along_in, here, Product::grad_input, whole(gx));
+          pass.multiply_into(qg, along_in, here, Product::grad_left, whole(gx));
           grads.add(x, std::move(gx));
         }
-        grads.add(w, pass.multiply(qg.transposed(), qx, here, Product::grad_weight));
+        grads.add(w, pass.multiply(qg.transposed(), qx, here, Product::grad_right));
         if (b != w) grads.add(b, std::move(summary.bias));
       });
 }

@@ -157,12 +157,12 @@ Var Lstm::operator()(Pass& pass, Var x, LstmState& state) const {
                     gz.data() + t * window->wide());
       const Operand qz = pass.encode(rows_at(gz, t * streams, streams), here, Role::gradient,
                                      Granularity::per_tensor, static_cast<std::uint64_t>(t) + 1);
-      pass.multiply_into(qz, along_in, here, Product::grad_input,
+      pass.multiply_into(qz, along_in, here, Product::grad_left,
                          {gh.data(), streams, units, units});
     }
     const Operand all_z = pass.encode(gz.matrix(), here, Role::gradient);
     const Operand all_h = pass.encode(window->h_prev.matrix(), here, Role::activation);
-    grads.add(w, pass.multiply(all_z.transposed(), all_h, here, Product::grad_weight));
+    grads.add(w, pass.multiply(all_z.transposed(), all_h, here, Product::grad_right));
     grads.add(z, std::move(gz));
   });
 }

@@ -24,7 +24,7 @@ struct LstmState {
 /// h_(t-1) and the gradient of z_t have a grid of their own each step in the products of that step;
 /// Wh is encoded once a window for either direction. For the gradient of Wh, all h_(t-1) and all
 /// gradients of z are encoded anew on one grid each, so that it is one product over time and
-/// streams. The gradient stops at the window's beginning (its last grad_input, that of h_0, is
+/// streams. The gradient stops at the window's beginning (its last grad_left, that of h_0, is
 /// computed and charged but goes nowhere).
 struct Lstm {
   Linear input;

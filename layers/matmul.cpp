@@ -72,13 +72,13 @@ Var matmul(Pass& pass, const Site& site, Var a, Var b) {
         if (grads.wants(a)) {
           Tensor ga = Tensor::uninitialized(left);
           if (count > 0)
-            multiply_each(pass, here, Product::grad_input, count, qg, false, qb, true, ga);
+            multiply_each(pass, here, Product::grad_left, count, qg, false, qb, true, ga);
           grads.add(a, std::move(ga));
         }
         if (grads.wants(b)) {
           Tensor gb = Tensor::uninitialized(right);
           if (count > 0)
-            multiply_each(pass, here, Product::grad_weight, count, qa, true, qg, false, gb);
+            multiply_each(pass, here, Product::grad_right, count, qa, true, qg, false, gb);
           grads.add(b, std::move(gb));
         }
       });

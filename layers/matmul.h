@@ -8,9 +8,9 @@ namespace ebb {
 /// axes, or b [k, n] for all of them; the result is [..., m, n].
 ///
 /// | forward      y  = a b       a one grid, b one grid
-/// | grad_input   ga = g b^T     g one grid, encoded once for both products, on the codes of b that
+/// | grad_left    ga = g b^T     g one grid, encoded once for both products, on the codes of b that
 /// |                             the forward product used
-/// | grad_weight  gb = a^T g     likewise on those of a; summed over the leading axes that b lacks,
+/// | grad_right   gb = a^T g     likewise on those of a; summed over the leading axes that b lacks,
 /// |                             in the product
 ///
 /// Both operands are encoded as activations over their own ranges, in evaluation too, and tell

@@ -11,7 +11,7 @@ namespace ebb {
 /// or an exact zero where that is not an integer or lies outside the image. Columns are ordered
 /// (ky, kx, channel).
 ///
-/// A convolution's forward product gathers its input with step = stride and divide = 1; grad_input
+/// A convolution's forward product gathers its input with step = stride and divide = 1; grad_left
 /// gathers the output's gradient with step = 1 and divide = stride.
 struct PatchGeometry {
   std::int64_t images = 0, height = 0, width = 0, channels = 0;

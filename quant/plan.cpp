@@ -17,8 +17,8 @@ Format SiteFormats::of(Role role) const {
 SiteFormats::Pair SiteFormats::of(Product product) const {
   switch (product) {
     case Product::forward: return {activation, weight};
-    case Product::grad_input: return {gradient, weight};
-    case Product::grad_weight: return {activation, gradient};
+    case Product::grad_left: return {gradient, weight};
+    case Product::grad_right: return {activation, gradient};
     case Product::aggregate: return {kAdjacency, activation};
     case Product::aggregate_grad: break;
   }

@@ -40,8 +40,8 @@ struct SiteFormats {
 
   static constexpr SiteFormats fp32() { return {}; }
   [[nodiscard]] Format of(Role role) const;
-  /// The formats of a product's left and right operand: forward is activation x weight, grad_input
-  /// gradient x weight, grad_weight activation x gradient; aggregate and aggregate_grad are
+  /// The formats of a product's left and right operand: forward is activation x weight, grad_left
+  /// gradient x weight, grad_right activation x gradient; aggregate and aggregate_grad are
   /// kAdjacency x activation and x gradient.
   struct Pair {
     Format left, right;

@@ -10,7 +10,7 @@ std::string to_text(Role role) {
 }
 
 std::string to_text(Product product) {
-  constexpr std::array names{"forward", "grad_input", "grad_weight", "aggregate", "aggregate_grad"};
+  constexpr std::array names{"forward", "grad_left", "grad_right", "aggregate", "aggregate_grad"};
   return names[static_cast<std::size_t>(product)];
 }
 

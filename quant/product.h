@@ -7,12 +7,13 @@ namespace ebb {
 
 /// What an operand is to its layer.
 enum class Role : std::uint8_t { weight, activation, gradient };
-/// The three matrix products of training, and the sums over neighbours of graph networks, forward
-/// and backward.
-enum class Product : std::uint8_t { forward, grad_input, grad_weight, aggregate, aggregate_grad };
+/// The three matrix products of training: a layer's, and those that give the gradients of its left
+/// operand (the input) and of its right one (the weights); and the sums over neighbours of graph
+/// networks, forward and backward.
+enum class Product : std::uint8_t { forward, grad_left, grad_right, aggregate, aggregate_grad };
 inline constexpr int kProducts = 5;
-inline constexpr Product kAllProducts[kProducts] = {Product::forward, Product::grad_input,
-                                                    Product::grad_weight, Product::aggregate,
+inline constexpr Product kAllProducts[kProducts] = {Product::forward, Product::grad_left,
+                                                    Product::grad_right, Product::aggregate,
                                                     Product::aggregate_grad};
 
 std::string to_text(Role role);

@@ -530,7 +530,7 @@ TEST_CASE("long causal rows multiply what each strip of 64 tokens sees, and char
 
     constexpr std::uint64_t macs = heads * kDepth * (64 * 64 + 64 * 128 + 22 * 150);
     for (const auto& row : bench.ledger.rows()) {
-      for (const Product product : {Product::forward, Product::grad_input, Product::grad_weight})
+      for (const Product product : {Product::forward, Product::grad_left, Product::grad_right})
         CHECK(row.cells[static_cast<std::size_t>(product)].macs == macs);
     }
   }

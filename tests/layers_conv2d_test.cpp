@@ -61,7 +61,7 @@ Reals by_output(const Tensor& w, Format format, GridStyle style) {
                            {format, style, Rounding::nearest_even}, Granularity::per_row, Key(0)));
 }
 
-/// Weights as grad_input sees them: one grid an input channel, over all taps and the outputs of its
+/// Weights as grad_left sees them: one grid an input channel, over all taps and the outputs of its
 /// group.
 Reals by_input(const Tensor& w, const ConvConfig& config, Format format, GridStyle style) {
   Reals reals(static_cast<std::size_t>(w.size()));
@@ -211,10 +211,10 @@ TEST_CASE(
                    ag = largest_magnitude(g);
       const std::int64_t taps = p.w[1] * p.w[2], positions = out.size() / p.w[0];
       check_close("forward", out, expected.y, taps * p.w[3], ax, aw, integer(Product::forward));
-      check_close("grad_input", pass.tape.gradient_of(x), expected.gx,
-                  taps * p.w[0] / p.config.groups, ag, aw, integer(Product::grad_input));
-      check_close("grad_weight", gradients[static_cast<std::size_t>(conv.weight.index)],
-                  expected.gw, positions, ag, ax, integer(Product::grad_weight));
+      check_close("grad_left", pass.tape.gradient_of(x), expected.gx,
+                  taps * p.w[0] / p.config.groups, ag, aw, integer(Product::grad_left));
+      check_close("grad_right", gradients[static_cast<std::size_t>(conv.weight.index)], expected.gw,
+                  positions, ag, ax, integer(Product::grad_right));
       for (std::int64_t i = 0; i < out.size(); ++i) REQUIRE(biased[i] == out[i] + bias[i % p.w[0]]);
     }
   }
@@ -222,7 +222,7 @@ TEST_CASE(
 
 TEST_CASE(
     "every product of a convolution is charged the forward product's nominal MACs, and the first "
-    "layer no grad_input") {
+    "layer no grad_left") {
   for (const Problem& p : kProblems) {
     CAPTURE(p.why);
     Bench bench;

@@ -47,7 +47,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "an input's gradient costs the grad_input product of the first layer, and moves no running "
+    "an input's gradient costs the grad_left product of the first layer, and moves no running "
     "range in evaluation") {
   for (const bool wanted : {false, true}) {
     Bench bench;

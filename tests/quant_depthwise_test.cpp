@@ -102,7 +102,7 @@ TEST_CASE(
       how.product = Product::forward;
       gemm_into(p.patches(c), p.weights().columns(c, 1), how, expected_ledger,
                 {expected.data() + c, rows, 1, channels});
-      how.product = Product::grad_weight;
+      how.product = Product::grad_right;
       gemm_into(p.gradient().columns(c, 1).transposed(), p.patches(c), how, expected_ledger,
                 {expected_weights.data() + c * p.taps(), 1, p.taps(), p.taps()});
     }
@@ -121,7 +121,7 @@ TEST_CASE(
       depthwise_into(p.images(), p.geometry, p.weights(), fast, ledger,
                      {y.data(), rows, channels, channels});
       CHECK(done == rows);
-      fast.product = Product::grad_weight;
+      fast.product = Product::grad_right;
       fast.rows_done = {};
       depthwise_grad_weight_into(p.images(), p.geometry, p.gradient(), fast, ledger, gw.data());
       CHECK(same_bits(y, expected));
@@ -153,7 +153,7 @@ TEST_CASE("sums of many extreme codes stay exact") {
     const Operand codes(x.matrix(), {Format::integer(bits), GridStyle::affine},
                         Granularity::per_tensor, Key(0));
     CostLedger ledger;
-    const Multiply how{.site = kSite, .product = Product::grad_weight, .simd = best_simd()};
+    const Multiply how{.site = kSite, .product = Product::grad_right, .simd = best_simd()};
     Tensor gw = Tensor::uninitialized({channels, 9});
     depthwise_grad_weight_into(codes, g, codes, how, ledger, gw.data());
     Multiply reference = how;

@@ -41,7 +41,7 @@ TEST_CASE("formats, grids, roundings and accumulators print and read back") {
   }
   CHECK(to_text(Accumulator::saturate(16)) == "sat16");
   CHECK(to_text(Role::gradient) == "gradient");
-  CHECK(to_text(Product::grad_input) == "grad_input");
+  CHECK(to_text(Product::grad_left) == "grad_left");
 }
 
 TEST_CASE("unknown names and impossible widths are refused with what there is") {

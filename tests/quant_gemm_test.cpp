@@ -513,9 +513,9 @@ TEST_CASE("gemm refuses what does not fit, before it writes or charges anything"
       Operand(image.matrix(), e, Granularity::per_tensor, Key(0)).patches(pointwise);
   CostLedger ledger;
   const auto run = [&](const Operand& left, const Operand& right) {
-    gemm(left, right, {kSite, Product::grad_input}, ledger);
+    gemm(left, right, {kSite, Product::grad_left}, ledger);
   };
-  CHECK_THROWS_WITH_AS(run(a, a), "[conv1 grad_input] cannot multiply 4 x 6 by 4 x 6", ShapeError);
+  CHECK_THROWS_WITH_AS(run(a, a), "[conv1 grad_left] cannot multiply 4 x 6 by 4 x 6", ShapeError);
   CHECK_THROWS_AS(run(by_column, b), ShapeError);
   CHECK_THROWS_AS(run(a, by_row), ShapeError);
   CHECK_THROWS_AS(run(patches, patches.transposed()), ShapeError);

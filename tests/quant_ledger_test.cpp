@@ -23,7 +23,7 @@ TEST_CASE(
   CostLedger ledger;
   ledger.charge(kFirst, Product::forward, 1000, k8, k4);
   ledger.charge(kLast, Product::forward, 10, k32, k32);
-  ledger.charge(kFirst, Product::grad_weight, 7, k8, k32);
+  ledger.charge(kFirst, Product::grad_right, 7, k8, k32);
   ledger.charge(kFirst, Product::forward, 1, k8, k4);
   CHECK(ledger.total_macs() == 1018);
   CHECK(ledger.total_bit_ops() == 1001 * 32 + 10 * 1024 + 7 * 256);
@@ -49,7 +49,7 @@ TEST_CASE(
   CHECK(ledger.total_macs() == 60);
   gemm(encoded(x), encoded(none), {kFirst}, ledger);
   CHECK(ledger.total_macs() == 60);
-  // A 3 x 3 convolution with padding: all 9 taps count at all 32 positions. grad_input gathers from
+  // A 3 x 3 convolution with padding: all 9 taps count at all 32 positions. grad_left gathers from
   // 32 positions for 200 rows, say, and is charged with the convolution's own number of positions.
   PatchGeometry g{.images = 2,
                   .height = 4,
@@ -81,7 +81,7 @@ TEST_CASE(
     ledger.charge(kFirst, Product::forward, 1000, k8, k8);
     ledger.charge(kLast, Product::forward, 10, k32,
                   k32);  // kept in fp32, and still charged as 8 bits by the papers
-    ledger.charge(kLast, Product::grad_weight, 10, k32, k32);
+    ledger.charge(kLast, Product::grad_right, 10, k32, k32);
     ledger.close_iteration(k8, k8);
   }
   CHECK(ledger.paper_bit_ops() == 5 * 1010 * 192);
@@ -124,8 +124,8 @@ TEST_CASE("a cost reference is three widths, for weights, activations and gradie
 TEST_CASE("the same products can be priced under another plan") {
   CostLedger ledger;
   ledger.charge(kFirst, Product::forward, 100, k4, k4);
-  ledger.charge(kFirst, Product::grad_weight, 90, k4, k8);
-  ledger.charge(kMiddle, Product::grad_input, 80, k8, k4);
+  ledger.charge(kFirst, Product::grad_right, 90, k4, k8);
+  ledger.charge(kMiddle, Product::grad_left, 80, k8, k4);
   CHECK(ledger.bit_ops_under(PrecisionPlan::uniform(k8, k8)) == 270 * 64);
   CHECK(ledger.bit_ops_under(PrecisionPlan::uniform(k4, k8)) == ledger.total_bit_ops());
   CHECK(ledger.bit_ops_under(PrecisionPlan::fp32()) == 270 * 1024);
@@ -140,7 +140,7 @@ TEST_CASE(
   CostLedger ledger;
   const uint128 huge = (uint128{1} << 100) + 12345;
   ledger.charge(kFirst, Product::forward, huge, k8, k4);
-  ledger.charge(kLast, Product::grad_input, 3, k32, k8);
+  ledger.charge(kLast, Product::grad_left, 3, k32, k8);
   ledger.close_iteration(k8, k4);
   ledger.charge(kMiddle, Product::forward, 5, k8, k8);  // an open iteration
   ledger.count_overflow(kMiddle, Product::forward, uint128{1} << 70);
@@ -164,13 +164,13 @@ TEST_CASE("overflow events stay with the site and the product that they happened
   ledger.charge(kFirst, Product::forward, 12, k8, k4);
   ledger.charge(kLast, Product::forward, 10, k8, k8);
   const std::string without = ledger.save();
-  ledger.count_overflow(kFirst, Product::grad_weight, 0);
+  ledger.count_overflow(kFirst, Product::grad_right, 0);
   CHECK(ledger.save() == without);
   CHECK(
       without ==
       "ebb-ledger-2 0 0 0 22 0|conv1 first 12 384 0 0 0 0 0 0 0 0|fc last 10 640 0 0 0 0 0 0 0 0");
   ledger.count_overflow(kLast, Product::forward, 3);
-  ledger.count_overflow(kLast, Product::grad_weight, 4);
+  ledger.count_overflow(kLast, Product::grad_right, 4);
   CHECK(ledger.overflow_events() == 7);
   CHECK(ledger.save() ==
         "ebb-ledger-2 0 0 0 22 7|conv1 first 12 384 0 0 0 0 0 0 0 0|fc last 10 640 0 0 0 0 0 0 0 0 "

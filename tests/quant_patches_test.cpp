@@ -150,9 +150,8 @@ TEST_CASE(
     const Tensor weights = normal_tensor(dice, {c.out, tap_count, c.in}, -0.2f);
     const Coded by_output(weights, ew, Key(3), c.out,
                           [&](std::int64_t at) { return at / (tap_count * c.in); });
-    const Coded by_input(weights, ew, Key(3), c.in, [&](std::int64_t at) {
-      return at % c.in;
-    });  // encoded anew for grad_input
+    const Coded by_input(weights, ew, Key(3), c.in,
+                         [&](std::int64_t at) { return at % c.in; });  // encoded anew for grad_left
 
     std::vector<Reference> y(static_cast<std::size_t>(positions * c.out)),
         gx(static_cast<std::size_t>(x.x.size())), gw(static_cast<std::size_t>(weights.size()));

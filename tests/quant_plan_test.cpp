@@ -26,7 +26,7 @@ TEST_CASE("a site answers to its name, a whole dotted prefix of it, and its tags
 }
 
 TEST_CASE(
-    "forward is activation x weight, grad_input gradient x weight, grad_weight activation x "
+    "forward is activation x weight, grad_left gradient x weight, grad_right activation x "
     "gradient") {
   const SiteFormats f{Format::integer(2), Format::integer(4),
                       Format::integer(6)};  // weight, activation, gradient
@@ -34,8 +34,8 @@ TEST_CASE(
   CHECK(f.of(Role::activation).bits == 4);
   CHECK(f.of(Role::gradient).bits == 6);
   CHECK(f.of(Product::forward).left.bits * f.of(Product::forward).right.bits == 8);
-  CHECK(f.of(Product::grad_input).left.bits * f.of(Product::grad_input).right.bits == 12);
-  CHECK(f.of(Product::grad_weight).left.bits * f.of(Product::grad_weight).right.bits == 24);
+  CHECK(f.of(Product::grad_left).left.bits * f.of(Product::grad_left).right.bits == 12);
+  CHECK(f.of(Product::grad_right).left.bits * f.of(Product::grad_right).right.bits == 24);
   CHECK(f.of(Product::aggregate).left.bits * f.of(Product::aggregate).right.bits ==
         f.activation.bits);
   CHECK(f.of(Product::aggregate_grad).left.bits * f.of(Product::aggregate_grad).right.bits ==

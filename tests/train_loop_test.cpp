@@ -391,7 +391,7 @@ TEST_CASE(
   CostLedger training, evaluation;
   for (const Site& site : {Site{"conv"}, Site{"fc", {"last"}}}) {
     evaluation.charge(site, Product::forward, 10, any, any);
-    for (const Product product : {Product::forward, Product::grad_weight})
+    for (const Product product : {Product::forward, Product::grad_right})
       training.charge(site, product, 10, any, any);
   }
   for (const Case& c : cases) {

@@ -113,7 +113,7 @@ TEST_CASE("an inspection tells where the bit-operations went") {
   CHECK(json["relative_cost"] == (16.0 + 32.0) / 128.0);
   REQUIRE(json["sites"].size() == 1);
   CHECK(json["sites"][0]["forward"]["bit_ops"] == std::to_string(6 * 36 * 16));
-  CHECK(json["sites"][0]["grad_input"]["macs"] == "0");
+  CHECK(json["sites"][0]["grad_left"]["macs"] == "0");
   CHECK(json["evaluations"].size() == 3);
   CHECK(json["arithmetic"]["grid"] == "affine");
   CHECK(to_table(inspection).find("--") == std::string::npos);  // nothing but defaults

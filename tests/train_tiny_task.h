@@ -38,12 +38,12 @@ struct TinyTask {
     Operand qx = pass.encode_input(x, site, range);
     const Operand qw = pass.encode(pass.tape[w].matrix(), site, Role::weight, Granularity::per_row);
     Tensor y = pass.multiply(qx, qw.transposed(), site, Product::forward);
-    return pass.tape.record(
-        std::move(y), {x, w},
-        [&pass, site, w, qx = std::move(qx)](const Tensor& g, Adjoints& grads) {
-          const Operand qg = pass.encode(g.matrix(), site, Role::gradient);
-          grads.add(w, pass.multiply(qg.transposed(), qx, site, Product::grad_weight));
-        });
+    return pass.tape.record(std::move(y), {x, w},
+                            [&pass, site, w, qx = std::move(qx)](const Tensor& g, Adjoints& grads) {
+                              const Operand qg = pass.encode(g.matrix(), site, Role::gradient);
+                              grads.add(
+                                  w, pass.multiply(qg.transposed(), qx, site, Product::grad_right));
+                            });
   }
 
   static ebb::Var loss(ebb::Pass& pass, const ebb::Tensor& rows) {

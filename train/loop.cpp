@@ -117,10 +117,10 @@ bool has_operand(const CostLedger::Row& row, Role role) {
   const auto did = [&](Product product) {
     return row.cells[static_cast<std::size_t>(product)].macs > 0;
   };
-  if (role == Role::weight) return did(Product::forward) || did(Product::grad_input);
+  if (role == Role::weight) return did(Product::forward) || did(Product::grad_left);
   if (role == Role::activation)
-    return did(Product::forward) || did(Product::grad_weight) || did(Product::aggregate);
-  return did(Product::grad_input) || did(Product::grad_weight) || did(Product::aggregate_grad);
+    return did(Product::forward) || did(Product::grad_right) || did(Product::aggregate);
+  return did(Product::grad_left) || did(Product::grad_right) || did(Product::aggregate_grad);
 }
 
 bool stopping(const LoopSettings& settings) {

@@ -71,7 +71,7 @@ void compare_product(const bench::ProductShape& shape, int rounds) {
   const auto join = [&](std::vector<Contender> more) {
     contenders.insert(contenders.end(), more.begin(), more.end());
   };
-  const rivals::Shape theirs{shape.m, shape.n, shape.k, shape.role == Product::grad_weight};
+  const rivals::Shape theirs{shape.m, shape.n, shape.k, shape.role == Product::grad_right};
 #ifdef EBB_COMPARE_ONEDNN
   join(rivals::onednn_int8(theirs, codes_a.data(), codes_b.data(), sums.data()));
   join(rivals::onednn_float(theirs, a.data(), b.data(), c.data()));

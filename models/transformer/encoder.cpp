@@ -41,7 +41,7 @@ struct Encoder {
       squares += n * n;
     }
     const auto bill = [&](const Site& site, std::int64_t macs) {
-      for (const Product product : {Product::forward, Product::grad_input, Product::grad_weight}) {
+      for (const Product product : {Product::forward, Product::grad_left, Product::grad_right}) {
         const SiteFormats::Pair formats = plan.at(site).of(product);
         ledger.charge(site, product, static_cast<uint128>(macs), formats.left, formats.right);
       }

@@ -21,7 +21,7 @@ same "static relative cost" "$(field relative_cost <static.run)" 1.0
 # 9 steps of 32 images: 192 for each forward MAC, and 64 for each MAC of each product that there is.
 macs=$(sed -nE 's/^  "macs": ([0-9]+),/\1/p' static.dry)
 same "the papers' bit_ops at 8/8" "$(field bit_ops_paper <static.run)" $((192 * macs * 9 * 32))
-products=$(grep -oE '"(forward|grad_input|grad_weight)": [0-9]+' static.dry | awk '{ sum += $2 } END { print sum }')
+products=$(grep -oE '"(forward|grad_left|grad_right)": [0-9]+' static.dry | awk '{ sum += $2 } END { print sum }')
 same "bit_ops at 8/8" "$(field bit_ops <static.run)" $((64 * products * 9 * 32))
 # Formats of every layer and role, and rates of every parameter that has others.
 "$cnn" --arch lenet5 --data synthetic --iterations 6 --bits 'group{conv1: 8, weight: 2, *: 4}' --gradient-bits 6 --keep-fp32 last \
