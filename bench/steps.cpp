@@ -4,8 +4,8 @@
 #include "models/gnn/network.h"
 #include "models/lstm/network.h"
 #include "models/transformer/network.h"
-#include "train/graphs.h"
-#include "train/text.h"
+#include "train/tasks/graphs.h"
+#include "train/tasks/text.h"
 #include "training.h"
 
 namespace ebb::bench {
@@ -34,7 +34,7 @@ struct TaskSteps {
 };
 
 train::Options options_of(std::vector<train::OptionSpec> settings, std::int64_t batch,
-                          const train::KeyValues& values) {
+                          const KeyValues& values) {
   train::Options options;
   options.batch = batch;
   options.settings = std::move(settings);

@@ -5,9 +5,13 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace ebb {
+
+/// Names and their texts, in order: options, resolved settings, fingerprints.
+using KeyValues = std::vector<std::pair<std::string, std::string>>;
 
 /// Bit-operation counts pass 2^64 in long runs. Both compilers have the type; it is only outside
 /// the letter of ISO C++.

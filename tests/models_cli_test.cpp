@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "core/error.h"
-#include "models/cli/run_main.h"
 #include "tests/scratch.h"
 #include "tests/train_tiny_task.h"
+#include "train/app/run_main.h"
 #include "train/files.h"
 #include "train/record.h"
 

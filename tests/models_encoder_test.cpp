@@ -9,7 +9,7 @@
 #include "models/transformer/network.h"
 #include "optim/optimizer.h"
 #include "passes.h"
-#include "train/precision.h"
+#include "train/options/precision.h"
 
 using namespace ebb;
 using namespace ebb::test;

@@ -7,9 +7,9 @@
 #include "models/lstm/network.h"
 #include "models/transformer/network.h"
 #include "tests/errors.h"
-#include "train/generate.h"
-#include "train/sampling.h"
-#include "train/text.h"
+#include "train/tasks/generate.h"
+#include "train/tasks/sampling.h"
+#include "train/tasks/text.h"
 
 using namespace ebb;
 using namespace ebb::train;

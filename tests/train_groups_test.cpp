@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "core/error.h"
-#include "train/groups.h"
+#include "train/options/groups.h"
 
 using namespace ebb;
 using namespace ebb::train;

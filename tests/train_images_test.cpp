@@ -13,7 +13,7 @@
 #include "layers/loss.h"
 #include "layers/shape_ops.h"
 #include "optim/optimizer.h"
-#include "train/images.h"
+#include "train/tasks/images.h"
 
 using namespace ebb;
 using namespace ebb::train;

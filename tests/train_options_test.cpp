@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "core/error.h"
-#include "train/moot.h"
-#include "train/options.h"
+#include "train/options/moot.h"
+#include "train/options/options.h"
 
 using namespace ebb;
 using namespace ebb::train;

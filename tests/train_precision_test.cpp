@@ -7,7 +7,7 @@
 #include "core/error.h"
 #include "schedules/cpt.h"
 #include "tests/train_tiny_task.h"
-#include "train/precision.h"
+#include "train/options/precision.h"
 
 using namespace ebb;
 using namespace ebb::train;

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "train/progress.h"
+#include "train/app/progress.h"
 
 using namespace ebb;
 using namespace ebb::train;

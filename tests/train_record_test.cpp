@@ -9,8 +9,9 @@
 #include "core/error.h"
 #include "errors.h"
 #include "tests/scratch.h"
+#include "train/app/report.h"
+#include "train/config.h"
 #include "train/record.h"
-#include "train/report.h"
 
 using namespace ebb;
 using namespace ebb::train;

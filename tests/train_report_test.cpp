@@ -6,10 +6,12 @@
 #include "core/error.h"
 #include "tests/scratch.h"
 #include "tests/train_tiny_task.h"
-#include "train/evaluation.h"
-#include "train/inspect.h"
-#include "train/overflows.h"
-#include "train/report.h"
+#include "train/app/evaluation.h"
+#include "train/app/inspect.h"
+#include "train/app/overflows.h"
+#include "train/app/report.h"
+#include "train/app/tables.h"
+#include "train/config.h"
 
 using namespace ebb;
 using namespace ebb::train;

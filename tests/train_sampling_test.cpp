@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/error.h"
-#include "train/sampling.h"
+#include "train/tasks/sampling.h"
 
 using namespace ebb;
 using namespace ebb::train;

@@ -10,7 +10,7 @@
 #include "data/ngram.h"
 #include "layers/embedding.h"
 #include "passes.h"
-#include "train/text.h"
+#include "train/tasks/text.h"
 
 using namespace ebb;
 using namespace ebb::test;

@@ -13,7 +13,7 @@
 #include "tools/ngram_command.h"
 #include "tools/quantize_command.h"
 #include "tools/schedule_command.h"
-#include "train/inspect.h"
+#include "train/app/inspect.h"
 
 namespace ebb::tools {
 namespace {

@@ -7,7 +7,8 @@
 #include "core/text.h"
 #include "data/ngram.h"
 #include "data/text.h"
-#include "train/report.h"
+#include "train/app/report.h"
+#include "train/app/tables.h"
 
 namespace ebb::tools {
 

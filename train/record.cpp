@@ -13,7 +13,7 @@
 
 #include "core/error.h"
 #include "quant/ledger.h"
-#include "train/report.h"
+#include "train/config.h"
 
 namespace ebb::train {
 namespace {

@@ -3,13 +3,13 @@
 #include <vector>
 
 #include "models/classifier.h"
-#include "models/cli/image_family.h"
 #include "models/cnn/resnet.h"
+#include "models/image_family.h"
 
 namespace {
 
+using ebb::KeyValues;
 using ebb::train::Arch;
-using ebb::train::KeyValues;
 using ebb::train::Preset;
 
 std::vector<Arch> archs() {

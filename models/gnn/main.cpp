@@ -1,9 +1,9 @@
 #include <memory>
 #include <utility>
 
-#include "models/cli/run_main.h"
 #include "models/gnn/network.h"
-#include "train/graphs.h"
+#include "train/app/run_main.h"
+#include "train/tasks/graphs.h"
 
 namespace {
 
@@ -32,19 +32,19 @@ train::Program program() {
            {"hidden", "128"}, {"input-dropout", "0"}, {"norm", "layer"}, {"fanout", "10"}}}};
   program.settings = train::graph_settings();
   for (train::OptionSpec& setting : gnn_settings()) program.settings.push_back(std::move(setting));
-  const train::KeyValues both{{"scale-features", "columns"},
-                              {"hidden", "512"},
-                              {"dropout", "0.2"},
-                              {"input-dropout", "0"},
-                              {"norm", "layer"},
-                              {"optimizer", "adam"},
-                              {"lr", "0.001"},
-                              {"lr-schedule", "1->0.1 : cos"},
-                              {"max-bits", "8"},
-                              {"gradient-bits", "8"},
-                              {"cycles", "8"},
-                              {"keep-fp32", "aggregate"}};
-  const auto with = [&](train::KeyValues options) {
+  const KeyValues both{{"scale-features", "columns"},
+                       {"hidden", "512"},
+                       {"dropout", "0.2"},
+                       {"input-dropout", "0"},
+                       {"norm", "layer"},
+                       {"optimizer", "adam"},
+                       {"lr", "0.001"},
+                       {"lr-schedule", "1->0.1 : cos"},
+                       {"max-bits", "8"},
+                       {"gradient-bits", "8"},
+                       {"cycles", "8"},
+                       {"keep-fp32", "aggregate"}};
+  const auto with = [&](KeyValues options) {
     options.insert(options.end(), both.begin(), both.end());
     return options;
   };

@@ -8,7 +8,7 @@
 #include "layers/elementwise.h"
 #include "layers/init.h"
 #include "layers/layer_norm.h"
-#include "train/moot.h"
+#include "train/options/moot.h"
 
 namespace ebb {
 namespace {

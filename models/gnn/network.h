@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/key.h"
-#include "train/graphs.h"
+#include "train/tasks/graphs.h"
 
 namespace ebb {
 

@@ -2,9 +2,9 @@
 #include <string>
 #include <utility>
 
-#include "models/cli/run_main.h"
 #include "models/lstm/network.h"
-#include "train/text.h"
+#include "train/app/run_main.h"
+#include "train/tasks/text.h"
 
 namespace {
 

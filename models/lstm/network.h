@@ -4,7 +4,7 @@
 
 #include "core/key.h"
 #include "core/params.h"
-#include "train/text.h"
+#include "train/tasks/text.h"
 
 namespace ebb {
 

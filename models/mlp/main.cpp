@@ -1,4 +1,4 @@
-#include "models/cli/image_family.h"
+#include "models/image_family.h"
 
 int main(int argc, char** argv) {
   const ebb::train::Arch mlp{.name = "mlp",

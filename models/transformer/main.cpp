@@ -3,10 +3,10 @@
 #include <utility>
 
 #include "core/error.h"
-#include "models/cli/run_main.h"
 #include "models/transformer/network.h"
-#include "train/moot.h"
-#include "train/text.h"
+#include "train/app/run_main.h"
+#include "train/options/moot.h"
+#include "train/tasks/text.h"
 
 namespace {
 

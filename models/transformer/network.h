@@ -4,8 +4,8 @@
 
 #include "core/key.h"
 #include "core/params.h"
-#include "train/pairs.h"
-#include "train/text.h"
+#include "train/tasks/pairs.h"
+#include "train/tasks/text.h"
 
 namespace ebb {
 

@@ -1,0 +1,23 @@
+#include "models/image_family.h"
+
+#include <memory>
+#include <utility>
+
+#include "models/classifier.h"
+#include "train/tasks/images.h"
+
+namespace ebb::cli {
+
+ModelFamily image_family(train::Program program) {
+  program.settings = train::image_settings();
+  const auto build = [](const train::Options& options, ParamStore& params) {
+    const auto data = std::make_shared<const train::ImageData>(train::open_images(options));
+    const Key key = Key(static_cast<std::uint64_t>(options.seed)).fold("initial values");
+    const Classifier network =
+        make_classifier(options.arch, data->set.train.shape, data->set.train.classes, params, key);
+    return train::image_task(data, network.forward, options);
+  };
+  return {std::move(program), build};
+}
+
+}  // namespace ebb::cli

@@ -1,0 +1,104 @@
+#include "train/app/evaluation.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "train/app/overflows.h"
+#include "train/app/progress.h"
+#include "train/app/report.h"
+#include "train/app/tables.h"
+#include "train/config.h"
+
+namespace ebb::train {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+double total_seconds(const EvaluationReport& report) {
+  double seconds = 0;
+  for (const EvalRow& row : report.splits) seconds += row.seconds;
+  return seconds;
+}
+
+}  // namespace
+
+EvaluationReport evaluate_all(const Task& task, RunState& state, const LoopSettings& settings,
+                              const Precision& precision,
+                              const std::function<void(const EvalRow&)>& done) {
+  CostLedger before = std::exchange(state.evaluation_ledger, {});
+  EvaluationReport report{.metric = task.metric,
+                          .baselines = task.baselines,
+                          .reference = precision.reference,
+                          .arithmetic = precision.arithmetic};
+  for (const Split& split : task.splits) {
+    report.splits.push_back(evaluate(task, split, state, settings));
+    if (done) done(report.splits.back());
+  }
+  report.ledger = std::exchange(state.evaluation_ledger, std::move(before));
+  report.weights_sha256 = weights_sha256(state.params);
+  report.kernel = kernel_name(evaluation_plan(settings, state.iteration), settings.simd);
+  report.iterations = state.iteration;
+  return report;
+}
+
+std::string to_json(const EvaluationReport& report) {
+  Json json;
+  for (const char* name :
+       {"test", "validation"}) {  // both, whichever the data have, as after a training
+    const auto row = std::ranges::find(report.splits, name, &EvalRow::split);
+    const bool scored = row != report.splits.end();
+    const auto add = [&](const std::string& member, auto EvalRow::*value) {
+      json[concat(name, '_', member)] = scored ? Json((*row).*value) : Json(nullptr);
+    };
+    add(report.metric, &EvalRow::score);
+    add("loss", &EvalRow::loss);
+    json[concat(name, "_examples")] = scored ? Json((*row).examples) : Json(nullptr);
+    json[concat(name, "_bits")] = scored ? Json::parse(to_line(*row)).at("bits") : Json(nullptr);
+    json[concat(name, "_bit_ops")] = scored ? Json(to_text(row->bit_ops)) : Json(nullptr);
+    add("seconds", &EvalRow::seconds);
+  }
+  json["arithmetic"] = Json::parse(texts_json(report.arithmetic));
+  json["bit_ops"] = to_text(report.ledger.total_bit_ops());
+  json["gbitops"] = CostLedger::giga_bit_ops(report.ledger.total_bit_ops());
+  json["effective_flops"] = CostLedger::effective_flops(report.ledger.total_bit_ops());
+  json["relative_cost"] = relative_cost(report.ledger, report.reference).exact;
+  json["cost_reference"] = cost_reference_text(report.reference);
+  json["accumulator_overflows"] = to_text(report.ledger.overflow_events());
+  json["accumulator_overflows_by_site"] = Json::parse(overflows_json(report.ledger));
+  json["seconds"] = total_seconds(report);
+  json["peak_rss_bytes"] = peak_rss_bytes();
+  json["weights_sha256"] = report.weights_sha256;
+  json["iterations"] = report.iterations;
+  json["kernel"] = report.kernel;
+  for (const auto& [name, value] : report.baselines) json[name] = value;
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::string to_table(const EvaluationReport& report) {
+  std::vector<std::vector<std::string>> facts;
+  for (const EvalRow& row : report.splits) {
+    facts.push_back({concat(row.split, ' ', row.metric),
+                     concat(format_fixed(row.score, 4), " at ", format_bits(row.bits), ", loss ",
+                            format_fixed(row.loss, 4))});
+  }
+  if (const std::string arithmetic = format_options(report.arithmetic); !arithmetic.empty())
+    facts.push_back({"with", arithmetic});
+  for (const auto& baseline : report.baselines) {
+    std::string name = baseline.first;
+    std::ranges::replace(name, '_', ' ');
+    facts.push_back({name, format_fixed(baseline.second, 4)});
+  }
+  facts.push_back({"steps of training", to_text(report.iterations)});
+  facts.push_back({"bit-operations",
+                   concat(with_separators(report.ledger.total_bit_ops()), " of this evaluation")});
+  facts.push_back(
+      {"relative cost",
+       format_cost(relative_cost(report.ledger, report.reference).exact, report.reference)});
+  facts.push_back({"accumulator overflows", format_overflows(report.ledger)});
+  facts.push_back({"time", format_duration(total_seconds(report))});
+  facts.push_back({"weights SHA-256", report.weights_sha256});
+  return format_facts(facts);
+}
+
+}  // namespace ebb::train

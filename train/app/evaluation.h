@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "quant/ledger.h"
+#include "train/loop.h"
+#include "train/options/precision.h"
+#include "train/record.h"
+
+namespace ebb::train {
+
+/// What scoring a checkpoint came to: what --evaluate says. All of it is of this evaluation,
+/// nothing of the training before it.
+struct EvaluationReport {
+  std::string metric{};                                     ///< what the splits are scored by
+  std::vector<std::pair<std::string, double>> baselines{};  ///< of the task
+  std::vector<EvalRow> splits{};
+  CostLedger ledger{};
+  SiteFormats reference{};  ///< that the cost is compared with
+  KeyValues arithmetic{};   ///< see arithmetic_options
+  std::string weights_sha256{}, kernel{};
+  std::int64_t iterations = 0;  ///< optimizer steps of the checkpoint
+};
+
+/// Scores all splits under the settings' evaluation plan, which is what `precision` came to,
+/// charged to a ledger of their own and not to the state's; `done` is told of each.
+EvaluationReport evaluate_all(const Task& task, RunState& state, const LoopSettings& settings,
+                              const Precision& precision,
+                              const std::function<void(const EvalRow&)>& done = {});
+
+/// One JSON object; counts are decimal strings.
+std::string to_json(const EvaluationReport& report);
+/// The same for reading.
+std::string to_table(const EvaluationReport& report);
+
+}  // namespace ebb::train

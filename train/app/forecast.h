@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "quant/ledger.h"
+#include "train/loop.h"
+#include "train/options/precision.h"
+
+namespace ebb::train {
+
+/// One layer of --dry-run.
+struct LayerRow {
+  Site site;
+  Shape weight;                 ///< [] if the site has no parameter of the name "SITE.weight"
+  CostLedger::Row example;      ///< MACs by product for one example
+  SiteFormats lowest, highest;  ///< the narrowest and the widest formats of the run, by role
+};
+/// What --dry-run shows.
+struct Forecast {
+  std::vector<LayerRow> layers{};
+  std::string unit = "one example";  ///< that MACs are counted for
+  std::int64_t parameters = 0, iterations = 0, steps_per_epoch = 0,
+               examples = 0;  ///< examples of the first step
+  std::string bits, gradient_bits,
+      rate;                ///< schedule expressions; no gradient's where that of the bits has them
+  KeyValues arithmetic{};  ///< see arithmetic_options
+  std::vector<RateGroup> rate_groups{};  ///< see Precision
+  CostLedger ledger{};                   ///< predicted
+  RelativeCost cost{};
+};
+Forecast forecast(const Task& task, const ParamStore& params, const Precision& precision,
+                  std::int64_t iterations);
+std::string to_json(const Forecast& forecast);
+/// The same for reading: a table of layers and the totals.
+std::string to_table(const Forecast& forecast);
+
+}  // namespace ebb::train

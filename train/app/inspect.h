@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "quant/ledger.h"
+#include "train/app/report.h"
+#include "train/config.h"
+#include "train/options/precision.h"
+#include "train/record.h"
+
+namespace ebb::train {
+
+/// What a run directory tells about its run, finished or under way.
+struct Inspection {
+  std::string directory{};
+  RunConfig config{};
+  History history{};
+  std::optional<std::int64_t> saved_at{};  ///< iteration of the checkpoint, if there is one; the
+                                           ///< ledgers and costs are of it
+  CostLedger ledger{}, evaluation_ledger{};
+  RelativeCost cost{};  ///< of training
+};
+
+/// Costs are compared with `reference`, without one with that of the run.
+/// @throws DataError if the directory is no run
+Inspection inspect(const std::string& directory, const std::optional<SiteFormats>& reference = {});
+
+/// Accuracy, cost, time, and where the bit-operations went, for reading.
+std::string to_table(const Inspection& inspection);
+/// The same as one JSON object; counts are decimal strings.
+std::string to_json(const Inspection& inspection);
+
+}  // namespace ebb::train

@@ -1,0 +1,198 @@
+#include "train/app/recorded.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/error.h"
+#include "train/app/progress.h"
+#include "train/config.h"
+#include "train/loop.h"
+#include "train/record.h"
+
+namespace ebb::cli {
+
+using namespace ebb::train;
+
+namespace {
+
+// Options that change no result but that a run goes on with.
+constexpr std::string_view kKeptInSession[] = {"save-every", "statistics-every"};
+
+std::string entry_of(const KeyValues& data, std::string_view name) {
+  const auto found = std::ranges::find(data, name, &KeyValues::value_type::first);
+  return found == data.end() ? "" : found->second;
+}
+
+void replace(KeyValues& texts, const KeyValues& now, std::string_view name) {
+  for (auto& [known, text] : texts) {
+    if (known == name) text = entry_of(now, name);
+  }
+}
+
+// The configuration as the checkpoint keeps it.
+RunConfig config_in(const Checkpoint& checkpoint) {
+  RunConfig config = parse_config(checkpoint.config);
+  const std::string rest = checkpoint.note(kRemainder);
+  if (rest.empty()) return config;  // of Ebb 0.1
+  RunConfig more = parse_config(rest);
+  config.session = std::move(more.session);
+  config.data = std::move(more.data);
+  return config;
+}
+
+void check_same_run(const std::string& directory, const RunConfig& saved,
+                    const RunConfig& recorded) {
+  const auto check = [&](const RunConfig& one, const RunConfig& other) {
+    for (const auto& [name, text] : one.options) {
+      const bool free = std::ranges::find(kFreeInResume, name) != kFreeInResume.end();
+      require<DataError>(
+          free || entry_of(other.options, name) == text, "[run] ", directory,
+          ": config.json is not the configuration that the checkpoint was saved under: --", name,
+          " is '", entry_of(recorded.options, name), "' and was '", entry_of(saved.options, name),
+          "'; restore it");
+    }
+  };
+  check(saved, recorded);
+  check(recorded, saved);
+  require<DataError>(saved.program == recorded.program, "[run] ", directory,
+                     ": config.json names the program ", recorded.program, ", the checkpoint ",
+                     saved.program, "; restore it");
+}
+
+// Of one run, whose exceptions, grids and accumulators are options that a resumed run may not
+// change.
+bool same_formats(const PrecisionPlan& a, const PrecisionPlan& b) {
+  return a.formats == b.formats && a.sites == b.sites;
+}
+
+}  // namespace
+
+const std::vector<std::string> kFreeInResume{"data", "iterations", "epochs", "eval-every"};
+
+Recorded read_recorded(const std::string& directory, const std::string& program,
+                       const std::function<std::optional<Checkpoint>()>& read_checkpoint) {
+  Recorded recorded;
+  std::optional<DataError> unreadable;
+  try {
+    recorded.config = parse_config(read_config(directory));
+  } catch (const DataError& error) {
+    unreadable = error;
+  }
+  try {
+    recorded.checkpoint = read_checkpoint();
+  } catch (const DataError&) {
+    if (unreadable) throw DataError(*unreadable);
+    throw;
+  }
+  if (unreadable) {
+    if (!recorded.checkpoint) throw DataError(*unreadable);
+    recorded.config = config_in(*recorded.checkpoint);
+    recorded.warning =
+        concat(unreadable->what(), "; the configuration in the checkpoint is used",
+               recorded.config.data.empty() ? ", which does not say of which data it is" : "");
+  }
+  require<DataError>(recorded.config.program == program, "[run] ", directory, " is a run of ",
+                     recorded.config.program, ", not of ", program);
+  if (!recorded.checkpoint) return recorded;
+  const RunConfig saved = parse_config(recorded.checkpoint->config);
+  check_same_run(directory, saved, recorded.config);
+  // Of what may change, the checkpoint is told first.
+  for (const std::string& name : kFreeInResume) {
+    const std::string before = entry_of(recorded.config.options, name),
+                      now = entry_of(saved.options, name);
+    if (before == now) continue;
+    recorded.warning +=
+        concat(recorded.warning.empty() ? "" : "\n", directory, "/config.json has --", name, " '",
+               before, "', the checkpoint '", now, "', which is used");
+    replace(recorded.config.options, saved.options, name);
+  }
+  return recorded;
+}
+
+std::string identity(const RunConfig& config) {
+  return to_json(RunConfig{.program = config.program, .options = config.options});
+}
+
+std::string remainder(const RunConfig& config) {
+  RunConfig rest{.program = config.program, .data = config.data};
+  for (const auto& entry : config.session) {
+    if (std::ranges::find(kKeptInSession, entry.first) != std::end(kKeptInSession))
+      rest.session.push_back(entry);
+  }
+  return to_json(rest);
+}
+
+Options options_to_resume(const CommandLine& line, const RunConfig& recorded) {
+  Options options = resumed_options(line, recorded.options, kFreeInResume);
+  // Each replaces the other.
+  if (line.gave("iterations")) options.epochs.reset();
+  if (line.gave("epochs")) options.iterations.reset();
+  const auto keep = [&](std::string_view name, std::optional<std::int64_t>& option) {
+    std::int64_t value = 0;
+    if (!line.gave(name) && parse_number(entry_of(recorded.session, name), value)) option = value;
+  };
+  keep("save-every", options.save_every);
+  keep("statistics-every", options.statistics_every);
+  return options;
+}
+
+RunConfig updated(const RunConfig& recorded, const RunConfig& now) {
+  RunConfig config = recorded;
+  for (const std::string& name : kFreeInResume) replace(config.options, now.options, name);
+  for (const std::string_view name : kKeptInSession) replace(config.session, now.session, name);
+  for (const char* name : {"iterations", "eval_every", "save_every"})
+    replace(config.resolved, now.resolved, name);
+  // What a configuration from the checkpoint lacks.
+  if (config.session.empty()) config.session = now.session;
+  if (config.resolved.empty()) config.resolved = now.resolved;
+  if (config.build.empty()) config.build = now.build;
+  if (config.data.empty()) config.data = now.data;
+  return config;
+}
+
+void check_same_past(const Precision& before, const Precision& now, std::int64_t done) {
+  for (std::int64_t t = 0; t < done; ++t) {
+    const PrecisionPlan old_plan = before.plan(t), new_plan = now.plan(t);
+    const double old_rate = before.rate(t), new_rate = now.rate(t);
+    const auto values = [](const PrecisionPlan& plan, double rate) {
+      return concat(cost_reference_text(plan.formats), " bits and the rate ", rate);
+    };
+    const bool same_rates = old_rate == new_rate && (!now.rates || before.rates(t) == now.rates(t));
+    require<DataError>(
+        same_formats(old_plan, new_plan) && same_rates,
+        "[resume] the schedules span the run: with another ", "length the step of iteration ", t,
+        " would have had ", values(new_plan, new_rate), ", it had ", values(old_plan, old_rate),
+        "; leave --iterations and --epochs out, or begin a run of the new length in another --out");
+  }
+}
+
+bool same_evaluations(const Precision& before, const Precision& now) {
+  if (!before.evaluation || !now.evaluation)
+    return before.evaluation.has_value() == now.evaluation.has_value();
+  return same_formats(*before.evaluation, *now.evaluation);
+}
+
+void check_same_data(const RunConfig& recorded, const KeyValues& now) {
+  if (recorded.data.empty())
+    return;  // config.json is lost, and the checkpoint is of a version that did not note it
+  for (const auto& [name, value] : now) {
+    const std::string before = entry_of(recorded.data, name);
+    require<DataError>(before == value, "[run] the data are not those of the run: ", name, " is '",
+                       value, "' now and was '", before, "'; check --data");
+  }
+}
+
+TakenParams start_from(const std::string& directory, KeyValues& data, ParamStore& params) {
+  const RunConfig config = parse_config(read_config(directory));
+  const Checkpoint checkpoint = read_checkpoint(directory);
+  require<DataError>(entry_of(config.data, kVocabularyEntry) == entry_of(data, kVocabularyEntry),
+                     "[command line] --from ", directory,
+                     ": its tokens are not those of these data, so what it learnt of them means "
+                     "nothing here; take --data, --unit and "
+                     "--vocabulary of that run");
+  TakenParams result = take_params(checkpoint, params);
+  data.emplace_back("from", weights_sha256(checkpoint));
+  return result;
+}
+
+}  // namespace ebb::cli

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "quant/ledger.h"
+#include "train/loop.h"
+#include "train/options/precision.h"
+#include "train/record.h"
+
+namespace ebb::train {
+
+/// The kernel that multiplies dense operands under a plan.
+std::string kernel_name(const PrecisionPlan& plan, Simd simd);
+/// Version, compiler, instruction set and kernel.
+KeyValues build_fingerprint(const PrecisionPlan& plan, Simd simd);
+
+/// The mean loss of the last epoch's steps, of all if they are fewer; none without steps.
+std::optional<double> training_loss(const History& history, std::int64_t steps_per_epoch);
+
+/// What a run came to: the object of --json.
+struct Summary {
+  std::string metric{};                                     ///< what the splits are scored by
+  std::vector<std::pair<std::string, double>> baselines{};  ///< of the task
+  std::optional<EvalRow> test{}, validation{};              ///< the last evaluation of that split
+  std::optional<double> train_loss{};                       ///< see training_loss
+  CostLedger ledger, evaluation_ledger;
+  RelativeCost cost;
+  std::optional<double> seconds_per_step{};  ///< median
+  std::int64_t peak_rss_bytes = 0;
+  std::string weights_sha256;
+  std::int64_t iterations = 0;
+  std::string kernel;
+  bool interrupted = false;
+};
+/// `plan` is one of the run's, by which its kernel is named.
+Summary summarize(const History& history, const RunState& state, const Task& task,
+                  const SiteFormats& reference, const PrecisionPlan& plan, Simd simd);
+std::string to_json(const Summary& summary);
+
+/// What --generate --json says: the text, its tokens, and what writing it cost.
+std::string to_json(const Generated& generated, const CostLedger& ledger);
+
+/// A ratio of costs beside what it is a ratio of: "0.6612 of 8/8/8".
+std::string format_cost(double ratio, const SiteFormats& reference);
+
+/// The most memory that the process has had.
+std::int64_t peak_rss_bytes();
+
+}  // namespace ebb::train

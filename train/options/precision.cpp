@@ -1,0 +1,553 @@
+#include "train/options/precision.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "core/error.h"
+#include "core/read_number.h"
+#include "schedules/cpt.h"
+#include "schedules/range.h"
+#include "schedules/schedule.h"
+#include "train/options/groups.h"
+#include "train/options/moot.h"
+
+namespace ebb::train {
+namespace {
+
+// "8" is int8, as in --gradient-bits; names are formats.
+Format parse_width(const std::string& text) {
+  std::int64_t bits = 0;
+  return parse_number(text, bits) ? Format::integer(bits) : Format::parse(text);
+}
+
+// Gradients of a float32 forward product stay float32 too: that is plain training.
+SiteFormats formats_of(Format forward, Format gradient) {
+  return {.weight = forward,
+          .activation = forward,
+          .gradient = forward.is_fp32() ? Format::fp32() : gradient};
+}
+
+Schedule parse_expression(std::string_view option, const std::string& text) {
+  return naming_option(option, [&] { return Schedule::parse(text); });
+}
+
+// Refuses what is no expression but looks like one: "8/4", which would read as 2 bits, though
+// widths by role are printed so; and a name of --schedule.
+void require_expression_of_bits(std::string_view option, const std::string& text) {
+  const bool by_role = text.find('/') != std::string::npos &&
+                       text.find_first_not_of("0123456789/ ") == std::string::npos;
+  require<ConfigError>(!by_role, "[command line] --", option, ": a width is one number, got '",
+                       text,
+                       "'; for weights and activations of 8 and 4 bits write --bits 'group{weight: "
+                       "8, activation: 4}'");
+  const std::vector<std::string> names = precision_schedule_names();
+  require<ConfigError>(text == "fp32" || std::ranges::find(names, text) == names.end(),
+                       "[command line] --", option, ": '", text,
+                       "' is a name of --schedule, not an expression; ebb schedule --name ", text,
+                       " shows the expression that it stands for");
+}
+
+Schedule parse_bits(std::string_view option, const std::string& text) {
+  require_expression_of_bits(option, text);
+  Schedule schedule = parse_expression(option, text);
+  require<ConfigError>(schedule.is_whole(), "[command line] --", option, ": '", schedule.text(),
+                       "' may yield fractions, which are no widths; wrap it in round(...)");
+  return schedule;
+}
+
+Schedule gradient_schedule(const Options& options) {
+  return parse_bits("gradient-bits", options.gradient_bits);
+}
+
+Schedule bits_schedule(const Options& options) {
+  if (!options.bits.empty()) return parse_bits("bits", options.bits);
+  const CyclicPrecision settings{
+      .cycles = options.cycles,
+      .min_bits = static_cast<int>(options.min_bits),
+      .max_bits = static_cast<int>(options.max_bits),
+      .length = options.period == "floor" ? CycleLength::floor : CycleLength::floor_plus_one};
+  return naming_option("schedule", [&] { return precision_schedule(options.schedule, settings); });
+}
+
+// Whether a group of the schedule has a part for a role.
+bool names_role(const Schedule& schedule, Role role) {
+  const std::vector<std::string> names = schedule.group_names();
+  return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+    return is_for_operand(name, Site{}, role) || name.ends_with(concat('.', role));
+  });
+}
+
+// What all plans of a run share.
+PrecisionPlan common_plan(const Options& options) {
+  PrecisionPlan plan;
+  plan.grid = parse_grid_style(options.grid);
+  if (!options.gradient_grid.empty()) plan.gradient_grid = parse_grid_style(options.gradient_grid);
+  plan.accumulator = Accumulator::parse(options.accumulator);
+  plan.simulate = options.simulate;
+  plan.keep_fp32(split_at(options.keep_fp32, ','));
+  plan.shared =
+      true;  // check_keep_fp32() has seen the names: there are tags that a network may lack
+  return plan;
+}
+
+PrecisionPlan with_formats(PrecisionPlan plan, const SiteFormats& formats) {
+  plan.formats = formats;
+  return plan;
+}
+
+bool none_is_fine(const ValueRange&) { return false; }
+
+// Schedules are pure functions of the iteration: a value that cannot be used is known before
+// anything is trained. Calls use(t) at updates among which are those of the lowest and the highest
+// number and of every name, but for those of ranges that are fine: the flat ends of a curve have
+// too many numbers that differ in the last bit.
+template <class Fine, class Use>
+void try_all(std::string_view option, const Bound& bound, const Fine& fine, const Use& use) {
+  std::optional<double> low, high;  // of the numbers so far
+  const auto within = [&](const ValueRange& range) {
+    return low && range.is_number() && *low <= range.low && range.high <= *high;
+  };
+  const auto use_and_note = [&](std::int64_t t) {
+    use(t);
+    if (const Value value = bound.value(t); value.is_number()) {
+      low = low ? std::min(*low, value.number) : value.number;
+      high = high ? std::max(*high, value.number) : value.number;
+    }
+  };
+  halve(bound, 0, bound.updates() - 1,
+        [&](std::int64_t first, std::int64_t last, const ValueRange& range) {
+          if (fine(range) || within(range)) return true;
+          try {
+            use_and_note(first);
+          } catch (const ConfigError& error) {
+            throw ConfigError(
+                concat("[command line] --", option, " at iteration ", first, ": ", error.what()));
+          }
+          if (first == last || range.is_one()) return true;
+          try {
+            use_and_note(last);  // both ends settle a curve that only rises or only falls
+          } catch (const ConfigError&) {
+            return false;  // the halves will come to the first of the updates that cannot be used
+          }
+          return within(range);
+        });
+}
+
+Format wider(Format a, Format b) { return a.bits < b.bits ? b : a; }
+
+// The formats of all operands at every iteration, from the schedules of --bits and --gradient-bits
+// and their groups.
+class FormatSchedule {
+ public:
+  FormatSchedule(const Schedule& forward, const Schedule& gradient, const Totals& totals,
+                 std::span<const Site> sites)
+      : gradient_in_bits_(names_role(forward, Role::gradient)) {
+    std::vector<Site> all{Site{}};  // whatever no part names
+    all.insert(all.end(), sites.begin(), sites.end());
+    std::vector<Role> roles{Role::weight, Role::activation};
+    if (gradient_in_bits_) roles.push_back(Role::gradient);
+    const BoundForMany f = bind("bits", forward, totals, all, roles);
+    const BoundForMany g = gradient_in_bits_
+                               ? BoundForMany{}
+                               : bind("gradient-bits", gradient, totals, all, {Role::gradient});
+    bounds_ = f.bounds;
+    bounds_.insert(bounds_.end(), g.bounds.begin(), g.bounds.end());
+    forward_bounds_ = f.bounds.size();
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const auto of = [&](std::size_t role) { return f.of[i * roles.size() + role]; };
+      const Place place{all[i].name, of(0), of(1),
+                        gradient_in_bits_ ? of(2) : forward_bounds_ + g.of[i]};
+      if (i == 0 || !place.is_like(places_[0])) places_.push_back(place);
+    }
+    find_extremes();
+  }
+
+  [[nodiscard]] PrecisionPlan at(PrecisionPlan plan, std::int64_t t) const {
+    std::vector<Format> formats;
+    for (const Bound& bound : bounds_) formats.push_back(bound.value(t).format());
+    return filled(std::move(plan), formats);
+  }
+  /// Every operand at the widest, or the narrowest, format that it ever has.
+  [[nodiscard]] PrecisionPlan widest(PrecisionPlan plan) const {
+    return filled(std::move(plan), highest_);
+  }
+  [[nodiscard]] PrecisionPlan narrowest(PrecisionPlan plan) const {
+    return filled(std::move(plan), lowest_);
+  }
+
+  /// Whether a site is left to the formats of whatever no part names.
+  [[nodiscard]] bool leaves_to_all(const PrecisionPlan& plan, const Site& site) const {
+    return std::ranges::find(places_, site.name, &Place::site) == places_.end() &&
+           std::ranges::none_of(plan.exceptions, [&](const auto& exception) {
+             return site.matches(exception.pattern);
+           });
+  }
+
+  /// @throws ConfigError where a format is no grid of its style
+  void check_grids(const PrecisionPlan& plan) const {
+    for (const Place& place : places_) {
+      for (const auto& [role, bound] : {std::pair(Role::weight, place.weight),
+                                        {Role::activation, place.activation},
+                                        {Role::gradient, place.gradient}}) {
+        const GridStyle grid = plan.encoding(Site{}, role).grid;
+        require<ConfigError>(grid == GridStyle::affine || lowest_[bound].bits > 1,
+                             "[command line] --", option_of(bound), ": ", role,
+                             "s of 1 bit have no symmetric grid; use 2 bits and more, or --",
+                             role == Role::gradient ? "gradient-grid" : "grid", " affine");
+      }
+    }
+  }
+
+  /// Forward bits of whatever no part names.
+  [[nodiscard]] const Bound& common() const { return bounds_[places_[0].activation]; }
+  [[nodiscard]] const std::vector<Bound>& bounds() const { return bounds_; }
+
+ private:
+  // A site with formats of its own, as places in bounds_.
+  struct Place {
+    std::string site;
+    std::size_t weight, activation, gradient;
+    [[nodiscard]] bool is_like(const Place& other) const {
+      return weight == other.weight && activation == other.activation && gradient == other.gradient;
+    }
+  };
+
+  static BoundForMany bind(std::string_view option, const Schedule& schedule, const Totals& totals,
+                           const std::vector<Site>& sites, const std::vector<Role>& roles) {
+    std::vector<Schedule::Member> members;
+    for (const Site& site : sites) {
+      for (const Role role : roles) {
+        members.push_back(
+            {site.name.empty() ? "everything else" : concat(site.name, '.', role),
+             [&site, role](std::string_view part) { return is_for_operand(part, site, role); }});
+      }
+    }
+    std::vector<std::string> known = layer_names(sites);
+    if (option == "bits")
+      known.insert(known.end(), {to_text(Role::weight), to_text(Role::activation)});
+    known.push_back(to_text(Role::gradient));
+    return bind_for(option, schedule, totals, members, known);
+  }
+
+  [[nodiscard]] std::string_view option_of(std::size_t bound) const {
+    return bound < forward_bounds_ ? "bits" : "gradient-bits";
+  }
+
+  void find_extremes() {
+    for (std::size_t i = 0; i < bounds_.size(); ++i) {
+      std::optional<Format> low, high;
+      try_all(option_of(i), bounds_[i], none_is_fine, [&](std::int64_t t) {
+        const Format format = bounds_[i].value(t).format();
+        high = high ? wider(*high, format) : format;
+        low = low && low->bits < format.bits ? *low : format;
+      });
+      lowest_.push_back(*low);
+      highest_.push_back(*high);
+    }
+  }
+
+  // Gradients of a float32 forward product stay float32 too, unless --bits itself speaks of
+  // gradients: that is plain training.
+  [[nodiscard]] SiteFormats formats_of(const Place& place,
+                                       const std::vector<Format>& formats) const {
+    const Format weight = formats[place.weight], activation = formats[place.activation];
+    const bool plain = weight.is_fp32() && activation.is_fp32() && !gradient_in_bits_;
+    return {weight, activation, plain ? Format::fp32() : formats[place.gradient]};
+  }
+
+  [[nodiscard]] PrecisionPlan filled(PrecisionPlan plan, const std::vector<Format>& formats) const {
+    plan.formats = formats_of(places_[0], formats);
+    for (std::size_t i = 1; i < places_.size(); ++i)
+      plan.sites[places_[i].site] = formats_of(places_[i], formats);
+    return plan;
+  }
+
+  bool gradient_in_bits_;
+  std::size_t forward_bounds_ = 0;
+  std::vector<Bound> bounds_;             // those of --bits first
+  std::vector<Place> places_;             // the first is of every site without one
+  std::vector<Format> lowest_, highest_;  // of each bound
+};
+
+// The factors of --lr-schedule for every entry of a store, the common one behind them.
+BoundForMany rate_factors(const Schedule& schedule, const Totals& totals,
+                          std::span<const Site> sites, const ParamStore& params) {
+  std::vector<Schedule::Member> members;
+  std::vector<std::string> known;
+  for (const ParamStore::Entry& entry : params.entries()) {
+    const bool moves = entry.kind == ParamStore::Kind::parameter;
+    members.push_back({entry.name, [&entry, moves, sites](std::string_view part) {
+                         return moves && is_for_parameter(part, entry.name, sites);
+                       }});
+    if (!moves) continue;
+    add_dotted(known, entry.name);
+    add_dotted(known, entry.name.substr(entry.name.rfind('.') + 1));
+  }
+  members.push_back({"everything else", [](std::string_view) { return false; }});
+  BoundForMany factors = bind_for("lr-schedule", schedule, totals, members, known);
+  for (const Bound& bound : factors.bounds) {
+    const auto fine = [](const ValueRange& range) {
+      return range.is_number() && range.low >= 0 && std::isfinite(range.high);
+    };
+    try_all("lr-schedule", bound, fine, [&](std::int64_t t) {
+      const double factor = bound(t);
+      require<ConfigError>(factor >= 0 && std::isfinite(factor),
+                           "expected a finite factor of 0 and more, got ", factor);
+    });
+  }
+  return factors;
+}
+
+// Parameters by the factor that they follow.
+std::vector<RateGroup> rate_groups(const BoundForMany& factors, double lr,
+                                   const ParamStore& params) {
+  std::vector<RateGroup> groups(factors.bounds.size());
+  for (std::size_t i = 0; i < params.size(); ++i) {
+    const ParamStore::Entry& entry = params.entries()[i];
+    if (entry.kind == ParamStore::Kind::parameter)
+      groups[factors.of[i]].parameters.push_back(entry.name);
+  }
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    const Bound& factor = factors.bounds[i];
+    groups[i].lowest = groups[i].highest = lr * factor(0);
+    // Near the flat ends of a curve there are too many rates that differ in their last digits.
+    const auto adds_little = [&](const ValueRange& range) {
+      const double slack = 1e-9 * groups[i].highest;
+      return range.is_number() && lr * range.low >= groups[i].lowest - slack &&
+             lr * range.high <= groups[i].highest + slack;
+    };
+    try_all("lr-schedule", factor, adds_little, [&](std::int64_t t) {
+      groups[i].lowest = std::min(groups[i].lowest, lr * factor(t));
+      groups[i].highest = std::max(groups[i].highest, lr * factor(t));
+    });
+  }
+  std::erase_if(groups, [](const RateGroup& group) { return group.parameters.empty(); });
+  return groups;
+}
+
+// Each sentence once.
+void add_warnings(std::vector<std::string>& warnings, const std::vector<std::string>& more,
+                  std::string_view prefix = "") {
+  for (const std::string& warning : more) {
+    const std::string sentence = concat(prefix, warning);
+    if (std::find(warnings.begin(), warnings.end(), sentence) == warnings.end())
+      warnings.push_back(sentence);
+  }
+}
+
+// All formats of a plan: plans of one run that agree in this charge alike.
+std::string key_of(const PrecisionPlan& plan) {
+  std::string key;
+  const auto add = [&key](std::string_view name, const SiteFormats& formats) {
+    key += name;
+    for (const Role role : {Role::weight, Role::activation, Role::gradient})
+      key += concat('/', int{formats.of(role).bits});
+    key += '|';
+  };
+  add("", plan.formats);
+  for (const auto& [site, formats] : plan.sites) add(site, formats);
+  for (const PrecisionPlan::Exception& exception : plan.exceptions)
+    add(exception.pattern, exception.formats);
+  return key;
+}
+
+double ratio(uint128 a, uint128 b) {
+  return b == 0 ? 1.0 : static_cast<double>(a) / static_cast<double>(b);
+}
+
+}  // namespace
+
+void check_expressions(const Options& options) {
+  static_cast<void>(bits_schedule(options));
+  static_cast<void>(gradient_schedule(options));
+  if (options.lr_schedule) static_cast<void>(parse_expression("lr-schedule", *options.lr_schedule));
+}
+
+bool sets_gradients(const Options& options) {
+  return !options.bits.empty() &&
+         names_role(parse_expression("bits", options.bits), Role::gradient);
+}
+
+Precision resolve_precision(const Options& options, const Totals& totals,
+                            std::span<const Site> sites, const ParamStore& params) {
+  const Schedule forward = bits_schedule(options), gradient = gradient_schedule(options);
+  const Schedule rate_schedule = parse_expression("lr-schedule", options.lr_schedule.value_or("1"));
+  const PrecisionPlan common = common_plan(options);
+  const auto formats = std::make_shared<const FormatSchedule>(forward, gradient, totals, sites);
+  formats->check_grids(common);
+  const auto factors =
+      std::make_shared<const BoundForMany>(rate_factors(rate_schedule, totals, sites, params));
+
+  Precision precision{
+      .plan = [=](std::int64_t t) { return formats->at(common, t); },
+      .rate = [factors, lr = options.lr.value()](
+                  std::int64_t t) { return lr * factors->bounds[factors->of.back()](t); },
+      .narrowest = formats->narrowest(common),
+      .evaluation = formats->widest(common),
+      .reference = parse_cost_reference(options.cost_reference),
+      .bits_text = forward.text(),
+      .gradient_text = sets_gradients(options) ? std::string() : gradient.text(),
+      .rate_text = rate_schedule.text(),
+      .arithmetic = arithmetic_options(option_texts(options, true)),
+      .warnings = {}};
+  if (factors->bounds.size() > 1) {
+    precision.rates = [factors, lr = options.lr.value()](std::int64_t t) {
+      std::vector<double> rates;
+      for (std::size_t i = 0; i + 1 < factors->of.size(); ++i)
+        rates.push_back(lr * factors->bounds[factors->of[i]](t));
+      return rates;
+    };
+    precision.rate_groups = rate_groups(*factors, options.lr.value(), params);
+  }
+  if (options.eval_bits == "current") {
+    precision.evaluation.reset();
+  } else if (!options.eval_bits.empty()) {
+    const Format forward_format = parse_width(options.eval_bits);
+    precision.evaluation =
+        with_formats(common, formats_of(forward_format, precision.evaluation->formats.gradient));
+  }
+  if (options.bits.empty())
+    precision.warnings = precision_warnings(formats->common(), static_cast<int>(options.max_bits));
+  const auto left = [&](const Site& site) { return formats->leaves_to_all(common, site); };
+  if (!sites.empty() && std::ranges::none_of(sites, left)) {
+    precision.warnings.emplace_back(
+        "every layer is set apart by group{...} or --keep-fp32, but the papers' cost counts the "
+        "common widths (in a group those of "
+        "'*') for the whole model");
+  }
+  for (const Bound& bound : formats->bounds()) add_warnings(precision.warnings, bound.warnings());
+  for (const Bound& bound : factors->bounds)
+    add_warnings(precision.warnings, bound.warnings(), "--lr-schedule: ");
+  return precision;
+}
+
+void check_codes(const Options& options, const Precision& precision, std::span<const Site> sites) {
+  const auto has_codes = [&](const PrecisionPlan& plan, std::initializer_list<Role> roles) {
+    return std::ranges::any_of(sites, [&](const Site& site) {
+      return std::ranges::any_of(roles,
+                                 [&](Role role) { return !plan.at(site).of(role).is_fp32(); });
+    });
+  };
+  const bool trains = options.evaluate.empty() && !options.gave("generate");
+  const PrecisionPlan& evaluated =
+      precision.evaluation ? *precision.evaluation : precision.narrowest;
+  const auto any_codes = [&](const auto& changed) {
+    return has_codes(changed(evaluated), {Role::weight, Role::activation}) ||
+           (trains && has_codes(changed(precision.narrowest),
+                                {Role::weight, Role::activation, Role::gradient}));
+  };
+  const auto refuse = [&](std::string_view name, bool moot, std::string_view what) {
+    refuse_given(options, name, moot ? concat("where ", what, " float32 throughout") : "");
+  };
+  const bool no_codes = !any_codes([](const PrecisionPlan& plan) { return plan; });
+  for (const char* name : {"grid", "accumulator", "simulate"})
+    refuse(name, no_codes, "every product is");
+  const auto without_exceptions = [](PrecisionPlan plan) {
+    plan.exceptions.clear();
+    return plan;
+  };
+  refuse("keep-fp32", !any_codes(without_exceptions), "every product is");
+  if (!trains) return;  // gradients mean nothing then, which was said
+  refuse("gradient-bits", !has_codes(precision.narrowest, {Role::weight, Role::activation}),
+         "every layer is");
+  refuse("gradient-grid", !has_codes(precision.narrowest, {Role::gradient}), "gradients are");
+}
+
+void check_keep_fp32(const Options& options, std::span<const Site> sites) {
+  const std::span<const std::string> groups = optional_tags();
+  for (const std::string& pattern : split_at(options.keep_fp32, ',')) {
+    const bool known =
+        std::ranges::any_of(sites, [&](const Site& site) { return site.matches(pattern); });
+    if (known || std::ranges::find(groups, pattern) != groups.end()) continue;
+    std::vector<std::string> names = layer_names(sites);
+    for (const std::string& tag : groups) {
+      if (std::ranges::find(names, tag) == names.end()) names.push_back(tag);
+    }
+    throw ConfigError(
+        concat("[command line] --keep-fp32: ", unknown_word("layer", pattern, names)));
+  }
+}
+
+CostLedger count_example(const Task& task, const ParamStore& params) {
+  if (!task.probe) {
+    CostLedger first_step;
+    task.charge(first_step, PrecisionPlan::fp32(), 0);
+    return first_step;
+  }
+  ParamStore copy = params;  // a pass in training mode moves running statistics
+  CostLedger ledger;
+  Pass pass{.params = copy,
+            .plan = PrecisionPlan::fp32(),
+            .ledger = ledger,
+            .key = Key(0),
+            .simd = best_simd()};
+  static_cast<void>(pass.tape.backward(task.probe(pass)));
+  return ledger;
+}
+
+std::vector<PrecisionPlan> distinct_plans(const std::function<PrecisionPlan(std::int64_t)>& plan,
+                                          std::int64_t iterations) {
+  std::set<std::string> seen;
+  std::vector<PrecisionPlan> plans;
+  for (std::int64_t t = 0; t < iterations; ++t) {
+    PrecisionPlan at = plan(t);
+    if (seen.insert(key_of(at)).second) plans.push_back(std::move(at));
+  }
+  return plans;
+}
+
+CostLedger predict(const CostLedger& example, const Task& task,
+                   const std::function<PrecisionPlan(std::int64_t)>& plan,
+                   std::int64_t iterations) {
+  if (task.charge) {
+    CostLedger ledger;
+    for (std::int64_t t = 0; t < iterations; ++t) {
+      const PrecisionPlan at = plan(t);
+      task.charge(ledger, at, t);
+      ledger.close_iteration(at.formats);
+    }
+    return ledger;
+  }
+  // Few plans occur, so the examples are counted by plan first and each plan charged once.
+  struct Share {
+    PrecisionPlan plan;
+    std::int64_t examples = 0;
+  };
+  std::map<std::string, Share> shares;
+  for (std::int64_t t = 0; t < iterations; ++t) {
+    PrecisionPlan at = plan(t);
+    Share& share = shares[key_of(at)];
+    for (const std::int64_t examples : task.parts(t)) share.examples += examples;
+    share.plan = std::move(at);
+  }
+  CostLedger ledger;
+  for (const auto& [key, share] : shares) {
+    for (const CostLedger::Row& row : example.rows()) {
+      const SiteFormats formats = share.plan.at(row.site);
+      for (const Product product : kAllProducts) {
+        const uint128 macs = row.cells[static_cast<std::size_t>(product)].macs *
+                             static_cast<uint128>(share.examples);
+        const SiteFormats::Pair pair = formats.of(product);
+        if (macs > 0) ledger.charge(row.site, product, macs, pair.left, pair.right);
+      }
+    }
+    ledger.close_iteration(share.plan.formats);
+  }
+  return ledger;
+}
+
+RelativeCost relative_cost(const CostLedger& ledger, const SiteFormats& reference) {
+  PrecisionPlan plan;
+  plan.formats = reference;
+  return {.exact = ratio(ledger.total_bit_ops(), ledger.bit_ops_under(plan)),
+          .paper = ratio(ledger.paper_bit_ops(),
+                         ledger.forward_macs() * CostLedger::paper_bits(reference)),
+          .reference = reference};
+}
+
+}  // namespace ebb::train

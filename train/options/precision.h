@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "quant/ledger.h"
+#include "quant/plan.h"
+#include "schedules/length.h"
+#include "train/loop.h"
+#include "train/options/options.h"
+
+namespace ebb::train {
+
+/// Parameters that share their learning rate, and between what it lies over the run.
+struct RateGroup {
+  std::vector<std::string> parameters;
+  double lowest = 0, highest = 0;
+};
+
+/// What the precision and rate options come to for a run of known length.
+struct Precision {
+  std::function<PrecisionPlan(std::int64_t t)> plan;
+  std::function<double(std::int64_t t)> rate;  ///< --lr times --lr-schedule; in a group that of `*`
+  /// Of each entry of the store, where --lr-schedule has a group that sets them apart.
+  std::function<std::vector<double>(std::int64_t t)> rates{};
+  std::vector<RateGroup> rate_groups{};  ///< empty without `rates`
+  PrecisionPlan narrowest;  ///< every operand at the narrowest format that training ever has for it
+  std::optional<PrecisionPlan>
+      evaluation;         ///< of evaluations; none: that of the last update, --eval-bits current
+  SiteFormats reference;  ///< that costs are compared with: --cost-reference
+  std::string bits_text, gradient_text,
+      rate_text;  ///< the schedules as expressions; no gradient's if --bits has it
+  KeyValues
+      arithmetic;  ///< what evaluations and products have beside widths, see arithmetic_options
+  std::vector<std::string>
+      warnings;  ///< legal settings that probably are not meant, each a sentence
+};
+
+/// Reads the expressions only, so that a mistake is found before any data are loaded.
+/// @throws ConfigError marking the place of the mistake
+void check_expressions(const Options& options);
+
+/// True if a group of --bits has a part for gradients, which then are not what --gradient-bits
+/// says.
+bool sets_gradients(const Options& options);
+
+/// @throws ConfigError for expressions that do not fit a run of these totals, bits that are no
+/// width at some iteration, and parts of
+///         groups that are for nothing in the model (docs/SCHEDULES.md), with the nearest name
+Precision resolve_precision(const Options& options, const Totals& totals,
+                            std::span<const Site> sites = {}, const ParamStore& params = {});
+
+/// Refuses options of codes that were given where no product ever has codes: in training and
+/// evaluations, or where the options
+/// --evaluate or --generate stand in evaluations alone.
+/// @throws ConfigError naming the option
+void check_codes(const Options& options, const Precision& precision, std::span<const Site> sites);
+
+/// Every name of --keep-fp32 must mean a layer. Groups that every model may have or lack (first,
+/// last, shortcut) may be absent.
+/// @throws ConfigError naming the unknown layer and the nearest known one
+void check_keep_fp32(const Options& options, std::span<const Site> sites);
+
+/// The products of one example, forward and backward, found by running the task's blank example in
+/// float32 on a copy of the parameters; MACs are proportional to the number of examples. Of a task
+/// that charges its steps itself, those of the first step.
+CostLedger count_example(const Task& task, const ParamStore& params);
+
+/// Every plan of a run once, in the order of first use.
+std::vector<PrecisionPlan> distinct_plans(const std::function<PrecisionPlan(std::int64_t)>& plan,
+                                          std::int64_t iterations);
+
+/// The ledger that a run will end with, to the bit-operation, from the products of one example.
+CostLedger predict(const CostLedger& example, const Task& task,
+                   const std::function<PrecisionPlan(std::int64_t)>& plan, std::int64_t iterations);
+
+/// Costs relative to those of the same products at the reference's widths, nothing exempted; 1 when
+/// nothing was multiplied.
+struct RelativeCost {
+  double exact = 1;  ///< of the ledger's bit-operations
+  double paper = 1;  ///< in the papers' whole-model accounting, see CostLedger::close_iteration
+  SiteFormats reference{};  ///< beside which alone the others mean something
+};
+RelativeCost relative_cost(const CostLedger& ledger, const SiteFormats& reference);
+
+}  // namespace ebb::train

@@ -1,0 +1,161 @@
+#include "train/tasks/graphs.h"
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "core/error.h"
+#include "data/graph_batches.h"
+#include "data/graph_open.h"
+#include "layers/loss.h"
+
+namespace ebb::train {
+namespace {
+
+// The graph with what every step or evaluation on all of it shares.
+struct Feed {
+  std::shared_ptr<const Graph> graph;
+  GraphNetwork network;
+  Neighbourhoods whole;                       // every layer sees the whole graph
+  std::optional<GraphBatchSource> batches{};  // of sampled neighbours
+};
+
+std::vector<std::int64_t> degrees_of(const Graph& graph, std::span<const std::int64_t> nodes) {
+  std::vector<std::int64_t> degrees;
+  degrees.reserve(nodes.size());
+  for (const std::int64_t node : nodes) degrees.push_back(graph.neighbours.count(node));
+  return degrees;
+}
+
+Neighbourhoods sampled(const Feed& feed, const GraphBatch& batch) {
+  Neighbourhoods neighbourhoods;
+  for (const GraphHop& hop : batch.hops)
+    neighbourhoods.push_back(
+        feed.network.neighbourhood(hop.adjacency, degrees_of(*feed.graph, hop.nodes)));
+  return neighbourhoods;
+}
+
+// "10,5": neighbours at the most by layer; "10": in every layer.
+std::vector<std::int64_t> parse_fanouts(const std::string& text, std::int64_t layers) {
+  std::vector<std::int64_t> fanouts;
+  for (const std::string& word : split_at(text, ',')) {
+    std::int64_t fanout = 0;
+    require<ConfigError>(parse_number(word, fanout) && fanout >= 1,
+                         "[command line] --fanout: expected all or numbers of 1 and more, got '",
+                         text, "'");
+    fanouts.push_back(fanout);
+  }
+  if (fanouts.size() == 1) fanouts.assign(static_cast<std::size_t>(layers), fanouts[0]);
+  require<ConfigError>(static_cast<std::int64_t>(fanouts.size()) == layers,
+                       "[command line] --fanout: expected all, a number, or ", layers,
+                       " numbers, one a layer, got '", text, "'");
+  return fanouts;
+}
+
+Split split_of(std::string name, const std::shared_ptr<const Feed>& feed,
+               const std::vector<std::int64_t>& nodes) {
+  const auto score = [feed, &nodes](Pass& pass, std::int64_t) {
+    const Var all =
+        feed->network.forward(pass, pass.tape.constant(feed->graph->features), feed->whole);
+    const Var logits = select_rows(pass, all, nodes);
+    const std::vector<std::int32_t> labels = labels_of(*feed->graph, nodes);
+    const auto count = static_cast<std::int64_t>(nodes.size());
+    const auto correct = static_cast<double>(count_correct(pass.tape[logits], labels));
+    const double loss =
+        static_cast<double>(pass.tape[softmax_cross_entropy(pass, logits, labels)].item());
+    return Score{loss * static_cast<double>(count), correct, count};
+  };
+  return {std::move(name), 1, score};
+}
+
+}  // namespace
+
+std::vector<OptionSpec> graph_settings() {
+  return {{.name = "data",
+           .value = "DIR|NAME",
+           .fallback = "synthetic",
+           .help = "directory with LINQS or OGB files, or synthetic, or synthetic-arxiv",
+           .use = OptionSpec::Use::evaluation},
+          {.name = "split",
+           .value = "auto|random|planetoid|NAME",
+           .fallback = "auto",
+           .help = "nodes to train, validate, test: those of the files, 60/20/20 % at random, 20 a "
+                   "class/500/1000, or an OGB split"},
+          {.name = "scale-features",
+           .value = "auto|none|rows|columns",
+           .fallback = "auto",
+           .help = "each node's features to sum 1, or each feature to mean 0 and deviation 1; "
+                   "auto: rows unless one is negative",
+           .choices = {"auto", "none", "rows", "columns"}},
+          {.name = "fanout",
+           .value = "all|N|N,N,...",
+           .fallback = "all",
+           .help = "neighbours sampled at the most, by layer from the features on, for steps of "
+                   "--batch nodes; all: whole graph",
+           .use = OptionSpec::Use::training}};
+}
+
+Graph open_graph(const Options& options) {
+  const Key key = Key(static_cast<std::uint64_t>(options.seed)).fold("split");
+  Graph graph = ebb::open_graph(options.text("data"), options.text("split"), key);
+  const std::string& scaling = options.text("scale-features");
+  const bool negative = std::ranges::any_of(graph.features.values(), [](float v) { return v < 0; });
+  scale_features(graph, scaling != "auto" ? parse_feature_scaling(scaling)
+                        : negative        ? FeatureScaling::none
+                                          : FeatureScaling::rows);
+  return graph;
+}
+
+Task graph_task(const std::shared_ptr<const Graph>& graph, const GraphNetwork& network,
+                const Options& options) {
+  require<ConfigError>(options.accumulate == 1,
+                       "[command line] --accumulate: a step on a graph is not cut; leave it out");
+  std::vector<std::int64_t> everybody(static_cast<std::size_t>(graph->nodes()));
+  std::iota(everybody.begin(), everybody.end(), 0);
+  const auto everywhere = network.neighbourhood(graph->neighbours, degrees_of(*graph, everybody));
+  const auto feed = std::make_shared<Feed>(
+      Feed{.graph = graph,
+           .network = network,
+           .whole = Neighbourhoods(static_cast<std::size_t>(network.layers), everywhere)});
+
+  Task task;
+  if (options.text("fanout") == "all") {
+    task.parts = [feed](std::int64_t) {
+      return std::vector{static_cast<std::int64_t>(feed->graph->split.train.size())};
+    };
+    task.loss = [feed, labels = labels_of(*graph, graph->split.train)](Pass& pass, std::int64_t,
+                                                                       std::int64_t) {
+      const Var logits =
+          feed->network.forward(pass, pass.tape.constant(feed->graph->features), feed->whole);
+      return softmax_cross_entropy(pass, select_rows(pass, logits, feed->graph->split.train),
+                                   labels);
+    };
+    task.charge = [feed](CostLedger& ledger, const PrecisionPlan& plan, std::int64_t) {
+      feed->network.charge(ledger, plan, feed->whole);
+    };
+  } else {
+    const Key key = Key(static_cast<std::uint64_t>(options.seed)).fold("batches");
+    feed->batches.emplace(*graph, options.batch.value(),
+                          parse_fanouts(options.text("fanout"), network.layers), key);
+    task.steps_per_epoch = feed->batches->batches_per_epoch();
+    task.parts = [feed](std::int64_t t) { return std::vector{feed->batches->batch_size(t)}; };
+    task.loss = [feed](Pass& pass, std::int64_t t, std::int64_t) {
+      const GraphBatch batch = feed->batches->batch(t);
+      const Var features = pass.tape.constant(features_of(*feed->graph, batch.hops.front().nodes));
+      return softmax_cross_entropy(
+          pass, feed->network.forward(pass, features, sampled(*feed, batch)), batch.labels);
+    };
+    task.charge = [feed](CostLedger& ledger, const PrecisionPlan& plan, std::int64_t t) {
+      feed->network.charge(ledger, plan, sampled(*feed, feed->batches->batch(t)));
+    };
+  }
+  if (!graph->split.validation.empty())
+    task.splits.push_back(split_of("validation", feed, graph->split.validation));
+  task.splits.push_back(split_of("test", feed, graph->split.test));
+  task.data = {{"description", describe(*graph)}, {"graph", graph->fingerprint()}};
+  return task;
+}
+
+}  // namespace ebb::train

@@ -1,0 +1,148 @@
+#include "train/tasks/images.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/key.h"
+#include "data/batches.h"
+#include "layers/loss.h"
+#include "train/options/moot.h"
+
+namespace ebb::train {
+namespace {
+
+// Images scored at a time: enough to keep kernels busy, few enough that a deep network's
+// activations stay small.
+constexpr std::int64_t kPiece = 100;
+
+// The batches of a run, and the micro-batches of the one at hand. A batch is made by all threads
+// when it is asked for: a thread that made it ahead would take a processor from the team that
+// multiplies.
+struct Feed {
+  std::shared_ptr<const ImageData> data;
+  BatchSource source;
+  std::int64_t accumulate;
+  std::int64_t iteration = -1;
+  std::vector<Batch> parts;
+
+  Feed(std::shared_ptr<const ImageData> images, const Options& options)
+      : data(std::move(images)),
+        source(data->set.train,
+               {.batch = options.batch.value(), .augmentation = data->set.augmentation},
+               Key(static_cast<std::uint64_t>(options.seed)).fold("batches")),
+        accumulate(options.accumulate) {}
+
+  const Batch& part(std::int64_t t, std::int64_t index) {
+    if (t != iteration) {
+      parts = micro_batches(source.batch(t), accumulate);
+      iteration = t;
+    }
+    return parts[static_cast<std::size_t>(index)];
+  }
+
+  // The sizes that micro_batches gives, without making the batch.
+  [[nodiscard]] std::vector<std::int64_t> sizes(std::int64_t t) const {
+    const std::int64_t size = source.batch_size(t), count = std::min(accumulate, size);
+    std::vector<std::int64_t> sizes;
+    for (std::int64_t i = 0; i < count; ++i)
+      sizes.push_back(size / count + (i < size % count ? 1 : 0));
+    return sizes;
+  }
+};
+
+Split split_of(std::string name, std::shared_ptr<const ImageData> data, const ImageSet& set,
+               ImageNetwork network) {
+  const auto score = [data = std::move(data), &set, network = std::move(network)](
+                         Pass& pass, std::int64_t piece) {
+    const std::int64_t first = piece * kPiece, count = std::min(kPiece, set.count() - first);
+    Batch batch = batch_in_file_order(set, first, count);
+    const Var logits = network(pass, pass.tape.constant(std::move(batch.inputs)));
+    const double correct = static_cast<double>(count_correct(pass.tape[logits], batch.labels));
+    const double loss =
+        static_cast<double>(pass.tape[softmax_cross_entropy(pass, logits, batch.labels)].item());
+    return Score{loss * static_cast<double>(count), correct, count};
+  };
+  return {std::move(name), (set.count() + kPiece - 1) / kPiece, score};
+}
+
+}  // namespace
+
+std::vector<OptionSpec> image_settings() {
+  return {
+      {.name = "data",
+       .value = "DIR|NAME",
+       .fallback = "synthetic",
+       .help = "directory with IDX or CIFAR files or pictures by class, or synthetic, or "
+               "synthetic-cifar",
+       .use = OptionSpec::Use::evaluation},
+      {.name = "image-size",
+       .value = "N",
+       .kind = OptionSpec::Kind::integer,
+       .fallback = "224",
+       .help = "pictures are cut to their largest centred square and scaled to N x N",
+       .expected = "1 to 4096",
+       .accepts = [](double side) { return side >= 1 && side <= 4096; }},
+      {.name = "augment",
+       .value = "auto|none|crop-flip",
+       .fallback = "auto",
+       .help = "change training images at random; auto: crop-flip for colour images",
+       .choices = {"auto", "none", "crop-flip"},
+       .use = OptionSpec::Use::training},
+      {.name = "validation",
+       .value = "F",
+       .kind = OptionSpec::Kind::real,
+       .fallback = "0",
+       .help =
+           "share of the training images set aside and scored instead of the test set on the way",
+       .expected = "a share of 0 to below 1",
+       .accepts = [](double share) { return share >= 0 && share < 1; }}};
+}
+
+ImageData open_images(const Options& options) {
+  ImageData data{.set = open_data(options.text("data"), options.integer("image-size")),
+                 .validation = {}};
+  if (!data.set.scaled)
+    refuse_given(
+        options, "image-size",
+        concat("on images that all are ", data.set.train.shape, "; pictures alone are scaled"));
+  if (options.text("augment") == "none") data.set.augmentation = Augmentation::none();
+  if (options.text("augment") == "crop-flip") data.set.augmentation = Augmentation::crop_and_flip();
+  if (const double share = options.real("validation"); share > 0) {
+    ValidationSplit split = split_validation(
+        data.set.train, share, Key(static_cast<std::uint64_t>(options.seed)).fold("validation"));
+    data.set.train = std::move(split.train);
+    data.validation = std::move(split.validation);
+  }
+  return data;
+}
+
+Task image_task(const std::shared_ptr<const ImageData>& data, const ImageNetwork& network,
+                const Options& options) {
+  const auto feed = std::make_shared<Feed>(data, options);
+  Task task;
+  task.metric = "accuracy";
+  task.steps_per_epoch = feed->source.batches_per_epoch();
+  task.parts = [feed](std::int64_t t) { return feed->sizes(t); };
+  task.loss = [feed, network](Pass& pass, std::int64_t t, std::int64_t part) {
+    const Batch& batch = feed->part(t, part);
+    return softmax_cross_entropy(pass, network(pass, pass.tape.constant(batch.inputs)),
+                                 batch.labels);
+  };
+  if (data->validation.count() > 0)
+    task.splits.push_back(split_of("validation", data, data->validation, network));
+  task.splits.push_back(split_of("test", data, data->set.test, network));
+  task.probe = [network, shape = data->set.train.shape](Pass& pass) {
+    const std::vector<std::int32_t> label{0};
+    return softmax_cross_entropy(
+        pass, network(pass, pass.tape.constant(Tensor::zeros({1, shape[0], shape[1], shape[2]}))),
+        label);
+  };
+  task.data = {{"description", describe(data->set)},
+               {"training", data->set.train.fingerprint()},
+               {"test", data->set.test.fingerprint()}};
+  return task;
+}
+
+}  // namespace ebb::train

@@ -1,0 +1,214 @@
+#include "train/tasks/pairs.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "core/error.h"
+#include "data/epoch_order.h"
+#include "layers/loss.h"
+#include "train/options/moot.h"
+#include "train/tasks/text.h"
+
+namespace ebb::train {
+namespace {
+
+constexpr std::int64_t kPiece = 64;  // pairs scored at a time
+
+/// Rows and what is to be predicted at some of their tokens.
+struct Batch {
+  PackedRows rows;
+  std::vector<std::int64_t> places;
+  std::vector<std::int32_t> targets;
+};
+
+/// Where batches come from, in training and in evaluations.
+struct Feed {
+  std::shared_ptr<const PairSet> pairs;
+  EpochOrder order;
+  std::int64_t accumulate, length;
+  bool hypothesis_only, masked;
+  Key masks;
+
+  Feed(std::shared_ptr<const PairSet> set, const Options& options, bool masks_words)
+      : pairs(std::move(set)),
+        order(static_cast<std::int64_t>(pairs->train.size()), options.batch.value(),
+              Key(static_cast<std::uint64_t>(options.seed)).fold("batches").fold("order")),
+        accumulate(options.accumulate),
+        length(options.integer("length")),
+        hypothesis_only(options.flag("hypothesis-only")),
+        masked(masks_words),
+        masks(Key(static_cast<std::uint64_t>(options.seed)).fold("masks")) {
+    PackedRows probe;
+    append_row(probe, *pairs, pairs->train.front(), length,
+               hypothesis_only);  // refuses a length that is too small
+  }
+
+  /// Pairs of a part; the draws of its first row are number `first` of the key.
+  [[nodiscard]] Batch batch(const std::vector<SentencePair>& part,
+                            std::span<const std::int64_t> indices, Key key,
+                            std::int64_t first) const {
+    Batch batch;
+    std::vector<Key> keys;
+    for (const std::int64_t i : indices) {
+      const SentencePair& pair = part[static_cast<std::size_t>(i)];
+      if (!masked) {
+        batch.places.push_back(static_cast<std::int64_t>(batch.rows.tokens.size()));
+        batch.targets.push_back(pair.label);
+      }
+      append_row(batch.rows, *pairs, pair, length, hypothesis_only);
+      keys.push_back(key.fold(static_cast<std::uint64_t>(first++)));
+    }
+    if (masked) {
+      MaskedRows hidden = mask_words(batch.rows, *pairs, keys);
+      batch.places = std::move(hidden.places);
+      batch.targets = std::move(hidden.targets);
+    }
+    return batch;
+  }
+
+  [[nodiscard]] std::vector<Batch> step(std::int64_t t) const {
+    const std::vector<std::int64_t> indices = order.indices(t);
+    const auto size = static_cast<std::int64_t>(indices.size()), parts = std::min(accumulate, size);
+    std::vector<Batch> batches;
+    for (std::int64_t i = 0, first = 0; i < parts; ++i) {
+      const std::int64_t count = size / parts + (i < size % parts ? 1 : 0);
+      const auto part = std::span(indices).subspan(static_cast<std::size_t>(first),
+                                                   static_cast<std::size_t>(count));
+      batches.push_back(batch(pairs->train, part,
+                              masks.fold("training").fold(static_cast<std::uint64_t>(t)), first));
+      first += count;
+    }
+    return batches;
+  }
+};
+
+Split split_of(const std::string& name, const std::shared_ptr<const Feed>& feed,
+               const std::vector<SentencePair>& part, const PairNetwork& network) {
+  const auto all = static_cast<std::int64_t>(part.size());
+  const auto score = [feed, &part, network, name, all](Pass& pass, std::int64_t piece) {
+    std::vector<std::int64_t> indices;
+    for (std::int64_t i = piece * kPiece; i < std::min(all, (piece + 1) * kPiece); ++i)
+      indices.push_back(i);
+    const Batch batch = feed->batch(part, indices, feed->masks.fold(name), piece * kPiece);
+    const Var logits = network.forward(pass, batch.rows, batch.places);
+    const auto count = static_cast<std::int64_t>(batch.targets.size());
+    const auto correct = static_cast<double>(count_correct(pass.tape[logits], batch.targets));
+    const double loss =
+        static_cast<double>(pass.tape[softmax_cross_entropy(pass, logits, batch.targets)].item());
+    return Score{loss * static_cast<double>(count), correct, count};
+  };
+  return {name, (all + kPiece - 1) / kPiece, score};
+}
+
+std::string describe(const PairSet& pairs) {
+  std::string text = concat(pairs.name, ": ", pairs.train.size(), " training, ",
+                            pairs.validation.size(), " validation and ", pairs.test.size(),
+                            " test pairs, ", pairs.vocabulary.size(), " different words");
+  if (pairs.without_label > 0)
+    text += concat("; ", pairs.without_label, " rows without a label left out");
+  if (pairs.other_languages > 0)
+    text += concat("; ", pairs.other_languages, " rows in other languages left out");
+  return text;
+}
+
+Task pair_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwork& network,
+               const Options& options, bool masked) {
+  const auto feed = std::make_shared<Feed>(pairs, options, masked);
+  Task task;
+  task.steps_per_epoch = feed->order.batches_per_epoch();
+  task.parts = [feed](std::int64_t t) {
+    std::vector<std::int64_t> sizes;
+    for (const Batch& batch : feed->step(t))
+      sizes.push_back(static_cast<std::int64_t>(batch.targets.size()));
+    return sizes;
+  };
+  task.loss = [feed, network](Pass& pass, std::int64_t t, std::int64_t part) {
+    const Batch batch = std::move(feed->step(t)[static_cast<std::size_t>(part)]);
+    return softmax_cross_entropy(pass, network.forward(pass, batch.rows, batch.places),
+                                 batch.targets);
+  };
+  task.charge = [feed, network](CostLedger& ledger, const PrecisionPlan& plan, std::int64_t t) {
+    for (const Batch& batch : feed->step(t))
+      network.charge(ledger, plan, batch.rows.lengths,
+                     static_cast<std::int64_t>(batch.places.size()));
+  };
+  task.probe = [network, length = feed->length](Pass& pass) {
+    const std::vector<std::int32_t> blank(static_cast<std::size_t>(length), 0), target{0};
+    const std::vector<std::int64_t> lengths{length}, first{0};
+    return softmax_cross_entropy(
+        pass,
+        network.forward(pass, {.tokens = blank, .segments = blank, .lengths = lengths}, first),
+        target);
+  };
+  if (!pairs->validation.empty())
+    task.splits.push_back(split_of("validation", feed, pairs->validation, network));
+  if (!pairs->test.empty()) task.splits.push_back(split_of("test", feed, pairs->test, network));
+  task.data = {{"description", describe(*pairs)},
+               {std::string(kVocabularyEntry), pairs->vocabulary.fingerprint()},
+               {"training", PairSet::fingerprint(pairs->train)},
+               {"validation", PairSet::fingerprint(pairs->validation)},
+               {"test", PairSet::fingerprint(pairs->test)}};
+  return task;
+}
+
+}  // namespace
+
+std::vector<OptionSpec> pair_settings() {
+  const Moot of_encoder = [](const Options& options) {
+    return unless(options, "arch", {"encoder"});
+  };
+  return {
+      {.name = "task",
+       .value = "classify|masked",
+       .fallback = "classify",
+       .help = "of the encoder: label pairs of sentences, or predict hidden words of them",
+       .choices = {"classify", "masked"},
+       .moot = of_encoder},
+      {.name = "hypothesis-only",
+       .value = "",
+       .kind = OptionSpec::Kind::flag,
+       .fallback = "false",
+       .help = "leave the first sentence of every pair out: what the second gives away by itself",
+       .moot = of_encoder},
+      {.name = "language",
+       .value = "CODE",
+       .fallback = "",
+       .help = "rows to use of pairs in several languages, such as de",
+       .moot = of_encoder,
+       .use = OptionSpec::Use::evaluation}};
+}
+
+PairSet open_pairs(const Options& options) {
+  PairSet pairs = ebb::open_pairs(options.text("data"),
+                                  {.vocabulary = vocabulary_limit(options, TokenUnit::word),
+                                   .language = options.text("language")});
+  if (!pairs.has_languages)
+    refuse_given(options, "language", "on these data, whose rows name no language");
+  return pairs;
+}
+
+Task classify_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwork& network,
+                   const Options& options) {
+  Task task = pair_task(pairs, network, options, false);
+  // The majority of the training pairs: what a classifier that learnt nothing else would say
+  // everywhere.
+  const std::int32_t most = majority_of(pairs->train).label;
+  for (const auto& [name, part] :
+       {std::pair("test", &pairs->test), std::pair("validation", &pairs->validation)}) {
+    if (part->empty()) continue;
+    const auto hits = std::ranges::count(*part, most, &SentencePair::label);
+    task.baselines.emplace_back(concat(name, "_majority_accuracy"),
+                                static_cast<double>(hits) / static_cast<double>(part->size()));
+  }
+  return task;
+}
+
+Task masked_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwork& network,
+                 const Options& options) {
+  Task task = pair_task(pairs, network, options, true);
+  task.metric = "perplexity";
+  return task;
+}
+
+}  // namespace ebb::train

@@ -1,0 +1,285 @@
+#include "train/tasks/text.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <iterator>
+#include <utility>
+
+#include "core/checked.h"
+#include "core/error.h"
+#include "data/windows.h"
+#include "layers/loss.h"
+#include "train/options/moot.h"
+#include "train/tasks/generate.h"
+
+namespace ebb::train {
+namespace {
+
+constexpr std::int64_t kEvaluationStreams = 10;  // as the usual evaluations of Penn Treebank models
+
+/// Where training keeps the state of the streams between steps.
+struct Carried {
+  struct Layer {
+    ParamId hidden, cell;
+  };
+  std::vector<Layer> layers;
+
+  Carried(ParamStore& params, const std::vector<LstmState>& begin) {
+    for (std::size_t i = 0; i < begin.size(); ++i) {
+      const std::string name = concat("carried", i);
+      layers.push_back({params.add(name + ".hidden", begin[i].hidden, ParamStore::Kind::state),
+                        params.add(name + ".cell", begin[i].cell, ParamStore::Kind::state)});
+    }
+  }
+  [[nodiscard]] std::vector<LstmState> load(const ParamStore& params) const {
+    std::vector<LstmState> states;
+    for (const Layer& layer : layers) states.push_back({params[layer.hidden], params[layer.cell]});
+    return states;
+  }
+  void store(std::vector<LstmState> states, ParamStore& params) const {
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      params[layers[i].hidden] = std::move(states[i].hidden);
+      params[layers[i].cell] = std::move(states[i].cell);
+    }
+  }
+};
+
+/// A pass of its own tape within another.
+Pass part_of(const Pass& pass, std::int64_t part) {
+  return {.params = pass.params,
+          .plan = pass.plan,
+          .ledger = pass.ledger,
+          .key = pass.key.fold(static_cast<std::uint64_t>(part)),
+          .mode = pass.mode,
+          .simd = pass.simd};
+}
+
+std::vector<float> last_row(const Tensor& logits) {
+  const auto row = logits.values().last(static_cast<std::size_t>(logits.shape()[1]));
+  return {row.begin(), row.end()};
+}
+
+TokenReader stream_reader(const RecurrentNetwork& network) {
+  return [network, states = network.begin(1), read = std::int64_t{0}](
+             Pass& pass, std::span<const std::int32_t> tokens) mutable {
+    std::vector<float> logits;
+    for (const std::int32_t& token : tokens) {
+      Pass part = part_of(pass, read++);
+      logits = last_row(part.tape[network.forward(part, {&token, 1}, states)]);
+    }
+    return logits;
+  };
+}
+
+TokenReader window_reader(const WindowNetwork& network, std::int64_t length) {
+  return [network, length, window = TokenIds{}, read = std::int64_t{0}](
+             Pass& pass, std::span<const std::int32_t> tokens) mutable {
+    window.insert(window.end(), tokens.begin(), tokens.end());
+    window.erase(window.begin(), window.end() - std::min(length, std::ssize(window)));
+    Pass part = part_of(pass, read++);
+    return last_row(part.tape[network(part, window, 1)]);
+  };
+}
+
+/// The states of the first `streams` streams.
+void keep_first(std::vector<LstmState>& states, std::int64_t streams) {
+  const auto cut = [streams](const Tensor& all) {
+    Tensor some = Tensor::uninitialized({streams, all.shape()[1]});
+    std::copy_n(all.data(), some.size(), some.data());
+    return some;
+  };
+  for (LstmState& state : states) state = {cut(state.hidden), cut(state.cell)};
+}
+
+/// The whole text as one piece, since every window needs the state of the one before; each window
+/// has a tape of its own.
+Split stream_split(std::string name, const std::shared_ptr<const Corpus>& corpus,
+                   const TokenIds& text, std::int64_t length, const RecurrentNetwork& network) {
+  const auto score = [corpus, network, windows = ScoredStreams(text, kEvaluationStreams, length)](
+                         Pass& pass, std::int64_t) {
+    std::vector<LstmState> states = network.begin(windows.rows());
+    Score total;
+    for (std::int64_t w = 0; w < windows.count(); ++w) {
+      const TokenBatch batch = windows.window(w);
+      if (batch.rows < windows.rows()) keep_first(states, batch.rows);
+      Pass part = part_of(pass, w);
+      const Var loss =
+          softmax_cross_entropy(part, network.forward(part, batch.inputs, states), batch.targets);
+      total.loss_sum +=
+          static_cast<double>(part.tape[loss].item()) * static_cast<double>(batch.size());
+      total.metric_sum += static_cast<double>(corpus->vocabulary.bytes(batch.targets));
+      total.examples += batch.size();
+    }
+    return total;
+  };
+  return {std::move(name), 1, score};
+}
+
+constexpr std::int64_t kEvaluationTokens = 8192;  // scored at a time
+
+Split window_split(std::string name, const std::shared_ptr<const Corpus>& corpus,
+                   const TokenIds& text, std::int64_t length, const WindowNetwork& network) {
+  const ConsecutiveWindows windows(text, std::max<std::int64_t>(1, kEvaluationTokens / length),
+                                   length);
+  const auto score = [corpus, network, windows](Pass& pass, std::int64_t piece) {
+    const TokenBatch batch = windows.batch(piece);
+    const Var loss =
+        softmax_cross_entropy(pass, network(pass, batch.inputs, batch.rows), batch.targets);
+    return Score{
+        .loss_sum = static_cast<double>(pass.tape[loss].item()) * static_cast<double>(batch.size()),
+        .metric_sum = static_cast<double>(corpus->vocabulary.bytes(batch.targets)),
+        .examples = batch.size()};
+  };
+  return {std::move(name), windows.count(), score};
+}
+
+/// Rows of micro-batch `part` when `rows` are cut into `parts`: as micro_batches cuts images,
+/// larger ones first.
+std::int64_t part_rows(std::int64_t rows, std::int64_t parts, std::int64_t part) {
+  return rows / parts + (part < rows % parts ? 1 : 0);
+}
+
+}  // namespace
+
+std::vector<OptionSpec> text_settings() {
+  std::vector<OptionSpec> settings{
+      {.name = "data",
+       .value = "PATH|embedded",
+       .fallback = "embedded",
+       .help = "text file, or folder with train.txt, valid.txt and perhaps test.txt; embedded is a "
+               "small text made by a grammar",
+       .use = OptionSpec::Use::evaluation},
+      {.name = "unit",
+       .value = "auto|byte|word|bpe",
+       .fallback = "auto",
+       .help = "what a token is; bpe: byte pairs, merged as the training text has them; auto: "
+               "words of folders, else bytes",
+       .choices = {"auto", "byte", "word", "bpe"}},
+      {.name = "vocabulary",
+       .value = "N",
+       .kind = OptionSpec::Kind::integer,
+       .fallback = "0",
+       .help = "most words, of which the rarer ones become <unk>, or tokens of bpe; 0: 50000 "
+               "words, 2048 of bpe",
+       .expected = "3 and more (bpe: 257), or 0",
+       .accepts = [](double n) { return n == 0 || n >= 3; }},
+      OptionSpec::count("length", "64", "tokens of a window of text")};
+  std::ranges::move(generation_settings(), std::back_inserter(settings));
+  return settings;
+}
+
+Corpus open_corpus(const Options& options) {
+  const std::string &where = options.text("data"), &unit = options.text("unit");
+  const bool words = unit == "word" || (unit == "auto" && where != "embedded" &&
+                                        std::filesystem::is_directory(where));
+  const TokenUnit tokens = unit == "bpe" ? TokenUnit::byte_pair
+                           : words       ? TokenUnit::word
+                                         : TokenUnit::byte;
+  if (tokens == TokenUnit::byte)
+    refuse_given(options, "vocabulary", "where tokens are bytes, only with --unit word or bpe");
+  return open_text(where, {.unit = tokens, .vocabulary = vocabulary_limit(options, tokens)});
+}
+
+std::int64_t vocabulary_limit(const Options& options, TokenUnit unit) {
+  const std::int64_t given = options.integer("vocabulary");
+  return given != 0 ? given : unit == TokenUnit::byte_pair ? 2048 : 50'000;
+}
+
+std::string text_metric(const Corpus& corpus) {
+  return corpus.vocabulary.unit() == TokenUnit::word ? "perplexity" : "bits_per_byte";
+}
+
+KeyValues describe(const Corpus& corpus) {
+  return {{"description",
+           concat(corpus.name, ": ", corpus.train.size(), " training, ", corpus.validation.size(),
+                  " validation and ", corpus.test.size(), " test tokens, ",
+                  corpus.vocabulary.size(), " different ", to_text(corpus.vocabulary.unit()), 's')},
+          {std::string(kVocabularyEntry), corpus.vocabulary.fingerprint()},
+          {"training", Corpus::fingerprint(corpus.train)},
+          {"validation", Corpus::fingerprint(corpus.validation)},
+          {"test", Corpus::fingerprint(corpus.test)}};
+}
+
+Task stream_task(const std::shared_ptr<const Corpus>& corpus, const RecurrentNetwork& network,
+                 ParamStore& params, const Options& options) {
+  require<ConfigError>(
+      options.accumulate == 1, "[command line] --accumulate ", options.accumulate,
+      " would cut streams that carry their state; lower --batch or --length instead");
+  const std::int64_t streams = options.batch.value(), length = options.integer("length");
+  const auto windows = std::make_shared<const StreamWindows>(corpus->train, streams, length);
+  const Carried carried(params, network.begin(streams));
+  Task task;
+  task.metric = text_metric(*corpus);
+  task.steps_per_epoch = windows->count();
+  task.parts = [=](std::int64_t t) {
+    return std::vector{streams * windows->length(t % windows->count())};
+  };
+  task.loss = [=](Pass& pass, std::int64_t t, std::int64_t) {
+    const std::int64_t w = t % windows->count();
+    const TokenBatch batch = windows->window(w);
+    std::vector<LstmState> states = w == 0 ? network.begin(streams) : carried.load(pass.params);
+    const Var logits = network.forward(pass, batch.inputs, states);
+    carried.store(std::move(states), pass.params);
+    return softmax_cross_entropy(pass, logits, batch.targets);
+  };
+  task.splits.push_back(stream_split("validation", corpus, corpus->validation, length, network));
+  if (!corpus->test.empty())
+    task.splits.push_back(stream_split("test", corpus, corpus->test, length, network));
+  task.probe = [network](Pass& pass) {
+    const std::vector<std::int32_t> token{0};
+    std::vector<LstmState> states = network.begin(1);
+    return softmax_cross_entropy(pass, network.forward(pass, token, states), token);
+  };
+  task.generate = [=](Pass& pass) {
+    return generate_text(pass, corpus->vocabulary, options, stream_reader(network));
+  };
+  task.data = describe(*corpus);
+  return task;
+}
+
+Task window_task(const std::shared_ptr<const Corpus>& corpus, const WindowNetwork& network,
+                 const Options& options) {
+  const std::int64_t rows = options.batch.value(), length = options.integer("length"),
+                     parts = std::min(options.accumulate, rows);
+  const Key key = Key(static_cast<std::uint64_t>(options.seed)).fold("windows");
+  const auto tokens = static_cast<std::int64_t>(corpus->train.size());
+  require<DataError>(tokens > length, "[text] the ", tokens,
+                     " training tokens are too few for windows of ", length,
+                     " and the token after them; shorten --length");
+  Task task;
+  task.metric = text_metric(*corpus);
+  const std::int64_t step =
+      checked_mul(rows, length, "[command line] tokens of a step, --batch windows of --length");
+  task.steps_per_epoch = ceil_div(tokens - 1, step);
+  task.parts = [=](std::int64_t) {
+    std::vector<std::int64_t> sizes;
+    for (std::int64_t part = 0; part < parts; ++part) sizes.push_back(part_rows(rows, parts, part));
+    return sizes;
+  };
+  task.loss = [=](Pass& pass, std::int64_t t, std::int64_t part) {
+    const TokenBatch batch =
+        random_windows(corpus->train, rows, length, key.fold(static_cast<std::uint64_t>(t)));
+    std::int64_t first = 0;
+    for (std::int64_t before = 0; before < part; ++before) first += part_rows(rows, parts, before);
+    const std::int64_t count = part_rows(rows, parts, part);
+    const auto cut = [&](const TokenIds& ids) {
+      return std::span(ids).subspan(static_cast<std::size_t>(first * length),
+                                    static_cast<std::size_t>(count * length));
+    };
+    return softmax_cross_entropy(pass, network(pass, cut(batch.inputs), count), cut(batch.targets));
+  };
+  task.splits.push_back(window_split("validation", corpus, corpus->validation, length, network));
+  if (!corpus->test.empty())
+    task.splits.push_back(window_split("test", corpus, corpus->test, length, network));
+  task.probe = [network, length](Pass& pass) {
+    const std::vector<std::int32_t> blank(static_cast<std::size_t>(length), 0);
+    return softmax_cross_entropy(pass, network(pass, blank, 1), blank);
+  };
+  task.generate = [=](Pass& pass) {
+    return generate_text(pass, corpus->vocabulary, options, window_reader(network, length));
+  };
+  task.data = describe(*corpus);
+  return task;
+}
+
+}  // namespace ebb::train
