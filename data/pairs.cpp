@@ -61,16 +61,16 @@ std::int32_t label_of(std::string_view word) {
   return found == kPairLabels.end() ? -1 : static_cast<std::int32_t>(found - kPairLabels.begin());
 }
 
-using KeyValues = std::vector<PairTexts>;
+using Sentences = std::vector<PairTexts>;
 
 /// All sentences of a part, one a line.
-std::string lines_of(const KeyValues& pairs) {
+std::string lines_of(const Sentences& pairs) {
   std::string text;
   for (const PairTexts& pair : pairs) text += concat(pair.premise, '\n', pair.hypothesis, '\n');
   return text;
 }
 
-std::vector<SentencePair> encode(const KeyValues& pairs, const Vocabulary& vocabulary) {
+std::vector<SentencePair> encode(const Sentences& pairs, const Vocabulary& vocabulary) {
   const auto ids = [&](const std::string& sentence) {
     TokenIds tokens = vocabulary.encode(sentence, "pairs");
     tokens.pop_back();  // the <eos>, which separators are when rows are packed
@@ -93,7 +93,7 @@ std::optional<fs::path> find_part(const fs::path& folder, const std::vector<std:
   return std::nullopt;
 }
 
-KeyValues read_part(const fs::path& folder, const std::vector<std::string>& names,
+Sentences read_part(const fs::path& folder, const std::vector<std::string>& names,
                     const PairOptions& options, PairSet& set) {
   const std::optional<fs::path> path = find_part(folder, names);
   if (!path) return {};
@@ -204,7 +204,7 @@ PairSet open_pairs(const fs::path& where, const PairOptions& options) {
               .train = {},
               .validation = {},
               .test = {}};
-  KeyValues train, validation, test;
+  Sentences train, validation, test;
   if (where == "embedded") {
     const Key key(name_hash("embedded pairs"));  // always the same ones, whatever the seed of a run
     train = embedded_pairs(20'000, key.fold("train"));
