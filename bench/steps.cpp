@@ -30,6 +30,7 @@ struct TaskSteps {
     Gradients gradients = pass.tape.backward(task.loss(pass, t++, 0));
     if (clip) clip_global_norm(gradients, *clip);
     optimizer.step(params, gradients, rate);
+    pass.effects.apply_to(params);
   }
 };
 

@@ -46,6 +46,7 @@ void Training::step(const Batch& batch) {
   const Var logits = network_.forward(pass, pass.tape.constant(batch.inputs));
   const Var loss = softmax_cross_entropy(pass, logits, batch.labels);
   optimizer_.step(params_, pass.tape.backward(loss), 0.01);
+  pass.effects.apply_to(params_);
 }
 
 }  // namespace ebb::bench

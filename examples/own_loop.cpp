@@ -46,6 +46,7 @@ void train_until(Training& t, const DataSet& data, std::int64_t end) {
     const Var loss = softmax_cross_entropy(pass, t.logits(pass, batch.inputs), batch.labels);
     t.mean_loss = 0.9f * t.mean_loss + 0.1f * pass.tape[loss].item();
     t.state.optimizer.step(t.state.params, pass.tape.backward(loss), rate(now));
+    pass.effects.apply_to(t.state.params);  // running ranges, for evaluations
     ++t.state.iteration;
   }
 }

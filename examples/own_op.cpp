@@ -27,19 +27,15 @@ Var softsign(Pass& pass, Var x) {
 /// has for the site.
 Var product(Pass& pass, const Site& site, Var x, Var w) {
   const Site here = pass.visit(site);  // this use of it: used again, it draws other random bits
-  pass.tape.keep(x);                   // an operand in float32 refers to what it was made from
-  const Operand qx = pass.encode(pass.tape[x].matrix(), here, Role::activation);
-  const Operand qw = pass.encode(pass.tape[w].matrix(), here, Role::weight,
-                                 Granularity::per_row);  // a grid an output
-  Tensor y = pass.multiply(qx, qw.transposed(), here, Product::forward);
+  const Quantized qx = pass.quantize(x, here, Role::activation),
+                  qw = pass.quantize(w, here, Role::weight);
+  Tensor y = pass.multiply(qx.along(1), qw.along(1).transposed(), here, Product::forward);
   return pass.tape.record(std::move(y), {x, w}, [=, &pass](const Tensor& g, Adjoints& grads) {
-    const Operand qg = pass.encode(g.matrix(), here, Role::gradient);
-    if (grads.wants(x)) {  // contracts the outputs, so the weights take grids along the inputs
-      const Operand along =
-          pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_column);
-      grads.add(x, pass.multiply(qg, along, here, Product::grad_left));
-    }
-    grads.add(w, pass.multiply(qg.transposed(), qx, here, Product::grad_right));
+    const Quantized qg = pass.quantize(g, here, Role::gradient);
+    if (grads.wants(x))  // contracts n
+      grads.add(x, pass.multiply(qg.along(1), qw.along(0), here, Product::grad_left));
+    grads.add(w, pass.multiply(qg.along(0).transposed(), qx.along(0), here,
+                               Product::grad_right));  // contracts m
   });
 }
 

@@ -34,6 +34,7 @@ int main(int, char** argv) {
     const Var loss =
         softmax_cross_entropy(pass, network(pass, pass.tape.constant(batch.inputs)), batch.labels);
     optimizer.step(params, pass.tape.backward(loss), rate(t));
+    pass.effects.apply_to(params);  // running ranges, for evaluations
   }
 
   CostLedger apart;

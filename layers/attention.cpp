@@ -148,8 +148,8 @@ struct Head {
 /// head's result is in cache.
 template <class Left, class Right, class Out>
 void multiply_heads(const Pass& pass, const Layout& at, const Site& site, Product product,
-                    Square square, std::span<const Operand> a, const Left& left, const Operand& b,
-                    const Right& right, const Out& out,
+                    Square square, const std::vector<Operand>& a, const Left& left,
+                    const Operand& b, const Right& right, const Out& out,
                     const std::function<void(const Head&)>& done = {}) {
   std::vector<Head> heads;
   std::vector<BatchedProduct> products;
@@ -249,15 +249,17 @@ Var Attention::operator()(Pass& pass, Var qkv, std::span<const std::int64_t> len
   const Tensor& x = pass.tape[qkv];
   const Site here_scores = pass.visit(scores), here_values = pass.visit(values);
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(at.depth)));
-  Operand q = pass.encode(at.part(x, 0), here_scores, Role::activation),
-          k = pass.encode(at.part(x, 1), here_scores, Role::weight),
-          v = pass.encode(at.part(x, 2), here_values, Role::weight);
+  const Quantized q = pass.quantize(at.part(x, 0), here_scores, Role::activation),
+                  k = pass.quantize(at.part(x, 1), here_scores, Role::weight,
+                                    {.scales = Scales::per_tensor}),
+                  v = pass.quantize(at.part(x, 2), here_values, Role::weight,
+                                    {.scales = Scales::per_tensor});
 
   const auto p = std::make_shared<Tensor>(Tensor::uninitialized({1, at.squares}));
   RangeOfParts parts_of_p;
   multiply_heads(
-      pass, at, here_scores, Product::forward, Square::result, {&q, 1}, part, k, part_t,
-      [&](const Head& h) { return h.square(p->data()); },
+      pass, at, here_scores, Product::forward, Square::result, {q.along(1)}, part, k.along(1),
+      part_t, [&](const Head& h) { return h.square(p->data()); },
       [&](const Head& h) {
         parts_of_p.add(softmax(h, p->data() + h.square_begin(), scale, pass.simd));
       });
@@ -265,44 +267,44 @@ Var Attention::operator()(Pass& pass, Var qkv, std::span<const std::int64_t> len
   Tensor y = Tensor::uninitialized({at.tokens, at.width});
   std::vector<Operand> by_row;
   for (const Layout::Run& run : at.runs)
-    by_row.push_back(pass.encode(at.squares_of(*p, run), here_values, Role::activation,
-                                 Granularity::per_row, by_row.size(), at.parts({&run, 1})));
-  multiply_heads(pass, at, here_values, Product::forward, Square::left, by_row, square_of_run, v,
-                 part, [&](const Head& h) { return h.part(y.data(), at.width); });
+    by_row.push_back(pass.quantize(at.squares_of(*p, run), here_values, Role::activation,
+                                   {.step = by_row.size(),
+                                    .scales = Scales::per_channel,
+                                    .parts = at.parts({&run, 1})})
+                         .along(1));
+  multiply_heads(pass, at, here_values, Product::forward, Square::left, by_row, square_of_run,
+                 v.along(0), part, [&](const Head& h) { return h.part(y.data(), at.width); });
 
-  return pass.tape.record(
-      std::move(y), {qkv},
-      [=, &pass, q = std::move(q), k = std::move(k), v = std::move(v)](const Tensor& g,
-                                                                       Adjoints& grads) {
-        Tensor gx = Tensor::uninitialized({at.tokens, 3 * at.width}),
-               gs = Tensor::uninitialized(p->shape());
-        const auto gradient_of = [&](std::int64_t which) {
-          return [&, which](const Head& h) {
-            return h.part(gx.data() + which * at.width, 3 * at.width);
-          };
-        };
-        const auto gradient_square = [&](const Head& h) { return h.square(gs.data()); };
-        const Operand gy = pass.encode_gradient(g, here_values, grads.facts());
-        const std::vector<Operand::Part> parts = at.parts(at.runs);
-        const Operand whole_p =
-            pass.encode_known(p->matrix(), here_values, Role::activation, range_of_p, parts);
-        RangeOfParts range;
-        multiply_heads(pass, at, here_values, Product::grad_left, Square::result, {&gy, 1}, part, v,
-                       part_t, gradient_square, [&](const Head& h) {
-                         const std::int64_t begin = h.square_begin();
-                         range.add(softmax_gradient(h, p->data() + begin, scale, pass.simd,
-                                                    gs.data() + begin));
-                       });
-        multiply_heads(pass, at, here_values, Product::grad_right, Square::left_transposed,
-                       {&whole_p, 1}, square_t, gy, part, gradient_of(2));
-        const Operand qs =
-            pass.encode_known(gs.matrix(), here_scores, Role::gradient, range.range(), parts);
-        multiply_heads(pass, at, here_scores, Product::grad_left, Square::left, {&qs, 1}, square, k,
-                       part, gradient_of(0));
-        multiply_heads(pass, at, here_scores, Product::grad_right, Square::left_transposed,
-                       {&qs, 1}, square_t, q, part, gradient_of(1));
-        grads.add(qkv, std::move(gx));
-      });
+  return pass.tape.record(std::move(y), {qkv}, [=, &pass](const Tensor& g, Adjoints& grads) {
+    Tensor gx = Tensor::uninitialized({at.tokens, 3 * at.width}),
+           gs = Tensor::uninitialized(p->shape());
+    const auto gradient_of = [&](std::int64_t which) {
+      return
+          [&, which](const Head& h) { return h.part(gx.data() + which * at.width, 3 * at.width); };
+    };
+    const auto gradient_square = [&](const Head& h) { return h.square(gs.data()); };
+    const Quantized gy =
+        pass.quantize(g, here_values, Role::gradient, {.range = grads.facts().range});
+    const std::vector<Operand::Part> parts = at.parts(at.runs);
+    const Quantized whole_p =
+        pass.quantize(*p, here_values, Role::activation, {.range = range_of_p, .parts = parts});
+    RangeOfParts range;
+    multiply_heads(
+        pass, at, here_values, Product::grad_left, Square::result, {gy.along(1)}, part, v.along(1),
+        part_t, gradient_square, [&](const Head& h) {
+          const std::int64_t begin = h.square_begin();
+          range.add(softmax_gradient(h, p->data() + begin, scale, pass.simd, gs.data() + begin));
+        });
+    multiply_heads(pass, at, here_values, Product::grad_right, Square::left_transposed,
+                   {whole_p.along(0)}, square_t, gy.along(0), part, gradient_of(2));
+    const Quantized qs =
+        pass.quantize(gs, here_scores, Role::gradient, {.range = range.range(), .parts = parts});
+    multiply_heads(pass, at, here_scores, Product::grad_left, Square::left, {qs.along(1)}, square,
+                   k.along(0), part, gradient_of(0));
+    multiply_heads(pass, at, here_scores, Product::grad_right, Square::left_transposed,
+                   {qs.along(0)}, square_t, q.along(0), part, gradient_of(1));
+    grads.add(qkv, std::move(gx));
+  });
 }
 
 Var rotary(Pass& pass, Var qkv, std::span<const std::int64_t> lengths, std::int64_t heads) {

@@ -37,21 +37,18 @@ const kernels::NormKernels& norm_kernels([[maybe_unused]] Simd simd) {
   return kernels::norm_portable();
 }
 
+/// Those of the batch, towards which the running ones are to move.
 Moments batch_moments(ColumnMoments of_batch, std::int64_t rows, const BatchNorm& norm,
-                      ParamStore& params) {
+                      Effects& effects) {
   const auto n = static_cast<double>(rows);
   Moments moments{std::move(of_batch.mean), std::move(of_batch.variance)};
-  Tensor &running_mean = params[norm.running_mean], &running_var = params[norm.running_var];
-  for (std::size_t c = 0; c < moments.mean.size(); ++c) {
-    const double mean = moments.mean[c], var = moments.inverse[c];
-    moments.inverse[c] = 1.0 / std::sqrt(var + norm.epsilon);
-    const auto i = static_cast<std::int64_t>(c);
-    const auto moved = [&](float old, double now) {
-      return static_cast<float>((1.0 - norm.momentum) * double{old} + norm.momentum * now);
-    };
-    running_mean[i] = moved(running_mean[i], mean);
-    running_var[i] = moved(running_var[i], var * n / (n - 1.0));
+  std::vector<double> unbiased;
+  for (double& value : moments.inverse) {
+    unbiased.push_back(value * n / (n - 1.0));
+    value = 1.0 / std::sqrt(value + norm.epsilon);
   }
+  effects.averages.push_back({norm.running_mean, norm.momentum, moments.mean});
+  effects.averages.push_back({norm.running_var, norm.momentum, std::move(unbiased)});
   return moments;
 }
 
@@ -195,7 +192,7 @@ Var BatchNorm::operator()(Pass& pass, Var x, const Then& then) const {
 
   const std::shared_ptr<const ColumnBlocks> known = pass.tape.facts(x).columns;
   Moments moments = batch ? batch_moments(known ? known->moments() : column_moments(in, pass.simd),
-                                          in.rows, *this, pass.params)
+                                          in.rows, *this, pass.effects)
                           : running_moments(*this, pass.params);
   Affine affine = forward_affine(moments, pass.tape[w], pass.tape[b]);
   const auto saved = std::make_shared<Saved>(Saved{norm_kernels(pass.simd),

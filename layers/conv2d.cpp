@@ -130,10 +130,10 @@ void forward(const Pass& pass, const Site& site, const Operand& qx, const Operan
   }
 }
 
-void grad_left(const Pass& pass, const Site& site, const Operand& qg, const Tensor& w,
-               const Extents& e, Tensor& gx, const RowsDone& rows_done) {
+void grad_left(Pass& pass, const Site& site, const Operand& qg, const Tensor& w, const Extents& e,
+               Tensor& gx, const RowsDone& rows_done) {
   const Tensor flipped = flipped_weights(w, e);
-  const Operand qw = pass.encode(flipped.matrix(), site, Role::weight, Granularity::per_column);
+  const Operand qw = pass.quantize(flipped, site, Role::weight).along(0);
   const PatchGeometry geometry = e.gradient_patches();
   if (e.depthwise()) {
     return depthwise_into(qg, geometry, qw, pass.how(site, Product::grad_left, rows_done),
@@ -193,9 +193,8 @@ Var Conv2d::operator()(Pass& pass, Var x, bool summarise) const {
   const Var w = pass.tape.parameter(weight), b = bias.index >= 0 ? pass.tape.parameter(bias) : w;
   const Extents e = extents_of(site, config, pass.tape.shape(x), pass.tape.shape(w));
   const Site here = pass.visit(site);
-  Operand qx = pass.encode_input(x, here, input_range);
-  const Operand qw =
-      pass.encode(weight_rows(pass.tape[w]), here, Role::weight, Granularity::per_row);
+  const Quantized qx = pass.quantize(x, here, Role::activation, {.running_range = input_range});
+  const Quantized qw = pass.quantize(weight_rows(pass.tape[w]), here, Role::weight);
   Tensor y = Tensor::uninitialized(e.output());
   const float* const added = b != w ? pass.tape[b].data() : nullptr;
   const auto columns = summarise && pass.training()
@@ -208,10 +207,10 @@ Var Conv2d::operator()(Pass& pass, Var x, bool summarise) const {
       if (columns != nullptr) columns->summarise(out + first * e.out, first, last);
     };
   }
-  forward(pass, here, qx, qw, e, y, rows_done);
+  forward(pass, here, qx.along(1), qw.along(1), e, y, rows_done);
 
-  auto backward = [=, &pass, qx = std::move(qx)](const Tensor& g, Adjoints& grads) {
-    const Operand qg = pass.encode_gradient(g, here, grads.facts());
+  auto backward = [=, &pass](const Tensor& g, Adjoints& grads) {
+    const Quantized qg = pass.quantize(g, here, Role::gradient, {.range = grads.facts().range});
     if (grads.wants(x)) {
       Tensor gx = Tensor::uninitialized(e.input());
       RowsDone completed;
@@ -220,14 +219,14 @@ Var Conv2d::operator()(Pass& pass, Var x, bool summarise) const {
           complete(first, last, out + first * e.in);
         };
       }
-      grad_left(pass, here, qg, pass.tape[w], e, gx, completed);
+      grad_left(pass, here, qg.along(1), pass.tape[w], e, gx, completed);
       if (completed) {
         grads.add_complete(x, std::move(gx));
       } else {
         grads.add(x, std::move(gx));
       }
     }
-    grads.add(w, grad_right(pass, here, qg, qx, e));
+    grads.add(w, grad_right(pass, here, qg.along(0), qx.along(0), e));
     if (b != w) grads.add(b, bias_gradient(g, pass.simd));
   };
   return pass.tape.record(std::move(y), {x, w, b}, std::move(backward),

@@ -215,7 +215,7 @@ Var dropout(Pass& pass, Var x, double probability, std::string_view name) {
   require<ConfigError>(probability >= 0.0 && probability < 1.0, "[dropout ", name,
                        "] expected a probability in [0, 1), got ", probability);
   if (!pass.training() || probability == 0.0) return x;
-  const Key key = pass.key_of(name, pass.visits.uses[concat("dropout ", name)]++).fold("dropout");
+  const Key key = pass.key_of(name, pass.uses[concat("dropout ", name)]++).fold("dropout");
   const auto threshold = static_cast<std::uint64_t>(math::round_half_even(probability * 0x1p32));
   const auto scale = static_cast<float>(1.0 / (1.0 - probability));
   Tensor y = Tensor::uninitialized(pass.tape.shape(x));

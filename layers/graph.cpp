@@ -121,13 +121,13 @@ Var sum_neighbours(Pass& pass, const Site& site, Var x,
   }
   const Tensor& operand = neighbours->node_scale.empty() ? pass.tape[x] : scaled;
   const Site here = pass.visit(site);
-  const Operand qx = pass.encode(operand.matrix(), here, Role::activation);
-  Tensor y = aggregate(neighbours->adjacency, neighbours->target_scale, qx,
+  const Quantized qx = pass.quantize(operand, here, Role::activation);
+  Tensor y = aggregate(neighbours->adjacency, neighbours->target_scale, qx.along(0),
                        pass.how(here, Product::aggregate), pass.ledger);
   return pass.tape.record(std::move(y), {x}, [=, &pass](Tensor&& g, Adjoints& grads) {
     scale_rows(g, neighbours->target_scale, g);
-    const Operand qg = pass.encode(g.matrix(), here, Role::gradient);
-    grads.add(x, aggregate(neighbours->adjacency_transposed, neighbours->node_scale, qg,
+    const Quantized qg = pass.quantize(g, here, Role::gradient);
+    grads.add(x, aggregate(neighbours->adjacency_transposed, neighbours->node_scale, qg.along(0),
                            pass.how(here, Product::aggregate_grad), pass.ledger));
   });
 }

@@ -121,41 +121,38 @@ Var Gru::operator()(Pass& pass, Var x, Tensor& state) const {
   Tensor h = Tensor::uninitialized({rows, units}),
          from_hidden = Tensor::uninitialized({streams, gates});
   const Site here = pass.visit(hidden);
-  const Operand to_gates =
-      pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_row)
-          .transposed()
-          .kept();
+  const Quantized qw = pass.quantize(w, here, Role::weight);
+  const Operand to_gates = qw.along(1).transposed().kept();
   Multiply how = pass.how(here, Product::forward);
   how.bias = pass.tape[b].data();
   for (std::int64_t t = 0; t < window->steps; ++t) {
     const float* const before = t == 0 ? state.data() : h.data() + (t - 1) * window->narrow();
     std::copy_n(before, window->narrow(), window->h_before.data() + t * window->narrow());
-    const Operand qh = pass.encode_activation({before, streams, units, units}, here, range,
-                                              static_cast<std::uint64_t>(t) + 1);
-    gemm_into(qh, to_gates, how, pass.ledger, {from_hidden.data(), streams, gates, gates});
+    const Quantized qh =
+        pass.quantize(rows_at(window->h_before, t * streams, streams), here, Role::activation,
+                      {.running_range = range, .step = static_cast<std::uint64_t>(t) + 1});
+    gemm_into(qh.along(1), to_gates, how, pass.ledger, {from_hidden.data(), streams, gates, gates});
     step_forward(*window, t, from_hidden.data(), h.data() + t * window->narrow(), pass.simd);
   }
-  if (pass.training())
-    pass.move_range(here, range, measure_range(window->h_before.matrix(), pass.simd));
   std::copy_n(h.data() + (window->steps - 1) * window->narrow(), window->narrow(), state.data());
 
   return pass.tape.record(std::move(h), {a, w, b}, [=, &pass](const Tensor& g, Adjoints& grads) {
     Tensor ga = Tensor::uninitialized({rows, gates}), gc = Tensor::uninitialized({rows, gates});
     Tensor gh = Tensor::zeros({streams, units}), through = Tensor::uninitialized({streams, units});
-    const Operand along_in =
-        pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_column).kept();
+    const Operand to_hidden = qw.along(0).kept();
     for (std::int64_t t = window->steps; t-- > 0;) {
       step_backward(*window, t, g.data() + t * window->narrow(), gh.data(),
                     ga.data() + t * window->wide(), gc.data() + t * window->wide());
-      const Operand qc = pass.encode(rows_at(gc, t * streams, streams), here, Role::gradient,
-                                     Granularity::per_tensor, static_cast<std::uint64_t>(t) + 1);
-      pass.multiply_into(qc, along_in, here, Product::grad_left,
+      const Quantized qc = pass.quantize(rows_at(gc, t * streams, streams), here, Role::gradient,
+                                         {.step = static_cast<std::uint64_t>(t) + 1});
+      pass.multiply_into(qc.along(1), to_hidden, here, Product::grad_left,
                          {through.data(), streams, units, units});
       add_into(gh, through);
     }
-    const Operand all_c = pass.encode(gc.matrix(), here, Role::gradient);
-    const Operand all_h = pass.encode(window->h_before.matrix(), here, Role::activation);
-    grads.add(w, pass.multiply(all_c.transposed(), all_h, here, Product::grad_right));
+    const Quantized all_c = pass.quantize(gc, here, Role::gradient);
+    const Quantized all_h = pass.quantize(window->h_before, here, Role::activation);
+    grads.add(
+        w, pass.multiply(all_c.along(0).transposed(), all_h.along(0), here, Product::grad_right));
     grads.add(b, bias_gradient(gc, pass.simd));
     grads.add(a, std::move(ga));
   });

@@ -45,29 +45,26 @@ Var Linear::operator()(Pass& pass, Var x) const {
                       "] expected input [batch, ", in, "], got ", shape);
 
   const Site here = pass.visit(site);
-  Operand qx = pass.encode_input(x, here, input_range);
-  const Operand qw = pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_row);
+  const Quantized qx = pass.quantize(x, here, Role::activation, {.running_range = input_range});
+  const Quantized qw = pass.quantize(w, here, Role::weight);
   Tensor y = Tensor::uninitialized(with_last(shape, out));
   const Var b = bias.index >= 0 ? pass.tape.parameter(bias) : w;
   Multiply how = pass.how(here, Product::forward);
   if (b != w) how.bias = pass.tape[b].data();
-  gemm_into(qx, qw.transposed(), how, pass.ledger, whole(y));
+  gemm_into(qx.along(1), qw.along(1).transposed(), how, pass.ledger, whole(y));
 
-  return pass.tape.record(
-      std::move(y), {x, w, b}, [=, &pass, qx = std::move(qx)](const Tensor& g, Adjoints& grads) {
-        GradientSummary summary = b != w ? summarise_gradient(g, grads.facts(), pass.simd)
-                                         : GradientSummary{{}, grads.facts()};
-        const Operand qg = pass.encode_gradient(g, here, summary.facts);
-        if (grads.wants(x)) {
-          const Operand along_in =
-              pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_column);
-          Tensor gx = Tensor::uninitialized(shape);
-          pass.multiply_into(qg, along_in, here, Product::grad_left, whole(gx));
-          grads.add(x, std::move(gx));
-        }
-        grads.add(w, pass.multiply(qg.transposed(), qx, here, Product::grad_right));
-        if (b != w) grads.add(b, std::move(summary.bias));
-      });
+  return pass.tape.record(std::move(y), {x, w, b}, [=, &pass](const Tensor& g, Adjoints& grads) {
+    GradientSummary summary = b != w ? summarise_gradient(g, grads.facts(), pass.simd)
+                                     : GradientSummary{{}, grads.facts()};
+    const Quantized qg = pass.quantize(g, here, Role::gradient, {.range = summary.facts.range});
+    if (grads.wants(x)) {
+      Tensor gx = Tensor::uninitialized(shape);
+      pass.multiply_into(qg.along(1), qw.along(0), here, Product::grad_left, whole(gx));
+      grads.add(x, std::move(gx));
+    }
+    grads.add(w, pass.multiply(qg.along(0).transposed(), qx.along(0), here, Product::grad_right));
+    if (b != w) grads.add(b, std::move(summary.bias));
+  });
 }
 
 Tensor bias_gradient(const Tensor& g, Simd simd) { return rounded(column_sums(g.matrix(), simd)); }

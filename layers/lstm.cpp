@@ -126,22 +126,19 @@ Var Lstm::operator()(Pass& pass, Var x, LstmState& state) const {
          from_hidden = Tensor::uninitialized({streams, 4 * units});
   std::ranges::copy(state.cell.values(), window->cell.data());
   const Site here = pass.visit(hidden);
-  const Operand to_gates =
-      pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_row)
-          .transposed()
-          .kept();
+  const Quantized qw = pass.quantize(w, here, Role::weight);
+  const Operand to_gates = qw.along(1).transposed().kept();
   for (std::int64_t t = 0; t < window->steps; ++t) {
     const float* const before =
         t == 0 ? state.hidden.data() : h.data() + (t - 1) * window->narrow();
     std::copy_n(before, window->narrow(), window->h_prev.data() + t * window->narrow());
-    const Operand qh = pass.encode_activation({before, streams, units, units}, here, range,
-                                              static_cast<std::uint64_t>(t) + 1);
-    pass.multiply_into(qh, to_gates, here, Product::forward,
+    const Quantized qh =
+        pass.quantize(rows_at(window->h_prev, t * streams, streams), here, Role::activation,
+                      {.running_range = range, .step = static_cast<std::uint64_t>(t) + 1});
+    pass.multiply_into(qh.along(1), to_gates, here, Product::forward,
                        {from_hidden.data(), streams, 4 * units, 4 * units});
     step_forward(*window, t, from_hidden.data(), h.data() + t * window->narrow(), pass.simd);
   }
-  if (pass.training())
-    pass.move_range(here, range, measure_range(window->h_prev.matrix(), pass.simd));
   std::copy_n(h.data() + (window->steps - 1) * window->narrow(), window->narrow(),
               state.hidden.data());
   std::copy_n(window->cell.data() + window->steps * window->narrow(), window->narrow(),
@@ -150,19 +147,19 @@ Var Lstm::operator()(Pass& pass, Var x, LstmState& state) const {
   return pass.tape.record(std::move(h), {z, w}, [=, &pass](const Tensor& g, Adjoints& grads) {
     Tensor gz = Tensor::uninitialized({rows, 4 * units}), gh = Tensor::zeros({streams, units}),
            gc = Tensor::zeros({streams, units});
-    const Operand along_in =
-        pass.encode(pass.tape[w].matrix(), here, Role::weight, Granularity::per_column).kept();
+    const Operand to_hidden = qw.along(0).kept();
     for (std::int64_t t = window->steps; t-- > 0;) {
       step_backward(*window, t, g.data() + t * window->narrow(), gh.data(), gc.data(),
                     gz.data() + t * window->wide());
-      const Operand qz = pass.encode(rows_at(gz, t * streams, streams), here, Role::gradient,
-                                     Granularity::per_tensor, static_cast<std::uint64_t>(t) + 1);
-      pass.multiply_into(qz, along_in, here, Product::grad_left,
+      const Quantized qz = pass.quantize(rows_at(gz, t * streams, streams), here, Role::gradient,
+                                         {.step = static_cast<std::uint64_t>(t) + 1});
+      pass.multiply_into(qz.along(1), to_hidden, here, Product::grad_left,
                          {gh.data(), streams, units, units});
     }
-    const Operand all_z = pass.encode(gz.matrix(), here, Role::gradient);
-    const Operand all_h = pass.encode(window->h_prev.matrix(), here, Role::activation);
-    grads.add(w, pass.multiply(all_z.transposed(), all_h, here, Product::grad_right));
+    const Quantized all_z = pass.quantize(gz, here, Role::gradient);
+    const Quantized all_h = pass.quantize(window->h_prev, here, Role::activation);
+    grads.add(
+        w, pass.multiply(all_z.along(0).transposed(), all_h.along(0), here, Product::grad_right));
     grads.add(z, std::move(gz));
   });
 }

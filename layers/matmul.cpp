@@ -55,33 +55,31 @@ Var matmul(Pass& pass, const Site& site, Var a, Var b) {
   for (const std::int64_t extent : leading) count *= shared ? 1 : extent;
 
   const Site here = pass.visit(site);
-  pass.tape.keep(a);  // operands in float32 refer to what they were made from
-  pass.tape.keep(b);
-  Operand qa = pass.encode(pass.tape[a].matrix(), here, Role::activation);
-  Operand qb =
-      pass.encode(pass.tape[b].matrix(), here, Role::activation, Granularity::per_tensor, 1);
+  const Quantized qa = pass.quantize(a, here, Role::activation),
+                  qb = pass.quantize(b, here, Role::activation, {.step = 1});
   std::vector<std::int64_t> extents = extents_of(left);
   extents.back() = right[-1];
   Tensor y = Tensor::uninitialized(Shape(extents));
-  if (count > 0) multiply_each(pass, here, Product::forward, count, qa, false, qb, false, y);
+  if (count > 0)
+    multiply_each(pass, here, Product::forward, count, qa.along(1), false, qb.along(0), false, y);
 
-  return pass.tape.record(
-      std::move(y), {a, b},
-      [=, &pass, qa = std::move(qa), qb = std::move(qb)](const Tensor& g, Adjoints& grads) {
-        const Operand qg = pass.encode_gradient(g, here, grads.facts());
-        if (grads.wants(a)) {
-          Tensor ga = Tensor::uninitialized(left);
-          if (count > 0)
-            multiply_each(pass, here, Product::grad_left, count, qg, false, qb, true, ga);
-          grads.add(a, std::move(ga));
-        }
-        if (grads.wants(b)) {
-          Tensor gb = Tensor::uninitialized(right);
-          if (count > 0)
-            multiply_each(pass, here, Product::grad_right, count, qa, true, qg, false, gb);
-          grads.add(b, std::move(gb));
-        }
-      });
+  return pass.tape.record(std::move(y), {a, b}, [=, &pass](const Tensor& g, Adjoints& grads) {
+    const Quantized qg = pass.quantize(g, here, Role::gradient, {.range = grads.facts().range});
+    if (grads.wants(a)) {
+      Tensor ga = Tensor::uninitialized(left);
+      if (count > 0)
+        multiply_each(pass, here, Product::grad_left, count, qg.along(1), false, qb.along(1), true,
+                      ga);
+      grads.add(a, std::move(ga));
+    }
+    if (grads.wants(b)) {
+      Tensor gb = Tensor::uninitialized(right);
+      if (count > 0)
+        multiply_each(pass, here, Product::grad_right, count, qa.along(0), true, qg.along(0), false,
+                      gb);
+      grads.add(b, std::move(gb));
+    }
+  });
 }
 
 }  // namespace ebb

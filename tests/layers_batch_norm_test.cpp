@@ -40,6 +40,7 @@ TEST_CASE("batch norm normalises by the batch's own moments and moves the runnin
     const Tensor x = random_tensor({3, 4, 6, channels}, Key(5), 2.0, offset);
     Pass pass = bench.pass();
     const Tensor y = pass.tape[norm(pass, pass.tape.constant(x))];
+    pass.effects.apply_to(bench.params);
     for (std::int64_t c = 0; c < channels; ++c) {
       double mean = 0, var = 0;
       for (std::int64_t i = 0; i < rows; ++i) mean += double{x[i * channels + c]} / rows;
@@ -107,6 +108,7 @@ TEST_CASE(
         Pass pass = bench.pass();
         pass.simd = simd;
         static_cast<void>(norm(pass, pass.tape.constant(x)));
+        pass.effects.apply_to(bench.params);
         CAPTURE(std::string(c.why));
         CAPTURE(rows);
         for (std::int64_t j = 0; j < channels; ++j) {
@@ -131,6 +133,7 @@ TEST_CASE("in evaluation batch norm uses the running moments and leaves them alo
   const Var y = norm(pass, vx);
   const Tensor out = pass.tape[y];
   pass.tape.backward(dot(pass, y, Tensor::filled({1, 1, 1, 3}, 1.0f)));
+  pass.effects.apply_to(bench.params);
   for (std::int64_t c = 0; c < 3; ++c) {
     const double slope =
         double{before[norm.weight][c]} / std::sqrt(double{before[norm.running_var][c]} + 1e-5);

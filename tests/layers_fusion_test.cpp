@@ -91,6 +91,7 @@ Result run(bool fused, const Shape& image, std::int64_t channels, const Precisio
   Result result{pass.tape[loss], {}, {}, {}};
   result.gradients = pass.tape.backward(loss);
   result.gx = pass.tape.gradient_of(x);
+  pass.effects.apply_to(bench.params);
   for (const ParamStore::Entry& entry : bench.params.entries()) result.state.push_back(entry.value);
   return result;
 }

@@ -233,6 +233,7 @@ TEST_CASE("evaluation encodes the hidden state over its running range and leaves
   LstmState state = begin;
   Pass train = bench.pass(int8());
   lstm(train, train.tape.constant(random_tensor({kRows, kIn}, Key(3))), state);
+  train.effects.apply_to(bench.params);
   CHECK(bench.params[lstm.range][2] == 1.0f);
   const Tensor x = random_tensor({kRows, kIn}, Key(5));
   for (const bool narrow : {false, true}) {
@@ -242,6 +243,7 @@ TEST_CASE("evaluation encodes the hidden state over its running range and leaves
     state = begin;
     CHECK(evaluation.tape[lstm(evaluation, evaluation.tape.constant(x), state)] ==
           replay_forward(evaluation, lstm, x, begin).h);
+    evaluation.effects.apply_to(bench.params);
     CHECK(bench.params[lstm.range] == kept);
   }
 }

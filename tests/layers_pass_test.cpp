@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -148,12 +149,12 @@ TEST_CASE("stochastic codes depend on key, site and role, not on the order of ca
   PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(2), Format::integer(2));
   plan.activation_rounding = Rounding::stochastic;
   Pass pass = bench.pass(plan, 1), again = bench.pass(plan, 1), later = bench.pass(plan, 2);
-  const std::vector<double> first = values_of(pass.encode(g.matrix(), a, Role::gradient));
-  const std::vector<double> other_site = values_of(again.encode(g.matrix(), b, Role::gradient));
-  CHECK(values_of(again.encode(g.matrix(), a, Role::gradient)) == first);
+  const std::vector<double> first = values_of(pass.quantize(g, a, Role::gradient).along(0));
+  const std::vector<double> other_site = values_of(again.quantize(g, b, Role::gradient).along(0));
+  CHECK(values_of(again.quantize(g, a, Role::gradient).along(0)) == first);
   CHECK(other_site != first);
-  CHECK(values_of(pass.encode(g.matrix(), a, Role::activation)) != first);
-  CHECK(values_of(later.encode(g.matrix(), a, Role::gradient)) != first);
+  CHECK(values_of(pass.quantize(g, a, Role::activation).along(0)) != first);
+  CHECK(values_of(later.quantize(g, a, Role::gradient).along(0)) != first);
 }
 
 static_assert(!std::is_copy_constructible_v<Pass> && !std::is_move_constructible_v<Pass>,
@@ -203,6 +204,7 @@ TEST_CASE(
     Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(8), Format::integer(8)));
     for (const std::array<float, 2>& x : inputs)
       fc(pass, pass.tape.constant(Tensor::from({1, 2}, x)));
+    pass.effects.apply_to(bench.params);
     const Tensor& range = bench.params[fc.input_range];
     return std::vector<float>(range.values().begin(),
                               range.values().end());  // minimum, width, updates
@@ -214,18 +216,72 @@ TEST_CASE(
 }
 
 TEST_CASE(
+    "a matrix is quantized for the axis that a product contracts: once where one scale serves both "
+    "axes, else over the lines of the other axis") {
+  Bench bench;
+  Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(2), Format::integer(2)));
+  // Two bits: 4 codes over the range of all elements, of each row, or of each column.
+  const Tensor x = Tensor::from({2, 2}, std::array{0.0f, 3.0f, 1.0f, 31.0f});
+  struct Case {
+    const char* why;
+    Role role;
+    Scales scales;
+    int contracted;
+    std::vector<double> values;
+  };
+  const std::vector<double> whole{0, 0, 0, 31}, exact{0, 3, 1, 31};
+  const Case cases[] = {
+      {"an activation, along its rows", Role::activation, Scales::by_role, 1, whole},
+      {"an activation, down its columns", Role::activation, Scales::by_role, 0, whole},
+      {"a weight, along its rows", Role::weight, Scales::by_role, 1, exact},
+      {"a weight, down its columns", Role::weight, Scales::by_role, 0, exact},
+      {"a weight with one scale", Role::weight, Scales::per_tensor, 1, whole},
+      {"an activation with a scale a row", Role::activation, Scales::per_channel, 1, exact}};
+  for (const Case& c : cases) {
+    CAPTURE(c.why);
+    const Operand codes = pass.quantize(x, "fc", c.role, {.scales = c.scales}).along(c.contracted);
+    CHECK(values_of(codes) == c.values);
+    CHECK(codes.granularity() == (c.values == whole   ? Granularity::per_tensor
+                                  : c.contracted == 1 ? Granularity::per_row
+                                                      : Granularity::per_column));
+  }
+}
+
+TEST_CASE("a pass leaves the parameters alone; its effects, applied in order, move layer state") {
+  Bench bench;
+  const ParamId average = bench.params.add("average", Tensor::filled({1}, 8.0f)),
+                range = bench.params.add("range", Tensor::zeros({3})),
+                carried = bench.params.add("carried", Tensor::zeros({2}));
+  const auto values = [&](ParamId id) {
+    const auto all = std::as_const(bench.params)[id].values();
+    return std::vector<float>(all.begin(), all.end());
+  };
+  Effects first, second;
+  first.averages = {{average, 0.5, {4.0}}, {average, 0.5, {0.0}}};  // 8, 6, 3
+  first.add_range(range, {-1.0f, 1.0f});
+  first.add_range(range, {0.0f, 3.0f});
+  second.values = {{carried, Tensor::filled({2}, 5.0f)}};
+  second.averages = {{average, 0.25, {7.0}}};  // 3, 4
+  CHECK(values(average) == std::vector<float>{8});
+  for (const Effects* effects : {&first, &second}) effects->apply_to(bench.params);
+  CHECK(values(average) == std::vector<float>{4});
+  CHECK(values(range) == std::vector<float>{-1, 4, 1});
+  CHECK(values(carried) == std::vector<float>{5, 5});
+}
+
+TEST_CASE(
     "the quality of an encoding is measured on request: ends, zeros and signal-to-noise ratio") {
   // Two bits over -1 .. 2 have the grid -1, 0, 1, 2: codes of the seven values are -1 -1 0 0 1 2 2.
   const Tensor x =
       Tensor::from({1, 7}, std::array{-1.0f, -0.75f, -0.25f, 0.25f, 1.25f, 2.0f, 1.75f});
   const double signal = 1 + 0.5625 + 0.0625 + 0.0625 + 1.5625 + 4 + 3.0625, noise = 5 * 0.0625;
   Bench bench;
-  std::vector<OperandQuality> quality;
   Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(2), Format::fp32()));
-  pass.quality = &quality;
+  pass.measure_quality = true;
   const Site site{"fc"};
-  (void)pass.encode(x.matrix(), site, Role::activation);
-  (void)pass.encode(x.matrix(), site, Role::gradient);  // float32: nothing to measure
+  static_cast<void>(pass.quantize(x, site, Role::activation));
+  static_cast<void>(pass.quantize(x, site, Role::gradient));  // float32: nothing to measure
+  const std::vector<OperandQuality>& quality = pass.effects.quality;
   REQUIRE(quality.size() == 1);
   CHECK(quality[0].site == "fc");
   CHECK(quality[0].role == Role::activation);

@@ -39,6 +39,7 @@ std::vector<double> overfit(Bench& bench, const Classifier& model, const Precisi
         softmax_cross_entropy(pass, model.forward(pass, pass.tape.constant(images)), labels);
     losses.push_back(double{pass.tape[loss].item()});
     optimizer.step(bench.params, pass.tape.backward(loss), rate);
+    pass.effects.apply_to(bench.params);
   }
   return losses;
 }

@@ -35,15 +35,15 @@ struct TinyTask {
     const Site site{"fc", {"first"}};
     const Var x = pass.tape.constant(rows), w = pass.tape.parameter(pass.params.id("fc.weight"));
     const ParamId range = pass.params.id("fc.input_range");
-    Operand qx = pass.encode_input(x, site, range);
-    const Operand qw = pass.encode(pass.tape[w].matrix(), site, Role::weight, Granularity::per_row);
-    Tensor y = pass.multiply(qx, qw.transposed(), site, Product::forward);
-    return pass.tape.record(std::move(y), {x, w},
-                            [&pass, site, w, qx = std::move(qx)](const Tensor& g, Adjoints& grads) {
-                              const Operand qg = pass.encode(g.matrix(), site, Role::gradient);
-                              grads.add(
-                                  w, pass.multiply(qg.transposed(), qx, site, Product::grad_right));
-                            });
+    const Quantized qx = pass.quantize(x, site, Role::activation, {.running_range = range}),
+                    qw = pass.quantize(w, site, Role::weight);
+    Tensor y = pass.multiply(qx.along(1), qw.along(1).transposed(), site, Product::forward);
+    return pass.tape.record(
+        std::move(y), {x, w}, [&pass, site, w, qx](const Tensor& g, Adjoints& grads) {
+          const Quantized qg = pass.quantize(g, site, Role::gradient);
+          grads.add(
+              w, pass.multiply(qg.along(0).transposed(), qx.along(0), site, Product::grad_right));
+        });
   }
 
   static ebb::Var loss(ebb::Pass& pass, const ebb::Tensor& rows) {

@@ -5,6 +5,7 @@
 #include <bit>
 #include <chrono>
 #include <cmath>
+#include <iterator>
 
 #include "core/error.h"
 #include "core/math.h"
@@ -35,13 +36,15 @@ void check_finite(const Gradients& gradients, const ParamStore& params) {
   }
 }
 
-// The step of iteration t up to, but not including, the update of the parameters.
+// The step of iteration t up to, but not including, the update of the parameters. Layer state moves
+// after each micro-batch.
 struct Sweep {
   double loss = 0;
-  Gradients gradients;
+  Gradients gradients{};
+  std::vector<OperandQuality> quality{};
 };
 Sweep sweep(const Task& task, RunState& state, const LoopSettings& settings,
-            const PrecisionPlan& plan, std::vector<OperandQuality>* quality) {
+            const PrecisionPlan& plan, bool measure) {
   const std::int64_t t = state.iteration;
   const std::vector<std::int64_t> parts = task.parts(t);
   std::int64_t examples = 0;
@@ -55,7 +58,7 @@ Sweep sweep(const Task& task, RunState& state, const LoopSettings& settings,
               .ledger = state.ledger,
               .key = key,
               .simd = settings.simd,
-              .quality = quality};
+              .measure_quality = measure};
     const Var loss = task.loss(pass, t, static_cast<std::int64_t>(part));
     const double value = static_cast<double>(pass.tape[loss].item());
     require<NonFiniteError>(std::isfinite(value), "the loss is ", value,
@@ -70,6 +73,8 @@ Sweep sweep(const Task& task, RunState& state, const LoopSettings& settings,
     } else {
       accumulate(result.gradients, std::move(gradients));
     }
+    pass.effects.apply_to(state.params);
+    std::ranges::move(pass.effects.quality, std::back_inserter(result.quality));
   }
   check_finite(result.gradients, state.params);
   if (settings.clip) clip_global_norm(result.gradients, *settings.clip);
@@ -84,12 +89,11 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings,
   const double factor = state.plateau ? state.plateau->multiplier : 1.0,
                rate = settings.rate(t) * factor;
   const uint128 before = state.ledger.total_bit_ops();
-  std::vector<OperandQuality> quality;
   const bool measure = settings.statistics_every && due(t, *settings.statistics_every);
 
   Sweep swept;
   try {
-    swept = sweep(task, state, settings, plan, measure ? &quality : nullptr);
+    swept = sweep(task, state, settings, plan, measure);
     if (settings.rates) {
       std::vector<double> rates = settings.rates(t);
       for (double& each : rates) each *= factor;
@@ -102,7 +106,7 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings,
   }
   state.ledger.close_iteration(plan.formats);
   ++state.iteration;
-  if (measure && events.statistics) events.statistics(t, quality);
+  if (measure && events.statistics) events.statistics(t, swept.quality);
   return {.iteration = t,
           .epoch = t / task.steps_per_epoch,
           .loss = swept.loss,

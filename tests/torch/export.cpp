@@ -77,6 +77,7 @@ class Section {
     add("logits", pass.tape[logits]);
     add("loss", pass.tape[loss]);
     const ebb::Gradients gradients = pass.tape.backward(loss);
+    pass.effects.apply_to(params);
     for (std::size_t i = 0; i < params.size(); ++i) {
       const ParamStore::Entry& entry = params.entries()[i];
       if (entry.kind == ParamStore::Kind::parameter) add("gradient/" + entry.name, gradients[i]);

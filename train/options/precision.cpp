@@ -479,9 +479,8 @@ CostLedger count_example(const Task& task, const ParamStore& params) {
     task.charge(first_step, PrecisionPlan::fp32(), 0);
     return first_step;
   }
-  ParamStore copy = params;  // a pass in training mode moves running statistics
   CostLedger ledger;
-  Pass pass{.params = copy,
+  Pass pass{.params = params,  // which only its effects would move
             .plan = PrecisionPlan::fp32(),
             .ledger = ledger,
             .key = Key(0),

@@ -36,10 +36,10 @@ struct Carried {
     for (const Layer& layer : layers) states.push_back({params[layer.hidden], params[layer.cell]});
     return states;
   }
-  void store(std::vector<LstmState> states, ParamStore& params) const {
+  void store(std::vector<LstmState> states, Effects& effects) const {
     for (std::size_t i = 0; i < layers.size(); ++i) {
-      params[layers[i].hidden] = std::move(states[i].hidden);
-      params[layers[i].cell] = std::move(states[i].cell);
+      effects.values.push_back({layers[i].hidden, std::move(states[i].hidden)});
+      effects.values.push_back({layers[i].cell, std::move(states[i].cell)});
     }
   }
 };
@@ -219,7 +219,7 @@ Task stream_task(const std::shared_ptr<const Corpus>& corpus, const RecurrentNet
     const TokenBatch batch = windows->window(w);
     std::vector<LstmState> states = w == 0 ? network.begin(streams) : carried.load(pass.params);
     const Var logits = network.forward(pass, batch.inputs, states);
-    carried.store(std::move(states), pass.params);
+    carried.store(std::move(states), pass.effects);
     return softmax_cross_entropy(pass, logits, batch.targets);
   };
   task.splits.push_back(stream_split("validation", corpus, corpus->validation, length, network));
