@@ -1,5 +1,6 @@
 #include "core/tape.h"
 
+#include <algorithm>
 #include <bit>
 #include <cassert>
 #include <chrono>
@@ -8,6 +9,7 @@
 #include "core/error.h"
 #include "core/fetch.h"
 #include "core/parallel.h"
+#include "core/sums.h"
 
 namespace ebb {
 namespace {
@@ -21,6 +23,16 @@ std::uint32_t identity_of(const Tape* tape) {
   const std::uint64_t mixed =
       (std::bit_cast<std::uintptr_t>(tape) ^ (now << 20)) * 0x9e3779b97f4a7c15u;
   return static_cast<std::uint32_t>(mixed >> 32) | 1u;  // 0 is a Var that no tape made
+}
+
+void pass_through(const GradientSink& sink, Tensor& g) {
+  const ConstMatrix rows = g.matrix();
+  parallel_for(
+      rows.rows,
+      [&](std::int64_t first, std::int64_t last) {
+        sink(first, last, g.data() + first * rows.cols);
+      },
+      kSumBlock, kSumBlock);
 }
 
 void require_own(Var x, std::uint32_t identity, std::size_t size) {
@@ -40,46 +52,34 @@ const Adjoints::Sum& Adjoints::at(Var x) const {
   return sums_[static_cast<std::size_t>(x.index)];
 }
 
-void Adjoints::add(Var x, Tensor g, Statistics facts) {
+void Adjoints::add(Var x, Tensor g) {
   Sum& sum = at(x);
   if (!sum.wanted) return;
   require<ShapeError>(g.shape() == sum.shape, "[backward] gradient ", g.shape(),
                       " for a value of shape ", sum.shape);
-  assert(sum.uses > 0 && !sum.complete);
+  assert(sum.uses > 0);
   --sum.uses;
-  if (sum.gradient.shape() == g.shape()) {
+  if (sum.gradient.shape() == g.shape() && !sum.sunk) {
     add_into(sum.gradient, g);
-    sum.facts = {};
   } else {
     sum.gradient = std::move(g);
-    sum.facts = std::move(facts);
   }
 }
 
-RowWatcher Adjoints::completing(Var x) const {
-  const Sum& sum = at(x);
-  if (!sum.wanted || sum.uses != 1 || sum.watcher == nullptr || !*sum.watcher) return {};
+GradientSink Adjoints::sink(Var x) {
+  Sum& sum = at(x);
+  if (!sum.wanted || sum.uses != 1 || sum.sink == nullptr || !*sum.sink) return {};
+  sum.sunk = true;
   const float* const earlier = sum.gradient.shape() == sum.shape ? sum.gradient.data() : nullptr;
-  return [watcher = sum.watcher, earlier, cols = sum.shape[-1]](std::int64_t first,
-                                                                std::int64_t last, float* rows) {
+  return [sink = sum.sink, earlier, cols = sum.shape[-1]](std::int64_t first, std::int64_t last,
+                                                          float* rows) {
     if (earlier != nullptr) {
       const float* const more = earlier + first * cols;
       fetch_ahead(more, (last - first) * cols * 4);
       for (std::int64_t i = 0; i < (last - first) * cols; ++i) rows[i] = more[i] + rows[i];
     }
-    (*watcher)(first, last, rows);
+    (*sink)(first, last, rows);
   };
-}
-
-void Adjoints::add_complete(Var x, Tensor g) {
-  Sum& sum = at(x);
-  require<ShapeError>(g.shape() == sum.shape, "[backward] gradient ", g.shape(),
-                      " for a value of shape ", sum.shape);
-  assert(sum.uses == 1);
-  --sum.uses;
-  sum.gradient = std::move(g);
-  sum.facts = {};
-  sum.complete = true;
 }
 
 Tape::Tape(const ParamStore& params, std::function<void()> before_sweep)
@@ -113,7 +113,8 @@ Var Tape::variable(Tensor value) {
   return x;
 }
 
-Var Tape::record(Tensor value, std::span<const Var> inputs, Backward backward, Statistics facts) {
+Var Tape::record(Tensor value, std::span<const Var> inputs, Backward backward,
+                 std::optional<Range> range) {
   bool wanted = false;
   for (const Var input : inputs) {
     wanted = wanted || node(input).wanted;
@@ -123,18 +124,16 @@ Var Tape::record(Tensor value, std::span<const Var> inputs, Backward backward, S
               .param = {},
               .wanted = wanted,
               .backward = wanted ? std::move(backward) : Backward{},
-              .facts = std::move(facts)});
+              .range = range});
 }
 
-Var Tape::record_deferred(const Shape& shape, RowWriter writer, std::initializer_list<Var> inputs,
-                          Backward backward, Statistics facts) {
-  const Var x = record(Tensor{}, inputs, std::move(backward), std::move(facts));
-  nodes_.back().absent_shape = shape;
-  nodes_.back().writer = std::move(writer);
+Var Tape::record_lazy(const Shape& shape, LazyValue value, std::span<const Var> inputs,
+                      Backward backward, std::optional<Range> range) {
+  const Var x = record(Tensor{}, inputs, std::move(backward), range);
+  nodes_.back().lazy = std::move(value);
+  nodes_.back().lazy_shape = shape;
   return x;
 }
-
-void Tape::watch_gradient(Var x, RowWatcher watcher) { node(x).watcher = std::move(watcher); }
 
 Tape::Node& Tape::node(Var x) const {
   require_own(x, identity_, nodes_.size());
@@ -144,33 +143,38 @@ Tape::Node& Tape::node(Var x) const {
 const Tensor& Tape::operator[](Var x) const {
   Node& n = node(x);
   require<ConfigError>(
-      !n.taken, "[tape] a value was read after its last reader took its memory: see Tape::take");
-  require<ConfigError>(
       !n.swept,
       "[tape] a value was read after backward(), which releases all but the loss: read it before");
   if (n.param.index >= 0) return (*params_)[n.param];
-  if (n.writer) {
-    Tensor value = Tensor::uninitialized(n.absent_shape);
-    const ConstMatrix rows = value.matrix();
-    parallel_rows(rows.rows, rows.cols, [&](std::int64_t first, std::int64_t last) {
-      n.writer(first, last, value.data() + first * rows.cols);
-    });
-    n.value = std::move(value);
-    n.writer = nullptr;
+  if (n.lazy) {
+    if (n.lazy->ready) {
+      n.value = *std::move(n.lazy->ready);
+    } else {
+      Tensor value = Tensor::uninitialized(n.lazy_shape);
+      const ConstMatrix rows = value.matrix();
+      parallel_rows(rows.rows, rows.cols, [&](std::int64_t first, std::int64_t last) {
+        n.lazy->write(first, last, value.data() + first * rows.cols);
+      });
+      n.value = std::move(value);
+    }
+    n.lazy.reset();
   }
   return n.value;
 }
 
-const Shape& Tape::shape(Var x) const {
-  return node(x).taken || deferred(x) ? node(x).absent_shape : (*this)[x].shape();
-}
+const Shape& Tape::shape(Var x) const { return lazy(x) ? node(x).lazy_shape : (*this)[x].shape(); }
 
 std::optional<Tensor> Tape::take(Var x) {
   Node& n = node(x);
-  if (n.kept || n.param.index >= 0) return {};
-  n.absent_shape = (*this)[x].shape();  // computes what was deferred
-  n.taken = true;
-  return std::exchange(n.value, Tensor{});
+  return n.lazy ? std::exchange(n.lazy->ready, std::nullopt) : std::nullopt;
+}
+
+void Tape::read_rows(Var x, std::int64_t first, std::int64_t last, float* out) const {
+  const LazyValue* const computed_now = lazy(x);
+  if (computed_now != nullptr && !computed_now->ready) return computed_now->write(first, last, out);
+  const Tensor& value = computed_now != nullptr ? *computed_now->ready : (*this)[x];
+  const std::int64_t cols = value.shape()[-1];
+  std::copy(value.data() + first * cols, value.data() + last * cols, out);
 }
 
 Gradients Tape::backward(Var loss, float scale) {
@@ -191,7 +195,7 @@ Gradients Tape::backward(Var loss, float scale) {
     sum.wanted = nodes_[i].wanted;
     sum.shape = shape(var(i));
     sum.uses = nodes_[i].uses;
-    sum.watcher = &nodes_[i].watcher;
+    sum.sink = &nodes_[i].sink;
   }
   ++grads.at(loss).uses;
   grads.add(loss, Tensor::filled(shape(loss), scale));
@@ -207,12 +211,11 @@ Gradients Tape::backward(Var loss, float scale) {
     } else if (n.variable) {
       variable_gradients_[i] = reached ? std::move(g) : Tensor::zeros(sum.shape);
     } else {
-      grads.current_ = &sum;
+      if (reached && n.sink && !sum.sunk) pass_through(n.sink, g);
       if (reached && n.backward) n.backward(std::move(g), grads);
       n.backward = nullptr;
-      n.watcher = nullptr;
-      n.facts = {};
-      n.writer = nullptr;
+      n.sink = nullptr;
+      n.lazy.reset();
       if (i == static_cast<std::size_t>(loss.index)) continue;
       n.value = Tensor{};
       n.swept = true;

@@ -4,7 +4,6 @@
 #include <deque>
 #include <functional>
 #include <initializer_list>
-#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
@@ -12,7 +11,6 @@
 
 #include "core/params.h"
 #include "core/range.h"
-#include "core/sums.h"
 #include "core/tensor.h"
 
 namespace ebb {
@@ -24,17 +22,21 @@ struct Var {
   friend bool operator==(Var, Var) = default;
 };
 
-/// Statistics computed by the producer of a matrix while the data was in cache.
-struct Statistics {
-  std::optional<Range> range = std::nullopt;              ///< of all elements
-  std::shared_ptr<const ColumnBlocks> columns = nullptr;  ///< summarised
-};
-
 /// Writes rows first .. last of a matrix to out; callable from any thread.
 using RowWriter = std::function<void(std::int64_t first, std::int64_t last, float* out)>;
+
+/// A value that can be computed at any time before its op is swept, so that it need not be in
+/// memory: an op that only encodes it takes row by row.
+struct LazyValue {
+  RowWriter write;
+  /// All of it, if it had to be computed already. An op that needs memory of this size may take
+  /// that over, see Tape::take.
+  std::optional<Tensor> ready = std::nullopt;
+};
+
 /// Receives rows first .. last of a gradient, which it may change, while they are in cache. Calls
 /// are disjoint, cover all rows, begin at multiples of kSumBlock and come from any thread.
-using RowWatcher = std::function<void(std::int64_t first, std::int64_t last, float* rows)>;
+using GradientSink = std::function<void(std::int64_t first, std::int64_t last, float* rows)>;
 
 /// Gradients of the parameters, by ParamId; a parameter that the loss does not depend on has an
 /// empty tensor.
@@ -49,29 +51,23 @@ class Adjoints {
   /// Adds g to the gradient of x; contributions are added in the order of the backward sweep.
   /// Ignored unless wanted. An op adds at most once for each time that it recorded x as an input.
   /// @throws ShapeError unless g has the shape of x
-  void add(Var x, Tensor g, Statistics facts = {});
+  void add(Var x, Tensor g);
 
-  /// For an op that produces its contribution to x's gradient row by row. If no other op will
-  /// contribute after it and somebody watches the gradient, returns what each range of finished
-  /// rows must go through: it adds earlier contributions and calls the watcher. Then add_complete()
-  /// takes the result. Otherwise empty: use add().
-  [[nodiscard]] RowWatcher completing(Var x) const;
-  void add_complete(Var x, Tensor g);
-
-  /// Of the gradient that a backward function just received.
-  [[nodiscard]] const Statistics& facts() const { return current_->facts; }
-  /// The gradient just received went through the watcher.
-  [[nodiscard]] bool watched() const { return current_->complete; }
+  /// For an op that produces its contribution to x's gradient row by row, and is about to add() it.
+  /// If no other op will contribute after it and x's op has a sink, returns what each range of
+  /// finished rows must go through first: it adds earlier contributions and calls the sink.
+  /// Otherwise empty.
+  [[nodiscard]] GradientSink sink(Var x);
 
  private:
   friend class Tape;
   struct Sum {
     Tensor gradient;
-    Statistics facts;
     Shape shape;
-    bool wanted = false, complete = false;
+    bool wanted = false;
     std::int32_t uses = 0;  ///< contributions that may still come
-    const RowWatcher* watcher = nullptr;
+    const GradientSink* sink = nullptr;
+    bool sunk = false;  ///< the contribution to come has all earlier ones in it
   };
   Adjoints(std::size_t size, std::uint32_t tape) : sums_(size), tape_(tape) {}
   [[nodiscard]] const Sum& at(Var x) const;
@@ -79,7 +75,6 @@ class Adjoints {
 
   std::vector<Sum> sums_;
   std::uint32_t tape_;
-  const Sum* current_ = nullptr;
 };
 
 /// Define-by-run record of one forward pass. Values are written once; backward() sweeps the record
@@ -104,42 +99,42 @@ class Tape {
   /// A leaf that is not a parameter but whose gradient can be asked for with gradient_of: an input
   /// whose gradient is wanted.
   Var variable(Tensor value);
-  /// The result of an op on the inputs. `backward` is dropped when none of them needs a gradient.
+  /// The result of an op on the inputs. `backward` is dropped when none of them needs a gradient;
+  /// `range` is that of all elements, if the op came to know it.
   Var record(Tensor value, std::initializer_list<Var> inputs, Backward backward,
-             Statistics facts = {}) {
+             std::optional<Range> range = {}) {
     return record(std::move(value), std::span(inputs.begin(), inputs.size()), std::move(backward),
-                  std::move(facts));
+                  range);
   }
-  Var record(Tensor value, std::span<const Var> inputs, Backward backward, Statistics facts = {});
-  /// The same for a value that is computed when it is read: whole by operator[], or row by row
-  /// through deferred(). What nobody reads whole is never in memory.
-  Var record_deferred(const Shape& shape, RowWriter writer, std::initializer_list<Var> inputs,
-                      Backward backward, Statistics facts = {});
-  /// Has the rows of x's gradient shown to the watcher if an op completes them in cache
-  /// (Adjoints::completing).
-  void watch_gradient(Var x, RowWatcher watcher);
-
-  /// Memory of x's value is referred to until backward(): nobody may take it.
-  void keep(Var x) const { node(x).kept = true; }
-  /// The value of x for an op that is its last reader and puts its own result in its place. Empty
-  /// if its memory must stay: that of a parameter, or one that is kept. Reading x afterwards is an
-  /// error.
-  std::optional<Tensor> take(Var x);
+  Var record(Tensor value, std::span<const Var> inputs, Backward backward,
+             std::optional<Range> range = {});
+  /// The same for a value that is computed when somebody reads it, and again after take().
+  Var record_lazy(const Shape& shape, LazyValue value, std::span<const Var> inputs,
+                  Backward backward, std::optional<Range> range = {});
+  /// Has all rows of x's gradient pass through the sink before x's backward function gets them: in
+  /// cache, if the op that completes them offers that (Adjoints::sink).
+  void sink_gradient(Var x, GradientSink sink) { node(x).sink = std::move(sink); }
 
   /// The Var that the next record() will return, for backward functions that read their own op's
   /// result.
   [[nodiscard]] Var next() const { return var(nodes_.size()); }
 
-  /// The value, computed now if it was deferred. The reference holds while ops are recorded, until
-  /// take() or backward() releases the value. For one thread at a time. @throws ConfigError if it
-  /// was released, or if x is no value of this tape
+  /// The value; a lazy one is in memory from now on. The reference holds while ops are recorded,
+  /// until backward() releases the value. For one thread at a time. @throws ConfigError if it was
+  /// released, or if x is no value of this tape
   [[nodiscard]] const Tensor& operator[](Var x) const;
   [[nodiscard]] const Shape& shape(Var x) const;
-  [[nodiscard]] const Statistics& facts(Var x) const { return node(x).facts; }
-  /// The rows of a deferred value that nobody has read whole yet, else null.
-  [[nodiscard]] const RowWriter* deferred(Var x) const {
-    return node(x).writer ? &node(x).writer : nullptr;
+  /// Of all elements, if known.
+  [[nodiscard]] const std::optional<Range>& range(Var x) const { return node(x).range; }
+  /// A lazy value that nobody has read by operator[] yet, so that nobody refers to its memory; else
+  /// null.
+  [[nodiscard]] const LazyValue* lazy(Var x) const {
+    return node(x).lazy ? &*node(x).lazy : nullptr;
   }
+  /// The memory, with the value in it, of a lazy value that is ready; empty otherwise.
+  [[nodiscard]] std::optional<Tensor> take(Var x);
+  /// Rows first .. last of any value; from any thread, as long as nothing else is done to the tape.
+  void read_rows(Var x, std::int64_t first, std::int64_t last, float* out) const;
 
   /// Gradients of a scalar by every parameter on the tape, each multiplied by `scale` (the seed of
   /// the sweep). A tape is swept once: nodes' values, but the loss's, and backward functions are
@@ -156,12 +151,12 @@ class Tape {
     ParamId param;
     bool wanted = false, variable = false;
     Backward backward;
-    Statistics facts = {};
+    std::optional<Range> range = {};
     std::int32_t uses = 0;  ///< how often ops took it as an input
-    bool kept = false, taken = false, swept = false;
-    Shape absent_shape = {};  ///< of a value that is deferred or taken
-    RowWriter writer = {};    ///< until the value is computed
-    RowWatcher watcher = {};
+    bool swept = false;
+    std::optional<LazyValue> lazy = {};  ///< until it is read whole
+    Shape lazy_shape = {};
+    GradientSink sink = {};
   };
   Var add(Node node);
   [[nodiscard]] Node& node(Var x) const;
@@ -174,7 +169,7 @@ class Tape {
   std::uint32_t identity_;
   bool swept_ = false;
   mutable std::deque<Node>
-      nodes_;  ///< mutable for deferred values; a deque, so that values stay where they are
+      nodes_;  ///< mutable for lazy values; a deque, so that values stay where they are
   std::vector<Tensor> variable_gradients_;
 };
 

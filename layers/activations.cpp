@@ -48,7 +48,7 @@ Var gelu(Pass& pass, Var x) {
     });
     grads.add(x, std::move(g));
   };
-  return pass.tape.record(std::move(y), {x}, std::move(backward), {.range = range.range()});
+  return pass.tape.record(std::move(y), {x}, std::move(backward), range.range());
 }
 
 Var swiglu(Pass& pass, Var x) {

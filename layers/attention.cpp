@@ -283,8 +283,7 @@ Var Attention::operator()(Pass& pass, Var qkv, std::span<const std::int64_t> len
           [&, which](const Head& h) { return h.part(gx.data() + which * at.width, 3 * at.width); };
     };
     const auto gradient_square = [&](const Head& h) { return h.square(gs.data()); };
-    const Quantized gy =
-        pass.quantize(g, here_values, Role::gradient, {.range = grads.facts().range});
+    const Quantized gy = pass.quantize(g, here_values, Role::gradient);
     const std::vector<Operand::Part> parts = at.parts(at.runs);
     const Quantized whole_p =
         pass.quantize(*p, here_values, Role::activation, {.range = range_of_p, .parts = parts});

@@ -21,7 +21,6 @@ namespace ebb {
 struct BatchNorm {
   struct Then {
     std::optional<Var> add = std::nullopt;  ///< a value of x's shape
-    bool last_reader = false;  ///< nobody reads `add` after this: the result may take its memory
     bool relu = false;
   };
 

@@ -40,11 +40,9 @@ struct Conv2d {
   static Conv2d create(ParamStore& params, Site site, Tensor weight, ConvConfig config,
                        std::optional<Tensor> bias = std::nullopt);
 
-  /// `summarise`: in training, also sums the columns of the result while they are in cache, for a
-  /// batch norm that follows.
   /// @throws ShapeError unless x is [batch, height, width, in] and the kernel fits into the padded
   /// image
-  Var operator()(Pass& pass, Var x, bool summarise = false) const;
+  Var operator()(Pass& pass, Var x) const;
 };
 
 }  // namespace ebb

@@ -50,7 +50,7 @@ Var LayerNorm::operator()(Pass& pass, Var x) const {
     });
     grads.add(x, std::move(g));
   };
-  return pass.tape.record(std::move(y), {x, w, b}, std::move(backward), {.range = range.range()});
+  return pass.tape.record(std::move(y), {x, w, b}, std::move(backward), range.range());
 }
 
 }  // namespace ebb

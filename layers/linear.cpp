@@ -54,9 +54,8 @@ Var Linear::operator()(Pass& pass, Var x) const {
   gemm_into(qx.along(1), qw.along(1).transposed(), how, pass.ledger, whole(y));
 
   return pass.tape.record(std::move(y), {x, w, b}, [=, &pass](const Tensor& g, Adjoints& grads) {
-    GradientSummary summary = b != w ? summarise_gradient(g, grads.facts(), pass.simd)
-                                     : GradientSummary{{}, grads.facts()};
-    const Quantized qg = pass.quantize(g, here, Role::gradient, {.range = summary.facts.range});
+    GradientSummary summary = b != w ? summarise_gradient(g, pass.simd) : GradientSummary{};
+    const Quantized qg = pass.quantize(g, here, Role::gradient, {.range = summary.range});
     if (grads.wants(x)) {
       Tensor gx = Tensor::uninitialized(shape);
       pass.multiply_into(qg.along(1), qw.along(0), here, Product::grad_left, whole(gx));
@@ -69,8 +68,7 @@ Var Linear::operator()(Pass& pass, Var x) const {
 
 Tensor bias_gradient(const Tensor& g, Simd simd) { return rounded(column_sums(g.matrix(), simd)); }
 
-GradientSummary summarise_gradient(const Tensor& g, const Statistics& facts, Simd simd) {
-  if (facts.range) return {bias_gradient(g, simd), facts};
+GradientSummary summarise_gradient(const Tensor& g, Simd simd) {
   const ConstMatrix m = g.matrix();
   ColumnBlocks columns(m.rows, m.cols, simd);
   parallel_rows((m.rows + kSumBlock - 1) / kSumBlock, kSumBlock * m.cols,
@@ -78,7 +76,7 @@ GradientSummary summarise_gradient(const Tensor& g, const Statistics& facts, Sim
                   columns.summarise(g.data() + first * kSumBlock * m.cols, first * kSumBlock,
                                     std::min(m.rows, last * kSumBlock));
                 });
-  return {rounded(columns.sum()), {.range = columns.range()}};
+  return {rounded(columns.sum()), columns.range()};
 }
 
 }  // namespace ebb

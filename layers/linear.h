@@ -33,12 +33,11 @@ struct Linear {
 /// Gradient of a bias: the column sums of g, see Linear.
 Tensor bias_gradient(const Tensor& g, Simd simd);
 
-/// The same and the range of g, which are found in one reading. Statistics that name a range
-/// already stay as they are.
+/// The same and the range of g, which are found in one reading.
 struct GradientSummary {
   Tensor bias;
-  Statistics facts;
+  std::optional<Range> range;
 };
-GradientSummary summarise_gradient(const Tensor& g, const Statistics& facts, Simd simd);
+GradientSummary summarise_gradient(const Tensor& g, Simd simd);
 
 }  // namespace ebb

@@ -64,7 +64,7 @@ Var matmul(Pass& pass, const Site& site, Var a, Var b) {
     multiply_each(pass, here, Product::forward, count, qa.along(1), false, qb.along(0), false, y);
 
   return pass.tape.record(std::move(y), {a, b}, [=, &pass](const Tensor& g, Adjoints& grads) {
-    const Quantized qg = pass.quantize(g, here, Role::gradient, {.range = grads.facts().range});
+    const Quantized qg = pass.quantize(g, here, Role::gradient);
     if (grads.wants(a)) {
       Tensor ga = Tensor::uninitialized(left);
       if (count > 0)

@@ -90,20 +90,20 @@ Quantized Pass::quantize(const ConstMatrix& x, const Site& site, Role role,
 
 Quantized Pass::quantize(Var x, const Site& site, Role role, QuantizeOptions options) {
   const Encoding encoding = plan.encoding(site, role);
-  const bool channels = per_channel(role, options.scales), float32 = encoding.format.is_fp32();
-  if (!options.range && !channels) options.range = tape.facts(x).range;
-  const RowWriter* const rows = tape.deferred(x);
+  const bool channels = per_channel(role, options.scales);
+  if (!channels) options.range = options.range ? options.range : tape.range(x);
+  // What becomes codes now need not stay in memory for them, nor get there.
+  const LazyValue* const lazy =
+      channels || encoding.format.is_fp32() || measure_quality ? nullptr : tape.lazy(x);
+  if (lazy != nullptr && lazy->ready) return quantize(*lazy->ready, site, role, options);
   const bool own_range = options.range && (training() || options.running_range.index < 0);
-  if (rows != nullptr && own_range && !channels && !float32 && !measure_quality) {
-    const Shape& shape = tape.shape(x);
-    const Range range = *scale_range(*this, {}, site, options).range;
-    return Quantized(encode_at(*this, site, role, options.step, [&](Key draws) {
-      return Operand({shape.size() / shape[-1], shape[-1], *rows}, encoding, range, draws,
-                     {.simd = simd, .simulate = plan.simulate});
-    }));
-  }
-  if (channels || float32) tape.keep(x);  // the codes, or the operand, refer to it later
-  return quantize(tape[x].matrix(), site, role, options);
+  if (lazy == nullptr || !own_range) return quantize(tape[x], site, role, options);
+  const Shape& shape = tape.shape(x);
+  const Range range = *scale_range(*this, {}, site, options).range;
+  return Quantized(encode_at(*this, site, role, options.step, [&](Key draws) {
+    return Operand({shape.size() / shape[-1], shape[-1], lazy->write}, encoding, range, draws,
+                   {.simd = simd, .simulate = plan.simulate});
+  }));
 }
 
 Multiply Pass::how(const Site& site, Product product, const RowsDone& rows_done) const {

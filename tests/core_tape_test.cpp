@@ -186,106 +186,97 @@ TEST_CASE("a loss that is no scalar and a gradient of another shape are refused"
                        ShapeError);
 }
 
-TEST_CASE("a deferred value is computed when it is read whole, once, and not before") {
+TEST_CASE("a lazy value is computed when it is read whole, once, and not before") {
   ParamStore params;
   Tape tape(params);
   const Var x = tape.variable(vector_of({1, 2, 3}));
   int rows = 0;
-  const Var y = tape.record_deferred(
-      {4, 2},
-      [&](std::int64_t first, std::int64_t last, float* out) {
-        rows += static_cast<int>(last - first);
-        for (std::int64_t i = 2 * first; i < 2 * last; ++i) *out++ = static_cast<float>(i);
-      },
-      {x}, [](const Tensor&, Adjoints&) {}, {.range = Range{0, 7}});
+  const auto write = [&](std::int64_t first, std::int64_t last, float* out) {
+    rows += static_cast<int>(last - first);
+    for (std::int64_t i = 2 * first; i < 2 * last; ++i) *out++ = static_cast<float>(i);
+  };
+  const Var y = tape.record_lazy(
+      {4, 2}, {.write = write}, {&x, 1}, [](const Tensor&, Adjoints&) {}, Range{0, 7});
   CHECK(tape.shape(y) == Shape{4, 2});
-  CHECK(tape.facts(y).range->max == 7.0f);
-  CHECK(tape.deferred(y) != nullptr);
+  CHECK(tape.range(y)->max == 7.0f);
+  CHECK(tape.lazy(y) != nullptr);
   CHECK(rows == 0);
+  float row[2];
+  tape.read_rows(y, 2, 3, row);
+  CHECK(row[1] == 5.0f);
+  CHECK(rows == 1);
+  CHECK(tape.lazy(y) != nullptr);
   CHECK(tape[y][5] == 5.0f);
   CHECK(tape[y][7] == 7.0f);
-  CHECK(rows == 4);
-  CHECK(tape.deferred(y) == nullptr);
+  CHECK(rows == 1 + 4);
+  CHECK(tape.lazy(y) == nullptr);
+  tape.read_rows(y, 0, 1, row);
+  CHECK(row[1] == 1.0f);
+  CHECK(rows == 1 + 4);
 }
 
 TEST_CASE(
-    "only the last contribution to a watched gradient is completed in cache, on top of those "
-    "before it") {
-  ParamStore params;
-  Tape tape(params);
-  const Var x = tape.variable(vector_of({1, 2}));
-  std::vector<std::string> seen;
-  const Var middle =
-      tape.record(Tensor::filled({2, 1}, 5.0f), {x}, [&](const Tensor& g, Adjoints& grads) {
-        seen.push_back(std::string("watched ") + (grads.watched() ? "yes" : "no") + " gradient " +
-                       to_text(g[0]) + " " + to_text(g[1]));
-      });
-  tape.watch_gradient(middle, [&](std::int64_t first, std::int64_t last, float* rows) {
-    for (std::int64_t i = first; i < last; ++i) {
-      seen.push_back("row " + std::to_string(i) + " " + to_text(rows[i - first]));
-      rows[i - first] *= 10;
-    }
-  });
-  // Three readers; the backward sweep meets the third first.
-  std::vector<Var> readers;
-  for (int k = 1; k <= 3; ++k) {
-    readers.push_back(
-        tape.record(Tensor::scalar(0), {middle}, [=, &seen](const Tensor&, Adjoints& grads) {
-          Tensor g = Tensor::filled({2, 1}, static_cast<float>(k));
-          const RowWatcher complete = grads.completing(middle);
-          seen.push_back(std::to_string(k) + (complete ? " completes" : " adds"));
-          if (!complete) return grads.add(middle, g);
-          complete(0, 2, g.data());
-          grads.add_complete(middle, g);
-        }));
-  }
-  const Var loss = weighted(tape, seen, "loss", readers[0], 1,
-                            weighted(tape, seen, "pair", readers[1], 1, readers[2], 1), 1);
-  tape.backward(loss);
-  CHECK(seen == std::vector<std::string>{"loss=1", "pair=1", "3 adds", "2 adds", "1 completes",
-                                         "row 0 6", "row 1 6", "watched yes gradient 60 60"});
-}
-
-TEST_CASE("a sum of gradients forgets what was known of its parts") {
-  ParamStore params;
-  Tape tape(params);
-  const Var x = tape.variable(vector_of({1, 2}));
-  std::vector<bool> known;
-  const auto stage = [&](Var in) {
-    return tape.record(vector_of({0, 0}), {in}, [&, in](const Tensor& g, Adjoints& grads) {
-      known.push_back(grads.facts().range.has_value());
-      grads.add(in, g, {.range = Range{-1, 1}});
+    "a gradient passes its sink once, in the op that completes it or before it is handed on") {
+  for (const bool in_cache : {true, false}) {
+    CAPTURE(in_cache);
+    ParamStore params;
+    Tape tape(params);
+    const Var x = tape.variable(vector_of({1, 2}));
+    std::vector<std::string> seen;
+    const Var middle =
+        tape.record(Tensor::filled({2, 1}, 5.0f), {x}, [&](const Tensor& g, Adjoints&) {
+          seen.push_back("gradient " + to_text(g[0]) + " " + to_text(g[1]));
+        });
+    tape.sink_gradient(middle, [&](std::int64_t first, std::int64_t last, float* rows) {
+      for (std::int64_t i = first; i < last; ++i) {
+        seen.push_back("row " + std::to_string(i) + " " + to_text(rows[i - first]));
+        rows[i - first] *= 10;
+      }
     });
-  };
-  const Var once = stage(x), twice = stage(once);
-  const Var sum =
-      tape.record(Tensor::scalar(0), {once, twice}, [=](const Tensor&, Adjoints& grads) {
-        grads.add(once, vector_of({1, 1}), {.range = Range{1, 1}});
-        grads.add(twice, vector_of({1, 1}), {.range = Range{1, 1}});
-      });
-  tape.backward(sum);
-  CHECK(known == std::vector<bool>{true, false});
+    // Three readers; the backward sweep meets the third first.
+    std::vector<Var> readers;
+    for (int k = 1; k <= 3; ++k) {
+      readers.push_back(
+          tape.record(Tensor::scalar(0), {middle}, [=, &seen](const Tensor&, Adjoints& grads) {
+            Tensor g = Tensor::filled({2, 1}, static_cast<float>(k));
+            const GradientSink sink = in_cache ? grads.sink(middle) : GradientSink{};
+            seen.push_back(std::to_string(k) + (sink ? " completes" : " adds"));
+            if (sink) sink(0, 2, g.data());
+            grads.add(middle, std::move(g));
+          }));
+    }
+    const Var loss = weighted(tape, seen, "loss", readers[0], 1,
+                              weighted(tape, seen, "pair", readers[1], 1, readers[2], 1), 1);
+    tape.backward(loss);
+    CHECK(seen == std::vector<std::string>{"loss=1", "pair=1", "3 adds", "2 adds",
+                                           in_cache ? "1 completes" : "1 adds", "row 0 6",
+                                           "row 1 6", "gradient 60 60"});
+  }
 }
 
-TEST_CASE("a value can be taken by its last reader, but neither a parameter nor what is kept") {
+TEST_CASE("the memory of a lazy value can be taken until somebody has read it") {
   ParamStore params;
   const ParamId id = params.add("w", Tensor::scalar(3.0f));
   Tape tape(params);
-  const Var w = tape.parameter(id), x = tape.variable(vector_of({1, 2})),
-            kept = tape.variable(vector_of({5, 6}));
-  const Var late = tape.record_deferred(
-      {2}, [](std::int64_t, std::int64_t, float* out) { out[0] = out[1] = 7; }, {x},
-      [](Tensor&&, Adjoints&) {});
-  tape.keep(kept);
-  CHECK_FALSE(tape.take(w).has_value());
-  CHECK_FALSE(tape.take(kept).has_value());
-  CHECK(tape[kept] == vector_of({5, 6}));
-  CHECK(tape.take(x) == vector_of({1, 2}));
-  CHECK(tape.take(late) == vector_of({7, 7}));
-  for (const Var gone : {x, late}) {
-    CHECK(tape.shape(gone) == Shape{2});
-    CHECK_THROWS_AS(static_cast<void>(tape[gone]), ConfigError);
-  }
+  const Var w = tape.parameter(id), x = tape.variable(vector_of({1, 2}));
+  int computed = 0;
+  const auto lazy = [&](bool ready) {
+    LazyValue value{.write = [&](std::int64_t, std::int64_t, float* out) {
+      ++computed;
+      out[0] = out[1] = 7;
+    }};
+    if (ready) value.ready = vector_of({7, 7});
+    return tape.record_lazy({2}, std::move(value), {&x, 1}, [](Tensor&&, Adjoints&) {});
+  };
+  const Var taken = lazy(true), read = lazy(true), never_there = lazy(false);
+  CHECK(tape[read] == vector_of({7, 7}));
+  for (const Var kept : {w, x, read, never_there}) CHECK_FALSE(tape.take(kept).has_value());
+  CHECK(tape.take(taken) == vector_of({7, 7}));
+  CHECK_FALSE(tape.take(taken).has_value());
+  CHECK(tape.shape(taken) == Shape{2});
+  CHECK(computed == 0);
+  CHECK(tape[taken] == vector_of({7, 7}));  // again
+  CHECK(computed == 1);
 }
 
 static_assert(!std::is_copy_constructible_v<Tape> && !std::is_move_constructible_v<Tape>,

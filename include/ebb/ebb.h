@@ -26,6 +26,7 @@
 #include "layers/attention.h"
 #include "layers/batch_norm.h"
 #include "layers/conv2d.h"
+#include "layers/conv_norm.h"
 #include "layers/effects.h"
 #include "layers/elementwise.h"
 #include "layers/embedding.h"

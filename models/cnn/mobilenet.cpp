@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "core/error.h"
+#include "layers/conv_norm.h"
 #include "layers/init.h"
 #include "layers/linear.h"
 #include "layers/pool.h"
-#include "models/cnn/conv_norm.h"
 
 namespace ebb {
 namespace {
@@ -53,9 +53,9 @@ struct InvertedResidual {
   }
   Var operator()(Pass& pass, Var x) const {
     const Var inner = depthwise(pass, expand(pass, x, {.relu = true}), {.relu = true});
-    if (!residual) return project(pass, inner, {});
-    const Var around = shortcut ? (*shortcut)(pass, x, {}) : x;
-    return project(pass, inner, {.add = around, .last_reader = true});
+    if (!residual) return project(pass, inner);
+    const Var around = shortcut ? (*shortcut)(pass, x) : x;
+    return project(pass, inner, {.add = around});
   }
 };
 

@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "core/error.h"
+#include "layers/conv_norm.h"
 #include "layers/init.h"
 #include "layers/linear.h"
 #include "layers/pool.h"
-#include "models/cnn/conv_norm.h"
 
 namespace ebb {
 namespace {
@@ -58,8 +58,8 @@ struct BasicBlock {
   }
   Var operator()(Pass& pass, Var x) const {
     const Var inner = first(pass, x, {.relu = true});
-    const Var around = shortcut ? (*shortcut)(pass, x, {}) : x;
-    return second(pass, inner, {.add = around, .last_reader = true, .relu = true});
+    const Var around = shortcut ? (*shortcut)(pass, x) : x;
+    return second(pass, inner, {.add = around, .relu = true});
   }
 };
 
@@ -81,8 +81,8 @@ struct Bottleneck {
   }
   Var operator()(Pass& pass, Var x) const {
     const Var inner = filter(pass, narrow(pass, x, {.relu = true}), {.relu = true});
-    const Var around = shortcut ? (*shortcut)(pass, x, {}) : x;
-    return widen(pass, inner, {.add = around, .last_reader = true, .relu = true});
+    const Var around = shortcut ? (*shortcut)(pass, x) : x;
+    return widen(pass, inner, {.add = around, .relu = true});
   }
 };
 
