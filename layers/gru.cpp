@@ -10,6 +10,7 @@
 #include "core/parallel.h"
 #include "layers/functions.h"
 #include "layers/init.h"
+#include "layers/shape_ops.h"
 
 namespace ebb {
 namespace {
@@ -101,15 +102,15 @@ Gru Gru::create(ParamStore& params, const std::string& name, std::int64_t in, st
   return layer;
 }
 
-Var Gru::operator()(Pass& pass, Var x, Tensor& state) const {
-  const Var w = pass.tape.parameter(weight), b = pass.tape.parameter(bias);
+Var Gru::operator()(Pass& pass, Var x, Var& state) const {
+  const Var w = pass.tape.parameter(weight), b = pass.tape.parameter(bias), h_0 = state;
   const std::int64_t units = pass.tape.shape(w)[1], gates = 3 * units;
-  const Shape shape = pass.tape.shape(x);
-  const std::int64_t streams = state.shape().rank() == 2 ? state.shape()[0] : 0,
+  const Shape shape = pass.tape.shape(x), begin = pass.tape.shape(h_0);
+  const std::int64_t streams = begin.rank() == 2 ? begin[0] : 0,
                      rows = shape.rank() == 2 ? shape[0] : 0;
-  require<ShapeError>(streams > 0 && state.shape()[1] == units && rows > 0 && rows % streams == 0,
-                      "[", hidden.name, "] expected [time * streams, in] and a state [streams, ",
-                      units, "], got ", shape, " and ", state.shape());
+  require<ShapeError>(streams > 0 && begin[1] == units && rows > 0 && rows % streams == 0, "[",
+                      hidden.name, "] expected [time * streams, in] and a state [streams, ", units,
+                      "], got ", shape, " and ", begin);
   const Var a = input(pass, x);
   const auto window =
       std::make_shared<Window>(Window{.steps = rows / streams,
@@ -126,7 +127,8 @@ Var Gru::operator()(Pass& pass, Var x, Tensor& state) const {
   Multiply how = pass.how(here, Product::forward);
   how.bias = pass.tape[b].data();
   for (std::int64_t t = 0; t < window->steps; ++t) {
-    const float* const before = t == 0 ? state.data() : h.data() + (t - 1) * window->narrow();
+    const float* const before =
+        t == 0 ? pass.tape[h_0].data() : h.data() + (t - 1) * window->narrow();
     std::copy_n(before, window->narrow(), window->h_before.data() + t * window->narrow());
     const Quantized qh =
         pass.quantize(rows_at(window->h_before, t * streams, streams), here, Role::activation,
@@ -134,11 +136,9 @@ Var Gru::operator()(Pass& pass, Var x, Tensor& state) const {
     gemm_into(qh.along(1), to_gates, how, pass.ledger, {from_hidden.data(), streams, gates, gates});
     step_forward(*window, t, from_hidden.data(), h.data() + t * window->narrow(), pass.simd);
   }
-  std::copy_n(h.data() + (window->steps - 1) * window->narrow(), window->narrow(), state.data());
-
-  return pass.tape.record(std::move(h), {a, w, b}, [=, &pass](const Tensor& g, Adjoints& grads) {
+  const auto backward = [=, &pass](const Tensor& g, Adjoints& grads) {
     Tensor ga = Tensor::uninitialized({rows, gates}), gc = Tensor::uninitialized({rows, gates});
-    Tensor gh = Tensor::zeros({streams, units}), through = Tensor::uninitialized({streams, units});
+    Tensor gh = Tensor::zeros(begin), through = Tensor::uninitialized(begin);
     const Operand to_hidden = qw.along(0).kept();
     for (std::int64_t t = window->steps; t-- > 0;) {
       step_backward(*window, t, g.data() + t * window->narrow(), gh.data(),
@@ -155,7 +155,11 @@ Var Gru::operator()(Pass& pass, Var x, Tensor& state) const {
         w, pass.multiply(all_c.along(0).transposed(), all_h.along(0), here, Product::grad_right));
     grads.add(b, bias_gradient(gc, pass.simd));
     grads.add(a, std::move(ga));
-  });
+    grads.add(h_0, std::move(gh));
+  };
+  const Var y = pass.tape.record(std::move(h), {a, w, b, h_0}, backward);
+  state = slice(pass, y, 0, rows - streams, rows);
+  return y;
 }
 
 }  // namespace ebb

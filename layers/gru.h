@@ -20,8 +20,8 @@ namespace ebb {
 /// by step. There, h_(t-1) and the gradient of c have a grid of their own each step in the products
 /// of that step; Wh is encoded once a window for either direction. For the gradient of Wh, all
 /// h_(t-1) and all gradients of c are encoded anew on one grid each, so that it is one product over
-/// time and streams. The gradient stops at the window's beginning (its last grad_left, that of
-/// h_0, is computed and charged but goes nowhere). Source: Cho et al., "Learning phrase
+/// time and streams. The gradient goes on into h_0; where that is a constant it stops there (its
+/// last grad_left is computed and charged all the same). Source: Cho et al., "Learning phrase
 /// representations using RNN encoder-decoder", 2014, with r applied after the product.
 struct Gru {
   Linear input;
@@ -35,7 +35,7 @@ struct Gru {
 
   /// Begins at h_0 = `state` [streams, units] and leaves the last h in it.
   /// @throws ShapeError unless x is [time * streams, in] for the streams of the state
-  Var operator()(Pass& pass, Var x, Tensor& state) const;
+  Var operator()(Pass& pass, Var x, Var& state) const;
 };
 
 }  // namespace ebb

@@ -10,6 +10,7 @@
 #include "core/parallel.h"
 #include "layers/functions.h"
 #include "layers/init.h"
+#include "layers/shape_ops.h"
 
 namespace ebb {
 namespace {
@@ -24,6 +25,7 @@ struct Window {
   Tensor h_prev;  ///< [steps * streams, units]: h_(t-1)
   Tensor cell;    ///< [(steps + 1) * streams, units]: c_0 to c_T
   Tensor tanh_c;  ///< [steps * streams, units]: tanh(c_t)
+  Tensor g_cell;  ///< [streams, units], in the backward sweep: the gradient of c_T, if it has one
 
   [[nodiscard]] std::int64_t wide() const { return streams * 4 * units; }
   [[nodiscard]] std::int64_t narrow() const { return streams * units; }
@@ -105,14 +107,14 @@ Lstm Lstm::create(ParamStore& params, const std::string& name, std::int64_t in, 
 }
 
 Var Lstm::operator()(Pass& pass, Var x, LstmState& state) const {
-  const Var w = pass.tape.parameter(weight);
-  const std::int64_t units = pass.tape.shape(w)[1], streams = state.hidden.shape()[0],
-                     rows = pass.tape.shape(x)[0];
-  require<ShapeError>(
-      state.hidden.shape() == Shape{streams, units} && state.cell.shape() == state.hidden.shape() &&
-          rows > 0 && rows % streams == 0,
-      "[", hidden.name, "] expected [time * ", streams, ", in] and a state of [", streams, ", ",
-      units, "], got ", pass.tape.shape(x), " and ", state.hidden.shape());
+  const Var w = pass.tape.parameter(weight), h_0 = state.hidden, c_0 = state.cell;
+  const Shape begin = pass.tape.shape(h_0), shape = pass.tape.shape(x);
+  const std::int64_t units = pass.tape.shape(w)[1], streams = begin.rank() == 2 ? begin[0] : 0,
+                     rows = shape.rank() == 2 ? shape[0] : 0;
+  require<ShapeError>(streams > 0 && begin[1] == units && pass.tape.shape(c_0) == begin &&
+                          rows > 0 && rows % streams == 0,
+                      "[", hidden.name, "] expected [time * streams, in] and a state [streams, ",
+                      units, "], got ", shape, " and ", begin);
   const Var z = input(pass, x);
   const auto window =
       std::make_shared<Window>(Window{.steps = rows / streams,
@@ -121,16 +123,17 @@ Var Lstm::operator()(Pass& pass, Var x, LstmState& state) const {
                                       .gates = pass.tape[z],
                                       .h_prev = Tensor::uninitialized({rows, units}),
                                       .cell = Tensor::uninitialized({rows + streams, units}),
-                                      .tanh_c = Tensor::uninitialized({rows, units})});
+                                      .tanh_c = Tensor::uninitialized({rows, units}),
+                                      .g_cell = {}});
   Tensor h = Tensor::uninitialized({rows, units}),
          from_hidden = Tensor::uninitialized({streams, 4 * units});
-  std::ranges::copy(state.cell.values(), window->cell.data());
+  std::ranges::copy(pass.tape[c_0].values(), window->cell.data());
   const Site here = pass.visit(hidden);
   const Quantized qw = pass.quantize(w, here, Role::weight);
   const Operand to_gates = qw.along(1).transposed().kept();
   for (std::int64_t t = 0; t < window->steps; ++t) {
     const float* const before =
-        t == 0 ? state.hidden.data() : h.data() + (t - 1) * window->narrow();
+        t == 0 ? pass.tape[h_0].data() : h.data() + (t - 1) * window->narrow();
     std::copy_n(before, window->narrow(), window->h_prev.data() + t * window->narrow());
     const Quantized qh =
         pass.quantize(rows_at(window->h_prev, t * streams, streams), here, Role::activation,
@@ -139,14 +142,10 @@ Var Lstm::operator()(Pass& pass, Var x, LstmState& state) const {
                        {from_hidden.data(), streams, 4 * units, 4 * units});
     step_forward(*window, t, from_hidden.data(), h.data() + t * window->narrow(), pass.simd);
   }
-  std::copy_n(h.data() + (window->steps - 1) * window->narrow(), window->narrow(),
-              state.hidden.data());
-  std::copy_n(window->cell.data() + window->steps * window->narrow(), window->narrow(),
-              state.cell.data());
-
-  return pass.tape.record(std::move(h), {z, w}, [=, &pass](const Tensor& g, Adjoints& grads) {
-    Tensor gz = Tensor::uninitialized({rows, 4 * units}), gh = Tensor::zeros({streams, units}),
-           gc = Tensor::zeros({streams, units});
+  const auto backward = [=, &pass](const Tensor& g, Adjoints& grads) {
+    Tensor gz = Tensor::uninitialized({rows, 4 * units}), gh = Tensor::zeros(begin),
+           gc = std::exchange(window->g_cell, {});
+    if (gc.shape() != begin) gc = Tensor::zeros(begin);
     const Operand to_hidden = qw.along(0).kept();
     for (std::int64_t t = window->steps; t-- > 0;) {
       step_backward(*window, t, g.data() + t * window->narrow(), gh.data(), gc.data(),
@@ -161,7 +160,19 @@ Var Lstm::operator()(Pass& pass, Var x, LstmState& state) const {
     grads.add(
         w, pass.multiply(all_z.along(0).transposed(), all_h.along(0), here, Product::grad_right));
     grads.add(z, std::move(gz));
+    grads.add(h_0, std::move(gh));
+    grads.add(c_0, std::move(gc));
+  };
+  const Var y = pass.tape.record(std::move(h), {z, w, h_0, c_0}, backward);
+  Tensor cell = Tensor::uninitialized(begin);
+  std::copy_n(window->cell.data() + window->steps * window->narrow(), window->narrow(),
+              cell.data());
+  state.hidden = slice(pass, y, 0, rows - streams, rows);
+  state.cell = pass.tape.record(std::move(cell), {y}, [=](Tensor&& g, Adjoints& grads) {
+    window->g_cell = std::move(g);  // for y's backward function, which comes later in the sweep
+    grads.add(y, Tensor::zeros({rows, units}));  // so that it comes
   });
+  return y;
 }
 
 }  // namespace ebb

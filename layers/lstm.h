@@ -7,9 +7,9 @@
 
 namespace ebb {
 
-/// What an LSTM carries from window to window, for every stream.
+/// What an LSTM carries from window to window, for every stream. Gradients flow through it.
 struct LstmState {
-  Tensor hidden, cell;  ///< [streams, units]
+  Var hidden, cell;  ///< [streams, units]
 };
 
 /// One layer of long short-term memory over a window of time, x [time * streams, in] to h [time *
@@ -24,8 +24,9 @@ struct LstmState {
 /// h_(t-1) and the gradient of z_t have a grid of their own each step in the products of that step;
 /// Wh is encoded once a window for either direction. For the gradient of Wh, all h_(t-1) and all
 /// gradients of z are encoded anew on one grid each, so that it is one product over time and
-/// streams. The gradient stops at the window's beginning (its last grad_left, that of h_0, is
-/// computed and charged but goes nowhere).
+/// streams. The gradient goes on into the state that the window began with; where that is a
+/// constant, as in truncated backpropagation, it stops there (its last grad_left, that of h_0, is
+/// computed and charged all the same).
 struct Lstm {
   Linear input;
   Site hidden;

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "layers/functions.h"
 #include "layers/gru.h"
+#include "layers/shape_ops.h"
 #include "op_checks.h"
 #include "replay.h"
 
@@ -157,16 +158,17 @@ GateGradients replay_backward(const Pass& pass, const Gru& gru, const Replay& re
 TEST_CASE("a GRU is PyTorch's definition, in double within float32's roundings") {
   Bench bench;
   const Gru gru = Gru::create(bench.params, "gru0", kIn, kUnits, Key(1));
-  Tensor state = random_state();
-  const std::vector<double> want = by_definition(bench.params, gru, random_window(), state);
+  const std::vector<double> want =
+      by_definition(bench.params, gru, random_window(), random_state());
   Pass pass = bench.pass();
+  Var state = pass.tape.constant(random_state());
   const Var y = gru(pass, pass.tape.constant(random_window()), state);
   // Weights are below 0.5 and there are 11 terms a gate: some 40 roundings of numbers below 4, four
   // steps long.
   require_elements(
       pass.tape[y], [&](std::int64_t i) { return want[static_cast<std::size_t>(i)]; },
       [](std::int64_t) { return 4 * 160 * kUnit; });
-  CHECK(state == rows_of(pass.tape[y], kRows - kStreams, kStreams));
+  CHECK(pass.tape[state] == rows_of(pass.tape[y], kRows - kStreams, kStreams));
 }
 
 TEST_CASE(
@@ -176,8 +178,8 @@ TEST_CASE(
     CAPTURE(named.name);
     Bench bench;
     const Gru gru = Gru::create(bench.params, "gru0", kIn, kUnits, Key(1));
-    Tensor state = random_state();
     Pass pass = bench.pass(named.plan, 3);
+    Var state = pass.tape.constant(random_state());
     const Tensor x = random_window(), g = random_tensor({kRows, kUnits}, Key(4));
     const Var vx = pass.tape.variable(x);
     const Var vy = gru(pass, vx, state);
@@ -210,16 +212,18 @@ TEST_CASE(
   for (const ParamId id : {gru.input.weight, gru.weight}) {
     for (float& w : bench.params[id].values()) w *= 2.0f;  // so that time matters
   }
-  const Op op = [&](Pass& pass, const std::vector<Var>& x) {
-    Tensor state = random_state();
-    return gru(pass, x[0], state);
+  const Op two_windows = [&](Pass& pass, const std::vector<Var>& x) {
+    Var state = x[1];
+    const Var first = gru(pass, slice(pass, x[0], 0, 0, kStreams), state),
+              second = gru(pass, slice(pass, x[0], 0, kStreams, kRows), state);
+    return cat(pass, {first, second, state}, 0);
   };
-  check_gradients(bench, {random_window()}, 40, op);
+  check_gradients(bench, {random_window(), random_state()}, 60, two_windows);
   for (const bool quantized : {false, true}) {
     Bench wide;
     const Gru large = Gru::create(wide.params, "gru0", 20, 45, Key(1));
     const Op window = [&](Pass& pass, const std::vector<Var>& x) {
-      Tensor state = random_tensor({40, 45}, Key(4));
+      Var state = pass.tape.constant(random_tensor({40, 45}, Key(4)));
       return large(pass, x[0], state);
     };
     if (quantized) wide.params[large.range] = Tensor::zeros({3});
@@ -233,15 +237,15 @@ TEST_CASE(
     "is") {
   Bench bench;
   const Gru gru = Gru::create(bench.params, "gru0", kIn, kUnits, Key(1));
-  Tensor state = random_state();
   Pass train = bench.pass(int8());
+  Var state = train.tape.constant(random_state());
   gru(train, train.tape.constant(random_window()), state);
   train.effects.apply_to(bench.params);
   CHECK(bench.params[gru.range][2] == 1.0f);
   bench.params[gru.range][1] = 1e-3f;  // so that everything is clamped
   const Tensor kept = bench.params[gru.range];
   Pass evaluation = bench.pass(int8(), 0, Pass::Mode::evaluate);
-  state = random_state();
+  state = evaluation.tape.constant(random_state());
   const Var y = gru(evaluation, evaluation.tape.constant(random_window()), state);
   CHECK(evaluation.tape[y] == replay_forward(evaluation, gru, random_window(), random_state()).h);
   evaluation.effects.apply_to(bench.params);
@@ -251,8 +255,8 @@ TEST_CASE(
 TEST_CASE("a GRU charges its products, names its sites and refuses states that do not fit") {
   Bench bench;
   const Gru gru = Gru::create(bench.params, "gru0", kIn, kUnits, Key(1));
-  Tensor state = random_state();
   Pass pass = bench.pass(int8());
+  Var state = pass.tape.constant(random_state());
   const Var y = gru(pass, pass.tape.variable(random_window()), state);
   static_cast<void>(pass.tape.backward(dot(pass, y, random_tensor({kRows, kUnits}, Key(4)))));
   REQUIRE(bench.ledger.rows().size() == 2);
@@ -263,12 +267,13 @@ TEST_CASE("a GRU charges its products, names its sites and refuses states that d
   for (std::size_t p = 0; p < 3; ++p)
     CHECK(bench.ledger.rows()[1].cells[p].macs == kRows * kWide * kUnits);
   Pass other = bench.pass(int8());
+  state = other.tape.constant(random_state());
   CHECK_THROWS_AS(gru(other, other.tape.constant(Tensor::zeros({kStreams + 1, kIn})), state),
                   ShapeError);
   CHECK_THROWS_AS(gru(other, other.tape.constant(Tensor::zeros({kStreams, kIn + 1})), state),
                   ShapeError);
   for (const Shape& bad : {Shape{kStreams, kUnits + 1}, Shape{kUnits}, Shape{0, kUnits}}) {
-    Tensor wrong = Tensor::zeros(bad);
+    Var wrong = other.tape.constant(Tensor::zeros(bad));
     CHECK_THROWS_AS(gru(other, other.tape.constant(Tensor::zeros({kStreams, kIn})), wrong),
                     ShapeError);
   }

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "layers/functions.h"
 #include "layers/lstm.h"
+#include "layers/shape_ops.h"
 #include "replay.h"
 
 using namespace ebb;
@@ -16,7 +17,15 @@ namespace {
 constexpr std::int64_t kSteps = 4, kStreams = 3, kIn = 5, kUnits = 6, kRows = kSteps * kStreams,
                        kWide = 4 * kUnits;
 
-LstmState random_state(Key key) {
+struct State {
+  Tensor hidden, cell;
+
+  [[nodiscard]] LstmState on(Tape& tape) const {
+    return {tape.constant(hidden), tape.constant(cell)};
+  }
+};
+
+State random_state(Key key) {
   return {random_tensor({kStreams, kUnits}, key.fold("h"), 0.5),
           random_tensor({kStreams, kUnits}, key.fold("c"))};
 }
@@ -38,7 +47,7 @@ struct Replay {
   Tensor tanh_c = Tensor::zeros({kRows, kUnits});           ///< tanh(c_t)
   Tensor h = Tensor::zeros({kRows, kUnits});
 
-  [[nodiscard]] Tensor h_prev(const LstmState& begin) const {
+  [[nodiscard]] Tensor h_prev(const State& begin) const {
     Tensor before = Tensor::zeros({kRows, kUnits});
     for (std::int64_t i = 0; i < before.size(); ++i)
       before[i] = i < kStreams * kUnits ? begin.hidden[i] : h[i - kStreams * kUnits];
@@ -51,7 +60,7 @@ float float_of(void (*function)(const float*, std::int64_t, float*, Simd), float
   return x;
 }
 
-Replay replay_forward(const Pass& pass, const Lstm& lstm, const Tensor& x, const LstmState& begin) {
+Replay replay_forward(const Pass& pass, const Lstm& lstm, const Tensor& x, const State& begin) {
   Replay r;
   const Tensor &wx = pass.params[lstm.input.weight], &wh = pass.params[lstm.weight],
                &bias = pass.params[lstm.input.bias];
@@ -158,20 +167,21 @@ TEST_CASE(
     CAPTURE(named.name);
     Bench bench;
     const Lstm lstm = Lstm::create(bench.params, "lstm0", kIn, kUnits, Key(1));
-    LstmState state = random_state(Key(2));
-    const LstmState begin = state;
+    const State begin = random_state(Key(2));
     Pass pass = bench.pass(named.plan, 3);
+    LstmState state = begin.on(pass.tape);
     const Tensor x = random_tensor({kRows, kIn}, Key(3)),
                  g = random_tensor({kRows, kUnits}, Key(4));
     const Var vx = pass.tape.variable(x);
     const Var vy = lstm(pass, vx, state);
-    const Tensor h = pass.tape[vy];
+    const Tensor h = pass.tape[vy], last_h = pass.tape[state.hidden],
+                 last_c = pass.tape[state.cell];
     const Gradients gradients = pass.tape.backward(dot(pass, vy, g));
 
     Replay replay = replay_forward(pass, lstm, x, begin);
     CHECK(replay.h == h);
-    CHECK(state.hidden == rows_of(replay.h, kRows - kStreams, kStreams));
-    CHECK(state.cell == rows_of(replay.cell, kRows, kStreams));
+    CHECK(last_h == rows_of(replay.h, kRows - kStreams, kStreams));
+    CHECK(last_c == rows_of(replay.cell, kRows, kStreams));
 
     const Tensor gz = replay_backward(pass, lstm, replay, g);
     const Tensor &wx = bench.params[lstm.input.weight], before = replay.h_prev(begin);
@@ -197,16 +207,42 @@ TEST_CASE("the gradients of an LSTM through time agree with central differences"
   }
   check_gradients(bench, {random_tensor({kSteps * kStreams, kIn}, Key(3))}, 40,
                   [&](Pass& pass, const std::vector<Var>& x) {
-                    LstmState state = random_state(Key(2));
+                    LstmState state = random_state(Key(2)).on(pass.tape);
                     return lstm(pass, x[0], state);
                   });
+}
+
+TEST_CASE(
+    "gradients flow through the state of an LSTM, from window to window, into where it began") {
+  Bench bench;
+  const Lstm lstm = Lstm::create(bench.params, "lstm0", kIn, kUnits, Key(1));
+  for (const ParamId id : {lstm.input.weight, lstm.weight}) {
+    for (float& w : bench.params[id].values()) w *= 2.0f;
+  }
+  const State begin = random_state(Key(2));
+  const Tensor x = random_tensor({kRows, kIn}, Key(3));
+  check_gradients(
+      bench, {x, begin.hidden, begin.cell}, 60, [&](Pass& pass, const std::vector<Var>& in) {
+        LstmState state{in[1], in[2]};
+        const Var first = lstm(pass, slice(pass, in[0], 0, 0, 2 * kStreams), state);
+        const Var second = lstm(pass, slice(pass, in[0], 0, 2 * kStreams, kRows), state);
+        return cat(pass, {first, second, state.hidden, state.cell}, 0);
+      });
+  // Cut in two or not, the values are the same.
+  Pass pass = bench.pass();
+  LstmState whole = begin.on(pass.tape), parts = begin.on(pass.tape);
+  const Tensor all = pass.tape[lstm(pass, pass.tape.constant(x), whole)];
+  lstm(pass, pass.tape.constant(rows_of(x, 0, kStreams)), parts);
+  CHECK(pass.tape[lstm(pass, pass.tape.constant(rows_of(x, kStreams, kRows - kStreams)), parts)] ==
+        rows_of(all, kStreams, kRows - kStreams));
+  CHECK(pass.tape[parts.cell] == pass.tape[whole.cell]);
 }
 
 TEST_CASE("an LSTM charges its products, names its sites and refuses states that do not fit") {
   Bench bench;
   const Lstm lstm = Lstm::create(bench.params, "lstm0", kIn, kUnits, Key(1));
-  LstmState state = random_state(Key(2));
   Pass pass = bench.pass(int8());
+  LstmState state = random_state(Key(2)).on(pass.tape);
   const Var x = pass.tape.variable(random_tensor({kSteps * kStreams, kIn}, Key(3)));
   const Var y = lstm(pass, x, state);
   static_cast<void>(
@@ -219,9 +255,11 @@ TEST_CASE("an LSTM charges its products, names its sites and refuses states that
   for (std::size_t p = 0; p < 3; ++p)
     CHECK(bench.ledger.rows()[1].cells[p].macs == kSteps * kStreams * 4 * kUnits * kUnits);
   Pass other = bench.pass(int8());
-  CHECK_THROWS_AS(lstm(other, other.tape.constant(Tensor::zeros({kStreams + 1, kIn})), state),
+  LstmState fits = random_state(Key(2)).on(other.tape);
+  CHECK_THROWS_AS(lstm(other, other.tape.constant(Tensor::zeros({kStreams + 1, kIn})), fits),
                   ShapeError);
-  LstmState wide{Tensor::zeros({kStreams, kUnits + 1}), Tensor::zeros({kStreams, kUnits + 1})};
+  const Tensor zeros = Tensor::zeros({kStreams, kUnits + 1});
+  LstmState wide = State{zeros, zeros}.on(other.tape);
   CHECK_THROWS_AS(lstm(other, other.tape.constant(Tensor::zeros({kStreams, kIn})), wide),
                   ShapeError);
 }
@@ -229,9 +267,9 @@ TEST_CASE("an LSTM charges its products, names its sites and refuses states that
 TEST_CASE("evaluation encodes the hidden state over its running range and leaves that as it is") {
   Bench bench;
   const Lstm lstm = Lstm::create(bench.params, "lstm0", kIn, kUnits, Key(1));
-  const LstmState begin = random_state(Key(2));
-  LstmState state = begin;
+  const State begin = random_state(Key(2));
   Pass train = bench.pass(int8());
+  LstmState state = begin.on(train.tape);
   lstm(train, train.tape.constant(random_tensor({kRows, kIn}, Key(3))), state);
   train.effects.apply_to(bench.params);
   CHECK(bench.params[lstm.range][2] == 1.0f);
@@ -240,7 +278,7 @@ TEST_CASE("evaluation encodes the hidden state over its running range and leaves
     if (narrow) bench.params[lstm.range][1] = 1e-3f;  // so that everything is clamped
     const Tensor kept = bench.params[lstm.range];
     Pass evaluation = bench.pass(int8(), 0, Pass::Mode::evaluate);
-    state = begin;
+    state = begin.on(evaluation.tape);
     CHECK(evaluation.tape[lstm(evaluation, evaluation.tape.constant(x), state)] ==
           replay_forward(evaluation, lstm, x, begin).h);
     evaluation.effects.apply_to(bench.params);

@@ -68,7 +68,7 @@ TEST_CASE("the gradients of a whole two-layer language model agree with central 
   }
   const std::vector<std::int32_t> tokens{0, 3, 6, 2, 2, 5};
   check_gradients(bench, {}, 60, [&](Pass& pass, const std::vector<Var>&) {
-    std::vector<LstmState> states = network.begin(2);
+    std::vector<StreamState> states = network.begin(2);
     return network.forward(pass, tokens, states);
   });
 }

@@ -147,7 +147,7 @@ TEST_CASE(
                 .ledger = ledger,
                 .key = Key(7),
                 .mode = Pass::Mode::evaluate};
-      std::vector<LstmState> states;
+      std::vector<StreamState> states;
       if (recurrent) states = lstm.begin(1);
       const auto window =
           std::span(text).last(std::min<std::size_t>(text.size(), recurrent ? text.size() : 8));

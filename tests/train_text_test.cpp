@@ -27,19 +27,19 @@ struct Successors {
   ParamId table;
 
   [[nodiscard]] RecurrentNetwork streams() const {
-    return {
-        [*this](Pass& pass, std::span<const std::int32_t> tokens, std::vector<LstmState>& states) {
-          const Tensor& hidden = states.at(0).hidden;  // a stream's number, which stays with it
-          REQUIRE(std::ssize(tokens) % hidden.size() == 0);
-          for (std::int64_t r = 0; r < hidden.size(); ++r)
-            REQUIRE(hidden[r] == static_cast<float>(r));
-          return embedding(pass, table, tokens);
-        },
-        [](std::int64_t streams) {
-          Tensor numbers = Tensor::zeros({streams, 1});
-          std::iota(numbers.data(), numbers.data() + streams, 0.0f);
-          return std::vector<LstmState>{{numbers, numbers}};
-        }};
+    return {[*this](Pass& pass, std::span<const std::int32_t> tokens,
+                    std::vector<StreamState>& states) {
+              const Tensor& hidden = states.at(0).hidden;  // a stream's number, which stays with it
+              REQUIRE(std::ssize(tokens) % hidden.size() == 0);
+              for (std::int64_t r = 0; r < hidden.size(); ++r)
+                REQUIRE(hidden[r] == static_cast<float>(r));
+              return embedding(pass, table, tokens);
+            },
+            [](std::int64_t streams) {
+              Tensor numbers = Tensor::zeros({streams, 1});
+              std::iota(numbers.data(), numbers.data() + streams, 0.0f);
+              return std::vector<StreamState>{{numbers, numbers}};
+            }};
   }
   [[nodiscard]] WindowNetwork windows() const {
     return [*this](Pass& pass, std::span<const std::int32_t> tokens, std::int64_t) {

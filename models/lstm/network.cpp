@@ -33,16 +33,20 @@ train::RecurrentNetwork make_lstm(const LstmConfig& config, std::int64_t vocabul
       Linear::create(params, {"decoder", {"last"}}, std::move(weight), Tensor::zeros({vocabulary}));
 
   const auto forward = [=](Pass& pass, std::span<const std::int32_t> tokens,
-                           std::vector<LstmState>& states) {
+                           std::vector<train::StreamState>& states) {
     Var x = dropout(pass, embedding(pass, table, tokens), config.dropout, "embedding");
-    for (std::size_t i = 0; i < layers.size(); ++i)
-      x = dropout(pass, layers[i](pass, x, states[i]), config.dropout, concat("lstm", i));
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      LstmState state{pass.tape.constant(std::move(states[i].hidden)),
+                      pass.tape.constant(std::move(states[i].cell))};
+      x = dropout(pass, layers[i](pass, x, state), config.dropout, concat("lstm", i));
+      states[i] = {pass.tape[state.hidden], pass.tape[state.cell]};
+    }
     return decoder(pass, x);
   };
   const auto begin = [config](std::int64_t streams) {
-    const LstmState zero{Tensor::zeros({streams, config.units}),
-                         Tensor::zeros({streams, config.units})};
-    return std::vector<LstmState>(static_cast<std::size_t>(config.layers), zero);
+    const train::StreamState zero{Tensor::zeros({streams, config.units}),
+                                  Tensor::zeros({streams, config.units})};
+    return std::vector<train::StreamState>(static_cast<std::size_t>(config.layers), zero);
   };
   return {forward, begin};
 }

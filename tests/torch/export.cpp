@@ -111,7 +111,7 @@ void add_lstm(SafeTensors& file, const std::string& name, std::int64_t layers) {
   ParamStore params;
   const auto network =
       ebb::make_lstm({.layers = layers, .units = 24, .embedding = 16}, kTokens, params, Key(1));
-  std::vector<ebb::LstmState> states = network.begin(3);
+  std::vector<ebb::train::StreamState> states = network.begin(3);
   for (std::size_t i = 0; i < states.size(); ++i) {
     states[i].hidden = random_tensor({3, 24}, Key(10 + i));
     states[i].cell = random_tensor({3, 24}, Key(20 + i));

@@ -24,19 +24,19 @@ struct Carried {
   };
   std::vector<Layer> layers;
 
-  Carried(ParamStore& params, const std::vector<LstmState>& begin) {
+  Carried(ParamStore& params, const std::vector<StreamState>& begin) {
     for (std::size_t i = 0; i < begin.size(); ++i) {
       const std::string name = concat("carried", i);
       layers.push_back({params.add(name + ".hidden", begin[i].hidden, ParamStore::Kind::state),
                         params.add(name + ".cell", begin[i].cell, ParamStore::Kind::state)});
     }
   }
-  [[nodiscard]] std::vector<LstmState> load(const ParamStore& params) const {
-    std::vector<LstmState> states;
+  [[nodiscard]] std::vector<StreamState> load(const ParamStore& params) const {
+    std::vector<StreamState> states;
     for (const Layer& layer : layers) states.push_back({params[layer.hidden], params[layer.cell]});
     return states;
   }
-  void store(std::vector<LstmState> states, Effects& effects) const {
+  void store(std::vector<StreamState> states, Effects& effects) const {
     for (std::size_t i = 0; i < layers.size(); ++i) {
       effects.values.push_back({layers[i].hidden, std::move(states[i].hidden)});
       effects.values.push_back({layers[i].cell, std::move(states[i].cell)});
@@ -82,13 +82,13 @@ TokenReader window_reader(const WindowNetwork& network, std::int64_t length) {
 }
 
 /// The states of the first `streams` streams.
-void keep_first(std::vector<LstmState>& states, std::int64_t streams) {
+void keep_first(std::vector<StreamState>& states, std::int64_t streams) {
   const auto cut = [streams](const Tensor& all) {
     Tensor some = Tensor::uninitialized({streams, all.shape()[1]});
     std::copy_n(all.data(), some.size(), some.data());
     return some;
   };
-  for (LstmState& state : states) state = {cut(state.hidden), cut(state.cell)};
+  for (StreamState& state : states) state = {cut(state.hidden), cut(state.cell)};
 }
 
 /// The whole text as one piece, since every window needs the state of the one before; each window
@@ -97,7 +97,7 @@ Split stream_split(std::string name, const std::shared_ptr<const Corpus>& corpus
                    const TokenIds& text, std::int64_t length, const RecurrentNetwork& network) {
   const auto score = [corpus, network, windows = ScoredStreams(text, kEvaluationStreams, length)](
                          Pass& pass, std::int64_t) {
-    std::vector<LstmState> states = network.begin(windows.rows());
+    std::vector<StreamState> states = network.begin(windows.rows());
     Score total;
     for (std::int64_t w = 0; w < windows.count(); ++w) {
       const TokenBatch batch = windows.window(w);
@@ -217,7 +217,7 @@ Task stream_task(const std::shared_ptr<const Corpus>& corpus, const RecurrentNet
   task.loss = [=](Pass& pass, std::int64_t t, std::int64_t) {
     const std::int64_t w = t % windows->count();
     const TokenBatch batch = windows->window(w);
-    std::vector<LstmState> states = w == 0 ? network.begin(streams) : carried.load(pass.params);
+    std::vector<StreamState> states = w == 0 ? network.begin(streams) : carried.load(pass.params);
     const Var logits = network.forward(pass, batch.inputs, states);
     carried.store(std::move(states), pass.effects);
     return softmax_cross_entropy(pass, logits, batch.targets);
@@ -227,7 +227,7 @@ Task stream_task(const std::shared_ptr<const Corpus>& corpus, const RecurrentNet
     task.splits.push_back(stream_split("test", corpus, corpus->test, length, network));
   task.probe = [network](Pass& pass) {
     const std::vector<std::int32_t> token{0};
-    std::vector<LstmState> states = network.begin(1);
+    std::vector<StreamState> states = network.begin(1);
     return softmax_cross_entropy(pass, network.forward(pass, token, states), token);
   };
   task.generate = [=](Pass& pass) {

@@ -9,7 +9,6 @@
 
 #include "core/tape.h"
 #include "data/text.h"
-#include "layers/lstm.h"
 #include "layers/pass.h"
 #include "train/loop.h"
 #include "train/options/options.h"
@@ -33,14 +32,19 @@ std::string text_metric(const Corpus& corpus);
 /// What identifies a corpus, for the record.
 KeyValues describe(const Corpus& corpus);
 
+/// What a layer of a recurrent network carries from window to window.
+struct StreamState {
+  Tensor hidden, cell;  ///< [streams, units]
+};
+
 /// A network that carries state through the text.
 struct RecurrentNetwork {
   /// Logits [tokens, vocabulary] of tokens laid out by time, for as many streams as the states
   /// have; the states move on.
-  std::function<Var(Pass&, std::span<const std::int32_t> tokens, std::vector<LstmState>& states)>
+  std::function<Var(Pass&, std::span<const std::int32_t> tokens, std::vector<StreamState>& states)>
       forward;
   /// All zero.
-  std::function<std::vector<LstmState>(std::int64_t streams)> begin;
+  std::function<std::vector<StreamState>(std::int64_t streams)> begin;
 };
 
 /// A network that sees one window at a time: logits [rows * length, vocabulary] of tokens laid out
