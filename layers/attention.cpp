@@ -10,12 +10,9 @@
 #include <vector>
 
 #include "core/error.h"
-#include "core/math.h"
-#include "core/parallel.h"
 #include "core/range.h"
 #include "core/sums.h"
 #include "layers/functions.h"
-#include "quant/formats/grid.h"
 
 namespace ebb {
 namespace {
@@ -25,7 +22,7 @@ namespace {
 constexpr std::int64_t kStripTokens = 64;
 static_assert(kStripTokens % kStripUnit == 0);
 
-/// Where a head's product has its [length, length] matrix of probabilities, scores or gradients of
+/// Where a head's product has its [queries, keys] matrix of probabilities, scores or gradients of
 /// theirs.
 enum class Square : std::uint8_t { left, left_transposed, result };
 
@@ -41,14 +38,14 @@ std::vector<Strip> strips_of(Square square, std::int64_t length, std::int64_t de
   return strips;
 }
 
-/// How qkv is cut up.
+/// How queries and keys are cut up.
 struct Layout {
-  /// Rows of equal length that follow each other: their probabilities are one matrix [rows * heads
-  /// * length, length].
+  /// Rows of equal lengths that follow each other: their probabilities are one matrix [rows * heads
+  /// * queries, keys].
   struct Run {
-    std::int64_t first, rows, length;
-    std::int64_t token;   ///< where their tokens begin
-    std::int64_t square;  ///< where their probabilities begin among those of all runs
+    std::int64_t rows, queries, keys;             ///< of a row so many
+    std::int64_t first_query = 0, first_key = 0;  ///< where those of the run begin
+    std::int64_t square = 0;  ///< where their probabilities begin among those of all runs
     std::array<std::vector<Strip>, 3> cuts{};  ///< of a causal one, by Square
 
     [[nodiscard]] const std::vector<Strip>& strips(Square where) const {
@@ -56,39 +53,44 @@ struct Layout {
     }
   };
   std::vector<Run> runs;
-  std::int64_t tokens = 0, squares = 0;  ///< of all runs
-  std::int64_t heads, width, depth;      ///< depth d = width / heads
+  std::int64_t queries = 0, keys = 0, squares = 0;  ///< of all runs
+  std::int64_t heads, width, depth;                 ///< depth d = width / heads
   bool causal;
 
-  Layout(std::string_view op, const Shape& qkv, std::span<const std::int64_t> lengths,
-         std::int64_t head_count, bool is_causal = false)
-      : heads(head_count), causal(is_causal) {
-    require<ShapeError>(qkv.rank() == 2 && heads >= 1 && qkv[1] % (3 * heads) == 0, "[", op,
-                        "] expected [tokens, 3 width] with a width that ", heads,
-                        " heads divide, got ", qkv);
-    width = qkv[1] / 3;
+  /// Of q [all queries, width] and k [all keys, width].
+  Layout(const Attention& attention, const Shape& q, const Shape& k,
+         std::span<const std::int64_t> query_lengths, std::span<const std::int64_t> key_lengths)
+      : heads(attention.heads), width(q[1]), causal(attention.causal) {
+    const std::string& op = attention.scores.name;
+    require<ShapeError>(heads >= 1 && width % heads == 0, "[", op, "] expected a width that ",
+                        heads, " heads divide, got ", width);
+    require<ShapeError>(query_lengths.size() == key_lengths.size(), "[", op, "] got ",
+                        query_lengths.size(), " rows of queries and ", key_lengths.size(),
+                        " of keys");
     depth = width / heads;
-    for (const std::int64_t n : lengths) {
-      require<ShapeError>(n >= 1 && n <= qkv[0], "[", op, "] expected rows of 1 to ", qkv[0],
-                          " tokens, got ", n);
-      if (runs.empty() || runs.back().length != n) {
-        const std::int64_t first = runs.empty() ? 0 : runs.back().first + runs.back().rows;
-        runs.push_back({first, 0, n, tokens, squares});
-        if (causal)
-          runs.back().cuts = {strips_of(Square::left, n, depth),
-                              strips_of(Square::left_transposed, n, depth),
-                              strips_of(Square::result, n, depth)};
-      }
+    for (std::size_t i = 0; i < query_lengths.size(); ++i) {
+      const std::int64_t m = query_lengths[i], n = key_lengths[i];
+      require<ShapeError>(m >= 1 && m <= q[0] && n >= 1 && n <= k[0], "[", op,
+                          "] expected rows of 1 to ", q[0], " queries and 1 to ", k[0],
+                          " keys, got ", m, " and ", n);
+      require<ShapeError>(!causal || m == n, "[", op,
+                          "] expected as many keys as queries, since it "
+                          "is causal, got ",
+                          m, " queries and ", n, " keys");
+      if (runs.empty() || runs.back().queries != m || runs.back().keys != n) add_run(m, n);
       ++runs.back().rows;
-      tokens += n;
-      squares += heads * n * n;
+      queries += m;
+      keys += n;
+      squares += heads * m * n;
     }
-    require<ShapeError>(tokens == qkv[0], "[", op, "] rows of ", tokens,
-                        " tokens in all do not fit ", qkv);
+    require<ShapeError>(queries == q[0] && keys == k[0], "[", op, "] rows of ", queries,
+                        " queries and ", keys, " keys in all do not fit ", q, " and ", k);
   }
-  /// One of query (0), key (1) and value (2), of all tokens.
-  [[nodiscard]] ConstMatrix part(const Tensor& qkv, std::int64_t which) const {
-    return {qkv.data() + which * width, tokens, width, 3 * width};
+  void add_run(std::int64_t m, std::int64_t n) {
+    runs.push_back({0, m, n, queries, keys, squares});
+    if (!causal) return;
+    for (const Square where : {Square::left, Square::left_transposed, Square::result})
+      runs.back().cuts[static_cast<std::size_t>(where)] = strips_of(where, n, depth);
   }
   /// What the squares of some runs hold beside zeros, the first one being the first of a matrix;
   /// nothing for all of it.
@@ -98,9 +100,9 @@ struct Layout {
       return parts;
     std::int64_t begin = 0;
     for (const Run& run : of) {
-      const std::int64_t n = run.length;
-      for (std::int64_t i = 0; i < run.rows * heads; ++i, begin += n * n) {
-        if (run.strips(Square::result).empty()) parts.push_back({begin, n, n, n});
+      const std::int64_t n = run.keys;
+      for (std::int64_t i = 0; i < run.rows * heads; ++i, begin += run.queries * n) {
+        if (run.strips(Square::result).empty()) parts.push_back({begin, run.queries, n, n});
         for (const Strip& s : run.strips(Square::result))
           parts.push_back({begin + s.first * n, s.rows, s.cols, n});
       }
@@ -109,7 +111,7 @@ struct Layout {
   }
   /// The probabilities of a run.
   [[nodiscard]] ConstMatrix squares_of(const Tensor& p, const Run& run) const {
-    return {p.data() + run.square, run.rows * heads * run.length, run.length, run.length};
+    return {p.data() + run.square, run.rows * heads * run.queries, run.keys, run.keys};
   }
 };
 
@@ -119,27 +121,21 @@ struct Head {
   const Layout::Run& run;
   std::int64_t row, h;  ///< row: within the run
 
-  /// Of an encoded [tokens, width].
-  [[nodiscard]] Operand part(const Operand& x) const {
-    return x.rows(run.token + row * run.length, run.length).columns(h * at.depth, at.depth);
-  }
-  /// The same of float32 memory whose rows are `stride` long.
-  [[nodiscard]] MutableMatrix part(float* x, std::int64_t stride) const {
-    return {x + (run.token + row * run.length) * stride + h * at.depth, run.length, at.depth,
-            stride};
-  }
-  /// The [length, length] matrix among those of its run, or of all runs.
-  [[nodiscard]] Operand square_of_run(const Operand& x) const {
-    return x.rows((row * at.heads + h) * run.length, run.length);
-  }
+  [[nodiscard]] std::int64_t first_query() const { return run.first_query + row * run.queries; }
+  [[nodiscard]] std::int64_t first_key() const { return run.first_key + row * run.keys; }
   [[nodiscard]] std::int64_t square_begin() const {
-    return run.square + (row * at.heads + h) * run.length * run.length;
+    return run.square + (row * at.heads + h) * run.queries * run.keys;
   }
-  [[nodiscard]] Operand square(const Operand& x) const {
-    return x.block(square_begin(), run.length, run.length);
+  /// Of float32 matrices [queries or keys, width], and of squares.
+  [[nodiscard]] MutableMatrix queries(const MutableMatrix& x) const {
+    return {x.data + first_query() * x.row_stride + h * at.depth, run.queries, at.depth,
+            x.row_stride};
   }
-  [[nodiscard]] MutableMatrix square(float* x) const {
-    return {x + square_begin(), run.length, run.length, run.length};
+  [[nodiscard]] MutableMatrix keys(const MutableMatrix& x) const {
+    return {x.data + first_key() * x.row_stride + h * at.depth, run.keys, at.depth, x.row_stride};
+  }
+  [[nodiscard]] MutableMatrix square(Tensor& x) const {
+    return {x.data() + square_begin(), run.queries, run.keys, run.keys};
   }
 };
 
@@ -170,18 +166,29 @@ void multiply_heads(const Pass& pass, const Layout& at, const Site& site, Produc
                     done ? ProductDone([&](std::size_t i) { done(heads[i]); }) : ProductDone());
 }
 
-Operand part(const Head& head, const Operand& x) { return head.part(x); }
-Operand part_t(const Head& head, const Operand& x) { return head.part(x).transposed(); }
-Operand square(const Head& head, const Operand& x) { return head.square(x); }
-Operand square_t(const Head& head, const Operand& x) { return head.square(x).transposed(); }
-Operand square_of_run(const Head& head, const Operand& x) { return head.square_of_run(x); }
+/// The same of operands; a square among those of its run, or of all runs.
+Operand queries(const Head& head, const Operand& x) {
+  return x.rows(head.first_query(), head.run.queries)
+      .columns(head.h * head.at.depth, head.at.depth);
+}
+Operand keys(const Head& head, const Operand& x) {
+  return x.rows(head.first_key(), head.run.keys).columns(head.h * head.at.depth, head.at.depth);
+}
+Operand keys_t(const Head& head, const Operand& x) { return keys(head, x).transposed(); }
+Operand square(const Head& head, const Operand& x) {
+  return x.block(head.square_begin(), head.run.queries, head.run.keys);
+}
+Operand square_t(const Head& head, const Operand& x) { return square(head, x).transposed(); }
+Operand square_of_run(const Head& head, const Operand& x) {
+  return x.rows((head.row * head.at.heads + head.h) * head.run.queries, head.run.queries);
+}
 
 /// The range of a head's square, of what a causal one sees. (The rest is zeros, as some of a
 /// strip's elements are.)
 Range range_of(const Head& head, const float* square, Simd simd) {
-  const std::int64_t n = head.run.length;
+  const std::int64_t n = head.run.keys;
   const std::vector<Strip>& strips = head.run.strips(Square::result);
-  if (strips.empty()) return measure_range({square, n, n, n}, simd);
+  if (strips.empty()) return measure_range({square, head.run.queries, n, n}, simd);
   RangeOfParts range;
   for (const Strip& s : strips)
     range.add(measure_range({square + s.first * n, s.rows, s.cols, n}, simd));
@@ -190,8 +197,8 @@ Range range_of(const Head& head, const float* square, Simd simd) {
 
 /// Scores of a head become probabilities, whose range it returns.
 Range softmax(const Head& head, float* scores, float scale, Simd simd) {
-  const std::int64_t n = head.run.length;
-  for (std::int64_t i = 0; i < n; ++i) {
+  const std::int64_t n = head.run.keys;
+  for (std::int64_t i = 0; i < head.run.queries; ++i) {
     float* const row = scores + i * n;
     const std::int64_t seen = head.at.causal ? i + 1 : n;
     for (std::int64_t j = 0; j < seen; ++j) row[j] *= scale;
@@ -206,8 +213,8 @@ Range softmax(const Head& head, float* scores, float scale, Simd simd) {
 /// Gradients of a head's probabilities become those of its scores, whose range it returns.
 Range softmax_gradient(const Head& head, const float* probabilities, float scale, Simd simd,
                        float* g) {
-  const std::int64_t n = head.run.length;
-  for (std::int64_t i = 0; i < n; ++i) {
+  const std::int64_t n = head.run.keys;
+  for (std::int64_t i = 0; i < head.run.queries; ++i) {
     const float* const p = probabilities + i * n;
     float* const row = g + i * n;
     const std::int64_t seen = head.at.causal ? i + 1 : n;
@@ -217,25 +224,90 @@ Range softmax_gradient(const Head& head, const float* probabilities, float scale
   return range_of(head, g, simd);
 }
 
-/// Turns every pair of elements of queries and keys by its angle, or back; `turns` [longest row,
-/// depth].
-void rotate(const Layout& at, const std::vector<float>& turns, float sign, float* x) {
-  for (const Layout::Run& run : at.runs) {
-    parallel_rows(run.rows * run.length, 2 * at.width,
-                  [&, sign](std::int64_t first, std::int64_t last) {
-                    for (std::int64_t i = first; i < last; ++i) {
-                      const float* const turn = turns.data() + i % run.length * at.depth;
-                      for (std::int64_t part = 0; part < 2 * at.heads; ++part) {
-                        float* const v = x + (run.token + i) * 3 * at.width + part * at.depth;
-                        for (std::int64_t j = 0; j < at.depth; j += 2) {
-                          const float c = turn[j], s = sign * turn[j + 1], a = v[j], b = v[j + 1];
-                          v[j] = a * c - b * s;
-                          v[j + 1] = a * s + b * c;
-                        }
-                      }
-                    }
-                  });
+/// One application of an attention to matrices q [queries, width], k and v [keys, width].
+struct Attended {
+  Pass& pass;
+  Layout at;
+  Site scores, values;
+  Quantized q, k, v;
+  Tensor p = Tensor::uninitialized({1, at.squares});
+  Range range_of_p = {};
+
+  [[nodiscard]] float scale() const {
+    return static_cast<float>(1.0 / std::sqrt(static_cast<double>(at.depth)));
   }
+  [[nodiscard]] Tensor forward();
+  /// Writes the gradients of q, k and v; one without memory is left out.
+  void backward(const Tensor& g, const MutableMatrix& gq, const MutableMatrix& gk,
+                const MutableMatrix& gv) const;
+};
+
+std::shared_ptr<Attended> attend(Pass& pass, const Attention& attention, Layout at,
+                                 const ConstMatrix& q, const ConstMatrix& k, const ConstMatrix& v) {
+  const Site scores = pass.visit(attention.scores), values = pass.visit(attention.values);
+  Quantized qq = pass.quantize(q, scores, Role::activation),
+            qk = pass.quantize(k, scores, Role::weight, {.scales = Scales::per_tensor}),
+            qv = pass.quantize(v, values, Role::weight, {.scales = Scales::per_tensor});
+  return std::make_shared<Attended>(
+      Attended{pass, std::move(at), scores, values, std::move(qq), std::move(qk), std::move(qv)});
+}
+
+Tensor Attended::forward() {
+  RangeOfParts range;
+  multiply_heads(
+      pass, at, scores, Product::forward, Square::result, {q.along(1)}, queries, k.along(1), keys_t,
+      [&](const Head& h) { return h.square(p); },
+      [&](const Head& h) {
+        range.add(softmax(h, p.data() + h.square_begin(), scale(), pass.simd));
+      });
+  range_of_p = range.range();
+  std::vector<Operand> by_row;
+  for (const Layout::Run& run : at.runs)
+    by_row.push_back(pass.quantize(at.squares_of(p, run), values, Role::activation,
+                                   {.step = by_row.size(),
+                                    .scales = Scales::per_channel,
+                                    .parts = at.parts({&run, 1})})
+                         .along(1));
+  Tensor y = Tensor::uninitialized({at.queries, at.width});
+  const MutableMatrix out{y.data(), at.queries, at.width, at.width};
+  multiply_heads(pass, at, values, Product::forward, Square::left, by_row, square_of_run,
+                 v.along(0), keys, [&](const Head& h) { return h.queries(out); });
+  return y;
+}
+
+void Attended::backward(const Tensor& g, const MutableMatrix& gq, const MutableMatrix& gk,
+                        const MutableMatrix& gv) const {
+  const std::vector<Operand::Part> parts = at.parts(at.runs);
+  const Quantized qg = pass.quantize(g, values, Role::gradient),
+                  qp = pass.quantize(p, values, Role::activation,
+                                     {.range = range_of_p, .parts = parts});
+  if (gv.data != nullptr)
+    multiply_heads(pass, at, values, Product::grad_right, Square::left_transposed, {qp.along(0)},
+                   square_t, qg.along(0), queries, [&](const Head& h) { return h.keys(gv); });
+  if (gq.data == nullptr && gk.data == nullptr) return;
+  Tensor gs = Tensor::uninitialized(p.shape());
+  RangeOfParts range;
+  multiply_heads(
+      pass, at, values, Product::grad_left, Square::result, {qg.along(1)}, queries, v.along(1),
+      keys_t, [&](const Head& h) { return h.square(gs); },
+      [&](const Head& h) {
+        const std::int64_t begin = h.square_begin();
+        range.add(softmax_gradient(h, p.data() + begin, scale(), pass.simd, gs.data() + begin));
+      });
+  const Quantized qs =
+      pass.quantize(gs, scores, Role::gradient, {.range = range.range(), .parts = parts});
+  if (gq.data != nullptr)
+    multiply_heads(pass, at, scores, Product::grad_left, Square::left, {qs.along(1)}, square,
+                   k.along(0), keys, [&](const Head& h) { return h.queries(gq); });
+  if (gk.data != nullptr)
+    multiply_heads(pass, at, scores, Product::grad_right, Square::left_transposed, {qs.along(0)},
+                   square_t, q.along(0), queries, [&](const Head& h) { return h.keys(gk); });
+}
+
+/// Columns first .. first + cols of a matrix.
+MutableMatrix columns(Tensor& x, std::int64_t first, std::int64_t cols) {
+  const ConstMatrix m = x.matrix();
+  return {x.data() + first, m.rows, cols, m.cols};
 }
 
 }  // namespace
@@ -245,90 +317,49 @@ Attention Attention::create(const std::string& name, std::int64_t heads, bool ca
 }
 
 Var Attention::operator()(Pass& pass, Var qkv, std::span<const std::int64_t> lengths) const {
-  const Layout at(scores.name, pass.tape.shape(qkv), lengths, heads, causal);
-  const Tensor& x = pass.tape[qkv];
-  const Site here_scores = pass.visit(scores), here_values = pass.visit(values);
-  const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(at.depth)));
-  const Quantized q = pass.quantize(at.part(x, 0), here_scores, Role::activation),
-                  k = pass.quantize(at.part(x, 1), here_scores, Role::weight,
-                                    {.scales = Scales::per_tensor}),
-                  v = pass.quantize(at.part(x, 2), here_values, Role::weight,
-                                    {.scales = Scales::per_tensor});
-
-  const auto p = std::make_shared<Tensor>(Tensor::uninitialized({1, at.squares}));
-  RangeOfParts parts_of_p;
-  multiply_heads(
-      pass, at, here_scores, Product::forward, Square::result, {q.along(1)}, part, k.along(1),
-      part_t, [&](const Head& h) { return h.square(p->data()); },
-      [&](const Head& h) {
-        parts_of_p.add(softmax(h, p->data() + h.square_begin(), scale, pass.simd));
-      });
-  const Range range_of_p = parts_of_p.range();
-  Tensor y = Tensor::uninitialized({at.tokens, at.width});
-  std::vector<Operand> by_row;
-  for (const Layout::Run& run : at.runs)
-    by_row.push_back(pass.quantize(at.squares_of(*p, run), here_values, Role::activation,
-                                   {.step = by_row.size(),
-                                    .scales = Scales::per_channel,
-                                    .parts = at.parts({&run, 1})})
-                         .along(1));
-  multiply_heads(pass, at, here_values, Product::forward, Square::left, by_row, square_of_run,
-                 v.along(0), part, [&](const Head& h) { return h.part(y.data(), at.width); });
-
-  return pass.tape.record(std::move(y), {qkv}, [=, &pass](const Tensor& g, Adjoints& grads) {
-    Tensor gx = Tensor::uninitialized({at.tokens, 3 * at.width}),
-           gs = Tensor::uninitialized(p->shape());
-    const auto gradient_of = [&](std::int64_t which) {
-      return
-          [&, which](const Head& h) { return h.part(gx.data() + which * at.width, 3 * at.width); };
-    };
-    const auto gradient_square = [&](const Head& h) { return h.square(gs.data()); };
-    const Quantized gy = pass.quantize(g, here_values, Role::gradient);
-    const std::vector<Operand::Part> parts = at.parts(at.runs);
-    const Quantized whole_p =
-        pass.quantize(*p, here_values, Role::activation, {.range = range_of_p, .parts = parts});
-    RangeOfParts range;
-    multiply_heads(
-        pass, at, here_values, Product::grad_left, Square::result, {gy.along(1)}, part, v.along(1),
-        part_t, gradient_square, [&](const Head& h) {
-          const std::int64_t begin = h.square_begin();
-          range.add(softmax_gradient(h, p->data() + begin, scale, pass.simd, gs.data() + begin));
-        });
-    multiply_heads(pass, at, here_values, Product::grad_right, Square::left_transposed,
-                   {whole_p.along(0)}, square_t, gy.along(0), part, gradient_of(2));
-    const Quantized qs =
-        pass.quantize(gs, here_scores, Role::gradient, {.range = range.range(), .parts = parts});
-    multiply_heads(pass, at, here_scores, Product::grad_left, Square::left, {qs.along(1)}, square,
-                   k.along(0), part, gradient_of(0));
-    multiply_heads(pass, at, here_scores, Product::grad_right, Square::left_transposed,
-                   {qs.along(0)}, square_t, q.along(0), part, gradient_of(1));
+  const Shape shape = pass.tape.shape(qkv);
+  require<ShapeError>(shape.rank() == 2 && shape[1] % 3 == 0, "[", scores.name,
+                      "] expected [tokens, 3 width], got ", shape);
+  const std::int64_t tokens = shape[0], width = shape[1] / 3;
+  const Shape each{tokens, width};
+  Layout at(*this, each, each, lengths, lengths);
+  const auto part = [&, x = pass.tape[qkv].data()](std::int64_t which) -> ConstMatrix {
+    return {x + which * width, tokens, width, 3 * width};
+  };
+  const auto attended = attend(pass, *this, std::move(at), part(0), part(1), part(2));
+  return pass.tape.record(attended->forward(), {qkv}, [=](const Tensor& g, Adjoints& grads) {
+    Tensor gx = Tensor::uninitialized(shape);
+    attended->backward(g, columns(gx, 0, width), columns(gx, width, width),
+                       columns(gx, 2 * width, width));
     grads.add(qkv, std::move(gx));
   });
 }
 
-Var rotary(Pass& pass, Var qkv, std::span<const std::int64_t> lengths, std::int64_t heads) {
-  const Layout at("rotary", pass.tape.shape(qkv), lengths, heads);
-  require<ShapeError>(at.depth % 2 == 0,
-                      "[rotary] expected an even number of elements a head, got ", at.depth);
-  const std::int64_t longest = lengths.empty() ? 0 : *std::ranges::max_element(lengths);
-  std::vector<float> turns(
-      static_cast<std::size_t>(longest * at.depth));  // cosine and sine by place and pair
-  for (std::int64_t t = 0; t < longest; ++t) {
-    for (std::int64_t j = 0; j < at.depth; j += 2) {
-      const double part = static_cast<double>(j) / static_cast<double>(at.depth);
-      const double turn = static_cast<double>(t) * math::pow(10000.0, -part) / math::kPi;
-      turns[static_cast<std::size_t>(t * at.depth + j)] = static_cast<float>(math::cos_pi(turn));
-      turns[static_cast<std::size_t>(t * at.depth + j + 1)] =
-          static_cast<float>(math::sin_pi(turn));
+Var Attention::operator()(Pass& pass, Var q, Var k, Var v,
+                          std::span<const std::int64_t> query_lengths,
+                          std::span<const std::int64_t> key_lengths) const {
+  const Shape of_q = pass.tape.shape(q), of_k = pass.tape.shape(k);
+  require<ShapeError>(
+      of_q.rank() == 2 && of_k.rank() == 2 && of_q[1] == of_k[1] && pass.tape.shape(v) == of_k, "[",
+      scores.name, "] expected queries [tokens, width], keys and values [others, width], got ",
+      of_q, ", ", of_k, " and ", pass.tape.shape(v));
+  Layout at(*this, of_q, of_k, query_lengths, key_lengths);
+  const auto attended = attend(pass, *this, std::move(at), pass.tape[q].matrix(),
+                               pass.tape[k].matrix(), pass.tape[v].matrix());
+  return pass.tape.record(attended->forward(), {q, k, v}, [=](const Tensor& g, Adjoints& grads) {
+    std::array<Tensor, 3> gradients;
+    std::array<MutableMatrix, 3> into{};
+    const std::array vars{q, k, v};
+    for (std::size_t i = 0; i < 3; ++i) {
+      if (!grads.wants(vars[i])) continue;
+      gradients[i] = Tensor::uninitialized(i == 0 ? of_q : of_k);
+      into[i] = columns(gradients[i], 0, of_q[1]);
     }
-  }
-  Tensor y = copy_of(pass.tape[qkv]);
-  rotate(at, turns, 1.0f, y.data());
-  return pass.tape.record(std::move(y), {qkv},
-                          [=, turns = std::move(turns)](Tensor&& g, Adjoints& grads) {
-                            rotate(at, turns, -1.0f, g.data());
-                            grads.add(qkv, std::move(g));
-                          });
+    attended->backward(g, into[0], into[1], into[2]);
+    for (std::size_t i = 0; i < 3; ++i) {
+      if (grads.wants(vars[i])) grads.add(vars[i], std::move(gradients[i]));
+    }
+  });
 }
 
 std::vector<std::int64_t> equal_lengths(std::int64_t tokens, std::int64_t rows) {

@@ -23,8 +23,11 @@ namespace ebb {
 /// stand where weights stand in the three products of training): Q, K, V and the gradients on one
 /// grid each, P on one grid a token and head for Y and on one grid for the gradient of V. All over
 /// their own ranges, in evaluation too.
-/// @throws ShapeError unless qkv is [sum of lengths, 3 width] with lengths of 1 and more and heads
-/// dividing width
+///
+/// Cross-attention: queries may have other rows than keys and values, q [sum of m_i, width], k and
+/// v [sum of n_i, width]; row i of the queries sees row i of the keys.
+/// @throws ShapeError unless the shapes are those, lengths are 1 and more, heads divide the width,
+/// and, if it is causal, rows have as many keys as queries
 struct Attention {
   Site scores, values;
   std::int64_t heads = 1;
@@ -32,6 +35,8 @@ struct Attention {
 
   static Attention create(const std::string& name, std::int64_t heads, bool causal);
   Var operator()(Pass& pass, Var qkv, std::span<const std::int64_t> lengths) const;
+  Var operator()(Pass& pass, Var q, Var k, Var v, std::span<const std::int64_t> query_lengths,
+                 std::span<const std::int64_t> key_lengths) const;
 };
 
 /// Rotates the queries and keys of qkv by their token's place t in its row: of every head, elements

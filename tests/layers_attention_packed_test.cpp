@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <functional>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
 #include "core/sums.h"
 #include "layers/attention.h"
 #include "layers/functions.h"
+#include "layers/shape_ops.h"
 #include "replay.h"
 
 using namespace ebb;
@@ -284,4 +285,80 @@ TEST_CASE("long causal rows multiply what each strip of 64 tokens sees, and char
         CHECK(row.cells[static_cast<std::size_t>(product)].macs == macs);
     }
   }
+}
+
+TEST_CASE("attention over queries, keys and values of their own has the bits of that over qkv") {
+  const std::vector<std::int64_t> lengths{3, 1, 4, 4, 2};
+  const Tensor qkv = random_tensor({14, 3 * kWidth}, Key(1)),
+               g = random_tensor({14, kWidth}, Key(2));
+  for (const bool causal : {true, false}) {
+    for (const PrecisionPlan& plan :
+         {PrecisionPlan::fp32(), PrecisionPlan::uniform(Format::integer(4), Format::integer(8))}) {
+      const Attention attention = Attention::create("attention", kHeads, causal);
+      const auto run = [&](bool cut) {
+        Bench bench;
+        Pass pass = bench.pass(plan);
+        const Var x = pass.tape.variable(qkv);
+        const auto part = [&](std::int64_t which) {
+          return slice(pass, x, 1, which * kWidth, (which + 1) * kWidth);
+        };
+        const Var y = cut ? attention(pass, part(0), part(1), part(2), lengths, lengths)
+                          : attention(pass, x, lengths);
+        const Tensor value = pass.tape[y];
+        static_cast<void>(pass.tape.backward(dot(pass, y, g)));
+        return std::pair(value, pass.tape.gradient_of(x));
+      };
+      CHECK(run(true) == run(false));
+    }
+  }
+}
+
+TEST_CASE(
+    "cross-attention: the gradients agree with central differences, and only products that are "
+    "needed are charged") {
+  const std::vector<std::int64_t> queries{2, 3, 3}, keys{4, 1, 1};
+  const Tensor q = random_tensor({8, kWidth}, Key(1)), k = random_tensor({6, kWidth}, Key(2)),
+               v = random_tensor({6, kWidth}, Key(3));
+  const Attention attention = Attention::create("attention", kHeads, false);
+  Bench bench;
+  check_gradients(bench, {q, k, v}, 30, [&](Pass& pass, const std::vector<Var>& x) {
+    return attention(pass, x[0], x[1], x[2], queries, keys);
+  });
+
+  constexpr int macs = (2 * 4 + 3 * 1 + 3 * 1) * kWidth;
+  struct Case {
+    const char* why;
+    bool q, k, v;
+    int of_scores, of_values;  // products of these sites
+  };
+  for (const Case& c :
+       {Case{"all", true, true, true, 3, 3}, Case{"q alone", true, false, false, 2, 2},
+        Case{"k alone", false, true, false, 2, 2}, Case{"v alone", false, false, true, 1, 2}}) {
+    CAPTURE(c.why);
+    bench.ledger = {};
+    Pass pass = bench.pass();
+    const auto input = [&](bool wanted, const Tensor& x) {
+      return wanted ? pass.tape.variable(x) : pass.tape.constant(x);
+    };
+    const Var y = attention(pass, input(c.q, q), input(c.k, k), input(c.v, v), queries, keys);
+    static_cast<void>(pass.tape.backward(dot(pass, y, Tensor::filled({8, kWidth}, 1.0f))));
+    const auto charged = [&](std::size_t site) {
+      uint128 sum = 0;
+      for (const CostLedger::Cell& cell : bench.ledger.rows().at(site).cells) sum += cell.macs;
+      return sum;
+    };
+    CHECK(charged(0) == static_cast<uint128>(c.of_scores * macs));
+    CHECK(charged(1) == static_cast<uint128>(c.of_values * macs));
+  }
+
+  Pass pass = bench.pass();
+  const Var vq = pass.tape.constant(q), vk = pass.tape.constant(k), vv = pass.tape.constant(v);
+  CHECK_THROWS_AS(attention(pass, vq, vk, vq, queries, keys), ShapeError);
+  CHECK_THROWS_AS(attention(pass, vq, vk, vv, queries, std::array<std::int64_t, 2>{5, 1}),
+                  ShapeError);
+  CHECK_THROWS_AS(attention(pass, vq, vk, vv, queries, queries), ShapeError);
+  CHECK_THROWS_WITH_AS(Attention::create("a", kHeads, true)(pass, vq, vk, vv, queries, keys),
+                       "[a.qk] expected as many keys as queries, since it is causal, got 2 queries "
+                       "and 4 keys",
+                       ShapeError);
 }
