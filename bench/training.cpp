@@ -14,7 +14,7 @@ PrecisionPlan parse_plan(const std::string& text) {
   std::getline(words, gradient, '/');
   PrecisionPlan plan =
       PrecisionPlan::uniform(Format::parse("int" + forward), Format::parse("int" + gradient));
-  if (std::getline(words, accumulator)) plan.accumulator = Accumulator::parse(accumulator);
+  if (std::getline(words, accumulator)) plan.base.set_accumulator(Accumulator::parse(accumulator));
   return plan;
 }
 

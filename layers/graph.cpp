@@ -52,7 +52,7 @@ struct Bill {
   const Shape& weight;
 
   void add(const Site& site, Product product, std::int64_t macs) const {
-    const SiteFormats::Pair formats = plan.at(site).of(product);
+    const SiteFormats::Pair formats = plan.at(site).formats().of(product);
     if (macs > 0)
       ledger.charge(site, product, static_cast<uint128>(macs), formats.left, formats.right);
   }

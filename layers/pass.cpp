@@ -109,7 +109,7 @@ Quantized Pass::quantize(Var x, const Site& site, Role role, QuantizeOptions opt
 Multiply Pass::how(const Site& site, Product product, const RowsDone& rows_done) const {
   return {.site = site,
           .product = product,
-          .accumulator = plan.accumulator,
+          .accumulator = plan.at(site).accumulator(product),
           .simd = simd,
           .rows_done = rows_done};
 }

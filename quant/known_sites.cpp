@@ -30,13 +30,8 @@ void require_known_sites(const PrecisionPlan& plan, const CostLedger& ledger,
     if (known || std::find(optional.begin(), optional.end(), name) != optional.end()) return;
     throw ConfigError(concat("[plan] ", unknown_word("site", name, names_and_tags(ledger))));
   };
-  for (const PrecisionPlan::Exception& exception : plan.exceptions) {
-    need(any([&](const CostLedger::Row& row) { return row.site.matches(exception.pattern); }),
-         exception.pattern);
-  }
-  for (const auto& own : plan.sites) {
-    need(any([&](const CostLedger::Row& row) { return row.site.name == own.first; }), own.first);
-  }
+  for (const PrecisionPlan::Rule& rule : plan.rules)
+    need(any([&](const CostLedger::Row& row) { return rule.is_for(row.site); }), rule.pattern);
 }
 
 }  // namespace ebb

@@ -8,9 +8,8 @@
 
 namespace ebb {
 
-/// Checks that every name in a plan, the pattern of an exception or a site with formats of its own,
-/// means a site that the ledger was charged for. A misspelt keep_fp32 would leave its layer
-/// quantized without a word.
+/// Checks that every rule of a plan is for a site that the ledger was charged for. A misspelt
+/// keep_fp32 would leave its layer quantized without a word.
 ///
 /// Every backward sweep begins with this check: its ledger knows the sites of the pass by then. A
 /// plan that is for several networks, or for one of which a pass uses a part, says so (`plan.shared

@@ -101,7 +101,7 @@ void CostLedger::count_overflow(const Site& site, Product product, uint128 event
 uint128 CostLedger::bit_ops_under(const PrecisionPlan& plan) const {
   uint128 sum = 0;
   for (const Row& row : rows_) {
-    const SiteFormats formats = plan.at(row.site);
+    const SiteFormats formats = plan.at(row.site).formats();
     for (const Product product : kAllProducts) {
       sum +=
           row.cells[static_cast<std::size_t>(product)].macs * product_of_bits(formats.of(product));

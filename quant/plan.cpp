@@ -25,31 +25,60 @@ SiteFormats::Pair SiteFormats::of(Product product) const {
   return {kAdjacency, gradient};
 }
 
-PrecisionPlan PrecisionPlan::uniform(Format forward, Format gradient) {
-  PrecisionPlan plan;
-  plan.formats = {forward, forward, gradient};
-  return plan;
-}
-
-PrecisionPlan& PrecisionPlan::keep_fp32(const std::vector<std::string>& patterns) {
-  for (const std::string& pattern : patterns) exceptions.push_back({pattern, SiteFormats::fp32()});
+Numerics& Numerics::set_formats(const SiteFormats& formats) {
+  weight.format = formats.weight;
+  activation.format = formats.activation;
+  gradient.format = formats.gradient;
   return *this;
 }
 
-SiteFormats PrecisionPlan::at(const Site& site) const {
-  for (auto exception = exceptions.rbegin(); exception != exceptions.rend(); ++exception) {
-    if (site.matches(exception->pattern)) return exception->formats;
-  }
-  const auto own = sites.find(site.name);
-  return own == sites.end() ? formats : own->second;
+Numerics& Numerics::set_grid(GridStyle grid) {
+  weight.grid = activation.grid = gradient.grid = grid;
+  return *this;
 }
 
-Encoding PrecisionPlan::encoding(const Site& site, Role role) const {
-  const Rounding rounding = role == Role::gradient     ? gradient_rounding
-                            : role == Role::activation ? activation_rounding
-                                                       : Rounding::nearest_even;
-  return {at(site).of(role), role == Role::gradient ? gradient_grid.value_or(grid) : grid,
-          rounding};
+Numerics& Numerics::set_accumulator(Accumulator accumulator) {
+  forward = grad_left = grad_right = accumulator;
+  return *this;
+}
+
+SiteFormats Numerics::formats() const {
+  return {weight.format, activation.format, gradient.format};
+}
+
+const Encoding& Numerics::encoding(Role role) const {
+  if (role == Role::weight) return weight;
+  return role == Role::activation ? activation : gradient;
+}
+
+Accumulator Numerics::accumulator(Product product) const {
+  switch (product) {
+    case Product::forward:
+    case Product::aggregate: return forward;
+    case Product::grad_right: return grad_right;
+    case Product::grad_left:
+    case Product::aggregate_grad: break;
+  }
+  return grad_left;
+}
+
+PrecisionPlan PrecisionPlan::uniform(Format forward, Format gradient) {
+  return {.base = Numerics{}.set_formats({forward, forward, gradient})};
+}
+
+bool PrecisionPlan::Rule::is_for(const Site& site) const {
+  return exact ? site.name == pattern : site.matches(pattern);
+}
+
+PrecisionPlan& PrecisionPlan::keep_fp32(const std::vector<std::string>& patterns) {
+  for (const std::string& pattern : patterns) rules.push_back({pattern, {}});
+  return *this;
+}
+
+const Numerics& PrecisionPlan::at(const Site& site) const {
+  const auto rule = std::find_if(rules.rbegin(), rules.rend(),
+                                 [&](const Rule& each) { return each.is_for(site); });
+  return rule == rules.rend() ? base : rule->numerics;
 }
 
 }  // namespace ebb

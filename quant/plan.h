@@ -1,8 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -50,22 +48,37 @@ struct SiteFormats {
   friend constexpr bool operator==(const SiteFormats&, const SiteFormats&) = default;
 };
 
-/// The precision of every operand of one iteration. Plain data: a schedule makes a new one for
-/// every iteration.
+/// How every operand of a site is encoded, and where the sums of its products live: a row of the
+/// table that a PrecisionPlan is.
+struct Numerics {
+  Encoding weight, activation, gradient{.rounding = Rounding::stochastic};
+  Accumulator forward, grad_left, grad_right;
+
+  /// Each sets one thing for all roles or products: Numerics{}.set_formats({k8, k4, k8}).
+  Numerics& set_formats(const SiteFormats& formats);
+  Numerics& set_grid(GridStyle grid);
+  Numerics& set_accumulator(Accumulator accumulator);
+
+  [[nodiscard]] SiteFormats formats() const;
+  [[nodiscard]] const Encoding& encoding(Role role) const;
+  /// Sums over neighbours live where the products of their direction do: those forward in
+  /// `forward`, those backward in `grad_left`.
+  [[nodiscard]] Accumulator accumulator(Product product) const;
+  friend constexpr bool operator==(const Numerics&, const Numerics&) = default;
+};
+
+/// The precision of every operand and product of one iteration: a table of Numerics by site. Plain
+/// data: a schedule makes a new one for every iteration.
 struct PrecisionPlan {
-  SiteFormats formats;  ///< for every site that is not named below
-  std::map<std::string, SiteFormats, std::less<>>
-      sites;  ///< of single sites, by full name; what a schedule's group{...} comes to
-  struct Exception {
-    std::string pattern;  ///< see Site::matches; the last matching exception wins, over `sites` too
-    SiteFormats formats;
+  Numerics base;  ///< of every site that no rule is for
+  struct Rule {
+    std::string pattern;  ///< see Site::matches
+    Numerics numerics;
+    bool exact = false;  ///< for the site of this full name alone
+    [[nodiscard]] bool is_for(const Site& site) const;
+    friend bool operator==(const Rule&, const Rule&) = default;
   };
-  std::vector<Exception> exceptions;
-  GridStyle grid = GridStyle::affine;
-  std::optional<GridStyle> gradient_grid;  ///< of gradients, where it is not that of the others
-  Rounding activation_rounding = Rounding::nearest_even;
-  Rounding gradient_rounding = Rounding::stochastic;
-  Accumulator accumulator;
+  std::vector<Rule> rules{};  ///< of those for a site the last wins
   bool shared = false;  ///< by several networks: it may name sites that are not of the one at hand,
                         ///< see require_known_sites
   bool simulate = false;  ///< decode the codes to float32 and multiply those: fake quantization,
@@ -73,13 +86,15 @@ struct PrecisionPlan {
 
   /// Every product in float32.
   static PrecisionPlan fp32() { return {}; }
-  /// Forward operands (weights and activations) of one width, gradients of another.
+  /// Forward operands (weights and activations) of one format, gradients of another.
   static PrecisionPlan uniform(Format forward, Format gradient);
-  /// Adds exceptions that leave the named sites in float32.
+  /// Adds rules that leave the named sites in float32.
   PrecisionPlan& keep_fp32(const std::vector<std::string>& patterns);
 
-  [[nodiscard]] SiteFormats at(const Site& site) const;
-  [[nodiscard]] Encoding encoding(const Site& site, Role role) const;
+  [[nodiscard]] const Numerics& at(const Site& site) const;
+  [[nodiscard]] const Encoding& encoding(const Site& site, Role role) const {
+    return at(site).encoding(role);
+  }
 };
 
 }  // namespace ebb

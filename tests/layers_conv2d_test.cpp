@@ -160,15 +160,15 @@ TEST_CASE(
       for (const bool simulate : {false, true}) {
         PrecisionPlan plan =
             PrecisionPlan::uniform(Format::integer(forward), Format::integer(gradient));
-        plan.grid = style;
+        plan.base.set_grid(style);
         plan.simulate = simulate;
         precisions.push_back({simulate ? "simulated" : "integer", plan});
       }
     }
   }
   PrecisionPlan mixed;
-  mixed.formats = {Format::integer(5), Format::integer(7), Format::integer(10)};
-  mixed.activation_rounding = Rounding::stochastic;
+  mixed.base.set_formats({Format::integer(5), Format::integer(7), Format::integer(10)});
+  mixed.base.activation.rounding = Rounding::stochastic;
   precisions.push_back({"mixed widths, every draw of its own", mixed});
   for (const PrecisionPlan& plan : half_float_plans())
     precisions.push_back({"float32 beside codes", plan});
@@ -177,8 +177,8 @@ TEST_CASE(
       const PrecisionPlan& plan = precision.plan;
       CAPTURE(p.why);
       CAPTURE(precision.why);
-      CAPTURE(to_text(plan.formats.weight));
-      CAPTURE(to_text(plan.grid));
+      CAPTURE(to_text(plan.base.weight.format));
+      CAPTURE(to_text(plan.base.weight.grid));
       Bench bench, other;
       const Tensor w = random_tensor(p.w, Key(1), 0.5, 0.1), bias = random_tensor({p.w[0]}, Key(2));
       const Conv2d conv = Conv2d::create(bench.params, "conv", w, p.config);
@@ -195,16 +195,18 @@ TEST_CASE(
       const Tensor g = random_tensor(out.shape(), Key(4));
       const Gradients gradients = pass.tape.backward(dot(pass, y, g));
 
-      const bool fp32 = plan.formats.weight.is_fp32();
+      const bool fp32 = plan.base.weight.format.is_fp32();
       const auto integer = [&](Product product) {
-        const auto [left, right] = plan.formats.of(product);
+        const auto [left, right] = plan.base.formats().of(product);
         return !left.is_fp32() && !right.is_fp32() && !plan.simulate;
       };
       const Reals qx = values_of(operand_of(pass, image.matrix(), conv.site, Role::activation));
       const Reals qg = values_of(operand_of(pass, g.matrix(), conv.site, Role::gradient));
       const Reals plain(w.values().begin(), w.values().end());
-      const Reals forward = fp32 ? plain : by_output(w, plan.formats.weight, plan.grid);
-      const Reals backward = fp32 ? plain : by_input(w, p.config, plan.formats.weight, plan.grid);
+      const Reals forward =
+          fp32 ? plain : by_output(w, plan.base.weight.format, plan.base.weight.grid);
+      const Reals backward =
+          fp32 ? plain : by_input(w, p.config, plan.base.weight.format, plan.base.weight.grid);
       const Products expected = convolve(p, out.shape(), qx, forward, backward, qg);
 
       const double ax = largest_magnitude(image), aw = largest_magnitude(w),

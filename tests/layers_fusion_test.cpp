@@ -105,7 +105,7 @@ TEST_CASE(
   // a block.
   const Shape images[] = {{3, 16, 16, 3}, {5, 6, 10, 4}, {1, 4, 4, 2}, {2, 32, 32, 16}};
   PrecisionPlan wrapping = PrecisionPlan::uniform(Format::integer(8), Format::integer(8));
-  wrapping.accumulator = Accumulator::parse("wrap12");
+  wrapping.base.set_accumulator(Accumulator::parse("wrap12"));
   const PrecisionPlan plans[] = {PrecisionPlan::uniform(Format::integer(8), Format::integer(8)),
                                  PrecisionPlan::uniform(Format::integer(3), Format::integer(11)),
                                  PrecisionPlan::fp32(), wrapping};
@@ -120,7 +120,7 @@ TEST_CASE(
           const Result fused = run(true, image, channels, plan, simd);
           CAPTURE(to_text(image));
           CAPTURE(channels);
-          CAPTURE(to_text(plan.accumulator));
+          CAPTURE(to_text(plan.base.forward));
           CAPTURE(to_text(simd));
           CHECK(fused.loss == separate.loss);
           CHECK(fused.gx == separate.gx);

@@ -82,8 +82,8 @@ TEST_CASE(
     const std::int64_t nodes = c.neighbours->nodes(), targets = c.neighbours->targets(), n = 19;
     PrecisionPlan plan =
         PrecisionPlan::uniform(Format::integer(c.bits), Format::integer(c.gradient_bits));
-    plan.grid = c.style;
-    plan.activation_rounding = Rounding::stochastic;
+    plan.base.set_grid(c.style);
+    plan.base.activation.rounding = Rounding::stochastic;
     Bench bench;
     Pass pass = bench.pass(plan);
     const Tensor x = random_tensor({nodes, n}, Key(1), 1.0, 0.5),
@@ -217,7 +217,7 @@ TEST_CASE("graph layers are their parts, the narrower side summed over neighbour
 TEST_CASE("the gradients of quantized graph layers are those of their parts, to the bit") {
   std::vector<PrecisionPlan> plans = half_float_plans();
   plans.push_back(PrecisionPlan::uniform(Format::integer(4), Format::integer(8)));
-  plans.back().formats.weight = Format::integer(6);
+  plans.back().base.weight.format = Format::integer(6);
   for (const auto& widths : {std::pair{9, 4}, std::pair{4, 9}}) {
     const int in = widths.first,
               out = widths.second;  // clang 14 cannot capture structured bindings

@@ -46,7 +46,7 @@ std::vector<PrecisionPlan> plans() {
       for (const bool simulate : {false, true}) {
         PrecisionPlan plan =
             PrecisionPlan::uniform(Format::integer(bits.first), Format::integer(bits.second));
-        plan.grid = style;
+        plan.base.set_grid(style);
         plan.simulate = simulate;
         all.push_back(plan);
       }
@@ -55,9 +55,9 @@ std::vector<PrecisionPlan> plans() {
   PrecisionPlan mixed = PrecisionPlan::uniform(
       Format::integer(4), Format::fp32());  // the gradient's products meet one float operand
   all.push_back(mixed);
-  mixed.formats = {Format::integer(5), Format::integer(7),
-                   Format::integer(10)};  // which operand has which role
-  mixed.activation_rounding = Rounding::stochastic;
+  mixed.base.set_formats({Format::integer(5), Format::integer(7),
+                          Format::integer(10)});  // which operand has which role
+  mixed.base.activation.rounding = Rounding::stochastic;
   all.push_back(mixed);
   for (const PrecisionPlan& plan : half_float_plans()) all.push_back(plan);
   return all;
@@ -68,9 +68,9 @@ std::vector<PrecisionPlan> plans() {
 TEST_CASE("the three products of a linear layer are those of its codes, for every width and grid") {
   constexpr std::int64_t batch = 7, in = 13, out = 5;
   for (const PrecisionPlan& plan : plans()) {
-    CAPTURE(to_text(plan.formats.weight));
-    CAPTURE(to_text(plan.formats.gradient));
-    CAPTURE(to_text(plan.grid));
+    CAPTURE(to_text(plan.base.weight.format));
+    CAPTURE(to_text(plan.base.gradient.format));
+    CAPTURE(to_text(plan.base.weight.grid));
     CAPTURE(plan.simulate);
     Bench bench, other;
     const Tensor w = random_tensor({out, in}, Key(1), 0.4, 0.1),

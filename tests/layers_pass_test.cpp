@@ -63,7 +63,7 @@ TEST_CASE(
       "[plan] unknown site 'hiden'; did you mean 'hidden'? Known: hidden, block.output, first",
       ConfigError);
   PrecisionPlan own = PrecisionPlan::uniform(k8, k8);
-  own.sites["block.ouput"] = {k8, k8, k8};
+  own.rules.push_back({.pattern = "block.ouput", .numerics = {}, .exact = true});
   CHECK_THROWS_WITH_AS(step(own),
                        "[plan] unknown site 'block.ouput'; did you mean 'block.output'? Known: "
                        "hidden, block.output, first",
@@ -147,7 +147,7 @@ TEST_CASE("stochastic codes depend on key, site and role, not on the order of ca
   const Tensor g = random_tensor({20, 10}, Key(1));
   const Site a{"a"}, b{"b"};
   PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(2), Format::integer(2));
-  plan.activation_rounding = Rounding::stochastic;
+  plan.base.activation.rounding = Rounding::stochastic;
   Pass pass = bench.pass(plan, 1), again = bench.pass(plan, 1), later = bench.pass(plan, 2);
   const std::vector<double> first = values_of(pass.quantize(g, a, Role::gradient).along(0));
   const std::vector<double> other_site = values_of(again.quantize(g, b, Role::gradient).along(0));
@@ -165,7 +165,7 @@ TEST_CASE(
   Bench bench;
   const Linear fc = Linear::create(bench.params, "fc", random_tensor({9, 6}, Key(1)), std::nullopt);
   PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(2), Format::integer(2));
-  plan.activation_rounding = Rounding::stochastic;
+  plan.base.activation.rounding = Rounding::stochastic;
   const Tensor rows = random_tensor({20, 6}, Key(2)), r = random_tensor({20, 9}, Key(3));
   struct Sweep {
     Tensor y, gx;
@@ -303,10 +303,10 @@ TEST_CASE("overflows of a narrow accumulator are counted in the ledger") {
   };
   const Tensor exact = run();
   CHECK(bench.ledger.overflow_events() == 0);
-  plan.accumulator = Accumulator::wrap(24);  // 64 products of at most 2^14 fit
+  plan.base.set_accumulator(Accumulator::wrap(24));  // 64 products of at most 2^14 fit
   CHECK(run() == exact);
   CHECK(bench.ledger.overflow_events() == 0);
-  plan.accumulator = Accumulator::saturate(12);
+  plan.base.set_accumulator(Accumulator::saturate(12));
   CHECK(run() != exact);
   CHECK(bench.ledger.overflow_events() > 0);
 }

@@ -162,7 +162,7 @@ TEST_CASE(
     for (const PrecisionPlan& plan :
          {PrecisionPlan::fp32(), PrecisionPlan::uniform(Format::integer(5), Format::integer(6))}) {
       CAPTURE(std::string(name));
-      CAPTURE(to_text(plan.formats.weight));
+      CAPTURE(to_text(plan.base.weight.format));
       std::vector<ParamStore> results;
       for (const int count : {1, 2, 3}) {
         omp_set_num_threads(count);

@@ -24,9 +24,10 @@ TEST_CASE("every name in a plan must mean a site that was charged") {
       ConfigError);
   CHECK_NOTHROW(require_known_sites(misspelt, ledger, std::vector<std::string>{"hiden"}));
   PrecisionPlan own = PrecisionPlan::uniform(k8, k8);
-  own.sites["hidden"] = {};
+  own.rules.push_back({.pattern = "hidden", .numerics = {}, .exact = true});
   CHECK_NOTHROW(require_known_sites(own, ledger));
-  own.sites["block1"] = {};  // a full name, not a pattern
+  own.rules.push_back(
+      {.pattern = "block1", .numerics = {}, .exact = true});  // a full name, not a pattern
   CHECK_THROWS_AS(require_known_sites(own, ledger), ConfigError);
   PrecisionPlan shared = misspelt;
   shared.shared = true;  // spares it in sweeps, not here

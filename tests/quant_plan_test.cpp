@@ -42,28 +42,29 @@ TEST_CASE(
         f.gradient.bits);
 }
 
-TEST_CASE("the last matching exception decides, and the plan's own formats where none matches") {
+TEST_CASE("the last rule for a site decides, and the plan's base where there is none") {
   const Site first{"conv1", {"first"}}, block{"stage1.block2.conv1"}, last{"fc", {"last"}};
   PrecisionPlan plan = PrecisionPlan::uniform(k3, k8);
-  CHECK(plan.at(first) == SiteFormats{k3, k3, k8});
+  CHECK(plan.at(first).formats() == SiteFormats{k3, k3, k8});
   plan.keep_fp32({"first", "stage1"});
-  CHECK(plan.at(first) == SiteFormats::fp32());
-  CHECK(plan.at(block) == SiteFormats::fp32());
-  CHECK(plan.at(last) == SiteFormats{k3, k3, k8});
-  plan.exceptions.push_back({"stage1.block2", {k8, k8, k8}});
-  CHECK(plan.at(block) == SiteFormats{k8, k8, k8});
-  CHECK(plan.at(Site{"stage1.block1.conv1"}) == SiteFormats::fp32());
+  CHECK(plan.at(first).formats() == SiteFormats::fp32());
+  CHECK(plan.at(block).formats() == SiteFormats::fp32());
+  CHECK(plan.at(last).formats() == SiteFormats{k3, k3, k8});
+  plan.rules.push_back({"stage1.block2", Numerics{}.set_formats({k8, k8, k8})});
+  CHECK(plan.at(block).formats() == SiteFormats{k8, k8, k8});
+  CHECK(plan.at(Site{"stage1.block1.conv1"}).formats() == SiteFormats::fp32());
 }
 
-TEST_CASE("a site can have formats of its own, which exceptions go over") {
+TEST_CASE("a rule can be for a site's full name alone") {
   PrecisionPlan plan = PrecisionPlan::uniform(k3, k8);
-  plan.sites["lstm0"] = {k8, k3, k3};
-  CHECK(plan.at("lstm0") == SiteFormats{k8, k3, k3});
-  CHECK(plan.at({"lstm0.hidden", {"lstm0"}}) ==
+  plan.rules.push_back(
+      {.pattern = "lstm0", .numerics = Numerics{}.set_formats({k8, k3, k3}), .exact = true});
+  CHECK(plan.at("lstm0").formats() == SiteFormats{k8, k3, k3});
+  CHECK(plan.at({"lstm0.hidden", {"lstm0"}}).formats() ==
         SiteFormats{k3, k3, k8});  // not a pattern: the full name alone
   CHECK(plan.encoding("lstm0", Role::weight).format == k8);
   plan.keep_fp32({"lstm0"});
-  CHECK(plan.at("lstm0") == SiteFormats::fp32());
+  CHECK(plan.at("lstm0").formats() == SiteFormats::fp32());
 }
 
 TEST_CASE(
@@ -77,18 +78,39 @@ TEST_CASE(
         Encoding{k3, GridStyle::affine, Rounding::nearest_even});
   CHECK(plan.encoding(site, Role::gradient) ==
         Encoding{k8, GridStyle::affine, Rounding::stochastic});
-  plan.grid = GridStyle::symmetric;
-  plan.activation_rounding = Rounding::stochastic;
-  plan.gradient_rounding = Rounding::nearest_even;
+  plan.base.set_grid(GridStyle::symmetric);
+  plan.base.activation.rounding = Rounding::stochastic;
+  plan.base.gradient.rounding = Rounding::nearest_even;
   CHECK(plan.encoding(site, Role::weight) ==
         Encoding{k3, GridStyle::symmetric, Rounding::nearest_even});
   CHECK(plan.encoding(site, Role::activation) ==
         Encoding{k3, GridStyle::symmetric, Rounding::stochastic});
   CHECK(plan.encoding(site, Role::gradient) ==
         Encoding{k8, GridStyle::symmetric, Rounding::nearest_even});
-  plan.gradient_grid = GridStyle::affine;
+  plan.base.gradient.grid = GridStyle::affine;
   CHECK(plan.encoding(site, Role::weight).grid == GridStyle::symmetric);
   CHECK(plan.encoding(site, Role::activation).grid == GridStyle::symmetric);
   CHECK(plan.encoding(site, Role::gradient).grid == GridStyle::affine);
-  CHECK(PrecisionPlan::fp32().at(site) == SiteFormats::fp32());
+  CHECK(PrecisionPlan::fp32().at(site).formats() == SiteFormats::fp32());
+}
+
+TEST_CASE("sums have an accumulator by product and site; those over neighbours that of their way") {
+  PrecisionPlan plan = PrecisionPlan::uniform(k3, k8);
+  plan.base.forward = Accumulator::saturate(16);
+  plan.base.grad_left = Accumulator::wrap(20);
+  plan.rules.push_back({"fc", Numerics{}.set_accumulator(Accumulator::wrap(12))});
+  struct Case {
+    Product product;
+    Accumulator base;
+  };
+  const Case cases[] = {{Product::forward, Accumulator::saturate(16)},
+                        {Product::grad_left, Accumulator::wrap(20)},
+                        {Product::grad_right, Accumulator::exact()},
+                        {Product::aggregate, Accumulator::saturate(16)},
+                        {Product::aggregate_grad, Accumulator::wrap(20)}};
+  for (const Case& c : cases) {
+    CAPTURE(to_text(c.product));
+    CHECK(plan.at("conv1").accumulator(c.product) == c.base);
+    CHECK(plan.at("fc").accumulator(c.product) == Accumulator::wrap(12));
+  }
 }

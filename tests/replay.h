@@ -35,19 +35,20 @@ inline void require_within(double got, double want, double bound) {
 inline Operand operand_of(const Pass& pass, const ConstMatrix& x, const Site& site, Role role,
                           Granularity granularity = Granularity::per_tensor, std::uint64_t use = 0,
                           const Range* range = nullptr) {
-  const SiteFormats at = pass.plan.at(site);
+  const SiteFormats at = pass.plan.at(site).formats();
   const Format format = role == Role::weight       ? at.weight
                         : role == Role::activation ? at.activation
                                                    : at.gradient;
   const Rounding rounding = role == Role::weight       ? Rounding::nearest_even
-                            : role == Role::activation ? pass.plan.activation_rounding
-                                                       : pass.plan.gradient_rounding;
-  const bool own_grid = role == Role::gradient && pass.plan.gradient_grid.has_value();
+                            : role == Role::activation ? pass.plan.base.activation.rounding
+                                                       : pass.plan.base.gradient.rounding;
+  const GridStyle grid =
+      role == Role::gradient ? pass.plan.base.gradient.grid : pass.plan.base.weight.grid;
   const Key key = pass.key.fold(site.name).fold(role == Role::weight       ? 0
                                                 : role == Role::activation ? 1
                                                                            : 2);
   return {x,
-          {format, own_grid ? *pass.plan.gradient_grid : pass.plan.grid, rounding},
+          {format, grid, rounding},
           granularity,
           use == 0 ? key : key.fold(use),
           {.simulate = pass.plan.simulate, .range = range}};
@@ -109,8 +110,8 @@ inline std::vector<PrecisionPlan> half_float_plans() {
       return (in_float >> role & 1) != 0 ? Format::fp32() : Format::integer(role == 0 ? 5 : 8);
     };
     PrecisionPlan plan;
-    plan.formats = {.weight = format(0), .activation = format(1), .gradient = format(2)};
-    plan.grid = in_float % 2 == 0 ? GridStyle::symmetric : GridStyle::affine;
+    plan.base.set_formats({.weight = format(0), .activation = format(1), .gradient = format(2)});
+    plan.base.set_grid(in_float % 2 == 0 ? GridStyle::symmetric : GridStyle::affine);
     plans.push_back(plan);
   }
   return plans;
@@ -127,7 +128,7 @@ inline std::vector<NamedPlan> replay_plans(const std::string& other) {
   const auto format = [](int bits) { return bits == 32 ? Format::fp32() : Format::integer(bits); };
   const auto of = [&](int weight, int activation, int gradient) {
     PrecisionPlan plan;
-    plan.formats = {format(weight), format(activation), format(gradient)};
+    plan.base.set_formats({format(weight), format(activation), format(gradient)});
     return plan;
   };
   std::vector<NamedPlan> plans{{"fp32", of(32, 32, 32)},
@@ -150,12 +151,12 @@ inline std::vector<NamedPlan> replay_plans(const std::string& other) {
     return std::ranges::find(plans, name, &NamedPlan::name)->plan;
   };
   named("another width elsewhere")
-      .exceptions.push_back({other, {Format::integer(6), Format::integer(9), Format::integer(4)}});
-  named("symmetric").grid = GridStyle::symmetric;
-  named("stochastic activations").activation_rounding = Rounding::stochastic;
-  named("gradients to nearest").gradient_rounding = Rounding::nearest_even;
+      .rules.push_back({other, Numerics{}.set_formats({format(6), format(9), format(4)})});
+  named("symmetric").base.set_grid(GridStyle::symmetric);
+  named("stochastic activations").base.activation.rounding = Rounding::stochastic;
+  named("gradients to nearest").base.gradient.rounding = Rounding::nearest_even;
   named("simulated").simulate = true;
-  named("symmetric gradients").gradient_grid = GridStyle::symmetric;
+  named("symmetric gradients").base.gradient.grid = GridStyle::symmetric;
   return plans;
 }
 

@@ -343,7 +343,7 @@ TEST_CASE(
   CHECK(evaluations[1].bits == RoleBits{4, 4, std::nullopt});
   CHECK(evaluations[2].bits == RoleBits{6, 6, std::nullopt});
   CHECK(evaluate(task, task.splits[1], state, s).score == evaluations[3].score);
-  CHECK(evaluation_plan(s, 0).formats.weight ==
+  CHECK(evaluation_plan(s, 0).base.weight.format ==
         Format::integer(3));  // before any update: that of the first
   CHECK_THROWS_AS(static_cast<void>(evaluation_plan(LoopSettings{}, 5)), ConfigError);
 }
@@ -397,8 +397,9 @@ TEST_CASE(
   for (const Case& c : cases) {
     CAPTURE(c.why);
     PrecisionPlan plan;
-    plan.formats = formats(4, 5, 8);
-    plan.sites = c.sites;
+    plan.base.set_formats(formats(4, 5, 8));
+    for (const auto& [site, own] : c.sites)
+      plan.rules.push_back({site, Numerics{}.set_formats(own), true});
     plan.keep_fp32(c.keep_fp32);
     CHECK(role_bits(plan, training) == c.training);
     CHECK(role_bits(plan, evaluation) == c.evaluation);

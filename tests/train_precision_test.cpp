@@ -67,13 +67,13 @@ TEST_CASE("every named schedule becomes plans of the widths it prescribes") {
     const Bound bits = precision_schedule(name).bind(400);
     const bool fp32 = name == "fp32";
     for (std::int64_t t = 0; t < 400; ++t) {
-      const SiteFormats formats = precision.plan(t).formats;
+      const SiteFormats formats = precision.plan(t).base.formats();
       CHECK(formats.weight == bits.value(t).format());
       CHECK(formats.activation == formats.weight);
       CHECK(formats.gradient == (fp32 ? Format::fp32() : Format::integer(8)));
     }
     // RR's cycles of 50 updates are too short to reach 8 bits.
-    CHECK(precision.evaluation->formats.activation ==
+    CHECK(precision.evaluation->base.activation.format ==
           (fp32 ? Format::fp32() : Format::integer(name == "RR" ? 7 : 8)));
     CHECK(cost_reference_text(precision.reference) == "8/8/8");
   }
@@ -89,21 +89,21 @@ TEST_CASE("expressions may mix widths and float32, whose gradients stay float32"
   options.accumulator = "sat20";
   options.keep_fp32 = "first,last";
   const Precision precision = resolve_precision(options, {.updates = 100});
-  CHECK(precision.plan(9).formats == SiteFormats::fp32());
-  CHECK(precision.plan(10).formats ==
+  CHECK(precision.plan(9).base.formats() == SiteFormats::fp32());
+  CHECK(precision.plan(10).base.formats() ==
         SiteFormats{Format::integer(3), Format::integer(3), Format::integer(6)});
-  CHECK(precision.plan(99).formats.weight == Format::integer(8));
-  CHECK(precision.plan(99).grid == GridStyle::symmetric);
+  CHECK(precision.plan(99).base.weight.format == Format::integer(8));
+  CHECK(precision.plan(99).base.weight.grid == GridStyle::symmetric);
   CHECK(precision.plan(99).encoding("conv2", Role::gradient).grid == GridStyle::symmetric);
   options.gradient_grid = "affine";
   CHECK(resolve_precision(options, {.updates = 100})
             .plan(99)
             .encoding("conv2", Role::gradient)
             .grid == GridStyle::affine);
-  CHECK(precision.plan(99).accumulator == Accumulator::saturate(20));
-  CHECK(precision.plan(99).at({"conv1", {"first"}}) == SiteFormats::fp32());
-  CHECK(precision.plan(99).at("conv2") != SiteFormats::fp32());
-  CHECK(precision.evaluation->formats.activation == Format::fp32());
+  CHECK(precision.plan(99).base.forward == Accumulator::saturate(20));
+  CHECK(precision.plan(99).at({"conv1", {"first"}}).formats() == SiteFormats::fp32());
+  CHECK(precision.plan(99).at("conv2").formats() != SiteFormats::fp32());
+  CHECK(precision.evaluation->base.activation.format == Format::fp32());
   CHECK(precision.rate(0) == 0.5);
   CHECK(precision.rate(50) == 0.25);
 }
@@ -196,7 +196,7 @@ Options options_with_bits(const std::string& bits, const std::string& gradient_b
 
 // "w/a/g" of a site.
 std::string widths(const PrecisionPlan& plan, const Site& site) {
-  const SiteFormats f = plan.at(site);
+  const SiteFormats f = plan.at(site).formats();
   return concat(int{f.weight.bits}, '/', int{f.activation.bits}, '/', int{f.gradient.bits});
 }
 

@@ -180,7 +180,7 @@ TEST_CASE(
   const Task task = TinyTask{}.task();
   RunState state = TinyTask::state();
   PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(8), Format::integer(8));
-  plan.accumulator = Accumulator::saturate(10);  // products of two 8-bit codes take 16 bits
+  plan.base.set_accumulator(Accumulator::saturate(10));  // products of two 8-bit codes take 16 bits
   LoopSettings settings{.iterations = 3, .key = Key(1)};
   settings.plan = [=](std::int64_t) { return plan; };
   settings.rate = [](std::int64_t) { return 0.001; };

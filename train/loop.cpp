@@ -104,7 +104,7 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings,
   } catch (const NonFiniteError& error) {
     throw NonFiniteError(concat("[train] iteration ", t, ": ", error.what()));
   }
-  state.ledger.close_iteration(plan.formats);
+  state.ledger.close_iteration(plan.base.formats());
   ++state.iteration;
   if (measure && events.statistics) events.statistics(t, swept.quality);
   return {.iteration = t,
@@ -313,18 +313,18 @@ RoleBits role_bits(const PrecisionPlan& plan, const CostLedger& charged) {
   const auto width = [&](Role role) -> std::optional<int> {
     std::optional<int> first;
     bool any_common = false;
-    const int common = plan.formats.of(role).bits;
+    const int common = plan.base.encoding(role).format.bits;
     for (const CostLedger::Row& row : charged.rows()) {
       if (!has_operand(row, role)) continue;
-      const int here = plan.at(row.site).of(role).bits;
+      const int here = plan.at(row.site).encoding(role).format.bits;
       first = first.value_or(here);
       bits.by_site = bits.by_site || here != *first;
       any_common = any_common || here == common;
     }
     return any_common ? common : first;
   };
-  bits.weight = width(Role::weight).value_or(plan.formats.weight.bits);
-  bits.activation = width(Role::activation).value_or(plan.formats.activation.bits);
+  bits.weight = width(Role::weight).value_or(plan.base.weight.format.bits);
+  bits.activation = width(Role::activation).value_or(plan.base.activation.format.bits);
   bits.gradient = width(Role::gradient);
   return bits;
 }

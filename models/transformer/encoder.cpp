@@ -42,7 +42,7 @@ struct Encoder {
     }
     const auto bill = [&](const Site& site, std::int64_t macs) {
       for (const Product product : {Product::forward, Product::grad_left, Product::grad_right}) {
-        const SiteFormats::Pair formats = plan.at(site).of(product);
+        const SiteFormats::Pair formats = plan.at(site).formats().of(product);
         ledger.charge(site, product, static_cast<uint128>(macs), formats.left, formats.right);
       }
     };

@@ -24,7 +24,7 @@ Rounding parse_rounding(std::string_view text);
 
 /// Everything that decides how one operand becomes codes.
 struct Encoding {
-  Format format;
+  Format format{};
   GridStyle grid = GridStyle::affine;
   Rounding rounding = Rounding::nearest_even;
   friend constexpr bool operator==(const Encoding&, const Encoding&) = default;

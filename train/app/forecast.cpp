@@ -58,10 +58,10 @@ Forecast forecast(const Task& task, const ParamStore& params, const Precision& p
   const std::vector<PrecisionPlan> plans = distinct_plans(precision.plan, iterations);
   for (const CostLedger::Row& row : example.rows()) {
     const std::optional<ParamId> weight = params.find(row.site.name + ".weight");
-    LayerRow layer{row.site, weight ? params[*weight].shape() : Shape{}, row, plans[0].at(row.site),
-                   plans[0].at(row.site)};
+    LayerRow layer{row.site, weight ? params[*weight].shape() : Shape{}, row,
+                   plans[0].at(row.site).formats(), plans[0].at(row.site).formats()};
     for (const PrecisionPlan& plan : plans) {
-      const SiteFormats now = plan.at(row.site);
+      const SiteFormats now = plan.at(row.site).formats();
       for (Format SiteFormats::*const role :
            {&SiteFormats::weight, &SiteFormats::activation, &SiteFormats::gradient}) {
         if ((now.*role).bits < (layer.lowest.*role).bits) layer.lowest.*role = now.*role;

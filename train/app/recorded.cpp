@@ -59,10 +59,8 @@ void check_same_run(const std::string& directory, const RunConfig& saved,
                      saved.program, "; restore it");
 }
 
-// Of one run, whose exceptions, grids and accumulators are options that a resumed run may not
-// change.
-bool same_formats(const PrecisionPlan& a, const PrecisionPlan& b) {
-  return a.formats == b.formats && a.sites == b.sites;
+bool same_numerics(const PrecisionPlan& a, const PrecisionPlan& b) {
+  return a.base == b.base && a.rules == b.rules;
 }
 
 }  // namespace
@@ -155,11 +153,11 @@ void check_same_past(const Precision& before, const Precision& now, std::int64_t
     const PrecisionPlan old_plan = before.plan(t), new_plan = now.plan(t);
     const double old_rate = before.rate(t), new_rate = now.rate(t);
     const auto values = [](const PrecisionPlan& plan, double rate) {
-      return concat(cost_reference_text(plan.formats), " bits and the rate ", rate);
+      return concat(cost_reference_text(plan.base.formats()), " bits and the rate ", rate);
     };
     const bool same_rates = old_rate == new_rate && (!now.rates || before.rates(t) == now.rates(t));
     require<DataError>(
-        same_formats(old_plan, new_plan) && same_rates,
+        same_numerics(old_plan, new_plan) && same_rates,
         "[resume] the schedules span the run: with another ", "length the step of iteration ", t,
         " would have had ", values(new_plan, new_rate), ", it had ", values(old_plan, old_rate),
         "; leave --iterations and --epochs out, or begin a run of the new length in another --out");
@@ -169,7 +167,7 @@ void check_same_past(const Precision& before, const Precision& now, std::int64_t
 bool same_evaluations(const Precision& before, const Precision& now) {
   if (!before.evaluation || !now.evaluation)
     return before.evaluation.has_value() == now.evaluation.has_value();
-  return same_formats(*before.evaluation, *now.evaluation);
+  return same_numerics(*before.evaluation, *now.evaluation);
 }
 
 void check_same_data(const RunConfig& recorded, const KeyValues& now) {

@@ -44,7 +44,7 @@ std::string kernel_name(const PrecisionPlan& plan, Simd simd) {
   const Operand b(x.matrix(), plan.encoding(site, Role::weight), Granularity::per_row, Key(0),
                   {.simd = simd, .simulate = plan.simulate});
   return std::string(choose_kernel(a, b.transposed(),
-                                   {.site = site, .accumulator = plan.accumulator, .simd = simd}));
+                                   {.site = site, .accumulator = plan.base.forward, .simd = simd}));
 }
 
 KeyValues build_fingerprint(const PrecisionPlan& plan, Simd simd) {

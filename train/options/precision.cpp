@@ -85,9 +85,10 @@ bool names_role(const Schedule& schedule, Role role) {
 // What all plans of a run share.
 PrecisionPlan common_plan(const Options& options) {
   PrecisionPlan plan;
-  plan.grid = parse_grid_style(options.grid);
-  if (!options.gradient_grid.empty()) plan.gradient_grid = parse_grid_style(options.gradient_grid);
-  plan.accumulator = Accumulator::parse(options.accumulator);
+  plan.base.set_grid(parse_grid_style(options.grid))
+      .set_accumulator(Accumulator::parse(options.accumulator));
+  if (!options.gradient_grid.empty())
+    plan.base.gradient.grid = parse_grid_style(options.gradient_grid);
   plan.simulate = options.simulate;
   plan.keep_fp32(split_at(options.keep_fp32, ','));
   plan.shared =
@@ -96,7 +97,7 @@ PrecisionPlan common_plan(const Options& options) {
 }
 
 PrecisionPlan with_formats(PrecisionPlan plan, const SiteFormats& formats) {
-  plan.formats = formats;
+  plan.base.set_formats(formats);
   return plan;
 }
 
@@ -183,9 +184,7 @@ class FormatSchedule {
   /// Whether a site is left to the formats of whatever no part names.
   [[nodiscard]] bool leaves_to_all(const PrecisionPlan& plan, const Site& site) const {
     return std::ranges::find(places_, site.name, &Place::site) == places_.end() &&
-           std::ranges::none_of(plan.exceptions, [&](const auto& exception) {
-             return site.matches(exception.pattern);
-           });
+           std::ranges::none_of(plan.rules, [&](const auto& rule) { return rule.is_for(site); });
   }
 
   /// @throws ConfigError where a format is no grid of its style
@@ -194,7 +193,7 @@ class FormatSchedule {
       for (const auto& [role, bound] : {std::pair(Role::weight, place.weight),
                                         {Role::activation, place.activation},
                                         {Role::gradient, place.gradient}}) {
-        const GridStyle grid = plan.encoding(Site{}, role).grid;
+        const GridStyle grid = plan.base.encoding(role).grid;
         require<ConfigError>(grid == GridStyle::affine || lowest_[bound].bits > 1,
                              "[command line] --", option_of(bound), ": ", role,
                              "s of 1 bit have no symmetric grid; use 2 bits and more, or --",
@@ -261,9 +260,13 @@ class FormatSchedule {
   }
 
   [[nodiscard]] PrecisionPlan filled(PrecisionPlan plan, const std::vector<Format>& formats) const {
-    plan.formats = formats_of(places_[0], formats);
-    for (std::size_t i = 1; i < places_.size(); ++i)
-      plan.sites[places_[i].site] = formats_of(places_[i], formats);
+    plan.base.set_formats(formats_of(places_[0], formats));
+    std::vector<PrecisionPlan::Rule> rules;  // before those of --keep-fp32, which win
+    for (std::size_t i = 1; i < places_.size(); ++i) {
+      rules.push_back({.pattern = places_[i].site, .numerics = plan.base, .exact = true});
+      rules.back().numerics.set_formats(formats_of(places_[i], formats));
+    }
+    plan.rules.insert(plan.rules.begin(), rules.begin(), rules.end());
     return plan;
   }
 
@@ -349,10 +352,8 @@ std::string key_of(const PrecisionPlan& plan) {
       key += concat('/', int{formats.of(role).bits});
     key += '|';
   };
-  add("", plan.formats);
-  for (const auto& [site, formats] : plan.sites) add(site, formats);
-  for (const PrecisionPlan::Exception& exception : plan.exceptions)
-    add(exception.pattern, exception.formats);
+  add("", plan.base.formats());
+  for (const PrecisionPlan::Rule& rule : plan.rules) add(rule.pattern, rule.numerics.formats());
   return key;
 }
 
@@ -408,8 +409,8 @@ Precision resolve_precision(const Options& options, const Totals& totals,
     precision.evaluation.reset();
   } else if (!options.eval_bits.empty()) {
     const Format forward_format = parse_width(options.eval_bits);
-    precision.evaluation =
-        with_formats(common, formats_of(forward_format, precision.evaluation->formats.gradient));
+    precision.evaluation = with_formats(
+        common, formats_of(forward_format, precision.evaluation->base.gradient.format));
   }
   if (options.bits.empty())
     precision.warnings = precision_warnings(formats->common(), static_cast<int>(options.max_bits));
@@ -429,8 +430,8 @@ Precision resolve_precision(const Options& options, const Totals& totals,
 void check_codes(const Options& options, const Precision& precision, std::span<const Site> sites) {
   const auto has_codes = [&](const PrecisionPlan& plan, std::initializer_list<Role> roles) {
     return std::ranges::any_of(sites, [&](const Site& site) {
-      return std::ranges::any_of(roles,
-                                 [&](Role role) { return !plan.at(site).of(role).is_fp32(); });
+      return std::ranges::any_of(
+          roles, [&](Role role) { return !plan.encoding(site, role).format.is_fp32(); });
     });
   };
   const bool trains = options.evaluate.empty() && !options.gave("generate");
@@ -447,11 +448,11 @@ void check_codes(const Options& options, const Precision& precision, std::span<c
   const bool no_codes = !any_codes([](const PrecisionPlan& plan) { return plan; });
   for (const char* name : {"grid", "accumulator", "simulate"})
     refuse(name, no_codes, "every product is");
-  const auto without_exceptions = [](PrecisionPlan plan) {
-    plan.exceptions.clear();
+  const auto nothing_kept = [](PrecisionPlan plan) {
+    std::erase_if(plan.rules, [](const PrecisionPlan::Rule& rule) { return !rule.exact; });
     return plan;
   };
-  refuse("keep-fp32", !any_codes(without_exceptions), "every product is");
+  refuse("keep-fp32", !any_codes(nothing_kept), "every product is");
   if (!trains) return;  // gradients mean nothing then, which was said
   refuse("gradient-bits", !has_codes(precision.narrowest, {Role::weight, Role::activation}),
          "every layer is");
@@ -508,7 +509,7 @@ CostLedger predict(const CostLedger& example, const Task& task,
     for (std::int64_t t = 0; t < iterations; ++t) {
       const PrecisionPlan at = plan(t);
       task.charge(ledger, at, t);
-      ledger.close_iteration(at.formats);
+      ledger.close_iteration(at.base.formats());
     }
     return ledger;
   }
@@ -527,7 +528,7 @@ CostLedger predict(const CostLedger& example, const Task& task,
   CostLedger ledger;
   for (const auto& [key, share] : shares) {
     for (const CostLedger::Row& row : example.rows()) {
-      const SiteFormats formats = share.plan.at(row.site);
+      const SiteFormats formats = share.plan.at(row.site).formats();
       for (const Product product : kAllProducts) {
         const uint128 macs = row.cells[static_cast<std::size_t>(product)].macs *
                              static_cast<uint128>(share.examples);
@@ -535,14 +536,14 @@ CostLedger predict(const CostLedger& example, const Task& task,
         if (macs > 0) ledger.charge(row.site, product, macs, pair.left, pair.right);
       }
     }
-    ledger.close_iteration(share.plan.formats);
+    ledger.close_iteration(share.plan.base.formats());
   }
   return ledger;
 }
 
 RelativeCost relative_cost(const CostLedger& ledger, const SiteFormats& reference) {
   PrecisionPlan plan;
-  plan.formats = reference;
+  plan.base.set_formats(reference);
   return {.exact = ratio(ledger.total_bit_ops(), ledger.bit_ops_under(plan)),
           .paper = ratio(ledger.paper_bit_ops(),
                          ledger.forward_macs() * CostLedger::paper_bits(reference)),
