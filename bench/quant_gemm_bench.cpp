@@ -12,9 +12,9 @@ void add(const ProductShape& shape, Format format) {
   bench::add_row(name, [=](benchmark::State& state) {
     bench::RandomProduct product(shape, format);
     const double elements = static_cast<double>(shape.m * shape.k + shape.k * shape.n);
-    bench::Work work{.bytes = elements * (format.is_fp32()  ? 4.0
-                                          : format.bits > 8 ? 2.0
-                                                            : 1.0) +
+    bench::Work work{.bytes = elements * (format.is_fp32()   ? 4.0
+                                          : format.width > 8 ? 2.0
+                                                             : 1.0) +
                               4.0 * static_cast<double>(shape.m * shape.n)};
     (format.is_fp32() ? work.float_ops : work.int8_ops) = shape.operations();
     bench::time_row(state, work, [&] {

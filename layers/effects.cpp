@@ -1,6 +1,7 @@
 #include "layers/effects.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "core/math.h"
@@ -42,17 +43,24 @@ OperandQuality measure_quality(const ConstMatrix& x, const Operand& operand, con
                          0,
                          0,
                          std::numeric_limits<double>::infinity()};
+  const FormatTraits& traits = traits_of(operand.format());
   std::int64_t ends = 0, zeros = 0;
   std::vector<double> signal(static_cast<std::size_t>(x.rows)), noise(signal.size());
   for (std::int64_t i = 0; i < x.rows; ++i) {
     for (std::int64_t j = 0; j < x.cols; ++j) {
       const double value = x(i, j), kept = operand.value(i, j), error = value - kept;
       const Grid& grid = operand.grid(operand.granularity() == Granularity::per_column ? j : i);
-      const double scale = grid.scale,
-                   lowest = scale * grid.low() + static_cast<double>(grid.offset),
-                   highest = lowest + scale * (grid.high() - grid.low());
-      ends += kept <= lowest + 0.5 * scale || kept >= highest - 0.5 * scale ? 1 : 0;
-      zeros += kept >= -0.5 * scale && kept < 0.5 * scale ? 1 : 0;
+      const double scale = grid.scale;
+      if (has_codec(operand.format())) {
+        const float highest = grid.scale * static_cast<float>(traits.max(operand.format()));
+        ends += std::abs(static_cast<float>(kept)) >= highest ? 1 : 0;
+        zeros += kept == 0 ? 1 : 0;
+      } else {
+        const double lowest = scale * grid.low() + static_cast<double>(grid.offset),
+                     highest = lowest + scale * (grid.high() - grid.low());
+        ends += kept <= lowest + 0.5 * scale || kept >= highest - 0.5 * scale ? 1 : 0;
+        zeros += kept >= -0.5 * scale && kept < 0.5 * scale ? 1 : 0;
+      }
       signal[static_cast<std::size_t>(i)] += value * value;
       noise[static_cast<std::size_t>(i)] += error * error;
     }

@@ -86,8 +86,9 @@ void run_vectors(const Csr& a, std::span<const float> scale, const Operand& x, S
 
 }  // namespace
 
-Tensor aggregate(const Csr& a, std::span<const float> scale, const Operand& x, const Multiply& how,
-                 CostLedger& ledger) {
+Tensor aggregate(const Csr& a, std::span<const float> scale, const Operand& operand,
+                 const Multiply& how, CostLedger& ledger) {
+  const Operand x = operand.arithmetic() == Arithmetic::linear ? operand : operand.decoded();
   require_valid(how.accumulator);
   require<ShapeError>(a.cols == x.rows(), "[", how.site.name, " ", how.product,
                       "] cannot sum rows of a ", x.rows(), " x ", x.cols(),

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "quant/formats/format.h"
 #include "quant/patches.h"
 
 namespace ebb {
@@ -10,7 +11,7 @@ namespace ebb {
 /// A read-only [rows, cols] matrix of stored codes (or of float32 values), as kernels see it: dense
 /// with strides, or gathered from an image by a patch geometry; either may be transposed.
 struct CodeMatrix {
-  enum class Container : std::uint8_t { int8, int16, float32 };
+  using Container = ebb::Container;
 
   const void* data = nullptr;
   Container container = Container::int8;

@@ -36,8 +36,8 @@ std::int64_t element_bytes(const Operand& x) { return x.is_float() ? 4 : is_int1
 
 /// True if `bits` bits hold the magnitude of every sum of `count` products of codes.
 bool sums_fit(const Operand& x, const Operand& y, std::int64_t count, int bits) {
-  const int room = bits - (x.format().bits - 1) - (y.format().bits - 1);
-  return room >= 0 && count <= std::int64_t{1} << room;
+  const std::int64_t largest = Problem::largest(x) * Problem::largest(y);
+  return count <= (std::int64_t{1} << bits) / largest;
 }
 
 std::int64_t padded(std::int64_t channels) {

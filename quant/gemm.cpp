@@ -116,8 +116,8 @@ std::uint64_t run_batched(const BatchedProduct& product, const Multiply& how) {
 }  // namespace
 
 std::pair<Operand, Operand> same_kind(const Operand& a, const Operand& b) {
-  if (a.is_float() == b.is_float()) return {a, b};
-  return a.is_float() ? std::pair{a, b.decoded()} : std::pair{a.decoded(), b};
+  if (a.arithmetic() == Arithmetic::linear && b.arithmetic() == Arithmetic::linear) return {a, b};
+  return {a.decoded(), b.decoded()};
 }
 
 void add_bias(const MutableMatrix& y, const float* bias) {

@@ -9,36 +9,37 @@ namespace {
 
 constexpr std::string_view kHeader = "ebb-ledger-2";
 
+/// As the option spells it: records hold the text.
+std::string width_text(Format format) {
+  return format.kind == Format::Kind::integer ? to_text(std::int64_t{format.width})
+                                              : to_text(format);
+}
+
+uint128 bits_of(Format format) { return static_cast<uint128>(cost_bits(format)); }
+
 uint128 product_of_bits(const SiteFormats::Pair& pair) {
   require_valid(pair.left);
   require_valid(pair.right);
-  return uint128{pair.left.bits} * pair.right.bits;
+  return bits_of(pair.left) * bits_of(pair.right);
 }
 
 }  // namespace
 
 SiteFormats parse_cost_reference(std::string_view text) {
-  std::vector<Format> widths;
+  std::vector<Format> formats;
   for (const std::string& part : split_at(text, '/')) {
-    std::int64_t bits = 0;
-    const bool integer = parse_number(part, bits) && to_text(bits) == part && bits >= 1 &&
-                         bits <= Format::kMaxIntegerBits;
-    if (integer || part == "fp32")
-      widths.push_back(integer ? Format::integer(bits) : Format::fp32());
+    if (Format format; find_width(part, format)) formats.push_back(format);
   }
-  require<ConfigError>(widths.size() == 3 && std::count(text.begin(), text.end(), '/') == 2,
+  require<ConfigError>(formats.size() == 3 && std::count(text.begin(), text.end(), '/') == 2,
                        "[cost reference] expected the widths of weights, activations and "
-                       "gradients, each 1 to 16 bits or fp32, as in ",
+                       "gradients, each 1 to 16 bits or a format, as in ",
                        "8/8/8 or fp32/fp32/fp32; got '", text, "'");
-  return {.weight = widths[0], .activation = widths[1], .gradient = widths[2]};
+  return {.weight = formats[0], .activation = formats[1], .gradient = formats[2]};
 }
 
 std::string cost_reference_text(const SiteFormats& reference) {
-  const auto width = [](Format format) {
-    return format.is_fp32() ? std::string("fp32") : to_text(std::int64_t{format.bits});
-  };
-  return concat(width(reference.weight), '/', width(reference.activation), '/',
-                width(reference.gradient));
+  return concat(width_text(reference.weight), '/', width_text(reference.activation), '/',
+                width_text(reference.gradient));
 }
 
 uint128 parse_uint128(std::string_view text) {
@@ -81,7 +82,8 @@ void CostLedger::charge(const Site& site, Product product, uint128 macs, Format 
 }
 
 uint128 CostLedger::paper_bits(const SiteFormats& common) {
-  const uint128 w = common.weight.bits, a = common.activation.bits, g = common.gradient.bits;
+  const uint128 w = bits_of(common.weight), a = bits_of(common.activation),
+                g = bits_of(common.gradient);
   return a * w + g * w + a * g;
 }
 

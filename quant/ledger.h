@@ -81,8 +81,8 @@ class CostLedger {
 };
 
 /// The widths that costs are compared with, "weights/activations/gradients": "8/8/8", "4/8/16",
-/// "fp32/fp32/fp32".
-/// @throws ConfigError for a text that is not three widths of 1 to 16 bits or fp32
+/// "fp32/fp32/fp32"; 8 is int8.
+/// @throws ConfigError for a text that is not three widths of 1 to 16 bits or formats
 SiteFormats parse_cost_reference(std::string_view text);
 std::string cost_reference_text(const SiteFormats& reference);
 

@@ -13,6 +13,7 @@
 #include "core/memory.h"
 #include "core/parallel.h"
 #include "core/sums.h"
+#include "quant/formats/codec.h"
 #include "quant/formats/kernels/encode.h"
 #include "quant/kernels/packed_cache.h"
 
@@ -88,7 +89,9 @@ std::vector<Range> column_ranges(const ConstMatrix& x, Simd simd) {
 
 Grid fit_grid(const Range& range, const Encoding& encoding) {
   require<NonFiniteError>(range.finite(), kNotFinite);
-  return Grid::fit(range, encoding.format.bits, encoding.grid);
+  if (has_codec(encoding.format))
+    return {.scale = fit_scale(encoding.format, range), .style = GridStyle::symmetric};
+  return Grid::fit(range, encoding.format.width, encoding.grid);
 }
 /// The grid over a row of which `cols` elements are at hand, the rest being zeros.
 Grid fit_row(const ConstMatrix& x, std::int64_t row, std::int64_t cols, const Encoding& encoding,
@@ -180,27 +183,17 @@ void encode_columns(const ConstMatrix& x, const std::vector<Grid>& grids,
   });
 }
 
-/// Element (i, j) on one grid, whatever the layout.
-template <class Code>
-Code encode_element(const ConstMatrix& x, std::int64_t i, std::int64_t j, const Grid& grid,
-                    Rounding rounding, Key key) {
-  const auto draw = [&] { return rounding_bits(key, static_cast<std::uint64_t>(i * x.cols + j)); };
-  const int code =
-      rounding == Rounding::stochastic ? encode(x(i, j), grid, draw()) : encode(x(i, j), grid);
-  return static_cast<Code>(code - grid.centre());
-}
-
 /// Columns first .. first + count of row i, all on one grid.
 template <class Code>
 void encode_row(const ConstMatrix& x, std::int64_t i, std::int64_t first, std::int64_t count,
-                const Grid& grid, Rounding rounding, Key key, Simd simd, Code* out) {
+                const Grid& grid, const Encoding& encoding, Key key, Simd simd, Code* out) {
   const std::int64_t element = i * x.cols + first;
   if (x.col_stride == 1) {
-    return encode_run(x.data + i * x.row_stride + first, count, grid, rounding, key,
-                      static_cast<std::uint64_t>(element), simd, out + element);
+    return encode_elements(x.data + i * x.row_stride + first, count, grid, encoding, key, element,
+                           simd, out + element);
   }
   for (std::int64_t j = 0; j < count; ++j)
-    out[element + j] = encode_element<Code>(x, i, first + j, grid, rounding, key);
+    out[element + j] = encode_element<Code>(x(i, first + j), element + j, grid, encoding, key);
 }
 
 /// Fits a grid to each row and encodes it while it is in cache.
@@ -212,7 +205,7 @@ void fit_and_encode_rows(const ConstMatrix& x, const Encoding& encoding, Key key
     noting_failure(failed, [&] {
       Grid& grid = grids[static_cast<std::size_t>(i)];
       grid = fit_row(x, i, count, encoding, options.simd);
-      encode_row(x, i, first, count, grid, encoding.rounding, key, options.simd, out);
+      encode_row(x, i, first, count, grid, encoding, key, options.simd, out);
     });
   });
   for (std::int64_t i = 0; failed && i < x.rows; ++i)
@@ -221,28 +214,31 @@ void fit_and_encode_rows(const ConstMatrix& x, const Encoding& encoding, Key key
 
 template <class Code>
 void encode_matrix(const ConstMatrix& x, const std::vector<Grid>& grids, Granularity granularity,
-                   Rounding rounding, Key key, const Operand::Options& options, Code* out) {
+                   const Encoding& encoding, Key key, const Operand::Options& options, Code* out) {
   const Simd simd = options.simd;
   if (granularity == Granularity::per_tensor && options.parts.empty() && x.contiguous())
-    return encode_run(x.data, x.rows * x.cols, grids[0], rounding, key, 0, simd, out);
+    return encode_elements(x.data, x.rows * x.cols, grids[0], encoding, key, 0, simd, out);
   if (granularity == Granularity::per_tensor) {
     return for_rows(x, options.parts, [&](std::int64_t i, std::int64_t first, std::int64_t count) {
-      encode_row(x, i, first, count, grids[0], rounding, key, simd, out);
+      encode_row(x, i, first, count, grids[0], encoding, key, simd, out);
     });
   }
-  if (x.col_stride == 1 && rounding == Rounding::nearest_even && x.cols > 0)
-    return encode_columns(x, grids, simd, out);
+  if constexpr (!std::is_same_v<Code, float>) {
+    if (x.col_stride == 1 && encoding.rounding == Rounding::nearest_even && x.cols > 0 &&
+        !has_codec(encoding.format))
+      return encode_columns(x, grids, simd, out);
+  }
   for (std::int64_t i = 0; i < x.rows; ++i) {
     for (std::int64_t j = 0; j < x.cols; ++j)
-      out[i * x.cols + j] =
-          encode_element<Code>(x, i, j, grids[static_cast<std::size_t>(j)], rounding, key);
+      out[i * x.cols + j] = encode_element<Code>(x(i, j), i * x.cols + j,
+                                                 grids[static_cast<std::size_t>(j)], encoding, key);
   }
 }
 
 /// Encodes rows that are written piece by piece into a buffer of the first cache levels.
 template <class Code>
-void encode_rows(const Operand::Rows& x, const Grid& grid, Rounding rounding, Key key, Simd simd,
-                 Code* out) {
+void encode_rows(const Operand::Rows& x, const Grid& grid, const Encoding& encoding, Key key,
+                 Simd simd, Code* out) {
   constexpr std::int64_t piece_elements = 4096,
                          draws = 128;  // pieces begin where a group of rounding bits does
   const std::int64_t unit = draws / std::gcd(draws, std::max<std::int64_t>(1, x.cols));
@@ -255,8 +251,8 @@ void encode_rows(const Operand::Rows& x, const Grid& grid, Rounding rounding, Ke
         for (std::int64_t first = begin; first < end; first += piece) {
           const std::int64_t last = std::min(end, first + piece);
           x.write(first, last, buffer.data());
-          encode_run(buffer.data(), (last - first) * x.cols, grid, rounding, key,
-                     static_cast<std::uint64_t>(first * x.cols), simd, out + first * x.cols);
+          encode_elements(buffer.data(), (last - first) * x.cols, grid, encoding, key,
+                          first * x.cols, simd, out + first * x.cols);
         }
       },
       piece, piece);
@@ -271,7 +267,8 @@ struct DecodedLines {
 /// Decodes stored codes of a matrix with `cols` columns to the float32 values of fake quantization.
 template <class Code>
 Aligned<float> decode_lines(const Code* codes, const DecodedLines& at, std::int64_t cols,
-                            const std::vector<Grid>& grids, Granularity granularity) {
+                            const std::vector<Grid>& grids, Granularity granularity,
+                            Format format) {
   const bool none = at.lines == 0 || at.width == 0;
   const auto count =
       none ? std::size_t{0} : static_cast<std::size_t>((at.lines - 1) * at.out_stride + at.width);
@@ -286,9 +283,8 @@ Aligned<float> decode_lines(const Code* codes, const DecodedLines& at, std::int6
         const std::int64_t of = granularity == Granularity::per_tensor ? 0
                                 : granularity == Granularity::per_row  ? element / cols
                                                                        : element % cols;
-        const Grid& grid = grids[static_cast<std::size_t>(of)];
         values[static_cast<std::size_t>(line * at.out_stride + j)] =
-            decode(codes[element] + grid.centre(), grid);
+            decode_element(codes[element], grids[static_cast<std::size_t>(of)], format);
       }
     }
   });
@@ -322,7 +318,7 @@ Operand::Operand(const ConstMatrix& x, const Encoding& encoding, Granularity gra
   } else {
     fill(x.rows, x.cols, fit_grids(x, encoding, granularity, options),
          [&](const std::vector<Grid>& grids, auto* codes) {
-           encode_matrix(x, grids, granularity, encoding.rounding, key, options, codes);
+           encode_matrix(x, grids, granularity, encoding, key, options, codes);
          });
   }
   if (options.simulate) *this = decoded();
@@ -332,9 +328,9 @@ Operand::Operand(const Rows& x, const Encoding& encoding, const Range& range, Ke
                  const Options& options)
     : encoding_(encoding), granularity_(Granularity::per_tensor) {
   assert(!encoding.format.is_fp32());
-  fill(x.rows, x.cols, {Grid::fit(range, encoding.format.bits, encoding.grid)},
+  fill(x.rows, x.cols, {fit_grid(range, encoding)},
        [&](const std::vector<Grid>& grids, auto* codes) {
-         encode_rows(x, grids[0], encoding.rounding, key, options.simd, codes);
+         encode_rows(x, grids[0], encoding, key, options.simd, codes);
        });
   if (options.simulate) *this = decoded();
 }
@@ -358,10 +354,10 @@ void Operand::fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids
     codes_.container = container;
     codes_.data = codes.data();
   };
-  if (traits_of(encoding_.format).code_bytes(encoding_.format) == 1) {
-    into(storage->int8, CodeMatrix::Container::int8);
-  } else {
-    into(storage->int16, CodeMatrix::Container::int16);
+  switch (const Container container = traits_of(encoding_.format).container(encoding_.format)) {
+    case Container::int8: into(storage->int8, container); break;
+    case Container::int16: into(storage->int16, container); break;
+    case Container::float32: into(storage->float32, container); break;
   }
   storage_ = std::move(storage);
 }
@@ -394,7 +390,7 @@ Operand Operand::decoded() const {
     using Code = typename std::remove_cvref_t<decltype(codes)>::value_type;
     lines.first = static_cast<const Code*>(codes_.data) - codes.data();
     storage->float32 =
-        decode_lines(codes.data(), lines, source.cols, source.grids, source.granularity);
+        decode_lines(codes.data(), lines, source.cols, source.grids, source.granularity, format());
   };
   if (codes_.container == CodeMatrix::Container::int8) {
     decode_all(source.int8);
@@ -414,6 +410,11 @@ double Operand::value(std::int64_t i, std::int64_t j) const {
   if (at < 0) return 0.0;
   if (is_float()) return static_cast<double>(codes_.value_at(at));
   const Grid& g = grid(granularity_ == Granularity::per_column ? j : i);
+  if (has_codec(format())) {
+    const auto code = static_cast<std::uint32_t>(codes_.code_at(at));
+    return static_cast<double>(g.scale) *
+           static_cast<double>(traits_of(format()).decode(format(), code));
+  }
   return static_cast<double>(g.scale) * codes_.code_at(at) + g.stored_zero();
 }
 

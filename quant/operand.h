@@ -27,9 +27,10 @@ enum class Granularity : std::uint8_t { per_tensor, per_row, per_column };
 /// Rounding happens once, in the constructor; transposed, sliced and gathered views share the
 /// codes.
 ///
-/// An integer operand stands for the reals scale * code + offset of its grid or grids. A float32
-/// operand refers to the matrix it was made from, which must outlive it. A simulated operand holds
-/// the decoded float32 values of its codes and still charges its format.
+/// An integer operand stands for the reals scale * code + offset of its grid or grids, one of
+/// another format for the scale times what its codes decode to. A float32 operand refers to the
+/// matrix it was made from, which must outlive it. A simulated operand holds the decoded float32
+/// values of its codes and still charges its format.
 class Operand {
  public:
   /// A [rows, cols] matrix that is computed when it is read; write(first, last, out) may be called
@@ -64,8 +65,7 @@ class Operand {
   Operand(const ConstMatrix& x, const Encoding& encoding, Granularity granularity, Key key)
       : Operand(x, encoding, granularity, key, Options{}) {}
 
-  /// Encodes rows as they are written, on one integer grid over the range that they are known to
-  /// have.
+  /// Encodes rows as they are written, on one grid over the range that they are known to have.
   Operand(const Rows& x, const Encoding& encoding, const Range& range, Key key,
           const Options& options);
 
@@ -76,13 +76,13 @@ class Operand {
   /// True when the numbers are multiplied as float32: fp32 and simulated operands.
   [[nodiscard]] bool is_float() const { return codes_.container == CodeMatrix::Container::float32; }
   [[nodiscard]] Arithmetic arithmetic() const {
-    return is_float() ? Arithmetic::float32 : traits_of(format()).arithmetic;
+    return is_float() ? Arithmetic::float32 : traits_of(format()).arithmetic(format());
   }
   [[nodiscard]] const CodeMatrix& codes() const { return codes_; }
   /// The axis of this view along which grids vary.
   [[nodiscard]] Granularity granularity() const { return granularity_; }
-  /// The grid of row or column i (any i for a whole-matrix grid). Integer and simulated operands
-  /// only.
+  /// The grid of row or column i (any i for a whole-matrix grid), of which only the scale matters
+  /// where the format has a codec. Not of fp32.
   [[nodiscard]] const Grid& grid(std::int64_t i = 0) const {
     return storage_->grids[granularity_ == Granularity::per_tensor
                                ? 0

@@ -30,7 +30,12 @@ struct Site {
 };
 
 /// An adjacency matrix is binary, so an entry costs one bit.
-inline constexpr Format kAdjacency{.kind = Format::Kind::integer, .bits = 1};
+inline constexpr Format kAdjacency{.kind = Format::Kind::integer,
+                                   .width = 1,
+                                   .exponent = 0,
+                                   .fraction = 0,
+                                   .specials = Format::Specials::none,
+                                   .bias = 0};
 
 /// The formats of one site.
 struct SiteFormats {

@@ -44,7 +44,7 @@ class Binder {
     Step step{.op = node.op, .span = span};
     switch (node.op) {
       case Op::number: step.x = node.numbers[0]; break;
-      case Op::name: step.n = symbol_of(node.words[0]); break;
+      case Op::name: step.n = format(node.words[0]); break;
       case Op::ref: link(step, {reference(node.words[0])}); break;
       case Op::group: link(step, {bound(chosen(node), span)}); break;
       case Op::step:
@@ -247,11 +247,17 @@ class Binder {
     operands(step, node, span);
   }
 
+  /// The place of a format in the program.
+  std::int64_t format(std::string_view name) {
+    program_.formats.push_back(Format::parse(name));
+    return std::ssize(program_.formats) - 1;
+  }
+
   void pick(Step& step, const Node& node, std::int64_t span) {
     reals(step, node.numbers);
-    std::vector<std::int64_t> symbols;
-    for (const std::string& word : node.words) symbols.push_back(symbol_of(word));
-    marks(step, symbols);
+    std::vector<std::int64_t> formats;
+    for (const std::string& word : node.words) formats.push_back(format(word));
+    marks(step, formats);
     operands(step, node, span);
   }
 

@@ -41,8 +41,6 @@ double nearest(const double* values, std::size_t count, double x) {
   return best;
 }
 
-Value named(std::int32_t symbol) { return {.number = 0, .symbol = symbol}; }
-
 }  // namespace
 
 double round_ties(double x) {
@@ -62,10 +60,10 @@ std::size_t Program::pick_index(const Step& at, double x) {
       std::fmin(std::fmax(round_ties(x), 0.0), static_cast<double>(at.marks - 1)));
 }
 
-/// What a pick makes of x. reals: the values; or marks: the symbols.
+/// What a pick makes of x. reals: the values; or marks: places of formats.
 Value Program::pick(const Step& at, double x) const {
   if (at.marks == 0) return {.number = nearest(reals.data() + at.real, at.reals, x)};
-  return named(static_cast<std::int32_t>(marks[at.mark + pick_index(at, x)]));
+  return {.named = formats[static_cast<std::size_t>(marks[at.mark + pick_index(at, x)])]};
 }
 
 /// The clock that a sample reads at t: that of the last of every m/n updates; or of the marks.
@@ -89,7 +87,7 @@ Value Program::value(std::uint32_t step, std::int64_t t, std::int64_t global) co
   const std::int64_t* const first_mark = marks.data() + at.mark;
   switch (at.op) {
     case Op::number: return mapped(at.x);
-    case Op::name: return named(static_cast<std::int32_t>(at.n));
+    case Op::name: return {.named = formats[static_cast<std::size_t>(at.n)]};
     case Op::update: return mapped(static_cast<double>(t));
     case Op::ref: return value(links[at.child], global, global);
     case Op::constant:
@@ -181,7 +179,7 @@ Value Bound::value(std::int64_t t) const {
 double Bound::operator()(std::int64_t t) const {
   const Value at = value(t);
   require<ConfigError>(at.is_number(), "[schedule] expected a number at update ", t,
-                       ", got the name '", at.name(), "'");
+                       ", got the name '", at, "'");
   return at.number;
 }
 

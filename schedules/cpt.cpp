@@ -83,7 +83,7 @@ PrecisionCost precision_cost(const Bound& bits, int gradient_bits, std::uint64_t
     const auto q = static_cast<std::uint64_t>(value.bits()),
                n = static_cast<std::uint64_t>(updates);
     sum += n * q;
-    cost += n * (q * q + 2 * q * (value.name() == "fp32" ? q : g));
+    cost += n * (q * q + 2 * q * (value.named == Format::fp32() ? q : g));
   }
   const auto updates = static_cast<double>(bits.updates());
   return {.mean_bits = static_cast<double>(sum) / updates,

@@ -235,7 +235,7 @@ std::vector<std::string> known_words() {
   for (const OpInfo& info : kOps) {
     if (is_word(info)) words.emplace_back(info.word);
   }
-  for (const NamedValue& value : named_values()) words.emplace_back(value.name);
+  for (std::string& names : format_names()) words.push_back(std::move(names));
   return words;
 }
 

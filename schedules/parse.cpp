@@ -11,6 +11,11 @@ namespace ebb {
 namespace schedules {
 namespace {
 
+bool is_format(std::string_view word) {
+  Format format;
+  return find_format(word, format);
+}
+
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 
@@ -82,8 +87,7 @@ class Parser {
                          "' is a closed-loop controller: it needs metrics of the running training "
                          "and is not available yet"));
     }
-    if (symbol_of(word) != Value::kNumber)
-      return checked({.op = Op::name, .words = {std::string(word)}}, start);
+    if (is_format(word)) return checked({.op = Op::name, .words = {std::string(word)}}, start);
     const OpInfo* info = find_op(word);
     if (info == nullptr) {
       at_ = start;
@@ -200,7 +204,7 @@ class Parser {
       if (begins_number() && node.words.empty()) {
         node.numbers.push_back(number());
       } else if (const std::string_view word = identifier();
-                 symbol_of(word) != Value::kNumber && node.numbers.empty()) {
+                 is_format(word) && node.numbers.empty()) {
         node.words.emplace_back(word);
       } else {
         at_ = start;

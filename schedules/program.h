@@ -44,6 +44,7 @@ struct Program {
   std::vector<std::uint32_t> links;  ///< indices into steps
   std::vector<std::int64_t> marks;
   std::vector<double> reals;
+  std::vector<Format> formats;
   std::uint32_t root = 0;
   std::int64_t updates = 0;
   std::vector<std::string> warnings;

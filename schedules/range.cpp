@@ -37,8 +37,8 @@ ValueRange mapped(const ValueRange& x, const F& f) {
 }
 
 ValueRange united(const ValueRange& a, const ValueRange& b) {
-  if (!a.known || !b.known || a.symbol != b.symbol) return ValueRange::unknown();
-  return {.low = std::min(a.low, b.low), .high = std::max(a.high, b.high), .symbol = a.symbol};
+  if (!a.known || !b.known || a.named != b.named) return ValueRange::unknown();
+  return {.low = std::min(a.low, b.low), .high = std::max(a.high, b.high), .named = a.named};
 }
 
 ValueRange times(const ValueRange& a, const ValueRange& b) {

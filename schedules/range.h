@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "schedules/bound.h"
@@ -11,21 +12,21 @@ namespace ebb {
 
 /// What is known of a schedule's values over some updates without reading each of them.
 struct ValueRange {
-  double low = 0, high = 0;              ///< the numbers lie between these, ends included
-  std::int32_t symbol = Value::kNumber;  ///< of the name that all of them are, if so
-  bool known = true;                     ///< false: any number, NaN or name may occur
+  double low = 0, high = 0;       ///< the numbers lie between these, ends included
+  std::optional<Format> named{};  ///< that all of them are, if so
+  bool known = true;              ///< false: any number, NaN or name may occur
 
   static ValueRange of(const Value& value) {
     return {.low = value.number,
             .high = value.number,
-            .symbol = value.symbol,
+            .named = value.named,
             .known = value.number == value.number};
   }
   static ValueRange unknown() { return {.known = false}; }
 
-  bool is_number() const { return known && symbol == Value::kNumber; }
+  bool is_number() const { return known && !named; }
   /// All of them are `low`, or the name.
-  bool is_one() const { return known && (symbol != Value::kNumber || low == high); }
+  bool is_one() const { return known && (named || low == high); }
 };
 
 /// Updates that follow each other and have one value.

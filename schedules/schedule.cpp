@@ -52,11 +52,7 @@ Schedule over(Op op, const Schedule& a, std::vector<double> numbers = {},
 
 Schedule number(double value) { return made({.op = Op::number, .numbers = {value}}); }
 Schedule named(std::string_view name) {
-  if (symbol_of(name) == Value::kNumber) {
-    std::vector<std::string> known;
-    for (const NamedValue& value : named_values()) known.emplace_back(value.name);
-    throw ConfigError(concat("[schedule] ", unknown_word("value", name, known)));
-  }
+  static_cast<void>(Format::parse(name));
   return made({.op = Op::name, .words = {std::string(name)}});
 }
 Schedule update() { return made({.op = Op::update}); }

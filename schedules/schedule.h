@@ -92,7 +92,7 @@ enum class Mirror : std::uint8_t { vertical, horizontal };
 namespace schedules {
 
 Schedule number(double value);
-Schedule named(std::string_view name);  ///< a value of named_values(), such as fp32
+Schedule named(std::string_view name);  ///< a format, such as fp32
 Schedule update();                      ///< the clock of the surrounding part, in updates
 Schedule ref(std::string_view name);    ///< another schedule's value, given to bind
 Schedule constant();                    ///< 1

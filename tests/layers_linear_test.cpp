@@ -30,9 +30,10 @@ double worst_error(const Tensor& got, const Operand& a, const Operand& b, double
     for (std::int64_t j = 0; j < b.cols(); ++j) {
       double sum = 0;
       for (std::int64_t t = 0; t < k; ++t) sum += a.value(i, t) * b.value(t, j);
-      const double allowed = a.is_float() || b.is_float()
-                                 ? static_cast<double>(k + 8) * kUnit * magnitude
-                                 : kUnit * std::abs(sum) + 0x1p-46 * magnitude;
+      const bool linear =
+          a.arithmetic() == Arithmetic::linear && b.arithmetic() == Arithmetic::linear;
+      const double allowed = linear ? kUnit * std::abs(sum) + 0x1p-46 * magnitude
+                                    : static_cast<double>(k + 8) * kUnit * magnitude;
       worst = std::max(worst, std::abs(double{got[i * b.cols() + j]} - sum) / allowed);
     }
   }
@@ -60,6 +61,9 @@ std::vector<PrecisionPlan> plans() {
   mixed.base.activation.rounding = Rounding::stochastic;
   all.push_back(mixed);
   for (const PrecisionPlan& plan : half_float_plans()) all.push_back(plan);
+  for (const auto& [forward, gradient] :
+       {std::pair{"e4m3", "e5m2"}, {"bf16", "bf16"}, {"int8", "e2m1"}, {"e3m0", "tf32"}})
+    all.push_back(PrecisionPlan::uniform(Format::parse(forward), Format::parse(gradient)));
   return all;
 }
 

@@ -167,7 +167,7 @@ TEST_CASE(
   const Json plain = scored("");
   CHECK(plain["relative_cost"] == 1.0);  // forward products alone, in 8 bits
   CHECK(plain["cost_reference"] == "8/8/8");
-  CHECK(plain["test_bits"]["activation"] == 8);
+  CHECK(plain["test_bits"]["activation"] == "int8");
   CHECK(plain["accumulator_overflows"] != "0");
   CHECK(plain["accumulator_overflows_by_site"]["fc"]["forward"] == plain["accumulator_overflows"]);
   CHECK(!plain.contains("train_loss"));
@@ -216,7 +216,7 @@ TEST_CASE(
   }
   const Shown text = call("--quiet --evaluate " + run);
   for (const char* part :
-       {" at 8/8, loss ", "of this evaluation", "1.0000 of 8/8/8", "accumulator overflows  "}) {
+       {" at int8/int8, loss ", "of this evaluation", "1.0000 of 8/8/8", "accumulator overflows  "}) {
     CAPTURE(part);
     CHECK(contains(text.out, part));
   }

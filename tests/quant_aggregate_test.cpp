@@ -75,7 +75,7 @@ TEST_CASE("sums over neighbours are the definition's, in double, within its roun
         CHECK(std::abs(double{c[i * n + j]} - s * sum) <= bound * (1 + 0x1p-20));
       }
     }
-    const int width = operand.format().bits;
+    const int width = operand.format().width;
     CHECK(ledger.total_bit_ops() == static_cast<uint128>(a.entries() * n * width));
     CHECK(ledger.forward_macs() == 0);  // the papers do not count it
   }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "core/error.h"
 #include "core/simd.h"
@@ -17,19 +18,39 @@ TEST_CASE("formats, grids, roundings and accumulators print and read back") {
   CHECK(Format::parse("fp32") == Format::fp32());
   for (int bits = 1; bits <= 16; ++bits) {
     CHECK(Format::parse(to_text(Format::integer(bits))) == Format::integer(bits));
-    CHECK(Format::integer(bits).bits == bits);
+    CHECK(cost_bits(Format::integer(bits)) == bits);
   }
-  CHECK(Format::fp32().bits == 32);
-  for (const Format format :
-       {Format::fp32(), Format::integer(3), Format::integer(8), Format::integer(9)}) {
-    const FormatTraits& traits = traits_of(format);
-    Format read;
-    CHECK(traits.parse(traits.print(format), read));
-    CHECK(read == format);
-    if (traits.arithmetic != Arithmetic::linear) continue;
-    CHECK(traits.largest(format) ==
-          1 << (format.bits - 1));  // that of the lowest two's complement code
-    CHECK(traits.code_bytes(format) == (format.bits <= 8 ? 1 : 2));
+  for (int exponent = 1; exponent <= 8; ++exponent) {
+    for (int fraction = 0; fraction <= (exponent == 1 ? 6 : 23); ++fraction) {
+      const Format format = Format::floating(exponent, fraction);
+      CHECK(Format::parse(to_text(format)) == format);
+      CHECK(cost_bits(format) == 1 + exponent + fraction);
+    }
+  }
+  struct Fact {
+    const char *name, *printed;
+    Container container;
+    Arithmetic arithmetic;
+  };
+  const Fact facts[] = {{"int3", "int3", Container::int8, Arithmetic::linear},
+                        {"int8", "int8", Container::int8, Arithmetic::linear},
+                        {"int9", "int9", Container::int16, Arithmetic::linear},
+                        {"fp32", "fp32", Container::float32, Arithmetic::float32},
+                        {"e8m23", "fp32", Container::float32, Arithmetic::float32},
+                        {"tf32", "tf32", Container::float32, Arithmetic::float32},
+                        {"e5m10", "fp16", Container::int16, Arithmetic::decoded},
+                        {"bf16", "bf16", Container::int16, Arithmetic::decoded},
+                        {"fp8", "e4m3", Container::int8, Arithmetic::decoded},
+                        {"fp6", "e3m2", Container::int8, Arithmetic::decoded},
+                        {"fp4", "e2m1", Container::int8, Arithmetic::decoded}};
+  for (const Fact& fact : facts) {
+    CAPTURE(fact.name);
+    const Format format = Format::parse(fact.name);
+    CHECK(to_text(format) == fact.printed);
+    CHECK(traits_of(format).container(format) == fact.container);
+    CHECK(traits_of(format).arithmetic(format) == fact.arithmetic);
+    if (fact.arithmetic == Arithmetic::linear)  // that of the lowest two's complement code
+      CHECK(traits_of(format).largest(format) == 1 << (format.width - 1));
   }
   for (const GridStyle style : {GridStyle::affine, GridStyle::symmetric})
     CHECK(parse_grid_style(to_text(style)) == style);
@@ -45,13 +66,18 @@ TEST_CASE("formats, grids, roundings and accumulators print and read back") {
 }
 
 TEST_CASE("unknown names and impossible widths are refused with what there is") {
-  for (const std::string text : {"", "int", "int0", "int17", "int8 ", "int-4", "INT8", "fp16",
-                                 "int08x", "int08", "int+8", "int016"}) {
+  for (const std::string text :
+       {"",       "int",   "int0",  "int17",  "int8 ", "int-4", "INT8",  "fp64",
+        "int08x", "int08", "int+8", "int016", "e9m3",  "e0m3",  "e4m24", "e1m7",
+        "e4m",    "em3",   "e4",    "e04m3",  "E4M3",  "e4m3 "}) {
     CAPTURE(text);
     CHECK_THROWS_AS(Format::parse(text), ConfigError);
   }
-  CHECK_THROWS_WITH_AS(Format::parse("int99"),
-                       "[format] unknown format 'int99'; known: fp32, int1 .. int16", ConfigError);
+  CHECK_THROWS_WITH_AS(
+      Format::parse("int99"),
+      "[format] unknown format 'int99'; known: fp32, tf32, bf16, fp16, any eXmY such "
+      "as e4m3, int1 .. int16",
+      ConfigError);
   CHECK_THROWS_WITH_AS(Format::integer(0), "[format] integer formats have 1 to 16 bits, got 0",
                        ConfigError);
   CHECK_THROWS_WITH_AS(
@@ -87,10 +113,20 @@ TEST_CASE(
   const Site site{"fc"};
   CostLedger ledger;
   ledger.charge(site, Product::forward, 8, Format::integer(8), Format::integer(8));
-  for (const Format bad : {Format{Format::Kind::integer, 0}, Format{Format::Kind::integer, 17},
-                           Format{Format::Kind::integer, 24}, Format{Format::Kind::integer, 32},
-                           Format{Format::Kind::integer, 255}, Format{Format::Kind::fp32, 8}}) {
-    CAPTURE(int{bad.bits});
+  std::vector<Format> all;
+  for (const int width : {0, 17, 24, 32, 255}) {
+    all.push_back(Format::integer(8));
+    all.back().width = static_cast<std::uint8_t>(width);
+  }
+  all.push_back(Format::integer(8));
+  all.back().exponent = 4;
+  all.push_back(Format::fp32());
+  all.back().width = 8;
+  all.push_back(Format::fp32());
+  all.back().bias = 126;
+  all.push_back({.kind = static_cast<Format::Kind>(7)});
+  for (const Format bad : all) {
+    CAPTURE(int{bad.width});
     CHECK_THROWS_AS(Operand(x.matrix(), {.format = bad}, Granularity::per_tensor, Key(1)),
                     ConfigError);
     CHECK_THROWS_AS(ledger.charge(site, Product::forward, 8, bad, Format::fp32()), ConfigError);
@@ -98,9 +134,9 @@ TEST_CASE(
         static_cast<void>(ledger.bit_ops_under(PrecisionPlan::uniform(bad, Format::integer(8)))),
         ConfigError);
     CHECK(ledger.total_bit_ops() == 512);
-    if (!bad.is_fp32())
-      CHECK_THROWS_AS(Grid::fit({0, 1}, bad.bits, GridStyle::affine), ConfigError);
   }
+  for (const int bits : {0, 17, 255})
+    CHECK_THROWS_AS(Grid::fit({0, 1}, bits, GridStyle::affine), ConfigError);
   const Grid wide{.bits = 20};
   std::int16_t codes[2];
   CHECK_THROWS_AS(

@@ -527,3 +527,39 @@ TEST_CASE("gemm refuses what does not fit, before it writes or charges anything"
   gemm_into(a, b, {kSite}, ledger, {room, 4, 3, 3});
   CHECK(room[11] == 12.0f);
 }
+
+TEST_CASE("products of formats that are decoded are float32 products of what they decode to") {
+  struct Case {
+    const char *left, *right;
+    int bits;
+  };
+  const Case cases[] = {{"e4m3", "e4m3", 64}, {"e4m3", "e5m2", 64},  {"bf16", "e2m1", 64},
+                        {"e3m0", "int4", 16}, {"int8", "fp16", 128}, {"tf32", "bf16", 304},
+                        {"fp32", "e4m3", 256}};
+  Dice dice(Key(93));
+  for (const Case& c : cases) {
+    CAPTURE(c.left);
+    CAPTURE(c.right);
+    Tensor x = Tensor::uninitialized({17, 70}), y = Tensor::uninitialized({70, 9});
+    for (Tensor* each : {&x, &y}) {
+      for (std::int64_t i = 0; i < each->size(); ++i) (*each)[i] = dice.normal();
+    }
+    const Operand a(x.matrix(), {Format::parse(c.left)}, Granularity::per_row, Key(1)),
+        b(y.matrix(), {Format::parse(c.right)}, Granularity::per_column, Key(2));
+    Tensor want = Tensor::uninitialized({17, 9});
+    const Operand da = a.decoded(), db = b.decoded();
+    for (std::int64_t i = 0; i < 17; ++i) {
+      for (std::int64_t j = 0; j < 9; ++j) {
+        float chain = 0;
+        for (std::int64_t k = 0; k < 70; ++k)
+          chain = std::fma(static_cast<float>(da.value(i, k)), static_cast<float>(db.value(k, j)),
+                           chain);
+        want[i * 9 + j] = chain;
+      }
+    }
+    CostLedger ledger;
+    CHECK(gemm(a, b, {.site = kSite}, ledger) == want);
+    CHECK(gemm(a, b, {.site = kSite, .simd = best_simd()}, ledger) == want);
+    CHECK(ledger.total_bit_ops() == uint128{2} * 17 * 70 * 9 * static_cast<uint128>(c.bits));
+  }
+}

@@ -451,8 +451,10 @@ TEST_CASE("a kernel that does not exist is refused by name, with the ones there 
 TEST_CASE("operands that no kernel declares to multiply are refused, not multiplied as integers") {
   const RandomProduct p = extreme_product(2, 3, 2, 8, 8, 1.0f, 1.0f);
   float out[4];
-  for (const auto& [a, b] :
-       {std::pair{p.a(), p.b().decoded()}, std::pair{p.a().decoded(), p.b()}}) {
+  const Tensor ones = Tensor::filled({3, 2}, 1.0f);
+  const Operand e4m3(ones.matrix(), {Format::parse("e4m3")}, Granularity::per_tensor, Key(0));
+  for (const auto& [a, b] : {std::pair{p.a(), p.b().decoded()}, std::pair{p.a().decoded(), p.b()},
+                             std::pair{p.a(), e4m3}, std::pair{p.a().decoded(), e4m3}}) {
     const kernels::Problem mixed{a, b, Accumulator::exact(), {out, 2, 2, 2}};
     for (const kernels::Kernel& kernel : kernels::all_kernels()) CHECK_FALSE(kernel.applies(mixed));
     CHECK_THROWS_AS((void)kernels::first_kernel(mixed, best_simd()), ConfigError);

@@ -115,7 +115,7 @@ TEST_CASE("a cost reference is three widths, for weights, activations and gradie
     CHECK(cost_reference_text(parse_cost_reference(text)) == text);
   for (const char* bad :
        {"", "8", "8/8", "8/8/8/8", "8/8/", "/8/8", "8/8/8/", "0/8/8", "8/17/8", "08/8/8", "8/8/+8",
-        "8/8/32", "int8/8/8", "8/8/8 ", "8,8,8", "fp8/fp8/fp8", "8/x/8/8"}) {
+        "8/8/32", "int17/8/8", "8/8/8 ", "8,8,8", "fp9/fp8/fp8", "8/x/8/8"}) {
     CAPTURE(bad);
     CHECK_THROWS_AS(parse_cost_reference(bad), ConfigError);
   }

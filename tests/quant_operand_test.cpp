@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "quant/formats/codec.h"
 #include "quant/operand.h"
 #include "quant_problems.h"
 
@@ -31,7 +32,7 @@ TEST_CASE(
     const Operand q(
         x, e, granularity, key,
         {.simd = std::min(best_simd(), std::array{Simd::scalar, Simd::avx2, Simd::avx512}[i % 3])});
-    CHECK((q.codes().container == CodeMatrix::Container::int8) == (e.format.bits <= 8));
+    CHECK((q.codes().container == CodeMatrix::Container::int8) == (e.format.width <= 8));
     int wrong = 0;
     for (std::int64_t r = 0; r < rows; ++r) {
       for (std::int64_t c = 0; c < cols; ++c) {
@@ -44,7 +45,7 @@ TEST_CASE(
             range = {std::min(range.min, x(s, d)), std::max(range.max, x(s, d))};
           }
         }
-        const Grid grid = Grid::fit({range.min + 0.0f, range.max + 0.0f}, e.format.bits, e.grid);
+        const Grid grid = Grid::fit({range.min + 0.0f, range.max + 0.0f}, e.format.width, e.grid);
         const std::uint16_t draw = rounding_bits(key, static_cast<std::uint64_t>(r * cols + c));
         const int code = e.rounding == Rounding::stochastic ? encode(x(r, c), grid, draw)
                                                             : encode(x(r, c), grid);
@@ -252,5 +253,75 @@ TEST_CASE("empty matrices are encoded too") {
       CHECK(q.transposed().rows() == shape[1]);
       CHECK(q.decoded().is_float());
     }
+  }
+}
+
+TEST_CASE("an operand of a format with a codec holds the codes of its numbers over their scale") {
+  Dice dice(Key(91));
+  for (const char* name : {"e4m3", "e5m2", "e2m1", "e3m0", "bf16", "fp16", "tf32"}) {
+    for (const Granularity granularity :
+         {Granularity::per_tensor, Granularity::per_row, Granularity::per_column}) {
+      for (const Rounding rounding : {Rounding::nearest_even, Rounding::stochastic}) {
+        CAPTURE(name);
+        CAPTURE(static_cast<int>(granularity));
+        const Format format = Format::parse(name);
+        const Tensor x = random_values(dice, 5, 7);
+        const Key key = dice.key();
+        const Encoding encoding{.format = format, .rounding = rounding};
+        const Operand q(x.matrix(), encoding, granularity, key);
+        CHECK(q.format() == format);
+        CHECK(q.is_float() == (format.width > 16));
+        // The range of the elements that share (i, j)'s scale, and what that makes of it.
+        const auto want = [&](std::int64_t i, std::int64_t j) {
+          Range range{x[i * 7 + j], x[i * 7 + j]};
+          for (std::int64_t r = 0; r < 5; ++r) {
+            for (std::int64_t c = 0; c < 7; ++c) {
+              if ((granularity == Granularity::per_row && r != i) ||
+                  (granularity == Granularity::per_column && c != j))
+                continue;
+              range = {std::min(range.min, x[r * 7 + c]), std::max(range.max, x[r * 7 + c])};
+            }
+          }
+          const float scale = fit_scale(format, range);
+          const auto element = static_cast<std::uint64_t>(i * 7 + j);
+          return decode(format, encode(format, x[i * 7 + j], scale, rounding, key, element), scale);
+        };
+        const Operand decoded = q.decoded(), turned = q.transposed().decoded();
+        int wrong = 0;
+        for (std::int64_t i = 0; i < 5; ++i) {
+          for (std::int64_t j = 0; j < 7; ++j) {
+            const float value = want(i, j);
+            wrong += decoded.value(i, j) != double{value} || turned.value(j, i) != double{value};
+            wrong += static_cast<float>(q.value(i, j)) != value;
+          }
+        }
+        CHECK(wrong == 0);
+      }
+    }
+  }
+  const Tensor bad = Tensor::filled({1, 2}, std::numeric_limits<float>::infinity());
+  CHECK_THROWS_AS(Operand(bad.matrix(), {Format::parse("bf16")}, Granularity::per_tensor, Key(0)),
+                  NonFiniteError);
+}
+
+TEST_CASE("a given range scales a format with a codec, rows on the way are encoded as the whole") {
+  Dice dice(Key(92));
+  const Tensor x = random_values(dice, 40, 33);
+  const Range range{-3, 2};
+  for (const char* name : {"e4m3", "bf16", "tf32"}) {
+    CAPTURE(name);
+    const Encoding encoding{.format = Format::parse(name), .rounding = Rounding::stochastic};
+    const Operand q(x.matrix(), encoding, Granularity::per_tensor, Key(5), {.range = &range});
+    CHECK(q.grid().scale == fit_scale(encoding.format, range));
+    const std::function<void(std::int64_t, std::int64_t, float*)> write =
+        [&](std::int64_t first, std::int64_t last, float* out) {
+          std::copy(x.data() + first * 33, x.data() + last * 33, out);
+        };
+    const Operand rows({40, 33, write}, encoding, range, Key(5), {});
+    int wrong = 0;
+    for (std::int64_t i = 0; i < 40; ++i) {
+      for (std::int64_t j = 0; j < 33; ++j) wrong += q.value(i, j) != rows.value(i, j);
+    }
+    CHECK(wrong == 0);
   }
 }

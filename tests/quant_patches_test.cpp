@@ -30,7 +30,7 @@ struct Coded {
       range = {std::min(range.min, x[i]), std::max(range.max, x[i])};
     }
     for (std::int64_t i = 0; i < x.size(); ++i) {
-      grids.push_back(Grid::fit(ranges[static_cast<std::size_t>(line(i))], e.format.bits, e.grid));
+      grids.push_back(Grid::fit(ranges[static_cast<std::size_t>(line(i))], e.format.width, e.grid));
       const std::uint16_t draw = rounding_bits(key, static_cast<std::uint64_t>(i));
       codes.push_back(e.rounding == Rounding::stochastic ? encode(x[i], grids.back(), draw)
                                                          : encode(x[i], grids.back()));

@@ -77,7 +77,7 @@ inline Encoding random_encoding(Dice& dice, bool float32) {
   Encoding e;
   if (!float32)
     e.format = Format::integer(dice.one_in(2) ? dice.between(1, 16) : dice.between(1, 8));
-  if (e.format.bits >= 2 && dice.one_in(2)) e.grid = GridStyle::symmetric;
+  if (e.format.width >= 2 && dice.one_in(2)) e.grid = GridStyle::symmetric;
   if (dice.one_in(2)) e.rounding = Rounding::stochastic;
   return e;
 }

@@ -146,7 +146,9 @@ inline std::vector<NamedPlan> replay_plans(const std::string& other) {
                                {"stochastic activations", of(6, 6, 6)},
                                {"gradients to nearest", of(8, 8, 8)},
                                {"simulated", of(8, 8, 8)},
-                               {"symmetric gradients", of(8, 8, 8)}};
+                               {"symmetric gradients", of(8, 8, 8)},
+                               {"floating formats", of(8, 8, 8)},
+                               {"16-bit floats beside codes", of(8, 8, 8)}};
   const auto named = [&](std::string_view name) -> PrecisionPlan& {
     return std::ranges::find(plans, name, &NamedPlan::name)->plan;
   };
@@ -156,6 +158,9 @@ inline std::vector<NamedPlan> replay_plans(const std::string& other) {
   named("stochastic activations").base.activation.rounding = Rounding::stochastic;
   named("gradients to nearest").base.gradient.rounding = Rounding::nearest_even;
   named("simulated").simulate = true;
+  named("floating formats").base =
+      PrecisionPlan::uniform(Format::parse("e4m3"), Format::parse("e5m2")).base;
+  named("16-bit floats beside codes").base.activation.format = Format::parse("bf16");
   named("symmetric gradients").base.gradient.grid = GridStyle::symmetric;
   return plans;
 }

@@ -235,7 +235,7 @@ TEST_CASE("names stand for expressions and unknown ones are answered with the ne
             .text() == "round(2->8 : zigzag(4, H, len=floor) exp(4))");
   CHECK(precision_schedule("RTV") == Schedule::parse("round(3->8 : zigzag(8, V) rex(.9))"));
   CHECK(precision_schedule("static").text() == "8");
-  CHECK(precision_schedule("fp32").bind(1).value(0).name() == "fp32");
+  CHECK(precision_schedule("fp32").bind(1).value(0).named == Format::fp32());
   CHECK_THROWS_WITH_AS(precision_schedule("CRR"), doctest::Contains("did you mean 'CR'?"),
                        ConfigError);
   CHECK_THROWS_AS(precision_schedule("CR", {.min_bits = 9, .max_bits = 8}), ConfigError);

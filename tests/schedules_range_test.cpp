@@ -15,7 +15,7 @@ namespace {
 
 bool holds(const ValueRange& range, const Value& value) {
   if (!range.known) return true;
-  if (value.symbol != range.symbol) return false;
+  if (value.named != range.named) return false;
   return !value.is_number() || (value.number >= range.low && value.number <= range.high);
 }
 

@@ -73,6 +73,24 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("quantize prints a floating format's codes as bits and its numbers as they are") {
+  struct Case {
+    const char *format, *rounding, *input, *row;
+  };
+  const Case cases[] = {{"e4m3", "nearest-even", "464", "0x7e\t0x1.cp+8"},
+                        {"e4m3", "nearest-even", "-1e-9", "0x80\t-0x0p+0"},
+                        {"e2m1", "nearest-even", "2.5", "0x4\t0x1p+1"},
+                        {"bf16", "nearest-even", "1.01", "0x3f81\t0x1.02p+0"},
+                        {"fp16", "nearest-even", "-65520", "0xfc00\t-inf"},
+                        {"tf32", "nearest-even", "1", "0x1fc00\t0x1p+0"},
+                        {"fp32", "stochastic", "-2", "0xc0000000\t-0x1p+1"}};
+  for (const Case& c : cases) {
+    CAPTURE(c.format);
+    CHECK(run({.format = c.format, .rounding = c.rounding}, concat("7\n", c.input, "\n"))
+              .ends_with(concat(c.input, '\t', c.row, '\n')));
+  }
+}
+
 TEST_CASE("quantize reads the nearest float32, subnormals included") {
   CHECK(run({.format = "int1"}, "16777217\n1e-45\n")
             .find("16777217\t1\t0x1p+24\n1e-45\t0\t0x1p-149\n") != std::string::npos);
@@ -124,7 +142,7 @@ TEST_CASE("quantize names the line that is no number") {
 
 TEST_CASE("quantize refuses options that are wrong before it reads anything") {
   const QuantizeOptions wrong[] = {{.format = "int17"},
-                                   {.format = "fp32"},
+                                   {.format = "fp33"},
                                    {.format = "int4", .grid = "afine"},
                                    {.format = "int4", .rounding = "up"},
                                    {.format = "int1", .grid = "symmetric"},

@@ -126,7 +126,7 @@ TEST_CASE("ebb schedule refuses a wrong command line") {
       {"--name", "CR", "--iterations", "10", "--cost-reference", "8/8"},
       {"--name", "CR", "--iterations", "10", "--cycles", "0"},
       {"--name", "CR", "--iterations", "10", "--period", "ceil"},
-      {"--name", "CR", "--iterations", "10", "--summary", "--gradient-bits", "fp16"},
+      {"--name", "CR", "--iterations", "10", "--summary", "--gradient-bits", "fp33"},
       {"--name", "fp32", "--iterations", "10", "--max-bits", "8"},
       {"--name", "fp32", "--iterations", "10", "--summary", "--gradient-bits", "8"},
       {"--expr", "lin", "--iterations", "10", "--summary", "--gradient-bits", "8"},

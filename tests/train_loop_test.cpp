@@ -16,6 +16,13 @@ using namespace ebb::train;
 
 namespace {
 
+// 32 bits stand for fp32.
+RoleFormats in_bits(int weight, int activation, std::optional<int> gradient, bool by_site = false) {
+  const auto format = [](int bits) { return bits == 32 ? Format::fp32() : Format::integer(bits); };
+  return {format(weight), format(activation),
+          gradient ? std::optional(format(*gradient)) : std::nullopt, by_site};
+}
+
 LoopSettings settings(std::int64_t iterations) {
   LoopSettings s{.iterations = iterations, .key = Key(5)};
   s.plan = [](std::int64_t t) {
@@ -68,13 +75,13 @@ TEST_CASE("a run learns, and saves before it evaluates, since an evaluation may 
   CHECK(events == expected);
   CHECK(steps[9].loss < 0.5 * steps[0].loss);
   CHECK(steps[7].epoch == 1);
-  CHECK(steps[4].bits == RoleBits{7, 7, 8});
+  CHECK(steps[4].formats == in_bits(7, 7, 8));
 
   // Two products of 6 x 3 x 2 MACs a step: forward at q x q and the weight gradient at q x 8 (the
   // input needs none).
   uint128 total = 0, paper = 0;
   for (const StepRow& row : steps) {
-    const auto q = static_cast<unsigned>(row.bits.weight);
+    const auto q = static_cast<unsigned>(row.formats.weight.width);
     CHECK(row.bit_ops == 36 * (q * q + q * 8));
     total += row.bit_ops;
     paper += 36 * (q * q + 2 * q * 8);
@@ -339,9 +346,9 @@ TEST_CASE(
   run_loop(task, state, s, {.evaluation = [&](const EvalRow& row) { evaluations.push_back(row); }});
   REQUIRE(evaluations.size() == 4);
   // plan(t) has 3 + t mod 6 bits; evaluations come after 4, 8 and 10 updates
-  CHECK(evaluations[0].bits == RoleBits{6, 6, std::nullopt});
-  CHECK(evaluations[1].bits == RoleBits{4, 4, std::nullopt});
-  CHECK(evaluations[2].bits == RoleBits{6, 6, std::nullopt});
+  CHECK(evaluations[0].formats == in_bits(6, 6, std::nullopt));
+  CHECK(evaluations[1].formats == in_bits(4, 4, std::nullopt));
+  CHECK(evaluations[2].formats == in_bits(6, 6, std::nullopt));
   CHECK(evaluate(task, task.splits[1], state, s).score == evaluations[3].score);
   CHECK(evaluation_plan(s, 0).base.weight.format ==
         Format::integer(3));  // before any update: that of the first
@@ -359,34 +366,38 @@ TEST_CASE(
     const char* why;
     std::map<std::string, SiteFormats, std::less<>> sites;
     std::vector<std::string> keep_fp32;
-    RoleBits training, evaluation;
+    RoleFormats training, evaluation;
   };
   constexpr std::nullopt_t none = std::nullopt;
   const Case cases[] = {
-      {"all alike", {}, {}, {4, 5, 8}, {4, 5, none}},
-      {"a group that changes nothing", {{"conv", formats(4, 5, 8)}}, {}, {4, 5, 8}, {4, 5, none}},
+      {"all alike", {}, {}, in_bits(4, 5, 8), in_bits(4, 5, none)},
+      {"a group that changes nothing",
+       {{"conv", formats(4, 5, 8)}},
+       {},
+       in_bits(4, 5, 8),
+       in_bits(4, 5, none)},
       {"one layer has others",
        {{"conv", formats(8, 5, 8)}},
        {},
-       {4, 5, 8, true},
-       {4, 5, none, true}},
+       in_bits(4, 5, 8, true),
+       in_bits(4, 5, none, true)},
       {"only its gradients differ",
        {{"conv", formats(4, 5, 6)}},
        {},
-       {4, 5, 8, true},
-       {4, 5, none}},
-      {"one layer is exempted", {}, {"last"}, {4, 5, 8, true}, {4, 5, none, true}},
-      {"all layers are", {}, {"conv", "last"}, {32, 32, 32}, {32, 32, none}},
+       in_bits(4, 5, 8, true),
+       in_bits(4, 5, none)},
+      {"one layer is exempted", {}, {"last"}, in_bits(4, 5, 8, true), in_bits(4, 5, none, true)},
+      {"all layers are", {}, {"conv", "last"}, in_bits(32, 32, 32), in_bits(32, 32, none)},
       {"no layer has the common ones",
        {{"conv", formats(2, 2, 8)}, {"fc", formats(3, 3, 8)}},
        {},
-       {2, 2, 8, true},
-       {2, 2, none, true}},
+       in_bits(2, 2, 8, true),
+       in_bits(2, 2, none, true)},
       {"a name that nothing has",
        {{"pool", formats(8, 8, 8)}},
        {"shortcut"},
-       {4, 5, 8},
-       {4, 5, none}}};
+       in_bits(4, 5, 8),
+       in_bits(4, 5, none)}};
   const Format any = Format::integer(4);
   CostLedger training, evaluation;
   for (const Site& site : {Site{"conv"}, Site{"fc", {"last"}}}) {
@@ -401,8 +412,8 @@ TEST_CASE(
     for (const auto& [site, own] : c.sites)
       plan.rules.push_back({site, Numerics{}.set_formats(own), true});
     plan.keep_fp32(c.keep_fp32);
-    CHECK(role_bits(plan, training) == c.training);
-    CHECK(role_bits(plan, evaluation) == c.evaluation);
+    CHECK(role_formats(plan, training) == c.training);
+    CHECK(role_formats(plan, evaluation) == c.evaluation);
   }
 }
 

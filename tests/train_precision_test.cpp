@@ -119,7 +119,7 @@ TEST_CASE("expressions that are wrong, or no widths, are refused before anything
       {"3->8 : lin", "1", "may yield fractions, which are no widths; wrap it in round(...)"},
       {"round(3->20 : lin)", "1", "at iteration"},
       {"0", "1", "at iteration 0"},
-      {"bf16", "1", "bf16"},
+      {"fp33", "1", "fp33"},
       {"4", "1->0 : coz", "cos"},
       {"4 @20% ; 8 @30%", "1", "fill 50 of 100 updates"},
       {"4", "sqrt(affine(update, -1, 5))",
@@ -197,7 +197,7 @@ Options options_with_bits(const std::string& bits, const std::string& gradient_b
 // "w/a/g" of a site.
 std::string widths(const PrecisionPlan& plan, const Site& site) {
   const SiteFormats f = plan.at(site).formats();
-  return concat(int{f.weight.bits}, '/', int{f.activation.bits}, '/', int{f.gradient.bits});
+  return concat(cost_bits(f.weight), '/', cost_bits(f.activation), '/', cost_bits(f.gradient));
 }
 
 }  // namespace
@@ -282,7 +282,7 @@ TEST_CASE(
       {"8", "group{fcc: 8, *: 4}", "1",
        "--gradient-bits: unknown name in group{...} 'fcc'; did you mean 'fc'?"},
       {"8", "3->8 : lin", "1", "--gradient-bits: '3->8 : lin' may yield fractions"},
-      {"8", "bf16", "1", "--gradient-bits at iteration 0: [format] unknown format 'bf16'"},
+      {"8", "fp33", "1", "--gradient-bits: [schedule]"},
       {"group{fc: 4 @50% ; 17 @rest, *: 4}", "8", "1", "--bits at iteration 50"},
       {"4", "8", "group{baias: 0, *: 1}",
        "--lr-schedule: unknown name in group{...} 'baias'; did you mean 'bias'?"},

@@ -19,12 +19,14 @@ using namespace ebb::test;
 
 namespace {
 
+const Format k3 = Format::integer(3), k4 = Format::integer(4), k8 = Format::integer(8);
+
 StepRow step(std::int64_t t) {
   return {.iteration = t,
           .epoch = t / 4,
           .loss = 1.0 / static_cast<double>(t + 3),
           .learning_rate = 0.1,
-          .bits = {3, 4, 8},
+          .formats = {k3, k4, k8},
           .bit_ops = (uint128{1} << 100) + static_cast<uint128>(t),
           .seconds = 0.25};
 }
@@ -36,7 +38,7 @@ EvalRow evaluation(std::int64_t t) {
           .loss = 0.1,
           .metric = "accuracy",
           .score = 2.0 / 3.0,
-          .bits = {8, 8, std::nullopt},
+          .formats = {k8, k8, std::nullopt},
           .bit_ops = 7,
           .seconds = 1};
 }
@@ -67,7 +69,7 @@ void record_run(const std::string& path) {
 TEST_CASE("a line of the record is one JSON object and keeps every bit") {
   CHECK(
       to_line(step(5)) ==
-      R"({"iteration":5,"epoch":1,"loss":0.125,"learning_rate":0.1,"bits":{"weight":3,"activation":4,"gradient":8},)"
+      R"({"iteration":5,"epoch":1,"loss":0.125,"learning_rate":0.1,"bits":{"weight":"int3","activation":"int4","gradient":"int8"},)"
       R"("bit_ops":"1267650600228229401496703205381","seconds":0.25})");
   const Scratch scratch;
   record_run(scratch / "run");
@@ -84,13 +86,31 @@ TEST_CASE(
     "an evaluation that an earlier version recorded with bits of gradients is read without them") {
   const Scratch scratch;
   record_run(scratch / "run");
-  const std::string path = scratch / "run/evals.jsonl", activation = "\"activation\":8";
+  const std::string path = scratch / "run/evals.jsonl", activation = R"("activation":"int8")";
   std::string text = read_file(path);
   CHECK(text.find("gradient") == std::string::npos);
-  text.insert(text.find(activation) + activation.size(), ",\"gradient\":8");
+  text.insert(text.find(activation) + activation.size(), R"(,"gradient":8)");
   write_file(path, text);
   CHECK(read_history(scratch / "run").evaluations ==
         std::vector<EvalRow>{evaluation(4), evaluation(8)});
+}
+
+TEST_CASE("formats that an earlier version recorded as widths are read") {
+  const Scratch scratch;
+  record_run(scratch / "run");
+  const std::string path = scratch / "run/steps.jsonl";
+  const std::string names = R"({"weight":"int3","activation":"int4","gradient":"int8"})";
+  std::string text = read_file(path);
+  text.replace(text.find(names), names.size(), R"({"weight":3,"activation":4,"gradient":32})");
+  write_file(path, text);
+  CHECK(read_history(scratch / "run").steps[0].formats == RoleFormats{k3, k4, Format::fp32()});
+  for (const char* none : {"33", "0", "\"int17\"", "3.5", "[]"}) {
+    CAPTURE(none);
+    std::string bad = text;
+    bad.replace(bad.find("32}"), 2, none);
+    write_file(path, bad);
+    CHECK_THROWS_AS(read_history(scratch / "run"), DataError);
+  }
 }
 
 TEST_CASE("resuming cuts the record back to the checkpoint, torn lines included") {

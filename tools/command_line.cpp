@@ -94,8 +94,11 @@ void add_quantize_command(CLI::App& app, std::istream& in, std::ostream& out) {
   CLI::App* const command =
       app.add_subcommand("quantize",
                          "Read one number a line, decimal or C hex float, and print its code and "
-                         "value on one grid over all of them, as TSV");
-  command->add_option("--format", options->format, "int1 .. int16")->required();
+                         "value as TSV, of integer formats on one grid over all of them");
+  command
+      ->add_option("--format", options->format,
+                   "int1 .. int16, fp32, tf32, bf16, fp16 or any eXmY such as e4m3")
+      ->required();
   command
       ->add_option(
           "--grid", options->grid,
@@ -109,6 +112,9 @@ void add_quantize_command(CLI::App& app, std::istream& in, std::ostream& out) {
   command->callback([command, options, &in, &out] {
     refuse_moot(*command, "--seed", options->rounding == "nearest-even",
                 "with --rounding nearest-even, which draws nothing");
+    Format format;
+    refuse_moot(*command, "--grid", find_format(options->format, format) && has_codec(format),
+                concat("with --format ", options->format, ", whose numbers are not on a grid"));
     quantize(*options, in, out);
   });
 }

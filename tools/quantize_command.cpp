@@ -6,10 +6,12 @@
 #include <istream>
 #include <ostream>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
 #include "core/read_number.h"
+#include "quant/formats/codec.h"
 #include "quant/formats/grid.h"
 
 namespace ebb::tools {
@@ -61,8 +63,17 @@ Grid fit_grid(const Range& range, int bits, GridStyle style) {
   }
 }
 
+/// A code's bits, a digit for each four of the format.
+std::string hex_code(std::uint32_t code, Format format) {
+  std::string text = "0x";
+  for (int digit = (format.width + 3) / 4; digit-- > 0;)
+    text += "0123456789abcdef"[code >> (4 * digit) & 15];
+  return text;
+}
+
 /// As printf's %a writes it, whatever the locale.
 std::string hex_float(float value) {
+  if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
   std::array<char, 40> buffer;
   const double magnitude = std::abs(static_cast<double>(value));
   const auto end =
@@ -75,12 +86,11 @@ std::string hex_float(float value) {
 
 void quantize(const QuantizeOptions& options, std::istream& in, std::ostream& out) {
   const Format format = Format::parse(options.format);
-  require<ConfigError>(!format.is_fp32(),
-                       "[quantize] fp32 has no codes; expected --format int1 .. int16");
+  const bool codec = has_codec(format);
   const GridStyle style = parse_grid_style(options.grid);
   const Rounding rounding = parse_rounding(options.rounding);
   require<ConfigError>(
-      style == GridStyle::affine || format.bits >= 2,
+      codec || style == GridStyle::affine || format != Format::integer(1),
       "[quantize] a symmetric grid needs at least 2 bits; use --grid affine for int1");
   require<ConfigError>(options.seed >= 0, "[quantize] expected --seed >= 0, got ", options.seed);
 
@@ -94,16 +104,28 @@ void quantize(const QuantizeOptions& options, std::istream& in, std::ostream& ou
   require<DataError>(!in.bad(), "[quantize] cannot read the input");
   require<DataError>(!values.empty(), "[quantize] the input is empty; expected one number a line");
 
-  const auto count = static_cast<std::int64_t>(values.size());
-  const Grid grid = fit_grid(measure_range({values.data(), count, 1, 1, 1}), format.bits, style);
   const Key key(static_cast<std::uint64_t>(options.seed));
-  out << "input\tcode\tvalue\n";
-  for (std::size_t i = 0; i < values.size() && out; ++i) {
-    const int code = rounding == Rounding::stochastic
-                         ? encode(values[i], grid, rounding_bits(key, i))
-                         : encode(values[i], grid);
-    out << texts[i] << '\t' << to_text(code) << '\t' << hex_float(decode(code, grid)) << '\n';
-  }
+  const auto on_grid = [&] {
+    const auto count = static_cast<std::int64_t>(values.size());
+    const Grid grid = fit_grid(measure_range({values.data(), count, 1, 1, 1}), format.width, style);
+    return [=](float x, std::uint64_t i) {
+      const int code = rounding == Rounding::stochastic ? encode(x, grid, rounding_bits(key, i))
+                                                        : encode(x, grid);
+      return std::pair{to_text(code), decode(code, grid)};
+    };
+  };
+  const auto unscaled = [&](float x, std::uint64_t i) {
+    const std::uint32_t code = encode(format, x, 1.0f, rounding, key, i);
+    return std::pair{hex_code(code, format), decode(format, code, 1.0f)};
+  };
+  const auto print = [&](const auto& quantized) {
+    out << "input\tcode\tvalue\n";
+    for (std::size_t i = 0; i < values.size() && out; ++i) {
+      const auto [code, value] = quantized(values[i], i);
+      out << texts[i] << '\t' << code << '\t' << hex_float(value) << '\n';
+    }
+  };
+  codec ? print(unscaled) : print(on_grid());
   out.flush();
   require<DataError>(static_cast<bool>(out),
                      "[quantize] cannot write the table: is the disk full or the pipe closed?");

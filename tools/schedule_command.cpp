@@ -82,11 +82,11 @@ bool names_roles(const Schedule& schedule) {
 }
 
 int width(const std::string& text) {
-  std::int64_t bits = 32;
-  require<ConfigError>(
-      text == "fp32" || (parse_number(text, bits) && bits >= 1 && bits <= Format::kMaxIntegerBits),
-      "[schedule] expected --gradient-bits from 1 to 16 or fp32, got '", text, "'");
-  return static_cast<int>(bits);
+  Format format;
+  require<ConfigError>(find_width(text, format),
+                       "[schedule] expected --gradient-bits from 1 to 16 or fp32, got '", text,
+                       "'");
+  return cost_bits(format);
 }
 
 double mean_of(const Bound& bound) {
@@ -147,8 +147,8 @@ void print_schedule(const ScheduleOptions& options, std::ostream& out, std::ostr
     out << "t\tvalue\n";
     for (std::int64_t t = 0; t < bound.updates() && out; ++t) {
       const Value value = bound.value(t);
-      out << to_text(t) << '\t'
-          << (value.is_number() ? digits(value.number) : std::string(value.name())) << '\n';
+      out << to_text(t) << '\t' << (value.is_number() ? digits(value.number) : to_text(value))
+          << '\n';
     }
   }
   out.flush();

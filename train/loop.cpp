@@ -111,7 +111,7 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings,
           .epoch = t / task.steps_per_epoch,
           .loss = swept.loss,
           .learning_rate = rate,
-          .bits = role_bits(plan, state.ledger),
+          .formats = role_formats(plan, state.ledger),
           .bit_ops = state.ledger.total_bit_ops() - before,
           .seconds = seconds_since(start)};
 }
@@ -158,7 +158,7 @@ std::optional<EvalRow> score_split(const Task& task, const Split& split, RunStat
                  .loss = total.loss_sum / static_cast<double>(total.examples),
                  .metric = task.metric,
                  .score = score_of(task.metric, total),
-                 .bits = role_bits(plan, state.evaluation_ledger),
+                 .formats = role_formats(plan, state.evaluation_ledger),
                  .bit_ops = state.evaluation_ledger.total_bit_ops() - before,
                  .seconds = seconds_since(start)};
 }
@@ -308,25 +308,25 @@ Generated generate(const Task& task, RunState& state, const LoopSettings& settin
   return task.generate(pass);
 }
 
-RoleBits role_bits(const PrecisionPlan& plan, const CostLedger& charged) {
-  RoleBits bits;
-  const auto width = [&](Role role) -> std::optional<int> {
-    std::optional<int> first;
+RoleFormats role_formats(const PrecisionPlan& plan, const CostLedger& charged) {
+  RoleFormats formats;
+  const auto format = [&](Role role) -> std::optional<Format> {
+    std::optional<Format> first;
     bool any_common = false;
-    const int common = plan.base.encoding(role).format.bits;
+    const Format common = plan.base.encoding(role).format;
     for (const CostLedger::Row& row : charged.rows()) {
       if (!has_operand(row, role)) continue;
-      const int here = plan.at(row.site).encoding(role).format.bits;
+      const Format here = plan.encoding(row.site, role).format;
       first = first.value_or(here);
-      bits.by_site = bits.by_site || here != *first;
+      formats.by_site = formats.by_site || here != *first;
       any_common = any_common || here == common;
     }
     return any_common ? common : first;
   };
-  bits.weight = width(Role::weight).value_or(plan.base.weight.format.bits);
-  bits.activation = width(Role::activation).value_or(plan.base.activation.format.bits);
-  bits.gradient = width(Role::gradient);
-  return bits;
+  formats.weight = format(Role::weight).value_or(plan.base.weight.format);
+  formats.activation = format(Role::activation).value_or(plan.base.activation.format);
+  formats.gradient = format(Role::gradient);
+  return formats;
 }
 
 }  // namespace ebb::train

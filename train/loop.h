@@ -143,9 +143,9 @@ EvalRow evaluate(const Task& task, const Split& split, RunState& state,
 /// evaluations.
 Generated generate(const Task& task, RunState& state, const LoopSettings& settings);
 
-/// Widths by role of the operands that a ledger was charged for, as they are under a plan: those of
-/// sites that the plan does not name; of the first site, if there are none of these; by_site, if
+/// Formats by role of the operands that a ledger was charged for, as they are under a plan: those
+/// of sites that the plan does not name; of the first site, if there are none of these; by_site, if
 /// other sites have others.
-RoleBits role_bits(const PrecisionPlan& plan, const CostLedger& charged);
+RoleFormats role_formats(const PrecisionPlan& plan, const CostLedger& charged);
 
 }  // namespace ebb::train

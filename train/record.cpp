@@ -34,21 +34,30 @@ bool exists(const std::string& path) {
   return ::lstat(path.c_str(), &info) == 0;
 }
 
-Json to_json(const RoleBits& bits) {
-  Json json{{"weight", bits.weight}, {"activation", bits.activation}};
-  if (bits.gradient) json["gradient"] = *bits.gradient;
-  if (bits.by_site) json["by_site"] = true;
+Json to_json(const RoleFormats& formats) {
+  Json json{{"weight", to_text(formats.weight)}, {"activation", to_text(formats.activation)}};
+  if (formats.gradient) json["gradient"] = to_text(*formats.gradient);
+  if (formats.by_site) json["by_site"] = true;
   return json;
 }
 
-RoleBits bits_of(const Json& json) {
-  return {json.at("weight").get<int>(), json.at("activation").get<int>(),
-          json.at("gradient").get<int>(), json.value("by_site", false)};
+// Earlier versions wrote widths: 8 is int8, 32 fp32.
+Format format_of(const Json& json) {
+  const std::string text = json.is_number() ? json.dump() : json.get<std::string>();
+  Format format;
+  require<DataError>((json.is_number() && text == "32") || find_width(text, format), "[run] '",
+                     text, "' is no format of this version");
+  return format;
+}
+
+RoleFormats formats_of(const Json& json) {
+  return {format_of(json.at("weight")), format_of(json.at("activation")),
+          format_of(json.at("gradient")), json.value("by_site", false)};
 }
 
 // Earlier versions wrote a gradient's here too, though an evaluation has none.
-RoleBits evaluation_bits_of(const Json& json) {
-  return {json.at("weight").get<int>(), json.at("activation").get<int>(), std::nullopt,
+RoleFormats evaluation_formats_of(const Json& json) {
+  return {format_of(json.at("weight")), format_of(json.at("activation")), std::nullopt,
           json.value("by_site", false)};
 }
 
@@ -63,7 +72,7 @@ StepRow step_of(const Json& json) {
           .epoch = json.at("epoch").get<std::int64_t>(),
           .loss = real_of(json.at("loss")),
           .learning_rate = real_of(json.at("learning_rate")),
-          .bits = bits_of(json.at("bits")),
+          .formats = formats_of(json.at("bits")),
           .bit_ops = parse_uint128(json.at("bit_ops").get_ref<const std::string&>()),
           .seconds = json.at("seconds").get<double>()};
 }
@@ -75,7 +84,7 @@ EvalRow evaluation_of(const Json& json) {
           .loss = real_of(json.at("loss")),
           .metric = json.at("metric").get<std::string>(),
           .score = real_of(json.at("score")),
-          .bits = evaluation_bits_of(json.at("bits")),
+          .formats = evaluation_formats_of(json.at("bits")),
           .bit_ops = parse_uint128(json.at("bit_ops").get_ref<const std::string&>()),
           .seconds = json.at("seconds").get<double>()};
 }
@@ -194,7 +203,7 @@ std::string to_line(const StepRow& row) {
                {"epoch", row.epoch},
                {"loss", row.loss},
                {"learning_rate", row.learning_rate},
-               {"bits", to_json(row.bits)},
+               {"bits", to_json(row.formats)},
                {"bit_ops", to_text(row.bit_ops)},
                {"seconds", row.seconds}});
 }
@@ -206,7 +215,7 @@ std::string to_line(const EvalRow& row) {
                {"loss", row.loss},
                {"metric", row.metric},
                {"score", row.score},
-               {"bits", to_json(row.bits)},
+               {"bits", to_json(row.formats)},
                {"bit_ops", to_text(row.bit_ops)},
                {"seconds", row.seconds}});
 }

@@ -15,13 +15,14 @@
 
 namespace ebb::train {
 
-/// Widths by role, see role_bits; 32 stands for float32.
-struct RoleBits {
-  int weight = 32, activation = 32;
-  std::optional<int> gradient = 32;  ///< none of evaluations, which have no gradients
+/// Formats by role, see role_formats.
+struct RoleFormats {
+  Format weight, activation;
+  std::optional<Format> gradient =
+      Format::fp32();  ///< none of evaluations, which have no gradients
   bool by_site =
-      false;  ///< group{...} or --keep-fp32 gives some sites other widths; --dry-run lists them
-  friend bool operator==(const RoleBits&, const RoleBits&) = default;
+      false;  ///< group{...} or --keep-fp32 gives some sites other formats; --dry-run lists them
+  friend bool operator==(const RoleFormats&, const RoleFormats&) = default;
 };
 
 /// One optimizer step: a line of steps.jsonl.
@@ -29,7 +30,7 @@ struct StepRow {
   std::int64_t iteration = 0, epoch = 0;  ///< both from 0
   double loss = 0;                        ///< of the batch, before the update
   double learning_rate = 0;
-  RoleBits bits;
+  RoleFormats formats;
   uint128 bit_ops = 0;  ///< of this step alone
   double seconds = 0;
   friend bool operator==(const StepRow&, const StepRow&) = default;
@@ -44,7 +45,7 @@ struct EvalRow {
   double loss = 0;
   std::string metric;  ///< what the model family scores by, e.g. "accuracy"
   double score = 0;
-  RoleBits bits;
+  RoleFormats formats;
   uint128 bit_ops = 0;  ///< charged apart from training
   double seconds = 0;
   friend bool operator==(const EvalRow&, const EvalRow&) = default;

@@ -56,6 +56,7 @@
 #include "models/transformer/network.h"
 #include "optim/gradients.h"
 #include "optim/optimizer.h"
+#include "quant/formats/codec.h"
 #include "quant/known_sites.h"
 #include "schedules/cpt.h"
 #include "schedules/plateau.h"

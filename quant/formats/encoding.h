@@ -15,7 +15,6 @@ enum class GridStyle : std::uint8_t {
   symmetric,  ///< codes -(2^(N-1)-1) .. 2^(N-1)-1 times max|x| / (2^(N-1)-1); zero is a code; N >=
               ///< 2
 };
-enum class Rounding : std::uint8_t { nearest_even, stochastic };
 
 std::string to_text(GridStyle style);
 std::string to_text(Rounding rounding);

@@ -1,18 +1,16 @@
 #include "quant/formats/format.h"
 
 #include <algorithm>
+#include <array>
 #include <vector>
 
 #include "core/error.h"
 #include "core/read_number.h"
+#include "quant/formats/floating.h"
 
 namespace ebb {
 namespace {
 
-bool parse_fp32(std::string_view text, Format& format) {
-  format = Format::fp32();
-  return text == "fp32";
-}
 bool parse_integer(std::string_view text, Format& format) {
   std::int64_t bits = 0;
   if (!text.starts_with("int") || !parse_canonical(text.substr(3), bits)) return false;
@@ -20,64 +18,102 @@ bool parse_integer(std::string_view text, Format& format) {
   format = Format::integer(bits);
   return true;
 }
-void require_fp32(Format format) {
-  require<ConfigError>(format.bits == 32, "[format] fp32 has 32 bits, got ", int{format.bits},
-                       ": make formats with Format::fp32()");
+void require_integer(Format format) {
+  require<ConfigError>(format == Format::integer(format.width),
+                       "[format] an integer format is a width alone: make formats with "
+                       "Format::integer() or parse()");
 }
-void require_integer(Format format) { static_cast<void>(Format::integer(format.bits)); }
-std::int64_t largest_integer(Format format) { return std::int64_t{1} << (format.bits - 1); }
+
+int width_of(Format format) { return format.width; }
+/// The narrowest that holds a code; above 16 bits the value itself.
+Container narrowest(Format format) {
+  return format.width <= 8    ? Container::int8
+         : format.width <= 16 ? Container::int16
+                              : Container::float32;
+}
 
 constexpr FormatTraits kTraits[] = {
-    {.kind = Format::Kind::fp32,
-     .names = "fp32",
-     .parse = parse_fp32,
-     .print = [](Format) { return std::string("fp32"); },
-     .require_valid = require_fp32,
-     .arithmetic = Arithmetic::float32,
+    {.kind = Format::Kind::floating,
+     .names = "fp32, tf32, bf16, fp16, any eXmY such as e4m3",
+     .parse = floating::parse,
+     .print = floating::print,
+     .require_valid = floating::require_valid,
+     .cost_bits = width_of,
+     .container = narrowest,
+     .arithmetic =
+         [](Format format) {
+           return narrowest(format) == Container::float32 ? Arithmetic::float32
+                                                          : Arithmetic::decoded;
+         },
      .largest = nullptr,
-     .code_bytes = nullptr},
+     .max = floating::max,
+     .scaled = [](Format format) { return format.width <= 8; },
+     .encode = floating::encode,
+     .decode = floating::decode},
     {.kind = Format::Kind::integer,
      .names = "int1 .. int16",
      .parse = parse_integer,
-     .print = [](Format format) { return concat("int", int{format.bits}); },
+     .print = [](Format format) { return concat("int", int{format.width}); },
      .require_valid = require_integer,
-     .arithmetic = Arithmetic::linear,
-     .largest = largest_integer,
-     .code_bytes = [](Format format) { return format.bits <= 8 ? 1 : 2; }},
+     .cost_bits = width_of,
+     .container = narrowest,
+     .arithmetic = [](Format) { return Arithmetic::linear; },
+     .largest = [](Format format) { return std::int64_t{1} << (format.width - 1); },
+     .max = nullptr,
+     .scaled = nullptr,
+     .encode = nullptr,
+     .decode = nullptr},
 };
+static_assert(std::ranges::is_sorted(kTraits, {}, &FormatTraits::kind));  // a row is found by kind
 
 }  // namespace
 
 std::span<const FormatTraits> format_traits() { return kTraits; }
 
 const FormatTraits& traits_of(Format format) {
-  const auto* const row = std::ranges::find(kTraits, format.kind, &FormatTraits::kind);
-  require<ConfigError>(row != std::end(kTraits), "[format] no format of kind ",
-                       static_cast<int>(format.kind),
-                       ": make formats with Format::fp32(), integer() or parse()");
-  return *row;
+  const auto row = static_cast<std::size_t>(format.kind);
+  require<ConfigError>(row < std::size(kTraits), "[format] no format of kind ", row,
+                       ": make formats with Format::fp32(), integer(), floating() or parse()");
+  return kTraits[row];
 }
 
 Format Format::integer(std::int64_t bits) {
   require<ConfigError>(bits >= 1 && bits <= kMaxIntegerBits, "[format] integer formats have 1 to ",
                        kMaxIntegerBits, " bits, got ", bits);
-  return {Kind::integer, static_cast<std::uint8_t>(bits)};
+  return {.kind = Kind::integer,
+          .width = static_cast<std::uint8_t>(bits),
+          .exponent = 0,
+          .fraction = 0,
+          .specials = Specials::none,
+          .bias = 0};
+}
+
+bool find_format(std::string_view text, Format& format) {
+  return std::ranges::any_of(kTraits,
+                             [&](const FormatTraits& row) { return row.parse(text, format); });
+}
+
+bool find_width(std::string_view text, Format& format) {
+  std::int64_t bits = 0;
+  if (!parse_canonical(text, bits)) return find_format(text, format);
+  if (bits < 1 || bits > Format::kMaxIntegerBits) return false;
+  format = Format::integer(bits);
+  return true;
 }
 
 Format Format::parse(std::string_view text) {
+  Format format;
+  if (find_format(text, format)) return format;
   std::vector<std::string> known;
-  for (const FormatTraits& traits : kTraits) {
-    Format format;
-    if (traits.parse(text, format)) return format;
-    known.emplace_back(traits.names);
-  }
+  for (const FormatTraits& row : kTraits) known.emplace_back(row.names);
   throw ConfigError(concat("[format] unknown format '", text, "'; known: ", join_words(known)));
 }
 
 void require_valid(Format format) { traits_of(format).require_valid(format); }
 
 std::string to_text(Arithmetic arithmetic) {
-  return arithmetic == Arithmetic::linear ? "linear codes" : "float32";
+  constexpr std::array names{"float32", "linear codes", "codes to be decoded"};
+  return names[static_cast<std::size_t>(arithmetic)];
 }
 std::string to_text(Format format) { return traits_of(format).print(format); }
 

@@ -180,6 +180,10 @@ std::uint16_t rounding_bits(Key key, std::uint64_t i) {
   return static_cast<std::uint16_t>(i / 64 % 2 == 0 ? word : word >> 16);
 }
 
+std::uint32_t rounding_word(Key key, std::uint64_t i) {
+  return rounding_block(key, 16 * (i / 64) + i % 16)[(i / 16) % 4];
+}
+
 template <class Code>
 void encode_run(const float* x, std::int64_t n, const Grid& grid, Rounding rounding, Key key,
                 std::uint64_t first, Simd simd, Code* out) {

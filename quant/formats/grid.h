@@ -60,6 +60,8 @@ float decode(int code, const Grid& grid);
 /// 128) + i % 16. The interleaving lets vectors of 8 or 16 lanes, each lane a block of its own,
 /// write consecutive elements.
 std::uint16_t rounding_bits(Key key, std::uint64_t i);
+/// The 32 of formats with a codec: word (i / 16) % 4 of block 16 (i / 64) + i % 16.
+std::uint32_t rounding_word(Key key, std::uint64_t i);
 
 /// Encodes n consecutive elements with one grid into stored (centred) codes. Stochastic element j
 /// of x draws rounding_bits(key, first + j). `Code` is std::int8_t (bits <= 8) or std::int16_t.

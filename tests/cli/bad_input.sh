@@ -25,7 +25,7 @@ expect 2 '\^' "${run[@]}" --out a --bits 'round(3->8 : cycle(8 cos)' --max-bits 
 expect 2 "unknown name in group.*'conv9'.*'conv1'" "${run[@]}" --out a --bits 'group{conv9: 8, *: 4}'
 expect 2 "unknown name in group.*'baias'" "${run[@]}" --out a --lr-schedule 'group{baias: 0, *: 1}'
 expect 2 'gradient-bits means nothing beside' "${run[@]}" --out a --bits 'group{gradient: 6, *: 4}' --gradient-bits 8
-expect 2 "unknown format 'fp8'" "${run[@]}" --out a --bits fp8
+expect 2 "unknown word 'fp33'" "${run[@]}" --out a --bits fp33
 expect 2 'eval-bits.*current' "${run[@]}" --out a --eval-bits now
 expect 2 "cosine|cos" "${run[@]}" --out a --bits 'round(3->8 : cycle(8) cot)' --max-bits 8
 expect 2 '\^' "${run[@]}" --out a --lr-schedule '1->0 : : rex'

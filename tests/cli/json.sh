@@ -19,20 +19,22 @@ scored() {  # scored NAME EXPECTED FLAGS...
   local name=$1 expected=$2
   shift 2
   tiny --iterations 4 --out "$name" "$@" >"$name.json" 2>err.txt || fault "$name: $(<err.txt)"
-  grep -q "\"weight\":$expected,\"activation\":$expected" <<<"$(bits_of "$name.json")" || fault "$name is not scored at $expected bits: $(bits_of "$name.json")"
+  grep -q "\"weight\":\"$expected\",\"activation\":\"$expected\"" <<<"$(bits_of "$name.json")" || fault "$name is not scored at $expected: $(bits_of "$name.json")"
   "$ebb" inspect "$name" --json </dev/null >"$name.inspect"
   same "$name: bits of inspect" "$(bits_of "$name.inspect")" "$(bits_of "$name.json")"
 }
-scored two 2 --bits 2
-scored full 32 --bits fp32
-scored named 32 --schedule fp32
-scored falling 8 --bits '8 @50% ; 3 @rest'
-scored current 3 --bits '8 @50% ; 3 @rest' --eval-bits current
-scored told 6 --bits 2 --eval-bits 6
+scored two int2 --bits 2
+scored full fp32 --bits fp32
+scored named fp32 --schedule fp32
+scored falling int8 --bits '8 @50% ; 3 @rest'
+scored current int3 --bits '8 @50% ; 3 @rest' --eval-bits current
+scored told int6 --bits 2 --eval-bits 6
+scored floats e4m3 --bits e4m3 --gradient-bits e5m2
+scored mixed bf16 --bits 'e2m1 @50% ; bf16 @rest'
 "$ebb" inspect two </dev/null >inspect.txt 2>&1
-grep -q 'test accuracy  *0\.[0-9]* at 2/2 after step 4' inspect.txt || fault "ebb inspect shows no bits: $(grep accuracy inspect.txt)"
+grep -q 'test accuracy  *0\.[0-9]* at int2/int2 after step 4' inspect.txt || fault "ebb inspect shows no bits: $(grep accuracy inspect.txt)"
 "$cnn" --evaluate two --quiet </dev/null >evaluated.txt 2>err.txt || fault "--evaluate: $(<err.txt)"
-grep -q '^test accuracy  *0\.[0-9]* at 2/2' evaluated.txt || fault "a summary shows no bits: $(<evaluated.txt)"
+grep -q '^test accuracy  *0\.[0-9]* at int2/int2' evaluated.txt || fault "a summary shows no bits: $(<evaluated.txt)"
 "$ebb" inspect run </dev/null >inspect.txt 2>&1 || fault "ebb inspect: $(<inspect.txt)"
 grep -qi accuracy inspect.txt || fault "ebb inspect shows no accuracy: $(<inspect.txt)"
 finish

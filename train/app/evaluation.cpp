@@ -79,8 +79,8 @@ std::string to_table(const EvaluationReport& report) {
   std::vector<std::vector<std::string>> facts;
   for (const EvalRow& row : report.splits) {
     facts.push_back({concat(row.split, ' ', row.metric),
-                     concat(format_fixed(row.score, 4), " at ", format_bits(row.bits), ", loss ",
-                            format_fixed(row.loss, 4))});
+                     concat(format_fixed(row.score, 4), " at ", formats_text(row.formats),
+                            ", loss ", format_fixed(row.loss, 4))});
   }
   if (const std::string arithmetic = format_options(report.arithmetic); !arithmetic.empty())
     facts.push_back({"with", arithmetic});

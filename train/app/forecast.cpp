@@ -64,8 +64,8 @@ Forecast forecast(const Task& task, const ParamStore& params, const Precision& p
       const SiteFormats now = plan.at(row.site).formats();
       for (Format SiteFormats::*const role :
            {&SiteFormats::weight, &SiteFormats::activation, &SiteFormats::gradient}) {
-        if ((now.*role).bits < (layer.lowest.*role).bits) layer.lowest.*role = now.*role;
-        if ((now.*role).bits > (layer.highest.*role).bits) layer.highest.*role = now.*role;
+        if (cost_bits(now.*role) < cost_bits(layer.lowest.*role)) layer.lowest.*role = now.*role;
+        if (cost_bits(now.*role) > cost_bits(layer.highest.*role)) layer.highest.*role = now.*role;
       }
     }
     result.layers.push_back(std::move(layer));

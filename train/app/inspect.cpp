@@ -119,7 +119,7 @@ std::string to_table(const Inspection& inspection) {
     }
     if (last == nullptr) continue;
     const auto told = [](const EvalRow& row) {
-      return concat(format_fixed(row.score, 4), " at ", format_bits(row.bits), " after step ",
+      return concat(format_fixed(row.score, 4), " at ", formats_text(row.formats), " after step ",
                     row.iteration);
     };
     facts.push_back(

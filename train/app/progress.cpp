@@ -22,8 +22,6 @@ std::string rounded(double value, int decimals) {
 
 std::string two_digits(std::int64_t value) { return concat(value < 10 ? "0" : "", value); }
 
-std::string width(int bits) { return bits == 32 ? "fp32" : to_text(bits); }
-
 }  // namespace
 
 Progress::Progress(std::int64_t begin, std::int64_t total, Style style)
@@ -54,9 +52,9 @@ std::string Progress::describe(const StepRow& row) const {
   const double share =
       total_ > 0 ? 100.0 * static_cast<double>(done_) / static_cast<double>(total_) : 100.0;
   return concat("step ", strong(to_text(done_)), '/', total_, " (", rounded(share, 1),
-                " %)  epoch ", row.epoch + 1, "  mean loss ", strong(rounded(loss_, 4)), "  bits ",
-                strong(format_bits(row.bits)), "  ", rounded(1e3 * seconds_, 1), " ms/step  ETA ",
-                format_duration(seconds_ * static_cast<double>(total_ - done_)));
+                " %)  epoch ", row.epoch + 1, "  mean loss ", strong(rounded(loss_, 4)),
+                "  formats ", strong(formats_text(row.formats)), "  ", rounded(1e3 * seconds_, 1),
+                " ms/step  ETA ", format_duration(seconds_ * static_cast<double>(total_ - done_)));
 }
 
 std::string Progress::line(const std::string& text) {
@@ -82,12 +80,13 @@ std::string format_duration(double seconds) {
   return concat(minutes, ':', two_digits(whole % 60));
 }
 
-std::string format_bits(const RoleBits& bits) {
-  const std::string_view others = bits.by_site ? " and by layer" : "";
-  if (bits.weight == 32 && bits.activation == 32 && bits.gradient.value_or(32) == 32)
+std::string formats_text(const RoleFormats& formats) {
+  const std::string_view others = formats.by_site ? " and by layer" : "";
+  if (formats.weight.is_fp32() && formats.activation.is_fp32() &&
+      formats.gradient.value_or(Format::fp32()).is_fp32())
     return concat("fp32", others);
-  const std::string gradient = bits.gradient ? concat('/', width(*bits.gradient)) : "";
-  return concat(width(bits.weight), '/', width(bits.activation), gradient, others);
+  const std::string gradient = formats.gradient ? concat('/', *formats.gradient) : "";
+  return concat(formats.weight, '/', formats.activation, gradient, others);
 }
 
 }  // namespace ebb::train

@@ -42,8 +42,8 @@ class Progress {
 /// "9 s", "4:07", "1:02:03", "2 d 3:04:05".
 std::string format_duration(double seconds);
 
-/// "5/5/8": the widths of weights, activations and gradients, "5/5" without gradients; "fp32" when
-/// all are float32.
-std::string format_bits(const RoleBits& bits);
+/// "int5/int5/int8": the formats of weights, activations and gradients, "int5/int5" without
+/// gradients; "fp32" when all are float32.
+std::string formats_text(const RoleFormats& formats);
 
 }  // namespace ebb::train

@@ -162,7 +162,7 @@ RunConfig config_of(const Run& run, const std::string& program) {
 std::string describe(const EvalRow& row) {
   return concat("step ", row.iteration, "  ", row.split, ' ', row.metric, ' ',
                 format_fixed(row.score, 4), "  loss ", format_fixed(row.loss, 4), "  ",
-                format_bits(row.bits), "  ", format_duration(row.seconds));
+                formats_text(row.formats), "  ", format_duration(row.seconds));
 }
 
 // What a preset came to beside the options given, and what it is not sure of.
@@ -186,7 +186,7 @@ std::string describe(const Summary& summary) {
     if (row)
       facts.push_back(
           {concat(row->split, ' ', row->metric),
-           concat(format_fixed(row->score, 4), " at ", format_bits(row->bits),
+           concat(format_fixed(row->score, 4), " at ", formats_text(row->formats),
                   row->iteration == summary.iterations ? ""
                                                        : concat(" after step ", row->iteration))});
   };
@@ -412,11 +412,11 @@ class Session {
     const CostLedger& ledger = run.state.evaluation_ledger;
     show(run.options.json ? to_json(written, ledger) : written.text + "\n");
     if (!run.options.quiet)
-      note(
-          concat(written.tokens.size(), " tokens after step ", run.state.iteration, " at ",
-                 format_bits(role_bits(evaluation_plan(run.settings, run.state.iteration), ledger)),
-                 " for ", with_separators(ledger.total_bit_ops()),
-                 " bit-operations, accumulator overflows ", format_overflows(ledger)));
+      note(concat(
+          written.tokens.size(), " tokens after step ", run.state.iteration, " at ",
+          formats_text(role_formats(evaluation_plan(run.settings, run.state.iteration), ledger)),
+          " for ", with_separators(ledger.total_bit_ops()),
+          " bit-operations, accumulator overflows ", format_overflows(ledger)));
   }
 
   void dry_run(const Options& options) {

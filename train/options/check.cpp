@@ -33,10 +33,9 @@ void check(const Options& options, const Program& program) {
   };
   const auto width = [&](std::string_view name, const std::string& text,
                          std::string_view others = "") {
-    std::int64_t bits = 0;
-    expect(text == "fp32" ||
-               (parse_canonical(text, bits) && bits >= 1 && bits <= Format::kMaxIntegerBits),
-           name, concat("1 to 16 bits or fp32", others), concat("'", text, "'"));
+    Format format;
+    expect(find_width(text, format), name, concat("1 to 16 bits or a format", others),
+           concat("'", text, "'"));
   };
 
   at_least_one("cycles", options.cycles);

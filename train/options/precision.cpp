@@ -21,8 +21,8 @@ namespace {
 
 // "8" is int8, as in --gradient-bits; names are formats.
 Format parse_width(const std::string& text) {
-  std::int64_t bits = 0;
-  return parse_number(text, bits) ? Format::integer(bits) : Format::parse(text);
+  Format format;
+  return find_width(text, format) ? format : Format::parse(text);
 }
 
 // Gradients of a float32 forward product stay float32 too: that is plain training.
@@ -139,7 +139,8 @@ void try_all(std::string_view option, const Bound& bound, const Fine& fine, cons
         });
 }
 
-Format wider(Format a, Format b) { return a.bits < b.bits ? b : a; }
+// Of equal width the later one.
+Format wider(Format a, Format b) { return cost_bits(a) <= cost_bits(b) ? b : a; }
 
 // The formats of all operands at every iteration, from the schedules of --bits and --gradient-bits
 // and their groups.
@@ -194,7 +195,7 @@ class FormatSchedule {
                                         {Role::activation, place.activation},
                                         {Role::gradient, place.gradient}}) {
         const GridStyle grid = plan.base.encoding(role).grid;
-        require<ConfigError>(grid == GridStyle::affine || lowest_[bound].bits > 1,
+        require<ConfigError>(grid == GridStyle::affine || lowest_[bound] != Format::integer(1),
                              "[command line] --", option_of(bound), ": ", role,
                              "s of 1 bit have no symmetric grid; use 2 bits and more, or --",
                              role == Role::gradient ? "gradient-grid" : "grid", " affine");
@@ -243,7 +244,7 @@ class FormatSchedule {
       try_all(option_of(i), bounds_[i], none_is_fine, [&](std::int64_t t) {
         const Format format = bounds_[i].value(t).format();
         high = high ? wider(*high, format) : format;
-        low = low && low->bits < format.bits ? *low : format;
+        low = low && cost_bits(*low) < cost_bits(format) ? *low : format;
       });
       lowest_.push_back(*low);
       highest_.push_back(*high);
@@ -349,7 +350,7 @@ std::string key_of(const PrecisionPlan& plan) {
   const auto add = [&key](std::string_view name, const SiteFormats& formats) {
     key += name;
     for (const Role role : {Role::weight, Role::activation, Role::gradient})
-      key += concat('/', int{formats.of(role).bits});
+      key += concat('/', formats.of(role));
     key += '|';
   };
   add("", plan.base.formats());
@@ -428,35 +429,42 @@ Precision resolve_precision(const Options& options, const Totals& totals,
 }
 
 void check_codes(const Options& options, const Precision& precision, std::span<const Site> sites) {
-  const auto has_codes = [&](const PrecisionPlan& plan, std::initializer_list<Role> roles) {
+  const auto any_operand = [&](const PrecisionPlan& plan, std::initializer_list<Role> roles,
+                               bool (*is)(Format)) {
     return std::ranges::any_of(sites, [&](const Site& site) {
-      return std::ranges::any_of(
-          roles, [&](Role role) { return !plan.encoding(site, role).format.is_fp32(); });
+      return std::ranges::any_of(roles,
+                                 [&](Role role) { return is(plan.encoding(site, role).format); });
     });
   };
+  const auto linear = [](Format format) {
+    return traits_of(format).arithmetic(format) == Arithmetic::linear;
+  };
+  const auto narrow = [](Format format) { return !format.is_fp32(); };
   const bool trains = options.evaluate.empty() && !options.gave("generate");
   const PrecisionPlan& evaluated =
       precision.evaluation ? *precision.evaluation : precision.narrowest;
-  const auto any_codes = [&](const auto& changed) {
-    return has_codes(changed(evaluated), {Role::weight, Role::activation}) ||
-           (trains && has_codes(changed(precision.narrowest),
-                                {Role::weight, Role::activation, Role::gradient}));
+  const auto any = [&](bool (*is)(Format), const auto& changed) {
+    return any_operand(changed(evaluated), {Role::weight, Role::activation}, is) ||
+           (trains && any_operand(changed(precision.narrowest),
+                                  {Role::weight, Role::activation, Role::gradient}, is));
   };
   const auto refuse = [&](std::string_view name, bool moot, std::string_view what) {
     refuse_given(options, name, moot ? concat("where ", what, " float32 throughout") : "");
   };
-  const bool no_codes = !any_codes([](const PrecisionPlan& plan) { return plan; });
+  const bool no_codes = !any(linear, [](const PrecisionPlan& plan) { return plan; });
   for (const char* name : {"grid", "accumulator", "simulate"})
     refuse(name, no_codes, "every product is");
   const auto nothing_kept = [](PrecisionPlan plan) {
     std::erase_if(plan.rules, [](const PrecisionPlan::Rule& rule) { return !rule.exact; });
     return plan;
   };
-  refuse("keep-fp32", !any_codes(nothing_kept), "every product is");
+  refuse("keep-fp32", !any(narrow, nothing_kept), "every product is");
   if (!trains) return;  // gradients mean nothing then, which was said
-  refuse("gradient-bits", !has_codes(precision.narrowest, {Role::weight, Role::activation}),
+  refuse("gradient-bits",
+         !any_operand(precision.narrowest, {Role::weight, Role::activation}, narrow),
          "every layer is");
-  refuse("gradient-grid", !has_codes(precision.narrowest, {Role::gradient}), "gradients are");
+  refuse("gradient-grid", !any_operand(precision.narrowest, {Role::gradient}, linear),
+         "gradients are");
 }
 
 void check_keep_fp32(const Options& options, std::span<const Site> sites) {

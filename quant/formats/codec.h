@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "core/key.h"
+#include "core/range.h"
+#include "quant/formats/encoding.h"
+#include "quant/formats/grid.h"
+
+// Numbers of formats that have a codec, which stand for scale * decode(code), and what operands
+// store of those and of the ones on a Grid.
+
+namespace ebb {
+
+/// What brings the largest magnitude of a range to the largest number of a format, max|x| / max in
+/// float32, where its row says so; else, and for zeros alone, 1. A quotient that underflows to zero
+/// is replaced by the smallest positive float, and one with which the largest number would be
+/// infinite by the next float below with which it is not. @throws NonFiniteError unless the range
+/// is finite
+float fit_scale(Format format, const Range& range);
+
+/// The code of x / scale, the quotient in double. Stochastic rounding of element i of a tensor
+/// draws rounding_word(key, i).
+std::uint32_t encode(Format format, float x, float scale, Rounding rounding, Key key,
+                     std::uint64_t i);
+/// scale * decode(code) in float32.
+float decode(Format format, std::uint32_t code, float scale);
+
+/// What an operand stores of x, element i of its tensor: the code (on a grid, less its centre), or
+/// the value where the format's container holds values.
+template <class Code>
+Code encode_element(float x, std::int64_t i, const Grid& grid, const Encoding& encoding, Key key);
+/// The same of n elements that follow each other, the first of which is element `first`.
+template <class Code>
+void encode_elements(const float* x, std::int64_t n, const Grid& grid, const Encoding& encoding,
+                     Key key, std::int64_t first, Simd simd, Code* out);
+
+/// What is stored as a number of float32.
+template <class Code>
+float decode_element(Code stored, const Grid& grid, Format format) {
+  return has_codec(format)
+             ? decode(format, static_cast<std::make_unsigned_t<Code>>(stored), grid.scale)
+             : decode(stored + grid.centre(), grid);
+}
+
+/// x as a number of the format: what a parameter or an optimizer state kept in it becomes. Element
+/// i of a tensor draws rounding_word(key, i). Infinities become the largest number where a format
+/// has none.
+/// @throws NonFiniteError for a NaN; ConfigError for linear formats, which are nothing without a
+/// grid
+float round_to(Format format, float x, Rounding rounding, Key key, std::uint64_t i);
+
+}  // namespace ebb
