@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-// Loops over registers, compiled for one instruction set each: see quant/kernels/encode.h for why
+// Loops over registers, compiled for one instruction set each: see core/kernels/lanes.h for why
 // only plain numbers cross this line. Each does kChains independent chains `rounds` times, enough
 // to hide the latency of the instructions.
 namespace ebb::bench {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/kernels/select.h"
 #include "core/kernels/sum_rows.h"
 #include "core/parallel.h"
 
@@ -14,14 +15,6 @@ namespace ebb {
 namespace {
 
 constexpr std::int64_t kFlatWidth = 64;
-
-const kernels::SumKernels& sum_kernels([[maybe_unused]] Simd simd) {
-#if defined(__x86_64__)
-  if (simd == Simd::avx512) return kernels::sums_avx512();
-  if (simd == Simd::avx2) return kernels::sums_avx2();
-#endif
-  return kernels::sums_portable();
-}
 
 std::int64_t block_count(std::int64_t rows) { return (rows + kSumBlock - 1) / kSumBlock; }
 
@@ -81,7 +74,8 @@ void add_rows(const ConstMatrix& a, const ConstMatrix& b, std::int64_t first, st
     return kernels::FloatRows{x.data + first * x.row_stride, x.row_stride};
   };
   if (a.col_stride == 1 && b.col_stride == 1)
-    return sum_kernels(simd).sum(rows(a), rows(b), last - first, a.cols, sum, dot);
+    return kernels::select<kernels::SumKernels>(simd).sum(rows(a), rows(b), last - first, a.cols,
+                                                          sum, dot);
   for (std::int64_t i = first; i < last; ++i) {
     for (std::int64_t j = 0; j < a.cols; ++j) {
       const double v = static_cast<double>(a(i, j));
@@ -179,8 +173,8 @@ void ColumnBlocks::summarise(const float* rows, std::int64_t first, std::int64_t
     std::copy_n(rows, cols_, first_.data() + at / 2);
     double* const sum = partial_.data() + at;
     std::fill_n(sum, 2 * cols_, 0.0);
-    sum_kernels(simd_).summarise({rows, cols_}, std::min(kSumBlock, last - row), cols_, sum,
-                                 sum + cols_, min, max);
+    kernels::select<kernels::SumKernels>(simd_).summarise(
+        {rows, cols_}, std::min(kSumBlock, last - row), cols_, sum, sum + cols_, min, max);
   }
 }
 
@@ -190,8 +184,8 @@ void ColumnBlocks::add_dots(const float* a, const float* b, std::int64_t first, 
        row += kSumBlock, a += kSumBlock * cols_, b += kSumBlock * cols_) {
     double* const sum = partial_.data() + row / kSumBlock * 2 * cols_;
     std::fill_n(sum, 2 * cols_, 0.0);
-    sum_kernels(simd_).sum({a, cols_}, {b, cols_}, std::min(kSumBlock, last - row), cols_, sum,
-                           sum + cols_);
+    kernels::select<kernels::SumKernels>(simd_).sum(
+        {a, cols_}, {b, cols_}, std::min(kSumBlock, last - row), cols_, sum, sum + cols_);
   }
 }
 

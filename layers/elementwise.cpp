@@ -1,12 +1,12 @@
 #include "layers/elementwise.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstdint>
 #include <utility>
 
 #include "core/error.h"
+#include "core/kernels/select.h"
 #include "core/math.h"
 #include "core/parallel.h"
 #include "core/sums.h"
@@ -19,29 +19,15 @@ namespace {
 /// Keeps the elements whose word is at least `threshold`, scaled; the others become zero. x and out
 /// may be the same.
 void keep_scaled(const float* x, float* out, std::int64_t n, Key key, std::uint64_t threshold,
-                 float scale, [[maybe_unused]] Simd simd) {
-#if defined(__x86_64__)
-  if (simd >= Simd::avx2 && threshold <= 0xffffffff) {
-    const auto kernel =
-        simd == Simd::avx512 ? kernels::keep_scaled_avx512 : kernels::keep_scaled_avx2;
-    parallel_for(n, [=](std::int64_t first, std::int64_t last) {
-      kernel(x + first, last - first, key.value(), static_cast<std::uint64_t>(first),
-             static_cast<std::uint32_t>(threshold), scale, out + first);
-    });
+                 float scale, Simd simd) {
+  if (threshold > 0xffffffff) {  // no word is as large
+    std::fill_n(out, n, 0.0f);
     return;
   }
-#endif
-  const std::array<std::uint32_t, 2> words{static_cast<std::uint32_t>(key.value()),
-                                           static_cast<std::uint32_t>(key.value() >> 32)};
+  const auto kernel = kernels::select<kernels::DropoutKernels>(simd).keep_scaled;
   parallel_for(n, [=](std::int64_t first, std::int64_t last) {  // ranges start at multiples of 128
-    for (std::int64_t i = first; i < last; i += 4) {
-      const auto block = static_cast<std::uint64_t>(i) / 4;
-      const auto random = philox4x32(
-          {static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32), 0, 0},
-          words);
-      for (std::int64_t j = i; j < std::min(i + 4, last); ++j)
-        out[j] = random[static_cast<std::size_t>(j - i)] < threshold ? 0.0f : x[j] * scale;
-    }
+    kernel(x + first, last - first, key.value(), static_cast<std::uint64_t>(first),
+           static_cast<std::uint32_t>(threshold), scale, out + first);
   });
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/kernels/select.h"
 #include "core/math.h"
 #include "layers/kernels/functions.h"
 #include "layers/kernels/rows.h"
@@ -10,21 +11,10 @@
 namespace ebb {
 namespace {
 
-const kernels::FunctionKernels& functions([[maybe_unused]] Simd simd) {
-#if defined(__x86_64__)
-  if (simd >= Simd::avx512) return kernels::functions_avx512();
-  if (simd >= Simd::avx2) return kernels::functions_avx2();
-#endif
-  return kernels::functions_portable();
+const kernels::FunctionKernels& functions(Simd simd) {
+  return kernels::select<kernels::FunctionKernels>(simd);
 }
-
-const kernels::RowKernels& rows_of([[maybe_unused]] Simd simd) {
-#if defined(__x86_64__)
-  if (simd >= Simd::avx512) return kernels::rows_avx512();
-  if (simd >= Simd::avx2) return kernels::rows_avx2();
-#endif
-  return kernels::rows_portable();
-}
+const kernels::RowKernels& rows_of(Simd simd) { return kernels::select<kernels::RowKernels>(simd); }
 
 }  // namespace
 

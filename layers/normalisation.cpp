@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/fetch.h"
+#include "core/kernels/select.h"
 #include "core/parallel.h"
 #include "layers/kernels/norm_rows.h"
 
@@ -27,14 +28,6 @@ struct Affine {
     return {mean.data(), slope.data(), shift.data()};
   }
 };
-
-const kernels::NormKernels& norm_kernels([[maybe_unused]] Simd simd) {
-#if defined(__x86_64__)
-  if (simd == Simd::avx512) return kernels::norm_avx512();
-  if (simd == Simd::avx2) return kernels::norm_avx2();
-#endif
-  return kernels::norm_portable();
-}
 
 /// Those of the batch, towards which the running ones are to move.
 Moments batch_moments(ColumnMoments of_batch, std::int64_t rows, const BatchNorm& norm,
@@ -246,7 +239,7 @@ std::shared_ptr<Saved> save(Pass& pass, const BatchNorm& norm, const BatchNorm::
                                                     rows, norm, pass.effects)
                                     : running_moments(norm, pass.params);
   Affine affine = forward_affine(moments, scale, shift);
-  const auto saved = std::make_shared<Saved>(Saved{norm_kernels(pass.simd),
+  const auto saved = std::make_shared<Saved>(Saved{kernels::select<kernels::NormKernels>(pass.simd),
                                                    std::move(x),
                                                    in.data,
                                                    rows,

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "core/error.h"
+#include "core/kernels/select.h"
 #include "core/parallel.h"
 #include "quant/kernels/aggregate.h"
 #include "quant/kernels/problem.h"
@@ -50,14 +51,6 @@ std::uint64_t reference(const Csr& a, std::span<const float> scale, const Operan
   return events;
 }
 
-const kernels::AggregateKernels& kernels_of([[maybe_unused]] Simd simd) {
-#if defined(__x86_64__)
-  if (simd == Simd::avx512) return kernels::aggregate_avx512();
-  if (simd == Simd::avx2) return kernels::aggregate_avx2();
-#endif
-  return kernels::aggregate_portable();
-}
-
 void run_vectors(const Csr& a, std::span<const float> scale, const Operand& x, Simd simd,
                  Tensor& c) {
   const CodeMatrix& codes = x.codes();
@@ -70,7 +63,7 @@ void run_vectors(const Csr& a, std::span<const float> scale, const Operand& x, S
                                   .scale = integer ? static_cast<double>(x.grid().scale) : 1.0,
                                   .zero = integer ? x.grid().stored_zero() : 0.0,
                                   .out = c.data()};
-  const kernels::AggregateKernels& kernel = kernels_of(simd);
+  const kernels::AggregateKernels& kernel = kernels::select<kernels::AggregateKernels>(simd);
   const std::int64_t cost = (a.entries() / std::max<std::int64_t>(1, a.rows()) + 1) * x.cols();
   parallel_rows(a.rows(), cost, [&](std::int64_t first, std::int64_t last) {
     switch (codes.container) {

@@ -8,6 +8,7 @@
 
 #include "core/aligned.h"
 #include "core/error.h"
+#include "core/kernels/select.h"
 #include "core/parallel.h"
 #include "quant/kernels/corrections.h"
 #include "quant/kernels/depthwise.h"
@@ -22,14 +23,6 @@ using kernels::DepthwisePiece;
 using kernels::Problem;
 
 constexpr std::int64_t kPiece = kRowsDone;  ///< positions that share a table of pixels
-
-const DepthwiseKernels& kernels_of([[maybe_unused]] Simd simd) {
-#if defined(__x86_64__)
-  if (simd == Simd::avx512) return kernels::depthwise_avx512();
-  if (simd == Simd::avx2) return kernels::depthwise_avx2();
-#endif
-  return kernels::depthwise_portable();
-}
 
 bool is_int16(const Operand& x) { return x.codes().container == CodeMatrix::Container::int16; }
 std::int64_t element_bytes(const Operand& x) { return x.is_float() ? 4 : is_int16(x) ? 2 : 1; }
@@ -120,7 +113,7 @@ void convolve(const Operand& images, const PatchGeometry& g, const Operand& weig
               const Multiply& how, const MutableMatrix& out) {
   const bool real = images.is_float(),
              wide = !real && !sums_fit(images, weights, weights.rows(), 24);
-  const DepthwiseKernels& kernel = kernels_of(how.simd);
+  const DepthwiseKernels& kernel = kernels::select<kernels::DepthwiseKernels>(how.simd);
   const DepthwiseKernels::Convolve run =
       real ? kernel.convolve_floats : kernel.convolve[is_int16(images)][wide];
   const std::int64_t stride = padded(out.cols);
@@ -219,7 +212,7 @@ Aligned<float> sum_floats(const PixelTable& table, DepthwiseKernels::Sum run,
 
 void grad_weight(const Operand& images, const PatchGeometry& g, const Operand& gradient,
                  const Multiply& how, float* out) {
-  const DepthwiseKernels& kernel = kernels_of(how.simd);
+  const DepthwiseKernels& kernel = kernels::select<kernels::DepthwiseKernels>(how.simd);
   const PixelTable table(images, g);
   const std::int64_t channels = gradient.cols(), taps = table.taps();
   const auto at = [stride = padded(channels)](std::int64_t tap, std::int64_t c) {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/kernels/select.h"
 #include "core/memory.h"
 #include "core/parallel.h"
 #include "core/sums.h"
@@ -139,47 +140,22 @@ std::vector<Grid> fit_grids(const ConstMatrix& x, const Encoding& encoding, Gran
   return grids;
 }
 
-/// Nearest codes of a matrix with contiguous rows and a grid a column: encode(), in float32
-/// throughout, which has the same bits because codes are far below 2^22.
+/// Nearest codes of a matrix with contiguous rows and a grid a column.
 template <class Code>
-void encode_columns(const ConstMatrix& x, const std::vector<Grid>& grids,
-                    [[maybe_unused]] Simd simd, Code* out) {
-  constexpr float rounder =
-      12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, ties to even
+void encode_columns(const ConstMatrix& x, const std::vector<Grid>& grids, Simd simd, Code* out) {
   std::vector<float> offset, scale;
   for (const Grid& grid : grids) {
     offset.push_back(grid.offset);
     scale.push_back(grid.scale);
   }
-  const auto low = static_cast<float>(grids[0].low()), high = static_cast<float>(grids[0].high());
-  const int centre = grids[0].centre();
-#if defined(__x86_64__)
-  if (simd >= Simd::avx2) {
-    offset.resize(offset.size() + 32, 0.0f);  // vectors may be read to their end
-    scale.resize(scale.size() + 32, 1.0f);
-    const kernels::EncodeGrids each{offset.data(), scale.data(), low, high, centre};
-    const auto encode_each = [&](const float* from, Code* to) {
-      simd == Simd::avx512 ? kernels::encode_each_avx512(from, x.cols, each, to)
-                           : kernels::encode_each_avx2(from, x.cols, each, to);
-    };
-    parallel_rows(x.rows, x.cols, [&](std::int64_t first, std::int64_t last) {
-      for (std::int64_t i = first; i < last; ++i)
-        encode_each(x.data + i * x.row_stride, out + i * x.cols);
-    });
-    return;
-  }
-#endif
+  offset.resize(offset.size() + 32, 0.0f);  // vectors may be read to their end
+  scale.resize(scale.size() + 32, 1.0f);
+  const kernels::EncodeGrids each{offset.data(), scale.data(), static_cast<float>(grids[0].low()),
+                                  static_cast<float>(grids[0].high()), grids[0].centre()};
+  const auto encode = kernels::select<kernels::EncodeKernels>(simd).of<Code>().each;
   parallel_rows(x.rows, x.cols, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t i = first; i < last; ++i) {
-      const float* const row = x.data + i * x.row_stride;
-      for (std::int64_t j = 0; j < x.cols; ++j) {
-        float v =
-            (row[j] - offset[static_cast<std::size_t>(j)]) / scale[static_cast<std::size_t>(j)];
-        v = v < low ? low : v;
-        v = v > high ? high : v;
-        out[i * x.cols + j] = static_cast<Code>(static_cast<int>((v + rounder) - rounder) - centre);
-      }
-    }
+    for (std::int64_t i = first; i < last; ++i)
+      encode(x.data + i * x.row_stride, x.cols, each, out + i * x.cols);
   });
 }
 

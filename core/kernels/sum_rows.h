@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
 /// The inner loops of core/sums.h, one set an instruction set. Only plain pointers and numbers
@@ -23,10 +22,8 @@ struct SumKernels {
   /// and max[j] move to elements beyond them, NaNs excepted.
   void (*summarise)(FloatRows a, std::int64_t rows, std::int64_t cols, double* sum, double* squares,
                     float* min, float* max);
-};
 
-const SumKernels& sums_portable();
-const SumKernels& sums_avx2();
-const SumKernels& sums_avx512();
+  static const SumKernels portable, avx2, avx512;
+};
 
 }  // namespace ebb::kernels

@@ -18,10 +18,8 @@ struct FunctionKernels {
   /// e^(x - shift) in double with the bits of math::exp; false, and nothing of use in out, unless
   /// every x - shift is in +-700.
   bool (*exp_double)(const float* x, std::int64_t n, double shift, double* out);
-};
 
-const FunctionKernels& functions_portable();
-const FunctionKernels& functions_avx2();
-const FunctionKernels& functions_avx512();
+  static const FunctionKernels portable, avx2, avx512;
+};
 
 }  // namespace ebb::kernels

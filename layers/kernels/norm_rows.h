@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
 /// The loops of batch normalisation over contiguous [rows, cols] matrices, one set an instruction
@@ -35,10 +34,8 @@ struct NormKernels {
   RowsRange (*gradient)(const float* x, const NormColumns& columns, const float* along,
                         const float* offset, const float* g, std::int64_t rows, std::int64_t cols,
                         float* gx);
-};
 
-const NormKernels& norm_portable();
-const NormKernels& norm_avx2();
-const NormKernels& norm_avx512();
+  static const NormKernels portable, avx2, avx512;
+};
 
 }  // namespace ebb::kernels

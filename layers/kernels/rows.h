@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
 /// The loops of layer normalisation and softmax, which sum along rows, one set an instruction set.
@@ -20,10 +19,8 @@ struct RowKernels {
   /// Turns the gradient of y into that of x.
   void (*layer_norm_gradient)(const float* normal, const float* weight, const float* inverse,
                               std::int64_t rows, std::int64_t width, float* g);
-};
 
-const RowKernels& rows_portable();
-const RowKernels& rows_avx2();
-const RowKernels& rows_avx512();
+  static const RowKernels portable, avx2, avx512;
+};
 
 }  // namespace ebb::kernels

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <limits>
 
 #include "core/error.h"
+#include "core/kernels/select.h"
 #include "core/math.h"
 #include "core/parallel.h"
 #include "quant/formats/kernels/encode.h"
@@ -23,29 +23,11 @@ std::array<std::uint32_t, 4> rounding_block(Key key, std::uint64_t block) {
       {static_cast<std::uint32_t>(key.value()), static_cast<std::uint32_t>(key.value() >> 32)});
 }
 
-bool range_scalar(const float* x, std::int64_t n, float* min, float* max) {
-  float low = x[0], high = x[0];
-  std::uint32_t largest =
-      0;  // of the bits without sign: infinities and NaNs are the largest there are
-  for (std::int64_t i = 0; i < n; ++i) {
-    low = x[i] < low ? x[i] : low;
-    high = x[i] > high ? x[i] : high;
-    largest = std::max(largest, std::bit_cast<std::uint32_t>(x[i]) & 0x7fffffffu);
-  }
-  *min = low;
-  *max = high;
-  return largest < 0x7f800000u;
+const kernels::EncodeKernels& kernels_of(Simd simd) {
+  return kernels::select<kernels::EncodeKernels>(simd);
 }
 
-kernels::RangeKernel range_kernel([[maybe_unused]] Simd simd) {
-#if defined(__x86_64__)
-  if (simd == Simd::avx512) return kernels::range_avx512;
-  if (simd == Simd::avx2) return kernels::range_avx2;
-#endif
-  return range_scalar;
-}
-
-[[maybe_unused]] kernels::EncodeGrid kernel_grid(const Grid& grid) {
+kernels::EncodeGrid kernel_grid(const Grid& grid) {
   return {grid.offset, grid.scale, static_cast<float>(grid.low()), static_cast<float>(grid.high()),
           grid.centre()};
 }
@@ -86,28 +68,22 @@ void encode_stochastic(const float* x, std::int64_t n, const Grid& grid, Key key
 
 template <class Code>
 void encode_block(const float* x, std::int64_t n, const Grid& grid, Rounding rounding, Key key,
-                  std::uint64_t first, [[maybe_unused]] Simd simd, Code* out) {
-#if defined(__x86_64__)
-  if (simd >= Simd::avx2 && rounding == Rounding::nearest_even) {
-    return simd == Simd::avx512 ? kernels::encode_nearest_avx512(x, n, kernel_grid(grid), out)
-                                : kernels::encode_nearest_avx2(x, n, kernel_grid(grid), out);
+                  std::uint64_t first, Simd simd, Code* out) {
+  const kernels::Encoders<Code>& encoders = kernels_of(simd).of<Code>();
+  if (rounding == Rounding::nearest_even) {
+    encoders.nearest(x, n, kernel_grid(grid), out);
+  } else if (first % 128 == 0) {
+    encoders.stochastic(x, n, kernel_grid(grid), key.value(), first, out);
+  } else {
+    encode_stochastic(x, n, grid, key, first, out);
   }
-  if (simd >= Simd::avx2 && first % 128 == 0) {
-    return simd == Simd::avx512
-               ? kernels::encode_stochastic_avx512(x, n, kernel_grid(grid), key.value(), first, out)
-               : kernels::encode_stochastic_avx2(x, n, kernel_grid(grid), key.value(), first, out);
-  }
-#endif
-  if (rounding == Rounding::stochastic) return encode_stochastic(x, n, grid, key, first, out);
-  for (std::int64_t i = 0; i < n; ++i)
-    out[i] = static_cast<Code>(encode(x[i], grid) - grid.centre());
 }
 
 }  // namespace
 
 Range measure_range(const ConstMatrix& x, Simd simd) {
   if (x.rows == 0 || x.cols == 0) return {};
-  const auto kernel = range_kernel(simd);
+  const auto kernel = kernels_of(simd).range;
   RangeOfParts parts;
   if (x.contiguous()) {
     parallel_for(x.rows * x.cols, [&](std::int64_t first, std::int64_t last) {

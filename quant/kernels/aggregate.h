@@ -23,10 +23,8 @@ struct AggregateKernels {
   void (*int16)(const AggregateRun& run, const std::int16_t* x, std::int64_t first,
                 std::int64_t last);
   void (*float32)(const AggregateRun& run, const float* x, std::int64_t first, std::int64_t last);
-};
 
-const AggregateKernels& aggregate_portable();
-const AggregateKernels& aggregate_avx2();
-const AggregateKernels& aggregate_avx512();
+  static const AggregateKernels portable, avx2, avx512;
+};
 
 }  // namespace ebb::kernels

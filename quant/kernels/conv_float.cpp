@@ -21,41 +21,15 @@ const float* floats(const CodeMatrix& x) { return static_cast<const float*>(x.da
 
 bool is_negative_zero(float x) { return std::bit_cast<std::uint32_t>(x) == 0x80000000u; }
 
-/// A line through the tiles that every instruction set has; see FloatMicro::conv_line.
-bool line_by_tiles(const FloatMicro& micro, const FloatLine& l) {
-  const std::int64_t panels = (l.n + kPanel - 1) / kPanel, run = l.taps_x * l.pixel,
-                     panel_floats = l.taps_y * run * kPanel;
-  float tile[kMaxRows * kMaxPanels * kPanel];
-  bool negative_zero = false;
-  for (std::int64_t panel = 0; panel < panels; panel += kMaxPanels) {
-    const int count = static_cast<int>(std::min<std::int64_t>(kMaxPanels, panels - panel));
-    const std::int64_t ld = count * kPanel, col = panel * kPanel, cols = std::min(ld, l.n - col),
-                       hop = l.step * l.pixel;
-    for (std::int64_t x = 0; x < l.positions; x += micro.rows[count]) {
-      const int tall = static_cast<int>(std::min<std::int64_t>(micro.rows[count], l.positions - x));
-      std::fill_n(tile, tall * ld, 0.0f);
-      for (std::int64_t ky = 0; ky < l.taps_y; ++ky) {
-        micro.multiply(l.pixels + x * hop + ky * l.line, hop, 1,
-                       l.weights + panel * panel_floats + ky * run * kPanel, panel_floats, run,
-                       tall, count, tile, ld);
-      }
-      for (std::int64_t r = 0; r < tall; ++r) {
-        std::copy_n(tile + r * ld, cols, l.out + (x + r) * l.out_stride + col);
-        for (std::int64_t j = 0; j < cols; ++j) negative_zero |= is_negative_zero(tile[r * ld + j]);
-      }
-    }
-  }
-  return negative_zero;
-}
-
 /// A convolution over one residue of each axis (of stride 1 there is only one) with its packed
 /// weights. What the other residues' taps would multiply are zeros, so they are left out; `settle`
 /// makes up for the one case where that shows.
 class Convolution {
  public:
-  Convolution(const Problem& problem, const FloatMicro& micro, const ConvAxis& y, const ConvAxis& x)
+  Convolution(const Problem& problem, const FloatConvKernels& kernels, const ConvAxis& y,
+              const ConvAxis& x)
       : p_(problem),
-        micro_(micro),
+        kernels_(kernels),
         y_(y),
         x_(x),
         line_(std::max<std::int64_t>(0, x.reach(x.count)) * geometry().channels),
@@ -97,8 +71,7 @@ class Convolution {
                            .n = p_.n(),
                            .out = &p_.c(row + i * y_.stride * g.out_width, 0),
                            .out_stride = x_.stride * p_.out.row_stride};
-      const bool negative_zero =
-          micro_.conv_line != nullptr ? micro_.conv_line(line) : line_by_tiles(micro_, line);
+      const bool negative_zero = kernels_.line(line);
       if (g.divide > 1 && negative_zero) settle(row + i * y_.stride * g.out_width);
     }
     if (reports_) (*p_.report)(row, row + height * x_.count);
@@ -167,7 +140,7 @@ class Convolution {
   }
 
   const Problem& p_;
-  const FloatMicro& micro_;
+  const FloatConvKernels& kernels_;
   ConvAxis y_, x_;
   std::int64_t line_;   ///< floats of a padded line
   std::int64_t lines_;  ///< positions of the y axis that a block covers
@@ -206,12 +179,12 @@ bool conv_float_applies(const Problem& p) {
   return a.patches->divide == 1 || (a.patches->step == 1 && all_finite(p.b.codes()));
 }
 
-void conv_float(const Problem& p, const FloatMicro& micro) {
+void conv_float(const Problem& p, const FloatConvKernels& kernels) {
   const PatchGeometry& g = *p.a.codes().patches;
   std::vector<Convolution> parts;
   for (const ConvAxis& y : conv_axes(g, g.out_height, g.taps_y, g.pad_top, g.height)) {
     for (const ConvAxis& x : conv_axes(g, g.out_width, g.taps_x, g.pad_left, g.width))
-      parts.emplace_back(p, micro, y, x);
+      parts.emplace_back(p, kernels, y, x);
   }
 #pragma omp parallel if (p.m() * p.n() * p.k() > (1 << 15))
   {

@@ -22,31 +22,13 @@ std::int64_t round_up(std::int64_t value, std::int64_t unit) {
   return (value + unit - 1) / unit * unit;
 }
 
-/// Adds a chunk line by line; see FloatMicro::add_positions.
-void add_by_lines(const FloatMicro& micro, const FloatPositions& l, std::int64_t rows,
-                  std::int64_t panels, float* c, std::int64_t ldc) {
-  for (std::int64_t panel = 0; panel < panels; panel += kMaxPanels) {
-    const int count = static_cast<int>(std::min<std::int64_t>(kMaxPanels, panels - panel));
-    for (std::int64_t i = 0; i < rows; i += micro.rows[count]) {
-      const int tall = static_cast<int>(std::min<std::int64_t>(micro.rows[count], rows - i));
-      const float* b = l.gradient + panel * l.panel;
-      for (std::int64_t image = 0; image < l.images; ++image) {
-        for (std::int64_t y = 0; y < l.height; ++y, b += l.width * kPanel) {
-          micro.multiply(l.pixels + image * l.image + y * l.line + i, 1, l.position, b, l.panel,
-                         l.width, tall, count, c + i * ldc + panel * kPanel, ldc);
-        }
-      }
-    }
-  }
-}
-
 /// Rows of the patch matrix that belong to one row of taps, (kx, channel), are neighbours in a
 /// padded line; there are `rows4_` of them with those that fill up the last tile.
 class WeightGradient {
  public:
-  WeightGradient(const Problem& problem, const FloatMicro& micro)
+  WeightGradient(const Problem& problem, const FloatConvKernels& kernels)
       : p_(problem),
-        micro_(micro),
+        kernels_(kernels),
         y_(conv_axes(geometry(), geometry().out_height, geometry().taps_y, geometry().pad_top,
                      geometry().height)[0]),
         x_(conv_axes(geometry(), geometry().out_width, geometry().taps_x, geometry().pad_left,
@@ -55,7 +37,7 @@ class WeightGradient {
         rows4_(round_up(rows_, 4)),
         n16_(round_up(p_.n(), kPanel)),
         line_(x_.reach(x_.count) * geometry().channels),
-        in_place_(micro.add_positions != nullptr && p_.n() == n16_ && p_.b.codes().col_stride == 1),
+        in_place_(p_.n() == n16_ && p_.b.codes().col_stride == 1),
         sums_(static_cast<std::size_t>(y_.taps * rows4_ * n16_)) {
     const std::int64_t floats_a_line = y_.step * line_ + x_.count * n16_;
     lines_ = std::clamp<std::int64_t>(kChunkFloats / floats_a_line - y_.taps, 1, y_.count);
@@ -82,11 +64,7 @@ class WeightGradient {
           FloatPositions rows = chunk;
           rows.pixels += ky * line_ + row;
           float* const to = sums_.data() + 4 * unit * n16_;
-          if (micro_.add_positions != nullptr) {
-            micro_.add_positions(rows, 4 * (end - unit), n16_ / kPanel, to, n16_);
-          } else {
-            add_by_lines(micro_, rows, 4 * (end - unit), n16_ / kPanel, to, n16_);
-          }
+          kernels_.add_positions(rows, 4 * (end - unit), n16_ / kPanel, to, n16_);
           unit = end;
         }
       }
@@ -152,7 +130,7 @@ class WeightGradient {
   }
 
   const Problem& p_;
-  const FloatMicro& micro_;
+  const FloatConvKernels& kernels_;
   ConvAxis y_, x_;
   std::int64_t rows_, rows4_, n16_;
   std::int64_t line_;            ///< floats of a padded line
@@ -169,8 +147,8 @@ bool conv_float_grad_applies(const Problem& p) {
          p.k() > 0;
 }
 
-void conv_float_grad(const Problem& p, const FloatMicro& micro) {
-  WeightGradient product(p, micro);
+void conv_float_grad(const Problem& p, const FloatConvKernels& kernels) {
+  WeightGradient product(p, kernels);
 #pragma omp parallel if (p.m() * p.n() * p.k() > (1 << 15))
   {
     const std::int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads(),

@@ -46,12 +46,10 @@ struct DepthwiseKernels {
   Convolve convolve_floats;
   Sum sum[2][2][2];  ///< [pixels are int16][gradients are int16][wide]
   Sum sum_floats;
+
+  static const DepthwiseKernels portable, avx2, avx512;
 };
 /// Lanes beyond the channels that weights and sums need: their stride is a multiple of this.
 inline constexpr std::int64_t kDepthwiseStride = 16;
-
-const DepthwiseKernels& depthwise_portable();
-const DepthwiseKernels& depthwise_avx2();
-const DepthwiseKernels& depthwise_avx512();
 
 }  // namespace ebb::kernels

@@ -23,15 +23,13 @@ struct SaturateRun {
   std::int64_t ldc;
 };
 
-struct SaturateMicrokernel {
+struct SaturateKernels {
   /// Each returns the number of values that had to be held. `narrow`: registers of up to 16 bits
   /// and products that fit int16; both lie in lanes of 16 bits. `wide`: up to 31 bits.
   std::uint64_t (*narrow)(const SaturateRun& run, int rows);
   std::uint64_t (*wide)(const SaturateRun& run, int rows);
-};
 
-const SaturateMicrokernel& saturate_avx512();
-const SaturateMicrokernel& saturate_avx2();
-const SaturateMicrokernel& saturate_portable();
+  static const SaturateKernels portable, avx2, avx512;
+};
 
 }  // namespace ebb::kernels

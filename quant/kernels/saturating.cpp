@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "core/kernels/select.h"
 #include "quant/kernels/corrections.h"
 #include "quant/kernels/packing.h"
 #include "quant/kernels/saturate.h"
@@ -67,7 +68,7 @@ bool never_saturates(const Problem& p, std::int64_t high) {
 
 class Emulation {
  public:
-  Emulation(const Problem& p, const SaturateMicrokernel& micro, std::int64_t high)
+  Emulation(const Problem& p, const SaturateKernels& micro, std::int64_t high)
       : p_(p),
         high_(static_cast<std::int32_t>(high)),
         panels_((p.n() + kSaturatePanel - 1) / kSaturatePanel),
@@ -190,14 +191,14 @@ std::uint64_t emulate_widest(const Problem& p) {
   return events;
 }
 
-std::uint64_t run(const Problem& p, const SaturateMicrokernel& micro, Simd simd) {
+std::uint64_t run(const Problem& p, Simd simd) {
   const std::int64_t high = (std::int64_t{1} << (p.accumulator.bits - 1)) - 1;
   if (never_saturates(p, high)) {
     const Problem exact{p.a, p.b, Accumulator::exact(), p.out, p.transposed_out};
     return first_kernel(exact, simd).run(exact);
   }
   if (p.accumulator.bits > 31) return emulate_widest(p);
-  Emulation emulation(p, micro, high);
+  Emulation emulation(p, select<SaturateKernels>(simd), high);
   const std::uint64_t events = emulation.run();
   emulation.write();
   return events;
@@ -208,14 +209,8 @@ std::uint64_t run(const Problem& p, const SaturateMicrokernel& micro, Simd simd)
 bool saturating_applies(const Problem& p) {
   return p.linear() && p.accumulator.kind == Accumulator::Kind::saturate && p.m() > 0 && p.n() > 0;
 }
-std::uint64_t saturating_anywhere(const Problem& p) {
-  return run(p, saturate_portable(), Simd::scalar);
-}
-#if defined(__x86_64__)
-std::uint64_t saturating_on_avx512(const Problem& p) {
-  return run(p, saturate_avx512(), Simd::avx512);
-}
-std::uint64_t saturating_on_avx2(const Problem& p) { return run(p, saturate_avx2(), Simd::avx2); }
-#endif
+std::uint64_t saturating_anywhere(const Problem& p) { return run(p, Simd::scalar); }
+std::uint64_t saturating_on_avx2(const Problem& p) { return run(p, Simd::avx2); }
+std::uint64_t saturating_on_avx512(const Problem& p) { return run(p, Simd::avx512); }
 
 }  // namespace ebb::kernels

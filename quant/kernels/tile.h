@@ -164,12 +164,10 @@ struct TileMicrokernel {
   const TileMicrokernel* bytes = nullptr;
   void (*residues)(const std::int16_t* codes, std::int64_t n, int shift,
                    std::int8_t* out) = nullptr;
-};
 
-const TileMicrokernel& tile_int8_avx512();
-const TileMicrokernel& tile_int16_avx512();
-const TileMicrokernel& tile_int16_avx2();
-const TileMicrokernel& tile_int16_portable();
+  static const TileMicrokernel portable, avx2;  ///< of int16
+  static const TileMicrokernel int8_avx512, int16_avx512;
+};
 
 std::uint64_t conv_lines_int8_avx512(const ConvLines& lines);
 std::uint64_t conv_lines_int16_avx512(const ConvLines& lines);
@@ -178,11 +176,5 @@ void interleave_line_int8_avx512(const GroupedLine& line);
 void interleave_line_int16_avx512(const GroupedLine& line);
 void add_products_int8_avx512(const SegmentProducts& products);
 void add_products_int16_avx512(const SegmentProducts& products);
-
-/// The packing of int16 codes that every instruction set has.
-void interleave_int16(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols,
-                      std::uint8_t flip, std::uint8_t* out, std::int64_t group, std::int64_t panel);
-void transpose_int16(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols,
-                     std::uint8_t flip, std::uint8_t* out);
 
 }  // namespace ebb::kernels

@@ -386,7 +386,7 @@ constexpr TileMicrokernel kInt16{.rows = {0, 16, 12, 8, 6},
 
 }  // namespace
 
-const TileMicrokernel& tile_int8_avx512() { return kInt8; }
-const TileMicrokernel& tile_int16_avx512() { return kInt16; }
+constinit const TileMicrokernel TileMicrokernel::int8_avx512 = kInt8;
+constinit const TileMicrokernel TileMicrokernel::int16_avx512 = kInt16;
 
 }  // namespace ebb::kernels

@@ -450,11 +450,11 @@ bool codes_apply(const Problem& p) {
 }
 
 bool int8_applies(const Problem& p) { return codes_apply(p) && p.int8(); }
-std::uint64_t codes_anywhere(const Problem& p) { return run(p, tile_int16_portable()); }
+std::uint64_t codes_anywhere(const Problem& p) { return run(p, TileMicrokernel::portable); }
 #if defined(__x86_64__)
-std::uint64_t int8_on_avx512(const Problem& p) { return run(p, tile_int8_avx512()); }
-std::uint64_t codes_on_avx512(const Problem& p) { return run(p, tile_int16_avx512()); }
-std::uint64_t codes_on_avx2(const Problem& p) { return run(p, tile_int16_avx2()); }
+std::uint64_t int8_on_avx512(const Problem& p) { return run(p, TileMicrokernel::int8_avx512); }
+std::uint64_t codes_on_avx512(const Problem& p) { return run(p, TileMicrokernel::int16_avx512); }
+std::uint64_t codes_on_avx2(const Problem& p) { return run(p, TileMicrokernel::avx2); }
 #endif
 
 }  // namespace ebb::kernels

@@ -4,9 +4,10 @@
 #include <vector>
 
 #include "core/aligned.h"
+#include "core/kernels/select.h"
 #include "quant/kernels/conv_float.h"
+#include "quant/kernels/float_tile.h"
 #include "quant/kernels/gather.h"
-#include "quant/kernels/micro.h"
 #include "quant/kernels/tiled.h"
 
 // Float32 products. An output's chain of fma runs over all of k in ascending order, so k may be cut
@@ -46,7 +47,7 @@ void pack_panels(const CodeMatrix& b, std::int64_t first, std::int64_t k, float*
   }
 }
 
-void by_rows(const Problem& p, const FloatMicro& micro) {
+void by_rows(const Problem& p, const FloatKernels& micro) {
   const CodeMatrix &a = p.a.codes(), &b = p.b.codes();
   const std::int64_t m = p.m(), n = p.n(), k_all = p.k(), n16 = round_up(n, 16), panels = n16 / 16;
   const bool across = a.patches && a.patches_transposed;  // rows of a are taps: whole rows of
@@ -122,13 +123,13 @@ void by_rows(const Problem& p, const FloatMicro& micro) {
   }
 }
 
-std::uint64_t run(const Problem& p, const FloatMicro& micro) {
+std::uint64_t run(const Problem& p, Simd simd) {
   if (conv_float_applies(p)) {
-    conv_float(p, micro);
+    conv_float(p, select<FloatConvKernels>(simd));
   } else if (conv_float_grad_applies(p)) {
-    conv_float_grad(p, micro);
+    conv_float_grad(p, select<FloatConvKernels>(simd));
   } else {
-    by_rows(p, micro);
+    by_rows(p, select<FloatKernels>(simd));
   }
   return 0;
 }
@@ -136,10 +137,8 @@ std::uint64_t run(const Problem& p, const FloatMicro& micro) {
 }  // namespace
 
 bool float_applies(const Problem& p) { return p.both_float(); }
-std::uint64_t float_anywhere(const Problem& p) { return run(p, float_portable()); }
-#if defined(__x86_64__)
-std::uint64_t float_on_avx512(const Problem& p) { return run(p, float_avx512()); }
-std::uint64_t float_on_avx2(const Problem& p) { return run(p, float_avx2()); }
-#endif
+std::uint64_t float_anywhere(const Problem& p) { return run(p, Simd::scalar); }
+std::uint64_t float_on_avx2(const Problem& p) { return run(p, Simd::avx2); }
+std::uint64_t float_on_avx512(const Problem& p) { return run(p, Simd::avx512); }
 
 }  // namespace ebb::kernels

@@ -40,7 +40,7 @@ forbid() {
   fi
 }
 
-mapfile -t files < <(sources '.*\.(h|cpp|inc)' "${folders[@]}")
+mapfile -t files < <(sources '.*\.(h|cpp)' "${folders[@]}")
 if ((${#files[@]})); then
   awk -v rooms="$(for room in "${!may[@]}"; do echo "$room: ${may[$room]}"; done)" '
     function room_of(path) {  # "" if it is in none
@@ -61,7 +61,8 @@ fi
 mapfile -t headers < <(sources '.*\.h' "${folders[@]}" include)
 mapfile -t others < <(printf '%s\n' "${headers[@]}" | grep -vx 'core/eigen\.h')  # the one for programs that have Eigen
 forbid "core/eigen.h is for .cpp files: whoever includes a header would need Eigen" '#[ \t]*include[ \t]*["<](ebb/)?core/eigen[.]h' "${others[@]}"
-forbid "third-party headers stay in .cpp files" '#[ \t]*include[ \t]*<(Eigen|unsupported/Eigen|nlohmann|CLI|doctest|openssl)/|#[ \t]*include[ \t]*<(zlib|lzma|jpeglib|png|omp|immintrin|arm_neon)[.]h>' "${others[@]}"
+forbid "third-party headers stay in .cpp files" '#[ \t]*include[ \t]*<(Eigen|unsupported/Eigen|nlohmann|CLI|doctest|openssl)/|#[ \t]*include[ \t]*<(zlib|lzma|jpeglib|png|omp)[.]h>' "${others[@]}"
+forbid "intrinsics stay in kernels" '#[ \t]*include[ \t]*<(immintrin|arm_neon)[.]h>' $(printf '%s\n' "${headers[@]}" | grep -v '/kernels/')
 if ((${#headers[@]})); then
   { grep -L '^#pragma once' "${headers[@]}" || true; } | sed 's/$/:1: a header begins with #pragma once/' >>"$offences"
 fi
@@ -79,7 +80,9 @@ if ((${#owners[@]})); then
 fi
 
 # Code compiled for one instruction set must not bring functions that the linker could pick for the whole program.
-mapfile -t reached < <(sources '.*/kernels/.*_(sse|avx|avx2|avx512|vnni|amx|neon|sve)[a-z0-9_]*\.(h|cpp|inc)' core quant layers)
+mapfile -t files < <(sources '.*/kernels/.*\.cpp' core quant layers)
+mapfile -t reached < <(sources '.*/kernels/.*_(sse|avx|avx2|avx512|vnni|amx|neon|sve)[a-z0-9_]*\.(h|cpp)' core quant layers
+                       grep -lw EBB_TARGET "${files[@]}" || true)
 declare -A seen=()
 while ((${#reached[@]})); do  # the kernel files and every header of ours that they reach
   file=${reached[0]}
@@ -91,7 +94,7 @@ while ((${#reached[@]})); do  # the kernel files and every header of ours that t
   mapfile -t -O "${#reached[@]}" reached < <(sed -n 's/^[ \t]*#[ \t]*include[ \t]*"\([^"]*\)".*/\1/p' "$file")
 done
 
-mapfile -t code < <(sources '.*\.(h|cpp|inc)' "${library[@]}")
+mapfile -t code < <(sources '.*\.(h|cpp)' "${library[@]}")
 # A parameter list that begins with a type, Pass, declares an op of that name.
 forbid "libm differs between machines: use ebb::math" '(std::|[^a-z_:.A-Z0-9>])(exp|exp2|expm1|log|log2|log10|log1p|sin|cos|tan|tanh|sinh|cosh|cbrt|erf|tgamma|lgamma)f?[(]([^P]|$)' \
   $(printf '%s\n' "${code[@]}" | grep -v '^core/math\.')
@@ -102,7 +105,7 @@ forbid "randomness comes from Key" '#[ \t]*include[ \t]*<random>|std::random_dev
 forbid "std::hash and unordered order differ between libraries" 'std::hash|std::unordered_(map|set)' "${code[@]}"
 forbid "no thread-local state" 'thread_local' "${code[@]}"
 
-mapfile -t all < <(sources '.*\.(h|cpp|inc|cmake|sh)' "${folders[@]}" include tests bench examples cmake)
+mapfile -t all < <(sources '.*\.(h|cpp|cmake|sh)' "${folders[@]}" include tests bench examples cmake)
 if ((${#all[@]})); then
   awk 'FNR == 601 { print FILENAME ":601: more than 600 lines; 600 is the limit, 400 a smell" }' "${all[@]}" >>"$offences"
 fi

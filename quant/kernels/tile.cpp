@@ -1,66 +1,61 @@
-#include <immintrin.h>
-
-#include <cstddef>
-
-#include "quant/kernels/coefficients.h"
 #include "quant/kernels/tile.h"
 
-// Codes as int16, multiplied by pmaddwd, which is exact; pmaddubs would saturate on large codes.
+#include "core/kernels/lanes.h"
+#include "quant/kernels/coefficients.h"
+
+// Codes as int16, multiplied in pairs, which is exact; products of int8 would saturate in AVX2.
+// With AVX-512 tile_avx512.cpp does this.
 namespace ebb::kernels {
 namespace {
 
 constexpr std::int64_t kPanel = 16;
-constexpr int kLargest =
-    6;  ///< rows of a tile: twelve accumulators leave room for two vectors of b and one of a
+constexpr int kVectors = kPanel / kLanes;
+/// Rows of a tile: as many sums as leave registers for b and one of a.
+constexpr int kTall = kLanes == 4 ? 2 : 6;
 
 /// c[i][0 .. 16] = the sums of kRows rows and one panel.
 template <int kRows>
 void tile(const TileLeft& a, const std::uint8_t* b, std::int64_t groups,
           std::int32_t (*c)[kPanel]) {
-  __m256i sum[std::size_t{kRows}][2];
-#pragma GCC unroll 6
-  for (int i = 0; i < kRows; ++i) sum[i][0] = sum[i][1] = _mm256_setzero_si256();
+  Full::Int sum[std::size_t{kRows}][std::size_t{kVectors}] = {};
   const std::int8_t* left = a.data;
   for (std::int64_t g = 0; g < groups; ++g, left += a.group, b += 64) {
-    const __m256i right0 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b));
-    const __m256i right1 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + 32));
+    Full::Int right[std::size_t{kVectors}];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) fetch(right[v], b + 4 * kLanes * v);
 #pragma GCC unroll 6
     for (int i = 0; i < kRows; ++i) {
       std::int32_t group;
       __builtin_memcpy(&group, left + i * a.row, 4);
-      const __m256i all = _mm256_set1_epi32(group);
-      sum[i][0] = _mm256_add_epi32(sum[i][0], _mm256_madd_epi16(all, right0));
-      sum[i][1] = _mm256_add_epi32(sum[i][1], _mm256_madd_epi16(all, right1));
+      const Full::Int all = Full::Int{} + group;
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) sum[i][v] += multiply_pairs(all, right[v]);
     }
   }
 #pragma GCC unroll 6
   for (int i = 0; i < kRows; ++i) {
-    _mm256_store_si256(reinterpret_cast<__m256i*>(c[i]), sum[i][0]);
-    _mm256_store_si256(reinterpret_cast<__m256i*>(c[i] + 8), sum[i][1]);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) store(c[i] + kLanes * v, sum[i][v]);
   }
 }
 
-/// Calls then(first row, rows, panel, sums) for every tile, panel by panel.
+/// Calls then(first row, rows, panel, sums) for the tiles of a panel: the largest, then smaller
+/// ones for the rows that are left.
+template <int kRows, class Then>
+void tiles_of_panel(const TileLeft& a, const TileRight& b, std::int64_t i, std::int64_t rows, int p,
+                    const Then& then) {
+  alignas(64) std::int32_t c[std::size_t{kRows}][kPanel];
+  for (; i + kRows <= rows; i += kRows) {
+    tile<kRows>({a.data + i * a.row, a.row, a.group}, b.data + p * b.panel, b.groups, c);
+    then(i, kRows, p, c);
+  }
+  if constexpr (kRows > 1) {
+    if (i < rows) tiles_of_panel<(kRows > 2 ? 2 : 1)>(a, b, i, rows, p, then);
+  }
+}
 template <class Then>
 void tiles(const TileLeft& a, const TileRight& b, std::int64_t rows, int panels, const Then& then) {
-  alignas(32) std::int32_t c[kLargest][kPanel];
-  for (int p = 0; p < panels; ++p) {
-    const std::uint8_t* const panel = b.data + p * b.panel;
-    std::int64_t i = 0;
-    const auto at = [&] { return TileLeft{a.data + i * a.row, a.row, a.group}; };
-    for (; i + 6 <= rows; i += 6) {
-      tile<6>(at(), panel, b.groups, c);
-      then(i, 6, p, c);
-    }
-    for (; i + 2 <= rows; i += 2) {
-      tile<2>(at(), panel, b.groups, c);
-      then(i, 2, p, c);
-    }
-    for (; i < rows; ++i) {
-      tile<1>(at(), panel, b.groups, c);
-      then(i, 1, p, c);
-    }
-  }
+  for (int p = 0; p < panels; ++p) tiles_of_panel<kTall>(a, b, 0, rows, p, then);
 }
 
 void accumulate(const TileLeft& a, const TileRight& b, std::int64_t rows, int panels, int shift,
@@ -144,12 +139,49 @@ void sum_rows(const TileLeft& a, std::int64_t rows, std::int64_t k, std::int32_t
   }
 }
 
-constexpr TileMicrokernel kInt16{
-    {0, 12, 12, 12, 12}, 2,           0, accumulate, product, sum_rows, interleave_int16,
-    transpose_int16,     coefficients};
+void interleave(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols,
+                std::uint8_t, std::uint8_t* out, std::int64_t group, std::int64_t panel) {
+  constexpr std::int16_t missing[kPanel] = {};
+  for (std::int64_t g = 0; 2 * g < k; ++g, x += 2 * ld, out += group) {
+    std::uint8_t* to = out;
+    for (std::int64_t j = 0; j < cols; j += kPanel, to += panel) {
+      std::int16_t first[kPanel], second[kPanel], pairs[2 * kPanel];
+      __builtin_memcpy(first, x + 2 * j, sizeof first);
+      __builtin_memcpy(second, 2 * g + 1 < k ? static_cast<const void*>(x + ld + 2 * j) : missing,
+                       sizeof second);
+      for (int i = 0; i < kPanel; ++i) {
+        pairs[2 * i] = first[i];
+        pairs[2 * i + 1] = second[i];
+      }
+      __builtin_memcpy(to, pairs, sizeof pairs);
+    }
+  }
+}
+
+void transpose(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols,
+               std::uint8_t, std::uint8_t* out) {
+  for (std::int64_t j = 0; j < kPanel; ++j) {
+    const std::int8_t* const column = x + (j < cols ? j : cols - 1) * ld;
+    for (std::int64_t g = 0; g < k / 2; ++g)
+      __builtin_memcpy(out + 64 * g + 4 * j, column + 4 * g, 4);
+    if (k % 2 == 0) continue;
+    __builtin_memcpy(out + 32 * (k - 1) + 4 * j, column + 2 * (k - 1), 2);
+    __builtin_memset(out + 32 * (k - 1) + 4 * j + 2, 0, 2);
+  }
+}
+
+constexpr TileMicrokernel kInt16{.rows = {0, 12, 12, 12, 12},
+                                 .code_bytes = 2,
+                                 .bias = 0,
+                                 .accumulate = accumulate,
+                                 .product = product,
+                                 .sum_rows = sum_rows,
+                                 .interleave = interleave,
+                                 .transpose = transpose,
+                                 .coefficients = coefficients};
 
 }  // namespace
 
-const TileMicrokernel& tile_int16_avx2() { return kInt16; }
+constinit const TileMicrokernel TileMicrokernel::EBB_TARGET = kInt16;
 
 }  // namespace ebb::kernels

@@ -1,8 +1,9 @@
-// The loops of FunctionKernels for one instruction set, included by a file that defines
-// EBB_FUNCTIONS as the name of their getter and EBB_LANES as the floats of a vector. Without
-// branches and with IEEE operations only, so every lane has the bits of the scalar loop.
+#include "layers/kernels/functions.h"
+
+#include "core/kernels/lanes.h"
+
+// Without branches and with IEEE operations only, so every lane has the bits of the scalar loop.
 // Polynomials and the parts of ln 2 are those of S. Moshier's Cephes (expf, tanhf).
-#include "core/kernels/lanes.inc"
 
 namespace ebb::kernels {
 namespace {
@@ -50,7 +51,7 @@ inline typename Lanes::Float tanh_of(const typename Lanes::Float& x) {
 
 template <class Of>
 void apply(const float* x, std::int64_t n, float* out, const Of& of) {
-  for_each_strip(n, [&](auto lanes, std::int64_t i) {
+  for_each_strip<Full>(n, [&](auto lanes, std::int64_t i) {
     using Lanes = decltype(lanes);
     store(out + i, of(lanes, load<Lanes>(x + i)));
   });
@@ -65,7 +66,7 @@ void sigmoid_all(const float* x, std::int64_t n, float* out) {
   });
 }
 void gated_all(const float* x, std::int64_t n, float slope, float cube, float* gate, float* y) {
-  for_each_strip(n, [&](auto lanes, std::int64_t i) {
+  for_each_strip<Full>(n, [&](auto lanes, std::int64_t i) {
     using Lanes = decltype(lanes);
     using Float = typename Lanes::Float;
     const Float v = load<Lanes>(x + i), z = v * (slope + cube * (v * v));
@@ -78,7 +79,7 @@ void gated_all(const float* x, std::int64_t n, float slope, float cube, float* g
 }
 void gated_gradient_all(const float* x, const float* gate, std::int64_t n, float slope, float cube,
                         float* g) {
-  for_each_strip(n, [&](auto lanes, std::int64_t i) {
+  for_each_strip<Full>(n, [&](auto lanes, std::int64_t i) {
     using Lanes = decltype(lanes);
     using Float = typename Lanes::Float;
     const Float v = load<Lanes>(x + i), s = load<Lanes>(gate + i);
@@ -118,15 +119,6 @@ inline void exp_double_of(const Double& x, Double& out) {
   out = y * power;
 }
 
-/// As many floats as doubles fill a vector: twice as many, and compilers take the halves through
-/// memory.
-struct Half {
-  typedef float Float __attribute__((vector_size(2 * EBB_LANES)));
-  typedef double Double __attribute__((vector_size(4 * EBB_LANES)));
-  typedef std::uint64_t LongBits __attribute__((vector_size(4 * EBB_LANES)));
-};
-inline void widen(const Half::Float& from, Half::Double& to) { widen_vector(from, to); }
-
 /// Counts the numbers outside in `outside`.
 template <class Lanes>
 inline void exp_double_at(const float* x, double shift, double* out,
@@ -141,7 +133,7 @@ inline void exp_double_at(const float* x, double shift, double* out,
 }
 
 bool exp_double_all(const float* x, std::int64_t n, double shift, double* out) {
-  constexpr std::int64_t kHalf = EBB_LANES / 2;
+  constexpr std::int64_t kHalf = Half::kCount;  // twice as many go through memory
   Half::Double strips_outside{};
   double outside = 0;
   std::int64_t i = 0;
@@ -156,6 +148,6 @@ constexpr FunctionKernels kFunctions{exp_all,   sigmoid_all,        tanh_all,
 
 }  // namespace
 
-const FunctionKernels& EBB_FUNCTIONS() { return kFunctions; }
+constinit const FunctionKernels FunctionKernels::EBB_TARGET = kFunctions;
 
 }  // namespace ebb::kernels

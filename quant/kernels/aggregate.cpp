@@ -1,26 +1,15 @@
-// The loops of AggregateKernels for one instruction set, included by a file that defines
-// EBB_AGGREGATE as the name of their getter and EBB_LANES as the number of 32-bit lanes of a
-// vector, unsigned. A strip of columns stays in registers down a row's neighbours; how wide it is
-// cannot matter, since columns never meet.
+#include "quant/kernels/aggregate.h"
+
+#include "core/kernels/lanes.h"
+
+// A strip of columns stays in registers down a row's neighbours; how wide it is cannot matter,
+// since columns never meet.
 namespace ebb::kernels {
 namespace {
 
-typedef float Floats __attribute__((vector_size(4 * EBB_LANES)));
-typedef double Doubles __attribute__((vector_size(8 * EBB_LANES)));
-typedef std::int32_t Sums __attribute__((vector_size(4 * EBB_LANES)));
-typedef std::int16_t Words __attribute__((vector_size(2 * EBB_LANES)));
-typedef std::int8_t Bytes __attribute__((vector_size(EBB_LANES)));
-
-inline Sums widened(const std::int8_t* x) {
-  Bytes v;
-  __builtin_memcpy(&v, x, sizeof v);
-  return __builtin_convertvector(v, Sums);
-}
-inline Sums widened(const std::int16_t* x) {
-  Words v;
-  __builtin_memcpy(&v, x, sizeof v);
-  return __builtin_convertvector(v, Sums);
-}
+using Floats = Full::Float;
+using Doubles = Full::Double;
+using Sums = Full::Int;
 
 // Codes of 16 bits that 32 bits can always add up.
 constexpr std::int64_t kSafe = 1 << 15;
@@ -35,17 +24,21 @@ inline void sum_codes(const AggregateRun& run, const Code* x, std::int64_t i, st
     Sums sum[kVectors] = {};
     for (std::int64_t e = first; e < last; ++e) {
       const Code* const from = x + run.columns[e] * run.stride + j;
-      for (std::size_t v = 0; v < kVectors; ++v) sum[v] += widened(from + v * EBB_LANES);
+      for (std::size_t v = 0; v < kVectors; ++v) {
+        Sums codes;
+        load_codes(from + v * kLanes, codes);
+        sum[v] += codes;
+      }
     }
     for (std::size_t v = 0; v < kVectors; ++v) total[v] += __builtin_convertvector(sum[v], Doubles);
   }
   const double offset = run.zero * static_cast<double>(end - begin);
   const double row_scale = run.row_scale != nullptr ? static_cast<double>(run.row_scale[i]) : 1.0;
-  float result[kVectors * EBB_LANES];
+  float result[kVectors * kLanes];
   for (std::size_t v = 0; v < kVectors; ++v) {
     const Doubles value = row_scale * (run.scale * total[v] + offset);
     const Floats rounded = __builtin_convertvector(value, Floats);
-    __builtin_memcpy(result + v * EBB_LANES, &rounded, sizeof rounded);
+    __builtin_memcpy(result + v * kLanes, &rounded, sizeof rounded);
   }
   __builtin_memcpy(run.out + i * run.cols + j, result,
                    sizeof(float) * static_cast<std::size_t>(count));
@@ -53,7 +46,7 @@ inline void sum_codes(const AggregateRun& run, const Code* x, std::int64_t i, st
 
 template <class Code>
 void code_rows(const AggregateRun& run, const Code* x, std::int64_t first, std::int64_t last) {
-  constexpr std::int64_t narrow = EBB_LANES, wide = 4 * narrow;
+  constexpr std::int64_t narrow = kLanes, wide = 4 * narrow;
   for (std::int64_t i = first; i < last; ++i) {
     std::int64_t j = 0;
     for (; j + wide <= run.cols; j += wide) sum_codes<4>(run, x, i, j, wide);
@@ -69,19 +62,19 @@ inline void sum_floats(const AggregateRun& run, const float* x, std::int64_t i, 
     const float* const from = x + run.columns[e] * run.stride + j;
     for (std::size_t v = 0; v < kVectors; ++v) {
       Floats next;
-      __builtin_memcpy(&next, from + v * EBB_LANES, sizeof next);
+      __builtin_memcpy(&next, from + v * kLanes, sizeof next);
       sum[v] += next;
     }
   }
   float* const to = run.out + i * run.cols + j;
   for (std::size_t v = 0; v < kVectors; ++v) {
     if (run.row_scale != nullptr) sum[v] *= run.row_scale[i];
-    __builtin_memcpy(to + v * EBB_LANES, &sum[v], sizeof sum[v]);
+    __builtin_memcpy(to + v * kLanes, &sum[v], sizeof sum[v]);
   }
 }
 
 void float_rows(const AggregateRun& run, const float* x, std::int64_t first, std::int64_t last) {
-  constexpr std::int64_t narrow = EBB_LANES, wide = 4 * narrow;
+  constexpr std::int64_t narrow = kLanes, wide = 4 * narrow;
   for (std::int64_t i = first; i < last; ++i) {
     std::int64_t j = 0;
     for (; j + wide <= run.cols; j += wide) sum_floats<4>(run, x, i, j);
@@ -99,6 +92,6 @@ constexpr AggregateKernels kKernels{code_rows<std::int8_t>, code_rows<std::int16
 
 }  // namespace
 
-const AggregateKernels& EBB_AGGREGATE() { return kKernels; }
+constinit const AggregateKernels AggregateKernels::EBB_TARGET = kKernels;
 
 }  // namespace ebb::kernels

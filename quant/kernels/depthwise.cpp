@@ -1,22 +1,18 @@
-// The loops of DepthwiseKernels for one instruction set, included by a file that defines
-// EBB_DEPTHWISE as the name of their getter, EBB_LANES as the number of 32-bit lanes of a vector,
-// unsigned, and EBB_FMA(x, y, sum) as what adds the product of two such vectors of float32 to a
-// third, fused, and EBB_WIDEN(from, ints) as what reads a vector of int8 or int16 into one of int32
-// (compilers do this lane by lane).
+#include "quant/kernels/depthwise.h"
+
+#include "core/kernels/lanes.h"
+
 namespace ebb::kernels {
 namespace {
 
-typedef float Floats __attribute__((vector_size(4 * EBB_LANES)));
-typedef double Doubles __attribute__((vector_size(8 * EBB_LANES)));
-typedef std::int32_t Ints __attribute__((vector_size(4 * EBB_LANES)));
+using Floats = Full::Float;
+using Doubles = Full::Double;
+using Ints = Full::Int;
 
-constexpr std::int64_t kLanes = EBB_LANES;
 template <class Element>
 constexpr bool kReal = false;
 template <>
 constexpr bool kReal<float> = true;
-
-// Vectors come and go by reference: without wide registers there is no calling convention for them.
 
 /// Reads a vector of elements; of the last ones only `count`, and zeros behind them.
 template <bool kWhole, class V, class Element>
@@ -28,11 +24,11 @@ template <bool kWhole, class V, class Code>
 inline void read_lanes(const Code* from, std::int64_t count, V& lanes) {
   Ints ints;
   if constexpr (kWhole) {
-    EBB_WIDEN(from, ints);
+    load_codes(from, ints);
   } else {
-    Code some[EBB_LANES] = {};
+    Code some[kLanes] = {};
     __builtin_memcpy(some, from, static_cast<std::size_t>(count) * sizeof(Code));
-    EBB_WIDEN(some, ints);
+    load_codes(some, ints);
   }
   lanes = __builtin_convertvector(ints, V);
 }
@@ -42,9 +38,9 @@ inline void read_lanes(const float* from, std::int64_t count, V& lanes) {
 }
 
 template <class Code, class V>
-inline void add_product(const V& x, const V& y, V& sum) {
+inline void add(const V& x, const V& y, V& sum) {
   if constexpr (kReal<Code>) {
-    EBB_FMA(x, y, sum);
+    kernels::add_product(x, y, sum);
   } else {
     sum += x * y;
   }
@@ -64,9 +60,9 @@ inline void convolve_strip(const DepthwiseOutputs& run, std::int64_t j, std::int
       const Code* const from = static_cast<const Code*>(pixels[t]) + j;
       for (std::size_t v = 0; v < kVectors; ++v) {
         V x, w;
-        read_lanes<kWhole>(from + v * EBB_LANES, count, x);
-        read<true>(weights + t * run.stride + v * EBB_LANES, kLanes, w);
-        add_product<Code>(x, w, sum[v]);
+        read_lanes<kWhole>(from + v * kLanes, count, x);
+        read<true>(weights + t * run.stride + v * kLanes, kLanes, w);
+        add<Code>(x, w, sum[v]);
         if constexpr (!kReal<Code>) codes[v] += x;
       }
     }
@@ -77,15 +73,15 @@ inline void convolve_strip(const DepthwiseOutputs& run, std::int64_t j, std::int
         result = sum[v];
       } else {
         Doubles alpha, beta, gamma;
-        read<kWhole>(run.alpha + j + v * EBB_LANES, count, alpha);
-        read<kWhole>(run.beta + j + v * EBB_LANES, count, beta);
-        read<kWhole>(run.gamma[p] + j + v * EBB_LANES, count, gamma);
+        read<kWhole>(run.alpha + j + v * kLanes, count, alpha);
+        read<kWhole>(run.beta + j + v * kLanes, count, beta);
+        read<kWhole>(run.gamma[p] + j + v * kLanes, count, gamma);
         const Doubles products = alpha * __builtin_convertvector(sum[v], Doubles) +
                                  beta * __builtin_convertvector(codes[v], Doubles);
         const Doubles value = products + gamma;
         result = __builtin_convertvector(value, Floats);
       }
-      __builtin_memcpy(out + v * EBB_LANES, &result,
+      __builtin_memcpy(out + v * kLanes, &result,
                        kWhole ? sizeof result : static_cast<std::size_t>(count) * sizeof(float));
     }
   }
@@ -121,11 +117,11 @@ inline void sum_taps(const DepthwiseSums& run, std::int64_t t, std::int64_t j, s
         static_cast<const Gradient*>(run.gradient) + p * run.gradient_stride + j;
     for (std::size_t v = 0; v < kVectors; ++v) {
       V g, x;
-      read_lanes<kWhole>(gradient + v * EBB_LANES, count, g);
+      read_lanes<kWhole>(gradient + v * kLanes, count, g);
       for (std::size_t k = 0; k < kTaps; ++k) {
         const Code* const from = static_cast<const Code*>(pixels[k]) + j;
-        read_lanes<kWhole>(from + v * EBB_LANES, count, x);
-        add_product<Code>(x, g, sum[k][v]);
+        read_lanes<kWhole>(from + v * kLanes, count, x);
+        add<Code>(x, g, sum[k][v]);
       }
     }
   }
@@ -174,6 +170,6 @@ constexpr DepthwiseKernels kKernels{
 
 }  // namespace
 
-const DepthwiseKernels& EBB_DEPTHWISE() { return kKernels; }
+constinit const DepthwiseKernels DepthwiseKernels::EBB_TARGET = kKernels;
 
 }  // namespace ebb::kernels

@@ -1,7 +1,8 @@
-// The loops of NormKernels for one instruction set, included by a file that defines EBB_NORM as the
-// name of their getter and EBB_LANES as the floats of a vector. Columns go in strips of a vector,
-// whose coefficients stay in registers down the rows.
-#include "core/kernels/lanes.inc"
+#include "layers/kernels/norm_rows.h"
+
+#include "core/kernels/lanes.h"
+
+// Columns go in strips of a vector, whose coefficients stay in registers down the rows.
 
 namespace ebb::kernels {
 namespace {
@@ -46,7 +47,7 @@ template <bool kAdd, bool kRelu>
 RowsRange normalise_rows(const float* x, const NormColumns& c, const float* add, std::int64_t rows,
                          std::int64_t cols, float* out, std::uint32_t* passed) {
   RowsRange all = kEmpty;
-  for_each_strip(cols, [&](auto lanes, std::int64_t j) {
+  for_each_strip<Full>(cols, [&](auto lanes, std::int64_t j) {
     using Lanes = decltype(lanes);
     using Float = typename Lanes::Float;
     using Bits = typename Lanes::Bits;
@@ -84,7 +85,7 @@ RowsRange normalise(const float* x, const NormColumns& c, const float* add, bool
 
 void mask_by_input(const float* x, const NormColumns& c, std::int64_t rows, std::int64_t cols,
                    float* g) {
-  for_each_strip(cols, [&](auto lanes, std::int64_t j) {
+  for_each_strip<Full>(cols, [&](auto lanes, std::int64_t j) {
     using Lanes = decltype(lanes);
     const auto mean = load<Lanes>(c.mean + j), slope = load<Lanes>(c.slope + j),
                shift = load<Lanes>(c.shift + j);
@@ -97,7 +98,7 @@ void mask_by_input(const float* x, const NormColumns& c, std::int64_t rows, std:
 }
 
 void mask_by_bits(const std::uint32_t* passed, std::int64_t rows, std::int64_t cols, float* g) {
-  for_each_strip(cols, [&](auto lanes, std::int64_t j) {
+  for_each_strip<Full>(cols, [&](auto lanes, std::int64_t j) {
     using Lanes = decltype(lanes);
     for (std::int64_t first = 0; first < rows; first += 32) {
       const std::int64_t end = rows - first < 32 ? rows - first : 32;
@@ -114,7 +115,7 @@ void mask_by_bits(const std::uint32_t* passed, std::int64_t rows, std::int64_t c
 RowsRange gradient(const float* x, const NormColumns& c, const float* along, const float* offset,
                    const float* g, std::int64_t rows, std::int64_t cols, float* gx) {
   RowsRange all = kEmpty;
-  for_each_strip(cols, [&](auto lanes, std::int64_t j) {
+  for_each_strip<Full>(cols, [&](auto lanes, std::int64_t j) {
     using Lanes = decltype(lanes);
     const auto mean = load<Lanes>(c.mean + j), slope = load<Lanes>(c.slope + j);
     const auto a = load<Lanes>(along + j), b = load<Lanes>(offset + j);
@@ -134,6 +135,6 @@ constexpr NormKernels kNorm{normalise, mask_by_input, mask_by_bits, gradient};
 
 }  // namespace
 
-const NormKernels& EBB_NORM() { return kNorm; }
+constinit const NormKernels NormKernels::EBB_TARGET = kNorm;
 
 }  // namespace ebb::kernels

@@ -1,24 +1,25 @@
-// The loops of RowKernels for one instruction set, included by a file that defines EBB_ROWS as the
-// name of their getter and EBB_LANES as the doubles of a vector. What is a vector's work and what
-// is left for single elements cannot matter: sums are cut into the chains of chained_sum
-// (core/sums.h), whatever adds them.
-#include "core/kernels/lanes.inc"
+#include "layers/kernels/rows.h"
+
+#include "core/kernels/lanes.h"
+
+// What is a vector's work and what is left for single elements cannot matter: sums are cut into the
+// chains of chained_sum (core/sums.h), whatever adds them.
 
 namespace ebb::kernels {
 namespace {
 
-constexpr int kChains = 16, kVectors = kChains / EBB_LANES;
+constexpr int kChains = 16, kWide = Half::kCount, kVectors = kChains / kWide;
 
 /// result[s] is chained_sum over a row of n numbers; term(Lanes, j, terms) writes those from j on
 /// for every s.
 template <int kSums, class Term>
 inline void chained_sums(std::int64_t n, const Term& term, double (&result)[std::size_t{kSums}]) {
-  Vector::Double sums[std::size_t{kSums}][std::size_t{kVectors}] = {}, terms[std::size_t{kSums}];
+  Half::Double sums[std::size_t{kSums}][std::size_t{kVectors}] = {}, terms[std::size_t{kSums}];
   std::int64_t j = 0;
   for (; j + kChains <= n; j += kChains) {
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
-      term(Vector{}, j + v * EBB_LANES, terms);
+      term(Half{}, j + v * kWide, terms);
 #pragma GCC unroll 2
       for (int s = 0; s < kSums; ++s) sums[s][v] += terms[s];
     }
@@ -60,7 +61,7 @@ void softmax_gradient(const float* p, std::int64_t n, float scale, float* g) {
   };
   chained_sums<1>(n, product, along);
   const auto mean = static_cast<float>(along[0]);
-  for_each_strip(n, [&](auto lanes, std::int64_t j) {
+  for_each_strip<Half>(n, [&](auto lanes, std::int64_t j) {
     using Lanes = decltype(lanes);
     store(g + j, load<Lanes>(p + j) * (load<Lanes>(g + j) - mean) * scale);
   });
@@ -80,7 +81,7 @@ void layer_norm(const float* x, const float* weight, const float* bias, double e
     chained_sums<1>(width, squares, variance);
     const double slope = 1.0 / __builtin_sqrt(variance[0] / n + epsilon);
     inverse[i] = static_cast<float>(slope);
-    for_each_strip(width, [&](auto lanes, std::int64_t j) {
+    for_each_strip<Half>(width, [&](auto lanes, std::int64_t j) {
       using Lanes = decltype(lanes);
       typename Lanes::Double wide;
       typename Lanes::Float narrow;
@@ -110,7 +111,7 @@ void layer_norm_gradient(const float* normal, const float* weight, const float* 
     chained_sums<2>(width, weighted, sums);
     const auto mean = static_cast<float>(sums[0] / n), along = static_cast<float>(sums[1] / n);
     const float scale = inverse[i];
-    for_each_strip(width, [&](auto lanes, std::int64_t j) {
+    for_each_strip<Half>(width, [&](auto lanes, std::int64_t j) {
       using Lanes = decltype(lanes);
       store(g + j, ((load<Lanes>(g + j) - mean) - load<Lanes>(normal + j) * along) * scale);
     });
@@ -121,6 +122,6 @@ constexpr RowKernels kRows{sum, softmax_gradient, layer_norm, layer_norm_gradien
 
 }  // namespace
 
-const RowKernels& EBB_ROWS() { return kRows; }
+constinit const RowKernels RowKernels::EBB_TARGET = kRows;
 
 }  // namespace ebb::kernels

@@ -1,21 +1,19 @@
-// The loops of SumKernels for one instruction set, included by a file that defines EBB_SUMS as the
-// name of their getter and EBB_LANES as half the floats of a vector, so that as many doubles are
-// one. Columns go in strips whose sums stay in registers down a few rows; how wide the strips are
-// and how many the rows cannot matter, since columns never meet and rows ascend.
-#include "core/kernels/lanes.inc"
+#include "core/kernels/sum_rows.h"
+
+#include "core/kernels/lanes.h"
+
+// Columns go in strips whose sums stay in registers down a few rows; how wide the strips are and
+// how many the rows cannot matter, since columns never meet and rows ascend.
 
 namespace ebb::kernels {
 namespace {
+
+constexpr int kWide = Half::kCount;
 
 template <int kCount>
 struct Count {
   static constexpr int value = kCount;
 };
-
-template <class V>
-inline void fetch(V& v, const void* from) {
-  __builtin_memcpy(&v, from, sizeof v);
-}
 
 /// Calls run(first row, rows) for groups of rows. Wide rows go a few at a time: processors foresee
 /// as many streams along the rows, but not strips down a long way of them. Narrow ones lie so close
@@ -33,8 +31,8 @@ void for_each_group(std::int64_t rows, std::int64_t cols, const Run& run) {
 template <class Run>
 void for_each_pair(std::int64_t cols, const Run& run) {
   std::int64_t j = 0;
-  for (; j + 2 * EBB_LANES <= cols; j += 2 * EBB_LANES) run(Vector{}, Count<2>{}, j);
-  for (; j + EBB_LANES <= cols; j += EBB_LANES) run(Vector{}, Count<1>{}, j);
+  for (; j + 2 * kWide <= cols; j += 2 * kWide) run(Half{}, Count<2>{}, j);
+  for (; j + kWide <= cols; j += kWide) run(Half{}, Count<1>{}, j);
   for (; j < cols; ++j) run(Single{}, Count<1>{}, j);
 }
 
@@ -45,23 +43,23 @@ void sum_strips(FloatRows a, FloatRows b, std::int64_t rows, std::int64_t cols, 
     using Lanes = decltype(lanes);
     typename Lanes::Double s[count.value], d[count.value], x, y;
     for (int k = 0; k < count.value; ++k) {
-      fetch(s[k], sum + j + k * EBB_LANES);
-      fetch(d[k], dot + j + k * EBB_LANES);
+      fetch(s[k], sum + j + k * kWide);
+      fetch(d[k], dot + j + k * kWide);
     }
     const float *from = a.data + j, *with = b.data + j;
     for (std::int64_t i = 0; i < rows; ++i, from += a.stride, with += b.stride) {
       for (int k = 0; k < count.value; ++k) {
-        widen(load<Lanes>(from + k * EBB_LANES), x);
+        widen(load<Lanes>(from + k * kWide), x);
         s[k] += x;
         if (kDot) {
-          widen(load<Lanes>(with + k * EBB_LANES), y);
+          widen(load<Lanes>(with + k * kWide), y);
           d[k] += x * y;
         }
       }
     }
     for (int k = 0; k < count.value; ++k) {
-      store(sum + j + k * EBB_LANES, s[k]);
-      if (kDot) store(dot + j + k * EBB_LANES, d[k]);
+      store(sum + j + k * kWide, s[k]);
+      if (kDot) store(dot + j + k * kWide, d[k]);
     }
   });
 }
@@ -85,16 +83,16 @@ void summarise_strips(FloatRows a, const float* centre, std::int64_t rows, std::
     typename Lanes::Double s[count.value], q[count.value], c[count.value], x;
     typename Lanes::Float low[count.value], high[count.value];
     for (int k = 0; k < count.value; ++k) {
-      fetch(s[k], sum + j + k * EBB_LANES);
-      fetch(q[k], squares + j + k * EBB_LANES);
-      widen(load<Lanes>(centre + j + k * EBB_LANES), c[k]);
-      fetch(low[k], min + j + k * EBB_LANES);
-      fetch(high[k], max + j + k * EBB_LANES);
+      fetch(s[k], sum + j + k * kWide);
+      fetch(q[k], squares + j + k * kWide);
+      widen(load<Lanes>(centre + j + k * kWide), c[k]);
+      fetch(low[k], min + j + k * kWide);
+      fetch(high[k], max + j + k * kWide);
     }
     const float* from = a.data + j;
     for (std::int64_t i = 0; i < rows; ++i, from += a.stride) {
       for (int k = 0; k < count.value; ++k) {
-        const typename Lanes::Float v = load<Lanes>(from + k * EBB_LANES);
+        const typename Lanes::Float v = load<Lanes>(from + k * kWide);
         widen(v, x);
         s[k] += x;
         x -= c[k];
@@ -104,10 +102,10 @@ void summarise_strips(FloatRows a, const float* centre, std::int64_t rows, std::
       }
     }
     for (int k = 0; k < count.value; ++k) {
-      store(sum + j + k * EBB_LANES, s[k]);
-      store(squares + j + k * EBB_LANES, q[k]);
-      store(min + j + k * EBB_LANES, low[k]);
-      store(max + j + k * EBB_LANES, high[k]);
+      store(sum + j + k * kWide, s[k]);
+      store(squares + j + k * kWide, q[k]);
+      store(min + j + k * kWide, low[k]);
+      store(max + j + k * kWide, high[k]);
     }
   });
 }
@@ -124,6 +122,6 @@ constexpr SumKernels kSums{sum_rows, summarise_rows};
 
 }  // namespace
 
-const SumKernels& EBB_SUMS() { return kSums; }
+constinit const SumKernels SumKernels::EBB_TARGET = kSums;
 
 }  // namespace ebb::kernels
