@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 
 #include "core/error.h"
 #include "core/kernels/select.h"
@@ -32,11 +31,8 @@ std::uint64_t reference(const Csr& a, std::span<const float> scale, const Operan
           sum += codes.code_at(codes.offset(k, j));
         }
       }
-      if (accumulator.kind == Accumulator::Kind::wrap) {
-        const std::int64_t kept = kernels::wrapped(sum, accumulator.bits);
-        events += static_cast<std::uint64_t>(std::abs((sum - kept) >> accumulator.bits));
-        sum = kept;
-      }
+      if (accumulator.kind == Accumulator::Kind::wrap)
+        sum = kernels::wrapped(sum, accumulator.bits, events);
       float& out = c[i * x.cols() + j];
       if (x.is_float()) {
         out = chain * row_scale;

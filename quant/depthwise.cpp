@@ -10,16 +10,16 @@
 #include "core/error.h"
 #include "core/kernels/select.h"
 #include "core/parallel.h"
-#include "quant/kernels/corrections.h"
 #include "quant/kernels/depthwise.h"
+#include "quant/kernels/epilogue/epilogue.h"
 #include "quant/kernels/problem.h"
 
 namespace ebb {
 namespace {
 
-using kernels::Corrections;
 using kernels::DepthwiseKernels;
 using kernels::DepthwisePiece;
+using kernels::Epilogue;
 using kernels::Problem;
 
 constexpr std::int64_t kPiece = kRowsDone;  ///< positions that share a table of pixels
@@ -120,29 +120,30 @@ void convolve(const Operand& images, const PatchGeometry& g, const Operand& weig
   const auto narrow_lanes = wide ? Aligned<float>() : lanes_of<float>(weights.codes(), stride);
   const auto wide_lanes = wide ? lanes_of<double>(weights.codes(), stride) : Aligned<double>();
   const PixelTable table(images, g);
-  // One channel's patches beside all channels' taps: rows that miss the same taps share a gamma.
+  // One channel's patches beside all channels' taps: rows that miss the same taps share a constant.
   const Operand patches = images.columns(0, 1).patches(one_channel(g));
   const Problem problem{patches, weights, how.accumulator, out};
-  std::optional<Corrections> corrections;
-  if (!real) corrections.emplace(problem, problem.k(), std::vector<std::int64_t>{});
+  std::optional<Epilogue> epilogue;
+  if (!real) epilogue.emplace(problem, kernels::RowClasses::of(patches.codes(), weights.codes()));
   parallel_for(
       out.rows,
       [&](std::int64_t begin, std::int64_t end) {
         std::vector<const void*> pixels;
-        std::vector<const double*> gamma(real ? 0 : kPiece);
+        std::vector<const double*> constants(real ? 0 : kPiece);
         std::vector<double> unused;  // images have one grid
         for (std::int64_t first = begin; first < end; first += kPiece) {
           const std::int64_t last = std::min(end, first + kPiece);
-          gamma.resize(real ? 0 : static_cast<std::size_t>(last - first));
-          const Corrections::Rows rows =
-              real ? Corrections::Rows{} : corrections->rows(first, 0, out.cols, gamma, unused);
+          constants.resize(real ? 0 : static_cast<std::size_t>(last - first));
+          const Epilogue::Rows rows =
+              real ? Epilogue::Rows{}
+                   : epilogue->rows(first, 0, out.cols, constants, unused, kernels::coefficients);
           run({.piece = table.find(first, last, pixels),
                .weights = wide ? static_cast<const void*>(wide_lanes.data()) : narrow_lanes.data(),
                .channels = out.cols,
                .stride = stride,
-               .alpha = rows.alpha,
-               .beta = rows.beta,
-               .gamma = gamma.data(),
+               .scale_ab = rows.scale_ab,
+               .zero_b = rows.zero_b,
+               .constant = constants.data(),
                .out = out.data + first * out.row_stride,
                .out_stride = out.row_stride});
           if (how.rows_done) how.rows_done(first, last);
@@ -230,14 +231,14 @@ void grad_weight(const Operand& images, const PatchGeometry& g, const Operand& g
       sum_codes(table, kernel.sum[is_int16(images)][is_int16(gradient)][wide], gradient);
   const Operand patches = images.patches(g).transposed();  // rows are (tap, channel)
   const Problem problem{patches, gradient, how.accumulator, {}};
-  const Corrections corrections(problem, false);
+  const Epilogue epilogue(problem);
   std::vector<double> unused;
   for (std::int64_t t = 0; t < taps; ++t) {
-    const Corrections::Row k = corrections.row(t * channels, unused);
+    const Epilogue::Row k = epilogue.row(t * channels, unused);
     for (std::int64_t c = 0; c < channels; ++c) {
-      const auto codes = static_cast<double>(corrections.row_sum(t * channels + c));
-      out[c * taps + t] =
-          static_cast<float>((k.alpha[c] * sums[at(t, c)] + k.beta[c] * codes) + k.gamma[c]);
+      const auto codes = static_cast<double>(epilogue.row_sum(t * channels + c));
+      kernels::scale_sums(sums.data() + at(t, c), 1, codes, k.scale_ab + c, k.zero_b + c,
+                          k.constant + c, out + c * taps + t);
     }
   }
 }

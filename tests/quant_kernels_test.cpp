@@ -433,6 +433,47 @@ TEST_CASE("an operand that is kept gives the same products, however often and be
   omp_set_num_threads(threads);
 }
 
+TEST_CASE("a convolution's kernels have names of their own, in every direction") {
+  const Site site{"conv"};
+  const PatchGeometry g{.images = 2,
+                        .height = 5,
+                        .width = 5,
+                        .channels = 4,
+                        .pixel_stride = 4,
+                        .out_height = 5,
+                        .out_width = 5,
+                        .taps_y = 3,
+                        .taps_x = 3,
+                        .pad_top = 1,
+                        .pad_left = 1,
+                        .nominal_positions = 50};
+  const Tensor x = Tensor::filled({50, 4}, 1.0f), w = Tensor::filled({36, 6}, 1.0f),
+               dy = Tensor::filled({50, 6}, 1.0f);
+  struct Case {
+    Format format;
+    Simd simd;
+    std::string_view name;
+  };
+  const Case cases[] = {{Format::integer(8), Simd::scalar, "conv-codes-portable"},
+                        {Format::integer(8), Simd::avx2, "conv-codes-avx2"},
+                        {Format::integer(8), Simd::avx512, "conv-int8-avx512"},
+                        {Format::integer(12), Simd::avx512, "conv-codes-avx512"},
+                        {Format::fp32(), Simd::scalar, "conv-float-portable"},
+                        {Format::fp32(), Simd::avx2, "conv-float-avx2"},
+                        {Format::fp32(), Simd::avx512, "conv-float-avx512"}};
+  for (const Case& c : cases) {
+    if (c.simd > best_simd()) continue;
+    CAPTURE(c.name);
+    const auto encoded = [&](const Tensor& t) {
+      return Operand(t.matrix(), {c.format}, Granularity::per_tensor, Key(1));
+    };
+    const Operand patches = encoded(x).patches(g);
+    const Multiply how{.site = site, .simd = c.simd};
+    CHECK(choose_kernel(patches, encoded(w), how) == c.name);
+    CHECK(choose_kernel(patches.transposed(), encoded(dy), how) == c.name);
+  }
+}
+
 TEST_CASE("a kernel that does not exist is refused by name, with the ones there are") {
   const RandomProduct p = extreme_product(1, 1, 1, 8, 8, 1.0f, 1.0f);
   CostLedger ledger;

@@ -1,6 +1,7 @@
 #include "quant/kernels/depthwise.h"
 
 #include "core/kernels/lanes.h"
+#include "quant/kernels/epilogue/affine.h"
 
 namespace ebb::kernels {
 namespace {
@@ -72,13 +73,14 @@ inline void convolve_strip(const DepthwiseOutputs& run, std::int64_t j, std::int
       if constexpr (kReal<Code>) {
         result = sum[v];
       } else {
-        Doubles alpha, beta, gamma;
-        read<kWhole>(run.alpha + j + v * kLanes, count, alpha);
-        read<kWhole>(run.beta + j + v * kLanes, count, beta);
-        read<kWhole>(run.gamma[p] + j + v * kLanes, count, gamma);
-        const Doubles products = alpha * __builtin_convertvector(sum[v], Doubles) +
-                                 beta * __builtin_convertvector(codes[v], Doubles);
-        const Doubles value = products + gamma;
+        Doubles scale_ab, zero_b, constant;
+        read<kWhole>(run.scale_ab + j + v * kLanes, count, scale_ab);
+        read<kWhole>(run.zero_b + j + v * kLanes, count, zero_b);
+        read<kWhole>(run.constant[p] + j + v * kLanes, count, constant);
+        const Doubles products = __builtin_convertvector(sum[v], Doubles),
+                      row_sum = __builtin_convertvector(codes[v], Doubles);
+        Doubles value;
+        scale_sum(products, row_sum, scale_ab, zero_b, constant, value);
         result = __builtin_convertvector(value, Floats);
       }
       __builtin_memcpy(out + v * kLanes, &result,

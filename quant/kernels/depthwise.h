@@ -22,8 +22,8 @@ struct DepthwiseOutputs {
   DepthwisePiece piece;
   const void* weights;  ///< [taps, stride] in the type of the lanes, zeros beyond the channels
   std::int64_t channels, stride;
-  const double *alpha, *beta;  ///< by channel, see Corrections; codes only
-  const double* const* gamma;  ///< of each position
+  const double *scale_ab, *zero_b;  ///< by channel, see affine.h; codes only
+  const double* const* constant;    ///< of each position
   float* out;
   std::int64_t out_stride;
 };

@@ -81,10 +81,7 @@ std::uint64_t reference_float(const Problem& problem);
 /// in `events`.
 std::int64_t narrow_add(std::int64_t sum, std::int64_t product, Accumulator accumulator,
                         std::uint64_t& events);
-/// Two's complement value of the low `bits` bits.
-std::int64_t wrapped(std::int64_t value, int bits);
-/// Turns exact sums into what the accumulator would hold, for accumulators whose result does not
-/// depend on the order of additions (exact and wrap-around); returns the number of events.
-std::uint64_t wrap_sums(Accumulator accumulator, std::span<std::int64_t> sums);
+/// The low `bits` bits of an exact sum as two's complement; counts how often it went round.
+std::int64_t wrapped(std::int64_t sum, int bits, std::uint64_t& events);
 
 }  // namespace ebb::kernels

@@ -4,12 +4,15 @@
 #include "quant/kernels/problem.h"
 
 // The definition of every product, one output at a time. Nothing here is fast and nothing here
-// changes: the other kernels are held against it bit for bit.
+// changes: the other kernels are held against it bit for bit, so it shares no code with them.
 namespace ebb::kernels {
 
-std::int64_t wrapped(std::int64_t value, int bits) {
+std::int64_t wrapped(std::int64_t sum, int bits, std::uint64_t& events) {
   const int unused = 64 - bits;
-  return static_cast<std::int64_t>(static_cast<std::uint64_t>(value) << unused) >> unused;
+  const std::int64_t kept =
+      static_cast<std::int64_t>(static_cast<std::uint64_t>(sum) << unused) >> unused;
+  events += static_cast<std::uint64_t>(std::abs((sum - kept) >> bits));
+  return kept;
 }
 
 std::int64_t narrow_add(std::int64_t sum, std::int64_t product, Accumulator accumulator,
@@ -42,11 +45,8 @@ std::uint64_t reference_integer(const Problem& p) {
         b_sum += y;
         ++valid;
       }
-      if (p.accumulator.kind == Accumulator::Kind::wrap) {
-        const std::int64_t kept = wrapped(sum, p.accumulator.bits);
-        events += static_cast<std::uint64_t>(std::abs((sum - kept) >> p.accumulator.bits));
-        sum = kept;
-      }
+      if (p.accumulator.kind == Accumulator::Kind::wrap)
+        sum = wrapped(sum, p.accumulator.bits, events);
       const Grid &ga = p.a.grid(p.a.granularity() == Granularity::per_row ? i : 0),
                  &gb = p.b.grid(p.b.granularity() == Granularity::per_column ? j : 0);
       const double sa = static_cast<double>(ga.scale), sb = static_cast<double>(gb.scale),

@@ -1,0 +1,172 @@
+#pragma once
+
+#include <cstdint>
+
+#include "quant/kernels/epilogue/affine.h"
+
+/// The innermost loops of products of integer codes, one set an instruction set. As in encode.h
+/// only plain pointers and numbers cross this line.
+///
+/// Codes that follow each other in k form a group of 4 bytes: four int8 or two int16. b comes in
+/// panels of 16 columns, a group of a panel being the 64 bytes [16 columns][one group].
+namespace ebb::kernels {
+
+/// Panels that one call may cover, and rows at the most for any number of panels.
+inline constexpr int kTilePanels = 4;
+inline constexpr int kTileRows = 16;
+
+/// Rows of a: group g of row i at data + i * row + g * group bytes.
+struct TileLeft {
+  const std::int8_t* data;
+  std::int64_t row, group;
+};
+/// Panels of b: group g of panel p at data + p * panel + 64 g bytes.
+struct TileRight {
+  const std::uint8_t* data;
+  std::int64_t panel, groups;
+};
+/// How sums become results, see affine.h: scale_ab and zero_b of row i begin at i * stride, which
+/// is 0 unless rows have grids of their own. A bias is added in float32 if there is one.
+struct TileTarget {
+  const double *scale_ab, *zero_b;
+  std::int64_t stride;
+  const double* const* constant;
+  const std::int32_t* sums;  ///< of each row's codes
+  float* out;
+  std::int64_t ld;
+  const float* bias = nullptr;
+};
+
+/// The codes of a convolution: position x, tap (ky, kx), group g of the pixel at pixels + ky * line
+/// + (x * step + kx) * pixel + 4 g bytes, and panels of weights `panel` bytes apart.
+struct ConvCodes {
+  const std::int8_t* pixels;
+  std::int64_t pixel, line;
+  const std::uint8_t* weights;
+  std::int64_t panel, groups;
+};
+
+/// Lines of a convolution's outputs, `positions` each; output line y reads the taps from line y *
+/// step_y on. All that is indexed by column is long enough for whole panels.
+///
+/// So that sums stay within an int32, the groups of a pixel are cut into slices of `slice` groups
+/// and, where that is not enough, the weights' codes into a high and a low part: code = 2^8 high +
+/// low. A run is one slice of one part under all taps. Its weights are, for panel p, the bytes
+/// [ky][kx][groups of the slice][16 columns][group] at weights + p * panel + (part * groups +
+/// first) * taps_y * taps_x * 64, `first` being the slice's first group.
+///
+/// Instead of parts there can be residues modulo 255 of all codes, as int8 of pixels and unsigned
+/// bytes of weights. Sums of `codes` may then leave an int32, which keeps their low bits, as far as
+/// the residues' sums tell the rest: up to 253 times 2^31. Slices are of an even number of groups,
+/// half of which hold the same channels' residues.
+struct ConvLines {
+  ConvCodes codes, residues;  ///< residues.pixels is null where there are none
+  std::int64_t step_y, step_x, taps_y, taps_x;
+  std::int64_t slice;
+  int parts;
+  std::int64_t lines, positions, n;
+  int wrap_bits;           ///< 0: exact
+  TileTarget to;           ///< its rows are the positions, line by line
+  std::int64_t out_line;   ///< floats from line to line of the results
+  std::int64_t sums_line;  ///< numbers from line to line of to.sums
+
+  /// The results from position x of line y on.
+  [[nodiscard]] TileTarget target(std::int64_t y, std::int64_t x) const {
+    const std::int64_t row = y * positions + x;
+    return {to.scale_ab + row * to.stride,
+            to.zero_b + row * to.stride,
+            to.stride,
+            to.constant + row,
+            to.sums + y * sums_line + x,
+            to.out + y * out_line + x * to.ld,
+            to.ld};
+  }
+};
+
+/// A line of pixels whose positions are to be interleaved, as many as make a group of 4 bytes:
+/// channel c of position i, at pixels + i * hop bytes, becomes part of the group at out + i / n *
+/// group + c / 16 * panel + c % 16 * 4, xored with `flip`. Positions that fill up the last group
+/// are zeros before that. 64 bytes from each pixel's last channels on can be read. The codes' sums
+/// are added to sums[c].
+struct GroupedLine {
+  const std::int8_t* pixels;
+  std::int64_t hop, positions, channels;
+  std::uint8_t flip;
+  std::uint8_t* out;
+  std::int64_t group, panel;
+  std::int32_t* sums;
+};
+
+/// Interleaved lines, in segments of equal units of `groups` groups. Group g of unit u of segment s
+/// is, for row i of a, at a + s * segment + (u * groups + g) * group + 4 i, and for panel p of b at
+/// b + p * panel + ((s * units + u) * groups + g) * 64.
+struct Interleaved {
+  const std::int8_t* a;
+  std::int64_t group, segment;
+  const std::uint8_t* b;
+  std::int64_t panel, groups;
+};
+/// Products of interleaved lines, rows of a being a multiple of 4. Sums over `run` units fit an
+/// int32 or, where there are residues, are told by them as in ConvLines; times 2^shift they are
+/// added to c[i * ldc + 16 p + j].
+struct SegmentProducts {
+  Interleaved codes, residues;  ///< residues.a is null where there are none
+  std::int64_t units, segments, rows, panels;
+  std::int64_t run;
+  int shift;
+  std::int64_t* c;
+  std::int64_t ldc;
+};
+
+struct TileMicrokernel {
+  /// Rows that a call should have for 1 .. 4 panels; fewer are allowed.
+  int rows[kTilePanels + 1];
+  int code_bytes;     ///< 1 or 2
+  std::uint8_t bias;  ///< 0x80 where b holds code + 128 as unsigned bytes; else 0
+
+  /// Adds the sum over all groups, in int32 that must not overflow, times 2^shift to c[i * ldc + 16
+  /// p + j]. Where b is biased the sum is that of a (b + 128).
+  void (*accumulate)(const TileLeft& a, const TileRight& b, std::int64_t rows, int panels,
+                     int shift, std::int64_t* c, std::int64_t ldc);
+  /// Writes the sums as results, free of the bias: columns col .. col + cols of every row. With
+  /// wrap_bits in 1 .. 31 the sums are taken modulo 2^wrap_bits; returns how often they went round.
+  std::uint64_t (*product)(const TileLeft& a, const TileRight& b, std::int64_t rows, int panels,
+                           const TileTarget& to, std::int64_t col, std::int64_t cols,
+                           int wrap_bits);
+  /// Sums of k codes of each row, in int32.
+  void (*sum_rows)(const TileLeft& a, std::int64_t rows, std::int64_t k, std::int32_t* out);
+  /// Packs a matrix whose k rows lie ld bytes apart: column j of group g goes to out + g * group +
+  /// (j / 16) * panel + 4 (j % 16). Missing rows of the last group become zeros. Reads and writes
+  /// whole runs of 16 columns. Bytes are xored with `flip`.
+  void (*interleave)(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols,
+                     std::uint8_t flip, std::uint8_t* out, std::int64_t group, std::int64_t panel);
+  /// Packs one panel of a matrix whose columns lie ld bytes apart, each k codes long; columns
+  /// beyond the last are anything.
+  void (*transpose)(const std::int8_t* x, std::int64_t ld, std::int64_t k, std::int64_t cols,
+                    std::uint8_t flip, std::uint8_t* out);
+  void (*coefficients)(const RowCoefficients& row);
+
+  /// For convolutions, where they are faster than many calls of the above; else null. `conv_lines`
+  /// returns how often sums went round.
+  std::uint64_t (*conv_lines)(const ConvLines& lines) = nullptr;
+  void (*interleave_line)(const GroupedLine& line) = nullptr;
+  void (*add_products)(const SegmentProducts& products) = nullptr;
+  /// Where those take residues of int16 codes: the tiles that pack them, and what turns n codes, a
+  /// multiple of 32, into those of code - shift, in -128 .. 127; shift is 0 or 128.
+  const TileMicrokernel* bytes = nullptr;
+  void (*residues)(const std::int16_t* codes, std::int64_t n, int shift,
+                   std::int8_t* out) = nullptr;
+
+  static const TileMicrokernel portable, avx2;  ///< of int16
+  static const TileMicrokernel int8_avx512, int16_avx512;
+};
+
+std::uint64_t conv_lines_int8_avx512(const ConvLines& lines);
+std::uint64_t conv_lines_int16_avx512(const ConvLines& lines);
+void residues_avx512(const std::int16_t* codes, std::int64_t n, int shift, std::int8_t* out);
+void interleave_line_int8_avx512(const GroupedLine& line);
+void interleave_line_int16_avx512(const GroupedLine& line);
+void add_products_int8_avx512(const SegmentProducts& products);
+void add_products_int16_avx512(const SegmentProducts& products);
+
+}  // namespace ebb::kernels
