@@ -18,13 +18,13 @@ constexpr std::int64_t kMostCodes = 65535;  ///< codes of 16 bits whose sum fits
 /// Far enough for at least one group of every tap, if there is a way.
 KSplit k_split_of(const Problem& p, const TileMicrokernel& micro) {
   const PatchGeometry& g = *p.a.codes().patches;
-  return KSplit::with_residues(p, micro, std::max<std::int64_t>(16, g.taps_y * g.taps_x));
+  return KSplit(p, micro, std::max<std::int64_t>(16, g.taps_y * g.taps_x));
 }
 
 /// Line y through the tiles that every instruction set has; b has no bias there.
 std::uint64_t line_by_tiles(const TileMicrokernel& micro, const ConvLines& l, std::int64_t y) {
   const std::int64_t panels = (l.n + kPanel - 1) / kPanel, taps = l.taps_y * l.taps_x,
-                     hop = l.step_x * l.codes.pixel;
+                     stride = l.step_x * l.codes.pixel;
   // A row of taps is one run of groups where pixels are taken whole.
   const std::int64_t together = l.slice >= l.codes.groups ? std::max<std::int64_t>(1, l.taps_x) : 1;
   std::int64_t tile[kTileRows * kTilePanels * kPanel];
@@ -42,10 +42,10 @@ std::uint64_t line_by_tiles(const TileMicrokernel& micro, const ConvLines& l, st
               l.codes.weights + panel * l.codes.panel + (part * l.codes.groups + g) * taps * 64;
           for (std::int64_t tap = 0; tap < taps;
                tap += together, weights += together * groups * 64) {
-            const std::int8_t* const pixels = l.codes.pixels + x * hop +
+            const std::int8_t* const pixels = l.codes.pixels + x * stride +
                                               (y * l.step_y + tap / l.taps_x) * l.codes.line +
                                               tap % l.taps_x * l.codes.pixel + 4 * g;
-            micro.accumulate({pixels, hop, 4}, {weights, l.codes.panel, together * groups}, rows,
+            micro.accumulate({pixels, stride, 4}, {weights, l.codes.panel, together * groups}, rows,
                              count, part + 1 < l.parts ? 8 : 0, tile, ld);
           }
         }
@@ -62,16 +62,16 @@ std::uint64_t line_by_tiles(const TileMicrokernel& micro, const ConvLines& l, st
   return events;
 }
 
-/// out[i] = the sum of `taps` numbers `hop` apart, the first being x[i].
-void add_neighbours(const std::int32_t* x, std::int64_t taps, std::int64_t hop, std::int64_t count,
-                    std::int32_t* out) {
+/// out[i] = the sum of `taps` numbers `stride` apart, the first being x[i].
+void add_neighbours(const std::int32_t* x, std::int64_t taps, std::int64_t stride,
+                    std::int64_t count, std::int32_t* out) {
   if (taps == 3) {  // the usual case, in a loop that compilers vectorise
-    for (std::int64_t i = 0; i < count; ++i) out[i] = x[i] + x[i + hop] + x[i + 2 * hop];
+    for (std::int64_t i = 0; i < count; ++i) out[i] = x[i] + x[i + stride] + x[i + 2 * stride];
     return;
   }
   for (std::int64_t i = 0; i < count; ++i) {
     std::int32_t sum = 0;
-    for (std::int64_t tap = 0; tap < taps; ++tap) sum += x[i + tap * hop];
+    for (std::int64_t tap = 0; tap < taps; ++tap) sum += x[i + tap * stride];
     out[i] = sum;
   }
 }
@@ -88,11 +88,9 @@ class Convolution {
         x_classes_(x),
         n16_(round_up(problem.n(), kPanel)),
         k_split_(k_split_of(problem, micro)),
-        unit_(k_split_.residues ? 2 : 1),
-        groups_(round_up((problem.a.codes().patches->channels * micro.code_bytes + 3) / 4, unit_)),
+        groups_((problem.a.codes().patches->channels * micro.code_bytes + 3) / 4),
         plan_(problem, y, x, 4 * groups_, kBlockBytes),
-        slice_(unit_ *
-               k_split_.run(groups_ / unit_, unit_ * std::max<std::int64_t>(1, plan_.taps()))),
+        slice_(k_split_.run(groups_, std::max<std::int64_t>(1, plan_.taps()))),
         panel_(static_cast<std::int64_t>(k_split_.parts.size()) * plan_.taps() * groups_ * 64) {
     const Epilogue& epilogue = epilogue_.emplace(p_, classes_of(pack_weights()), n16_);
     for (std::size_t y_class = 0; y_class < y_classes_.taps.size(); ++y_class) {
@@ -109,7 +107,7 @@ class Convolution {
 
   /// What a thread keeps from block to block.
   struct Scratch {
-    Aligned<std::int8_t> pixels, residues;
+    Aligned<std::int8_t> pixels;
     std::vector<std::int32_t> pixel_sums, column_sums, sums;
     std::vector<const double*> constants;
 
@@ -129,11 +127,8 @@ class Convolution {
           y_classes_.of_position[static_cast<std::size_t>(block.top + i)] * plan_.x.count;
       scratch.constants.insert(scratch.constants.end(), line, line + plan_.x.count);
     }
-    const std::int8_t* const residues = k_split_.residues ? scratch.residues.data() : nullptr;
     const ConvLines lines{
         .codes = {scratch.pixels.data(), plan_.pixel, plan_.line, weights_.data(), panel_, groups_},
-        .residues = {residues, plan_.pixel / 2, plan_.line / 2, residue_weights_.data(), panel_ / 2,
-                     groups_ / 2},
         .step_y = plan_.y.step,
         .step_x = plan_.x.step,
         .taps_y = plan_.y.taps,
@@ -165,7 +160,6 @@ class Convolution {
   std::vector<std::int64_t> pack_weights() {
     weights_.resize(static_cast<std::size_t>(panel_ * (n16_ / kPanel)));
     std::fill(weights_.begin(), weights_.end(), 0);
-    if (k_split_.residues) pack_residues();
     std::vector<std::int64_t> sums(static_cast<std::size_t>(plan_.taps() * n16_), 0),
         run_sums(static_cast<std::size_t>(n16_));
     PackBuffers buffers;
@@ -189,37 +183,6 @@ class Convolution {
       }
     }
     return sums;
-  }
-
-  /// The residues of b, laid out like its codes.
-  void pack_residues() {
-    const CodeMatrix& b = p_.b.codes();
-    // As int8 that the packing of biased bytes turns into 0 .. 254.
-    Aligned<std::int8_t> residues(static_cast<std::size_t>(b.rows * n16_));
-    for (std::int64_t k = 0; k < b.rows; ++k) {
-      for (std::int64_t j = 0; j < n16_; ++j) {
-        const std::int32_t code =
-            b.code_at(k * b.row_stride + std::min(j, b.cols - 1) * b.col_stride);
-        residues[static_cast<std::size_t>(k * n16_ + j)] =
-            static_cast<std::int8_t>(((code + 255 * 256) % 255) - 128);
-      }
-    }
-    const CodeMatrix matrix{.data = residues.data(),
-                            .rows = b.rows,
-                            .cols = p_.n(),
-                            .row_stride = n16_,
-                            .patches = std::nullopt};
-    residue_weights_.resize(weights_.size() / 2);
-    PackBuffers buffers;
-    std::uint8_t* out = residue_weights_.data();
-    for (std::int64_t group = 0; group < groups_; group += slice_) {
-      const std::int64_t groups = std::min(slice_, groups_ - group) / 2, channel = 2 * group,
-                         channels = std::min(groups * 4, plan_.geometry.channels - channel);
-      for (std::int64_t tap = 0; tap < plan_.taps(); ++tap, out += 64 * groups) {
-        pack_right(matrix, 0, p_.n(), plan_.row_of_tap(tap) + channel, channels, Part::whole,
-                   *micro_.bytes, buffers, out, panel_ / 2);
-      }
-    }
   }
 
   /// Positions are alike where the same taps fall inside the image: [y classes, x classes].
@@ -249,12 +212,6 @@ class Convolution {
                        copy_pixels(p_.a.codes(), at, pixels, micro_.code_bytes, to, plan_.pixel);
                      });
     const std::int64_t lines = std::max<std::int64_t>(0, plan_.y.reach(block.height));
-    if (k_split_.residues) {
-      const std::int64_t codes = round_up(lines * plan_.line / 2, 32);
-      scratch.residues.resize(static_cast<std::size_t>(codes + kPackSlack));
-      micro_.residues(reinterpret_cast<const std::int16_t*>(scratch.pixels.data()), codes, 0,
-                      scratch.residues.data());
-    }
     scratch.pixel_sums.resize(static_cast<std::size_t>(lines * plan_.line / plan_.pixel));
     micro_.sum_rows({scratch.pixels.data(), plan_.pixel, 4},
                     static_cast<std::int64_t>(scratch.pixel_sums.size()), plan_.geometry.channels,
@@ -291,11 +248,11 @@ class Convolution {
   ConvClasses y_classes_, x_classes_;
   std::int64_t n16_;
   KSplit k_split_;
-  std::int64_t unit_, groups_;  ///< of a pixel: a multiple of `unit_`
+  std::int64_t groups_;  ///< of a pixel
   ConvPlan plan_;
   std::int64_t slice_;  ///< groups of a pixel in one run
   std::int64_t panel_;  ///< bytes of packed weights
-  Aligned<std::uint8_t> weights_, residue_weights_;
+  Aligned<std::uint8_t> weights_;
   std::optional<Epilogue> epilogue_;
   std::vector<const double*>
       constant_lines_;  ///< constant of each position of a line, [y classes, positions]

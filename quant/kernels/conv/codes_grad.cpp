@@ -30,8 +30,8 @@ void interleave_anywhere(const TileMicrokernel& micro, const GroupedLine& line) 
     for (std::int64_t i = 0; i < line.positions; i += pixels) {
       std::uint8_t group[4 * wide];
       const std::int64_t count = std::min(pixels, line.positions - i);
-      micro.interleave(line.pixels + i * line.hop + c * micro.code_bytes, line.hop, count, wide,
-                       line.flip, group, 64, 64);
+      micro.interleave(line.pixels + i * line.stride + c * micro.code_bytes, line.stride, count,
+                       wide, line.flip, group, 64, 64);
       std::memcpy(line.out + i / pixels * line.group + c / wide * line.panel, group,
                   static_cast<std::size_t>(4 * cols));
     }
@@ -46,28 +46,20 @@ void interleave_anywhere(const TileMicrokernel& micro, const GroupedLine& line) 
 
 /// Adds products segment by segment; see TileMicrokernel::add_products.
 void add_by_tiles(const TileMicrokernel& micro, const SegmentProducts& s) {
-  const Interleaved& x = s.codes;
   for (std::int64_t panel = 0; panel < s.panels; panel += kTilePanels) {
     const int count = static_cast<int>(std::min<std::int64_t>(kTilePanels, s.panels - panel));
     for (std::int64_t segment = 0; segment < s.segments; ++segment) {
-      const std::int64_t all = s.units * x.groups, run = s.run * x.groups;
-      for (std::int64_t g = 0; g < all; g += run) {
-        const TileRight right{x.b + panel * x.panel + (segment * all + g) * 64, x.panel,
-                              std::min(run, all - g)};
+      for (std::int64_t g = 0; g < s.groups; g += s.run) {
+        const TileRight right{s.b + panel * s.panel + (segment * s.groups + g) * 64, s.panel,
+                              std::min(s.run, s.groups - g)};
         for (std::int64_t i = 0; i < s.rows; i += micro.rows[count]) {
-          const TileLeft left{x.a + segment * x.segment + g * x.group + 4 * i, 4, x.group};
+          const TileLeft left{s.a + segment * s.segment + g * s.group + 4 * i, 4, s.group};
           micro.accumulate(left, right, std::min<std::int64_t>(micro.rows[count], s.rows - i),
                            count, s.shift, s.c + i * s.ldc + kPanel * panel, s.ldc);
         }
       }
     }
   }
-}
-
-/// Far enough for at least one line where residues tell the sums, which go line by line.
-KSplit k_split_of(const Problem& p, const TileMicrokernel& micro, std::int64_t line_groups) {
-  KSplit k_split = KSplit::with_residues(p, micro);
-  return k_split.groups >= line_groups ? k_split : KSplit(p, micro);
 }
 
 /// Adds the codes of a row of b to sums.
@@ -99,10 +91,8 @@ class WeightGradient {
         rows4_(round_up(rows_, 4)),
         n16_(round_up(p_.n(), kPanel)),
         groups_((x_.count * micro.code_bytes + 3) / 4),
-        residue_groups_((x_.count + 3) / 4),
-        k_split_(k_split_of(problem, micro, groups_)) {
-    const std::int64_t line_bytes = 4 * (groups_ + (k_split_.residues ? residue_groups_ : 0)) *
-                                    (y_.step * rows4_ + parts() * n16_);
+        k_split_(problem, micro) {
+    const std::int64_t line_bytes = 4 * groups_ * (y_.step * rows4_ + parts() * n16_);
     lines_ = std::clamp<std::int64_t>(kChunkBytes / line_bytes - y_.taps, 1,
                                       std::min(kMostPositions / x_.count, y_.count));
     if (lines_ == y_.count) {
@@ -114,7 +104,7 @@ class WeightGradient {
     for (std::int64_t x = 0; x < x_.count; ++x) {
       if (x_classes_.of_position[static_cast<std::size_t>(x)] != common_) uncommon_.push_back(x);
     }
-    residue_lines_ = lines_ + (y_.taps - 1) / y_.step;
+    phase_lines_ = lines_ + (y_.taps - 1) / y_.step;
     products_.assign(static_cast<std::size_t>(y_.taps * rows4_ * n16_), 0);
     sums_.assign(column_sums_at() + y_classes_.taps.size() * x_classes_.taps.size() *
                                         static_cast<std::size_t>(p_.n()),
@@ -130,10 +120,8 @@ class WeightGradient {
   struct Scratch {
     Aligned<std::int8_t> line, image;
     Aligned<std::uint8_t> gradient;  ///< [parts][panels][images][lines]
-    Aligned<std::int8_t> residue_line, residue_image;
-    Aligned<std::uint8_t> residue_gradient;
     Aligned<std::int64_t> products;
-    Aligned<std::int32_t> sums, line_sums, unused;  ///< `sums`: of rows, then of columns
+    Aligned<std::int32_t> sums, line_sums;  ///< `sums`: of rows, then of columns
     PackBuffers buffers;
     std::int64_t positions = 0;  ///< added up in `sums`
 
@@ -144,15 +132,7 @@ class WeightGradient {
           gradient(static_cast<std::size_t>(g.parts() * g.n16_ / kPanel * g.panel())),
           products(g.products_.size()),
           sums(g.sums_.size()),
-          line_sums(static_cast<std::size_t>(std::max(g.rows_, g.p_.n()))),
-          unused(line_sums.size()) {
-      if (g.k_split_.residues) {
-        residue_image.resize(static_cast<std::size_t>(g.images_ * g.residue_segment()));
-        residue_gradient.resize(static_cast<std::size_t>(g.n16_ / kPanel * g.residue_panel()));
-        std::fill(residue_image.begin(), residue_image.end(), 0);
-        std::fill(residue_gradient.begin(), residue_gradient.end(), 0);
-        std::fill(unused.begin(), unused.end(), 0);
-      }
+          line_sums(static_cast<std::size_t>(std::max(g.rows_, g.p_.n()))) {
       std::fill(line.begin(), line.end(), 0);
       std::fill(image.begin(), image.end(), 0);
       std::fill(gradient.begin(), gradient.end(), 0);
@@ -177,20 +157,17 @@ class WeightGradient {
     }
     for (std::int64_t part = 0; part < parts(); ++part) {
       for (std::int64_t ky = 0; ky < y_.taps; ++ky) {
-        const std::int8_t* const residues =
-            k_split_.residues ? scratch.residue_image.data() + slot(ky) * residue_image_line()
-                              : nullptr;
         const SegmentProducts products{
-            .codes = {scratch.image.data() + slot(ky) * image_line(), 4 * rows4_, segment(),
-                      scratch.gradient.data() + part * (n16_ / kPanel) * panel(), panel(),
-                      k_split_.residues ? groups_ : 1},
-            .residues = {residues, 4 * rows4_, residue_segment(), scratch.residue_gradient.data(),
-                         residue_panel(), residue_groups_},
-            .units = height * (k_split_.residues ? 1 : groups_),
+            .a = scratch.image.data() + slot(ky) * image_line(),
+            .group = 4 * rows4_,
+            .segment = segment(),
+            .b = scratch.gradient.data() + part * (n16_ / kPanel) * panel(),
+            .panel = panel(),
+            .groups = height * groups_,
             .segments = images,
             .rows = rows4_,
             .panels = n16_ / kPanel,
-            .run = k_split_.groups / (k_split_.residues ? groups_ : 1),
+            .run = k_split_.groups,
             .shift = KSplit::shift(k_split_.parts[static_cast<std::size_t>(part)]),
             .c = scratch.products.data() + ky * rows4_ * n16_,
             .ldc = n16_};
@@ -234,23 +211,18 @@ class WeightGradient {
   [[nodiscard]] const PatchGeometry& geometry() const { return *p_.a.codes().patches; }
   [[nodiscard]] std::int64_t blocks_an_image() const { return (y_.count + lines_ - 1) / lines_; }
   [[nodiscard]] std::int64_t image_line() const { return 4 * groups_ * rows4_; }
-  [[nodiscard]] std::int64_t residue_image_line() const { return 4 * residue_groups_ * rows4_; }
   /// Bytes of the interleaved lines of an image. Padded line q * step + r is at slot r *
-  /// residue_lines + q, so that the lines that a row of taps meets are neighbours.
+  /// phase_lines + q, so that the lines that a row of taps meets are neighbours.
   [[nodiscard]] std::int64_t segment() const { return slots() * image_line(); }
-  [[nodiscard]] std::int64_t residue_segment() const { return slots() * residue_image_line(); }
-  [[nodiscard]] std::int64_t slots() const { return std::min(y_.step, y_.taps) * residue_lines_; }
+  [[nodiscard]] std::int64_t slots() const { return std::min(y_.step, y_.taps) * phase_lines_; }
   [[nodiscard]] std::int64_t slot(std::int64_t line) const {
-    return line % y_.step * residue_lines_ + line / y_.step;
+    return line % y_.step * phase_lines_ + line / y_.step;
   }
   [[nodiscard]] std::int64_t parts() const {
     return static_cast<std::int64_t>(k_split_.parts.size());
   }
   /// Bytes of a panel of one part of a chunk's gradient.
   [[nodiscard]] std::int64_t panel() const { return images_ * lines_ * groups_ * 64; }
-  [[nodiscard]] std::int64_t residue_panel() const {
-    return images_ * lines_ * residue_groups_ * 64;
-  }
   [[nodiscard]] std::size_t column_sums_at() const {
     return static_cast<std::size_t>((y_.taps + std::min(y_.step, y_.taps)) * rows_);
   }
@@ -266,25 +238,6 @@ class WeightGradient {
     scratch.positions = 0;
   }
 
-  /// Interleaves the residues of a line of int16 codes, positions lying `hop` codes apart.
-  void interleave_residues(const std::int8_t* line, std::int64_t codes, int shift, std::int64_t hop,
-                           std::int64_t channels, std::uint8_t* out, std::int64_t group,
-                           std::int64_t panel, Scratch& scratch) const {
-    const std::int64_t all = round_up(codes, 32);
-    scratch.residue_line.resize(static_cast<std::size_t>(all + kPackSlack));
-    micro_.residues(reinterpret_cast<const std::int16_t*>(line), all, shift,
-                    scratch.residue_line.data());
-    micro_.bytes->interleave_line({.pixels = scratch.residue_line.data(),
-                                   .hop = hop,
-                                   .positions = x_.count,
-                                   .channels = channels,
-                                   .flip = static_cast<std::uint8_t>(shift),
-                                   .out = out,
-                                   .group = group,
-                                   .panel = panel,
-                                   .sums = scratch.unused.data()});
-  }
-
   /// Interleaves the lines under positions top .. top + height of an image; a position's rows (kx,
   /// channel) are neighbours in the padded line. The codes of a line are summed for all rows of
   /// taps at once, unless it is near the end and some do not meet it.
@@ -298,15 +251,9 @@ class WeightGradient {
     for (std::int64_t line = 0; line < y_.reach(height); ++line) {
       if (line % y_.step >= y_.taps) continue;
       std::int8_t* const to = scratch.image.data() + at * segment() + slot(line) * image_line();
-      std::int8_t* const residues = k_split_.residues
-                                        ? scratch.residue_image.data() + at * residue_segment() +
-                                              slot(line) * residue_image_line()
-                                        : nullptr;
       const std::int64_t sy = top * y_.step + line - y_.pad;
       if (sy < 0 || sy >= g.height || run == 0) {
         std::memset(to, 0, static_cast<std::size_t>(image_line()));
-        if (k_split_.residues)
-          std::memset(residues, 0, static_cast<std::size_t>(residue_image_line()));
         continue;
       }
       const std::int64_t pixel = g.channels * micro_.code_bytes;
@@ -318,7 +265,7 @@ class WeightGradient {
           met_by_all ? sums + (y_.taps + line % y_.step) * rows_ : scratch.line_sums.data();
       if (!met_by_all) std::fill_n(line_sums, rows_, 0);
       interleave({.pixels = scratch.line.data(),
-                  .hop = x_.step * pixel,
+                  .stride = x_.step * pixel,
                   .positions = x_.count,
                   .channels = rows_,
                   .flip = 0,
@@ -326,11 +273,6 @@ class WeightGradient {
                   .group = 4 * rows4_,
                   .panel = 64,
                   .sums = line_sums});
-      if (k_split_.residues) {
-        interleave_residues(scratch.line.data(), x_.reach(x_.count) * g.channels, 0,
-                            x_.step * g.channels, rows_, reinterpret_cast<std::uint8_t*>(residues),
-                            4 * rows4_, 64, scratch);
-      }
       for (std::int64_t ky = line % y_.step; !met_by_all && ky < y_.taps && ky <= line;
            ky += y_.step) {
         if ((line - ky) / y_.step >= height) continue;
@@ -357,7 +299,7 @@ class WeightGradient {
       fetch_ahead(lines.data, x_.count * lines.stride);
       interleave(
           {.pixels = lines.data,
-           .hop = lines.stride,
+           .stride = lines.stride,
            .positions = x_.count,
            .channels = n,
            .flip = micro_.bias,
@@ -367,12 +309,6 @@ class WeightGradient {
            .sums = line_sums});
       for (std::int64_t j = 0; line_sums != common && j < n; ++j)
         common[j] += line_sums[j] * (1 << KSplit::shift(of));
-      if (k_split_.residues) {
-        interleave_residues(lines.data, (x_.count - 1) * lines.stride / 2 + n, 128,
-                            lines.stride / 2, n,
-                            scratch.residue_gradient.data() + line * residue_groups_ * 64, 64,
-                            residue_panel(), scratch);
-      }
     }
     for (const std::int64_t x : uncommon_)
       add_codes(p_.b.codes(), first + x,
@@ -437,10 +373,10 @@ class WeightGradient {
   std::int32_t common_;                 ///< the class of most positions of a line
   std::vector<std::int64_t> uncommon_;  ///< positions of other classes
   std::int64_t rows_, rows4_, n16_;
-  std::int64_t groups_, residue_groups_;  ///< of a line
+  std::int64_t groups_;  ///< of a line
   KSplit k_split_;
-  std::int64_t lines_, images_ = 1;  ///< of a chunk
-  std::int64_t residue_lines_;
+  std::int64_t lines_, images_ = 1;     ///< of a chunk
+  std::int64_t phase_lines_;            ///< of a chunk that meet the same rows of taps
   std::vector<std::int64_t> products_;  ///< [taps_y, rows4, n16]
   std::vector<std::int64_t> sums_;      ///< of the codes of rows, then of columns
   std::optional<Epilogue> epilogue_;

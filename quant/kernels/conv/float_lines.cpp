@@ -34,21 +34,21 @@ bool line_tile(const FloatLine& l, const Tile& t) {
       __builtin_prefetch(l.out + (t.x + r) * l.out_stride + t.col + 16 * p,
                          1);  // to be in cache when it is written
   }
-  const std::int64_t hop = l.step * l.pixel, run = l.taps_x * l.pixel,
+  const std::int64_t stride = l.step * l.pixel, run = l.taps_x * l.pixel,
                      panel_floats = l.taps_y * run * kPanel;
   const float* from = t.weights;
   for (std::int64_t ky = 0; ky < l.taps_y; ++ky) {
     // Four positions to a pointer: their addresses fit x86's base + index * scale.
     const float* at[std::size_t{kPointers}];
 #pragma GCC unroll 4
-    for (int i = 0; i < kPointers; ++i) at[i] = l.pixels + (t.x + 4 * i) * hop + ky * l.line;
+    for (int i = 0; i < kPointers; ++i) at[i] = l.pixels + (t.x + 4 * i) * stride + ky * l.line;
     for (std::int64_t k = 0; k < run; ++k, from += kPanel) {
       Full::Float right[std::size_t{kAcross}];
 #pragma GCC unroll 4
       for (int v = 0; v < kAcross; ++v) right[v] = load<Full>(from + at_vector(v, panel_floats));
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
-        const auto all = broadcast<Full::Float>(at[r / 4][(r % 4) * hop]);
+        const auto all = broadcast<Full::Float>(at[r / 4][(r % 4) * stride]);
 #pragma GCC unroll 4
         for (int v = 0; v < kAcross; ++v) add_product(all, right[v], sum[r][v]);
       }

@@ -15,10 +15,10 @@ namespace {
 struct Tile {
   std::int64_t y, x, col;  ///< line, first position and first column
 };
-/// How sums become whole: at once, run by run, or run by run with the help of residues.
-enum class Sums { narrow, wide, residues };
+/// How sums become whole: at once, or run by run.
+enum class Sums { narrow, wide };
 
-/// Scales and stores 16 sums of row r; images have one grid, hence no `hop`.
+/// Scales and stores 16 sums of row r; images have one grid, hence no `stride`.
 inline void put(const TileTarget& to, std::int64_t r, std::int64_t col, __mmask16 mask, __m512d low,
                 __m512d high) {
   const __m512d a = _mm512_set1_pd(static_cast<double>(to.sums[r]));
@@ -57,18 +57,6 @@ std::uint64_t finish_wide(const ConvLines& l, const Tile& t, std::int32_t bias, 
   return l.wrap_bits > 0 ? static_cast<std::uint64_t>(_mm512_reduce_add_epi64(events)) : 0;
 }
 
-/// Straight from one run's sums and their residues, [panels][rows][16]; without wrapping.
-void finish_resolved(const ConvLines& l, const Tile& t, int rows, int panels,
-                     const std::int32_t* low, const std::int32_t* residues) {
-  const TileTarget to = l.target(t.y, t.x);
-  for (int p = 0; p < panels; ++p) {
-    const std::int64_t col = t.col + 16 * p;
-    const __mmask16 mask = columns_left(l, col);
-    for (int r = 0; r < rows; ++r, low += 16, residues += 16)
-      put(to, r, col, mask, resolved(low, residues), resolved(low + 8, residues + 8));
-  }
-}
-
 /// Sums `groups` groups of every pixel, the weights' being those from group `first` on, under all
 /// taps, kTaps neighbouring taps of a row at a time; more than one only at step 1. Between groups
 /// of codes there may be other `work`.
@@ -78,10 +66,10 @@ template <class Dot, int kTaps, int kRows, int kPanels, class Work>
                                         __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}],
                                         const Work& work) {
   constexpr int kPixels = kRows + kTaps - 1, kPointers = (kPixels + 3) / 4;
-  const std::int64_t hop = l.step_x * codes.pixel, tap_bytes = 64 * groups,
+  const std::int64_t stride = l.step_x * codes.pixel, tap_bytes = 64 * groups,
                      panel_bytes = codes.panel;
   const std::int8_t* const pixels =
-      codes.pixels + t.y * l.step_y * codes.line + t.x * hop + first % codes.groups * 4;
+      codes.pixels + t.y * l.step_y * codes.line + t.x * stride + first % codes.groups * 4;
   const std::uint8_t* from =
       codes.weights + t.col / 16 * panel_bytes + first * l.taps_y * l.taps_x * 64;
   for (std::int64_t ky = 0; ky < l.taps_y; ++ky) {
@@ -90,7 +78,7 @@ template <class Dot, int kTaps, int kRows, int kPanels, class Work>
       const std::int8_t* at[std::size_t{kPointers}];
 #pragma GCC unroll 5
       for (int i = 0; i < kPointers; ++i)
-        at[i] = pixels + ky * codes.line + kx * codes.pixel + 4 * i * hop;
+        at[i] = pixels + ky * codes.line + kx * codes.pixel + 4 * i * stride;
       for (std::int64_t g = 0; g < groups; ++g, from += 64) {
         work();
         __m512i right[std::size_t{kTaps}][std::size_t{kPanels}];
@@ -103,7 +91,7 @@ template <class Dot, int kTaps, int kRows, int kPanels, class Work>
 #pragma GCC unroll 18
         for (int i = 0; i < kPixels; ++i) {
           std::int32_t group;
-          __builtin_memcpy(&group, at[i / 4] + (i % 4) * hop, 4);
+          __builtin_memcpy(&group, at[i / 4] + (i % 4) * stride, 4);
           const __m512i all = _mm512_set1_epi32(group);
 #pragma GCC unroll 3
           for (int k = 0; k < kTaps; ++k) {
@@ -163,31 +151,16 @@ template <class Dot, Sums kSums, int kTaps, int kRows, int kPanels>
     return 0;
   } else {
     constexpr std::size_t kCount = kRows * kPanels * 16;
-    alignas(64) std::int32_t narrow[kCount], residues[kCount];
-    alignas(64) std::int64_t wide[kCount];
-    const auto run = [&](int part, std::int64_t g) __attribute__((always_inline)) {
-      const std::int64_t groups = l.codes.groups - g < l.slice ? l.codes.groups - g : l.slice;
-      begin<kRows, kPanels>(sum);
-      grow<Dot, kTaps, kRows, kPanels>(l, l.codes, t, part * l.codes.groups + g, groups, sum,
-                                       [] {});
-      store<kRows, kPanels>(sum, narrow);
-      if constexpr (kSums == Sums::residues) {
-        begin<kRows, kPanels>(sum);
-        grow<Int8Dot, kTaps, kRows, kPanels>(l, l.residues, t, g / 2, groups / 2, sum, [] {});
-        store<kRows, kPanels>(sum, residues);
-      }
-    };
-    if (kSums == Sums::residues && l.slice >= l.codes.groups && l.wrap_bits == 0) {
-      run(0, 0);
-      finish_resolved(l, t, kRows, kPanels, narrow, residues);
-      return 0;
-    }
-    __builtin_memset(wide, 0, sizeof wide);
+    alignas(64) std::int32_t narrow[kCount];
+    alignas(64) std::int64_t wide[kCount] = {};
     for (int part = 0; part < l.parts; ++part) {
       for (std::int64_t g = 0; g < l.codes.groups; g += l.slice) {
-        run(part, g);
-        kSums == Sums::residues ? add_resolved(narrow, residues, kCount, wide)
-                                : add_shifted(narrow, kCount, part + 1 < l.parts ? 8 : 0, wide);
+        const std::int64_t groups = l.codes.groups - g < l.slice ? l.codes.groups - g : l.slice;
+        begin<kRows, kPanels>(sum);
+        grow<Dot, kTaps, kRows, kPanels>(l, l.codes, t, part * l.codes.groups + g, groups, sum,
+                                         [] {});
+        store<kRows, kPanels>(sum, narrow);
+        add_shifted(narrow, kCount, part + 1 < l.parts ? 8 : 0, wide);
       }
     }
     return finish_wide(l, t, Dot::kBias, kRows, kPanels, wide);
@@ -227,9 +200,7 @@ std::uint64_t lines_of(const ConvLines& l) {
   return l.step_x == 1 && l.taps_x == 3 ? panels<Dot, kSums, 3>(l) : panels<Dot, kSums, 1>(l);
 }
 
-bool narrow(const ConvLines& l) {
-  return l.parts == 1 && l.slice >= l.codes.groups && l.residues.pixels == nullptr;
-}
+bool narrow(const ConvLines& l) { return l.parts == 1 && l.slice >= l.codes.groups; }
 
 }  // namespace
 
@@ -238,24 +209,8 @@ std::uint64_t conv_lines_int8_avx512(const ConvLines& lines) {
                        : lines_of<Int8Dot, Sums::wide>(lines);
 }
 std::uint64_t conv_lines_int16_avx512(const ConvLines& lines) {
-  if (lines.residues.pixels != nullptr) return lines_of<Int16Dot, Sums::residues>(lines);
   return narrow(lines) ? lines_of<Int16Dot, Sums::narrow>(lines)
                        : lines_of<Int16Dot, Sums::wide>(lines);
-}
-
-void residues_avx512(const std::int16_t* codes, std::int64_t n, int shift, std::int8_t* out) {
-  const __m512i m = _mm512_set1_epi16(255), highest = _mm512_set1_epi16(127),
-                lowest = _mm512_set1_epi16(-128);
-  const __m512i down = _mm512_set1_epi16(static_cast<short>(shift));
-  for (std::int64_t i = 0; i < n; i += 32) {
-    // 256 is congruent to 1: the sum of the bytes, and 255 more or less.
-    const __m512i code = _mm512_loadu_si512(codes + i);
-    __m512i x = _mm512_sub_epi16(
-        _mm512_add_epi16(_mm512_srai_epi16(code, 8), _mm512_and_si512(code, m)), down);
-    x = _mm512_mask_sub_epi16(x, _mm512_cmpgt_epi16_mask(x, highest), x, m);
-    x = _mm512_mask_add_epi16(x, _mm512_cmplt_epi16_mask(x, lowest), x, m);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), _mm512_cvtepi16_epi8(x));
-  }
 }
 
 }  // namespace ebb::kernels

@@ -13,16 +13,16 @@ namespace {
 
 /// 16 channels of the pixels of one group, `count` of which exist; the others are zeros.
 template <class Dot>
-__m512i load_group(const std::int8_t* pixels, std::int64_t hop, std::int64_t count);
+__m512i load_group(const std::int8_t* pixels, std::int64_t stride, std::int64_t count);
 
 template <>
-inline __m512i load_group<Int8Dot>(const std::int8_t* pixels, std::int64_t hop,
+inline __m512i load_group<Int8Dot>(const std::int8_t* pixels, std::int64_t stride,
                                    std::int64_t count) {
   const auto load = [&](std::int64_t i) {
-    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(pixels + i * hop));
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(pixels + i * stride));
   };
   __m512i four = _mm512_zextsi128_si512(load(0));
-  if (hop == 16 && count == 4) {
+  if (stride == 16 && count == 4) {
     four = _mm512_loadu_si512(pixels);
   } else {
     if (count > 1) four = _mm512_inserti32x4(four, load(1), 1);
@@ -38,11 +38,11 @@ inline __m512i load_group<Int8Dot>(const std::int8_t* pixels, std::int64_t hop,
 }
 
 template <>
-inline __m512i load_group<Int16Dot>(const std::int8_t* pixels, std::int64_t hop,
+inline __m512i load_group<Int16Dot>(const std::int8_t* pixels, std::int64_t stride,
                                     std::int64_t count) {
   const auto load = [&](std::int64_t i) {
     return _mm512_cvtepu16_epi32(
-        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(pixels + i * hop)));
+        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(pixels + i * stride)));
   };
   return count > 1 ? _mm512_or_si512(load(0), _mm512_slli_epi32(load(1), 16)) : load(0);
 }
@@ -60,12 +60,12 @@ void interleave_16(const GroupedLine& l, std::int64_t c) {
     sums = Dot::add(sums, ones, group);
     kWhole ? _mm512_storeu_si512(out, _mm512_xor_si512(group, flips))
            : _mm512_mask_storeu_epi32(out, mask, _mm512_xor_si512(group, flips));
-    from += kPixels * l.hop;
+    from += kPixels * l.stride;
     out += l.group;
   };
   for (std::int64_t g = 0; g < l.positions / kPixels; ++g)
-    put(load_group<Dot>(from, l.hop, kPixels));
-  if (l.positions % kPixels > 0) put(load_group<Dot>(from, l.hop, l.positions % kPixels));
+    put(load_group<Dot>(from, l.stride, kPixels));
+  if (l.positions % kPixels > 0) put(load_group<Dot>(from, l.stride, l.positions % kPixels));
   _mm512_mask_storeu_epi32(l.sums + c, mask, sums);
 }
 
@@ -76,26 +76,25 @@ void interleave(const GroupedLine& line) {
   if (c < line.channels) interleave_16<Dot, false>(line, c);
 }
 
-/// Sums of `count` units from unit `first` on, counted over all segments.
+/// Sums of `count` groups from group `first` on, counted over all segments.
 template <class Dot, int kRows, int kPanels>
-[[gnu::always_inline]] inline void grow(const SegmentProducts& s, const Interleaved& x,
-                                        std::int64_t row, std::int64_t panel, std::int64_t first,
-                                        std::int64_t count,
+[[gnu::always_inline]] inline void grow(const SegmentProducts& s, std::int64_t row,
+                                        std::int64_t panel, std::int64_t first, std::int64_t count,
                                         __m512i (&sum)[std::size_t{kRows}][std::size_t{kPanels}]) {
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 2
     for (int p = 0; p < kPanels; ++p) sum[i][p] = _mm512_setzero_si512();
   }
-  const std::uint8_t* from = x.b + panel * x.panel + first * x.groups * 64;
+  const std::uint8_t* from = s.b + panel * s.panel + first * 64;
   while (count > 0) {
-    const std::int64_t unit = first % s.units,
-                       units = s.units - unit < count ? s.units - unit : count;
-    const std::int8_t* at = x.a + first / s.units * x.segment + unit * x.groups * x.group + 4 * row;
-    for (std::int64_t g = 0; g < units * x.groups; ++g, from += 64, at += x.group) {
+    const std::int64_t begin = first % s.groups,
+                       groups = s.groups - begin < count ? s.groups - begin : count;
+    const std::int8_t* at = s.a + first / s.groups * s.segment + begin * s.group + 4 * row;
+    for (std::int64_t g = 0; g < groups; ++g, from += 64, at += s.group) {
       __m512i right[std::size_t{kPanels}];
 #pragma GCC unroll 2
-      for (int p = 0; p < kPanels; ++p) right[p] = _mm512_loadu_si512(from + p * x.panel);
+      for (int p = 0; p < kPanels; ++p) right[p] = _mm512_loadu_si512(from + p * s.panel);
 #pragma GCC unroll 16
       for (int i = 0; i < kRows; ++i) {
         std::int32_t group;
@@ -105,8 +104,8 @@ template <class Dot, int kRows, int kPanels>
         for (int p = 0; p < kPanels; ++p) sum[i][p] = Dot::add(sum[i][p], right[p], all);
       }
     }
-    first += units;
-    count -= units;
+    first += groups;
+    count -= groups;
   }
 }
 
@@ -122,55 +121,43 @@ template <int kRows, int kPanels>
 }
 
 /// A tile's sums over all segments, which meet c run by run.
-template <class Dot, bool kResidues, int kRows, int kPanels>
+template <class Dot, int kRows, int kPanels>
 void tile(const SegmentProducts& s, std::int64_t row, std::int64_t panel) {
   __m512i sum[std::size_t{kRows}][std::size_t{kPanels}];
   constexpr int kWidth = kPanels * 16;
-  alignas(64) std::int32_t narrow[std::size_t{kRows} * kWidth],
-      residues[std::size_t{kRows} * kWidth];
+  alignas(64) std::int32_t narrow[std::size_t{kRows} * kWidth];
   std::int64_t* const c = s.c + row * s.ldc + 16 * panel;
-  for (std::int64_t first = 0; first < s.units * s.segments; first += s.run) {
-    const std::int64_t left = s.units * s.segments - first, count = left < s.run ? left : s.run;
-    grow<Dot, kRows, kPanels>(s, s.codes, row, panel, first, count, sum);
+  for (std::int64_t first = 0; first < s.groups * s.segments; first += s.run) {
+    const std::int64_t left = s.groups * s.segments - first, count = left < s.run ? left : s.run;
+    grow<Dot, kRows, kPanels>(s, row, panel, first, count, sum);
     store<kRows, kPanels>(sum, narrow);
-    if constexpr (kResidues) {
-      grow<Int8Dot, kRows, kPanels>(s, s.residues, row, panel, first, count, sum);
-      store<kRows, kPanels>(sum, residues);
-      for (int i = 0; i < kRows; ++i)
-        add_resolved(narrow + i * kWidth, residues + i * kWidth, kWidth, c + i * s.ldc);
-    } else {
-      for (int i = 0; i < kRows; ++i)
-        add_shifted(narrow + i * kWidth, kWidth, s.shift, c + i * s.ldc);
-    }
+    for (int i = 0; i < kRows; ++i)
+      add_shifted(narrow + i * kWidth, kWidth, s.shift, c + i * s.ldc);
   }
 }
 
 /// The largest tiles first, then smaller ones for the rows that are left.
-template <class Dot, bool kResidues, int kRows, int kPanels>
+template <class Dot, int kRows, int kPanels>
 void rows_of(const SegmentProducts& s, std::int64_t row, std::int64_t panel) {
-  for (; row + kRows <= s.rows; row += kRows) tile<Dot, kResidues, kRows, kPanels>(s, row, panel);
+  for (; row + kRows <= s.rows; row += kRows) tile<Dot, kRows, kPanels>(s, row, panel);
   if constexpr (kRows > 4) {
-    if (row < s.rows) rows_of<Dot, kResidues, kRows - 4, kPanels>(s, row, panel);
+    if (row < s.rows) rows_of<Dot, kRows - 4, kPanels>(s, row, panel);
   }
 }
 
-template <class Dot, bool kResidues>
+template <class Dot>
 void add_products(const SegmentProducts& s) {
   for (std::int64_t p = 0; p < s.panels; p += 2)
-    p + 1 < s.panels ? rows_of<Dot, kResidues, 12, 2>(s, 0, p)
-                     : rows_of<Dot, kResidues, 16, 1>(s, 0, p);
+    p + 1 < s.panels ? rows_of<Dot, 12, 2>(s, 0, p) : rows_of<Dot, 16, 1>(s, 0, p);
 }
 
 }  // namespace
 
 void interleave_line_int8_avx512(const GroupedLine& line) { interleave<Int8Dot>(line); }
 void interleave_line_int16_avx512(const GroupedLine& line) { interleave<Int16Dot>(line); }
-void add_products_int8_avx512(const SegmentProducts& products) {
-  add_products<Int8Dot, false>(products);
-}
+void add_products_int8_avx512(const SegmentProducts& products) { add_products<Int8Dot>(products); }
 void add_products_int16_avx512(const SegmentProducts& products) {
-  products.residues.a != nullptr ? add_products<Int16Dot, true>(products)
-                                 : add_products<Int16Dot, false>(products);
+  add_products<Int16Dot>(products);
 }
 
 }  // namespace ebb::kernels

@@ -60,27 +60,5 @@ inline void add_shifted(const std::int32_t* from, int n, int shift, std::int64_t
   }
 }
 
-/// Eight sums of which `low` has the low 32 bits and `residues` numbers that are congruent to them
-/// modulo 255. 2^32 is congruent to 1, so that what is missing, q 2^32, has q = residue - low
-/// modulo 255. |q| must not pass 127.
-inline __m512d resolved(const std::int32_t* low, const std::int32_t* residues) {
-  const auto load = [](const std::int32_t* x) {
-    return _mm512_cvtepi32_pd(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)));
-  };
-  const __m512d sum = load(low), d = _mm512_sub_pd(load(residues), sum);
-  const __m512d turns = _mm512_roundscale_pd(_mm512_mul_pd(d, _mm512_set1_pd(1.0 / 255.0)),
-                                             _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  const __m512d q = _mm512_fnmadd_pd(turns, _mm512_set1_pd(255.0), d);
-  return _mm512_fmadd_pd(q, _mm512_set1_pd(4294967296.0), sum);
-}
-/// Adds n of them, a multiple of 8, to wider ones.
-inline void add_resolved(const std::int32_t* low, const std::int32_t* residues, int n,
-                         std::int64_t* to) {
-  for (int j = 0; j < n; j += 8) {
-    const __m512i whole = _mm512_cvtpd_epi64(resolved(low + j, residues + j));
-    _mm512_storeu_si512(to + j, _mm512_add_epi64(_mm512_loadu_si512(to + j), whole));
-  }
-}
-
 }  // namespace
 }  // namespace ebb::kernels

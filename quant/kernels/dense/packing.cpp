@@ -44,18 +44,6 @@ KSplit::KSplit(const Problem& p, const TileMicrokernel& micro, std::int64_t few)
   parts = {Part::high, Part::low};
 }
 
-KSplit KSplit::with_residues(const Problem& p, const TileMicrokernel& micro, std::int64_t few) {
-  KSplit k_split(p, micro, few);
-  const std::int64_t most = (std::int64_t{253} << 31) /
-                            (4 / micro.code_bytes * Problem::largest(p.a) * Problem::largest(p.b));
-  if (k_split.parts.size() > 1 && micro.residues != nullptr && most >= 2 * few) {
-    k_split.groups = most;
-    k_split.parts = {Part::whole};
-    k_split.residues = true;
-  }
-  return k_split;
-}
-
 Lines lines_of(const CodeMatrix& x, std::int64_t first, std::int64_t count, std::int64_t from,
                std::int64_t length, Part part, int code_bytes, PackBuffers& buffers) {
   const std::int64_t bytes = container_bytes(x);
@@ -96,19 +84,20 @@ Lines lines_of(const CodeMatrix& x, std::int64_t first, std::int64_t count, std:
 }
 
 void copy_pixels(const CodeMatrix& x, std::int64_t at, std::int64_t pixels, int code_bytes,
-                 std::int8_t* to, std::int64_t hop) {
+                 std::int8_t* to, std::int64_t to_stride) {
   const PatchGeometry& g = *x.patches;
   const std::int64_t bytes = container_bytes(x), pixel = g.channels * code_bytes,
                      stride = g.pixel_stride * bytes;
   const std::int8_t* const from = static_cast<const std::int8_t*>(x.data) + at * stride;
-  const bool dense = g.channels == g.pixel_stride && hop == pixel;  // all in one go
+  const bool dense = g.channels == g.pixel_stride && to_stride == pixel;  // all in one go
   const std::int64_t runs = dense ? 1 : pixels, codes = dense ? pixels * g.channels : g.channels;
   for (std::int64_t i = 0; i < runs; ++i) {
     if (bytes == code_bytes) {
       fetch_ahead(from + i * stride, codes * bytes);
-      std::memcpy(to + i * hop, from + i * stride, static_cast<std::size_t>(codes * bytes));
+      std::memcpy(to + i * to_stride, from + i * stride, static_cast<std::size_t>(codes * bytes));
     } else {
-      convert(from + i * stride, codes, Part::whole, reinterpret_cast<std::int16_t*>(to + i * hop));
+      convert(from + i * stride, codes, Part::whole,
+              reinterpret_cast<std::int16_t*>(to + i * to_stride));
     }
   }
 }

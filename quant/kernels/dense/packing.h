@@ -20,14 +20,8 @@ enum class Part : std::uint8_t { whole, high, low };
 struct KSplit {
   std::int64_t groups;  ///< of one run at the most
   std::vector<Part> parts{Part::whole};
-  bool residues =
-      false;  ///< sums leave an int32 and are told by their residues modulo 255, see ConvLines
 
   KSplit(const Problem& problem, const TileMicrokernel& micro, std::int64_t few = 16);
-  /// The same for micro kernels that know residues: half a product's work where a second part would
-  /// be a whole one's.
-  static KSplit with_residues(const Problem& problem, const TileMicrokernel& micro,
-                              std::int64_t few = 16);
   /// Groups per run when `all` are cut into runs of about the same length, `times` groups being
   /// summed at once.
   [[nodiscard]] std::int64_t run(std::int64_t all, std::int64_t times = 1) const {
@@ -63,9 +57,9 @@ Lines lines_of(const CodeMatrix& x, std::int64_t first, std::int64_t count, std:
                std::int64_t length, Part part, int code_bytes, PackBuffers& buffers);
 
 /// Copies the channels of `pixels` neighbouring pixels of a patch matrix's image, the first being
-/// pixel `at`, as codes of `code_bytes`, each pixel to to + i * hop bytes.
+/// pixel `at`, as codes of `code_bytes`, each pixel to to + i * to_stride bytes.
 void copy_pixels(const CodeMatrix& x, std::int64_t at, std::int64_t pixels, int code_bytes,
-                 std::int8_t* to, std::int64_t hop);
+                 std::int8_t* to, std::int64_t to_stride);
 
 /// Rows row .. row + rows and k .. k + depth of a [m, k]: in place where they can be read there,
 /// else in `buffers`. A gathered `a` is taken whole: all of k, or all rows of a transposed one.

@@ -54,13 +54,8 @@ struct ConvCodes {
 /// low. A run is one slice of one part under all taps. Its weights are, for panel p, the bytes
 /// [ky][kx][groups of the slice][16 columns][group] at weights + p * panel + (part * groups +
 /// first) * taps_y * taps_x * 64, `first` being the slice's first group.
-///
-/// Instead of parts there can be residues modulo 255 of all codes, as int8 of pixels and unsigned
-/// bytes of weights. Sums of `codes` may then leave an int32, which keeps their low bits, as far as
-/// the residues' sums tell the rest: up to 253 times 2^31. Slices are of an even number of groups,
-/// half of which hold the same channels' residues.
 struct ConvLines {
-  ConvCodes codes, residues;  ///< residues.pixels is null where there are none
+  ConvCodes codes;
   std::int64_t step_y, step_x, taps_y, taps_x;
   std::int64_t slice;
   int parts;
@@ -84,34 +79,29 @@ struct ConvLines {
 };
 
 /// A line of pixels whose positions are to be interleaved, as many as make a group of 4 bytes:
-/// channel c of position i, at pixels + i * hop bytes, becomes part of the group at out + i / n *
-/// group + c / 16 * panel + c % 16 * 4, xored with `flip`. Positions that fill up the last group
+/// channel c of position i, at pixels + i * stride bytes, becomes part of the group at out + i / n
+/// * group + c / 16 * panel + c % 16 * 4, xored with `flip`. Positions that fill up the last group
 /// are zeros before that. 64 bytes from each pixel's last channels on can be read. The codes' sums
 /// are added to sums[c].
 struct GroupedLine {
   const std::int8_t* pixels;
-  std::int64_t hop, positions, channels;
+  std::int64_t stride, positions, channels;
   std::uint8_t flip;
   std::uint8_t* out;
   std::int64_t group, panel;
   std::int32_t* sums;
 };
 
-/// Interleaved lines, in segments of equal units of `groups` groups. Group g of unit u of segment s
-/// is, for row i of a, at a + s * segment + (u * groups + g) * group + 4 i, and for panel p of b at
-/// b + p * panel + ((s * units + u) * groups + g) * 64.
-struct Interleaved {
+/// Products of interleaved lines, in segments of equally many groups: group g of segment s is, for
+/// row i of a, at a + s * segment + g * group + 4 i, and for panel p of b at b + p * panel + (s *
+/// groups + g) * 64. Rows are a multiple of 4. Sums over `run` groups fit an int32; times 2^shift
+/// they are added to c[i * ldc + 16 p + j].
+struct SegmentProducts {
   const std::int8_t* a;
   std::int64_t group, segment;
   const std::uint8_t* b;
-  std::int64_t panel, groups;
-};
-/// Products of interleaved lines, rows of a being a multiple of 4. Sums over `run` units fit an
-/// int32 or, where there are residues, are told by them as in ConvLines; times 2^shift they are
-/// added to c[i * ldc + 16 p + j].
-struct SegmentProducts {
-  Interleaved codes, residues;  ///< residues.a is null where there are none
-  std::int64_t units, segments, rows, panels;
+  std::int64_t panel;
+  std::int64_t groups, segments, rows, panels;
   std::int64_t run;
   int shift;
   std::int64_t* c;
@@ -151,11 +141,6 @@ struct TileMicrokernel {
   std::uint64_t (*conv_lines)(const ConvLines& lines) = nullptr;
   void (*interleave_line)(const GroupedLine& line) = nullptr;
   void (*add_products)(const SegmentProducts& products) = nullptr;
-  /// Where those take residues of int16 codes: the tiles that pack them, and what turns n codes, a
-  /// multiple of 32, into those of code - shift, in -128 .. 127; shift is 0 or 128.
-  const TileMicrokernel* bytes = nullptr;
-  void (*residues)(const std::int16_t* codes, std::int64_t n, int shift,
-                   std::int8_t* out) = nullptr;
 
   static const TileMicrokernel portable, avx2;  ///< of int16
   static const TileMicrokernel int8_avx512, int16_avx512;
@@ -163,7 +148,6 @@ struct TileMicrokernel {
 
 std::uint64_t conv_lines_int8_avx512(const ConvLines& lines);
 std::uint64_t conv_lines_int16_avx512(const ConvLines& lines);
-void residues_avx512(const std::int16_t* codes, std::int64_t n, int shift, std::int8_t* out);
 void interleave_line_int8_avx512(const GroupedLine& line);
 void interleave_line_int16_avx512(const GroupedLine& line);
 void add_products_int8_avx512(const SegmentProducts& products);

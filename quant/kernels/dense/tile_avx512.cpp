@@ -379,9 +379,7 @@ constexpr TileMicrokernel kInt16{.rows = {0, 16, 12, 8, 6},
                                  .coefficients = coefficients,
                                  .conv_lines = conv_lines_int16_avx512,
                                  .interleave_line = interleave_line_int16_avx512,
-                                 .add_products = add_products_int16_avx512,
-                                 .bytes = &kInt8,
-                                 .residues = residues_avx512};
+                                 .add_products = add_products_int16_avx512};
 
 }  // namespace
 

@@ -126,11 +126,12 @@ std::vector<std::int64_t> patch_row_sums(const CodeMatrix& x) {
             if (valid.empty()) continue;
             const std::int64_t from = valid.front(),
                                count = static_cast<std::int64_t>(valid.size());
-            const std::int64_t skip = count > 1 ? valid[1] - from : 1,
-                               hop =
+            const std::int64_t stride = count > 1 ? valid[1] - from : 1,
+                               source_stride =
                                    count > 1 ? g.source_x(valid[1], kx) - g.source_x(from, kx) : 1;
             const std::int32_t* const source = columns.data() + g.source_x(from, kx);
-            for (std::int64_t v = 0; v < count; ++v) out[from + v * skip] += source[v * hop];
+            for (std::int64_t v = 0; v < count; ++v)
+              out[from + v * stride] += source[v * source_stride];
           }
         }
       },

@@ -17,11 +17,13 @@ Epilogue::Epilogue(const Problem& p, RowClasses classes, std::int64_t width)
       one_row_grid_(p.a.granularity() == Granularity::per_tensor || p.m() == 0),
       of_row_(std::move(classes.of_row)),
       valid_(std::move(classes.valid)),
+      scales_b_(static_cast<std::size_t>(n_)),
+      zeros_b_(static_cast<std::size_t>(n_)),
       column_sums_(classes.column_sums.begin(), classes.column_sums.end()) {
   for (std::int64_t j = 0; j < n_; ++j) {
     const Grid& grid = p.b.grid(p.b.granularity() == Granularity::per_column ? j : 0);
-    scales_b_.push_back(static_cast<double>(grid.scale));
-    zeros_b_.push_back(grid.stored_zero());
+    scales_b_[static_cast<std::size_t>(j)] = static_cast<double>(grid.scale);
+    zeros_b_[static_cast<std::size_t>(j)] = grid.stored_zero();
   }
   if (!one_row_grid_ || p.m() == 0) return;
   const auto all = static_cast<std::int64_t>(valid_.size());
