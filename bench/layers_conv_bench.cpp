@@ -28,6 +28,34 @@ constexpr ConvShape kShapes[]{
     {"mobilenet/depthwise", 128, 16, 192, 192, 3, {.pad = 1, .groups = 192}},
 };
 
+/// The kernel of its forward product, which depends on formats and strides but not on sizes.
+std::string kernel_of(const ConvShape& s, Format format) {
+  if (s.config.groups > 1) return "depthwise";
+  const std::int64_t side = (8 + 2 * s.config.pad - s.taps) / s.config.stride + 1;
+  const PatchGeometry g{.images = 1,
+                        .height = 8,
+                        .width = 8,
+                        .channels = s.in,
+                        .pixel_stride = s.in,
+                        .out_height = side,
+                        .out_width = side,
+                        .taps_y = s.taps,
+                        .taps_x = s.taps,
+                        .step = s.config.stride,
+                        .pad_top = s.config.pad,
+                        .pad_left = s.config.pad,
+                        .nominal_positions = side * side};
+  const Tensor x = Tensor::filled({g.height * g.width, s.in}, 1.0f),
+               w = Tensor::filled({s.out, g.cols()}, 1.0f);
+  const auto encoded = [&](const Tensor& t, Granularity granularity) {
+    return Operand(t.matrix(), {format}, granularity, Key(1));
+  };
+  const Site site{"conv"};
+  return std::string(choose_kernel(encoded(x, Granularity::per_tensor).patches(g),
+                                   encoded(w, Granularity::per_row).transposed(),
+                                   {.site = site, .simd = best_simd()}));
+}
+
 const bool registered = [] {
   for (const ConvShape& s : kShapes) {
     for (const bool integer : {true, false}) {
@@ -48,7 +76,8 @@ const bool registered = [] {
                          {.input = {s.batch, s.size, s.size, s.in},
                           .op = [conv](Pass& pass, Var image) { return conv(pass, image); },
                           .plan = PrecisionPlan::uniform(format, format),
-                          .params = params},
+                          .params = params,
+                          .label = kernel_of(s, format)},
                          work(1, 4 * (x + y)), work(2, 4 * (x + y)), work(1, 4 * y));
     }
   }

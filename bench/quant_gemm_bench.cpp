@@ -1,4 +1,4 @@
-// Products of encoded operands, packing and affine corrections included.
+// Products of encoded operands, packing and compensation of zero points included.
 #include "rows.h"
 
 namespace {

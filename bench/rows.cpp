@@ -85,6 +85,7 @@ void add_op_rows(const std::string& name, const OpUnderTest& op, const Work& for
       const Tensor input = random_tensor(op.input, "x");
       const Tensor gradient = random_gradient(op, input);
       time_row(state, work, [&] { return time_part(op, input, gradient, part); });
+      state.SetLabel(op.label);
     });
   };
   add("/forward", Part::forward, forward);

@@ -39,6 +39,7 @@ struct OpUnderTest {
   std::function<Var(Pass& pass, Var x)> op;
   PrecisionPlan plan = PrecisionPlan::fp32();
   std::shared_ptr<ParamStore> params = nullptr;
+  std::string label = {};  ///< shown beside its rows
 };
 /// Registers "<name>/forward", "<name>/backward" (all gradients) and, when it has parameters,
 /// "<name>/grad_params" (a backward sweep that leaves out the input's gradient).
