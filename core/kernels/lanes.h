@@ -26,15 +26,15 @@ constexpr int kLanes = 8;
 constexpr int kLanes = 4;
 #endif
 
-/// n numbers of 32 bits side by side, and as many of other widths.
-template <int n>
+/// kNumbers numbers of 32 bits side by side, and as many of other widths.
+template <int kNumbers>
 struct Vector {
-  static constexpr int kCount = n;
-  typedef float Float __attribute__((vector_size(4 * n)));
-  typedef std::int32_t Int __attribute__((vector_size(4 * n)));
-  typedef std::uint32_t Bits __attribute__((vector_size(4 * n)));
-  typedef double Double __attribute__((vector_size(8 * n)));
-  typedef std::uint64_t LongBits __attribute__((vector_size(8 * n)));
+  static constexpr int kCount = kNumbers;
+  typedef float Float __attribute__((vector_size(4 * kNumbers)));
+  typedef std::int32_t Int __attribute__((vector_size(4 * kNumbers)));
+  typedef std::uint32_t Bits __attribute__((vector_size(4 * kNumbers)));
+  typedef double Double __attribute__((vector_size(8 * kNumbers)));
+  typedef std::uint64_t LongBits __attribute__((vector_size(8 * kNumbers)));
 };
 template <>
 struct Vector<1> {

@@ -12,7 +12,7 @@ constexpr int kWide = Half::kCount;
 
 template <int kCount>
 struct Count {
-  static constexpr int value = kCount;
+  static constexpr int kValue = kCount;
 };
 
 /// Calls run(first row, rows) for groups of rows. Wide rows go a few at a time: processors foresee
@@ -41,14 +41,14 @@ void sum_strips(FloatRows a, FloatRows b, std::int64_t rows, std::int64_t cols, 
                 double* dot) {
   for_each_pair(cols, [&](auto lanes, auto count, std::int64_t j) {
     using Lanes = decltype(lanes);
-    typename Lanes::Double s[count.value], d[count.value], x, y;
-    for (int k = 0; k < count.value; ++k) {
+    typename Lanes::Double s[count.kValue], d[count.kValue], x, y;
+    for (int k = 0; k < count.kValue; ++k) {
       fetch(s[k], sum + j + k * kWide);
       fetch(d[k], dot + j + k * kWide);
     }
     const float *from = a.data + j, *with = b.data + j;
     for (std::int64_t i = 0; i < rows; ++i, from += a.stride, with += b.stride) {
-      for (int k = 0; k < count.value; ++k) {
+      for (int k = 0; k < count.kValue; ++k) {
         widen(load<Lanes>(from + k * kWide), x);
         s[k] += x;
         if (kDot) {
@@ -57,7 +57,7 @@ void sum_strips(FloatRows a, FloatRows b, std::int64_t rows, std::int64_t cols, 
         }
       }
     }
-    for (int k = 0; k < count.value; ++k) {
+    for (int k = 0; k < count.kValue; ++k) {
       store(sum + j + k * kWide, s[k]);
       if (kDot) store(dot + j + k * kWide, d[k]);
     }
@@ -80,9 +80,9 @@ void summarise_strips(FloatRows a, const float* centre, std::int64_t rows, std::
                       double* sum, double* squares, float* min, float* max) {
   for_each_pair(cols, [&](auto lanes, auto count, std::int64_t j) {
     using Lanes = decltype(lanes);
-    typename Lanes::Double s[count.value], q[count.value], c[count.value], x;
-    typename Lanes::Float low[count.value], high[count.value];
-    for (int k = 0; k < count.value; ++k) {
+    typename Lanes::Double s[count.kValue], q[count.kValue], c[count.kValue], x;
+    typename Lanes::Float low[count.kValue], high[count.kValue];
+    for (int k = 0; k < count.kValue; ++k) {
       fetch(s[k], sum + j + k * kWide);
       fetch(q[k], squares + j + k * kWide);
       widen(load<Lanes>(centre + j + k * kWide), c[k]);
@@ -91,7 +91,7 @@ void summarise_strips(FloatRows a, const float* centre, std::int64_t rows, std::
     }
     const float* from = a.data + j;
     for (std::int64_t i = 0; i < rows; ++i, from += a.stride) {
-      for (int k = 0; k < count.value; ++k) {
+      for (int k = 0; k < count.kValue; ++k) {
         const typename Lanes::Float v = load<Lanes>(from + k * kWide);
         widen(v, x);
         s[k] += x;
@@ -101,7 +101,7 @@ void summarise_strips(FloatRows a, const float* centre, std::int64_t rows, std::
         high[k] = v > high[k] ? v : high[k];
       }
     }
-    for (int k = 0; k < count.value; ++k) {
+    for (int k = 0; k < count.kValue; ++k) {
       store(sum + j + k * kWide, s[k]);
       store(squares + j + k * kWide, q[k]);
       store(min + j + k * kWide, low[k]);

@@ -27,7 +27,7 @@ struct StripRange {
     largest = bits > largest ? bits : largest;
   }
   void merge_into(RowsRange& all) const {
-    constexpr std::size_t width = sizeof min / sizeof(float);
+    constexpr std::size_t width = Lanes::kCount;
     float low[width], high[width];
     std::uint32_t most[width];
     __builtin_memcpy(low, &min, sizeof low);

@@ -23,9 +23,9 @@ struct Codes {
 };
 
 /// A family's kernel for one instruction set.
-template <std::uint64_t (*family)(const Problem&, Simd), Simd simd>
+template <std::uint64_t (*kFamily)(const Problem&, Simd), Simd kSimd>
 std::uint64_t on(const Problem& p) {
-  return family(p, simd);
+  return kFamily(p, kSimd);
 }
 
 constexpr auto kMultiply = multiply_floats, kConvolve = convolve_floats;
@@ -33,8 +33,8 @@ constexpr auto kSaturate = multiply_saturating;
 using Portable = Codes<TileMicrokernel::portable>;
 #if defined(__x86_64__)
 using Avx2 = Codes<TileMicrokernel::avx2>;
-using Avx512 = Codes<TileMicrokernel::int16_avx512>;
-using Avx512Int8 = Codes<TileMicrokernel::int8_avx512>;
+using Avx512 = Codes<TileMicrokernel::kInt16Avx512>;
+using Avx512Int8 = Codes<TileMicrokernel::kInt8Avx512>;
 #endif
 
 constexpr std::array kKernels {

@@ -143,7 +143,7 @@ struct TileMicrokernel {
   void (*add_products)(const SegmentProducts& products) = nullptr;
 
   static const TileMicrokernel portable, avx2;  ///< of int16
-  static const TileMicrokernel int8_avx512, int16_avx512;
+  static const TileMicrokernel kInt8Avx512, kInt16Avx512;
 };
 
 std::uint64_t conv_lines_int8_avx512(const ConvLines& lines);

@@ -383,7 +383,7 @@ constexpr TileMicrokernel kInt16{.rows = {0, 16, 12, 8, 6},
 
 }  // namespace
 
-constinit const TileMicrokernel TileMicrokernel::int8_avx512 = kInt8;
-constinit const TileMicrokernel TileMicrokernel::int16_avx512 = kInt16;
+constinit const TileMicrokernel TileMicrokernel::kInt8Avx512 = kInt8;
+constinit const TileMicrokernel TileMicrokernel::kInt16Avx512 = kInt16;
 
 }  // namespace ebb::kernels
