@@ -53,7 +53,7 @@ std::uint64_t line_by_tiles(const TileMicrokernel& micro, const ConvLines& l, st
       for (std::int64_t r = 0; r < rows; ++r) {
         std::int64_t* const sums = tile + r * ld;
         if (l.wrap_bits > 0) events += wrap(sums, cols, l.wrap_bits);
-        const TileTarget to = l.target(y, x + r);
+        const TileTarget to = target_of(l, y, x + r);
         scale_sums(sums, cols, static_cast<double>(to.sums[0]), to.scale_ab + col, to.zero_b + col,
                    to.constant[0] + col, to.out + col);
       }

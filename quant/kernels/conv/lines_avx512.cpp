@@ -38,7 +38,7 @@ __mmask16 columns_left(const ConvLines& l, std::int64_t col) {
 /// Scales and stores a tile's sums of 64 bits, [panels][rows][16].
 std::uint64_t finish_wide(const ConvLines& l, const Tile& t, std::int32_t bias, int rows,
                           int panels, const std::int64_t* sums) {
-  const TileTarget to = l.target(t.y, t.x);
+  const TileTarget to = target_of(l, t.y, t.x);
   __m512i events = _mm512_setzero_si512();
   for (int p = 0; p < panels; ++p) {
     const std::int64_t col = t.col + 16 * p;
@@ -135,7 +135,7 @@ template <int kRows, int kPanels>
 template <class Dot, Sums kSums, int kTaps, int kRows, int kPanels>
 [[gnu::noinline]] std::uint64_t tile(const ConvLines& l, const Tile& t, Pending& pending) {
   __m512i sum[std::size_t{kRows}][std::size_t{kPanels}];
-  const TileTarget to = l.target(t.y, t.x);
+  const TileTarget to = target_of(l, t.y, t.x);
   for (std::int64_t r = 0; r < kRows; ++r) {
     for (std::int64_t p = 0; p < kPanels; ++p)
       __builtin_prefetch(to.out + r * to.ld + t.col + 16 * p, 1);

@@ -64,19 +64,23 @@ struct ConvLines {
   TileTarget to;           ///< its rows are the positions, line by line
   std::int64_t out_line;   ///< floats from line to line of the results
   std::int64_t sums_line;  ///< numbers from line to line of to.sums
-
-  /// The results from position x of line y on.
-  [[nodiscard]] TileTarget target(std::int64_t y, std::int64_t x) const {
-    const std::int64_t row = y * positions + x;
-    return {to.scale_ab + row * to.stride,
-            to.zero_b + row * to.stride,
-            to.stride,
-            to.constant + row,
-            to.sums + y * sums_line + x,
-            to.out + y * out_line + x * to.ld,
-            to.ld};
-  }
 };
+
+namespace {  // for files that are compiled for one instruction set
+
+/// Where the results from position x of line y on go.
+inline TileTarget target_of(const ConvLines& l, std::int64_t y, std::int64_t x) {
+  const std::int64_t row = y * l.positions + x;
+  return {l.to.scale_ab + row * l.to.stride,
+          l.to.zero_b + row * l.to.stride,
+          l.to.stride,
+          l.to.constant + row,
+          l.to.sums + y * l.sums_line + x,
+          l.to.out + y * l.out_line + x * l.to.ld,
+          l.to.ld};
+}
+
+}  // namespace
 
 /// A line of pixels whose positions are to be interleaved, as many as make a group of 4 bytes:
 /// channel c of position i, at pixels + i * stride bytes, becomes part of the group at out + i / n
