@@ -141,6 +141,12 @@ TEST_CASE("lanes are zipped, narrowed and cut off where they are asked to be") {
     CHECK(each<std::int32_t>(from_bytes)[j] == codes[0][j]);
     CHECK(each<std::int32_t>(from_words)[j] == codes[0][j]);
   }
+  for (std::size_t count = 0; count < kNarrowed * kLanes; ++count) {
+    std::int8_t some[kNarrowed * kLanes] = {};
+    store_codes_first(some, wide, static_cast<std::int64_t>(count));
+    for (std::size_t j = 0; j < kNarrowed * kLanes; ++j)
+      CHECK(some[j] == (j < count ? codes[j / kLanes][j % kLanes] : 0));
+  }
   for (std::size_t count = 0; count <= kLanes; ++count) {
     const auto size = static_cast<std::int64_t>(count);
     const auto some = each<float>(load_first(numbers, size));

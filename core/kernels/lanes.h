@@ -203,6 +203,30 @@ inline Full::Float floor_of(const Full::Float& x) {
 #endif
 }
 
+/// Writes the first `count` codes of kNarrowed vectors.
+template <class Code>
+inline void store_codes_first(Code* to, const Full::Int (&codes)[kNarrowed], std::int64_t count) {
+#if defined(__AVX512F__)
+  const auto lanes = static_cast<__mmask16>((1u << count) - 1);
+  if constexpr (sizeof(Code) == 1) {
+    _mm512_mask_cvtepi32_storeu_epi8(to, lanes, reinterpret_cast<__m512i>(codes[0]));
+  } else {
+    _mm512_mask_cvtepi32_storeu_epi16(to, lanes, reinterpret_cast<__m512i>(codes[0]));
+  }
+#else
+  Code some[kNarrowed * kLanes];
+  store_codes(some, codes);
+  __builtin_memcpy(to, some, static_cast<std::size_t>(count) * sizeof(Code));
+#endif
+}
+
+/// Has g++ 12 read a vector from memory once, where it would do so for every use.
+inline void keep_in_register([[maybe_unused]] Full::Float& v) {
+#if defined(__x86_64__)
+  asm("" : "+x"(v));
+#endif
+}
+
 /// Every lane is a pair of int16: the sum of the products of first and of second numbers.
 inline Full::Int multiply_pairs(const Full::Int& x, const Full::Int& y) {
 #if defined(__AVX512F__)

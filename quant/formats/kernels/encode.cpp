@@ -39,17 +39,6 @@ Full::Float read(const float* from, std::int64_t count) {
   return kWhole ? load<Full>(from) : load_first(from, count);
 }
 
-template <bool kWhole, class Code>
-void write(Code* to, const Full::Int (&codes)[kNarrowed], std::int64_t count) {
-  if constexpr (kWhole) {
-    store_codes(to, codes);
-  } else {
-    Code some[kStep];
-    store_codes(some, codes);
-    __builtin_memcpy(to, some, static_cast<std::size_t>(count) * sizeof(Code));
-  }
-}
-
 /// Encodes up to kStep elements, element j being code(j, x) of vectors that begin there.
 template <bool kWhole, class Code, class Of>
 [[gnu::always_inline]] inline void encode_step(const float* x, std::int64_t count, Code* out,
@@ -58,7 +47,11 @@ template <bool kWhole, class Code, class Of>
   Full::Int codes[kNarrowed];
   for (int v = 0; v < kNarrowed; ++v)
     codes[v] = code(v, read<kWhole>(x + v * kLanes, count - v * kLanes));
-  write<kWhole>(out, codes, count);
+  if constexpr (kWhole) {
+    store_codes(out, codes);
+  } else {
+    store_codes_first(out, codes, count);
+  }
 }
 
 template <class Code>
@@ -141,7 +134,8 @@ auto reduce(const V& v, const Of& of) {
 bool range(const float* x, std::int64_t n, float* min, float* max) {
   auto low = broadcast<Full::Float>(x[0]), high = low;
   Full::Bits largest{};
-  const auto take = [&](const Full::Float& v) {
+  const auto take = [&](Full::Float v) {
+    keep_in_register(v);
     low = low < v ? low : v;
     high = high > v ? high : v;
     const Full::Bits magnitude = reinterpret_cast<Full::Bits>(v) & 0x7fffffffu;
@@ -152,7 +146,11 @@ bool range(const float* x, std::int64_t n, float* min, float* max) {
     __builtin_prefetch(reinterpret_cast<const char*>(x + i) + kAhead);
     take(load<Full>(x + i));
   }
-  for (; i < n; ++i) take(broadcast<Full::Float>(x[i]));
+  if (i < n && n >= kLanes) {  // the last ones, some of them once more
+    take(load<Full>(x + n - kLanes));
+  } else {
+    for (; i < n; ++i) take(broadcast<Full::Float>(x[i]));
+  }
   *min = reduce(low, [](float a, float b) { return a < b ? a : b; });
   *max = reduce(high, [](float a, float b) { return a > b ? a : b; });
   return reduce(largest, [](std::uint32_t a, std::uint32_t b) { return a > b ? a : b; }) <
