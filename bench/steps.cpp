@@ -34,20 +34,6 @@ struct TaskSteps {
   }
 };
 
-train::Options options_of(std::vector<train::OptionSpec> settings, std::int64_t batch,
-                          const KeyValues& values) {
-  train::Options options;
-  options.batch = batch;
-  options.settings = std::move(settings);
-  for (train::OptionSpec& setting : options.settings) {
-    setting.text = setting.fallback;
-    for (const auto& [name, text] : values) {
-      if (setting.name == name) setting.text = text;
-    }
-  }
-  return options;
-}
-
 /// Uniformly random words, one of them a line feed's.
 std::shared_ptr<const Corpus> random_corpus(std::int64_t words, std::int64_t tokens) {
   std::string all;
@@ -69,8 +55,9 @@ std::shared_ptr<TaskSteps> lstm(std::int64_t batch) {
   const auto steps = std::make_shared<TaskSteps>();
   const train::RecurrentNetwork network =
       make_lstm({.layers = 1, .units = 800, .dropout = 0.5}, 10'000, steps->params, Key(1));
-  steps->task = train::stream_task(corpus, network, steps->params,
-                                   options_of(train::text_settings(), batch, {{"length", "35"}}));
+  steps->task = train::stream_task(
+      corpus, network, steps->params,
+      train::Options(train::text_options(), {{"batch", to_text(batch)}, {"length", "35"}}));
   steps->optimizer = make_optimizer("sgd", {.momentum = 0});
   steps->rate = 1;
   steps->clip = 0.25;
@@ -82,8 +69,9 @@ std::shared_ptr<TaskSteps> transformer(std::int64_t batch) {
   const auto steps = std::make_shared<TaskSteps>();
   const TransformerConfig config{.layers = 6, .width = 384, .heads = 6, .length = 256};
   const train::WindowNetwork network = make_transformer(config, 65, steps->params, Key(1));
-  steps->task = train::window_task(corpus, network,
-                                   options_of(train::text_settings(), batch, {{"length", "256"}}));
+  steps->task = train::window_task(
+      corpus, network,
+      train::Options(train::text_options(), {{"batch", to_text(batch)}, {"length", "256"}}));
   steps->optimizer = make_optimizer("adamw", {.weight_decay = 0.01});
   steps->rate = 1e-3;
   return steps;
@@ -100,8 +88,8 @@ std::shared_ptr<TaskSteps> gcn() {
                          .self_loops = false};
   const train::GraphNetwork network =
       make_gnn(config, graph->features.shape()[1], graph->classes, steps->params, Key(1));
-  steps->task = train::graph_task(graph, network,
-                                  options_of(train::graph_settings(), 1, {{"fanout", "all"}}));
+  steps->task = train::graph_task(
+      graph, network, train::Options(train::graph_options(), {{"batch", "1"}, {"fanout", "all"}}));
   steps->optimizer = make_optimizer("adam", {});
   steps->rate = 1e-3;
   return steps;

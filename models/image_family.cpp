@@ -9,12 +9,12 @@
 namespace ebb::cli {
 
 ModelFamily image_family(train::Program program) {
-  program.settings = train::image_settings();
+  program.options = train::image_options();
   const auto build = [](const train::Options& options, ParamStore& params) {
     const auto data = std::make_shared<const train::ImageData>(train::open_images(options));
-    const Key key = Key(static_cast<std::uint64_t>(options.seed)).fold("initial values");
-    const Classifier network =
-        make_classifier(options.arch, data->set.train.shape, data->set.train.classes, params, key);
+    const Key key = Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("initial values");
+    const Classifier network = make_classifier(options.text("arch"), data->set.train.shape,
+                                               data->set.train.classes, params, key);
     return train::image_task(data, network.forward, options);
   };
   return {std::move(program), build};

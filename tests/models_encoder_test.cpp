@@ -37,16 +37,12 @@ std::shared_ptr<const PairSet> small_pairs() {
 
 Options options_of(std::int64_t batch, std::int64_t length, std::int64_t accumulate = 1,
                    bool hypothesis_only = false) {
-  Options options;
-  options.batch = batch;
-  options.accumulate = accumulate;
-  options.settings = text_settings();
-  for (OptionSpec& setting : pair_settings()) options.settings.push_back(std::move(setting));
-  for (OptionSpec& setting : options.settings)
-    setting.text = setting.name == "length" ? to_text(length) : setting.fallback;
-  if (hypothesis_only)
-    std::ranges::find(options.settings, "hypothesis-only", &OptionSpec::name)->text = "true";
-  return options;
+  std::vector<OptionSpec> family = text_options();
+  for (OptionSpec& option : pair_options()) family.push_back(std::move(option));
+  return Options(family, {{"batch", to_text(batch)},
+                          {"accumulate", to_text(accumulate)},
+                          {"length", to_text(length)},
+                          {"hypothesis-only", to_text(hypothesis_only)}});
 }
 
 PairNetwork small_network(const PairSet& pairs, ParamStore& params, EncoderHead head,

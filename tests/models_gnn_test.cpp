@@ -23,12 +23,7 @@ std::shared_ptr<const Graph> small_graph() {
 }
 
 Options options_of(const std::string& fanout) {
-  Options options;
-  options.batch = 40;
-  options.settings = graph_settings();
-  for (OptionSpec& setting : options.settings)
-    setting.text = setting.name == "fanout" ? fanout : setting.fallback;
-  return options;
+  return Options(graph_options(), {{"batch", "40"}, {"fanout", fanout}});
 }
 
 /// A tape's values and gradients under fp32 for a network on the whole small graph.
@@ -134,7 +129,7 @@ TEST_CASE(
     const GnnConfig config{.arch = arch, .hidden = 8, .input_dropout = 0, .dropout = 0};
     const GraphNetwork network = make_gnn(config, 12, 3, params, Key(1));
     Options options = options_of("1000");
-    options.batch = 240;
+    options.set("batch", "240");
     const Task sampled = graph_task(small_graph(), network, options),
                whole = graph_task(small_graph(), network, options_of("all"));
     CHECK(sampled.steps_per_epoch == 1);

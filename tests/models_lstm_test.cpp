@@ -28,12 +28,7 @@ std::shared_ptr<const Corpus> small_corpus() {
 }
 
 Options options_of(std::int64_t batch, std::int64_t length) {
-  Options options;
-  options.batch = batch;
-  options.settings = text_settings();
-  for (OptionSpec& setting : options.settings)
-    setting.text = setting.name == "length" ? to_text(length) : setting.fallback;
-  return options;
+  return Options(text_options(), {{"batch", to_text(batch)}, {"length", to_text(length)}});
 }
 
 }  // namespace
@@ -116,7 +111,7 @@ TEST_CASE("what an LSTM cannot be is refused") {
   CHECK_THROWS_AS(static_cast<void>(make_lstm({.dropout = 1.0}, 5, params, Key(1))), ConfigError);
   const RecurrentNetwork network = make_lstm({.units = 4}, 60, params, Key(1));
   Options options = options_of(4, 8);
-  options.accumulate = 2;
+  options.set("accumulate", "2");
   CHECK_THROWS_WITH_AS(static_cast<void>(stream_task(small_corpus(), network, params, options)),
                        doctest::Contains("--accumulate 2"), ConfigError);
 }

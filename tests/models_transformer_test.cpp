@@ -29,13 +29,9 @@ std::shared_ptr<const Corpus> small_corpus() {
 }
 
 Options options_of(std::int64_t batch, std::int64_t length, std::int64_t accumulate = 1) {
-  Options options;
-  options.batch = batch;
-  options.accumulate = accumulate;
-  options.settings = text_settings();
-  for (OptionSpec& setting : options.settings)
-    setting.text = setting.name == "length" ? to_text(length) : setting.fallback;
-  return options;
+  return Options(text_options(), {{"batch", to_text(batch)},
+                                  {"accumulate", to_text(accumulate)},
+                                  {"length", to_text(length)}});
 }
 
 }  // namespace

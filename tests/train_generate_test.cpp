@@ -17,12 +17,8 @@ using namespace ebb::train;
 namespace {
 
 Options options_of(const KeyValues& given) {
-  Options options;
-  options.batch = 4;
-  options.settings = text_settings();
-  for (OptionSpec& setting : options.settings) setting.text = setting.fallback;
-  for (const auto& [name, text] : given)
-    std::ranges::find(options.settings, name, &OptionSpec::name)->text = text;
+  Options options(text_options(), given);
+  options.set("batch", "4");
   return options;
 }
 
@@ -77,7 +73,7 @@ TEST_CASE("a text goes on alike wherever it is cut into prompt and rest") {
     CHECK(write(bytes, options_of(rest), mixing_reader(bytes.size())).text == whole.text);
   }
   Options other = options_of({{"prompt", "bad"}, {"tokens", "30"}});
-  other.seed = 2;
+  other.set("seed", "2");
   CHECK(write(bytes, other, mixing_reader(bytes.size())).text != whole.text);
 }
 

@@ -20,20 +20,7 @@ using namespace ebb::train;
 
 namespace {
 
-// Options with the settings of images at their defaults.
-Options image_options() {
-  Options options;
-  options.batch = 128;
-  options.settings = image_settings();
-  for (OptionSpec& setting : options.settings) setting.text = setting.fallback;
-  return options;
-}
-
-void set(Options& options, const std::string& name, const std::string& text) {
-  for (OptionSpec& setting : options.settings) {
-    if (setting.name == name) setting.text = text;
-  }
-}
+Options default_options() { return Options(image_options(), {{"batch", "128"}}); }
 
 std::shared_ptr<const ImageData> small_data() {
   ImageData data;
@@ -73,8 +60,8 @@ LoopSettings settings(std::int64_t iterations) {
 TEST_CASE("an image task scores every test image once, in pieces") {
   const auto data = small_data();
   Softmax model = softmax();
-  Options options = image_options();
-  options.batch = 16;
+  Options options = default_options();
+  options.set("batch", "16");
   const Task task = image_task(data, model.network, options);
   CHECK(task.steps_per_epoch == 4);
   CHECK(task.parts(0) == std::vector<std::int64_t>{16});
@@ -107,9 +94,9 @@ TEST_CASE("micro-batches and what was asked before never change what a step sees
   std::vector<std::string> hashes;
   for (const bool asked : {false, true}) {
     Softmax model = softmax();
-    Options options = image_options();
-    options.batch = 20;
-    options.accumulate = 3;
+    Options options = default_options();
+    options.set("batch", "20");
+    options.set("accumulate", "3");
     const Task task = image_task(data, model.network, options);
     CHECK(task.parts(0) == std::vector<std::int64_t>{7, 7, 6});
     CHECK(task.parts(2) == std::vector<std::int64_t>{4, 3, 3});
@@ -126,9 +113,9 @@ TEST_CASE("micro-batches and what was asked before never change what a step sees
 }
 
 TEST_CASE("a validation split comes from the training images and is scored first") {
-  Options options = image_options();
-  set(options, "validation", "0.1");
-  set(options, "augment", "crop-flip");
+  Options options = default_options();
+  options.set("validation", "0.1");
+  options.set("augment", "crop-flip");
   const ImageData data = open_images(options);
   CHECK(data.validation.count() > 0);
   CHECK(data.set.train.count() == 9 * data.validation.count());
@@ -138,6 +125,6 @@ TEST_CASE("a validation split comes from the training images and is scored first
   CHECK(task.splits[0].name == "validation");
   CHECK(task.splits[1].name == "test");
 
-  set(options, "data", "/no/such/folder");
+  options.set("data", "/no/such/folder");
   CHECK_THROWS_AS(static_cast<void>(open_images(options)), DataError);
 }

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/error.h"
-#include "train/options/moot.h"
+#include "train/options/conflicts.h"
 #include "train/options/options.h"
 
 using namespace ebb;
@@ -23,34 +23,36 @@ const Program kProgram{
           .lr_schedule = "1->0:cos",
           .optimizer = "adam",
           .batch = 32,
-          .settings = {{"layers", "2"}}}},
-    .settings = {{.name = "data", .value = "DIR", .fallback = "embedded", .help = "where to read"},
-                 {.name = "layers",
-                  .value = "N",
-                  .kind = OptionSpec::Kind::integer,
-                  .fallback = "1",
-                  .help = "how deep",
-                  .expected = "1 and more",
-                  .accepts = [](double n) { return n >= 1; }},
-                 {.name = "keep",
-                  .value = "F",
-                  .kind = OptionSpec::Kind::real,
-                  .fallback = "0.5",
-                  .help = "share kept",
-                  .expected = "a share of 0 to below 1",
-                  .accepts = [](double share) { return share >= 0 && share < 1; }},
-                 {.name = "unit",
-                  .value = "word|byte",
-                  .fallback = "byte",
-                  .help = "",
-                  .choices = {"word", "byte"}},
-                 {.name = "tied",
-                  .value = "",
-                  .kind = OptionSpec::Kind::flag,
-                  .fallback = "false",
-                  .help = "share weights",
-                  .moot =
-                      [](const Options& options) { return unless(options, "arch", {"resnet8"}); }}},
+          .options = {{"layers", "2"}}}},
+    .options = {{.name = "data", .value = "DIR", .fallback = "embedded", .help = "where to read"},
+                {.name = "layers",
+                 .value = "N",
+                 .kind = OptionSpec::Kind::integer,
+                 .fallback = "1",
+                 .help = "how deep",
+                 .expected = "1 and more",
+                 .accepts = [](double n) { return n >= 1; }},
+                {.name = "keep",
+                 .value = "F",
+                 .kind = OptionSpec::Kind::real,
+                 .fallback = "0.5",
+                 .help = "share kept",
+                 .expected = "a share of 0 to below 1",
+                 .accepts = [](double share) { return share >= 0 && share < 1; }},
+                {.name = "unit",
+                 .value = "word|byte",
+                 .fallback = "byte",
+                 .help = "",
+                 .choices = {"word", "byte"}},
+                {.name = "tied",
+                 .value = "",
+                 .kind = OptionSpec::Kind::flag,
+                 .fallback = "false",
+                 .help = "share weights",
+                 .conflict =
+                     [](const Options& options) {
+                       return only_with(options, "arch", {"resnet8"});
+                     }}},
     .presets = {{.name = "known",
                  .summary = "an experiment",
                  .options = {{"schedule", "LT"},
@@ -94,35 +96,40 @@ TEST_CASE("a command line fills the options and names what was given") {
   const CommandLine line = parsed(
       "--arch resnet8 --iterations=100 --lr 1e-3 --simulate --keep-fp32 first,last --out /tmp/x "
       "--bits 4");
-  CHECK(line.options.arch == "resnet8");
-  CHECK(line.options.iterations == 100);
-  CHECK(line.options.lr == 1e-3);
-  CHECK(line.options.simulate);
-  CHECK(line.options.keep_fp32 == "first,last");
-  CHECK_FALSE(line.options.batch.has_value());
+  CHECK(line.options.text("arch") == "resnet8");
+  CHECK(line.options.integer("iterations") == 100);
+  CHECK(line.options.real("lr") == 1e-3);
+  CHECK(line.options.text("lr") == "0.001");  // as it is recorded
+  CHECK(line.options.flag("simulate"));
+  CHECK(line.options.text("keep-fp32") == "first,last");
+  CHECK_FALSE(line.options.has("batch"));
   CHECK(line.options.given == std::vector<std::string>{"arch", "bits", "keep-fp32", "simulate",
                                                        "iterations", "lr", "out"});
-  CHECK(parsed("").options.arch == "small");
+  CHECK(parsed("").options.text("arch") == "small");
 }
 
 TEST_CASE("what is not given is the architecture's") {
   Options options = parsed("--arch resnet8 --lr 0.5").options;
   apply_defaults(options, kProgram);
-  CHECK(options.lr == 0.5);
-  CHECK(options.optimizer == "adam");
-  CHECK(options.lr_schedule == "1->0:cos");
-  CHECK(options.epochs == 10);
-  CHECK(options.batch == 32);
+  CHECK(options.real("lr") == 0.5);
+  CHECK(options.text("optimizer") == "adam");
+  CHECK(options.text("lr-schedule") == "1->0:cos");
+  CHECK(options.integer("epochs") == 10);
+  CHECK(options.integer("batch") == 32);
   CHECK(options.integer("layers") == 2);
   CHECK(options.real("keep") == 0.5);
   CHECK_FALSE(options.flag("tied"));
   CHECK(options.text("unit") == "byte");
   CHECK_THROWS_WITH_AS(static_cast<void>(options.text("depth")), doctest::Contains("no --depth"),
                        ConfigError);
-  CHECK_FALSE(options.iterations.has_value());
+  CHECK_FALSE(options.has("iterations"));
+  CHECK(value_of(options, "schedule") == "CR");
+  Options with_bits = parsed("--bits 4").options;
+  apply_defaults(with_bits, kProgram);
+  CHECK(value_of(with_bits, "schedule").empty());
   Options counted = parsed("--iterations 7").options;
   apply_defaults(counted, kProgram);
-  CHECK_FALSE(counted.epochs.has_value());
+  CHECK_FALSE(counted.has("epochs"));
 }
 
 TEST_CASE(
@@ -130,15 +137,15 @@ TEST_CASE(
     "other") {
   Options options = parsed("--preset known --lr 5 --tied").options;
   apply_defaults(options, kProgram);
-  CHECK(options.schedule == "LT");
-  CHECK(options.min_bits == 5);
-  CHECK(options.lr == 5.0);
-  CHECK(options.epochs == 40);
+  CHECK(options.text("schedule") == "LT");
+  CHECK(options.integer("min-bits") == 5);
+  CHECK(options.real("lr") == 5.0);
+  CHECK(options.integer("epochs") == 40);
   CHECK(options.integer("layers") == 3);
   CHECK(options.flag("tied"));
   const Options other = parsed("--preset known --iterations 9 --bits 4").options;
-  CHECK_FALSE(other.epochs.has_value());
-  CHECK(other.schedule == "CR");
+  CHECK_FALSE(other.has("epochs"));
+  CHECK(other.text("schedule") == "CR");
   CHECK(find_preset(kProgram, "known").warnings.size() == 1);
 }
 
@@ -187,22 +194,21 @@ TEST_CASE("a wrong command line names the option, what was expected and the near
       {"--preset knwon", "unknown preset 'knwon'; did you mean 'known'?"},
       {"--threads 0", "--threads: expected 1 to 1024, got 0"},
       {"--simd sse", "sse"},
-      {"--lr 1e31", "--lr: expected 0, or 1e-30 to 1e30, got 1e+31"},
+      {"--lr 1e31", "--lr: expected 0, or 1e-30 to 1e30, got 1e31"},
       {"--lr 1e-40", "--lr: expected 0, or 1e-30 to 1e30, got 1e-40"},  // float32 would make it 0
-      {"--weight-decay 1e31", "--weight-decay: expected 0, or 1e-30 to 1e30, got 1e+31"},
+      {"--weight-decay 1e31", "--weight-decay: expected 0, or 1e-30 to 1e30, got 1e31"},
       {"--clip 0", "--clip: expected a norm of 1e-30 to 1e30, got 0"},
       {"--clip 1e-40", "--clip: expected a norm of 1e-30 to 1e30, got 1e-40"},
       {"--accumulate 32 --batch 16",
        "--accumulate: expected 1 to 16, the --batch that is cut, got 32"},
-      {"--gradient-bits 4 --bits group{gradient:4,*:(8", "--bits: [schedule]"},
-      {"--resume", "--resume needs the run directory: add --out DIR"},
-      {"--save-every 5", "--save-every needs the run directory"},
+      {"--resume", "--resume needs --out DIR; add it"},
+      {"--save-every 5", "--save-every needs --out DIR; add it"},
       {"--evaluate a --out b", "--evaluate and --out contradict"},
       {"--out a --dry-run --resume", "--resume and --dry-run contradict"},
       {"--resume --evaluate a", "--resume and --evaluate contradict"},
       {"--save-every 5 --evaluate a",
-       "--save-every means nothing with --evaluate, where nothing is trained; leave it out"},
-      {"--statistics-every 5 --evaluate a", "--statistics-every means nothing with --evaluate"},
+       "--save-every has no effect with --evaluate, where nothing is trained; leave it out"},
+      {"--statistics-every 5 --evaluate a", "--statistics-every has no effect with --evaluate"},
       {"--seed 1 --seed 2", "--seed is given 2 times; give it once"},
   };
   for (const Case& c : cases) {
@@ -211,27 +217,33 @@ TEST_CASE("a wrong command line names the option, what was expected and the near
     CAPTURE(message);
     CHECK(contains(message, c.expected));
   }
+  const std::vector<std::string> empty{"--from", ""};
+  CHECK_THROWS_WITH_AS(parse_command_line(empty, kProgram),
+                       doctest::Contains("--from: expected RUN, got ''"), ConfigError);
 }
 
-TEST_CASE("what was given and means nothing beside the others is refused, whatever a preset says") {
+TEST_CASE("what was given and has no effect with the others is refused, whatever a preset says") {
   struct Case {
     const char* args;
     const char* expected;  // empty: it means something
   };
   const Case cases[] = {
-      {"--bits 4 --cycles 2", "--cycles means nothing beside --bits"},
+      {"--bits 4 --cycles 2", "--cycles has no effect with --bits"},
       {"--bits 4 --max-bits 6",
-       "--max-bits means nothing beside --bits, only with a --schedule; leave it out"},
-      {"--schedule fp32 --max-bits 6", "--max-bits means nothing with --schedule fp32"},
+       "--max-bits has no effect with --bits, only with a --schedule; leave it out"},
+      {"--schedule fp32 --max-bits 6", "--max-bits has no effect with --schedule fp32"},
       {"--schedule static --max-bits 6", ""},
-      {"--bits 4 --period floor", "--period means nothing beside --bits"},
-      {"--schedule static --min-bits 4", "--min-bits means nothing with --schedule static"},
+      {"--gradient-bits 4 --bits group{gradient:4,*:8}",
+       "--gradient-bits has no effect with a --bits whose group has a part for gradients"},
+      {"--gradient-bits 4 --bits group{gradient:4,*:(8", "--bits: [schedule]"},
+      {"--bits 4 --period floor", "--period has no effect with --bits"},
+      {"--schedule static --min-bits 4", "--min-bits has no effect with --schedule static"},
       {"--schedule CR --min-bits 4 --cycles 2 --period floor", ""},
       {"--arch resnet8 --momentum 0.5",
-       "--momentum means nothing with --optimizer adam, only with --optimizer sgd; leave it out"},
+       "--momentum has no effect with --optimizer adam, only with --optimizer sgd; leave it out"},
       {"--arch resnet8 --optimizer sgd --momentum 0.5", ""},
       {"--preset known --bits 4", ""},
-      {"--tied", "--tied means nothing with --arch small, only with --arch resnet8"},
+      {"--tied", "--tied has no effect with --arch small, only with --arch resnet8"},
       {"--arch resnet8 --tied", ""},
   };
   for (const Case& c : cases) {
@@ -298,36 +310,39 @@ TEST_CASE(
                      [](const auto& option) { return option.first == "threads"; }));
 
   const Options resumed =
-      resumed_options(parsed("--out run --resume --threads 3 --quiet --batch 32"), recorded, {});
+      resumed_options(parsed("--out run --resume --threads 3 --quiet --batch 32"), recorded);
   for (const auto& option : recorded) {
     CAPTURE(option.first);
     CHECK(value_of(resumed, option.first) == option.second);
   }
-  CHECK(resumed.threads == 3);
-  CHECK(resumed.quiet);
+  CHECK(resumed.integer("threads") == 3);
+  CHECK(resumed.flag("quiet"));
 
-  const std::vector<std::string> free{"batch"};
-  CHECK(resumed_options(parsed("--batch 64"), recorded, free).batch == 64);
-  CHECK(resumed_options(parsed(""), recorded, free).batch == 32);
+  // Adjustable ones.
+  CHECK(resumed_options(parsed("--eval-every 64"), recorded).integer("eval-every") == 64);
+  CHECK_FALSE(resumed_options(parsed(""), recorded).has("eval-every"));
+  CHECK(resumed_options(parsed("--cost-reference 4/4/4"), recorded).text("cost-reference") ==
+        "4/4/4");
 
   struct Case {
     const char* args;
     const char* expected;
   };
-  const Case cases[] = {{"--batch 64", "--batch is '64' now and was '32' in the run"},
-                        {"--seed 2", "--seed is '2' now and was '1' in the run"},
-                        {"--iterations 5", "--iterations is '5' now and was nothing in the run"},
-                        {"--keep 0.75", "--keep is '0.75' now and was '0.25' in the run"},
-                        {"--layers 2", "--layers is '2' now and was '3' in the run"},
-                        {"--arch small", "--arch is 'small' now and was 'resnet8'"},
-                        {"--simulate", "--simulate is 'true' now and was 'false'"}};
+  const Case cases[] = {
+      {"--batch 64", "--batch is '64' now and was '32' in the run"},
+      {"--seed 2", "--seed is '2' now and was '1' in the run"},
+      {"--lr-plateau 0.5", "--lr-plateau is '0.5' now and was nothing in the run"},
+      {"--keep 0.75", "--keep is '0.75' now and was '0.25' in the run"},
+      {"--layers 2", "--layers is '2' now and was '3' in the run"},
+      {"--arch small", "--arch is 'small' now and was 'resnet8'"},
+      {"--simulate", "--simulate is 'true' now and was 'false'"}};
   for (const Case& c : cases) {
     CAPTURE(c.args);
-    CHECK_THROWS_WITH_AS(static_cast<void>(resumed_options(parsed(c.args), recorded, {})),
+    CHECK_THROWS_WITH_AS(static_cast<void>(resumed_options(parsed(c.args), recorded)),
                          doctest::Contains(c.expected), DataError);
   }
   const std::vector<std::pair<std::string, std::string>> newer{{"warp", "9"}};
-  CHECK_THROWS_WITH_AS(static_cast<void>(resumed_options(parsed(""), newer, {})),
+  CHECK_THROWS_WITH_AS(static_cast<void>(resumed_options(parsed(""), newer)),
                        doctest::Contains("--warp"), DataError);
 }
 
@@ -339,28 +354,28 @@ TEST_CASE(
   std::vector<std::string> warnings;
   const Options own =
       options_to_evaluate(parsed("--grid affine --keep-fp32 first --accumulator sat20 --eval-bits "
-                                 "4 --cost-reference 4/4/4 --batch 64 --threads 1"),
+                                 "4 --cost-reference 4/4/4 --threads 1"),
                           recorded, {}, warnings);
-  CHECK(own.grid == "affine");
-  CHECK(own.keep_fp32 == "first");
-  CHECK(own.accumulator == "sat20");
-  CHECK(own.eval_bits == "4");
-  CHECK(own.cost_reference == "4/4/4");
-  CHECK(own.batch == 64);
-  CHECK(own.arch == "resnet8");
+  CHECK(own.text("grid") == "affine");
+  CHECK(own.text("keep-fp32") == "first");
+  CHECK(own.text("accumulator") == "sat20");
+  CHECK(own.text("eval-bits") == "4");
+  CHECK(own.text("cost-reference") == "4/4/4");
+  CHECK(own.integer("batch") == 32);
+  CHECK(own.text("arch") == "resnet8");
   CHECK(warnings.empty());
 
   const Options same =
       options_to_evaluate(parsed("--arch resnet8 --batch 32 --seed 1"), recorded, {}, warnings);
   CHECK(option_texts(same, true) == recorded);
   CHECK(warnings.empty());
-  for (const char* useless :
-       {"--lr 7", "--optimizer sgd", "--max-bits 5", "--gradient-bits 3", "--iterations 9"}) {
+  for (const char* useless : {"--lr 7", "--optimizer sgd", "--max-bits 5", "--gradient-bits 3",
+                              "--iterations 9", "--batch 64"}) {
     CAPTURE(useless);
     const Options unmoved = options_to_evaluate(parsed(useless), recorded, {}, warnings);
     CHECK(option_texts(unmoved, true) == recorded);
     REQUIRE(warnings.size() == 1);
-    CHECK(contains(warnings[0], concat(useless, " means nothing here, where nothing is trained")));
+    CHECK(contains(warnings[0], concat(useless, " has no effect here, where nothing is trained")));
     warnings.clear();
   }
   for (const char* other :
@@ -371,5 +386,5 @@ TEST_CASE(
         doctest::Contains("another network or other data"), DataError);
   }
   const std::vector<std::string> free{"seed"};
-  CHECK(options_to_evaluate(parsed("--seed 2"), recorded, free, warnings).seed == 2);
+  CHECK(options_to_evaluate(parsed("--seed 2"), recorded, free, warnings).integer("seed") == 2);
 }

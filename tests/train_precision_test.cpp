@@ -16,9 +16,9 @@ namespace {
 
 Options options_with(const std::string& schedule) {
   Options options;
-  options.schedule = schedule;
-  options.lr = 0.5;
-  options.lr_schedule = "1";
+  options.set("schedule", schedule);
+  options.set("lr", "0.5");
+  options.set("lr-schedule", "1");
   return options;
 }
 
@@ -52,7 +52,7 @@ TEST_CASE("what looks like bits but is no expression is refused with what to wri
   for (const Case& c : cases) {
     CAPTURE(c.text);
     Options options = options_with("static");
-    (std::string_view(c.option) == "bits" ? options.bits : options.gradient_bits) = c.text;
+    options.set(c.option, c.text);
     const std::string error =
         error_of([&] { static_cast<void>(resolve_precision(options, {.updates = 10})); });
     CHECK(contains(error, c.expected));
@@ -81,13 +81,13 @@ TEST_CASE("every named schedule becomes plans of the widths it prescribes") {
 
 TEST_CASE("expressions may mix widths and float32, whose gradients stay float32") {
   Options options = options_with("CR");
-  options.bits = "fp32 @10% ; round(3->8 : lin) @rest";
-  options.lr_schedule = "1->0 : lin";
-  options.eval_bits = "fp32";
-  options.gradient_bits = "6";
-  options.grid = "symmetric";
-  options.accumulator = "sat20";
-  options.keep_fp32 = "first,last";
+  options.set("bits", "fp32 @10% ; round(3->8 : lin) @rest");
+  options.set("lr-schedule", "1->0 : lin");
+  options.set("eval-bits", "fp32");
+  options.set("gradient-bits", "6");
+  options.set("grid", "symmetric");
+  options.set("accumulator", "sat20");
+  options.set("keep-fp32", "first,last");
   const Precision precision = resolve_precision(options, {.updates = 100});
   CHECK(precision.plan(9).base.formats() == SiteFormats::fp32());
   CHECK(precision.plan(10).base.formats() ==
@@ -95,7 +95,7 @@ TEST_CASE("expressions may mix widths and float32, whose gradients stay float32"
   CHECK(precision.plan(99).base.weight.format == Format::integer(8));
   CHECK(precision.plan(99).base.weight.grid == GridStyle::symmetric);
   CHECK(precision.plan(99).encoding("conv2", Role::gradient).grid == GridStyle::symmetric);
-  options.gradient_grid = "affine";
+  options.set("gradient-grid", "affine");
   CHECK(resolve_precision(options, {.updates = 100})
             .plan(99)
             .encoding("conv2", Role::gradient)
@@ -131,8 +131,8 @@ TEST_CASE("expressions that are wrong, or no widths, are refused before anything
   for (const Case& c : cases) {
     CAPTURE(c.bits);
     Options options = options_with("CR");
-    options.bits = c.bits;
-    options.lr_schedule = c.rate;
+    options.set("bits", c.bits);
+    options.set("lr-schedule", c.rate);
     const std::string message = error_of([&] { resolve_precision(options, {.updates = 100}); });
     CAPTURE(message);
     CHECK(contains(message, c.expected));
@@ -189,8 +189,8 @@ ParamStore parameters() {
 
 Options options_with_bits(const std::string& bits, const std::string& gradient_bits = "8") {
   Options options = options_with("CR");
-  options.bits = bits;
-  options.gradient_bits = gradient_bits;
+  options.set("bits", bits);
+  options.set("gradient-bits", gradient_bits);
   return options;
 }
 
@@ -251,7 +251,7 @@ TEST_CASE("groups of bits are bound to layers, tags and roles, at every iteratio
     }
   }
   Options options = options_with_bits("group{conv1: 8, *: 4}");
-  options.keep_fp32 = "conv1";
+  options.set("keep-fp32", "conv1");
   CHECK(widths(resolve_precision(options, {.updates = 100}, kSites).plan(0), kSites[0]) ==
         "32/32/32");
 }
@@ -267,9 +267,9 @@ TEST_CASE(
       {"group{wieght: 8, *: 4}", "8", "1",
        "--bits: unknown name in group{...} 'wieght'; did you mean 'weight'?"},
       {"group{conv1: group{block1: 2, *: 3}, *: 4}", "8", "1",
-       "--bits: the part 'block1' of the group is never used"},
+       "--bits: the part 'block1' of group{...} has no effect: the last part that matches"},
       {"group{block1.conv1: 2, block1: 3, *: 4}", "8", "1",
-       "--bits: the part 'block1.conv1' of the group is never used"},
+       "--bits: the part 'block1.conv1' of group{...} has no effect: the last part that matches"},
       {"group{blok1: 8, *: 4}", "8", "1",
        "--bits: unknown name in group{...} 'blok1'; did you mean 'block1'?"},
       {"group{conv1: 8}", "8", "1", "--bits: [schedule] the group has no part"},
@@ -289,14 +289,15 @@ TEST_CASE(
       {"4", "8", "group{conv9: 0, *: 1}",
        "--lr-schedule: unknown name in group{...} 'conv9'; did you mean 'conv1'?"},
       {"4", "8", "group{conv1.bias: 0, conv1: 0.5, *: 1}",
-       "--lr-schedule: the part 'conv1.bias' of the group is never used"},
+       "--lr-schedule: the part 'conv1.bias' of group{...} has no effect: the last part that "
+       "matches"},
       {"4", "8", "group{bias: affine(lin, 1, -.5), *: 1}", "--lr-schedule at iteration 51"},
       {"4", "8", "group{bias: 0}", "add '*: ...' for all others"}};
   for (const Case& c : cases) {
     CAPTURE(c.bits);
     CAPTURE(c.rate);
     Options options = options_with_bits(c.bits, c.gradient_bits);
-    options.lr_schedule = c.rate;
+    options.set("lr-schedule", c.rate);
     const ParamStore params = parameters();
     const std::string message = error_of(
         [&] { static_cast<void>(resolve_precision(options, {.updates = 100}, kSites, params)); });
@@ -315,14 +316,14 @@ TEST_CASE("the schedules of a run of 10^12 updates are checked without reading e
   for (const char* rate : {"1", "1->0 : cos", "1->0 : lin", "0->1 : cos", "step(50%, 75%, 0.1)"}) {
     CAPTURE(rate);
     Options options = options_with("CR");
-    options.lr_schedule = rate;
+    options.set("lr-schedule", rate);
     CHECK(resolve_precision(options, {.updates = 1'000'000'000'000}).rate(0) >= 0);
   }
 }
 
 TEST_CASE("the rates of groups in a run of 10^12 updates are found without reading each of them") {
   Options options = options_with("CR");  // --lr 0.5
-  options.lr_schedule = "group{bias: 1->0 : cos, fc: 0.25->1 : cos, *: 1->0 : pow(3)}";
+  options.set("lr-schedule", "group{bias: 1->0 : cos, fc: 0.25->1 : cos, *: 1->0 : pow(3)}");
   const ParamStore params = parameters();
   const Precision precision =
       resolve_precision(options, {.updates = 1'000'000'000'000}, kSites, params);
@@ -341,7 +342,7 @@ TEST_CASE("options of codes are refused where nothing ever has codes, however th
     const char* why;
     const char *bits, *keep_fp32, *eval_bits, *gradient_bits;
     bool evaluates;
-    const char *moot, *sound;  // what is refused, and what is not
+    const char *without_effect, *sound;  // what is refused, and what is not
   };
   const char* const all = "grid accumulator simulate keep-fp32 gradient-bits gradient-grid";
   const Case cases[] = {
@@ -367,16 +368,17 @@ TEST_CASE("options of codes are refused where nothing ever has codes, however th
   for (const Case& c : cases) {
     CAPTURE(c.why);
     Options options = options_with_bits(c.bits, c.gradient_bits);
-    options.keep_fp32 = c.keep_fp32;
-    options.eval_bits = c.eval_bits;
-    if (c.evaluates) options.evaluate = "run";
+    options.set("keep-fp32", c.keep_fp32);
+    options.set("eval-bits", c.eval_bits);
+    if (c.evaluates) options.set("evaluate", "run");
     const Precision precision = resolve_precision(options, {.updates = 100}, kSites);
-    for (const auto& [names, moot] : {std::pair(c.moot, true), {c.sound, false}}) {
+    for (const auto& [names, without_effect] :
+         {std::pair(c.without_effect, true), {c.sound, false}}) {
       for (const std::string& name : split_at(names, ' ')) {
         CAPTURE(name);
         options.given = {name};
         const std::string message = error_of([&] { check_codes(options, precision, kSites); });
-        CHECK(contains(message, "means nothing where") == moot);
+        CHECK(contains(message, "has no effect where") == without_effect);
       }
     }
   }
@@ -399,7 +401,7 @@ TEST_CASE("a run of which no layer has the common widths says what the papers' c
     CAPTURE(c.bits);
     CAPTURE(c.keep_fp32);
     Options options = options_with_bits(c.bits);
-    options.keep_fp32 = c.keep_fp32;
+    options.set("keep-fp32", c.keep_fp32);
     const std::vector<std::string> warnings =
         resolve_precision(options, {.updates = 100}, kSites).warnings;
     CHECK(std::ranges::any_of(warnings, [](const std::string& warning) {
@@ -410,7 +412,7 @@ TEST_CASE("a run of which no layer has the common widths says what the papers' c
 
 TEST_CASE("groups of rates are bound to parameters") {
   Options options = options_with("CR");  // --lr 0.5
-  options.lr_schedule = "group{bias: 0, fc: group{bias: 0.5, *: 1->0 : lin}, *: 1}";
+  options.set("lr-schedule", "group{bias: 0, fc: group{bias: 0.5, *: 1->0 : lin}, *: 1}");
   const ParamStore params = parameters();
   const Precision precision = resolve_precision(options, {.updates = 100}, kSites, params);
   CHECK(precision.rate(50) == 0.5);
@@ -421,7 +423,7 @@ TEST_CASE("groups of rates are bound to parameters") {
   CHECK(precision.rate_groups[2].parameters == std::vector<std::string>{"fc.weight"});
   CHECK(precision.rate_groups[2].highest == 0.5);
   CHECK(precision.rate_groups[2].lowest == 0.5 * 0.01);
-  options.lr_schedule = "1->0 : lin";
+  options.set("lr-schedule", "1->0 : lin");
   CHECK_FALSE(resolve_precision(options, {.updates = 100}, kSites, params).rates);
 }
 
@@ -440,13 +442,13 @@ TEST_CASE("evaluations run at the highest format of the run, or as told") {
   for (const Case& c : cases) {
     CAPTURE(c.bits);
     Options options = options_with_bits(c.bits);
-    options.eval_bits = c.eval_bits;
+    options.set("eval-bits", c.eval_bits);
     const Precision precision = resolve_precision(options, {.updates = 100}, kSites);
     CHECK(widths(precision.evaluation.value(), kSites[0]) == c.conv1);
     CHECK(widths(precision.evaluation.value(), kSites[3]) == c.fc);
   }
   Options options = options_with_bits("round(3->8 : lin)");
-  options.eval_bits = "current";
+  options.set("eval-bits", "current");
   CHECK_FALSE(resolve_precision(options, {.updates = 100}).evaluation.has_value());
 }
 
@@ -460,12 +462,12 @@ TEST_CASE("a width without a grid of its style is refused wherever it stands") {
   for (const Case& c : cases) {
     CAPTURE(c.bits);
     Options options = options_with_bits(c.bits, c.gradient_bits);
-    options.grid = c.grid;
-    options.gradient_grid = c.gradient_grid;
+    options.set("grid", c.grid);
+    options.set("gradient-grid", c.gradient_grid);
     CHECK(contains(
         error_of([&] { static_cast<void>(resolve_precision(options, {.updates = 100}, kSites)); }),
         "of 1 bit have no symmetric grid"));
-    options.grid = options.gradient_grid = "affine";
+    for (const char* grid : {"grid", "gradient-grid"}) options.set(grid, "affine");
     CHECK_NOTHROW(static_cast<void>(resolve_precision(options, {.updates = 100}, kSites)));
   }
 }
@@ -533,10 +535,10 @@ TEST_CASE(
   for (const Case& c : cases) {
     CAPTURE(c.why);
     Options options = options_with(c.schedule);
-    options.bits = c.bits;
-    options.max_bits = c.max_bits;
-    options.keep_fp32 = c.keep;
-    options.cost_reference = c.reference;
+    options.set("bits", c.bits);
+    options.set("max-bits", to_text(c.max_bits));
+    options.set("keep-fp32", c.keep);
+    options.set("cost-reference", c.reference);
     const Task task = TinyTask{}.task();
     const Precision precision = resolve_precision(options, {.updates = 3, .updates_per_epoch = 4});
     const RelativeCost cost = relative_cost(
@@ -553,14 +555,14 @@ TEST_CASE("layers kept in float32 must exist") {
        {"", "first", "last", "shortcut", "conv1", "stage1", "stage1.block1", "conv1,last"}) {
     CAPTURE(known);
     Options options;
-    options.keep_fp32 = known;
+    options.set("keep-fp32", known);
     CHECK_NOTHROW(check_keep_fp32(options, sites));
   }
   Options options;
-  options.keep_fp32 = "first,conv9";
+  options.set("keep-fp32", "first,conv9");
   CHECK(contains(error_of([&] { check_keep_fp32(options, sites); }),
                  "unknown layer 'conv9'; did you mean 'conv1'?"));
-  options.keep_fp32 = "stage1.blok1";
+  options.set("keep-fp32", "stage1.blok1");
   CHECK(contains(error_of([&] { check_keep_fp32(options, sites); }),
                  "did you mean 'stage1.block1'?"));
 }

@@ -20,14 +20,11 @@ using Json = nlohmann::json;
 namespace {
 
 RunConfig config() {
-  Options options;
-  options.lr = 0.02;
-  options.lr_schedule = "1";
-  options.iterations = 6;
-  options.batch = 128;
-  options.settings = {
-      {.name = "data", .value = "DIR", .fallback = "", .help = "", .text = "tiny \"quoted\""}};
-  options.keep_fp32 = "";
+  const Options options({{.name = "data", .value = "DIR"}}, {{"lr", "0.02"},
+                                                             {"lr-schedule", "1"},
+                                                             {"iterations", "6"},
+                                                             {"batch", "128"},
+                                                             {"data", "tiny \"quoted\""}});
   RunConfig config{.program = "ebb-test", .options = option_texts(options, true)};
   config.resolved = {{"iterations", "6"}, {"steps_per_epoch", "4"}};
   config.data = {{"training", "0123"}, {"number", "1e400"}, {"zeros", "007"}};
@@ -43,9 +40,16 @@ TEST_CASE("a configuration comes back from its JSON, where numbers are numbers")
   CHECK(json["options"]["lr"] == 0.02);
   CHECK(json["options"]["simulate"] == false);
   CHECK(json["data"]["zeros"] == "007");  // as a number it would lose its zeros
-  for (const char* bad : {"", "{}", "[]", "{\"program\": 1}", "nonsense"}) {
-    CAPTURE(bad);
-    CHECK_THROWS_AS(parse_config(bad), DataError);
+  struct Case {
+    const char *text, *what;
+  };
+  for (const Case& c : {Case{"", "no JSON from byte 1 on"},
+                        {"{\"program\": ebb", "no JSON from byte 13 on"},
+                        {"{}", "expected an object with program, options"},
+                        {"[]", "expected an object with program, options"},
+                        {"{\"program\": 1}", "expected an object with program, options"}}) {
+    CAPTURE(c.text);
+    CHECK_THROWS_WITH_AS(parse_config(c.text), doctest::Contains(c.what), DataError);
   }
 }
 
@@ -125,7 +129,7 @@ TEST_CASE("an inspection tells where the bit-operations went") {
   CHECK(to_table(inspection).find(concat(format_fixed(loss / 4, 4), ", mean of the last epoch")) !=
         std::string::npos);
   CHECK(json["test_negative_loss"] == inspection.history.evaluations.back().score);
-  CHECK(json["options"]["batch"] == "128");
+  CHECK(json["options"]["batch"] == 128);
   const std::string table = to_table(inspection);
   for (const char* part : {"10,368 bit-operations", "6 of 6", "fc", "66.7 %", "33.3 %"}) {
     CAPTURE(part);

@@ -58,14 +58,7 @@ std::shared_ptr<const Corpus> corpus_of(const TokenIds& held_out) {
   return std::make_shared<const Corpus>(std::move(corpus));
 }
 
-Options options() {
-  Options options;
-  options.batch = 4;
-  options.settings = text_settings();
-  for (OptionSpec& setting : options.settings)
-    setting.text = setting.name == "length" ? "7" : setting.fallback;
-  return options;
-}
+Options options() { return Options(text_options(), {{"batch", "4"}, {"length", "7"}}); }
 
 LoopSettings settings() { return {.evaluation_plan = PrecisionPlan::fp32()}; }
 

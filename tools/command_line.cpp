@@ -25,11 +25,11 @@ std::string integer_check(const std::string& text) {
   return parse_number(text, value) ? "" : concat("expected an integer, got '", text, "'");
 }
 
-/// Refuses an option that was given and means nothing beside the others.
-void refuse_moot(const CLI::App& command, const std::string& option, bool moot,
-                 const std::string& reason) {
-  require<ConfigError>(!moot || command.get_option(option)->count() == 0, "[command line] ", option,
-                       " means nothing ", reason, "; leave it out");
+/// Refuses an option that was given and has no effect with the others.
+void refuse_without_effect(const CLI::App& command, const std::string& option, bool without_effect,
+                           const std::string& reason) {
+  require<ConfigError>(!without_effect || command.get_option(option)->count() == 0,
+                       "[command line] ", option, " has no effect ", reason, "; leave it out");
 }
 
 }  // namespace
@@ -60,14 +60,14 @@ void add_schedule_command(CLI::App& app, std::ostream& out, std::ostream& warnin
       command
           ->add_option(
               "--max-bits", options->max_bits,
-              "Highest width of a named schedule; beside --expr, which then is of bits, the "
+              "Highest width of a named schedule; with --expr, a schedule of bits then, the "
               "width that it should reach")
           ->capture_default_str()
           ->check(integer_check, "");
   command->add_option("--gradient-bits", options->gradient_bits,
                       "Width of gradients in the cost, or fp32 [8]");
   command->add_option("--group", options->group,
-                      "Whose part of group{...} to print; * for what no part names");
+                      "The part of group{...} to print; * is that of everything else");
   command->add_option(
       "--cost-reference", options->cost_reference,
       "Widths of weights, activations and gradients that costs are compared with [8/8/8]");
@@ -78,12 +78,13 @@ void add_schedule_command(CLI::App& app, std::ostream& out, std::ostream& warnin
   command->callback([command, options, max_bits, &out, &warnings] {
     const bool constant = options->name == "static" || options->name == "fp32";
     for (const char* each : {"--cycles", "--min-bits", "--period"})
-      refuse_moot(*command, each, constant,
-                  concat("with --name ", options->name, ", which has no cycles"));
-    refuse_moot(*command, "--max-bits", options->name == "fp32",
-                "with --name fp32, which has no bits to choose");
+      refuse_without_effect(*command, each, constant,
+                            concat("with --name ", options->name, ", which has no cycles"));
+    refuse_without_effect(*command, "--max-bits", options->name == "fp32",
+                          "with --name fp32, which has no bits to choose");
     for (const char* each : {"--gradient-bits", "--cost-reference"})
-      refuse_moot(*command, each, !options->summary, "without --summary, which alone shows costs");
+      refuse_without_effect(*command, each, !options->summary,
+                            "without --summary, which alone shows costs");
     options->max_bits_given = max_bits->count() > 0;
     print_schedule(*options, out, warnings);
   });
@@ -110,11 +111,12 @@ void add_quantize_command(CLI::App& app, std::istream& in, std::ostream& out) {
       ->capture_default_str()
       ->check(integer_check, "");
   command->callback([command, options, &in, &out] {
-    refuse_moot(*command, "--seed", options->rounding == "nearest-even",
-                "with --rounding nearest-even, which draws nothing");
+    refuse_without_effect(*command, "--seed", options->rounding == "nearest-even",
+                          "with --rounding nearest-even, which draws nothing");
     Format format;
-    refuse_moot(*command, "--grid", find_format(options->format, format) && has_codec(format),
-                concat("with --format ", options->format, ", whose numbers are not on a grid"));
+    refuse_without_effect(
+        *command, "--grid", find_format(options->format, format) && has_codec(format),
+        concat("with --format ", options->format, ", whose numbers are not on a grid"));
     quantize(*options, in, out);
   });
 }
@@ -148,7 +150,7 @@ void add_ngram_command(CLI::App& app, std::ostream& out) {
   const auto unit = std::make_shared<std::string>("byte");
   CLI::App* const command = app.add_subcommand(
       "ngram",
-      "Score a text by n-gram models with Kneser-Ney smoothing: what language models should beat");
+      "Score a text by n-gram models with Kneser-Ney smoothing: the baseline of language models");
   command
       ->add_option("--data", options->data,
                    "Text file, folder with train.txt and valid.txt, or embedded")
@@ -163,8 +165,8 @@ void add_ngram_command(CLI::App& app, std::ostream& out) {
       ->capture_default_str()
       ->check(integer_check, "");
   command->callback([command, options, unit, &out] {
-    refuse_moot(*command, "--vocabulary", *unit == "byte",
-                "with --unit byte, only with --unit word");
+    refuse_without_effect(*command, "--vocabulary", *unit == "byte",
+                          "with --unit byte, only with --unit word");
     options->words = *unit == "word";
     ngram(*options, out);
   });

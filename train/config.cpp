@@ -77,8 +77,13 @@ RunConfig parse_config(std::string_view text) {
             .resolved = to_texts(json.at("resolved")),
             .build = to_texts(json.at("build")),
             .data = to_texts(json.at("data"))};
-  } catch (const nlohmann::json::exception& error) {
-    throw DataError(concat("[run] config.json is no configuration of a run: ", error.what()));
+  } catch (const nlohmann::json::parse_error& error) {
+    throw DataError(concat("[run] config.json is no configuration of a run: no JSON from byte ",
+                           error.byte, " on; restore it"));
+  } catch (const nlohmann::json::exception&) {
+    throw DataError(
+        "[run] config.json is no configuration of a run: expected an object with "
+        "program, options, session, resolved, build and data; restore it");
   }
 }
 

@@ -28,10 +28,10 @@ train::Program program() {
        .weight_decay = 0,
        .epochs = 20,
        .batch = 256,
-       .settings = {
+       .options = {
            {"hidden", "128"}, {"input-dropout", "0"}, {"norm", "layer"}, {"fanout", "10"}}}};
-  program.settings = train::graph_settings();
-  for (train::OptionSpec& setting : gnn_settings()) program.settings.push_back(std::move(setting));
+  program.options = train::graph_options();
+  for (train::OptionSpec& option : gnn_options()) program.options.push_back(std::move(option));
   const KeyValues both{{"scale-features", "columns"},
                        {"hidden", "512"},
                        {"dropout", "0.2"},
@@ -89,7 +89,7 @@ train::Program program() {
 
 train::Task build(const train::Options& options, ParamStore& params) {
   const auto graph = std::make_shared<const Graph>(train::open_graph(options));
-  const Key key = Key(static_cast<std::uint64_t>(options.seed)).fold("initial values");
+  const Key key = Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("initial values");
   return train::graph_task(
       graph, make_gnn(gnn_config(options), graph->features.shape()[1], graph->classes, params, key),
       options);

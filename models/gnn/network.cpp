@@ -8,7 +8,7 @@
 #include "layers/elementwise.h"
 #include "layers/init.h"
 #include "layers/layer_norm.h"
-#include "train/options/moot.h"
+#include "train/options/conflicts.h"
 
 namespace ebb {
 namespace {
@@ -31,7 +31,7 @@ namespace {
 
 // An option of what lies between two layers.
 train::OptionSpec between_layers(train::OptionSpec option) {
-  option.moot = [](const train::Options& options) -> std::string {
+  option.conflict = [](const train::Options& options) -> std::string {
     return options.integer("layers") == 1 ? "with --layers 1, where nothing lies between layers"
                                           : "";
   };
@@ -40,7 +40,7 @@ train::OptionSpec between_layers(train::OptionSpec option) {
 
 }  // namespace
 
-std::vector<train::OptionSpec> gnn_settings() {
+std::vector<train::OptionSpec> gnn_options() {
   using train::OptionSpec;
   return {OptionSpec::depth("2", "graph layers, the last of which gives the logits"),
           between_layers(OptionSpec::count("hidden", "16", "features between layers")),
@@ -57,13 +57,13 @@ std::vector<train::OptionSpec> gnn_settings() {
            .fallback = "on",
            .help = "add self-loops (gcn), as in the renormalised graph convolution",
            .choices = {"on", "off"},
-           .moot = [](const train::Options& options) {
-             return train::unless(options, "arch", {"gcn"});
+           .conflict = [](const train::Options& options) {
+             return train::only_with(options, "arch", {"gcn"});
            }}};
 }
 
 GnnConfig gnn_config(const train::Options& options) {
-  return {.arch = options.arch,
+  return {.arch = options.text("arch"),
           .layers = options.integer("layers"),
           .hidden = options.integer("hidden"),
           .input_dropout = options.real("input-dropout"),

@@ -20,7 +20,7 @@ struct GnnConfig {
 };
 
 /// --layers, --hidden, --dropout, --input-dropout, --norm and --self-loops.
-std::vector<train::OptionSpec> gnn_settings();
+std::vector<train::OptionSpec> gnn_options();
 GnnConfig gnn_config(const train::Options& options);
 
 /// dropout, layer, ReLU, layer norm, ..., dropout, layer: layers "layer1", "layer2", ..., the first

@@ -15,28 +15,28 @@ Program program() {
   Program program{
       .name = "ebb-lstm",
       .summary = "Trains LSTM language models in emulated low precision.",
-      .archs = {{.name = "char-lstm",
-                 .summary = "for texts by bytes",
-                 .lr = 0.002,
-                 .lr_schedule = "1->0.05 : cos",
-                 .optimizer = "adam",
-                 .weight_decay = 0,
-                 .epochs = 5,
-                 .batch = 32,
-                 .clip = 1.0,
-                 .settings = {{"units", "256"}, {"embedding", "64"}, {"dropout", "0.1"}}},
-                {.name = "word-lstm",
-                 .summary = "for texts by words",
-                 .lr = 0.001,
-                 .lr_schedule = "1->0.05 : cos",
-                 .optimizer = "adam",
-                 .weight_decay = 0,
-                 .epochs = 10,
-                 .batch = 20,
-                 .clip = 1.0,
-                 .settings =
-                     {{"unit", "word"}, {"units", "512"}, {"dropout", "0.5"}, {"length", "35"}}}},
-      .settings = text_settings(),
+      .archs =
+          {{.name = "char-lstm",
+            .summary = "for texts by bytes",
+            .lr = 0.002,
+            .lr_schedule = "1->0.05 : cos",
+            .optimizer = "adam",
+            .weight_decay = 0,
+            .epochs = 5,
+            .batch = 32,
+            .clip = 1.0,
+            .options = {{"units", "256"}, {"embedding", "64"}, {"dropout", "0.1"}}},
+           {.name = "word-lstm",
+            .summary = "for texts by words",
+            .lr = 0.001,
+            .lr_schedule = "1->0.05 : cos",
+            .optimizer = "adam",
+            .weight_decay = 0,
+            .epochs = 10,
+            .batch = 20,
+            .clip = 1.0,
+            .options = {{"unit", "word"}, {"units", "512"}, {"dropout", "0.5"}, {"length", "35"}}}},
+      .options = text_options(),
       .presets = {
           {.name = "cpt-ptb",
            .summary =
@@ -57,18 +57,18 @@ Program program() {
                "the reference quantizes biases and gives every sample of a gate's gradient "
                "a range of its own; "
                "here biases are float32 and ranges are those of a step"}}}};
-  program.settings.push_back(OptionSpec::depth("1", "LSTM layers"));
-  program.settings.push_back(OptionSpec::count("units", "256", "units of a layer"));
-  program.settings.push_back(
+  program.options.push_back(OptionSpec::depth("1", "LSTM layers"));
+  program.options.push_back(OptionSpec::count("units", "256", "units of a layer"));
+  program.options.push_back(
       OptionSpec::count("embedding", "0", "width of an embedded token; 0: that of --units", 0));
-  program.settings.push_back(OptionSpec::probability(
+  program.options.push_back(OptionSpec::probability(
       "dropout", "0", "probability of dropout of embedded tokens and of layers' outputs"));
   return program;
 }
 
 Task build(const Options& options, ParamStore& params) {
   const auto corpus = std::make_shared<const Corpus>(open_corpus(options));
-  const Key key = Key(static_cast<std::uint64_t>(options.seed)).fold("initial values");
+  const Key key = Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("initial values");
   const LstmConfig config{.layers = options.integer("layers"),
                           .units = options.integer("units"),
                           .embedding = options.integer("embedding"),

@@ -5,7 +5,7 @@
 #include "core/error.h"
 #include "models/transformer/network.h"
 #include "train/app/run_main.h"
-#include "train/options/moot.h"
+#include "train/options/conflicts.h"
 #include "train/tasks/text.h"
 
 namespace {
@@ -37,35 +37,34 @@ Program program() {
                              .epochs = 5,
                              .batch = 32,
                              .clip = 1.0}},
-                  .settings = text_settings()};
-  for (OptionSpec& setting : program.settings) {
-    if (setting.name == "length") setting.fallback = "128";
+                  .options = text_options()};
+  for (OptionSpec& option : program.options) {
+    if (option.name == "length") option.fallback = "128";
   }
-  for (OptionSpec& setting : pair_settings()) program.settings.push_back(std::move(setting));
-  program.settings.push_back(OptionSpec::depth("4", "blocks"));
-  program.settings.push_back(OptionSpec::count("width", "128", "width of the residual stream"));
-  program.settings.push_back(OptionSpec::count("heads", "4", "heads of the attention"));
-  program.settings.push_back(
-      OptionSpec::count("inner", "0", "width inside the feed-forward part; 0: 4 times --width", 0));
-  program.settings.push_back({.name = "positions",
-                              .value = "learned|rotary",
-                              .fallback = "learned",
-                              .help = "positional encoding",
-                              .choices = {"learned", "rotary"}});
-  program.settings.push_back(
-      {.name = "activation",
-       .value = "gelu|swiglu",
-       .fallback = "gelu",
-       .help = "inside the feed-forward part; swiglu has a second product up",
-       .choices = {"gelu", "swiglu"}});
-  program.settings.push_back(
+  for (OptionSpec& option : pair_options()) program.options.push_back(std::move(option));
+  program.options.push_back(OptionSpec::depth("4", "blocks"));
+  program.options.push_back(OptionSpec::count("width", "128", "width of the residual stream"));
+  program.options.push_back(OptionSpec::count("heads", "4", "heads of the attention"));
+  program.options.push_back(
+      OptionSpec::count("inner", "0", "width of the feed-forward part; 0: 4 times --width", 0));
+  program.options.push_back({.name = "positions",
+                             .value = "learned|rotary",
+                             .fallback = "learned",
+                             .help = "positional encoding",
+                             .choices = {"learned", "rotary"}});
+  program.options.push_back({.name = "activation",
+                             .value = "gelu|swiglu",
+                             .fallback = "gelu",
+                             .help = "of the feed-forward part; swiglu adds a gate",
+                             .choices = {"gelu", "swiglu"}});
+  program.options.push_back(
       {.name = "tied",
        .value = "",
        .kind = OptionSpec::Kind::flag,
        .fallback = "false",
        .help = "the head's weights are the token embedding",
-       .moot = [](const Options& options) { return unless(options, "arch", {"decoder"}); }});
-  program.settings.push_back(OptionSpec::probability(
+       .conflict = [](const Options& options) { return only_with(options, "arch", {"decoder"}); }});
+  program.options.push_back(OptionSpec::probability(
       "dropout", "0", "probability of dropout of embedded tokens and of what a block adds"));
   program.presets = {{.name = "cpt-xnli",
                       .summary = "a network of BERT base's size on XNLI as the cyclic-precision "
@@ -122,15 +121,16 @@ TransformerConfig config_of(const Options& options) {
 }
 
 void check_unit(const Options& options) {
-  require<ConfigError>(
-      options.arch != "encoder" || options.text("unit") == "auto" || options.text("unit") == "word",
-      "[command line] --unit: the tokens of --arch encoder are words, got ", options.text("unit"));
+  require<ConfigError>(options.text("arch") != "encoder" || options.text("unit") == "auto" ||
+                           options.text("unit") == "word",
+                       "[command line] --unit: the tokens of --arch encoder are words, got ",
+                       options.text("unit"));
 }
 
 Task build(const Options& options, ParamStore& params) {
   check_unit(options);
-  const Key key = Key(static_cast<std::uint64_t>(options.seed)).fold("initial values");
-  if (options.arch == "decoder") {
+  const Key key = Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("initial values");
+  if (options.text("arch") == "decoder") {
     const auto corpus = std::make_shared<const Corpus>(open_corpus(options));
     return window_task(corpus,
                        make_transformer(config_of(options), corpus->vocabulary.size(), params, key),

@@ -24,7 +24,7 @@ expect 2 "conv9.*conv" "${run[@]}" --out a --keep-fp32 conv9
 expect 2 '\^' "${run[@]}" --out a --bits 'round(3->8 : cycle(8 cos)' --max-bits 8
 expect 2 "unknown name in group.*'conv9'.*'conv1'" "${run[@]}" --out a --bits 'group{conv9: 8, *: 4}'
 expect 2 "unknown name in group.*'baias'" "${run[@]}" --out a --lr-schedule 'group{baias: 0, *: 1}'
-expect 2 'gradient-bits means nothing beside' "${run[@]}" --out a --bits 'group{gradient: 6, *: 4}' --gradient-bits 8
+expect 2 'gradient-bits has no effect with' "${run[@]}" --out a --bits 'group{gradient: 6, *: 4}' --gradient-bits 8
 expect 2 "unknown word 'fp33'" "${run[@]}" --out a --bits fp33
 expect 2 'eval-bits.*current' "${run[@]}" --out a --eval-bits now
 expect 2 "cosine|cos" "${run[@]}" --out a --bits 'round(3->8 : cycle(8) cot)' --max-bits 8
@@ -42,23 +42,23 @@ expect 2 'subcommand is required' "$ebb"
 expect 2 'iterations is required' "$ebb" schedule --name CR
 expect 2 "iterations: expected an integer, got '99999999999999999999'" "$ebb" schedule --name CR --iterations 99999999999999999999
 expect 2 "seed: expected an integer, got '99999999999999999999'" "$ebb" quantize --format int4 --seed 99999999999999999999
-expect 2 'resume needs the run directory' "$cnn" --resume
+expect 2 'resume needs --out DIR; add it' "$cnn" --resume
 expect 2 'seed is given 2 times' "${run[@]}" --out a --seed 1 --seed 2
 expect 2 'lr-schedule at iteration 1.*finite' "${run[@]}" --out a --lr-schedule 'sqrt(affine(update, -1, 0.5))'
-expect 2 'cycles means nothing beside --bits' "${run[@]}" --out a --bits 4 --cycles 2
-expect 2 'min-bits means nothing with --schedule static' "${run[@]}" --out a --schedule static --min-bits 3
-expect 2 'period means nothing with --schedule fp32' "${run[@]}" --out a --schedule fp32 --period floor
-expect 2 'gradient-bits means nothing where every layer is float32' "${run[@]}" --out a --schedule fp32 --gradient-bits 4
-expect 2 'accumulator means nothing where every product is float32' "${run[@]}" --out a --schedule fp32 --accumulator sat16
-expect 2 'grid means nothing where every product is float32' "${run[@]}" --out a --bits 'fp32 @rest' --grid symmetric
+expect 2 'cycles has no effect with --bits' "${run[@]}" --out a --bits 4 --cycles 2
+expect 2 'min-bits has no effect with --schedule static' "${run[@]}" --out a --schedule static --min-bits 3
+expect 2 'period has no effect with --schedule fp32' "${run[@]}" --out a --schedule fp32 --period floor
+expect 2 'gradient-bits has no effect where every layer is float32' "${run[@]}" --out a --schedule fp32 --gradient-bits 4
+expect 2 'accumulator has no effect where every product is float32' "${run[@]}" --out a --schedule fp32 --accumulator sat16
+expect 2 'grid has no effect where every product is float32' "${run[@]}" --out a --bits 'fp32 @rest' --grid symmetric
 expect 2 'accumulate: expected 1 to 16' "${run[@]}" --out a --accumulate 32 --batch 16
-expect 2 'save-every means nothing with --evaluate' "$cnn" --evaluate a --save-every 2
-expect 2 'momentum means nothing with --optimizer adamw' "${run[@]}" --out a --momentum 0.5
-expect 2 'image-size means nothing on images that all are .28, 28, 1.' "${run[@]}" --out a --image-size 32
-expect 2 'cycles means nothing with --name static' "$ebb" schedule --name static --iterations 9 --cycles 2
-expect 2 'gradient-bits means nothing without --summary' "$ebb" schedule --name CR --iterations 9 --gradient-bits 4
-expect 2 'seed means nothing with --rounding nearest-even' "$ebb" quantize --format int4 --seed 3
-expect 2 'vocabulary means nothing with --unit byte' "$ebb" ngram --vocabulary 300
+expect 2 'save-every has no effect with --evaluate' "$cnn" --evaluate a --save-every 2
+expect 2 'momentum has no effect with --optimizer adamw' "${run[@]}" --out a --momentum 0.5
+expect 2 'image-size has no effect on images that all are .28, 28, 1.' "${run[@]}" --out a --image-size 32
+expect 2 'cycles has no effect with --name static' "$ebb" schedule --name static --iterations 9 --cycles 2
+expect 2 'gradient-bits has no effect without --summary' "$ebb" schedule --name CR --iterations 9 --gradient-bits 4
+expect 2 'seed has no effect with --rounding nearest-even' "$ebb" quantize --format int4 --seed 3
+expect 2 'vocabulary has no effect with --unit byte' "$ebb" ngram --vocabulary 300
 expect 2 "unknown format 'int08'" "$ebb" quantize --format int08
 expect 2 "unknown accumulator 'sat08'" "${run[@]}" --out a --accumulator sat08
 [[ ! -e a ]] || fault "a wrong command line left a run directory behind"

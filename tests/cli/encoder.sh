@@ -88,12 +88,12 @@ mkdir ragged
 printf 'premise\thypo\tlabel\na\tneutral\n' | tee ragged/train.tsv >ragged/test.tsv
 expect 1 'train.tsv line 2: expected 3 fields between tabs' "$program" --arch encoder --data ragged
 expect 1 'no such folder' "$program" --arch encoder --data none
-for moot in '--task masked' '--task classify' --hypothesis-only '--language de'; do
+for without_effect in '--task masked' '--task classify' --hypothesis-only '--language de'; do
   # shellcheck disable=SC2086
-  expect 2 "${moot%% *} means nothing with --arch decoder, only with --arch encoder; leave it out" "$program" $moot
+  expect 2 "${without_effect%% *} has no effect with --arch decoder, only with --arch encoder; leave it out" "$program" $without_effect
 done
-expect 2 'tied means nothing with --arch encoder, only with --arch decoder' "$program" --arch encoder --tied
-expect 2 'language means nothing on these data' "$program" --arch encoder --data pairs --language de
+expect 2 'tied has no effect with --arch encoder, only with --arch decoder' "$program" --arch encoder --tied
+expect 2 'language has no effect on these data' "$program" --arch encoder --data pairs --language de
 expect 2 'are words, got byte' "$program" --arch encoder --unit byte
 expect 2 'expected 5 and more' "$program" --arch encoder --length 4
 finish

@@ -81,11 +81,11 @@ expect 2 'layers: expected 1 to 1000, got 0' "$program" --layers 0
 expect 2 'dropout: expected a probability' "$program" --dropout 1
 expect 2 'fanout: expected all, a number, or 2 numbers' "$program" --fanout 1,2,3
 expect 2 "unknown value 'yes'" "$program" --self-loops yes
-expect 2 'hidden means nothing with --layers 1' "$program" --layers 1 --hidden 5
-expect 2 'accumulate means nothing with --fanout all' "$program" --accumulate 2
-expect 2 'batch means nothing with --fanout all' "$program" --batch 64
-expect 2 'self-loops means nothing with --arch sage, only with --arch gcn' "$program" --arch sage --self-loops off
+expect 2 'hidden has no effect with --layers 1' "$program" --layers 1 --hidden 5
+expect 2 'accumulate has no effect with --fanout all' "$program" --accumulate 2
+expect 2 'batch has no effect with --fanout all' "$program" --batch 64
+expect 2 'self-loops has no effect with --arch sage, only with --arch gcn' "$program" --arch sage --self-loops off
 expect 2 "unknown split 'randm'; did you mean 'random'" "$program" --split randm
-expect 2 'momentum means nothing with --optimizer adam, only with --optimizer sgd' "$program" --momentum 0.5
+expect 2 'momentum has no effect with --optimizer adam, only with --optimizer sgd' "$program" --momentum 0.5
 expect 2 "unknown layer 'agregate'; did you mean" "$program" --keep-fp32 agregate
 finish

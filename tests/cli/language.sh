@@ -71,10 +71,12 @@ same "tokens in JSON" 44 "$(sed -n '/tokens"/,/]/p' text.json | grep -cE '^ +[0-
 [[ $(field bit_ops <text.json) -gt 0 ]] || fault "writing costs nothing: $(<text.json)"
 expect 2 'generate and --evaluate contradict' write --evaluate whole
 expect 2 'generate and --out contradict' write --out other
-expect 2 'prompt means nothing without --generate' "$program" --prompt a
+expect 2 'prompt needs --generate RUN; add it' "$program" --prompt a
 expect 2 'tokens: expected 1 to 1000000' write --tokens 0
 expect 2 'temperature: expected 0, or 1e-30 to 1e30' write --temperature -1
-expect 0 'iterations 9 means nothing here, where nothing is trained' write --iterations 9
+expect 0 'iterations 9 has no effect here, where nothing is trained' write --iterations 9
+expect 0 'batch 9 has no effect here' write --batch 9
+expect 0 'batch 9 has no effect here' "$program" --evaluate whole --batch 9
 expect 1 'prompt: byte 1 is 126, which the training text does not have' write --prompt 'a~'
 expect 1 'the data are not those of the run' write --data "$0"
 expect 1 none "$program" --generate none
@@ -102,7 +104,7 @@ printf 'ok\n' >bad/valid.txt
   expect 2 'length: expected 1 and more, got 0' "$program" --length 0
   expect 2 'dropout: expected a probability' "$program" --dropout 1
   expect 2 "did you mean '--vocabulary'" "$program" --vocabulry 5
-  expect 2 'vocabulary means nothing where tokens are bytes' "$program" ${small[$name]} --vocabulary 300
+  expect 2 'vocabulary has no effect where tokens are bytes' "$program" ${small[$name]} --vocabulary 300
   expect 2 'more than the 256 bytes, got 200' "$program" ${small[$name]} --unit bpe --vocabulary 200
 }
 finish

@@ -91,8 +91,9 @@ Inspection inspect(const std::string& directory, const std::optional<SiteFormats
   const std::string recorded = option(result, "cost-reference");
   result.cost = relative_cost(
       result.ledger,
-      reference ? *reference
-                : parse_cost_reference(recorded.empty() ? Options().cost_reference : recorded));
+      reference
+          ? *reference
+          : parse_cost_reference(recorded.empty() ? Options().text("cost-reference") : recorded));
   return result;
 }
 
@@ -180,8 +181,7 @@ std::string to_table(const Inspection& inspection) {
 
 std::string to_json(const Inspection& inspection) {
   const History& history = inspection.history;
-  Json evaluations = Json::array(), sites = Json::array(), options = Json::object();
-  for (const auto& [name, text] : inspection.config.options) options[name] = text;
+  Json evaluations = Json::array(), sites = Json::array();
   for (const EvalRow& row : history.evaluations) evaluations.push_back(Json::parse(to_line(row)));
   for (const CostLedger::Row& row : inspection.ledger.rows()) {
     Json site{{"site", row.site.name},
@@ -200,7 +200,7 @@ std::string to_json(const Inspection& inspection) {
   Json json{
       {"run", inspection.directory},
       {"program", inspection.config.program},
-      {"options", options},
+      {"options", Json::parse(texts_json(inspection.config.options))},
       {"iterations", history.steps.size()},
       {"saved_at", inspection.saved_at ? Json(*inspection.saved_at) : Json()},
       {"train_loss", loss ? Json(*loss) : Json()},

@@ -15,9 +15,6 @@ using namespace ebb::train;
 
 namespace {
 
-// Options that change no result but that a run goes on with.
-constexpr std::string_view kKeptInSession[] = {"save-every", "statistics-every"};
-
 std::string entry_of(const KeyValues& data, std::string_view name) {
   const auto found = std::ranges::find(data, name, &KeyValues::value_type::first);
   return found == data.end() ? "" : found->second;
@@ -40,11 +37,12 @@ RunConfig config_in(const Checkpoint& checkpoint) {
   return config;
 }
 
-void check_same_run(const std::string& directory, const RunConfig& saved,
-                    const RunConfig& recorded) {
+void check_same_run(const std::string& directory, const RunConfig& saved, const RunConfig& recorded,
+                    const Options& known) {
   const auto check = [&](const RunConfig& one, const RunConfig& other) {
     for (const auto& [name, text] : one.options) {
-      const bool free = std::ranges::find(kFreeInResume, name) != kFreeInResume.end();
+      const OptionSpec* option = known.find(name);
+      const bool free = option != nullptr && option->adjustable;
       require<DataError>(
           free || entry_of(other.options, name) == text, "[run] ", directory,
           ": config.json is not the configuration that the checkpoint was saved under: --", name,
@@ -65,9 +63,7 @@ bool same_numerics(const PrecisionPlan& a, const PrecisionPlan& b) {
 
 }  // namespace
 
-const std::vector<std::string> kFreeInResume{"data", "iterations", "epochs", "eval-every"};
-
-Recorded read_recorded(const std::string& directory, const std::string& program,
+Recorded read_recorded(const std::string& directory, const Program& program,
                        const std::function<std::optional<Checkpoint>()>& read_checkpoint) {
   Recorded recorded;
   std::optional<DataError> unreadable;
@@ -89,13 +85,16 @@ Recorded read_recorded(const std::string& directory, const std::string& program,
         concat(unreadable->what(), "; the configuration in the checkpoint is used",
                recorded.config.data.empty() ? ", which does not say of which data it is" : "");
   }
-  require<DataError>(recorded.config.program == program, "[run] ", directory, " is a run of ",
-                     recorded.config.program, ", not of ", program);
+  require<DataError>(recorded.config.program == program.name, "[run] ", directory, " is a run of ",
+                     recorded.config.program, ", not of ", program.name);
   if (!recorded.checkpoint) return recorded;
   const RunConfig saved = parse_config(recorded.checkpoint->config);
-  check_same_run(directory, saved, recorded.config);
+  const Options known(program.options);
+  check_same_run(directory, saved, recorded.config, known);
   // Of what may change, the checkpoint is told first.
-  for (const std::string& name : kFreeInResume) {
+  for (const OptionSpec& option : known.specs) {
+    const std::string& name = option.name;
+    if (!option.adjustable) continue;
     const std::string before = entry_of(recorded.config.options, name),
                       now = entry_of(saved.options, name);
     if (before == now) continue;
@@ -113,31 +112,35 @@ std::string identity(const RunConfig& config) {
 
 std::string remainder(const RunConfig& config) {
   RunConfig rest{.program = config.program, .data = config.data};
+  const Options common;
   for (const auto& entry : config.session) {
-    if (std::ranges::find(kKeptInSession, entry.first) != std::end(kKeptInSession))
-      rest.session.push_back(entry);
+    const OptionSpec* option = common.find(entry.first);
+    if (option != nullptr && option->adjustable) rest.session.push_back(entry);
   }
   return to_json(rest);
 }
 
 Options options_to_resume(const CommandLine& line, const RunConfig& recorded) {
-  Options options = resumed_options(line, recorded.options, kFreeInResume);
+  Options options = resumed_options(line, recorded.options);
   // Each replaces the other.
-  if (line.gave("iterations")) options.epochs.reset();
-  if (line.gave("epochs")) options.iterations.reset();
-  const auto keep = [&](std::string_view name, std::optional<std::int64_t>& option) {
-    std::int64_t value = 0;
-    if (!line.gave(name) && parse_number(entry_of(recorded.session, name), value)) option = value;
-  };
-  keep("save-every", options.save_every);
-  keep("statistics-every", options.statistics_every);
+  if (line.gave("iterations")) options.set("epochs", "");
+  if (line.gave("epochs")) options.set("iterations", "");
+  for (const OptionSpec& option : line.options.specs) {
+    const bool kept = option.use == OptionSpec::Use::session && option.adjustable;
+    if (kept && !line.gave(option.name))
+      options.set(option.name, entry_of(recorded.session, option.name));
+  }
   return options;
 }
 
-RunConfig updated(const RunConfig& recorded, const RunConfig& now) {
+RunConfig updated(const RunConfig& recorded, const RunConfig& now, const Options& options) {
   RunConfig config = recorded;
-  for (const std::string& name : kFreeInResume) replace(config.options, now.options, name);
-  for (const std::string_view name : kKeptInSession) replace(config.session, now.session, name);
+  for (const OptionSpec& option : options.specs) {
+    if (!option.adjustable) continue;
+    const bool session = option.use == OptionSpec::Use::session;
+    session ? replace(config.session, now.session, option.name)
+            : replace(config.options, now.options, option.name);
+  }
   for (const char* name : {"iterations", "eval_every", "save_every"})
     replace(config.resolved, now.resolved, name);
   // What a configuration from the checkpoint lacks.

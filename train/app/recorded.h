@@ -25,27 +25,25 @@ struct Recorded {
 
 /// @throws DataError if the run is not one of `program`, or the checkpoint was not saved under the
 /// directory's configuration
-Recorded read_recorded(const std::string& directory, const std::string& program,
+Recorded read_recorded(const std::string& directory, const train::Program& program,
                        const std::function<std::optional<train::Checkpoint>()>& read_checkpoint);
 
 /// What makes two runs the same: program and options that shape results, as the checkpoint keeps
 /// them.
 std::string identity(const train::RunConfig& config);
-/// What the checkpoint keeps of the configuration beside that, for want of config.json: the data
+/// What the checkpoint keeps of the configuration besides that, for want of config.json: the data
 /// and how often to record.
 std::string remainder(const train::RunConfig& config);
 inline constexpr const char* kRemainder = "run";  ///< the name of that note
 
-/// Options that a run may be given anew when it goes on: they change nothing of the steps done,
-/// which is checked (see check_same_data, check_same_past).
-extern const std::vector<std::string> kFreeInResume;
-
-/// The options of a run that goes on: its own, with those of the command line that are free.
+/// The options of a run that goes on: its own, with those of the command line that are adjustable.
+/// They change nothing of the steps done, which is checked (see check_same_data, check_same_past).
 /// @throws DataError naming the first given option that is not
 train::Options options_to_resume(const train::CommandLine& line, const train::RunConfig& recorded);
 
-/// `recorded` with what the run's options are now where they may have changed.
-train::RunConfig updated(const train::RunConfig& recorded, const train::RunConfig& now);
+/// `recorded` with what the run's adjustable options are now.
+train::RunConfig updated(const train::RunConfig& recorded, const train::RunConfig& now,
+                         const train::Options& options);
 
 /// @throws DataError unless a run of a new length has the bits and rates of the old one in its
 /// first `done` steps

@@ -13,6 +13,7 @@
 #include "quant/gemm.h"
 #include "quant/operand.h"
 #include "train/app/overflows.h"
+#include "train/app/progress.h"
 #include "train/app/tables.h"
 
 namespace ebb::train {
@@ -157,6 +158,41 @@ std::int64_t peak_rss_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
+}
+
+std::string to_table(const Summary& summary) {
+  std::vector<std::vector<std::string>> facts;
+  const auto add = [&](const std::string& name, const std::optional<double>& value) {
+    if (value) facts.push_back({name, format_fixed(*value, 4)});
+  };
+  const auto add_score = [&](const std::optional<EvalRow>& row) {
+    if (row)
+      facts.push_back(
+          {concat(row->split, ' ', row->metric),
+           concat(format_fixed(row->score, 4), " at ", formats_text(row->formats),
+                  row->iteration == summary.iterations ? ""
+                                                       : concat(" after step ", row->iteration))});
+  };
+  add_score(summary.test);
+  add_score(summary.validation);
+  for (const auto& baseline : summary.baselines) {
+    std::string name = baseline.first;
+    std::ranges::replace(name, '_', ' ');
+    add(name, baseline.second);
+  }
+  if (summary.train_loss)
+    facts.push_back({"training loss",
+                     concat(format_fixed(*summary.train_loss, 4), ", mean of the last epoch")});
+  facts.push_back({"steps", to_text(summary.iterations)});
+  facts.push_back({"bit-operations", with_separators(summary.ledger.total_bit_ops())});
+  facts.push_back({"relative cost", format_cost(summary.cost.exact, summary.cost.reference)});
+  facts.push_back(
+      {"papers' relative cost", format_cost(summary.cost.paper, summary.cost.reference)});
+  facts.push_back({"accumulator overflows", format_overflows(summary.ledger)});
+  facts.push_back({"  in evaluations", format_overflows(summary.evaluation_ledger)});
+  add("seconds a step (median)", summary.seconds_per_step);
+  facts.push_back({"weights SHA-256", summary.weights_sha256});
+  return format_facts(facts);
 }
 
 }  // namespace ebb::train

@@ -41,6 +41,8 @@ struct Summary {
 Summary summarize(const History& history, const RunState& state, const Task& task,
                   const SiteFormats& reference, const PrecisionPlan& plan, Simd simd);
 std::string to_json(const Summary& summary);
+/// The same for reading.
+std::string to_table(const Summary& summary);
 
 /// What --generate --json says: the text, its tokens, and what writing it cost.
 std::string to_json(const Generated& generated, const CostLedger& ledger);

@@ -4,8 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -25,6 +23,7 @@
 #include "train/app/progress.h"
 #include "train/app/recorded.h"
 #include "train/app/report.h"
+#include "train/app/stop_signals.h"
 #include "train/app/tables.h"
 #include "train/config.h"
 #include "train/options/precision.h"
@@ -34,44 +33,6 @@ namespace ebb::cli {
 namespace {
 
 using namespace ebb::train;
-
-// A signal handler can reach nothing but this.
-volatile std::sig_atomic_t stop_requested = 0;
-
-// Ctrl-C, SIGTERM and a closed terminal ask the loop to stop, once; a second one kills as usual.
-// Restored when the loop is over.
-class StopSignals {
- public:
-  StopSignals() {
-    stop_requested = 0;
-    struct sigaction action {};
-    action.sa_handler = [](int) {
-      stop_requested = 1;
-      // Said at once, with what a handler may do; the step under way may take minutes.
-      constexpr char kText[] =
-          "\nstopping when the step, or piece of an evaluation, under way is done; once more kills "
-          "at once\n";
-      const int code = errno;
-      static_cast<void>(write(STDERR_FILENO, kText, sizeof kText - 1) == 0);
-      errno = code;
-    };
-    action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_RESTART;
-    for (std::size_t i = 0; i < kStopping.size(); ++i) {
-      sigaction(kStopping[i], nullptr, &old_[i]);
-      const bool nohup = kStopping[i] == SIGHUP && old_[i].sa_handler == SIG_IGN;
-      if (!nohup) sigaction(kStopping[i], &action, nullptr);
-    }
-  }
-  StopSignals(const StopSignals&) = delete;
-  StopSignals& operator=(const StopSignals&) = delete;
-  ~StopSignals() {
-    for (std::size_t i = 0; i < kStopping.size(); ++i) sigaction(kStopping[i], &old_[i], nullptr);
-  }
-
- private:
-  static constexpr std::array kStopping{SIGINT, SIGTERM, SIGHUP};
-  std::array<struct sigaction, kStopping.size()> old_{};
-};
 
 // Options of a text that the network of a run writes that may differ from the run's: its draws have
 // seeds of their own.
@@ -88,11 +49,11 @@ struct Run {
 };
 
 std::int64_t iterations_of(const Options& options, const Task& task) {
-  std::int64_t iterations = options.iterations.value_or(0);
+  if (options.has("iterations")) return options.integer("iterations");
+  std::int64_t iterations = 0;
   require<ConfigError>(
-      options.iterations ||
-          !__builtin_mul_overflow(*options.epochs, task.steps_per_epoch, &iterations),
-      "[command line] --epochs: ", *options.epochs, " epochs of ", task.steps_per_epoch,
+      !__builtin_mul_overflow(options.integer("epochs"), task.steps_per_epoch, &iterations),
+      "[command line] --epochs: ", options.text("epochs"), " epochs of ", task.steps_per_epoch,
       " steps are more than can be counted");
   return iterations;
 }
@@ -101,7 +62,7 @@ Precision precision_of(const Options& options, const Run& run) {
   return resolve_precision(options,
                            {.updates = iterations_of(options, run.task),
                             .updates_per_epoch = run.task.steps_per_epoch,
-                            .samples_per_update = options.batch.value()},
+                            .samples_per_update = options.integer("batch")},
                            run.sites, run.state.params);
 }
 
@@ -110,11 +71,12 @@ Run assemble(Options options, const ModelFamily& family) {
   check(options, family.program);
   check_expressions(options);
   check_given(options);
-  OptimizerConfig optimizer{.weight_decay = *options.weight_decay};
-  if (*options.optimizer == "sgd") optimizer.momentum = options.momentum;
-  Run run{.options = options,
-          .state = {.params = {}, .optimizer = make_optimizer(*options.optimizer, optimizer)}};
-  if (options.lr_plateau) run.state.plateau = Plateau{.factor = *options.lr_plateau};
+  OptimizerConfig optimizer{.weight_decay = options.real("weight-decay")};
+  if (options.text("optimizer") == "sgd") optimizer.momentum = options.real("momentum");
+  Run run{
+      .options = options,
+      .state = {.params = {}, .optimizer = make_optimizer(options.text("optimizer"), optimizer)}};
+  if (options.has("lr-plateau")) run.state.plateau = Plateau{.factor = options.real("lr-plateau")};
   run.task = family.build(options, run.state.params);
 
   const CostLedger example = count_example(run.task, run.state.params);
@@ -123,19 +85,20 @@ Run assemble(Options options, const ModelFamily& family) {
   const std::int64_t iterations = iterations_of(options, run.task);
   run.precision = precision_of(options, run);
   check_codes(options, run.precision, run.sites);
-  const std::int64_t eval_every = options.eval_every.value_or(run.task.steps_per_epoch);
+  const std::int64_t eval_every =
+      options.optional_integer("eval-every").value_or(run.task.steps_per_epoch);
   run.settings = {.iterations = iterations,
-                  .key = Key(static_cast<std::uint64_t>(options.seed)).fold("steps"),
+                  .key = Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("steps"),
                   .plan = run.precision.plan,
                   .rate = run.precision.rate,
                   .rates = run.precision.rates,
                   .evaluation_plan = run.precision.evaluation,
-                  .clip = options.clip,
+                  .clip = options.optional_real("clip"),
                   .eval_every = eval_every,
-                  .save_every = options.save_every.value_or(eval_every),
-                  .statistics_every = options.statistics_every,
-                  .simd = parse_simd(options.simd),
-                  .stop = &stop_requested};
+                  .save_every = options.optional_integer("save-every").value_or(eval_every),
+                  .statistics_every = options.optional_integer("statistics-every"),
+                  .simd = parse_simd(options.text("simd")),
+                  .stop = StopSignals::requested()};
   return run;
 }
 
@@ -165,7 +128,7 @@ std::string describe(const EvalRow& row) {
                 formats_text(row.formats), "  ", format_duration(row.seconds));
 }
 
-// What a preset came to beside the options given, and what it is not sure of.
+// What a preset came to with the options given, and what it is not sure of.
 std::string describe(const Preset& preset, const Options& options) {
   std::string text = concat("preset ", preset.name, ": ", preset.summary, '\n');
   for (const auto& [name, value] : option_texts(options, true)) {
@@ -175,41 +138,6 @@ std::string describe(const Preset& preset, const Options& options) {
   }
   for (const std::string& warning : preset.warnings) text += concat("  uncertain: ", warning, '\n');
   return text;
-}
-
-std::string describe(const Summary& summary) {
-  std::vector<std::vector<std::string>> facts;
-  const auto add = [&](const std::string& name, const std::optional<double>& value) {
-    if (value) facts.push_back({name, format_fixed(*value, 4)});
-  };
-  const auto add_score = [&](const std::optional<EvalRow>& row) {
-    if (row)
-      facts.push_back(
-          {concat(row->split, ' ', row->metric),
-           concat(format_fixed(row->score, 4), " at ", formats_text(row->formats),
-                  row->iteration == summary.iterations ? ""
-                                                       : concat(" after step ", row->iteration))});
-  };
-  add_score(summary.test);
-  add_score(summary.validation);
-  for (const auto& baseline : summary.baselines) {
-    std::string name = baseline.first;
-    std::ranges::replace(name, '_', ' ');
-    add(name, baseline.second);
-  }
-  if (summary.train_loss)
-    facts.push_back({"training loss",
-                     concat(format_fixed(*summary.train_loss, 4), ", mean of the last epoch")});
-  facts.push_back({"steps", to_text(summary.iterations)});
-  facts.push_back({"bit-operations", with_separators(summary.ledger.total_bit_ops())});
-  facts.push_back({"relative cost", format_cost(summary.cost.exact, summary.cost.reference)});
-  facts.push_back(
-      {"papers' relative cost", format_cost(summary.cost.paper, summary.cost.reference)});
-  facts.push_back({"accumulator overflows", format_overflows(summary.ledger)});
-  facts.push_back({"  in evaluations", format_overflows(summary.evaluation_ledger)});
-  add("seconds a step (median)", summary.seconds_per_step);
-  facts.push_back({"weights SHA-256", summary.weights_sha256});
-  return format_facts(facts);
 }
 
 // The program on one command line.
@@ -223,14 +151,14 @@ class Session {
       show(*line.text);
       return kDone;
     }
-    if (!line.options.evaluate.empty()) {
+    if (line.options.has("evaluate")) {
       evaluate_run(line);
     } else if (line.gave("generate")) {
       generate_text(line);
-    } else if (line.options.dry_run) {
+    } else if (line.options.flag("dry-run")) {
       dry_run(line.options);
     } else {
-      return line.options.resume ? resume(line) : begin(line.options);
+      return line.options.flag("resume") ? resume(line) : begin(line.options);
     }
     return kDone;
   }
@@ -247,25 +175,26 @@ class Session {
 
   // Options become a run; what is doubtful about them is said once.
   Run prepare(const Options& options) {
-    omp_set_num_threads(static_cast<int>(options.threads));
+    omp_set_num_threads(static_cast<int>(options.integer("threads")));
     Run run = assemble(options, family_);
-    const bool trains = options.evaluate.empty() && !options.gave("generate");
+    const bool trains = !options.has("evaluate") && !options.gave("generate");
     for (const std::string& warning : run.precision.warnings) {
       if (trains) note("warning: " + warning);
     }
-    if (!options.preset.empty() && !options.quiet)
-      tell(describe(find_preset(family_.program, options.preset), options));
+    if (options.has("preset") && !options.flag("quiet"))
+      tell(describe(find_preset(family_.program, options.text("preset")), options));
     return run;
   }
 
   void start_from_other(Run& run) {
-    if (run.options.from.empty()) return;
-    const TakenParams result = start_from(run.options.from, run.task.data, run.state.params);
+    if (!run.options.has("from")) return;
+    const TakenParams result =
+        start_from(run.options.text("from"), run.task.data, run.state.params);
     std::string kept;
     for (const std::string& name : result.kept)
       kept += concat(kept.empty() ? "; new: " : ", ", name);
-    if (!run.options.quiet)
-      note(concat(result.taken.size(), " tensors from ", run.options.from, kept));
+    if (!run.options.flag("quiet"))
+      note(concat(result.taken.size(), " tensors from ", run.options.text("from"), kept));
   }
 
   Exit begin(const Options& options) {
@@ -273,12 +202,12 @@ class Session {
     start_from_other(run);
     std::optional<RunDirectory> directory;
     const RunConfig config = config_of(run, family_.program.name);
-    if (!options.out.empty()) directory = RunDirectory::create(options.out, to_json(config));
+    if (options.has("out")) directory = RunDirectory::create(options.text("out"), to_json(config));
     return train_on(run, directory, config, {});
   }
 
   Exit resume(const CommandLine& line) {
-    std::optional<RunDirectory> directory = RunDirectory::open(line.options.out);
+    std::optional<RunDirectory> directory = RunDirectory::open(line.options.text("out"));
     if (directory->untouched()) {
       note("warning: this run was ended before it began; beginning it now");
       Run run = prepare(line.options);
@@ -305,7 +234,8 @@ class Session {
     if (!directory->dropped().empty())
       note(concat("cut back to step ", run.state.iteration,
                   ", where the run was saved: ", directory->dropped(), " dropped"));
-    const RunConfig config = updated(recorded.config, config_of(run, family_.program.name));
+    const RunConfig config =
+        updated(recorded.config, config_of(run, family_.program.name), run.options);
     if (config != recorded.config || !recorded.warning.empty()) {
       if (recorded.checkpoint)
         save(*directory, run.state, config);  // first: it counts where the two differ
@@ -317,7 +247,7 @@ class Session {
   // What a run directory says, whichever of its files says it.
   Recorded read(const std::string& directory,
                 const std::function<std::optional<Checkpoint>()>& read_checkpoint) {
-    Recorded recorded = read_recorded(directory, family_.program.name, read_checkpoint);
+    Recorded recorded = read_recorded(directory, family_.program, read_checkpoint);
     if (!recorded.warning.empty()) note("warning: " + recorded.warning);
     return recorded;
   }
@@ -330,12 +260,10 @@ class Session {
 
   // A run that is to end elsewhere than it was to when its checkpoint was saved.
   void check_new_length(const Run& run, const RunConfig& saved_under) {
-    CommandLine line;
-    line.options.settings = family_.program.settings;
-    const Options before = resumed_options(line, saved_under.options, {});
+    const CommandLine nothing{.options = Options(family_.program.options), .text = {}};
+    const Options before = resumed_options(nothing, saved_under.options);
     Options options = run.options;
-    options.iterations = before.iterations;
-    options.epochs = before.epochs;
+    for (const char* name : {"iterations", "epochs"}) options.set(name, before.text(name));
     const std::int64_t length = iterations_of(options, run.task), done = run.state.iteration;
     if (length == run.settings.iterations) return;
     require<DataError>(run.settings.iterations > done, "[resume] the run has done ", done,
@@ -382,7 +310,7 @@ class Session {
   }
 
   void evaluate_run(const CommandLine& line) {
-    const std::string& directory = line.options.evaluate;
+    const std::string& directory = line.options.text("evaluate");
     const Recorded recorded = read(directory, [&] { return read_checkpoint(directory); });
     Run run = prepare(options_of_evaluation(line, recorded, {}));
     try {
@@ -394,9 +322,9 @@ class Session {
     restore(run.state, *recorded.checkpoint);
     const EvaluationReport report =
         evaluate_all(run.task, run.state, run.settings, run.precision, [&](const EvalRow& row) {
-          if (!run.options.quiet) note(describe(row));
+          if (!run.options.flag("quiet")) note(describe(row));
         });
-    show(run.options.json ? to_json(report) : to_table(report));
+    show(run.options.flag("json") ? to_json(report) : to_table(report));
   }
 
   void generate_text(const CommandLine& line) {
@@ -404,14 +332,15 @@ class Session {
     const Recorded recorded = read(directory, [&] { return read_checkpoint(directory); });
     Run run = prepare(options_of_evaluation(line, recorded, kFreeInGeneration));
     require<ConfigError>(run.task.generate != nullptr, "[command line] --generate: --arch ",
-                         run.options.arch, " of this run writes no text; only language models do");
+                         run.options.text("arch"),
+                         " of this run writes no text; only language models do");
     check_same_data(recorded.config, run.task.data);  // tokens mean what they meant in training
     restore(run.state, *recorded.checkpoint);
     run.state.evaluation_ledger = {};  // of this text alone
     const Generated written = generate(run.task, run.state, run.settings);
     const CostLedger& ledger = run.state.evaluation_ledger;
-    show(run.options.json ? to_json(written, ledger) : written.text + "\n");
-    if (!run.options.quiet)
+    show(run.options.flag("json") ? to_json(written, ledger) : written.text + "\n");
+    if (!run.options.flag("quiet"))
       note(concat(
           written.tokens.size(), " tokens after step ", run.state.iteration, " at ",
           formats_text(role_formats(evaluation_plan(run.settings, run.state.iteration), ledger)),
@@ -427,19 +356,19 @@ class Session {
           " steps one by one, up to ", kMostSteps,
           "; give fewer --iterations: the cost of a schedule grows with them in proportion");
     };
-    countable(options.iterations.value_or(0));
-    if (!options.out.empty()) RunDirectory::require_absent(options.out);
+    countable(options.optional_integer("iterations").value_or(0));
+    if (options.has("out")) RunDirectory::require_absent(options.text("out"));
     Run run = prepare(options);
     countable(run.settings.iterations);
     start_from_other(run);
     const Forecast result =
         forecast(run.task, run.state.params, run.precision, run.settings.iterations);
-    show(options.json ? to_json(result) : to_table(result));
+    show(options.flag("json") ? to_json(result) : to_table(result));
   }
 
   Exit train_on(Run& run, std::optional<RunDirectory>& directory, const RunConfig& config,
                 History history) {
-    const bool loud = !run.options.quiet;
+    const bool loud = !run.options.flag("quiet");
     Progress progress(run.state.iteration, run.settings.iterations,
                       {.terminal = console_.terminal, .color = console_.color});
     const auto now = [] {
@@ -489,7 +418,7 @@ class Session {
     Summary summary = summarize(history, run.state, run.task, run.precision.reference,
                                 run.precision.plan(0), run.settings.simd);
     summary.interrupted = interrupted;
-    show(run.options.json ? to_json(summary) : describe(summary));
+    show(run.options.flag("json") ? to_json(summary) : to_table(summary));
   }
 
   const ModelFamily& family_;

@@ -71,9 +71,11 @@ BoundForMany bind_for(std::string_view option, const Schedule& schedule, const T
     const bool any = std::ranges::any_of(
         members, [&](const Schedule::Member& member) { return member.is(part); });
     require<ConfigError>(!any, "[command line] --", option, ": the part '", part,
-                         "' of the group is never used, since the parts behind it are for all that "
-                         "it is for; of several parts "
-                         "the last one counts, so put it behind them");
+                         "' of group{...} has no effect: the last part that matches counts, and "
+                         "all that '",
+                         part,
+                         "' matches is matched by later parts too; move it "
+                         "behind them");
     if (std::ranges::find(optional_tags(), part) != optional_tags().end()) continue;
     throw ConfigError(
         concat("[command line] --", option, ": ", unknown_word("name in group{...}", part, known)));

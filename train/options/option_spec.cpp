@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "core/error.h"
-#include "core/text.h"
+#include "train/options/groups.h"
 
 namespace ebb::train {
 
@@ -20,10 +20,10 @@ OptionSpec OptionSpec::count(std::string name, std::string fallback, std::string
 }
 
 OptionSpec OptionSpec::depth(std::string fallback, std::string help) {
-  OptionSpec setting = count("layers", std::move(fallback), std::move(help));
-  setting.expected = "1 to 1000";
-  setting.accepts = [](double n) { return n >= 1 && n <= 1000; };
-  return setting;
+  OptionSpec option = count("layers", std::move(fallback), std::move(help));
+  option.expected = "1 to 1000";
+  option.accepts = [](double n) { return n >= 1 && n <= 1000; };
+  return option;
 }
 
 OptionSpec OptionSpec::probability(std::string name, std::string fallback, std::string help) {
@@ -37,34 +37,37 @@ OptionSpec OptionSpec::probability(std::string name, std::string fallback, std::
           .use = Use::training};
 }
 
-void check(const OptionSpec& setting, const std::string& text) {
+void check(const OptionSpec& option, const std::string& text) {
   const auto expect = [&](bool ok, std::string_view expected) {
-    require<ConfigError>(ok, "[command line] --", setting.name, ": expected ", expected, ", got '",
+    require<ConfigError>(ok, "[command line] --", option.name, ": expected ", expected, ", got '",
                          text, "'");
   };
   std::int64_t integer = 0;
   double number = 0;
-  switch (setting.kind) {
+  switch (option.kind) {
     case OptionSpec::Kind::flag: return expect(text == "true" || text == "false", "true or false");
     case OptionSpec::Kind::integer: expect(parse_number(text, integer), "an integer"); break;
     case OptionSpec::Kind::real: expect(parse_number(text, number), "a number"); break;
     case OptionSpec::Kind::text:
-      expect(!text.empty() || setting.fallback.empty(), setting.value);
-      require<ConfigError>(setting.choices.empty() ||
-                               std::ranges::find(setting.choices, text) != setting.choices.end(),
-                           "[command line] --", setting.name, ": ",
-                           unknown_word("value", text, setting.choices));
+      expect(!text.empty() || option.may_be_empty, option.value);
+      require<ConfigError>(
+          option.choices.empty() || std::ranges::find(option.choices, text) != option.choices.end(),
+          "[command line] --", option.name, ": ", unknown_word("value", text, option.choices));
+      if (option.parse != nullptr) naming_option(option.name, [&] { option.parse(text); });
       return;
   }
-  if (setting.kind == OptionSpec::Kind::integer) number = static_cast<double>(integer);
-  require<ConfigError>(setting.accepts == nullptr || setting.accepts(number), "[command line] --",
-                       setting.name, ": expected ", setting.expected, ", got ", text);
+  if (option.kind == OptionSpec::Kind::integer) number = static_cast<double>(integer);
+  require<ConfigError>(option.accepts == nullptr || option.accepts(number), "[command line] --",
+                       option.name, ": expected ", option.expected, ", got ", text);
 }
 
-const OptionSpec& find_setting(const std::vector<OptionSpec>& settings, std::string_view name) {
-  const auto found = std::ranges::find(settings, name, &OptionSpec::name);
-  require<ConfigError>(found != settings.end(), "[options] this program has no --", name);
-  return *found;
+std::string canonical(const OptionSpec& option, const std::string& text) {
+  std::int64_t integer = 0;
+  double real = 0;
+  if (option.kind == OptionSpec::Kind::integer && parse_number(text, integer))
+    return to_text(integer);
+  if (option.kind == OptionSpec::Kind::real && parse_number(text, real)) return to_text(real);
+  return text;
 }
 
 }  // namespace ebb::train

@@ -11,20 +11,22 @@ namespace ebb::train {
 
 struct Options;
 
-/// Why an option means nothing beside the others: "with --optimizer adam; it is of --optimizer
-/// sgd". Empty if it means something.
-using Moot = std::string (*)(const Options& options);
+/// Why an option has no effect with the others: "with --optimizer adam, only with --optimizer sgd".
+/// Empty if it has one.
+using Conflict = std::string (*)(const Options& options);
 
-/// An option that one family of models has beside those of every program: declared once, then
-/// served by the command line, --help, the record and --resume like any other.
+/// An option of a program, and its value. Those of every program and those of one family of models
+/// are declared alike, once, and then served by the command line, --help, validation, the record,
+/// --resume and --evaluate.
 struct OptionSpec {
   enum class Kind : std::uint8_t { integer, real, text, flag };
 
-  /// What an option is for when the checkpoint of a run is scored.
+  /// What an option is for; decides what it may do when the checkpoint of a run is scored.
   enum class Use : std::uint8_t {
     network,     ///< makes the network and what it is scored on, and so is as in the run
-    training,    ///< means nothing then
+    training,    ///< has no effect then
     evaluation,  ///< each evaluation has its own
+    session,     ///< changes no result: no part of a run, and may differ when it goes on
   };
 
   /// An integer of `least` (0 or 1) and more.
@@ -43,21 +45,29 @@ struct OptionSpec {
   std::vector<std::string> choices{};  ///< the texts there are; none: any
   std::string expected{};              ///< what a number has to be, in words
   bool (*accepts)(double) = nullptr;   ///< what a number has to be; null: any
-  std::string group = kModelGroup;     ///< its heading in --help
-  std::string beside{};  ///< the option without which it means nothing; empty: it stands alone
-  Moot moot = nullptr;   ///< when it means nothing; null: never
-  bool shapes_results =
-      true;  ///< of training; others are no part of a run, and may differ when it goes on
+  /// Reads a text. @throws ConfigError for one that is no value; null: any is
+  void (*parse)(const std::string&) = nullptr;
+  bool may_be_empty = false;        ///< whether '' is a text that may be given
+  std::string group = kModelGroup;  ///< its heading in --help
+  std::string default_help{};       ///< in --help, of a default that is no constant
+  std::string requires_option{};    ///< without which it has no effect; empty: it stands alone
+  Conflict conflict = nullptr;      ///< when it has no effect; null: never
   Use use = Use::network;
-  std::string text{};  ///< its value; empty until it is given or filled in
+  bool adjustable = false;  ///< one given with --resume replaces the run's from there on
+  std::string chosen{};     ///< its text; empty until it is given or filled in
+
+  [[nodiscard]] const std::string& text() const { return chosen.empty() ? fallback : chosen; }
 };
 
-/// @throws ConfigError unless the text is a value of the setting, e.g. "[command line] --layers:
+/// @throws ConfigError unless the text is a value of the option, e.g. "[command line] --layers:
 /// expected 1 and more, got '0'"
-void check(const OptionSpec& setting, const std::string& text);
+void check(const OptionSpec& option, const std::string& text);
 
-/// The setting of that name. @throws ConfigError if there is none: a program reads what it did not
-/// declare
-const OptionSpec& find_setting(const std::vector<OptionSpec>& settings, std::string_view name);
+/// The one spelling of a value: "0.001" of "1e-3" for a real option. Other texts come back as they
+/// are.
+std::string canonical(const OptionSpec& option, const std::string& text);
+
+/// The options of every program, in the order of --help and of the record.
+std::vector<OptionSpec> common_options();
 
 }  // namespace ebb::train

@@ -4,216 +4,15 @@
 #include <algorithm>
 #include <array>
 #include <utility>
-#include <variant>
 
 #include "core/error.h"
 #include "core/text.h"
-#include "train/options/moot.h"
-#include "train/options/precision.h"
+#include "train/options/conflicts.h"
 
 namespace ebb::train {
 namespace {
 
-using SettingIndex = std::size_t;  // in Options::settings
-using Member = std::variant<std::string Options::*, std::int64_t Options::*, double Options::*,
-                            bool Options::*, std::optional<std::string> Options::*,
-                            std::optional<std::int64_t> Options::*,
-                            std::optional<double> Options::*, SettingIndex>;
-
-/// One option: the command line, the help, the recorded configuration and the comparison on
-/// resuming all read a table of these.
-struct Field {
-  std::string_view group;
-  std::string_view name;  // without the dashes
-  std::string_view value;
-  std::string_view fallback;  // text for the help where the default is not a constant
-  std::string_view help;
-  Member member;
-  bool shapes_results = true;
-  Moot moot = nullptr;                   // when it means nothing; null: never
-  std::optional<OptionSpec::Use> use{};  // none: that of the group
-};
-
-constexpr std::string_view kModelGroup = OptionSpec::kModelGroup;
-
-const Field kFields[] = {
-    {kModelGroup, "arch", "NAME", "", "network to train; the table below lists them",
-     &Options::arch},
-    {kModelGroup, "preset", "NAME", "none",
-     "options of a known experiment; explicit flags override it", &Options::preset},
-    {kModelGroup, "from", "RUN", "none",
-     "begin with the parameters of a run's checkpoint, those that fit by name and shape",
-     &Options::from},
-
-    {"Precision", "schedule", "NAME", "",
-     "static, fp32, or one of CR LR ER RR CT LT ETV ETH RTV RTH", &Options::schedule},
-    {"Precision", "bits", "EXPR", "none",
-     "forward bits as a schedule expression, in place of --schedule; group{...} sets layers and "
-     "roles apart",
-     &Options::bits},
-    {"Precision", "cycles", "N", "", "cycles of a cyclic schedule", &Options::cycles, true,
-     moot_without_cycles},
-    {"Precision", "period", "floor+1|floor", "",
-     "cycle length floor(T/n)+1, or floor(T/n) as in the papers' cost scripts", &Options::period,
-     true, moot_without_cycles},
-    {"Precision", "min-bits", "N", "", "lowest forward bits of a cyclic schedule",
-     &Options::min_bits, true, moot_without_cycles},
-    {"Precision", "max-bits", "N", "",
-     "highest forward bits of a cyclic schedule, those of a static one", &Options::max_bits, true,
-     moot_without_schedule_of_bits},
-    {"Precision", "gradient-bits", "N|fp32|EXPR", "",
-     "bits of the gradients, group{...} for each layer; float32 whenever the forward bits are",
-     &Options::gradient_bits},
-    {"Precision", "eval-bits", "N|fp32|current", "highest of the run",
-     "forward bits of evaluations; current: those of the last step", &Options::eval_bits, true,
-     nullptr, OptionSpec::Use::evaluation},
-    {"Precision", "cost-reference", "W/A/G", "",
-     "widths of weights, activations and gradients that costs are compared with",
-     &Options::cost_reference, true, nullptr, OptionSpec::Use::evaluation},
-    {"Precision", "grid", "affine|symmetric", "", "how codes are laid over the range of values",
-     &Options::grid, true, nullptr, OptionSpec::Use::evaluation},
-    {"Precision", "gradient-grid", "affine|symmetric", "--grid",
-     "the same for gradients; a symmetric grid has a code for zero", &Options::gradient_grid},
-    {"Precision", "keep-fp32", "LIST", "none",
-     "layers left in float32: first, last, shortcut, aggregate (sums over neighbours) or names, "
-     "separated by commas",
-     &Options::keep_fp32, true, nullptr, OptionSpec::Use::evaluation},
-    {"Precision", "accumulator", "exact|wrapN|satN", "",
-     "register that integer products are summed in", &Options::accumulator, true, nullptr,
-     OptionSpec::Use::evaluation},
-    {"Precision", "simulate", "", "",
-     "multiply decoded codes in float32 (fake quantization), for comparison", &Options::simulate,
-     true, nullptr, OptionSpec::Use::evaluation},
-
-    {"Training", "iterations", "N", "from --epochs", "optimizer steps", &Options::iterations},
-    {"Training", "epochs", "N", "see below", "passes over the training set", &Options::epochs},
-    {"Training", "batch", "N", "see below", "examples of a step", &Options::batch, true,
-     moot_on_whole_graphs, OptionSpec::Use::evaluation},
-    {"Training", "accumulate", "N", "", "micro-batches that a batch is cut into",
-     &Options::accumulate, true, moot_on_whole_graphs},
-    {"Training", "optimizer", "sgd|adam|adamw", "see below", "optimizer", &Options::optimizer},
-    {"Training", "lr", "X", "see below", "learning rate", &Options::lr},
-    {"Training", "lr-schedule", "EXPR", "see below",
-     "schedule expression that multiplies --lr; group{...} sets parameters apart",
-     &Options::lr_schedule},
-    {"Training", "lr-plateau", "F", "none",
-     "factor of the learning rate whenever an evaluation's loss is no new low",
-     &Options::lr_plateau},
-    {"Training", "momentum", "X", "", "momentum of sgd", &Options::momentum, true,
-     moot_without_momentum},
-    {"Training", "weight-decay", "X", "see below", "weight decay", &Options::weight_decay},
-    {"Training", "clip", "X", "see below", "largest global norm of the gradients", &Options::clip},
-    {"Training", "seed", "N", "", "random seed", &Options::seed, true, nullptr,
-     OptionSpec::Use::network},
-    {"Training", "eval-every", "N", "an epoch", "steps between evaluations", &Options::eval_every},
-
-    {"Machine", "threads", "N", "", "threads; never changes a result", &Options::threads, false},
-    {"Machine", "simd", "auto|scalar|avx2|avx512", "", "instruction set; never changes a result",
-     &Options::simd, false},
-
-    {"Run", "out", "DIR", "none", "run directory to make: configuration, record, checkpoint",
-     &Options::out, false},
-    {"Run", "save-every", "N", "--eval-every", "steps between checkpoints", &Options::save_every,
-     false},
-    {"Run", "resume", "", "",
-     "go on with the run in --out, bit for bit, with its options; where the data moved, give "
-     "--data; where the schedules do not "
-     "span the run, more --iterations or --epochs make it longer",
-     &Options::resume, false},
-    {"Run", "evaluate", "RUN", "none",
-     "score the checkpoint of a run directory instead of training", &Options::evaluate, false},
-    {"Run", "statistics-every", "N", "none",
-     "steps between records of how well operands survive their encoding",
-     &Options::statistics_every, false},
-    {"Run", "dry-run", "", "",
-     "show layers, formats and the predicted bit-operations; train nothing", &Options::dry_run,
-     false},
-    {"Run", "json", "", "", "one JSON object on stdout at the end", &Options::json, false},
-    {"Run", "quiet", "", "", "no progress", &Options::quiet, false},
-};
-
-/// All options of a program: those of every program, and the settings of its family.
-std::vector<Field> fields_of(const Options& options) {
-  std::vector<Field> fields(std::begin(kFields), std::end(kFields));
-  std::vector<Field> settings;
-  for (SettingIndex i = 0; i < options.settings.size(); ++i) {
-    const OptionSpec& setting = options.settings[i];
-    (setting.group == kModelGroup ? settings : fields)
-        .push_back({setting.group, setting.name, setting.value,
-                    setting.fallback.empty() ? "none" : std::string_view(setting.fallback),
-                    setting.help, i, setting.shapes_results, setting.moot, setting.use});
-  }
-  const auto end_of_group =
-      std::ranges::find_if(fields, [](const Field& field) { return field.group != kModelGroup; });
-  fields.insert(end_of_group, settings.begin(), settings.end());
-  return fields;
-}
-
 std::string flag(std::string_view name) { return concat("--", name); }
-
-template <class... Fs>
-struct Overloaded : Fs... {
-  using Fs::operator()...;
-};
-template <class... Fs>
-Overloaded(Fs...) -> Overloaded<Fs...>;
-
-std::int64_t integer(const Field& field, const std::string& text) {
-  std::int64_t value = 0;
-  require<ConfigError>(parse_number(text, value), "[command line] ", flag(field.name),
-                       ": expected an integer, got '", text, "'");
-  return value;
-}
-
-double real(const Field& field, const std::string& text) {
-  double value = 0;
-  require<ConfigError>(parse_number(text, value), "[command line] ", flag(field.name),
-                       ": expected a number, got '", text, "'");
-  return value;
-}
-
-void set(Options& options, const Field& field, const std::string& text) {
-  std::visit(
-      Overloaded{
-          [&](std::string Options::*member) { options.*member = text; },
-          [&](std::int64_t Options::*member) { options.*member = integer(field, text); },
-          [&](double Options::*member) { options.*member = real(field, text); },
-          [&](bool Options::*member) { options.*member = text == "true"; },
-          [&](std::optional<std::string> Options::*member) { options.*member = text; },
-          [&](std::optional<std::int64_t> Options::*member) {
-            options.*member = integer(field, text);
-          },
-          [&](std::optional<double> Options::*member) { options.*member = real(field, text); },
-          [&](SettingIndex index) {
-            check(options.settings[index], text);
-            options.settings[index].text = text;
-          },
-      },
-      field.member);
-}
-
-std::string text_of(const Options& options, const Field& field) {
-  return std::visit(Overloaded{
-                        [&](auto Options::*member) { return to_text(options.*member); },
-                        [&](std::optional<std::string> Options::*member) {
-                          return (options.*member).value_or("");
-                        },
-                        [&](std::optional<std::int64_t> Options::*member) {
-                          return options.*member ? to_text(*(options.*member)) : "";
-                        },
-                        [&](std::optional<double> Options::*member) {
-                          return options.*member ? to_text(*(options.*member)) : "";
-                        },
-                        [&](SettingIndex index) { return options.settings[index].text; },
-                    },
-                    field.member);
-}
-
-bool is_flag(const Options& options, const Field& field) {
-  const SettingIndex* index = std::get_if<SettingIndex>(&field.member);
-  return std::holds_alternative<bool Options::*>(field.member) ||
-         (index != nullptr && options.settings[*index].kind == OptionSpec::Kind::flag);
-}
 
 /// The one of that name among architectures or presets.
 template <class Named>
@@ -227,36 +26,35 @@ const Named& find_named(const std::vector<Named>& known, const std::string& name
   return known[static_cast<std::size_t>(found - names.begin())];
 }
 
-/// What an architecture makes of a setting that is not given.
-const std::string& default_text(const OptionSpec& setting, const Arch& arch) {
-  const auto own = std::ranges::find(arch.settings, setting.name, &KeyValues::value_type::first);
-  return own == arch.settings.end() ? setting.fallback : own->second;
+/// The texts of all options that an architecture has defaults for.
+KeyValues defaults_of(const Arch& arch) {
+  KeyValues texts{{"epochs", to_text(arch.epochs)},
+                  {"batch", to_text(arch.batch)},
+                  {"optimizer", arch.optimizer},
+                  {"lr", to_text(arch.lr)},
+                  {"weight-decay", to_text(arch.weight_decay)},
+                  {"clip", arch.clip ? to_text(*arch.clip) : ""},
+                  {"lr-schedule", arch.lr_schedule}};
+  texts.insert(texts.end(), arch.options.begin(), arch.options.end());
+  return texts;
 }
 
-bool varies(const OptionSpec& setting, const Program& program) {
+/// What an architecture makes of an option that is not given.
+std::string default_text(const OptionSpec& option, const Arch& arch) {
+  const KeyValues own = defaults_of(arch);
+  const auto found = std::ranges::find(own, option.name, &KeyValues::value_type::first);
+  return found == own.end() ? option.fallback : found->second;
+}
+
+bool varies(const OptionSpec& option, const Program& program) {
   return std::ranges::any_of(program.archs, [&](const Arch& arch) {
-    return default_text(setting, arch) != setting.fallback;
+    return default_text(option, arch) != option.fallback;
   });
 }
 
-std::string table_of(const Program& program) {
-  std::vector<std::vector<std::string>> rows{{"--arch", "--epochs", "--batch", "--optimizer",
-                                              "--lr", "--weight-decay", "--clip", "--lr-schedule"}};
-  for (const Arch& arch : program.archs) {
-    rows.push_back({arch.name, to_text(arch.epochs), to_text(arch.batch), arch.optimizer,
-                    to_text(arch.lr), to_text(arch.weight_decay),
-                    arch.clip ? to_text(*arch.clip) : "none", arch.lr_schedule});
-  }
-  for (const OptionSpec& setting : program.settings) {
-    if (!varies(setting, program)) continue;
-    rows[0].push_back(flag(setting.name));
-    for (std::size_t i = 0; i < program.archs.size(); ++i)
-      rows[i + 1].push_back(default_text(setting, program.archs[i]));
-  }
-  rows[0].emplace_back();
-  for (std::size_t i = 0; i < program.archs.size(); ++i)
-    rows[i + 1].push_back(program.archs[i].summary);
-  std::string text = "Defaults by architecture:\n";
+// Columns of equal width.
+std::string aligned(const std::vector<std::vector<std::string>>& rows) {
+  std::string text;
   for (const auto& row : rows) {
     std::string line = " ";
     for (std::size_t column = 0; column < row.size(); ++column) {
@@ -266,6 +64,28 @@ std::string table_of(const Program& program) {
     }
     text += line.erase(line.find_last_not_of(' ') + 1) + "\n";
   }
+  return text;
+}
+
+std::string table_of(const Program& program) {
+  std::vector<std::string> names;
+  for (const auto& common : defaults_of({})) names.push_back(common.first);
+  for (const OptionSpec& option : program.options) {
+    if (varies(option, program)) names.push_back(option.name);
+  }
+  const Options options(program.options);
+  std::vector<std::vector<std::string>> rows{{"--arch"}};
+  for (const std::string& name : names) rows[0].push_back(flag(name));
+  rows[0].emplace_back();
+  for (const Arch& arch : program.archs) {
+    rows.push_back({arch.name});
+    for (const std::string& name : names) {
+      const std::string text = default_text(options.at(name), arch);
+      rows.back().push_back(text.empty() ? "none" : text);
+    }
+    rows.back().push_back(arch.summary);
+  }
+  std::string text = "Defaults by architecture:\n" + aligned(rows);
   for (const Preset& preset : program.presets)
     text += concat("\n--preset ", preset.name, ": ", preset.summary, '\n');
   return text +
@@ -274,99 +94,82 @@ std::string table_of(const Program& program) {
          "Progress and warnings go to stderr; NO_COLOR switches colours off.";
 }
 
-void add_options(CLI::App& app, CommandLine& line, const std::vector<Field>& fields,
-                 const Program& program) {
-  const Options defaults = line.options;
-  for (const Field& field : fields) {
-    if (field.name == "preset" && program.presets.empty()) continue;
-    const SettingIndex* index = std::get_if<SettingIndex>(&field.member);
-    const bool by_arch = index != nullptr && varies(program.settings[*index], program);
-    const std::string fallback(by_arch                   ? "see below"
-                               : !field.fallback.empty() ? field.fallback
-                                                         : text_of(defaults, field));
-    const std::string help(field.help);
+std::string help_of(const OptionSpec& option, const Program& program) {
+  if (option.kind == OptionSpec::Kind::flag) return option.help;
+  const std::string by_default = !option.default_help.empty() ? option.default_help
+                                 : varies(option, program)    ? "see below"
+                                 : option.fallback.empty()    ? "none"
+                                                              : option.fallback;
+  return concat(option.help, " [", by_default, "]");
+}
+
+void add_options(CLI::App& app, Options& options, const Program& program) {
+  for (const OptionSpec& spec : options.specs) {
+    if (spec.name == "preset" && program.presets.empty()) continue;
+    const std::string name = spec.name, help = help_of(spec, program);
     CLI::Option* option = nullptr;
-    if (is_flag(defaults, field)) {
+    if (spec.kind == OptionSpec::Kind::flag) {
       option = app.add_flag_function(
-          flag(field.name), [&line, &field](std::int64_t) { set(line.options, field, "true"); },
-          help);
+          flag(name), [&options, name](std::int64_t) { options.set(name, "true"); }, help);
     } else {
-      option = app.add_option_function<std::string>(
-          flag(field.name),
-          [&line, &field](const std::string& text) { set(line.options, field, text); },
-          concat(help, " [", fallback, "]"));
-      option->type_name(std::string(field.value))
-          ->take_last();  // more than one are refused afterwards, in our words
+      const auto set = [&options, name](const std::string& text) {
+        check(options.at(name), text);  // also ''
+        options.set(name, text);
+      };
+      option = app.add_option_function<std::string>(flag(name), set, help);
+      option->type_name(spec.value)->take_last();  // more than one are refused afterwards
     }
-    option->group(std::string(field.group));
+    option->group(spec.group);
   }
 }
 
-// Options of which only one has a meaning.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kEither{
-    {{"schedule", "bits"}, {"iterations", "epochs"}}};
+// Options of which only one may be given.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kExclusive{
+    {{"schedule", "bits"},
+     {"iterations", "epochs"},
+     {"evaluate", "out"},
+     {"evaluate", "dry-run"},
+     {"resume", "dry-run"},
+     {"resume", "evaluate"},
+     {"generate", "evaluate"},
+     {"generate", "out"},
+     {"generate", "dry-run"},
+     {"generate", "resume"}}};
 
 // What the preset says, where the command line says nothing.
-void apply_preset(CommandLine& line, const std::vector<Field>& fields, const Program& program) {
-  if (line.options.preset.empty()) return;
-  const Preset& preset = find_preset(program, line.options.preset);
-  for (const auto& [name, text] : preset.options) {
-    const auto settled = [&, &option = name](const auto& either) {
-      return (either.first == option && line.gave(either.second)) ||
-             (either.second == option && line.gave(either.first));
+void apply_preset(Options& options, const Program& program) {
+  if (!options.has("preset")) return;
+  for (const auto& [name, text] : find_preset(program, options.text("preset")).options) {
+    const auto settled = [&, &option = name](const auto& pair) {
+      return (pair.first == option && options.gave(pair.second)) ||
+             (pair.second == option && options.gave(pair.first));
     };
-    if (line.gave(name) || std::ranges::any_of(kEither, settled)) continue;
-    const auto field = std::ranges::find(fields, name, &Field::name);
-    require<ConfigError>(field != fields.end(), "[preset ", preset.name, "] no option --", name);
-    set(line.options, *field, text);
+    if (!options.gave(name) && std::ranges::none_of(kExclusive, settled)) options.set(name, text);
   }
 }
 
 // What can be told from the words alone, before a run directory is opened.
-void check_combinations(const CommandLine& line) {
-  const Options& options = line.options;
-  const auto not_both = [](bool a, std::string_view first, bool b, std::string_view second) {
-    require<ConfigError>(!(a && b), "[command line] --", first, " and --", second,
-                         " contradict each other; give one of them");
-  };
-  for (const auto& [a, b] : kEither) not_both(line.gave(a), a, line.gave(b), b);
-  require<ConfigError>(!line.gave("gradient-bits") || !sets_gradients(options),
-                       "[command line] --gradient-bits means nothing beside a --bits whose group "
-                       "has a part for gradients");
-  for (const Field& field :
-       kFields) {  // an empty list exempts nothing; any other option that is given has a value
-    require<ConfigError>(
-        !line.gave(field.name) || field.name == "keep-fp32" || !text_of(options, field).empty(),
-        "[command line] --", field.name, ": expected ", field.value, ", got ''");
+void check_combinations(const Options& options) {
+  for (const auto& [a, b] : kExclusive) {
+    require<ConfigError>(!(options.gave(a) && options.gave(b)), "[command line] --", a, " and --",
+                         b, " contradict each other; give one of them");
   }
-  not_both(!options.evaluate.empty(), "evaluate", !options.out.empty(), "out");
-  not_both(!options.evaluate.empty(), "evaluate", options.dry_run, "dry-run");
-  not_both(options.resume, "resume", options.dry_run, "dry-run");
-  for (const char* name : {"evaluate", "out", "dry-run"})
-    not_both(line.gave("generate"), "generate", line.gave(name), name);
-  not_both(options.resume, "resume", !options.evaluate.empty(), "evaluate");
-  not_both(options.resume, "resume", line.gave("generate"), "generate");
-  for (const char* name : {"save-every", "statistics-every"}) {
-    for (const char* other : {"evaluate", "generate"})
-      refuse_given(options, name,
-                   line.gave(other) ? concat("with --", other, ", where nothing is trained") : "");
-  }
-  for (const char* name : {"save-every", "resume", "statistics-every"}) {
-    require<ConfigError>(!line.gave(name) || !options.out.empty(), "[command line] --", name,
-                         " needs the run directory: add --out DIR");
-  }
-  for (const OptionSpec& setting : options.settings) {
-    require<ConfigError>(
-        setting.beside.empty() || !line.gave(setting.name) || line.gave(setting.beside),
-        "[command line] --", setting.name, " means nothing without --", setting.beside);
+  for (const OptionSpec& option : options.specs) {
+    if (!options.gave(option.name)) continue;
+    if (option.conflict != nullptr && option.use == OptionSpec::Use::session)
+      refuse_given(options, option.name, option.conflict(options));
+    if (option.requires_option.empty()) continue;
+    const OptionSpec& other = options.at(option.requires_option);
+    require<ConfigError>(options.gave(other.name), "[command line] --", option.name, " needs --",
+                         other.name, ' ', other.value, "; add it");
   }
 }
 
-void check_extras(const std::vector<std::string>& extras, const std::vector<Field>& fields) {
+void check_extras(const std::vector<std::string>& extras, const Options& options) {
   if (extras.empty()) return;
   const std::string name = extras[0].substr(0, extras[0].find('='));
   std::vector<std::string> known;
-  for (const Field& field : fields) known.push_back(flag(field.name));
+  for (const OptionSpec& option : options.specs) known.push_back(flag(option.name));
   const std::string nearest = name.starts_with("--") ? nearest_word(name, known) : "";
   throw ConfigError(concat(
       "[command line] ", name.starts_with('-') ? "unknown option '" : "unexpected argument '", name,
@@ -376,55 +179,31 @@ void check_extras(const std::vector<std::string>& extras, const std::vector<Fiel
 
 }  // namespace
 
-CommandLine parse_command_line(std::span<const std::string> args, const Program& program) {
-  CommandLine line;
-  line.options.arch = program.archs.at(0).name;
-  line.options.settings = program.settings;
-  const std::vector<Field> fields = fields_of(line.options);
-  CLI::App app(program.summary, program.name);
-  app.set_version_flag("--version", concat(program.name, " ", EBB_VERSION));
-  app.allow_extras();
-  app.footer(table_of(program));
-  add_options(app, line, fields, program);
-
-  std::vector<std::string> reversed(args.rbegin(),
-                                    args.rend());  // the order that CLI11 takes vectors in
-  try {
-    app.parse(reversed);
-  } catch (const CLI::CallForHelp&) {
-    line.text = app.help();
-    return line;
-  } catch (const CLI::CallForVersion& version) {
-    line.text = concat(version.what(), '\n');
-    return line;
-  } catch (const CLI::ParseError& error) {
-    throw ConfigError(concat("[command line] ", error.what(), "; --help lists all options"));
+Options::Options(const std::vector<OptionSpec>& family, const KeyValues& values)
+    : specs(common_options()) {
+  for (const OptionSpec& option : family) {
+    auto place = specs.end();
+    if (option.group == OptionSpec::kModelGroup)
+      place = std::ranges::find_if(
+          specs, [](const OptionSpec& other) { return other.group != OptionSpec::kModelGroup; });
+    specs.insert(place, option);
   }
-  check_extras(app.remaining(), fields);
-  for (const Field& field : fields) {
-    const CLI::Option* option = app.get_option_no_throw(flag(field.name));
-    const std::size_t count = option == nullptr ? 0 : option->count();
-    require<ConfigError>(count <= 1 || is_flag(line.options, field), "[command line] --",
-                         field.name, " is given ", count, " times; give it once");
-    if (count > 0) line.options.given.emplace_back(field.name);
-  }
-  check_combinations(line);
-  apply_preset(line, fields, program);
-  return line;
+  for (const auto& [name, text] : values) set(name, text);
 }
 
-void apply_defaults(Options& options, const Program& program) {
-  const Arch& arch = find_arch(program, options.arch);
-  if (!options.optimizer) options.optimizer = arch.optimizer;
-  if (!options.lr) options.lr = arch.lr;
-  if (!options.lr_schedule) options.lr_schedule = arch.lr_schedule;
-  if (!options.weight_decay) options.weight_decay = arch.weight_decay;
-  if (!options.batch) options.batch = arch.batch;
-  if (!options.clip) options.clip = arch.clip;
-  if (!options.iterations && !options.epochs) options.epochs = arch.epochs;
-  for (OptionSpec& setting : options.settings) {
-    if (setting.text.empty()) setting.text = default_text(setting, arch);
-  }
+const OptionSpec* Options::find(std::string_view name) const {
+  const auto found = std::ranges::find(specs, name, &OptionSpec::name);
+  return found == specs.end() ? nullptr : &*found;
+}
+
+const OptionSpec& Options::at(std::string_view name) const {
+  const OptionSpec* found = find(name);
+  require<ConfigError>(found != nullptr, "[options] this program has no --", name);
+  return *found;
+}
+
+OptionSpec& Options::at(std::string_view name) {
+  return specs[static_cast<std::size_t>(&std::as_const(*this).at(name) - specs.data())];
 }
 
 std::int64_t Options::integer(std::string_view name) const {
@@ -439,6 +218,66 @@ double Options::real(std::string_view name) const {
   return value;
 }
 
+std::optional<std::int64_t> Options::optional_integer(std::string_view name) const {
+  return has(name) ? std::optional(integer(name)) : std::nullopt;
+}
+
+std::optional<double> Options::optional_real(std::string_view name) const {
+  return has(name) ? std::optional(real(name)) : std::nullopt;
+}
+
+void Options::set(std::string_view name, const std::string& text) {
+  OptionSpec& option = at(name);
+  if (!text.empty()) check(option, text);
+  option.chosen = canonical(option, text);
+}
+
+CommandLine parse_command_line(std::span<const std::string> args, const Program& program) {
+  CommandLine line{.options = Options(program.options), .text = {}};
+  Options& options = line.options;
+  options.at("arch").fallback = program.archs.at(0).name;
+  CLI::App app(program.summary, program.name);
+  app.set_version_flag("--version", concat(program.name, " ", EBB_VERSION));
+  app.allow_extras();
+  app.footer(table_of(program));
+  add_options(app, options, program);
+
+  std::vector<std::string> reversed(args.rbegin(),
+                                    args.rend());  // the order that CLI11 takes vectors in
+  try {
+    app.parse(reversed);
+  } catch (const CLI::CallForHelp&) {
+    line.text = app.help();
+    return line;
+  } catch (const CLI::CallForVersion& version) {
+    line.text = concat(version.what(), '\n');
+    return line;
+  } catch (const CLI::ParseError& error) {
+    throw ConfigError(concat("[command line] ", error.what(), "; --help lists all options"));
+  }
+  check_extras(app.remaining(), options);
+  for (const OptionSpec& spec : options.specs) {
+    const CLI::Option* option = app.get_option_no_throw(flag(spec.name));
+    const std::size_t count = option == nullptr ? 0 : option->count();
+    require<ConfigError>(count <= 1 || spec.kind == OptionSpec::Kind::flag, "[command line] --",
+                         spec.name, " is given ", count, " times; give it once");
+    if (count > 0) options.given.emplace_back(spec.name);
+  }
+  check_combinations(options);
+  apply_preset(options, program);
+  return line;
+}
+
+void apply_defaults(Options& options, const Program& program) {
+  for (const auto& [name, text] : defaults_of(find_arch(program, options.text("arch")))) {
+    OptionSpec& option = options.at(name);
+    const bool counted = name == "epochs" && options.has("iterations");
+    if (option.chosen.empty() && !counted) option.chosen = text;
+  }
+  OptionSpec& schedule = options.at("schedule");
+  if (options.has("bits") && schedule.chosen.empty()) schedule.fallback = "";  // not in effect
+}
+
 const Arch& find_arch(const Program& program, const std::string& name) {
   return find_named(program.archs, name, "arch", "architecture");
 }
@@ -449,9 +288,9 @@ const Preset& find_preset(const Program& program, const std::string& name) {
 
 KeyValues option_texts(const Options& options, bool results_only) {
   KeyValues texts;
-  for (const Field& field : fields_of(options)) {
-    if (field.shapes_results || !results_only)
-      texts.emplace_back(field.name, text_of(options, field));
+  for (const OptionSpec& option : options.specs) {
+    if (option.use != OptionSpec::Use::session || !results_only)
+      texts.emplace_back(option.name, option.text());
   }
   return texts;
 }
@@ -481,39 +320,25 @@ std::string format_options(const KeyValues& options) {
 
 namespace {
 
-OptionSpec::Use use_of(const Field& field) {
-  return field.use.value_or(field.group == kModelGroup ? OptionSpec::Use::network
-                                                       : OptionSpec::Use::training);
-}
-
 std::string show(const std::string& text) {
   return text.empty() ? "nothing" : concat("'", text, "'");
 }
 
 // The options of a recorded run, with those of this command line that cannot change its results. Of
-// the others, `differs(field, now, recorded)` is asked where one was given another value: true
+// the others, `differs(option, now, recorded)` is asked where one was given another value: true
 // takes it, false leaves the run's.
 template <class Differs>
 Options merged(const CommandLine& now, const KeyValues& recorded, const Differs& differs) {
   Options options = now.options;
-  const std::vector<Field> fields = fields_of(options);
   for (const auto& [name, text] : recorded) {
-    const auto field = std::ranges::find(fields, name, &Field::name);
-    require<DataError>(field != fields.end(), "[run] the run was made with --", name,
+    const OptionSpec* option = now.options.find(name);
+    require<DataError>(option != nullptr, "[run] the run was made with --", name,
                        ", which this version does not know");
-    if (!field->shapes_results) continue;
-    const std::string wanted = text_of(now.options, *field);
-    if (now.gave(name) && (wanted == text || differs(*field, wanted, text))) continue;
-    if (text.empty()) {
-      std::visit(
-          Overloaded{[](auto Options::*) {},
-                     [&](std::string Options::*member) { (options.*member).clear(); },
-                     [&]<class T>(std::optional<T> Options::*member) { (options.*member).reset(); },
-                     [&](SettingIndex index) { options.settings[index].text.clear(); }},
-          field->member);
-    } else {
-      set(options, *field, text);
-    }
+    if (option->use == OptionSpec::Use::session) continue;
+    const std::string& wanted = option->text();
+    if (now.gave(name) && (wanted == canonical(*option, text) || differs(*option, wanted, text)))
+      continue;
+    options.set(name, text);
   }
   return options;
 }
@@ -521,32 +346,29 @@ Options merged(const CommandLine& now, const KeyValues& recorded, const Differs&
 }  // namespace
 
 void check_given(const Options& options) {
-  for (const Field& field : fields_of(options)) {
-    if (field.moot != nullptr && options.gave(field.name))
-      refuse_given(options, field.name, field.moot(options));
+  for (const OptionSpec& option : options.specs) {
+    if (option.conflict != nullptr && options.gave(option.name))
+      refuse_given(options, option.name, option.conflict(options));
   }
 }
 
-Options resumed_options(const CommandLine& now, const KeyValues& recorded,
-                        std::span<const std::string> free) {
-  const auto is_in = [](const auto& names, std::string_view name) {
-    return std::ranges::find(names, name) != names.end();
-  };
-  for (const Field& field : kFields) {
+Options resumed_options(const CommandLine& now, const KeyValues& recorded) {
+  for (const OptionSpec& option : now.options.specs) {
     // What a run of an earlier version does not record was as it is by default.
-    if (!field.shapes_results || !now.gave(field.name) || is_in(free, field.name)) continue;
+    if (option.use == OptionSpec::Use::session || option.adjustable || !now.gave(option.name))
+      continue;
     const bool known =
-        std::ranges::find(recorded, field.name, &KeyValues::value_type::first) != recorded.end();
-    const std::string wanted = text_of(now.options, field), before = text_of(Options(), field);
-    require<DataError>(known || wanted == before, "[resume] --", field.name, " is ", show(wanted),
-                       " now and was ", show(before), " in the run; leave it out");
+        std::ranges::find(recorded, option.name, &KeyValues::value_type::first) != recorded.end();
+    require<DataError>(known || option.text() == option.fallback, "[resume] --", option.name,
+                       " is ", show(option.text()), " now and was ", show(option.fallback),
+                       " in the run; leave it out");
   }
   return merged(now, recorded,
-                [&](const Field& field, const std::string& wanted, const std::string& text) {
-                  require<DataError>(is_in(free, field.name), "[resume] --", field.name, " is ",
+                [&](const OptionSpec& option, const std::string& wanted, const std::string& text) {
+                  require<DataError>(option.adjustable, "[resume] --", option.name, " is ",
                                      show(wanted), " now and was ", show(text),
                                      " in the run, which would change its results; leave --",
-                                     field.name, " out, or begin a new run in another --out");
+                                     option.name, " out, or begin a new run in another --out");
                   return true;
                 });
 }
@@ -554,18 +376,19 @@ Options resumed_options(const CommandLine& now, const KeyValues& recorded,
 Options options_to_evaluate(const CommandLine& now, const KeyValues& recorded,
                             std::span<const std::string> free, std::vector<std::string>& warnings) {
   return merged(
-      now, recorded, [&](const Field& field, const std::string& wanted, const std::string& text) {
-        const OptionSpec::Use use = use_of(field);
-        if (use == OptionSpec::Use::evaluation || std::ranges::find(free, field.name) != free.end())
+      now, recorded,
+      [&](const OptionSpec& option, const std::string& wanted, const std::string& text) {
+        if (option.use == OptionSpec::Use::evaluation ||
+            std::ranges::find(free, option.name) != free.end())
           return true;
-        require<DataError>(use == OptionSpec::Use::training, "[run] --", field.name, " is ",
+        require<DataError>(option.use == OptionSpec::Use::training, "[run] --", option.name, " is ",
                            show(wanted), " now and was ", show(text),
-                           " in the run, which makes another network or other data than the "
-                           "checkpoint is of; leave --",
-                           field.name, " out");
+                           " in the run, which makes another network or other data than "
+                           "the checkpoint is of; leave --",
+                           option.name, " out");
         warnings.push_back(
-            concat("--", field.name, " ", wanted, " means nothing here, where nothing is trained",
-                   field.group == "Precision" ? "; --eval-bits says in how many bits" : ""));
+            concat("--", option.name, " ", wanted, " has no effect here, where nothing is trained",
+                   option.group == "Precision" ? "; --eval-bits says in how many bits" : ""));
         return false;
       });
 }

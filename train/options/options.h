@@ -12,59 +12,37 @@
 
 namespace ebb::train {
 
-/// The whole command line of a training program as plain data. Optional members without a value
-/// take the default of the architecture, or stand for "not asked for".
+/// The options of a training program and their values: those of every program, and those of its
+/// family of models.
 struct Options {
-  // Model and data
-  std::string arch, preset;
-  std::string from;                  ///< run directory whose parameters to begin with
-  std::vector<OptionSpec> settings;  ///< what only this family of models has, data included
-  // Precision
-  std::string schedule = "CR";
-  std::string bits;  ///< an expression instead of `schedule`, if not empty
-  std::int64_t cycles = 8, min_bits = 3, max_bits = 8;
-  std::string period = "floor+1";
-  std::string gradient_bits = "8";
-  std::string eval_bits;  ///< empty: the highest that the schedule comes to
-  std::string cost_reference = "8/8/8";
-  std::string grid = "affine";
-  std::string gradient_grid;  ///< empty: that of the others
-  std::string keep_fp32;
-  std::string accumulator = "exact";
-  bool simulate = false;
-  // Training
-  std::optional<std::int64_t> iterations, epochs;
-  std::optional<std::int64_t> batch;
-  std::int64_t accumulate = 1;
-  std::optional<std::string> optimizer, lr_schedule;
-  std::optional<double> lr, weight_decay, clip, lr_plateau;
-  double momentum = 0.9;
-  std::int64_t seed = 1;
-  std::optional<std::int64_t> eval_every;
-  // Machine
-  std::int64_t threads = 2;
-  std::string simd = "auto";
-  // Run
-  std::string out;
-  std::optional<std::int64_t> save_every, statistics_every;
-  bool resume = false;
-  std::string evaluate;
-  bool dry_run = false, json = false, quiet = false;
+  /// @throws ConfigError as `set` does
+  explicit Options(const std::vector<OptionSpec>& family = {}, const KeyValues& values = {});
 
+  std::vector<OptionSpec> specs;   ///< in the order of --help and of the record
   std::vector<std::string> given;  ///< names of those that this command line gave, as in "batch"
 
   [[nodiscard]] bool gave(std::string_view name) const {
     return std::ranges::find(given, name) != given.end();
   }
 
-  /// Values of the settings, once they are filled in. @throws ConfigError for a name that the
-  /// program did not declare
-  [[nodiscard]] const std::string& text(std::string_view name) const {
-    return find_setting(settings, name).text;
-  }
+  /// Null if the program has no such option.
+  [[nodiscard]] const OptionSpec* find(std::string_view name) const;
+  /// @throws ConfigError if the program has no such option: it reads what it did not declare
+  [[nodiscard]] const OptionSpec& at(std::string_view name) const;
+  [[nodiscard]] OptionSpec& at(std::string_view name);
+
+  /// Values; of an option that has none ("" as text, such as --clip) `has` is false. @throws
+  /// ConfigError as `at` does
+  [[nodiscard]] const std::string& text(std::string_view name) const { return at(name).text(); }
+  [[nodiscard]] bool has(std::string_view name) const { return !text(name).empty(); }
+  [[nodiscard]] bool flag(std::string_view name) const { return text(name) == "true"; }
   [[nodiscard]] std::int64_t integer(std::string_view name) const;
   [[nodiscard]] double real(std::string_view name) const;
-  [[nodiscard]] bool flag(std::string_view name) const { return text(name) == "true"; }
+  [[nodiscard]] std::optional<std::int64_t> optional_integer(std::string_view name) const;
+  [[nodiscard]] std::optional<double> optional_real(std::string_view name) const;
+
+  /// "" leaves the option to its default. @throws ConfigError unless the text is one of its values
+  void set(std::string_view name, const std::string& text);
 };
 
 /// A network that a program can train, with what the options default to for it.
@@ -75,10 +53,10 @@ struct Arch {
   double weight_decay = 1e-4;
   std::int64_t epochs = 10, batch = 128;
   std::optional<double> clip{};
-  KeyValues settings{};  ///< of the family, where they differ from what the program declares
+  KeyValues options{};  ///< of the family, where they differ from what the program declares
 };
 
-/// Options of a known experiment, by name. What is given beside it goes first.
+/// Options of a known experiment, by name. What the command line gives overrides it.
 struct Preset {
   std::string name, summary;
   KeyValues options;
@@ -88,8 +66,8 @@ struct Preset {
 /// What the command line of one program offers.
 struct Program {
   std::string name, summary;
-  std::vector<Arch> archs;             ///< the first is the default
-  std::vector<OptionSpec> settings{};  ///< what its family has beside the options of every program
+  std::vector<Arch> archs;            ///< the first is the default
+  std::vector<OptionSpec> options{};  ///< of its family, besides those of every program
   std::vector<Preset> presets{};
 };
 
@@ -114,12 +92,12 @@ const Preset& find_preset(const Program& program, const std::string& name);
 /// Fills what was left to the architecture.
 void apply_defaults(Options& options, const Program& program);
 
-/// Everything that one option value must be to make sense by itself or beside the others.
-/// @throws ConfigError naming the option, what was expected and what came
+/// Checks every value by itself and with the others. @throws ConfigError naming the option, what
+/// was expected and what came
 void check(const Options& options, const Program& program);
 
-/// Refuses what was given on the command line and means nothing beside the other options; what a
-/// preset says goes for nothing then. Once the defaults are filled in. @throws ConfigError naming
+/// Refuses what was given on the command line and has no effect with the other options; what a
+/// preset says is ignored then. Once the defaults are filled in. @throws ConfigError naming
 /// both options
 void check_given(const Options& options);
 
@@ -128,21 +106,19 @@ void check_given(const Options& options);
 /// text "".
 KeyValues option_texts(const Options& options, bool results_only);
 
-/// Of the texts of all options those that say how products are computed beside their widths: grids,
-/// exemptions, accumulator, simulation, and the bits of evaluations. What a run of an earlier
-/// version does not record is as by default.
+/// Of the texts of all options those that say how products are computed apart from their widths:
+/// grids, exemptions, accumulator, simulation, and the bits of evaluations. What a run of an
+/// earlier version does not record is as by default.
 KeyValues arithmetic_options(const KeyValues& all);
 /// Those that are not as by default, as on a command line: "--grid symmetric --simulate"; "" if
 /// there are none.
 std::string format_options(const KeyValues& options);
 
-/// The options of a recorded run, with those of this command line that cannot change its results,
-/// and those named in `free`.
+/// The options of a recorded run, with those of this command line that change no result and those
+/// that are adjustable.
 /// @throws DataError naming the first given option whose value differs from the run's, with both
-/// values, or an option that this
-///         version does not know
-Options resumed_options(const CommandLine& now, const KeyValues& recorded,
-                        std::span<const std::string> free);
+/// values, or an option that this version does not know
+Options resumed_options(const CommandLine& now, const KeyValues& recorded);
 
 /// The options for scoring the checkpoint of a recorded run, or for writing a text with it: its
 /// network and data stay as they were, what an evaluation has for itself (OptionSpec::Use, and

@@ -13,8 +13,8 @@
 #include "schedules/cpt.h"
 #include "schedules/range.h"
 #include "schedules/schedule.h"
+#include "train/options/conflicts.h"
 #include "train/options/groups.h"
-#include "train/options/moot.h"
 
 namespace ebb::train {
 namespace {
@@ -61,17 +61,19 @@ Schedule parse_bits(std::string_view option, const std::string& text) {
 }
 
 Schedule gradient_schedule(const Options& options) {
-  return parse_bits("gradient-bits", options.gradient_bits);
+  return parse_bits("gradient-bits", options.text("gradient-bits"));
 }
 
 Schedule bits_schedule(const Options& options) {
-  if (!options.bits.empty()) return parse_bits("bits", options.bits);
-  const CyclicPrecision settings{
-      .cycles = options.cycles,
-      .min_bits = static_cast<int>(options.min_bits),
-      .max_bits = static_cast<int>(options.max_bits),
-      .length = options.period == "floor" ? CycleLength::floor : CycleLength::floor_plus_one};
-  return naming_option("schedule", [&] { return precision_schedule(options.schedule, settings); });
+  if (options.has("bits")) return parse_bits("bits", options.text("bits"));
+  const CyclicPrecision settings{.cycles = options.integer("cycles"),
+                                 .min_bits = static_cast<int>(options.integer("min-bits")),
+                                 .max_bits = static_cast<int>(options.integer("max-bits")),
+                                 .length = options.text("period") == "floor"
+                                               ? CycleLength::floor
+                                               : CycleLength::floor_plus_one};
+  return naming_option("schedule",
+                       [&] { return precision_schedule(options.text("schedule"), settings); });
 }
 
 // Whether a group of the schedule has a part for a role.
@@ -85,12 +87,12 @@ bool names_role(const Schedule& schedule, Role role) {
 // What all plans of a run share.
 PrecisionPlan common_plan(const Options& options) {
   PrecisionPlan plan;
-  plan.base.set_grid(parse_grid_style(options.grid))
-      .set_accumulator(Accumulator::parse(options.accumulator));
-  if (!options.gradient_grid.empty())
-    plan.base.gradient.grid = parse_grid_style(options.gradient_grid);
-  plan.simulate = options.simulate;
-  plan.keep_fp32(split_at(options.keep_fp32, ','));
+  plan.base.set_grid(parse_grid_style(options.text("grid")))
+      .set_accumulator(Accumulator::parse(options.text("accumulator")));
+  if (options.has("gradient-grid"))
+    plan.base.gradient.grid = parse_grid_style(options.text("gradient-grid"));
+  plan.simulate = options.flag("simulate");
+  plan.keep_fp32(split_at(options.text("keep-fp32"), ','));
   plan.shared =
       true;  // check_keep_fp32() has seen the names: there are tags that a network may lack
   return plan;
@@ -367,18 +369,20 @@ double ratio(uint128 a, uint128 b) {
 void check_expressions(const Options& options) {
   static_cast<void>(bits_schedule(options));
   static_cast<void>(gradient_schedule(options));
-  if (options.lr_schedule) static_cast<void>(parse_expression("lr-schedule", *options.lr_schedule));
+  if (options.has("lr-schedule"))
+    static_cast<void>(parse_expression("lr-schedule", options.text("lr-schedule")));
 }
 
 bool sets_gradients(const Options& options) {
-  return !options.bits.empty() &&
-         names_role(parse_expression("bits", options.bits), Role::gradient);
+  return options.has("bits") &&
+         names_role(parse_expression("bits", options.text("bits")), Role::gradient);
 }
 
 Precision resolve_precision(const Options& options, const Totals& totals,
                             std::span<const Site> sites, const ParamStore& params) {
   const Schedule forward = bits_schedule(options), gradient = gradient_schedule(options);
-  const Schedule rate_schedule = parse_expression("lr-schedule", options.lr_schedule.value_or("1"));
+  const Schedule rate_schedule = parse_expression(
+      "lr-schedule", options.has("lr-schedule") ? options.text("lr-schedule") : "1");
   const PrecisionPlan common = common_plan(options);
   const auto formats = std::make_shared<const FormatSchedule>(forward, gradient, totals, sites);
   formats->check_grids(common);
@@ -387,34 +391,35 @@ Precision resolve_precision(const Options& options, const Totals& totals,
 
   Precision precision{
       .plan = [=](std::int64_t t) { return formats->at(common, t); },
-      .rate = [factors, lr = options.lr.value()](
+      .rate = [factors, lr = options.real("lr")](
                   std::int64_t t) { return lr * factors->bounds[factors->of.back()](t); },
       .narrowest = formats->narrowest(common),
       .evaluation = formats->widest(common),
-      .reference = parse_cost_reference(options.cost_reference),
+      .reference = parse_cost_reference(options.text("cost-reference")),
       .bits_text = forward.text(),
       .gradient_text = sets_gradients(options) ? std::string() : gradient.text(),
       .rate_text = rate_schedule.text(),
       .arithmetic = arithmetic_options(option_texts(options, true)),
       .warnings = {}};
   if (factors->bounds.size() > 1) {
-    precision.rates = [factors, lr = options.lr.value()](std::int64_t t) {
+    precision.rates = [factors, lr = options.real("lr")](std::int64_t t) {
       std::vector<double> rates;
       for (std::size_t i = 0; i + 1 < factors->of.size(); ++i)
         rates.push_back(lr * factors->bounds[factors->of[i]](t));
       return rates;
     };
-    precision.rate_groups = rate_groups(*factors, options.lr.value(), params);
+    precision.rate_groups = rate_groups(*factors, options.real("lr"), params);
   }
-  if (options.eval_bits == "current") {
+  if (options.text("eval-bits") == "current") {
     precision.evaluation.reset();
-  } else if (!options.eval_bits.empty()) {
-    const Format forward_format = parse_width(options.eval_bits);
+  } else if (options.has("eval-bits")) {
+    const Format forward_format = parse_width(options.text("eval-bits"));
     precision.evaluation = with_formats(
         common, formats_of(forward_format, precision.evaluation->base.gradient.format));
   }
-  if (options.bits.empty())
-    precision.warnings = precision_warnings(formats->common(), static_cast<int>(options.max_bits));
+  if (!options.has("bits"))
+    precision.warnings =
+        precision_warnings(formats->common(), static_cast<int>(options.integer("max-bits")));
   const auto left = [&](const Site& site) { return formats->leaves_to_all(common, site); };
   if (!sites.empty() && std::ranges::none_of(sites, left)) {
     precision.warnings.emplace_back(
@@ -440,7 +445,7 @@ void check_codes(const Options& options, const Precision& precision, std::span<c
     return traits_of(format).arithmetic(format) == Arithmetic::linear;
   };
   const auto narrow = [](Format format) { return !format.is_fp32(); };
-  const bool trains = options.evaluate.empty() && !options.gave("generate");
+  const bool trains = !options.has("evaluate") && !options.gave("generate");
   const PrecisionPlan& evaluated =
       precision.evaluation ? *precision.evaluation : precision.narrowest;
   const auto any = [&](bool (*is)(Format), const auto& changed) {
@@ -448,8 +453,9 @@ void check_codes(const Options& options, const Precision& precision, std::span<c
            (trains && any_operand(changed(precision.narrowest),
                                   {Role::weight, Role::activation, Role::gradient}, is));
   };
-  const auto refuse = [&](std::string_view name, bool moot, std::string_view what) {
-    refuse_given(options, name, moot ? concat("where ", what, " float32 throughout") : "");
+  const auto refuse = [&](std::string_view name, bool without_effect, std::string_view what) {
+    refuse_given(options, name,
+                 without_effect ? concat("where ", what, " float32 throughout") : "");
   };
   const bool no_codes = !any(linear, [](const PrecisionPlan& plan) { return plan; });
   for (const char* name : {"grid", "accumulator", "simulate"})
@@ -469,7 +475,7 @@ void check_codes(const Options& options, const Precision& precision, std::span<c
 
 void check_keep_fp32(const Options& options, std::span<const Site> sites) {
   const std::span<const std::string> groups = optional_tags();
-  for (const std::string& pattern : split_at(options.keep_fp32, ',')) {
+  for (const std::string& pattern : split_at(options.text("keep-fp32"), ',')) {
     const bool known =
         std::ranges::any_of(sites, [&](const Site& site) { return site.matches(pattern); });
     if (known || std::ranges::find(groups, pattern) != groups.end()) continue;

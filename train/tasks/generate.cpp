@@ -21,8 +21,8 @@ TokenIds encode_prompt(const Vocabulary& vocabulary, const std::string& prompt) 
 
 }  // namespace
 
-std::vector<OptionSpec> generation_settings() {
-  std::vector<OptionSpec> settings{
+std::vector<OptionSpec> generation_options() {
+  std::vector<OptionSpec> all{
       {.name = "generate",
        .value = "RUN",
        .help = "write a text with the checkpoint of a run directory instead of training"},
@@ -35,7 +35,8 @@ std::vector<OptionSpec> generation_settings() {
        .accepts = [](double n) { return n >= 1 && n <= 1e6; }},
       {.name = "prompt",
        .value = "TEXT",
-       .help = "what the text begins with; none: the beginning of a line"},
+       .help = "what the text begins with; none: the beginning of a line",
+       .may_be_empty = true},
       {.name = "temperature",
        .value = "X",
        .kind = OptionSpec::Kind::real,
@@ -45,25 +46,25 @@ std::vector<OptionSpec> generation_settings() {
        .accepts = [](double x) { return x == 0 || (x >= 1e-30 && x <= 1e30); }},
       OptionSpec::count("top-k", "0",
                         "draw among this many of the most likely tokens; 0: among all", 0)};
-  settings.back().moot = [](const Options& options) {
+  all.back().conflict = [](const Options& options) {
     const bool draws = options.real("temperature") > 0;
     return draws ? std::string()
                  : concat("with --temperature ", options.text("temperature"),
                           ", where nothing is drawn");
   };
-  for (OptionSpec& setting : settings) {
-    setting.group = kGroup;
-    setting.shapes_results = false;
-    if (setting.name != "generate") setting.beside = "generate";
+  for (OptionSpec& option : all) {
+    option.group = kGroup;
+    option.use = OptionSpec::Use::session;
+    if (option.name != "generate") option.requires_option = "generate";
   }
-  return settings;
+  return all;
 }
 
 Generated generate_text(Pass& pass, const Vocabulary& vocabulary, const Options& options,
                         const TokenReader& read) {
   const Sampling sampling{.temperature = options.real("temperature"),
                           .top_k = options.integer("top-k")};
-  const Key key = Key(static_cast<std::uint64_t>(options.seed)).fold("generation");
+  const Key key = Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("generation");
   Generated result{.prompt = encode_prompt(vocabulary, options.text("prompt"))};
   TokenIds next = result.prompt.empty()
                       ? vocabulary.encode("\n", "the line feed that stands for no --prompt")

@@ -14,7 +14,7 @@ namespace ebb::train {
 
 /// --generate, --tokens, --prompt, --temperature and --top-k: what programs that train language
 /// models have beside.
-std::vector<OptionSpec> generation_settings();
+std::vector<OptionSpec> generation_options();
 
 /// Reads tokens on from those of the calls before, and gives the logits of the token after the last
 /// of them: one for every token of the vocabulary. Its products are done and charged as the pass

@@ -72,12 +72,13 @@ Split split_of(std::string name, const std::shared_ptr<const Feed>& feed,
 
 }  // namespace
 
-std::vector<OptionSpec> graph_settings() {
+std::vector<OptionSpec> graph_options() {
   return {{.name = "data",
            .value = "DIR|NAME",
            .fallback = "synthetic",
            .help = "directory with LINQS or OGB files, or synthetic, or synthetic-arxiv",
-           .use = OptionSpec::Use::evaluation},
+           .use = OptionSpec::Use::evaluation,
+           .adjustable = true},
           {.name = "split",
            .value = "auto|random|planetoid|NAME",
            .fallback = "auto",
@@ -98,7 +99,7 @@ std::vector<OptionSpec> graph_settings() {
 }
 
 Graph open_graph(const Options& options) {
-  const Key key = Key(static_cast<std::uint64_t>(options.seed)).fold("split");
+  const Key key = Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("split");
   Graph graph = ebb::open_graph(options.text("data"), options.text("split"), key);
   const std::string& scaling = options.text("scale-features");
   const bool negative = std::ranges::any_of(graph.features.values(), [](float v) { return v < 0; });
@@ -110,7 +111,7 @@ Graph open_graph(const Options& options) {
 
 Task graph_task(const std::shared_ptr<const Graph>& graph, const GraphNetwork& network,
                 const Options& options) {
-  require<ConfigError>(options.accumulate == 1,
+  require<ConfigError>(options.integer("accumulate") == 1,
                        "[command line] --accumulate: a step on a graph is not cut; leave it out");
   std::vector<std::int64_t> everybody(static_cast<std::size_t>(graph->nodes()));
   std::iota(everybody.begin(), everybody.end(), 0);
@@ -136,8 +137,8 @@ Task graph_task(const std::shared_ptr<const Graph>& graph, const GraphNetwork& n
       feed->network.charge(ledger, plan, feed->whole);
     };
   } else {
-    const Key key = Key(static_cast<std::uint64_t>(options.seed)).fold("batches");
-    feed->batches.emplace(*graph, options.batch.value(),
+    const Key key = Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("batches");
+    feed->batches.emplace(*graph, options.integer("batch"),
                           parse_fanouts(options.text("fanout"), network.layers), key);
     task.steps_per_epoch = feed->batches->batches_per_epoch();
     task.parts = [feed](std::int64_t t) { return std::vector{feed->batches->batch_size(t)}; };

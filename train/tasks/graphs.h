@@ -15,7 +15,7 @@
 namespace ebb::train {
 
 /// --data, --split, --scale-features and --fanout.
-std::vector<OptionSpec> graph_settings();
+std::vector<OptionSpec> graph_options();
 
 /// --data opened, split and scaled. @throws DataError if the data cannot be had or are not what
 /// they claim

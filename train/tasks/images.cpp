@@ -8,7 +8,7 @@
 #include "core/key.h"
 #include "data/batches.h"
 #include "layers/loss.h"
-#include "train/options/moot.h"
+#include "train/options/conflicts.h"
 
 namespace ebb::train {
 namespace {
@@ -30,9 +30,9 @@ struct Feed {
   Feed(std::shared_ptr<const ImageData> images, const Options& options)
       : data(std::move(images)),
         source(data->set.train,
-               {.batch = options.batch.value(), .augmentation = data->set.augmentation},
-               Key(static_cast<std::uint64_t>(options.seed)).fold("batches")),
-        accumulate(options.accumulate) {}
+               {.batch = options.integer("batch"), .augmentation = data->set.augmentation},
+               Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("batches")),
+        accumulate(options.integer("accumulate")) {}
 
   const Batch& part(std::int64_t t, std::int64_t index) {
     if (t != iteration) {
@@ -69,14 +69,15 @@ Split split_of(std::string name, std::shared_ptr<const ImageData> data, const Im
 
 }  // namespace
 
-std::vector<OptionSpec> image_settings() {
+std::vector<OptionSpec> image_options() {
   return {
       {.name = "data",
        .value = "DIR|NAME",
        .fallback = "synthetic",
        .help = "directory with IDX or CIFAR files or pictures by class, or synthetic, or "
                "synthetic-cifar",
-       .use = OptionSpec::Use::evaluation},
+       .use = OptionSpec::Use::evaluation,
+       .adjustable = true},
       {.name = "image-size",
        .value = "N",
        .kind = OptionSpec::Kind::integer,
@@ -111,7 +112,8 @@ ImageData open_images(const Options& options) {
   if (options.text("augment") == "crop-flip") data.set.augmentation = Augmentation::crop_and_flip();
   if (const double share = options.real("validation"); share > 0) {
     ValidationSplit split = split_validation(
-        data.set.train, share, Key(static_cast<std::uint64_t>(options.seed)).fold("validation"));
+        data.set.train, share,
+        Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("validation"));
     data.set.train = std::move(split.train);
     data.validation = std::move(split.validation);
   }

@@ -15,7 +15,7 @@
 namespace ebb::train {
 
 /// --data, --augment and --validation.
-std::vector<OptionSpec> image_settings();
+std::vector<OptionSpec> image_options();
 
 /// The images of a run: --data opened, --validation set aside, --augment settled.
 struct ImageData {

@@ -7,7 +7,7 @@
 #include "core/error.h"
 #include "data/epoch_order.h"
 #include "layers/loss.h"
-#include "train/options/moot.h"
+#include "train/options/conflicts.h"
 #include "train/tasks/text.h"
 
 namespace ebb::train {
@@ -32,13 +32,14 @@ struct Feed {
 
   Feed(std::shared_ptr<const PairSet> set, const Options& options, bool masks_words)
       : pairs(std::move(set)),
-        order(static_cast<std::int64_t>(pairs->train.size()), options.batch.value(),
-              Key(static_cast<std::uint64_t>(options.seed)).fold("batches").fold("order")),
-        accumulate(options.accumulate),
+        order(
+            static_cast<std::int64_t>(pairs->train.size()), options.integer("batch"),
+            Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("batches").fold("order")),
+        accumulate(options.integer("accumulate")),
         length(options.integer("length")),
         hypothesis_only(options.flag("hypothesis-only")),
         masked(masks_words),
-        masks(Key(static_cast<std::uint64_t>(options.seed)).fold("masks")) {
+        masks(Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("masks")) {
     PackedRows probe;
     append_row(probe, *pairs, pairs->train.front(), length,
                hypothesis_only);  // refuses a length that is too small
@@ -154,9 +155,9 @@ Task pair_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwork& n
 
 }  // namespace
 
-std::vector<OptionSpec> pair_settings() {
-  const Moot of_encoder = [](const Options& options) {
-    return unless(options, "arch", {"encoder"});
+std::vector<OptionSpec> pair_options() {
+  const Conflict of_encoder = [](const Options& options) {
+    return only_with(options, "arch", {"encoder"});
   };
   return {
       {.name = "task",
@@ -164,18 +165,18 @@ std::vector<OptionSpec> pair_settings() {
        .fallback = "classify",
        .help = "of the encoder: label pairs of sentences, or predict hidden words of them",
        .choices = {"classify", "masked"},
-       .moot = of_encoder},
+       .conflict = of_encoder},
       {.name = "hypothesis-only",
        .value = "",
        .kind = OptionSpec::Kind::flag,
        .fallback = "false",
        .help = "leave the first sentence of every pair out: what the second gives away by itself",
-       .moot = of_encoder},
+       .conflict = of_encoder},
       {.name = "language",
        .value = "CODE",
-       .fallback = "",
        .help = "rows to use of pairs in several languages, such as de",
-       .moot = of_encoder,
+       .may_be_empty = true,
+       .conflict = of_encoder,
        .use = OptionSpec::Use::evaluation}};
 }
 

@@ -15,8 +15,8 @@
 namespace ebb::train {
 
 /// --task, --hypothesis-only, --language and --from: what programs of sentence pairs have beside
-/// text_settings().
-std::vector<OptionSpec> pair_settings();
+/// text_options().
+std::vector<OptionSpec> pair_options();
 
 /// --data opened. @throws DataError if the pairs cannot be had or are not what they claim
 PairSet open_pairs(const Options& options);

@@ -9,7 +9,7 @@
 #include "core/error.h"
 #include "data/windows.h"
 #include "layers/loss.h"
-#include "train/options/moot.h"
+#include "train/options/conflicts.h"
 #include "train/tasks/generate.h"
 
 namespace ebb::train {
@@ -141,14 +141,15 @@ std::int64_t part_rows(std::int64_t rows, std::int64_t parts, std::int64_t part)
 
 }  // namespace
 
-std::vector<OptionSpec> text_settings() {
-  std::vector<OptionSpec> settings{
+std::vector<OptionSpec> text_options() {
+  std::vector<OptionSpec> options{
       {.name = "data",
        .value = "PATH|embedded",
        .fallback = "embedded",
        .help = "text file, or folder with train.txt, valid.txt and perhaps test.txt; embedded is a "
                "small text made by a grammar",
-       .use = OptionSpec::Use::evaluation},
+       .use = OptionSpec::Use::evaluation,
+       .adjustable = true},
       {.name = "unit",
        .value = "auto|byte|word|bpe",
        .fallback = "auto",
@@ -164,8 +165,8 @@ std::vector<OptionSpec> text_settings() {
        .expected = "3 and more (bpe: 257), or 0",
        .accepts = [](double n) { return n == 0 || n >= 3; }},
       OptionSpec::count("length", "64", "tokens of a window of text")};
-  std::ranges::move(generation_settings(), std::back_inserter(settings));
-  return settings;
+  std::ranges::move(generation_options(), std::back_inserter(options));
+  return options;
 }
 
 Corpus open_corpus(const Options& options) {
@@ -203,9 +204,10 @@ KeyValues describe(const Corpus& corpus) {
 Task stream_task(const std::shared_ptr<const Corpus>& corpus, const RecurrentNetwork& network,
                  ParamStore& params, const Options& options) {
   require<ConfigError>(
-      options.accumulate == 1, "[command line] --accumulate ", options.accumulate,
+      options.integer("accumulate") == 1, "[command line] --accumulate ",
+      options.integer("accumulate"),
       " would cut streams that carry their state; lower --batch or --length instead");
-  const std::int64_t streams = options.batch.value(), length = options.integer("length");
+  const std::int64_t streams = options.integer("batch"), length = options.integer("length");
   const auto windows = std::make_shared<const StreamWindows>(corpus->train, streams, length);
   const Carried carried(params, network.begin(streams));
   Task task;
@@ -239,9 +241,9 @@ Task stream_task(const std::shared_ptr<const Corpus>& corpus, const RecurrentNet
 
 Task window_task(const std::shared_ptr<const Corpus>& corpus, const WindowNetwork& network,
                  const Options& options) {
-  const std::int64_t rows = options.batch.value(), length = options.integer("length"),
-                     parts = std::min(options.accumulate, rows);
-  const Key key = Key(static_cast<std::uint64_t>(options.seed)).fold("windows");
+  const std::int64_t rows = options.integer("batch"), length = options.integer("length"),
+                     parts = std::min(options.integer("accumulate"), rows);
+  const Key key = Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("windows");
   const auto tokens = static_cast<std::int64_t>(corpus->train.size());
   require<DataError>(tokens > length, "[text] the ", tokens,
                      " training tokens are too few for windows of ", length,

@@ -17,7 +17,7 @@ namespace ebb::train {
 
 /// --data, --unit, --vocabulary and --length, and the options of generation: what language models
 /// have in common.
-std::vector<OptionSpec> text_settings();
+std::vector<OptionSpec> text_options();
 
 /// --data opened as --unit says: words for folders and bytes for anything else when that is auto.
 /// @throws DataError if the text cannot be had or is not what it claims

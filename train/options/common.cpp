@@ -1,0 +1,235 @@
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+#include "core/simd.h"
+#include "quant/accumulator.h"
+#include "quant/formats/encoding.h"
+#include "quant/formats/format.h"
+#include "quant/ledger.h"
+#include "train/options/conflicts.h"
+#include "train/options/option_spec.h"
+
+namespace ebb::train {
+namespace {
+
+using enum OptionSpec::Use;
+
+bool is_width(double bits) { return bits >= 1 && bits <= Format::kMaxIntegerBits; }
+
+void require_width(const std::string& text, std::string_view others) {
+  Format format;
+  require<ConfigError>(find_width(text, format), "expected 1 to 16 bits or a format", others,
+                       ", got '", text, "'");
+}
+
+void parse_gradient_bits(const std::string& text) {
+  std::int64_t bits = 0;
+  if (parse_number(text, bits)) require_width(text, "");  // or a schedule
+}
+
+void parse_eval_bits(const std::string& text) {
+  if (text != "current") require_width(text, ", or current");
+}
+
+// What a number has to be, in words and as a test.
+struct Domain {
+  const char* expected;
+  bool (*accepts)(double);
+};
+constexpr Domain kCount{"an integer of 1 and more", [](double n) { return n >= 1; }};
+constexpr Domain kWidth{"1 to 16 bits", is_width};
+constexpr Domain kSeed{"an integer of 0 and more", [](double n) { return n >= 0; }};
+constexpr Domain kThreads{"1 to 1024", [](double n) { return n >= 1 && n <= 1024; }};
+constexpr Domain kBelowOne{"a number of 0 to below 1", [](double x) { return x >= 0 && x < 1; }};
+constexpr Domain kFactor{"a factor above 0 and below 1", [](double x) { return x > 0 && x < 1; }};
+// Well within float32.
+constexpr Domain kRate{"0, or 1e-30 to 1e30",
+                       [](double x) { return x == 0 || (x >= 1e-30 && x <= 1e30); }};
+constexpr Domain kNorm{"a norm of 1e-30 to 1e30", [](double x) { return x >= 1e-30 && x <= 1e30; }};
+
+using Kind = OptionSpec::Kind;
+
+OptionSpec number(Kind kind, const char* name, const char* value, const char* fallback,
+                  OptionSpec::Use use, const char* help, const Domain& domain,
+                  Conflict conflict = nullptr) {
+  return {.name = name,
+          .value = value,
+          .kind = kind,
+          .fallback = fallback,
+          .help = help,
+          .expected = domain.expected,
+          .accepts = domain.accepts,
+          .conflict = conflict,
+          .use = use};
+}
+
+OptionSpec text(const char* name, const char* value, const char* fallback, OptionSpec::Use use,
+                const char* help, void (*parse)(const std::string&) = nullptr,
+                Conflict conflict = nullptr) {
+  return {.name = name,
+          .value = value,
+          .fallback = fallback,
+          .help = help,
+          .parse = parse,
+          .conflict = conflict,
+          .use = use};
+}
+
+OptionSpec flag(const char* name, OptionSpec::Use use, const char* help) {
+  return {
+      .name = name, .value = "", .kind = Kind::flag, .fallback = "false", .help = help, .use = use};
+}
+
+OptionSpec with_default(const char* shown, OptionSpec option) {
+  option.default_help = shown;
+  return option;
+}
+
+OptionSpec adjustable(OptionSpec option) {
+  option.adjustable = true;
+  return option;
+}
+
+OptionSpec in_run_directory(OptionSpec option) {
+  option.requires_option = "out";
+  return option;
+}
+
+std::vector<OptionSpec> model_options() {
+  return {text("arch", "NAME", "", network, "network to train; the table below lists them"),
+          text("preset", "NAME", "", network,
+               "options of a known experiment; explicit flags override it"),
+          text("from", "RUN", "", network,
+               "start from the parameters of a run's checkpoint that fit by name and shape")};
+}
+
+std::vector<OptionSpec> precision_options() {
+  const auto grid = [](const std::string& style) { static_cast<void>(parse_grid_style(style)); };
+  const auto cost = [](const std::string& bits) { static_cast<void>(parse_cost_reference(bits)); };
+  const auto sums = [](const std::string& name) { static_cast<void>(Accumulator::parse(name)); };
+  OptionSpec period =
+      text("period", "floor+1|floor", "floor+1", training,
+           "cycle length floor(T/n)+1, or floor(T/n) as in the papers' cost scripts", nullptr,
+           conflict_without_cycles);
+  period.choices = {"floor+1", "floor"};
+  OptionSpec keep_fp32 = text("keep-fp32", "LIST", "", evaluation,
+                              "layers left in float32: first, last, shortcut, aggregate (sums over "
+                              "neighbours) or names, separated by commas");
+  keep_fp32.may_be_empty = true;
+  return {
+      text("schedule", "NAME", "CR", training,
+           "static, fp32, or one of CR LR ER RR CT LT ETV ETH RTV RTH"),
+      text("bits", "EXPR", "", training,
+           "forward bits as a schedule expression, in place of --schedule; group{...} sets layers "
+           "and roles apart"),
+      number(Kind::integer, "cycles", "N", "8", training, "cycles of a cyclic schedule", kCount,
+             conflict_without_cycles),
+      period,
+      number(Kind::integer, "min-bits", "N", "3", training,
+             "lowest forward bits of a cyclic schedule", kWidth, conflict_without_cycles),
+      number(Kind::integer, "max-bits", "N", "8", training,
+             "highest forward bits of a cyclic schedule, those of a static one", kWidth,
+             conflict_without_schedule_of_bits),
+      text("gradient-bits", "N|fp32|EXPR", "8", training,
+           "bits of the gradients, group{...} for each layer; float32 whenever the forward bits "
+           "are",
+           parse_gradient_bits, conflict_with_gradients_in_bits),
+      with_default(
+          "highest of the run",
+          text("eval-bits", "N|fp32|current", "", evaluation,
+               "forward bits of evaluations; current: those of the last step", parse_eval_bits)),
+      adjustable(text("cost-reference", "W/A/G", "8/8/8", evaluation,
+                      "widths of weights, activations and gradients that costs are compared with",
+                      cost)),
+      text("grid", "affine|symmetric", "affine", evaluation,
+           "affine: codes from minimum to maximum; symmetric: about zero", grid),
+      with_default("--grid",
+                   text("gradient-grid", "affine|symmetric", "", training,
+                        "the same for gradients; in a symmetric grid zero is a code", grid)),
+      keep_fp32,
+      text("accumulator", "exact|wrapN|satN", "exact", evaluation,
+           "sums of integer products: exact, or in N bits that wrap around or saturate", sums),
+      flag("simulate", evaluation,
+           "multiply decoded codes in float32 (fake quantization), for comparison")};
+}
+
+std::vector<OptionSpec> training_options() {
+  OptionSpec optimizer = text("optimizer", "sgd|adam|adamw", "", training, "optimizer");
+  optimizer.choices = {"sgd", "adam", "adamw"};
+  return {
+      adjustable(with_default("from --epochs", number(Kind::integer, "iterations", "N", "",
+                                                      training, "optimizer steps", kCount))),
+      adjustable(number(Kind::integer, "epochs", "N", "", training, "passes over the training set",
+                        kCount)),
+      number(Kind::integer, "batch", "N", "", training, "examples of a step", kCount,
+             conflict_on_whole_graphs),
+      number(Kind::integer, "accumulate", "N", "1", training,
+             "micro-batches that a batch is cut into", kCount, conflict_on_whole_graphs),
+      optimizer,
+      number(Kind::real, "lr", "X", "", training, "learning rate", kRate),
+      text("lr-schedule", "EXPR", "", training,
+           "schedule expression that multiplies --lr; group{...} sets parameters apart"),
+      number(Kind::real, "lr-plateau", "F", "", training,
+             "multiply the learning rate by this after an evaluation whose loss is no new minimum",
+             kFactor),
+      number(Kind::real, "momentum", "X", "0.9", training, "momentum of sgd", kBelowOne,
+             conflict_without_momentum),
+      number(Kind::real, "weight-decay", "X", "", training, "weight decay", kRate),
+      number(Kind::real, "clip", "X", "", training, "clip gradients to this global norm", kNorm),
+      number(Kind::integer, "seed", "N", "1", network, "random seed", kSeed),
+      adjustable(with_default("an epoch", number(Kind::integer, "eval-every", "N", "", training,
+                                                 "steps between evaluations", kCount)))};
+}
+
+std::vector<OptionSpec> machine_options() {
+  return {number(Kind::integer, "threads", "N", "2", session, "threads; never changes a result",
+                 kThreads),
+          text("simd", "auto|scalar|avx2|avx512", "auto", session,
+               "instruction set; never changes a result",
+               [](const std::string& level) { static_cast<void>(parse_simd(level)); })};
+}
+
+std::vector<OptionSpec> run_options() {
+  return {
+      text("out", "DIR", "", session, "run directory to make: configuration, record, checkpoint"),
+      adjustable(in_run_directory(with_default(
+          "--eval-every", number(Kind::integer, "save-every", "N", "", session,
+                                 "steps between checkpoints", kCount, conflict_without_training)))),
+      in_run_directory(
+          flag("resume", session,
+               "continue the run in --out, bit for bit, with its options; --data says where the "
+               "data moved, more --iterations or --epochs extend a run whose schedules do not "
+               "span it")),
+      text("evaluate", "RUN", "", session,
+           "score the checkpoint of a run directory instead of training"),
+      adjustable(in_run_directory(
+          number(Kind::integer, "statistics-every", "N", "", session,
+                 "steps between records of the quantization error of every operand", kCount,
+                 conflict_without_training))),
+      flag("dry-run", session,
+           "show layers, formats and the predicted bit-operations; train nothing"),
+      flag("json", session, "one JSON object on stdout at the end"),
+      flag("quiet", session, "no progress")};
+}
+
+}  // namespace
+
+std::vector<OptionSpec> common_options() {
+  std::vector<OptionSpec> all;
+  const auto add = [&all](const char* group, std::vector<OptionSpec> options) {
+    for (OptionSpec& option : options) {
+      option.group = group;
+      all.push_back(std::move(option));
+    }
+  };
+  add(OptionSpec::kModelGroup, model_options());
+  add("Precision", precision_options());
+  add("Training", training_options());
+  add("Machine", machine_options());
+  add("Run", run_options());
+  return all;
+}
+
+}  // namespace ebb::train

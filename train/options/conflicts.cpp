@@ -1,0 +1,60 @@
+#include "train/options/conflicts.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "core/error.h"
+#include "train/options/precision.h"
+
+namespace ebb::train {
+
+void refuse_given(const Options& options, std::string_view name, std::string_view reason) {
+  require<ConfigError>(reason.empty() || !options.gave(name), "[command line] --", name,
+                       " has no effect ", reason, "; leave it out");
+}
+
+std::string only_with(const Options& options, std::string_view option,
+                      std::initializer_list<std::string_view> texts) {
+  const OptionSpec* found = options.find(option);
+  if (found == nullptr || std::ranges::find(texts, found->text()) != texts.end()) return "";
+  const std::vector<std::string> words(texts.begin(), texts.end());
+  return concat("with --", option, ' ', found->text(), ", only with --", option, ' ',
+                join_words(words, " or "));
+}
+
+std::string conflict_without_schedule_of_bits(const Options& options) {
+  if (options.has("bits")) return "with --bits, only with a --schedule";
+  return options.text("schedule") == "fp32" ? "with --schedule fp32, which has no bits to choose"
+                                            : "";
+}
+
+std::string conflict_without_cycles(const Options& options) {
+  if (options.has("bits")) return "with --bits, only with a --schedule of cycles";
+  const std::string& schedule = options.text("schedule");
+  const bool constant = schedule == "static" || schedule == "fp32";
+  return constant ? concat("with --schedule ", schedule, ", which has no cycles") : "";
+}
+
+std::string conflict_with_gradients_in_bits(const Options& options) {
+  return sets_gradients(options) ? "with a --bits whose group has a part for gradients" : "";
+}
+
+std::string conflict_without_momentum(const Options& options) {
+  return only_with(options, "optimizer", {"sgd"});
+}
+
+std::string conflict_on_whole_graphs(const Options& options) {
+  const OptionSpec* fanout = options.find("fanout");
+  return fanout != nullptr && fanout->text() == "all"
+             ? "with --fanout all, where every step takes the whole graph"
+             : "";
+}
+
+std::string conflict_without_training(const Options& options) {
+  for (const char* other : {"evaluate", "generate"}) {
+    if (options.gave(other)) return concat("with --", other, ", where nothing is trained");
+  }
+  return "";
+}
+
+}  // namespace ebb::train
