@@ -138,6 +138,8 @@ TEST_CASE("ebb schedule refuses a wrong command line") {
       {"--expr", "8", "--iterations", "10", "--group", "conv1"},
       {"--expr", "1 @10% ; 2 @20%", "--iterations", "10"}};
   for (const auto& arguments : wrong_settings) CHECK_THROWS_AS(run(arguments), ConfigError);
+  CHECK_THROWS_WITH_AS(run({"--expr", "8", "--iterations", "10", "--group", "conv1"}),
+                       doctest::Contains("the expression has no group{...}"), ConfigError);
   const std::vector<std::string> wrong_flags[] = {
       {"--name", "CR"},
       {"--name", "CR", "--expr", "lin", "--iterations", "10"},

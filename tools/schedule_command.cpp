@@ -41,8 +41,13 @@ Bound bound_for(const ScheduleOptions& options, const Schedule& schedule) {
                        "[schedule] the expression has groups; say whose values are wanted: ",
                        "--group with one of ", join_words(names));
   if (!options.group) return schedule.bind(options.iterations);
-  require<ConfigError>(std::find(names.begin(), names.end(), *options.group) != names.end(),
-                       "[schedule] --group: ", unknown_word("group", *options.group, names));
+  require<ConfigError>(names.size() > 1, "[schedule] --group ", *options.group,
+                       ": the expression has no group{...}, its values are those of every layer; "
+                       "leave --group out");
+  require<ConfigError>(
+      std::find(names.begin(), names.end(), *options.group) != names.end(),
+      "[schedule] --group: ", unknown_word("part of group{...}", *options.group, names),
+      "; give the part that the layer belongs to, * if none names it");
   return schedule.bind(Totals{.updates = options.iterations}, {}, *options.group);
 }
 
@@ -125,7 +130,7 @@ void print_schedule(const ScheduleOptions& options, std::ostream& out, std::ostr
   if (options.summary) {
     const bool costs = bits && !names_roles(schedule);
     require<ConfigError>(costs || (!options.gradient_bits && !options.cost_reference),
-                         "[schedule] --gradient-bits and --cost-reference mean nothing here, since "
+                         "[schedule] --gradient-bits and --cost-reference have no effect here, since "
                          "a cost is that of a schedule of "
                          "bits for weights and activations alike; leave them out");
     if (costs) {
@@ -134,7 +139,7 @@ void print_schedule(const ScheduleOptions& options, std::ostream& out, std::ostr
       const PrecisionCost cost = precision_cost(
           bound, gradient_bits, static_cast<std::uint64_t>(CostLedger::paper_bits(reference)));
       require<ConfigError>(cost.mean_bits < 32 || !options.gradient_bits,
-                           "[schedule] --gradient-bits means nothing with float32 throughout, "
+                           "[schedule] --gradient-bits has no effect with float32 throughout, "
                            "where gradients are float32; leave it out");
       out << "mean_value\t" << digits(cost.mean_bits) << "\ncost_reference\t"
           << cost_reference_text(reference) << "\nrelative_cost\t" << digits(cost.relative)
