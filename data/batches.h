@@ -34,7 +34,7 @@ struct Augmentation {
 
 struct BatchOptions {
   std::int64_t batch = 128;
-  Augmentation augmentation{};
+  Augmentation augmentation;
 };
 
 /// The training batches of a set, a pure function of (key, iteration): asking twice, in any order

@@ -26,9 +26,9 @@ struct ImageSet {
   std::string name;
   Shape shape;  ///< of one image: [height, width, channels]
   int classes = 0;
-  std::variant<std::vector<std::uint8_t>, std::vector<float>> pixels{};
-  std::vector<std::int32_t> labels{};  ///< 0 .. classes-1
-  Normalization normalization{};  ///< that of the training set, also in a test or validation set
+  std::variant<std::vector<std::uint8_t>, std::vector<float>> pixels;
+  std::vector<std::int32_t> labels;  ///< 0 .. classes-1
+  Normalization normalization;       ///< that of the training set, also in a test or validation set
 
   [[nodiscard]] std::int64_t count() const { return static_cast<std::int64_t>(labels.size()); }
   /// SHA-256 of shape, number of classes, labels and pixels: equal for equal sets, whatever files

@@ -13,7 +13,7 @@ namespace ebb {
 struct DataSet {
   std::string name;
   ImageSet train, test;
-  Augmentation augmentation{};
+  Augmentation augmentation;
   bool scaled = false;  ///< pictures of any size, made squares of one
 };
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# readme.sh ROOT: the program of a page is one of examples/, which the package tests run; lines that a
-# page shows apart (```c++) are lines of that program; links of all pages lead to a file and a heading.
+# readme.sh ROOT: the program of a page (```cpp) is one of examples/, which the package tests run; lines
+# that a page shows apart (```c++) are lines of its examples; links of all pages lead to a file and a heading.
 set -euo pipefail
 cd "$1"
 faults=0
@@ -11,14 +11,18 @@ fault() {
 # code LANGUAGE PAGE: its blocks of code in that language
 code() { awk -v fence="\`\`\`$1" '$0 == fence { inside = 1; next } /^```/ { inside = 0 } inside' "$2"; }
 
-while read -r page example; do
-  diff <(code cpp "$page") "$example" || fault "$page shows another program than $example"
-  program=$(tr -d '[:space:]' <"$example")
+while read -r page examples; do
+  read -ra files <<<"$examples"
+  if [[ -n $(code cpp "$page") ]]; then
+    diff <(code cpp "$page") "${files[0]}" || fault "$page shows another program than ${files[0]}"
+  fi
+  program=$(cat "${files[@]}" | tr -d '[:space:]')
   while read -r line; do
-    [[ $program == *"${line//[[:space:]]/}"* ]] || fault "$page shows a line that is not in $example: $line"
+    [[ $program == *"${line//[[:space:]]/}"* ]] || fault "$page shows a line that is not in $examples: $line"
   done < <(code c++ "$page")
 done <<'END'
 README.md examples/perceptron.cpp
+docs/EXTENDING.md examples/own_format.cpp examples/own_layer.cpp examples/own_family.cpp examples/own_reader.cpp
 docs/YOUR_OWN_LOOP.md examples/own_loop.cpp
 docs/YOUR_OWN_OP.md examples/own_op.cpp
 END

@@ -80,11 +80,13 @@ END
     exit 1
   fi
 fi
-for file in LICENSE README.md docs/NUMERICS.md docs/YOUR_OWN_LOOP.md docs/YOUR_OWN_OP.md; do
+for file in LICENSE README.md docs/NUMERICS.md docs/EXTENDING.md docs/YOUR_OWN_LOOP.md docs/YOUR_OWN_OP.md; do
   [[ -n $(find "$prefix/share/doc" -path "*/$file") ]] || { echo "$file is not installed"; exit 1; }
 done
 
 for program in "${programs[@]}"; do
-  echo "== $program"
-  "$scratch/build/$program"
+  arguments=()
+  [[ $program == own_family ]] && arguments=(--arch deep --blocks 3 --iterations 20 --batch 32 --quiet --json)
+  echo "== $program ${arguments[*]}"
+  "$scratch/build/$program" "${arguments[@]}"
 done
