@@ -80,6 +80,7 @@ expect 0 'batch 9 has no effect here' "$program" --evaluate whole --batch 9
 expect 1 'prompt: byte 1 is 126, which the training text does not have' write --prompt 'a~'
 expect 1 'the data are not those of the run' write --data "$0"
 expect 1 none "$program" --generate none
+expect 1 'from whole: it is a run of ebb-.*, which was trained on text' "$(dirname "$program")/ebb-mlp" --from whole --iterations 1
 
 # Words, and what is wrong with a text.
 mkdir words bad

@@ -186,11 +186,15 @@ void check_same_data(const RunConfig& recorded, const KeyValues& now) {
 TakenParams start_from(const std::string& directory, KeyValues& data, ParamStore& params) {
   const RunConfig config = parse_config(read_config(directory));
   const Checkpoint checkpoint = read_checkpoint(directory);
-  require<DataError>(entry_of(config.data, kVocabularyEntry) == entry_of(data, kVocabularyEntry),
-                     "[command line] --from ", directory,
-                     ": its tokens are not those of these data, so what it learnt of them means "
-                     "nothing here; take --data, --unit and "
-                     "--vocabulary of that run");
+  const std::string theirs = entry_of(config.data, kVocabularyEntry),
+                    ours = entry_of(data, kVocabularyEntry);
+  require<DataError>(theirs.empty() == ours.empty(), "[command line] --from ", directory,
+                     ": it is a run of ", config.program, ", which was trained ",
+                     theirs.empty() ? "on no text" : "on text", ", this network is trained ",
+                     ours.empty() ? "on no text" : "on text", "; give a run of this program");
+  require<DataError>(theirs == ours, "[command line] --from ", directory,
+                     ": its tokens are not those of these data, so its parameters are of other "
+                     "tokens; take --data, --unit and --vocabulary of that run");
   TakenParams result = take_params(checkpoint, params);
   data.emplace_back("from", weights_sha256(checkpoint));
   return result;
