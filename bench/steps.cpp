@@ -58,7 +58,7 @@ std::shared_ptr<TaskSteps> lstm(std::int64_t batch) {
   steps->task = train::stream_task(
       corpus, network, steps->params,
       train::Options(train::text_options(), {{"batch", to_text(batch)}, {"length", "35"}}));
-  steps->optimizer = make_optimizer("sgd", {.momentum = 0});
+  steps->optimizer = make_optimizer("sgd", {{"momentum", 0}});
   steps->rate = 1;
   steps->clip = 0.25;
   return steps;
@@ -72,7 +72,7 @@ std::shared_ptr<TaskSteps> transformer(std::int64_t batch) {
   steps->task = train::window_task(
       corpus, network,
       train::Options(train::text_options(), {{"batch", to_text(batch)}, {"length", "256"}}));
-  steps->optimizer = make_optimizer("adamw", {.weight_decay = 0.01});
+  steps->optimizer = make_optimizer("adamw", {{"weight_decay", 0.01}});
   steps->rate = 1e-3;
   return steps;
 }
@@ -90,7 +90,7 @@ std::shared_ptr<TaskSteps> gcn() {
       make_gnn(config, graph->features.shape()[1], graph->classes, steps->params, Key(1));
   steps->task = train::graph_task(
       graph, network, train::Options(train::graph_options(), {{"batch", "1"}, {"fanout", "all"}}));
-  steps->optimizer = make_optimizer("adam", {});
+  steps->optimizer = make_optimizer("adam");
   steps->rate = 1e-3;
   return steps;
 }

@@ -21,7 +21,7 @@ struct Training {
                             Tensor::zeros({64}));
     output = Linear::create(state.params, "output", he_init({10, 64}, init.fold("output")),
                             Tensor::zeros({10}));
-    state.optimizer = make_optimizer("adamw", {.weight_decay = 0.01});
+    state.optimizer = make_optimizer("adamw", {{"weight_decay", 0.01}});
   }
   Var logits(Pass& pass, const Tensor& images) const {
     return output(pass, relu(pass, hidden(pass, flatten(pass, pass.tape.constant(images)))));

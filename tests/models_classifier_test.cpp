@@ -31,7 +31,7 @@ std::vector<double> overfit(Bench& bench, const Classifier& model, const Precisi
   const Tensor images =
       random_tensor({batch, model.image[0], model.image[1], model.image[2]}, Key(21));
   const std::vector<std::int32_t> labels = cyclic_labels(batch, model.classes);
-  Optimizer optimizer = make_optimizer("sgd", {});
+  Optimizer optimizer = make_optimizer("sgd");
   std::vector<double> losses;
   for (int t = 0; t < steps; ++t) {
     Pass pass = bench.pass(plan, static_cast<std::uint64_t>(t));

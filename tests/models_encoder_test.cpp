@@ -86,7 +86,7 @@ TEST_CASE("the MACs of BERT base on 128 tokens are those that the papers count, 
 TEST_CASE("what steps will charge is what they charge, by site and product, for both heads") {
   const auto pairs = small_pairs();
   for (const EncoderHead head : {EncoderHead::classes, EncoderHead::words}) {
-    RunState state{.optimizer = make_optimizer("adam", {})};
+    RunState state{.optimizer = make_optimizer("adam")};
     const PairNetwork network = small_network(*pairs, state.params, head);
     const Options options = options_of(7, 20, 3);
     const Task task = head == EncoderHead::classes ? classify_task(pairs, network, options)
@@ -164,7 +164,7 @@ TEST_CASE(
     CAPTURE(masked);
     std::vector<std::vector<double>> losses(2);
     for (const std::int64_t accumulate : {1, 3}) {
-      RunState state{.optimizer = make_optimizer("adam", {})};
+      RunState state{.optimizer = make_optimizer("adam")};
       const PairNetwork network =
           small_network(*pairs, state.params, masked ? EncoderHead::words : EncoderHead::classes);
       const Options options = options_of(8, 20, accumulate);
@@ -226,7 +226,7 @@ TEST_CASE("an encoder learns to label pairs and to guess hidden words in 8 bits"
   const auto pairs = small_pairs();
   for (const bool masked : {false, true}) {
     CAPTURE(masked);
-    RunState state{.optimizer = make_optimizer("adam", {})};
+    RunState state{.optimizer = make_optimizer("adam")};
     const TransformerConfig config{.layers = 2, .width = 32, .heads = 2, .length = 32};
     const PairNetwork network = make_encoder(
         config, pairs->tokens(), masked ? EncoderHead::words : EncoderHead::classes,

@@ -146,7 +146,7 @@ TEST_CASE(
 TEST_CASE("graph networks learn a block model in 8 bits, better than its features alone allow") {
   for (const char* arch : {"gcn", "sage"}) {
     for (const char* fanout : {"all", "4"}) {
-      RunState state{.optimizer = make_optimizer("adam", {})};
+      RunState state{.optimizer = make_optimizer("adam")};
       const Task task = task_of({.arch = arch, .hidden = 16, .input_dropout = 0, .dropout = 0.2},
                                 fanout, state.params);
       LoopSettings settings{.iterations = 60, .key = Key(4)};

@@ -70,7 +70,7 @@ TEST_CASE("the gradients of a whole two-layer language model agree with central 
 
 TEST_CASE("an LSTM learns the embedded text, carries its state, and begins anew with the epoch") {
   const auto corpus = small_corpus();
-  RunState state{.optimizer = make_optimizer("adam", {})};
+  RunState state{.optimizer = make_optimizer("adam")};
   const RecurrentNetwork network =
       make_lstm({.units = 32}, corpus->vocabulary.size(), state.params, Key(1));
   const Task task = stream_task(corpus, network, state.params, options_of(4, 20));

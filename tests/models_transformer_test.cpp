@@ -68,7 +68,7 @@ TEST_CASE(
   const auto corpus = small_corpus();
   std::vector<std::vector<double>> losses(2);
   for (const std::int64_t accumulate : {1, 3}) {
-    RunState state{.optimizer = make_optimizer("adam", {})};
+    RunState state{.optimizer = make_optimizer("adam")};
     const WindowNetwork network =
         make_transformer({.layers = 1, .width = 32, .heads = 2, .length = 16},
                          corpus->vocabulary.size(), state.params, Key(1));

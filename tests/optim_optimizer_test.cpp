@@ -44,22 +44,23 @@ double rate_at(std::uint64_t step) { return 0.1 / (1.0 + static_cast<double>(ste
 struct Element {
   double w, v = 0, m = 0, s = 0;
 
-  void move(const std::string& name, const OptimizerConfig& c, double g, double rate, int t) {
-    if (name == "adamw") w -= rate * c.weight_decay * w;
-    if (name != "adamw") g += c.weight_decay * w;
+  void move(const std::string& name, const Optimizer& c, double g, double rate, int t) {
+    const auto of = [&](const char* setting) { return number_of(c.hyperparameters, setting); };
+    if (name == "adamw") w -= rate * of("weight_decay") * w;
+    if (name != "adamw") g += of("weight_decay") * w;
     if (name == "sgd") {
-      v = c.momentum * v + g;
+      v = of("momentum") * v + g;
       w -= rate * v;
       return;
     }
-    m = c.beta1 * m + (1 - c.beta1) * g;
-    s = c.beta2 * s + (1 - c.beta2) * g * g;
-    w -= rate * (m / (1 - std::pow(c.beta1, t))) /
-         (std::sqrt(s / (1 - std::pow(c.beta2, t))) + c.epsilon);
+    m = of("beta1") * m + (1 - of("beta1")) * g;
+    s = of("beta2") * s + (1 - of("beta2")) * g * g;
+    w -= rate * (m / (1 - std::pow(of("beta1"), t))) /
+         (std::sqrt(s / (1 - std::pow(of("beta2"), t))) + of("epsilon"));
   }
 };
 
-const OptimizerConfig kConfig{.momentum = 0.9, .weight_decay = 0.05};
+const NamedNumbers kSettings{{"weight_decay", 0.05}};
 
 }  // namespace
 
@@ -72,14 +73,14 @@ TEST_CASE("every optimizer follows its published rule, with changing rates and w
       expected.emplace_back();
       for (const float w : entry.value.values()) expected.back().push_back({double{w}});
     }
-    Optimizer optimizer = make_optimizer(name, kConfig);
+    Optimizer optimizer = make_optimizer(name, kSettings);
     constexpr int steps = 30;
     for (int t = 1; t <= steps; ++t) {
       const Gradients g = gradients_at(static_cast<std::uint64_t>(t));
       optimizer.step(params, g, rate_at(static_cast<std::uint64_t>(t)));
       for (const std::size_t p : {0u, 2u}) {
         for (std::size_t i = 0; i < expected[p].size(); ++i) {
-          expected[p][i].move(name, kConfig, double{g[p][static_cast<std::int64_t>(i)]},
+          expected[p][i].move(name, optimizer, double{g[p][static_cast<std::int64_t>(i)]},
                               rate_at(static_cast<std::uint64_t>(t)), t);
         }
       }
@@ -101,7 +102,8 @@ TEST_CASE(
   for (const std::string& name : optimizer_names()) {
     CAPTURE(name);
     ParamStore params = make_store(), resumed_params;
-    Optimizer optimizer = make_optimizer(name, kConfig), resumed = make_optimizer(name, kConfig);
+    Optimizer optimizer = make_optimizer(name, kSettings),
+              resumed = make_optimizer(name, kSettings);
     for (std::uint64_t t = 0; t < 10; ++t) {
       if (t == 4) {
         resumed_params = params;
@@ -134,7 +136,7 @@ TEST_CASE(
     CAPTURE(name);
     ParamStore alike = make_store(), apart = make_store();
     const ParamStore before = apart;
-    Optimizer one = make_optimizer(name, kConfig), each = make_optimizer(name, kConfig);
+    Optimizer one = make_optimizer(name, kSettings), each = make_optimizer(name, kSettings);
     for (std::uint64_t t = 0; t < 5; ++t) {
       one.step(alike, gradients_at(t), 0.25);
       each.step(apart, gradients_at(t), std::vector<double>{0.25, 3.0, 0.0});
@@ -156,7 +158,7 @@ TEST_CASE("every optimizer gives the same bits for any number of threads") {
     for (const int count : {1, 2, 3}) {
       omp_set_num_threads(count);
       ParamStore params = make_store(n);
-      Optimizer optimizer = make_optimizer(name, kConfig);
+      Optimizer optimizer = make_optimizer(name, kSettings);
       for (std::uint64_t t = 0; t < 2; ++t) optimizer.step(params, gradients_at(t, n), 0.01);
       results.push_back(params);
     }
@@ -171,7 +173,7 @@ TEST_CASE(
   for (const std::string& name : optimizer_names()) {
     CAPTURE(name);
     ParamStore params = make_store();
-    Optimizer optimizer = make_optimizer(name, kConfig);
+    Optimizer optimizer = make_optimizer(name, kSettings);
     optimizer.step(params, gradients_at(0), 0.1);
     const Optimizer::State state = optimizer.save(params);
     const ParamStore before = params;
@@ -192,59 +194,122 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("optimizers are made by name, with settings in range") {
-  CHECK_THROWS_WITH_AS(
-      make_optimizer("adamww", {}),
-      "[optimizer] unknown optimizer 'adamww'; did you mean 'adamw'? Known: sgd, adam, adamw",
-      ConfigError);
-  const std::array bad{OptimizerConfig{.momentum = 1.0}, OptimizerConfig{.momentum = -0.1},
-                       OptimizerConfig{.beta1 = 1.0},    OptimizerConfig{.beta2 = -1.0},
-                       OptimizerConfig{.epsilon = 0.0},  OptimizerConfig{.weight_decay = -1.0}};
-  for (const std::string& name : optimizer_names()) {
-    for (const OptimizerConfig& config : bad)
-      CHECK_THROWS_AS(make_optimizer(name, config), ConfigError);
-  }
-}
-
-TEST_CASE("a setting that an optimizer has no use for is refused, unless it is at its default") {
+TEST_CASE("optimizers are made by name, with hyperparameters of their own and in range") {
   struct Case {
     const char* optimizer;
-    OptimizerConfig config;
+    NamedNumbers given;
     const char* message;
   };
   const Case cases[] = {
-      {"sgd", {.beta1 = 0.8}, "[optimizer] sgd has no beta1, got 0.8: leave it out"},
-      {"sgd", {.beta2 = 0.99}, "[optimizer] sgd has no beta2, got 0.99: leave it out"},
-      {"sgd", {.epsilon = 1e-6}, "[optimizer] sgd has no epsilon, got 1e-06: leave it out"},
-      {"adam", {.momentum = 0.5}, "[optimizer] adam has no momentum, got 0.5: leave it out"},
-      {"adamw", {.momentum = 0.0}, "[optimizer] adamw has no momentum, got 0: leave it out"}};
+      {"adamww",
+       {},
+       "[optimizer] unknown optimizer 'adamww'; did you mean 'adamw'? Known: sgd, adam, adamw"},
+      {"sgd",
+       {{"beta1", 0.9}},
+       "[sgd] unknown hyperparameter 'beta1'. Known: momentum, weight_decay"},
+      {"adam",
+       {{"momentum", 0.5}},
+       "[adam] unknown hyperparameter 'momentum'. Known: beta1, beta2, epsilon, weight_decay"},
+      {"sgd", {{"momentum", 1.0}}, "[sgd] momentum: expected 0 to below 1, got 1"},
+      {"sgd", {{"momentum", -0.1}}, "[sgd] momentum: expected 0 to below 1, got -0.1"},
+      {"adam", {{"beta1", 1.0}}, "[adam] beta1: expected 0 to below 1, got 1"},
+      {"adamw", {{"beta2", -1.0}}, "[adamw] beta2: expected 0 to below 1, got -1"},
+      {"adam", {{"epsilon", 0.0}}, "[adam] epsilon: expected a number above 0, and finite, got 0"},
+      {"sgd",
+       {{"weight_decay", -1.0}},
+       "[sgd] weight_decay: expected 0 and more, and finite, got -1"}};
   for (const Case& c : cases)
-    CHECK_THROWS_WITH_AS(make_optimizer(c.optimizer, c.config), c.message, ConfigError);
+    CHECK_THROWS_WITH_AS(make_optimizer(c.optimizer, c.given), c.message, ConfigError);
+}
+
+TEST_CASE("the names that checkpoints hold, and what counts steps, stay as they are") {
+  struct Case {
+    const char* optimizer;
+    std::vector<std::string> names;
+    std::uint64_t steps;
+  };
+  const Case cases[] = {{"sgd", {"velocity/w", "velocity/b"}, 0},
+                        {"adam", {"first/w", "first/b", "second/w", "second/b"}, 2},
+                        {"adamw", {"first/w", "first/b", "second/w", "second/b"}, 2}};
+  CHECK(std::size(cases) == optimizer_rules().size());
+  for (const Case& c : cases) {
+    CAPTURE(c.optimizer);
+    ParamStore params = make_store();
+    Optimizer optimizer = make_optimizer(c.optimizer);
+    for (const std::uint64_t t : {0u, 1u}) optimizer.step(params, gradients_at(t), 0.1);
+    const Optimizer::State state = optimizer.save(params);
+    std::vector<std::string> names;
+    for (const Optimizer::NamedTensor& tensor : state.tensors) names.push_back(tensor.name);
+    CHECK(names == c.names);
+    CHECK(state.steps == c.steps);
+  }
+}
+
+TEST_CASE("a rule of one's own is an optimizer: its slots are saved, its draws are the key's") {
+  // w = w - rate u with u uniform, and how often it has moved in a slot.
+  static constexpr Slot kOwnSlots[] = {{"moves"}};
+  static constexpr Rule kOwn{.name = "own",
+                             .hyperparameters = {},
+                             .slots = kOwnSlots,
+                             .draws = true,
+                             .step = [](const NamedNumbers&, const Update& u) {
+                               for (std::int64_t j = 0; j < u.size; ++j) {
+                                 const std::uint64_t element =
+                                     u.first + static_cast<std::uint64_t>(j);
+                                 u.w[j] -= static_cast<float>(u.rate * u.key.uniform(element));
+                                 u.slots[0][j] += 1;
+                               }
+                               return true;
+                             }};
+  constexpr std::int64_t n = 70001;
+  const int threads = omp_get_max_threads();
+  std::vector<Tensor> results;
+  for (const int count : {1, 3}) {
+    omp_set_num_threads(count);
+    ParamStore params = make_store(n);
+    Optimizer optimizer(kOwn);
+    CHECK_THROWS_WITH_AS(optimizer.step(params, gradients_at(0, n), 1.0),
+                         "[own] draws at random: give step() a key of this iteration", ConfigError);
+    CHECK(params["w"] == make_store(n)["w"]);
+    const Key key(5);
+    optimizer.step(params, gradients_at(0, n), 1.0, key);
+    for (const std::int64_t i : {std::int64_t{0}, n / 2, n}) {
+      const double u = key.fold("b").uniform(static_cast<std::uint64_t>(i));
+      CHECK(params["b"][i] == make_store(n)["b"][i] - static_cast<float>(u));
+    }
+    results.push_back(params["b"]);
+    const Optimizer::State state = optimizer.save(params);
+    CHECK(state.tensors[1].name == "moves/b");
+    CHECK(state.tensors[1].value == Tensor::filled({n + 1}, 1.0f));
+    Optimizer resumed(kOwn);
+    resumed.restore(params, state);
+    CHECK(resumed.save(params) == state);
+  }
+  CHECK(results[0] == results[1]);
+  omp_set_num_threads(threads);
 }
 
 TEST_CASE(
-    "rates and settings that are NaN, infinite or out of range are refused by the step too, which "
-    "changes nothing") {
+    "rates and hyperparameters that are NaN, infinite or out of range are refused by the step too, "
+    "which changes nothing") {
   const double nan = std::nan(""), infinity = std::numeric_limits<double>::infinity();
-  Adam bad_epsilon;
-  bad_epsilon.config.epsilon = nan;
   struct Case {
-    Optimizer optimizer;
+    const char* optimizer;
     double rate;
+    std::size_t changed;  // hyperparameter
+    double value;
   };
-  const Case cases[] = {{{Sgd{}}, nan},
-                        {{Sgd{}}, infinity},
-                        {{Sgd{}}, -0.1},
-                        {{Adam{}}, nan},
-                        {{Sgd{.config = {.momentum = nan}, .velocity = {}}}, 0.1},
-                        {{Sgd{.config = {.weight_decay = nan}, .velocity = {}}}, 0.1},
-                        {{bad_epsilon}, 0.1}};
+  const Case cases[] = {{"sgd", nan, 0, 0.9},  {"sgd", infinity, 0, 0.9}, {"sgd", -0.1, 0, 0.9},
+                        {"adam", nan, 0, 0.9}, {"sgd", 0.1, 0, nan},      {"sgd", 0.1, 1, nan},
+                        {"adam", 0.1, 2, nan}, {"sgd", 0.1, 0, infinity}};
   for (const Case& c : cases) {
     ParamStore params = make_store();
-    Optimizer optimizer = c.optimizer;
+    Optimizer optimizer = make_optimizer(c.optimizer);
+    optimizer.hyperparameters[c.changed].second = c.value;
     CHECK_THROWS_AS(optimizer.step(params, gradients_at(1), c.rate), ConfigError);
     CHECK(params["w"] == make_store()["w"]);
-    CHECK(optimizer.save(params) == c.optimizer.save(params));
+    CHECK(optimizer.save(params).tensors.empty());
+    CHECK(optimizer.steps == 0);
   }
 }
 
@@ -264,7 +329,7 @@ TEST_CASE("an update that overflows names its parameter, wherever in it the over
       CAPTURE(c.why);
       CAPTURE(at);
       ParamStore params = make_store(n);
-      Optimizer optimizer = make_optimizer(c.optimizer, {});
+      Optimizer optimizer = make_optimizer(c.optimizer);
       optimizer.step(params, gradients_at(0, n), 0.01);
       Gradients gradients = gradients_at(1, n);
       gradients[2][at] = c.gradient;

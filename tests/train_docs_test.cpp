@@ -190,7 +190,7 @@ float float_function_of(const std::string& name, float x) {
 float moved(const char* optimizer, double rate) {
   ParamStore params;
   const ParamId w = params.add("w", Tensor::filled({1}, 1.0f));
-  Optimizer moving = make_optimizer(optimizer, {.weight_decay = 0.01});
+  Optimizer moving = make_optimizer(optimizer, {{"weight_decay", 0.01}});
   for (const float g : {0.5f, -0.25f, 0.125f}) {
     Gradients gradients;
     gradients.push_back(Tensor::filled({1}, g));

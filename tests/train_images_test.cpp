@@ -37,7 +37,7 @@ struct Softmax {
   ImageNetwork network;
 };
 Softmax softmax() {
-  Softmax result{.state = {.optimizer = make_optimizer("sgd", {})}, .network = {}};
+  Softmax result{.state = {.optimizer = make_optimizer("sgd")}, .network = {}};
   const Linear layer = Linear::create(result.state.params, {"fc", {"first", "last"}},
                                       he_init({10, 784}, Key(3)), Tensor::zeros({10}));
   result.network = [layer](Pass& pass, Var images) { return layer(pass, flatten(pass, images)); };

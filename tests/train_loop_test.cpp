@@ -241,7 +241,7 @@ TEST_CASE("clipping bounds the step") {
   LoopSettings s = settings_fp32(1);
   s.clip = 1e-3;
   RunState state = TinyTask::state();
-  state.optimizer = make_optimizer("sgd", {.momentum = 0.0});
+  state.optimizer = make_optimizer("sgd", {{"momentum", 0.0}});
   const Tensor before = state.params[ParamId{0}];
   run_loop(TinyTask{}.task(), state, s, {});
   double squares = 0;
@@ -293,7 +293,7 @@ TEST_CASE(
     "an update that overflows stops the run, names the parameter and leaves the last checkpoint") {
   for (const std::int64_t bad_step : {7, 9}) {  // within the run, and its last
     RunState state = TinyTask::state();
-    state.optimizer = make_optimizer("adam", {});
+    state.optimizer = make_optimizer("adam");
     std::vector<std::int64_t> saved;
     const LoopEvents events{.save = [&](const RunState& s) { saved.push_back(s.iteration); }};
     std::string message;

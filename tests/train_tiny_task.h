@@ -100,7 +100,7 @@ struct TinyTask {
   static ebb::train::RunState state() {
     using namespace ebb;
     train::RunState state{
-        .params = {}, .optimizer = make_optimizer("sgd", {.momentum = 0.9, .weight_decay = 1e-4})};
+        .params = {}, .optimizer = make_optimizer("sgd", {{"weight_decay", 1e-4}})};
     Tensor w = Tensor::zeros({kOut, kIn});
     for (std::int64_t i = 0; i < w.size(); ++i) w[i] = 0.1f * static_cast<float>(i + 1);
     state.params.add("fc.weight", std::move(w));

@@ -94,12 +94,13 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings,
   Sweep swept;
   try {
     swept = sweep(task, state, settings, plan, measure);
+    const Key key = settings.key.fold(static_cast<std::uint64_t>(t)).fold("optimizer");
     if (settings.rates) {
       std::vector<double> rates = settings.rates(t);
       for (double& each : rates) each *= factor;
-      state.optimizer.step(state.params, swept.gradients, rates);
+      state.optimizer.step(state.params, swept.gradients, rates, key);
     } else {
-      state.optimizer.step(state.params, swept.gradients, rate);
+      state.optimizer.step(state.params, swept.gradients, rate, key);
     }
   } catch (const NonFiniteError& error) {
     throw NonFiniteError(concat("[train] iteration ", t, ": ", error.what()));

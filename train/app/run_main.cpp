@@ -66,16 +66,26 @@ Precision precision_of(const Options& options, const Run& run) {
                            run.sites, run.state.params);
 }
 
+// The optimizer with those of its hyperparameters that are options: "weight_decay" is
+// --weight-decay.
+Optimizer optimizer_of(const Options& options) {
+  const Rule& rule = find_optimizer(options.text("optimizer"));
+  NamedNumbers given;
+  for (const Hyperparameter& row : rule.hyperparameters) {
+    std::string name(row.name);
+    std::ranges::replace(name, '_', '-');
+    if (options.find(name) != nullptr && options.has(name))
+      given.emplace_back(row.name, options.real(name));
+  }
+  return Optimizer(rule, given);
+}
+
 Run assemble(Options options, const ModelFamily& family) {
   apply_defaults(options, family.program);
   check(options, family.program);
   check_expressions(options);
   check_given(options);
-  OptimizerConfig optimizer{.weight_decay = options.real("weight-decay")};
-  if (options.text("optimizer") == "sgd") optimizer.momentum = options.real("momentum");
-  Run run{
-      .options = options,
-      .state = {.params = {}, .optimizer = make_optimizer(options.text("optimizer"), optimizer)}};
+  Run run{.options = options, .state = {.params = {}, .optimizer = optimizer_of(options)}};
   if (options.has("lr-plateau")) run.state.plateau = Plateau{.factor = options.real("lr-plateau")};
   run.task = family.build(options, run.state.params);
 

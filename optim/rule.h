@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "core/hyperparameters.h"
+#include "core/key.h"
+#include "quant/formats/format.h"
+
+namespace ebb {
+
+/// What an optimizer keeps for every element of a parameter, beginning with zeros: a running mean,
+/// a momentum.
+struct Slot {
+  std::string_view name;  ///< in checkpoints: "NAME/PARAMETER"
+  Format format = Format::fp32();
+};
+
+/// Some elements of one parameter in one step. Threads share a parameter's elements out.
+struct Update {
+  std::uint64_t t;  ///< number of the step, from 1; 0 of rules that do not count
+  double rate;      ///< learning rate of this parameter
+  Key key;          ///< of this step and parameter
+  std::uint64_t
+      first;  ///< place of the first element in the parameter: element j draws at first + j
+  std::int64_t size;
+  const float* g;
+  float* w;
+  std::span<float* const> slots;  ///< in the order of the rule
+};
+
+/// An optimizer: a row of optimizer_rules(). Saving, restoring, --optimizer and its check read the
+/// table, so another optimizer is a file and a row.
+struct Rule {
+  std::string_view name;
+  std::span<const Hyperparameter> hyperparameters;
+  std::span<const Slot> slots;
+  bool counts_steps = false;  ///< whether a step depends on how many there were
+  bool draws = false;         ///< whether it draws from the key
+  /// Moves w and the slots by float32 operations in the stated order, each element by itself.
+  /// Hyperparameters are in range. False if it wrote an infinity or a NaN.
+  bool (*step)(const NamedNumbers& hyperparameters, const Update& update) = nullptr;
+};
+
+/// All there are.
+std::span<const Rule* const> optimizer_rules();
+
+/// Stochastic gradient descent with momentum:  d = g + weight_decay w;  v = momentum v + d;  w = w
+/// - rate v. Weight decay reaches every parameter, biases and batch norm included, as in PyTorch
+/// and the CPT recipe.
+extern const Rule kSgd;
+
+/// Adam:  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  w = w - rate / (1 - b1^t) m / (sqrt(v)
+/// / sqrt(1 - b2^t) + epsilon) with g + weight_decay w in place of g, or, decoupled (AdamW), after
+/// w = w - rate weight_decay w. Sources: Kingma & Ba, ICLR 2015; Loshchilov & Hutter, ICLR 2019;
+/// order of operations as in PyTorch.
+extern const Rule kAdam, kAdamW;
+
+}  // namespace ebb

@@ -1,0 +1,38 @@
+#include "optim/finite.h"
+#include "optim/rule.h"
+
+namespace ebb {
+namespace {
+
+constexpr Hyperparameter kHyperparameters[] = {Hyperparameter::share("momentum", 0.9),
+                                               Hyperparameter::amount("weight_decay", 0)};
+constexpr Slot kSlots[] = {{"velocity"}};
+
+struct Constants {
+  float momentum, decay, step;
+};
+
+/// By value: numbers that a written float might alias would be read anew for each element.
+bool move(Constants c, std::int64_t n, const float* g, float* w, float* v) {
+  std::uint32_t overflow = 0;
+  for (std::int64_t j = 0; j < n; ++j) {
+    v[j] = c.momentum * v[j] + (g[j] + c.decay * w[j]);
+    w[j] -= c.step * v[j];
+    overflow |= non_finite(v[j]) | non_finite(w[j]);
+  }
+  return overflow == 0;
+}
+
+bool step(const NamedNumbers& hyper, const Update& u) {
+  return move({.momentum = static_cast<float>(number_of(hyper, "momentum")),
+               .decay = static_cast<float>(number_of(hyper, "weight_decay")),
+               .step = static_cast<float>(u.rate)},
+              u.size, u.g, u.w, u.slots[0]);
+}
+
+}  // namespace
+
+constinit const Rule kSgd{
+    .name = "sgd", .hyperparameters = kHyperparameters, .slots = kSlots, .step = step};
+
+}  // namespace ebb
