@@ -133,7 +133,7 @@ TEST_CASE(
   s.save_every = 6;
   const auto start = [] {
     RunState state = TinyTask::state();
-    state.plateau = Plateau{.factor = 0.25};
+    state.controllers.emplace_back(kPlateau, NamedNumbers{{"factor", 0.25}});
     return state;
   };
   RunState whole = start(), cut = start();
@@ -154,14 +154,14 @@ TEST_CASE(
     lowest = std::min(lowest, evaluations[i].loss);
   }
   CHECK(rate < 2.0);
-  CHECK(whole.plateau->multiplier == rate / 2.0);
+  CHECK(whole.controllers[0].value() == rate / 2.0);
 
   restore(cut, parse_checkpoint(saved));
   run_loop(task, cut, s, {});
   CHECK(weights_sha256(cut.params) == weights_sha256(whole.params));
-  CHECK(cut.plateau->lowest == whole.plateau->lowest);
+  CHECK(cut.controllers[0].state == whole.controllers[0].state);
   RunState without = TinyTask::state();
-  without.plateau = Plateau{};
+  without.controllers.emplace_back(kPlateau);
   CHECK_THROWS_AS(restore(without, to_checkpoint(TinyTask::state(), "{}")), DataError);
 }
 
@@ -181,13 +181,16 @@ TEST_CASE(
                         {{2, inf}, 2, 0.5, 0}};    // an infinite loss is a number, and no low
   for (const Case& c : cases) {
     RunState state = TinyTask::state(), restored = TinyTask::state();
-    state.plateau = restored.plateau = Plateau{.factor = 0.5};
-    for (const double loss : c.losses) state.plateau->observe(loss);
+    const Controller plateau(kPlateau, {{"factor", 0.5}});
+    state.controllers = restored.controllers = {plateau};
+    for (const double loss : c.losses)
+      state.controllers[0].observe(
+          {.event = Observation::Event::evaluation, .numbers = {{"loss", loss}}});
     restore(restored, to_checkpoint(state, "{}"));
-    for (const Plateau& plateau : {*state.plateau, *restored.plateau}) {
-      CHECK(plateau.lowest == c.lowest);
-      CHECK(plateau.multiplier == c.multiplier);
-      CHECK(plateau.ignored == c.ignored);
+    for (const Controller& controller : {state.controllers[0], restored.controllers[0]}) {
+      CHECK(number_of(controller.state, "lowest") == c.lowest);
+      CHECK(controller.value() == c.multiplier);
+      CHECK(number_of(controller.state, "ignored") == static_cast<double>(c.ignored));
     }
   }
 }

@@ -1,11 +1,10 @@
 #include "train/loop.h"
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <chrono>
 #include <cmath>
 #include <iterator>
+#include <utility>
 
 #include "core/error.h"
 #include "core/math.h"
@@ -81,13 +80,22 @@ Sweep sweep(const Task& task, RunState& state, const LoopSettings& settings,
   return result;
 }
 
+double rate_factor(const RunState& state) {
+  double factor = 1;
+  for (const Controller& controller : state.controllers) factor *= controller.value();
+  return factor;
+}
+
+void tell_controllers(RunState& state, const Observation& observation) {
+  for (Controller& controller : state.controllers) controller.observe(observation);
+}
+
 StepRow step(const Task& task, RunState& state, const LoopSettings& settings,
              const LoopEvents& events) {
   const Clock::time_point start = Clock::now();
   const std::int64_t t = state.iteration;
   const PrecisionPlan plan = settings.plan(t);
-  const double factor = state.plateau ? state.plateau->multiplier : 1.0,
-               rate = settings.rate(t) * factor;
+  const double factor = rate_factor(state), rate = settings.rate(t) * factor;
   const uint128 before = state.ledger.total_bit_ops();
   const bool measure = settings.statistics_every && due(t, *settings.statistics_every);
 
@@ -107,6 +115,9 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings,
   }
   state.ledger.close_iteration(plan.base.formats());
   ++state.iteration;
+  tell_controllers(state, {.event = Observation::Event::update,
+                           .updates = state.iteration,
+                           .numbers = {{"loss", swept.loss}, {"learning_rate", rate}}});
   if (measure && events.statistics) events.statistics(t, swept.quality);
   return {.iteration = t,
           .epoch = t / task.steps_per_epoch,
@@ -179,7 +190,12 @@ bool evaluate_and_report(const Task& task, RunState& state, const LoopSettings& 
     }
     rows.push_back(*row);
   }
-  if (!rows.empty() && state.plateau) state.plateau->observe(rows.front().loss);
+  if (!rows.empty()) {
+    const EvalRow& first = rows.front();
+    tell_controllers(state, {.event = Observation::Event::evaluation,
+                             .updates = state.iteration,
+                             .numbers = {{"loss", first.loss}, {first.metric, first.score}}});
+  }
   if (events.evaluation) std::ranges::for_each(rows, events.evaluation);
   state.evaluation_due = false;
   return true;
@@ -211,12 +227,10 @@ Checkpoint to_checkpoint(const RunState& state, std::string config) {
   checkpoint.add_group(
       "ledger", {StoredTensor::of("training", std::string_view(state.ledger.save())),
                  StoredTensor::of("evaluation", std::string_view(state.evaluation_ledger.save()))});
-  if (state.plateau) {
-    const std::array values{std::bit_cast<std::uint64_t>(state.plateau->lowest),
-                            std::bit_cast<std::uint64_t>(state.plateau->multiplier),
-                            static_cast<std::uint64_t>(state.plateau->ignored)};
-    checkpoint.add_group("controller",
-                         {StoredTensor::of("plateau", std::span<const std::uint64_t>(values))});
+  for (const Controller& controller : state.controllers) {
+    const std::vector<std::uint64_t> words = controller.save();
+    checkpoint.add_group("controller", {StoredTensor::of(std::string(controller.rule->name),
+                                                         std::span<const std::uint64_t>(words))});
   }
   if (state.evaluation_due) checkpoint.notes["evaluation"] = kDue;
   return checkpoint;
@@ -237,23 +251,15 @@ void restore(RunState& state, const Checkpoint& checkpoint) {
   const SafeTensors ledgers{.metadata = {}, .tensors = checkpoint.group("ledger")};
   const CostLedger training = CostLedger::load(ledgers.at("training").text());
   const CostLedger evaluation = CostLedger::load(ledgers.at("evaluation").text());
-  std::optional<Plateau> plateau = state.plateau;
-  if (plateau) {
-    const SafeTensors controllers{.metadata = {}, .tensors = checkpoint.group("controller")};
-    const std::vector<std::uint64_t> values = controllers.at("plateau").words();
-    require<DataError>(values.size() == 2 ||
-                           values.size() == 3,  // earlier versions did not count what they ignored
-                       "[checkpoint] expected two or three numbers of the plateau's state, got ",
-                       values.size());
-    plateau->lowest = std::bit_cast<double>(values[0]);
-    plateau->multiplier = std::bit_cast<double>(values[1]);
-    plateau->ignored = values.size() == 3 ? static_cast<std::int64_t>(values[2]) : 0;
-  }
+  const SafeTensors stored{.metadata = {}, .tensors = checkpoint.group("controller")};
+  std::vector<Controller> controllers = state.controllers;
+  for (Controller& controller : controllers)
+    controller.restore(stored.at(std::string(controller.rule->name)).words());
   restore_params(checkpoint, state.params);
   state.optimizer.restore(state.params, std::move(slots));
   state.ledger = training;
   state.evaluation_ledger = evaluation;
-  state.plateau = plateau;
+  state.controllers = std::move(controllers);
   state.iteration = checkpoint.iteration;
   state.evaluation_due = checkpoint.note("evaluation") == kDue;
 }

@@ -16,7 +16,7 @@
 #include "optim/optimizer.h"
 #include "quant/ledger.h"
 #include "quant/plan.h"
-#include "schedules/plateau.h"
+#include "schedules/controller.h"
 #include "train/checkpoint.h"
 #include "train/record.h"
 
@@ -79,11 +79,11 @@ struct Task {
 struct RunState {
   ParamStore params{};
   Optimizer optimizer{};
-  CostLedger ledger{};               ///< of training
-  CostLedger evaluation_ledger{};    ///< of evaluations, which no cost of training includes
-  std::optional<Plateau> plateau{};  ///< if the learning rate follows the evaluations
-  std::int64_t iteration = 0;        ///< optimizer steps done
-  bool evaluation_due = false;       ///< the evaluation that follows them is still to be done
+  CostLedger ledger{};                    ///< of training
+  CostLedger evaluation_ledger{};         ///< of evaluations, which no cost of training includes
+  std::vector<Controller> controllers{};  ///< the learning rate is multiplied by their values
+  std::int64_t iteration = 0;             ///< optimizer steps done
+  bool evaluation_due = false;            ///< the evaluation that follows them is still to be done
 };
 
 /// @throws NonFiniteError for a parameter or a layer state with an infinity or a NaN
@@ -96,7 +96,7 @@ struct LoopSettings {
   std::int64_t iterations = 0;
   Key key{0};
   std::function<PrecisionPlan(std::int64_t t)> plan{};
-  std::function<double(std::int64_t t)> rate{};  ///< before the plateau's multiplier
+  std::function<double(std::int64_t t)> rate{};  ///< before the controllers' factors
   /// Of each entry of the store, in place of `rate`, if they differ; `rate` is what the record
   /// says.
   std::function<std::vector<double>(std::int64_t t)> rates{};

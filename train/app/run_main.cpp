@@ -86,7 +86,9 @@ Run assemble(Options options, const ModelFamily& family) {
   check_expressions(options);
   check_given(options);
   Run run{.options = options, .state = {.params = {}, .optimizer = optimizer_of(options)}};
-  if (options.has("lr-plateau")) run.state.plateau = Plateau{.factor = options.real("lr-plateau")};
+  if (options.has("lr-plateau"))
+    run.state.controllers.emplace_back(kPlateau,
+                                       NamedNumbers{{"factor", options.real("lr-plateau")}});
   run.task = family.build(options, run.state.params);
 
   const CostLedger example = count_example(run.task, run.state.params);
@@ -283,7 +285,7 @@ class Session {
     check_same_past(planned, run.precision, done);
     if (!same_evaluations(planned, run.precision)) {
       require<DataError>(
-          !run.state.plateau,
+          run.state.controllers.empty(),
           "[resume] evaluations are at the highest bits of the run, which differ with the new ",
           "length, and --lr-plateau has followed those of the old one; leave --iterations and "
           "--epochs out, or ",

@@ -1,0 +1,41 @@
+#include <limits>
+
+#include "schedules/controller.h"
+
+namespace ebb {
+namespace {
+
+constexpr Hyperparameter kHyperparameters[] = {
+    {"factor", 0.25, "a factor above 0 and below 1", [](double x) { return x > 0 && x < 1; }}};
+
+enum State : std::size_t { lowest, multiplier, ignored };
+constexpr ControllerState kState[] = {
+    {"lowest", std::numeric_limits<double>::infinity()}, {"multiplier", 1}, {"ignored", 0, true}};
+
+void observe(const NamedNumbers& hyperparameters, NamedNumbers& state,
+             const Observation& observation) {
+  if (observation.event != Observation::Event::evaluation) return;
+  const double loss = number_of(observation.numbers, "loss");
+  if (loss != loss) {
+    state[ignored].second += 1;
+  } else if (loss < state[lowest].second) {
+    state[lowest].second = loss;
+  } else {
+    state[multiplier].second *= number_of(hyperparameters, "factor");
+  }
+}
+
+}  // namespace
+
+constinit const ControllerRule kPlateau{
+    .name = "plateau",
+    .option = "lr-plateau",
+    .help = "factor of the learning rate whenever an evaluation's loss is no new low",
+    .hyperparameters = kHyperparameters,
+    .state = kState,
+    .observe = observe,
+    .value = [](const NamedNumbers&, const NamedNumbers& state) {
+      return state[multiplier].second;
+    }};
+
+}  // namespace ebb
