@@ -40,9 +40,13 @@ cli::ModelFamily tiny_family(std::int64_t bad_step = -1, std::int64_t signal_ste
     };
     const auto pieces = std::make_shared<std::int64_t>(100);
     for (Split& split : task.splits) {
-      split.score = [score = split.score, signal_step, pieces](Pass& pass, std::int64_t piece) {
-        if ((*pieces)++ == signal_step) raise(SIGINT);
-        return score(pass, piece);
+      split.begin = [begin = split.begin, signal_step, pieces] {
+        Scorer scorer = begin();
+        scorer.add = [add = scorer.add, signal_step, pieces](Pass& pass, std::int64_t piece) {
+          if ((*pieces)++ == signal_step) raise(SIGINT);
+          add(pass, piece);
+        };
+        return scorer;
       };
     }
     return task;

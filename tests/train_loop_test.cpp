@@ -195,16 +195,6 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("scores are means, or functions of the summed loss") {
-  const Score total{.loss_sum = 6.0, .metric_sum = 1.0, .examples = 4};
-  CHECK(score_of("accuracy", total) == 0.25);
-  CHECK(std::abs(score_of("perplexity", total) - std::exp(1.5)) < 1e-14);
-  CHECK(std::abs(score_of("bits_per_byte", {.loss_sum = 6.0, .metric_sum = 10.0, .examples = 4}) -
-                 0.6 / std::log(2.0)) < 1e-15);
-  CHECK(lower_is_better("perplexity"));
-  CHECK_FALSE(lower_is_better("accuracy"));
-}
-
 TEST_CASE("evaluating, measuring and saving never change a result") {
   const Task task = TinyTask{}.task();
   LoopSettings often = settings(12), seldom = settings(12);

@@ -9,6 +9,7 @@
 #include "core/key.h"
 #include "layers/pass.h"
 #include "train/loop.h"
+#include "train/tasks/scorers.h"
 
 /// A least-squares task small enough to follow by hand: y = x w^T with x [n, 3], w [2, 3], loss =
 /// mean over rows of |y - target|^2, the target being the row's first two numbers. One quantized
@@ -72,7 +73,7 @@ struct TinyTask {
     using namespace ebb;
     const TinyTask self = *this;
     train::Task task;
-    task.metric = "negative_loss";
+    task.metric = {"negative_loss"};
     task.steps_per_epoch = 4;
     task.parts = [self](std::int64_t) { return self.part_sizes; };
     task.loss = [self](Pass& pass, std::int64_t t, std::int64_t part) {
@@ -85,13 +86,17 @@ struct TinyTask {
                                                           static_cast<std::size_t>(rows * kIn))));
     };
     for (const char* name : {"validation", "test"}) {
-      task.splits.push_back(
-          {name, 2, [self](Pass& pass, std::int64_t piece) {
-             const Tensor rows = self.batch(1000 + piece);
-             const double mean = static_cast<double>(pass.tape[loss(pass, rows)].item());
-             const std::int64_t n = rows.shape()[0];
-             return train::Score{mean * static_cast<double>(n), -mean * static_cast<double>(n), n};
-           }});
+      task.splits.push_back(train::sum_split(
+          name, 2,
+          {{task.metric,
+            [](const train::ScoreSums& sums) {
+              return -sums.loss / static_cast<double>(sums.examples);
+            }},
+           {{"squares"}, [](const train::ScoreSums& sums) { return sums.loss; }}},
+          [self](Pass& pass, std::int64_t piece, train::ScoreSums& sums) {
+            const Tensor rows = self.batch(1000 + piece);
+            sums.add(static_cast<double>(pass.tape[loss(pass, rows)].item()), rows.shape()[0]);
+          }));
     }
     task.probe = [](Pass& pass) { return loss(pass, Tensor::zeros({1, kIn})); };
     return task;
@@ -99,8 +104,8 @@ struct TinyTask {
 
   static ebb::train::RunState state() {
     using namespace ebb;
-    train::RunState state{
-        .params = {}, .optimizer = make_optimizer("sgd", {{"weight_decay", 1e-4}})};
+    train::RunState state{.params = {},
+                          .optimizer = make_optimizer("sgd", {{"weight_decay", 1e-4}})};
     Tensor w = Tensor::zeros({kOut, kIn});
     for (std::int64_t i = 0; i < w.size(); ++i) w[i] = 0.1f * static_cast<float>(i + 1);
     state.params.add("fc.weight", std::move(w));

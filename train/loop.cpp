@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "core/error.h"
-#include "core/math.h"
 #include "core/sums.h"
 #include "optim/gradients.h"
 
@@ -150,7 +149,7 @@ std::optional<EvalRow> score_split(const Task& task, const Split& split, RunStat
   const Clock::time_point start = Clock::now();
   const uint128 before = state.evaluation_ledger.total_bit_ops();
   const Key key = settings.key.fold("evaluation").fold(split.name);
-  Score total;
+  const Scorer scorer = split.begin();
   for (std::int64_t piece = 0; piece < split.pieces; ++piece) {
     if (stopping(settings)) return std::nullopt;
     Pass pass{.params = state.params,
@@ -159,20 +158,22 @@ std::optional<EvalRow> score_split(const Task& task, const Split& split, RunStat
               .key = key.fold(static_cast<std::uint64_t>(piece)),
               .mode = Pass::Mode::evaluate,
               .simd = settings.simd};
-    const Score score = split.score(pass, piece);
-    total.loss_sum += score.loss_sum;
-    total.metric_sum += score.metric_sum;
-    total.examples += score.examples;
+    scorer.add(pass, piece);
   }
-  return EvalRow{.iteration = state.iteration,
-                 .split = split.name,
-                 .examples = total.examples,
-                 .loss = total.loss_sum / static_cast<double>(total.examples),
-                 .metric = task.metric,
-                 .score = score_of(task.metric, total),
-                 .formats = role_formats(plan, state.evaluation_ledger),
-                 .bit_ops = state.evaluation_ledger.total_bit_ops() - before,
-                 .seconds = seconds_since(start)};
+  const Scores scores = scorer.result();
+  EvalRow row{.iteration = state.iteration,
+              .split = split.name,
+              .examples = scores.examples,
+              .loss = scores.loss,
+              .metric = task.metric.name,
+              .score = number_of(scores.values, task.metric.name),
+              .formats = role_formats(plan, state.evaluation_ledger),
+              .bit_ops = state.evaluation_ledger.total_bit_ops() - before,
+              .seconds = seconds_since(start),
+              .lower_is_better = task.metric.lower_is_better};
+  std::ranges::copy_if(scores.values, std::back_inserter(row.more),
+                       [&](const auto& value) { return value.first != row.metric; });
+  return row;
 }
 
 // The evaluation after a step, of the first split or of all. If it is stopped, false, and the state
@@ -192,9 +193,11 @@ bool evaluate_and_report(const Task& task, RunState& state, const LoopSettings& 
   }
   if (!rows.empty()) {
     const EvalRow& first = rows.front();
-    tell_controllers(state, {.event = Observation::Event::evaluation,
-                             .updates = state.iteration,
-                             .numbers = {{"loss", first.loss}, {first.metric, first.score}}});
+    Observation seen{.event = Observation::Event::evaluation,
+                     .updates = state.iteration,
+                     .numbers = {{"loss", first.loss}, {first.metric, first.score}}};
+    seen.numbers.insert(seen.numbers.end(), first.more.begin(), first.more.end());
+    tell_controllers(state, seen);
   }
   if (events.evaluation) std::ranges::for_each(rows, events.evaluation);
   state.evaluation_due = false;
@@ -202,13 +205,6 @@ bool evaluate_and_report(const Task& task, RunState& state, const LoopSettings& 
 }
 
 }  // namespace
-
-double score_of(std::string_view metric, const Score& total) {
-  const double loss = total.loss_sum / static_cast<double>(total.examples);
-  if (metric == "perplexity") return math::exp(loss);
-  if (metric == "bits_per_byte") return total.loss_sum / total.metric_sum / math::log(2.0);
-  return total.metric_sum / static_cast<double>(total.examples);
-}
 
 Checkpoint to_checkpoint(const RunState& state, std::string config) {
   for (const ParamStore::Entry& entry : state.params.entries()) {

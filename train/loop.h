@@ -9,9 +9,11 @@
 #include <utility>
 #include <vector>
 
+#include "core/hyperparameters.h"
 #include "core/key.h"
 #include "core/params.h"
 #include "core/tape.h"
+#include "core/text.h"
 #include "layers/pass.h"
 #include "optim/optimizer.h"
 #include "quant/ledger.h"
@@ -22,23 +24,30 @@
 
 namespace ebb::train {
 
-/// What one piece of an evaluation adds to its sums.
-struct Score {
-  double loss_sum = 0,
-         metric_sum = 0;  ///< over the examples; metric_sum of metrics that need a sum of their own
-  std::int64_t examples = 0;  ///< what losses are means over: images, tokens, nodes
+/// A score by name, such as accuracy.
+struct Metric {
+  std::string name{};
+  bool lower_is_better = false;
 };
 
-/// What an evaluation is scored by: "perplexity" is e to the mean loss; "bits_per_byte" is loss_sum
-/// / ln 2 over the bytes that the examples stand for, which are metric_sum; any other name,
-/// "accuracy" first of all, is the mean of metric_sum.
-double score_of(std::string_view metric, const Score& total);
+/// What an evaluation comes to.
+struct Scores {
+  std::int64_t examples = 0;  ///< what losses are means over: images, tokens, nodes
+  double loss = 0;
+  NamedNumbers values{};  ///< by metric; that of the task is one of them
+};
+
+/// Scores one split once: gathers what it needs piece by piece, since not every score is a mean.
+struct Scorer {
+  std::function<void(Pass&, std::int64_t piece)> add;
+  std::function<Scores()> result;  ///< once all pieces are in
+};
 
 /// Examples that are scored together, in pieces that fit the memory; piece i is always the same.
 struct Split {
   std::string name;  ///< "validation" or "test"
   std::int64_t pieces = 0;
-  std::function<Score(Pass&, std::int64_t piece)> score;
+  std::function<Scorer()> begin;
 };
 
 /// What a language model wrote.
@@ -53,7 +62,7 @@ inline constexpr std::string_view kVocabularyEntry = "vocabulary";
 /// What the loop knows of a network and its data: images, tokens or graphs stay behind these
 /// functions. All of them are pure functions of their arguments, the parameters and the pass.
 struct Task {
-  std::string metric = "accuracy";  ///< see score_of
+  Metric metric{"accuracy"};  ///< of the scorers' values the one that results are told by
   std::int64_t steps_per_epoch = 1;
   /// Examples in each micro-batch of step t; more than one when gradients are accumulated.
   std::function<std::vector<std::int64_t>(std::int64_t t)> parts{};
@@ -70,9 +79,9 @@ struct Task {
   /// Writes a text as the options say, if the network can; the pass says at which precision.
   std::function<Generated(Pass&)> generate{};
   /// Scores that results are to be read beside, such as {"test_majority_accuracy", 0.34}.
-  std::vector<std::pair<std::string, double>> baselines{};
+  NamedNumbers baselines{};
   /// What identifies the data, for the record: names and texts.
-  std::vector<std::pair<std::string, std::string>> data{};
+  KeyValues data{};
 };
 
 /// Everything that a step changes, and so everything that a checkpoint holds.

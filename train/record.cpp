@@ -78,15 +78,22 @@ StepRow step_of(const Json& json) {
 }
 
 EvalRow evaluation_of(const Json& json) {
-  return {.iteration = json.at("iteration").get<std::int64_t>(),
-          .split = json.at("split").get<std::string>(),
-          .examples = json.value("examples", std::int64_t{0}),
-          .loss = real_of(json.at("loss")),
-          .metric = json.at("metric").get<std::string>(),
-          .score = real_of(json.at("score")),
-          .formats = evaluation_formats_of(json.at("bits")),
-          .bit_ops = parse_uint128(json.at("bit_ops").get_ref<const std::string&>()),
-          .seconds = json.at("seconds").get<double>()};
+  const std::string metric = json.at("metric").get<std::string>();
+  // What earlier versions did not say.
+  const bool lower = metric == "perplexity" || metric == "bits_per_byte";
+  EvalRow row{.iteration = json.at("iteration").get<std::int64_t>(),
+              .split = json.at("split").get<std::string>(),
+              .examples = json.value("examples", std::int64_t{0}),
+              .loss = real_of(json.at("loss")),
+              .metric = metric,
+              .score = real_of(json.at("score")),
+              .formats = evaluation_formats_of(json.at("bits")),
+              .bit_ops = parse_uint128(json.at("bit_ops").get_ref<const std::string&>()),
+              .seconds = json.at("seconds").get<double>(),
+              .lower_is_better = json.value("lower_is_better", lower)};
+  for (const auto& [name, score] : json.value("scores", Json::object()).items())
+    row.more.emplace_back(name, real_of(score));
+  return row;
 }
 
 // A line of operands.jsonl, of which only the iteration matters for cutting back; several lines
@@ -194,10 +201,6 @@ std::string dump(const Json& json) {
 
 }  // namespace
 
-bool lower_is_better(std::string_view metric) {
-  return metric == "perplexity" || metric == "bits_per_byte";
-}
-
 std::string to_line(const StepRow& row) {
   return dump({{"iteration", row.iteration},
                {"epoch", row.epoch},
@@ -209,15 +212,14 @@ std::string to_line(const StepRow& row) {
 }
 
 std::string to_line(const EvalRow& row) {
-  return dump({{"iteration", row.iteration},
-               {"split", row.split},
-               {"examples", row.examples},
-               {"loss", row.loss},
-               {"metric", row.metric},
-               {"score", row.score},
-               {"bits", to_json(row.formats)},
-               {"bit_ops", to_text(row.bit_ops)},
-               {"seconds", row.seconds}});
+  Json json{{"iteration", row.iteration}, {"split", row.split},
+            {"examples", row.examples},   {"loss", row.loss},
+            {"metric", row.metric},       {"score", row.score},
+            {"bits", to_json(row.formats)},  {"bit_ops", to_text(row.bit_ops)},
+            {"seconds", row.seconds}};
+  if (row.lower_is_better) json["lower_is_better"] = true;
+  for (const auto& [name, score] : row.more) json["scores"][name] = score;
+  return dump(json);
 }
 
 std::string to_line(std::int64_t iteration, const OperandQuality& quality) {

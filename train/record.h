@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/hyperparameters.h"
 #include "core/text.h"
 #include "layers/pass.h"
 #include "train/checkpoint.h"
@@ -48,10 +49,10 @@ struct EvalRow {
   RoleFormats formats;
   uint128 bit_ops = 0;  ///< charged apart from training
   double seconds = 0;
+  bool lower_is_better = false;  ///< of the score
+  NamedNumbers more{};           ///< other scores by metric, if there are any
   friend bool operator==(const EvalRow&, const EvalRow&) = default;
 };
-/// Of which metric less is more: perplexity and bits_per_byte, not accuracy.
-bool lower_is_better(std::string_view metric);
 
 /// The lines of the record, as JSON objects without a line feed. Reals keep all their bits; bit_ops
 /// is a decimal string, since it may pass what other programs hold exactly.

@@ -27,7 +27,7 @@ EvaluationReport evaluate_all(const Task& task, RunState& state, const LoopSetti
                               const Precision& precision,
                               const std::function<void(const EvalRow&)>& done) {
   CostLedger before = std::exchange(state.evaluation_ledger, {});
-  EvaluationReport report{.metric = task.metric,
+  EvaluationReport report{.metric = task.metric.name,
                           .baselines = task.baselines,
                           .reference = precision.reference,
                           .arithmetic = precision.arithmetic};

@@ -17,7 +17,7 @@ namespace ebb::train {
 /// nothing of the training before it.
 struct EvaluationReport {
   std::string metric{};                                     ///< what the splits are scored by
-  std::vector<std::pair<std::string, double>> baselines{};  ///< of the task
+  NamedNumbers baselines{};  ///< of the task
   std::vector<EvalRow> splits{};
   CostLedger ledger{};
   SiteFormats reference{};  ///< that the cost is compared with

@@ -115,7 +115,7 @@ std::string to_table(const Inspection& inspection) {
       if (row.split != split) continue;
       last = &row;
       if (best == nullptr ||
-          (lower_is_better(row.metric) ? row.score < best->score : row.score > best->score))
+          (row.lower_is_better ? row.score < best->score : row.score > best->score))
         best = &row;
     }
     if (last == nullptr) continue;

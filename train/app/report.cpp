@@ -71,7 +71,7 @@ std::optional<double> training_loss(const History& history, std::int64_t steps_p
 
 Summary summarize(const History& history, const RunState& state, const Task& task,
                   const SiteFormats& reference, const PrecisionPlan& plan, Simd simd) {
-  Summary summary{.metric = task.metric,
+  Summary summary{.metric = task.metric.name,
                   .baselines = task.baselines,
                   .ledger = state.ledger,
                   .evaluation_ledger = state.evaluation_ledger,

@@ -25,7 +25,7 @@ std::optional<double> training_loss(const History& history, std::int64_t steps_p
 /// What a run came to: the object of --json.
 struct Summary {
   std::string metric{};                                     ///< what the splits are scored by
-  std::vector<std::pair<std::string, double>> baselines{};  ///< of the task
+  NamedNumbers baselines{};  ///< of the task
   std::optional<EvalRow> test{}, validation{};              ///< the last evaluation of that split
   std::optional<double> train_loss{};                       ///< see training_loss
   CostLedger ledger, evaluation_ledger;

@@ -10,6 +10,7 @@
 #include "data/graph_batches.h"
 #include "data/graph_open.h"
 #include "layers/loss.h"
+#include "train/tasks/scorers.h"
 
 namespace ebb::train {
 namespace {
@@ -56,18 +57,12 @@ std::vector<std::int64_t> parse_fanouts(const std::string& text, std::int64_t la
 
 Split split_of(std::string name, const std::shared_ptr<const Feed>& feed,
                const std::vector<std::int64_t>& nodes) {
-  const auto score = [feed, &nodes](Pass& pass, std::int64_t) {
+  const auto add = [feed, &nodes](Pass& pass, std::int64_t, ScoreSums& sums) {
     const Var all =
         feed->network.forward(pass, pass.tape.constant(feed->graph->features), feed->whole);
-    const Var logits = select_rows(pass, all, nodes);
-    const std::vector<std::int32_t> labels = labels_of(*feed->graph, nodes);
-    const auto count = static_cast<std::int64_t>(nodes.size());
-    const auto correct = static_cast<double>(count_correct(pass.tape[logits], labels));
-    const double loss =
-        static_cast<double>(pass.tape[softmax_cross_entropy(pass, logits, labels)].item());
-    return Score{loss * static_cast<double>(count), correct, count};
+    add_predictions(pass, select_rows(pass, all, nodes), labels_of(*feed->graph, nodes), sums);
   };
-  return {std::move(name), 1, score};
+  return sum_split(std::move(name), 1, {accuracy()}, add);
 }
 
 }  // namespace
@@ -122,6 +117,7 @@ Task graph_task(const std::shared_ptr<const Graph>& graph, const GraphNetwork& n
            .whole = Neighbourhoods(static_cast<std::size_t>(network.layers), everywhere)});
 
   Task task;
+  task.metric = accuracy().metric;
   if (options.text("fanout") == "all") {
     task.parts = [feed](std::int64_t) {
       return std::vector{static_cast<std::int64_t>(feed->graph->split.train.size())};

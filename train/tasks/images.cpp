@@ -9,6 +9,7 @@
 #include "data/batches.h"
 #include "layers/loss.h"
 #include "train/options/conflicts.h"
+#include "train/tasks/scorers.h"
 
 namespace ebb::train {
 namespace {
@@ -54,17 +55,14 @@ struct Feed {
 
 Split split_of(std::string name, std::shared_ptr<const ImageData> data, const ImageSet& set,
                ImageNetwork network) {
-  const auto score = [data = std::move(data), &set, network = std::move(network)](
-                         Pass& pass, std::int64_t piece) {
+  const auto add = [data = std::move(data), &set, network = std::move(network)](
+                       Pass& pass, std::int64_t piece, ScoreSums& sums) {
     const std::int64_t first = piece * kPiece, count = std::min(kPiece, set.count() - first);
     Batch batch = batch_in_file_order(set, first, count);
     const Var logits = network(pass, pass.tape.constant(std::move(batch.inputs)));
-    const double correct = static_cast<double>(count_correct(pass.tape[logits], batch.labels));
-    const double loss =
-        static_cast<double>(pass.tape[softmax_cross_entropy(pass, logits, batch.labels)].item());
-    return Score{loss * static_cast<double>(count), correct, count};
+    add_predictions(pass, logits, batch.labels, sums);
   };
-  return {std::move(name), (set.count() + kPiece - 1) / kPiece, score};
+  return sum_split(std::move(name), (set.count() + kPiece - 1) / kPiece, {accuracy()}, add);
 }
 
 }  // namespace
@@ -124,7 +122,7 @@ Task image_task(const std::shared_ptr<const ImageData>& data, const ImageNetwork
                 const Options& options) {
   const auto feed = std::make_shared<Feed>(data, options);
   Task task;
-  task.metric = "accuracy";
+  task.metric = accuracy().metric;
   task.steps_per_epoch = feed->source.batches_per_epoch();
   task.parts = [feed](std::int64_t t) { return feed->sizes(t); };
   task.loss = [feed, network](Pass& pass, std::int64_t t, std::int64_t part) {

@@ -8,6 +8,7 @@
 #include "data/epoch_order.h"
 #include "layers/loss.h"
 #include "train/options/conflicts.h"
+#include "train/tasks/scorers.h"
 #include "train/tasks/text.h"
 
 namespace ebb::train {
@@ -87,19 +88,17 @@ struct Feed {
 Split split_of(const std::string& name, const std::shared_ptr<const Feed>& feed,
                const std::vector<SentencePair>& part, const PairNetwork& network) {
   const auto all = static_cast<std::int64_t>(part.size());
-  const auto score = [feed, &part, network, name, all](Pass& pass, std::int64_t piece) {
+  const auto add = [feed, &part, network, name, all](Pass& pass, std::int64_t piece,
+                                                     ScoreSums& sums) {
     std::vector<std::int64_t> indices;
     for (std::int64_t i = piece * kPiece; i < std::min(all, (piece + 1) * kPiece); ++i)
       indices.push_back(i);
     const Batch batch = feed->batch(part, indices, feed->masks.fold(name), piece * kPiece);
-    const Var logits = network.forward(pass, batch.rows, batch.places);
-    const auto count = static_cast<std::int64_t>(batch.targets.size());
-    const auto correct = static_cast<double>(count_correct(pass.tape[logits], batch.targets));
-    const double loss =
-        static_cast<double>(pass.tape[softmax_cross_entropy(pass, logits, batch.targets)].item());
-    return Score{loss * static_cast<double>(count), correct, count};
+    add_predictions(pass, network.forward(pass, batch.rows, batch.places), batch.targets, sums);
   };
-  return {name, (all + kPiece - 1) / kPiece, score};
+  std::vector<SumScore> scores{accuracy()};
+  if (feed->masked) scores.insert(scores.begin(), perplexity());
+  return sum_split(name, (all + kPiece - 1) / kPiece, std::move(scores), add);
 }
 
 std::string describe(const PairSet& pairs) {
@@ -117,6 +116,7 @@ Task pair_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwork& n
                const Options& options, bool masked) {
   const auto feed = std::make_shared<Feed>(pairs, options, masked);
   Task task;
+  task.metric = (masked ? perplexity() : accuracy()).metric;
   task.steps_per_epoch = feed->order.batches_per_epoch();
   task.parts = [feed](std::int64_t t) {
     std::vector<std::int64_t> sizes;
@@ -207,9 +207,7 @@ Task classify_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwor
 
 Task masked_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwork& network,
                  const Options& options) {
-  Task task = pair_task(pairs, network, options, true);
-  task.metric = "perplexity";
-  return task;
+  return pair_task(pairs, network, options, true);
 }
 
 }  // namespace ebb::train

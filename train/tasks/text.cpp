@@ -95,24 +95,20 @@ void keep_first(std::vector<StreamState>& states, std::int64_t streams) {
 /// has a tape of its own.
 Split stream_split(std::string name, const std::shared_ptr<const Corpus>& corpus,
                    const TokenIds& text, std::int64_t length, const RecurrentNetwork& network) {
-  const auto score = [corpus, network, windows = ScoredStreams(text, kEvaluationStreams, length)](
-                         Pass& pass, std::int64_t) {
+  const auto add = [corpus, network, windows = ScoredStreams(text, kEvaluationStreams, length)](
+                       Pass& pass, std::int64_t, ScoreSums& sums) {
     std::vector<StreamState> states = network.begin(windows.rows());
-    Score total;
     for (std::int64_t w = 0; w < windows.count(); ++w) {
       const TokenBatch batch = windows.window(w);
       if (batch.rows < windows.rows()) keep_first(states, batch.rows);
       Pass part = part_of(pass, w);
       const Var loss =
           softmax_cross_entropy(part, network.forward(part, batch.inputs, states), batch.targets);
-      total.loss_sum +=
-          static_cast<double>(part.tape[loss].item()) * static_cast<double>(batch.size());
-      total.metric_sum += static_cast<double>(corpus->vocabulary.bytes(batch.targets));
-      total.examples += batch.size();
+      sums.add(static_cast<double>(part.tape[loss].item()), batch.size());
+      sums.bytes += static_cast<double>(corpus->vocabulary.bytes(batch.targets));
     }
-    return total;
   };
-  return {std::move(name), 1, score};
+  return sum_split(std::move(name), 1, {text_score(*corpus)}, add);
 }
 
 constexpr std::int64_t kEvaluationTokens = 8192;  // scored at a time
@@ -121,16 +117,14 @@ Split window_split(std::string name, const std::shared_ptr<const Corpus>& corpus
                    const TokenIds& text, std::int64_t length, const WindowNetwork& network) {
   const ConsecutiveWindows windows(text, std::max<std::int64_t>(1, kEvaluationTokens / length),
                                    length);
-  const auto score = [corpus, network, windows](Pass& pass, std::int64_t piece) {
+  const auto add = [corpus, network, windows](Pass& pass, std::int64_t piece, ScoreSums& sums) {
     const TokenBatch batch = windows.batch(piece);
     const Var loss =
         softmax_cross_entropy(pass, network(pass, batch.inputs, batch.rows), batch.targets);
-    return Score{
-        .loss_sum = static_cast<double>(pass.tape[loss].item()) * static_cast<double>(batch.size()),
-        .metric_sum = static_cast<double>(corpus->vocabulary.bytes(batch.targets)),
-        .examples = batch.size()};
+    sums.add(static_cast<double>(pass.tape[loss].item()), batch.size());
+    sums.bytes += static_cast<double>(corpus->vocabulary.bytes(batch.targets));
   };
-  return {std::move(name), windows.count(), score};
+  return sum_split(std::move(name), windows.count(), {text_score(*corpus)}, add);
 }
 
 /// Rows of micro-batch `part` when `rows` are cut into `parts`: as micro_batches cuts images,
@@ -186,8 +180,8 @@ std::int64_t vocabulary_limit(const Options& options, TokenUnit unit) {
   return given != 0 ? given : unit == TokenUnit::byte_pair ? 2048 : 50'000;
 }
 
-std::string text_metric(const Corpus& corpus) {
-  return corpus.vocabulary.unit() == TokenUnit::word ? "perplexity" : "bits_per_byte";
+SumScore text_score(const Corpus& corpus) {
+  return corpus.vocabulary.unit() == TokenUnit::word ? perplexity() : bits_per_byte();
 }
 
 KeyValues describe(const Corpus& corpus) {
@@ -211,7 +205,7 @@ Task stream_task(const std::shared_ptr<const Corpus>& corpus, const RecurrentNet
   const auto windows = std::make_shared<const StreamWindows>(corpus->train, streams, length);
   const Carried carried(params, network.begin(streams));
   Task task;
-  task.metric = text_metric(*corpus);
+  task.metric = text_score(*corpus).metric;
   task.steps_per_epoch = windows->count();
   task.parts = [=](std::int64_t t) {
     return std::vector{streams * windows->length(t % windows->count())};
@@ -249,7 +243,7 @@ Task window_task(const std::shared_ptr<const Corpus>& corpus, const WindowNetwor
                      " training tokens are too few for windows of ", length,
                      " and the token after them; shorten --length");
   Task task;
-  task.metric = text_metric(*corpus);
+  task.metric = text_score(*corpus).metric;
   const std::int64_t step =
       checked_mul(rows, length, "[command line] tokens of a step, --batch windows of --length");
   task.steps_per_epoch = ceil_div(tokens - 1, step);

@@ -12,6 +12,7 @@
 #include "layers/pass.h"
 #include "train/loop.h"
 #include "train/options/options.h"
+#include "train/tasks/scorers.h"
 
 namespace ebb::train {
 
@@ -26,8 +27,8 @@ Corpus open_corpus(const Options& options);
 /// --vocabulary, or what its 0 stands for.
 std::int64_t vocabulary_limit(const Options& options, TokenUnit unit);
 
-/// "perplexity" of words, "bits_per_byte" of bytes and byte pairs.
-std::string text_metric(const Corpus& corpus);
+/// Perplexity of words, bits per byte of bytes and byte pairs.
+SumScore text_score(const Corpus& corpus);
 
 /// What identifies a corpus, for the record.
 KeyValues describe(const Corpus& corpus);

@@ -1,0 +1,56 @@
+#include "train/tasks/scorers.h"
+
+#include <memory>
+#include <utility>
+
+#include "core/math.h"
+#include "layers/loss.h"
+
+namespace ebb::train {
+
+void ScoreSums::add(double mean_loss, std::int64_t count) {
+  loss += mean_loss * static_cast<double>(count);
+  examples += count;
+}
+
+SumScore accuracy() {
+  return {{"accuracy"},
+          [](const ScoreSums& sums) { return sums.correct / static_cast<double>(sums.examples); }};
+}
+
+SumScore perplexity() {
+  return {{"perplexity", true}, [](const ScoreSums& sums) {
+            return math::exp(sums.loss / static_cast<double>(sums.examples));
+          }};
+}
+
+SumScore bits_per_byte() {
+  return {{"bits_per_byte", true},
+          [](const ScoreSums& sums) { return sums.loss / sums.bytes / math::log(2.0); }};
+}
+
+Split sum_split(std::string name, std::int64_t pieces, std::vector<SumScore> scores,
+                std::function<void(Pass&, std::int64_t piece, ScoreSums&)> add) {
+  const auto begin = [scores = std::move(scores), add = std::move(add)] {
+    const auto sums = std::make_shared<ScoreSums>();
+    return Scorer{.add = [sums, add](Pass& pass, std::int64_t piece) { add(pass, piece, *sums); },
+                  .result =
+                      [sums, scores] {
+                        Scores result{.examples = sums->examples,
+                                      .loss = sums->loss / static_cast<double>(sums->examples)};
+                        for (const SumScore& score : scores)
+                          result.values.emplace_back(score.metric.name, score.of(*sums));
+                        return result;
+                      }};
+  };
+  return {std::move(name), pieces, begin};
+}
+
+void add_predictions(Pass& pass, Var logits, std::span<const std::int32_t> labels,
+                     ScoreSums& sums) {
+  sums.correct += static_cast<double>(count_correct(pass.tape[logits], labels));
+  sums.add(static_cast<double>(pass.tape[softmax_cross_entropy(pass, logits, labels)].item()),
+           static_cast<std::int64_t>(labels.size()));
+}
+
+}  // namespace ebb::train

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/tape.h"
+#include "layers/pass.h"
+#include "train/loop.h"
+
+namespace ebb::train {
+
+/// What scores that are functions of sums add up.
+struct ScoreSums {
+  double loss = 0;                ///< over the examples
+  double correct = 0, bytes = 0;  ///< examples whose label is predicted; bytes that they stand for
+  std::int64_t examples = 0;
+
+  /// Adds a mean loss over so many examples.
+  void add(double mean_loss, std::int64_t count);
+};
+
+/// A score by name.
+struct SumScore {
+  Metric metric;
+  double (*of)(const ScoreSums&);
+};
+SumScore accuracy();       ///< the share of examples whose label is predicted
+SumScore perplexity();     ///< e to the mean loss
+SumScore bits_per_byte();  ///< the loss over ln 2 and over the bytes that the examples stand for
+
+/// A split whose pieces add to sums, scored by functions of these.
+Split sum_split(std::string name, std::int64_t pieces, std::vector<SumScore> scores,
+                std::function<void(Pass&, std::int64_t piece, ScoreSums&)> add);
+
+/// Adds the softmax cross-entropy of logits [n, classes], and how many labels they predict.
+void add_predictions(Pass& pass, Var logits, std::span<const std::int32_t> labels, ScoreSums& sums);
+
+}  // namespace ebb::train
