@@ -66,6 +66,25 @@ void record_run(const std::string& path) {
 
 }  // namespace
 
+TEST_CASE("an evaluation's line holds further scores, and which way is better where less is more") {
+  const Scratch scratch;
+  EvalRow row = evaluation(4);
+  row.metric = "perplexity";
+  row.lower_is_better = true;
+  row.more = {{"accuracy", 1.0 / 3.0}, {"ece", 0.25}};
+  const std::string line = to_line(row);
+  CHECK(line.ends_with(
+      R"("seconds":1.0,"lower_is_better":true,"scores":{"accuracy":0.3333333333333333,"ece":0.25}})"));
+  // Earlier versions said neither; of their metrics these two are the better the lower.
+  const std::string old = line.substr(0, line.find(",\"lower_is_better\"")) + "}";
+  record_run(scratch / "run");
+  write_file(scratch / "run/evals.jsonl", line + "\n");
+  CHECK(read_history(scratch / "run").evaluations == std::vector{row});
+  row.more.clear();
+  write_file(scratch / "run/evals.jsonl", old + "\n");
+  CHECK(read_history(scratch / "run").evaluations == std::vector{row});
+}
+
 TEST_CASE("a line of the record is one JSON object and keeps every bit") {
   CHECK(
       to_line(step(5)) ==

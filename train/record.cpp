@@ -91,8 +91,8 @@ EvalRow evaluation_of(const Json& json) {
               .bit_ops = parse_uint128(json.at("bit_ops").get_ref<const std::string&>()),
               .seconds = json.at("seconds").get<double>(),
               .lower_is_better = json.value("lower_is_better", lower)};
-  for (const auto& [name, score] : json.value("scores", Json::object()).items())
-    row.more.emplace_back(name, real_of(score));
+  const Json others = json.value("scores", Json::object());
+  for (const auto& [name, score] : others.items()) row.more.emplace_back(name, real_of(score));
   return row;
 }
 
