@@ -34,7 +34,7 @@ class Training {
   BatchSource batches_;
   ParamStore params_;
   Classifier network_;
-  Optimizer optimizer_{kSgd, {{"weight_decay", 1e-4}}};
+  Optimizer optimizer_ = make_optimizer("sgd", {{"weight_decay", 1e-4}});
   CostLedger ledger_;
   std::int64_t step_ = 0;
 };

@@ -25,7 +25,7 @@ int main(int, char** argv) {
   const Bound bits = Schedule::parse("round(3->8 : cycle(4) cos)").bind(kUpdates);
   const Bound rate = Schedule::parse("0.02->0 : cos").bind(kUpdates);
   const PrecisionPlan static8 = PrecisionPlan::uniform(Format::integer(8), Format::integer(8));
-  Optimizer optimizer(kSgd);
+  Optimizer optimizer = make_optimizer("sgd");
   CostLedger ledger;
   for (std::int64_t t = 0; t < kUpdates; ++t) {
     const PrecisionPlan plan = PrecisionPlan::uniform(bits.value(t).format(), Format::integer(8));

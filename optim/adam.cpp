@@ -56,9 +56,13 @@ constexpr Rule row(std::string_view name, bool (*step)(const NamedNumbers&, cons
 
 }  // namespace
 
-constinit const Rule kAdam =
+/// Adam:  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  w = w - rate / (1 - b1^t) m / (sqrt(v)
+/// / sqrt(1 - b2^t) + epsilon) with g + weight_decay w in place of g, or, decoupled (AdamW), after
+/// w = w - rate weight_decay w. Sources: Kingma & Ba, ICLR 2015; Loshchilov & Hutter, ICLR 2019;
+/// order of operations as in PyTorch.
+extern constinit const Rule kAdam =
     row("adam", [](const NamedNumbers& hyper, const Update& u) { return step(hyper, u, false); });
-constinit const Rule kAdamW =
+extern constinit const Rule kAdamW =
     row("adamw", [](const NamedNumbers& hyper, const Update& u) { return step(hyper, u, true); });
 
 }  // namespace ebb

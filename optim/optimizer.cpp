@@ -54,6 +54,8 @@ void check_step(const Optimizer& optimizer, const ParamStore& params, const Grad
 
 }  // namespace
 
+Optimizer::Optimizer() : Optimizer(find_optimizer("sgd")) {}
+
 Optimizer::Optimizer(const Rule& row, const NamedNumbers& given)
     : rule(&row),
       hyperparameters(complete_hyperparameters(row.name, row.hyperparameters, given)),

@@ -18,8 +18,10 @@ namespace ebb {
 /// An optimizer with its state, all of which is public data. It moves float32 master parameters; a
 /// parameter without gradient stays as it is.
 struct Optimizer {
+  /// Stochastic gradient descent.
+  Optimizer();
   /// @throws ConfigError for a hyperparameter that the rule has not, or one out of range
-  explicit Optimizer(const Rule& row = kSgd, const NamedNumbers& given = {});
+  explicit Optimizer(const Rule& row, const NamedNumbers& given = {});
 
   const Rule* rule;
   NamedNumbers hyperparameters;  ///< all of the rule's, in its order

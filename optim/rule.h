@@ -43,18 +43,7 @@ struct Rule {
   bool (*step)(const NamedNumbers& hyperparameters, const Update& update) = nullptr;
 };
 
-/// All there are.
+/// All there are: sgd, adam, adamw.
 std::span<const Rule* const> optimizer_rules();
-
-/// Stochastic gradient descent with momentum:  d = g + weight_decay w;  v = momentum v + d;  w = w
-/// - rate v. Weight decay reaches every parameter, biases and batch norm included, as in PyTorch
-/// and the CPT recipe.
-extern const Rule kSgd;
-
-/// Adam:  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  w = w - rate / (1 - b1^t) m / (sqrt(v)
-/// / sqrt(1 - b2^t) + epsilon) with g + weight_decay w in place of g, or, decoupled (AdamW), after
-/// w = w - rate weight_decay w. Sources: Kingma & Ba, ICLR 2015; Loshchilov & Hutter, ICLR 2019;
-/// order of operations as in PyTorch.
-extern const Rule kAdam, kAdamW;
 
 }  // namespace ebb

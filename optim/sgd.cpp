@@ -32,7 +32,10 @@ bool step(const NamedNumbers& hyper, const Update& u) {
 
 }  // namespace
 
-constinit const Rule kSgd{
+/// Stochastic gradient descent with momentum:  d = g + weight_decay w;  v = momentum v + d;  w = w
+/// - rate v. Weight decay reaches every parameter, biases and batch norm included, as in PyTorch
+/// and the CPT recipe.
+extern constinit const Rule kSgd{
     .name = "sgd", .hyperparameters = kHyperparameters, .slots = kSlots, .step = step};
 
 }  // namespace ebb

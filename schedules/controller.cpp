@@ -1,6 +1,7 @@
 #include "schedules/controller.h"
 
 #include <bit>
+#include <string>
 #include <utility>
 
 #include "core/error.h"
@@ -15,11 +16,6 @@ NamedNumbers initial_state(const ControllerRule& rule) {
 }
 
 }  // namespace
-
-std::span<const ControllerRule* const> controller_rules() {
-  static constexpr const ControllerRule* kRules[] = {&kPlateau};
-  return kRules;
-}
 
 Controller::Controller(const ControllerRule& row, const NamedNumbers& given)
     : rule(&row),
@@ -51,6 +47,19 @@ void Controller::restore(std::span<const std::uint64_t> words) {
     state[i].second =
         rule->state[i].count ? static_cast<double>(words[i]) : std::bit_cast<double>(words[i]);
   }
+}
+
+const ControllerRule& find_controller(std::string_view name) {
+  std::vector<std::string> names;
+  for (const ControllerRule* const rule : controller_rules()) {
+    if (rule->name == name) return *rule;
+    names.emplace_back(rule->name);
+  }
+  throw ConfigError(concat("[controller] ", unknown_word("controller", name, names)));
+}
+
+Controller make_controller(std::string_view name, const NamedNumbers& hyperparameters) {
+  return Controller(find_controller(name), hyperparameters);
 }
 
 }  // namespace ebb

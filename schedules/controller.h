@@ -44,12 +44,8 @@ struct ControllerRule {
   double (*value)(const NamedNumbers& hyperparameters, const NamedNumbers& state);
 };
 
-/// All there are.
+/// All there are: plateau.
 std::span<const ControllerRule* const> controller_rules();
-
-/// Whenever an evaluation brings no new low of the loss, the rate is multiplied by `factor` for
-/// good. A loss that is NaN is counted and changes nothing else.
-extern const ControllerRule kPlateau;
 
 /// A controller of a run, all of it public data.
 struct Controller {
@@ -68,5 +64,11 @@ struct Controller {
   /// than the rule has; the state is unchanged then
   void restore(std::span<const std::uint64_t> words);
 };
+
+/// The rule of that name. @throws ConfigError for an unknown one, with the nearest known
+const ControllerRule& find_controller(std::string_view name);
+/// make_controller("plateau", {{"factor", 0.5}}). @throws ConfigError as find_controller and
+/// Controller
+Controller make_controller(std::string_view name, const NamedNumbers& hyperparameters = {});
 
 }  // namespace ebb

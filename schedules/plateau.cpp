@@ -27,7 +27,9 @@ void observe(const NamedNumbers& hyperparameters, NamedNumbers& state,
 
 }  // namespace
 
-constinit const ControllerRule kPlateau{
+/// Whenever an evaluation brings no new low of the loss, the rate is multiplied by `factor` for
+/// good. A loss that is NaN is counted and changes nothing else.
+extern constinit const ControllerRule kPlateau{
     .name = "plateau",
     .option = "lr-plateau",
     .help = "factor of the learning rate whenever an evaluation's loss is no new low",

@@ -34,7 +34,7 @@ TEST_CASE("every controller is made from its row, and its state comes back from 
 }
 
 TEST_CASE("a plateau's words are what earlier versions wrote, and those of 0.1 lack the count") {
-  Controller plateau(kPlateau, {{"factor", 0.5}});
+  Controller plateau = make_controller("plateau", {{"factor", 0.5}});
   const auto evaluated = [](double loss) {
     return Observation{.event = Observation::Event::evaluation, .numbers = {{"loss", loss}}};
   };
@@ -49,8 +49,10 @@ TEST_CASE("a plateau's words are what earlier versions wrote, and those of 0.1 l
   CHECK(plateau.value() == 0.5);  // updates are nothing to it
 }
 
-TEST_CASE("a controller refuses a factor out of range") {
-  CHECK_THROWS_WITH_AS(Controller(kPlateau, {{"factor", 1.0}}),
+TEST_CASE("a controller refuses a factor out of range, and there is none of another name") {
+  CHECK_THROWS_WITH_AS(make_controller("plato"),
+                       "[controller] unknown controller 'plato'; Known: plateau", ConfigError);
+  CHECK_THROWS_WITH_AS(make_controller("plateau", {{"factor", 1.0}}),
                        "[plateau] factor: expected a factor above 0 and below 1, got 1",
                        ConfigError);
 }

@@ -133,7 +133,7 @@ TEST_CASE(
   s.save_every = 6;
   const auto start = [] {
     RunState state = TinyTask::state();
-    state.controllers.emplace_back(kPlateau, NamedNumbers{{"factor", 0.25}});
+    state.controllers.push_back(make_controller("plateau", {{"factor", 0.25}}));
     return state;
   };
   RunState whole = start(), cut = start();
@@ -161,7 +161,7 @@ TEST_CASE(
   CHECK(weights_sha256(cut.params) == weights_sha256(whole.params));
   CHECK(cut.controllers[0].state == whole.controllers[0].state);
   RunState without = TinyTask::state();
-  without.controllers.emplace_back(kPlateau);
+  without.controllers.push_back(make_controller("plateau"));
   CHECK_THROWS_AS(restore(without, to_checkpoint(TinyTask::state(), "{}")), DataError);
 }
 
@@ -181,7 +181,7 @@ TEST_CASE(
                         {{2, inf}, 2, 0.5, 0}};    // an infinite loss is a number, and no low
   for (const Case& c : cases) {
     RunState state = TinyTask::state(), restored = TinyTask::state();
-    const Controller plateau(kPlateau, {{"factor", 0.5}});
+    const Controller plateau = make_controller("plateau", {{"factor", 0.5}});
     state.controllers = restored.controllers = {plateau};
     for (const double loss : c.losses)
       state.controllers[0].observe(

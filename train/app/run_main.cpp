@@ -87,8 +87,8 @@ Run assemble(Options options, const ModelFamily& family) {
   check_given(options);
   Run run{.options = options, .state = {.params = {}, .optimizer = optimizer_of(options)}};
   if (options.has("lr-plateau"))
-    run.state.controllers.emplace_back(kPlateau,
-                                       NamedNumbers{{"factor", options.real("lr-plateau")}});
+    run.state.controllers.push_back(
+        make_controller("plateau", {{"factor", options.real("lr-plateau")}}));
   run.task = family.build(options, run.state.params);
 
   const CostLedger example = count_example(run.task, run.state.params);
