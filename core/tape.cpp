@@ -59,7 +59,9 @@ void Adjoints::add(Var x, Tensor g) {
                       " for a value of shape ", sum.shape);
   assert(sum.uses > 0);
   --sum.uses;
-  if (sum.gradient.shape() == g.shape() && !sum.sunk) {
+  const bool more = sum.gradient.shape() == g.shape() && !sum.sunk;
+  if (more && !g.has_elements()) return;
+  if (more && sum.gradient.has_elements()) {
     add_into(sum.gradient, g);
   } else {
     sum.gradient = std::move(g);
@@ -120,11 +122,22 @@ Var Tape::record(Tensor value, std::span<const Var> inputs, Backward backward,
     wanted = wanted || node(input).wanted;
     ++node(input).uses;
   }
+  const bool shape_only = !value.has_elements();
   return add({.value = std::move(value),
               .param = {},
               .wanted = wanted,
               .backward = wanted ? std::move(backward) : Backward{},
-              .range = range});
+              .range = range,
+              .shape_only = shape_only});
+}
+
+Var Tape::record_shape(const Shape& shape, std::span<const Var> inputs) {
+  std::vector<std::pair<Var, Shape>> shapes;
+  for (const Var input : inputs) shapes.emplace_back(input, this->shape(input));
+  return record(Tensor::shape_only(shape), inputs,
+                [shapes = std::move(shapes)](const Tensor&, Adjoints& grads) {
+                  for (const auto& [input, of] : shapes) grads.add(input, Tensor::shape_only(of));
+                });
 }
 
 Var Tape::record_lazy(const Shape& shape, LazyValue value, std::span<const Var> inputs,
@@ -146,6 +159,7 @@ const Tensor& Tape::operator[](Var x) const {
       !n.swept,
       "[tape] a value was read after backward(), which releases all but the loss: read it before");
   if (n.param.index >= 0) return (*params_)[n.param];
+  if (!n.value.has_elements()) n.value = Tensor::zeros(n.value.shape());
   if (n.lazy) {
     if (n.lazy->ready) {
       n.value = *std::move(n.lazy->ready);
@@ -162,7 +176,10 @@ const Tensor& Tape::operator[](Var x) const {
   return n.value;
 }
 
-const Shape& Tape::shape(Var x) const { return lazy(x) ? node(x).lazy_shape : (*this)[x].shape(); }
+const Shape& Tape::shape(Var x) const {
+  if (!node(x).value.has_elements()) return node(x).value.shape();
+  return lazy(x) ? node(x).lazy_shape : (*this)[x].shape();
+}
 
 std::optional<Tensor> Tape::take(Var x) {
   Node& n = node(x);
@@ -206,6 +223,7 @@ Gradients Tape::backward(Var loss, float scale) {
     Adjoints::Sum& sum = grads.sums_[i];
     Tensor g = std::exchange(sum.gradient, Tensor{});
     const bool reached = g.shape() == sum.shape;
+    if (!g.has_elements() && !n.shape_only && n.param.index < 0) g = Tensor::zeros(sum.shape);
     if (n.param.index >= 0) {
       if (reached) result[static_cast<std::size_t>(n.param.index)] = std::move(g);
     } else if (n.variable) {

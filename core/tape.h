@@ -115,6 +115,14 @@ class Tape {
   /// cache, if the op that completes them offers that (Adjoints::sink).
   void sink_gradient(Var x, GradientSink sink) { node(x).sink = std::move(sink); }
 
+  /// The result of an op without products in a pass that counts: it and the gradients of the inputs
+  /// are shapes. A value that is a shape becomes zeros when it is read, and so does its gradient
+  /// where the op that is to receive it recorded numbers: ops that know nothing of counting work.
+  Var record_shape(const Shape& shape, std::span<const Var> inputs);
+  Var record_shape(const Shape& shape, std::initializer_list<Var> inputs) {
+    return record_shape(shape, std::span(inputs.begin(), inputs.size()));
+  }
+
   /// The Var that the next record() will return, for backward functions that read their own op's
   /// result.
   [[nodiscard]] Var next() const { return var(nodes_.size()); }
@@ -152,7 +160,8 @@ class Tape {
     bool wanted = false, variable = false;
     Backward backward;
     std::optional<Range> range = {};
-    std::int32_t uses = 0;  ///< how often ops took it as an input
+    bool shape_only = false;  ///< its op recorded a shape, and takes a shape as its gradient
+    std::int32_t uses = 0;    ///< how often ops took it as an input
     bool swept = false;
     std::optional<LazyValue> lazy = {};  ///< until it is read whole
     Shape lazy_shape = {};

@@ -21,6 +21,12 @@ Tensor Tensor::filled(const Shape& shape, float value) {
   return tensor;
 }
 
+Tensor Tensor::shape_only(const Shape& shape) {
+  Tensor tensor;
+  tensor.shape_ = shape;
+  return tensor;
+}
+
 Tensor Tensor::from(const Shape& shape, std::span<const float> values) {
   require<ShapeError>(static_cast<std::int64_t>(values.size()) == shape.size(), "[tensor] shape ",
                       shape, " holds ", shape.size(), " values, got ", values.size());

@@ -50,6 +50,12 @@ class Tensor {
   static Tensor filled(const Shape& shape, float value);
   /// Elements are indeterminate: for outputs that are written whole.
   static Tensor uninitialized(const Shape& shape) { return Tensor(shape); }
+  /// A shape without memory: what ops of a pass that only counts hand on (Pass::counting). Only its
+  /// shape may be asked for.
+  static Tensor shape_only(const Shape& shape);
+  [[nodiscard]] bool has_elements() const {
+    return static_cast<std::int64_t>(data_.size()) == shape_.size();
+  }
   /// @throws ShapeError unless values.size() == shape.size()
   static Tensor from(const Shape& shape, std::span<const float> values);
   static Tensor scalar(float value) { return filled(Shape{}, value); }

@@ -38,6 +38,7 @@ enum class Reads : std::uint8_t { input, output };
 /// writes n elements.
 template <class Value, class Gradient>
 Var elementwise(Pass& pass, Var x, const Value& value, Reads reads, const Gradient& gradient) {
+  if (pass.counting) return pass.tape.record_shape(pass.tape.shape(x), {x});
   const Tensor& in = pass.tape[x];
   Tensor y = Tensor::uninitialized(in.shape());
   parallel_for(in.size(),
@@ -157,6 +158,7 @@ Var scale(Pass& pass, Var x, float factor) {
 }
 
 Var add(Pass& pass, Var x, Var y) {
+  if (pass.counting) return pass.tape.record_shape(pass.tape.shape(x), {x, y});
   Tensor sum = broadcast("add", pass.tape[x], pass.tape[y], [](float a, float b) { return a + b; });
   const Shape shape = pass.tape.shape(y);
   return pass.tape.record(std::move(sum), {x, y},
@@ -168,6 +170,7 @@ Var add(Pass& pass, Var x, Var y) {
 }
 
 Var sub(Pass& pass, Var x, Var y) {
+  if (pass.counting) return pass.tape.record_shape(pass.tape.shape(x), {x, y});
   Tensor difference =
       broadcast("sub", pass.tape[x], pass.tape[y], [](float a, float b) { return a - b; });
   const Shape shape = pass.tape.shape(y);
@@ -184,6 +187,7 @@ Var sub(Pass& pass, Var x, Var y) {
 }
 
 Var mul(Pass& pass, Var x, Var y) {
+  if (pass.counting) return pass.tape.record_shape(pass.tape.shape(x), {x, y});
   const auto times = [](float a, float b) { return a * b; };
   Tensor product = broadcast("mul", pass.tape[x], pass.tape[y], times);
   return pass.tape.record(std::move(product), {x, y}, [=, &pass](const Tensor& g, Adjoints& grads) {
@@ -201,6 +205,7 @@ Var dropout(Pass& pass, Var x, double probability, std::string_view name) {
   require<ConfigError>(probability >= 0.0 && probability < 1.0, "[dropout ", name,
                        "] expected a probability in [0, 1), got ", probability);
   if (!pass.training() || probability == 0.0) return x;
+  if (pass.counting) return pass.tape.record_shape(pass.tape.shape(x), {x});
   const Key key = pass.key_of(name, pass.uses[concat("dropout ", name)]++).fold("dropout");
   const auto threshold = static_cast<std::uint64_t>(math::round_half_even(probability * 0x1p32));
   const auto scale = static_cast<float>(1.0 / (1.0 - probability));

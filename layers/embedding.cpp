@@ -42,6 +42,7 @@ Var embedding(Pass& pass, ParamId table, std::span<const std::int32_t> ids) {
     require<DataError>(id >= 0 && id < entries, "[embedding] id ", id, " is none of the ", entries,
                        " entries");
   }
+  if (pass.counting) return pass.tape.record_shape({count, width}, {w});
   Tensor y = Tensor::uninitialized({count, width});
   const float* const from = pass.tape[w].data();
   float* const to = y.data();

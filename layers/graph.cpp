@@ -27,6 +27,7 @@ void scale_rows(const Tensor& x, std::span<const float> scale, Tensor& out) {
 /// Adds a bias [cols] to every row.
 Var plus_bias(Pass& pass, Var x, ParamId bias) {
   const Var b = pass.tape.parameter(bias);
+  if (pass.counting) return pass.tape.record_shape(pass.tape.shape(x), {x, b});
   Tensor y = copy_of(pass.tape[x]);
   const ConstMatrix rows = y.matrix();
   add_bias({y.data(), rows.rows, rows.cols, rows.cols}, pass.tape[b].data());
@@ -44,34 +45,6 @@ Site part_of(const Site& site, const char* part, const char* tag = nullptr) {
 
 /// A linear layer narrows before neighbours are summed, and widens afterwards.
 bool linear_first(const Shape& weight) { return weight[1] > weight[0]; }
-
-/// Products and sums at the formats of a plan.
-struct Bill {
-  CostLedger& ledger;
-  const PrecisionPlan& plan;
-  const Shape& weight;
-
-  void add(const Site& site, Product product, std::int64_t macs) const {
-    const SiteFormats::Pair formats = plan.at(site).formats().of(product);
-    if (macs > 0)
-      ledger.charge(site, product, static_cast<uint128>(macs), formats.left, formats.right);
-  }
-  void add(const Linear& linear, std::int64_t rows, bool wants_input) const {
-    const std::int64_t macs = rows * weight.size();
-    add(linear.site, Product::forward, macs);
-    if (wants_input) add(linear.site, Product::grad_left, macs);
-    add(linear.site, Product::grad_right, macs);
-  }
-  /// A linear layer and sums over neighbours, in the order of GraphConv.
-  void add(const Linear& linear, const Site& aggregate, const Neighbourhood& neighbours,
-           bool wants_input) const {
-    const bool first = linear_first(weight);
-    const std::int64_t sums = neighbours.adjacency.entries() * weight[first ? 0 : 1];
-    add(linear, first ? neighbours.nodes() : neighbours.targets(), wants_input);
-    add(aggregate, Product::aggregate, sums);
-    if (first || wants_input) add(aggregate, Product::aggregate_grad, sums);
-  }
-};
 
 }  // namespace
 
@@ -114,18 +87,19 @@ Var sum_neighbours(Pass& pass, const Site& site, Var x,
   const Shape shape = pass.tape.shape(x);
   require<ShapeError>(shape.rank() == 2 && shape[0] == neighbours->nodes(), "[", site.name,
                       "] expected features [", neighbours->nodes(), ", n], got ", shape);
+  const bool scales = !neighbours->node_scale.empty() && !pass.counting;
   Tensor scaled;
-  if (!neighbours->node_scale.empty()) {
+  if (scales) {
     scaled = Tensor::uninitialized(shape);
     scale_rows(pass.tape[x], neighbours->node_scale, scaled);
   }
-  const Tensor& operand = neighbours->node_scale.empty() ? pass.tape[x] : scaled;
   const Site here = pass.visit(site);
-  const Quantized qx = pass.quantize(operand, here, Role::activation);
+  const Quantized qx =
+      pass.quantize(scales ? scaled.matrix() : pass.matrix_of(x), here, Role::activation);
   Tensor y = aggregate(neighbours->adjacency, neighbours->target_scale, qx.along(0),
                        pass.how(here, Product::aggregate), pass.ledger);
   return pass.tape.record(std::move(y), {x}, [=, &pass](Tensor&& g, Adjoints& grads) {
-    scale_rows(g, neighbours->target_scale, g);
+    if (!pass.counting) scale_rows(g, neighbours->target_scale, g);
     const Quantized qg = pass.quantize(g, here, Role::gradient);
     grads.add(x, aggregate(neighbours->adjacency_transposed, neighbours->node_scale, qg.along(0),
                            pass.how(here, Product::aggregate_grad), pass.ledger));
@@ -133,10 +107,12 @@ Var sum_neighbours(Pass& pass, const Site& site, Var x,
 }
 
 Var select_rows(Pass& pass, Var x, std::span<const std::int64_t> indices) {
-  const Tensor& from = pass.tape[x];
-  const Shape shape = from.shape();
+  const Shape shape = pass.tape.shape(x);
   require<ShapeError>(shape.rank() == 2, "[select_rows] expected a matrix, got ", shape);
   const std::int64_t cols = shape[1];
+  if (pass.counting)
+    return pass.tape.record_shape({static_cast<std::int64_t>(indices.size()), cols}, {x});
+  const Tensor& from = pass.tape[x];
   Tensor y = Tensor::uninitialized({static_cast<std::int64_t>(indices.size()), cols});
   float* out = y.data();
   for (const std::int64_t i : indices) {
@@ -177,11 +153,6 @@ Var GraphConv::operator()(Pass& pass, Var x,
   return plus_bias(pass, sum_neighbours(pass, aggregate, linear(pass, x), neighbours), bias);
 }
 
-void GraphConv::charge(CostLedger& ledger, const PrecisionPlan& plan,
-                       const Neighbourhood& neighbours, bool wants_input) const {
-  Bill{ledger, plan, weight}.add(linear, aggregate, neighbours, wants_input);
-}
-
 SageConv SageConv::create(ParamStore& params, const Site& site, Tensor self, Tensor neighbour) {
   require<ShapeError>(self.shape().rank() == 2 && self.shape() == neighbour.shape(), "[", site.name,
                       "] expected two weights of one shape [out, in], got ", self.shape(), " and ",
@@ -207,13 +178,6 @@ Var SageConv::operator()(Pass& pass, Var x,
     own = select_rows(pass, x, targets);
   }
   return add(pass, self(pass, own), around);
-}
-
-void SageConv::charge(CostLedger& ledger, const PrecisionPlan& plan,
-                      const Neighbourhood& neighbours, bool wants_input) const {
-  const Bill bill{ledger, plan, weight};
-  bill.add(neighbour, aggregate, neighbours, wants_input);
-  bill.add(self, neighbours.targets(), wants_input);
 }
 
 }  // namespace ebb

@@ -68,11 +68,6 @@ struct GraphConv {
   static GraphConv create(ParamStore& params, const Site& site, Tensor weight);
 
   Var operator()(Pass& pass, Var x, const std::shared_ptr<const Neighbourhood>& neighbours) const;
-
-  /// Charges what this layer's forward and backward sweep will, without doing them; `wants_input`:
-  /// x takes a gradient.
-  void charge(CostLedger& ledger, const PrecisionPlan& plan, const Neighbourhood& neighbours,
-              bool wants_input) const;
 };
 
 /// GraphSAGE with the mean of the neighbours (Hamilton, Ying, Leskovec, NeurIPS 2017): y = x_self
@@ -88,10 +83,6 @@ struct SageConv {
   static SageConv create(ParamStore& params, const Site& site, Tensor self, Tensor neighbour);
 
   Var operator()(Pass& pass, Var x, const std::shared_ptr<const Neighbourhood>& neighbours) const;
-
-  /// See GraphConv.
-  void charge(CostLedger& ledger, const PrecisionPlan& plan, const Neighbourhood& neighbours,
-              bool wants_input) const;
 };
 
 }  // namespace ebb

@@ -20,6 +20,7 @@ LayerNorm LayerNorm::create(ParamStore& params, const std::string& name, std::in
 
 Var LayerNorm::operator()(Pass& pass, Var x) const {
   const Var w = pass.tape.parameter(weight), b = pass.tape.parameter(bias);
+  if (pass.counting) return pass.tape.record_shape(pass.tape.shape(x), {x, w, b});
   const Tensor& in = pass.tape[x];
   const std::int64_t width = pass.tape.shape(w)[0];
   require<ShapeError>(in.shape().rank() >= 1 && in.shape()[-1] == width,

@@ -66,6 +66,10 @@ Operand encode_matrix(Pass& pass, const ConstMatrix& x, const Site& site, Role r
 
 }  // namespace
 
+ConstMatrix Pass::matrix_of(Var x) const {
+  return counting ? Tensor::shape_only(tape.shape(x)).matrix() : tape[x].matrix();
+}
+
 void Pass::check_plan() const {
   if (!plan.shared) require_known_sites(plan, ledger);
 }
@@ -77,6 +81,7 @@ Key Pass::key_of(std::string_view place, std::uint64_t use) const {
 
 Quantized Pass::quantize(const ConstMatrix& x, const Site& site, Role role,
                          const QuantizeOptions& options) {
+  if (counting) return Quantized(Operand(x, {}, Granularity::per_tensor, key));
   const ScaleRange range = scale_range(*this, x, site, options);
   if (!per_channel(role, options.scales))
     return Quantized(encode_matrix(*this, x, site, role, Granularity::per_tensor, range,
@@ -89,6 +94,7 @@ Quantized Pass::quantize(const ConstMatrix& x, const Site& site, Role role,
 }
 
 Quantized Pass::quantize(Var x, const Site& site, Role role, QuantizeOptions options) {
+  if (counting) return quantize(matrix_of(x), site, role, options);
   const Encoding encoding = plan.encoding(site, role);
   const bool channels = per_channel(role, options.scales);
   if (!channels) options.range = options.range ? options.range : tape.range(x);
@@ -111,7 +117,8 @@ Multiply Pass::how(const Site& site, Product product, const RowsDone& rows_done)
           .product = product,
           .accumulator = plan.at(site).accumulator(product),
           .simd = simd,
-          .rows_done = rows_done};
+          .rows_done = rows_done,
+          .count_only = counting};
 }
 
 Tensor Pass::multiply(const Operand& a, const Operand& b, const Site& site, Product product) const {

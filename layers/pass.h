@@ -73,9 +73,19 @@ struct Pass {
   Mode mode = Mode::train;
   Simd simd = best_simd();
   bool measure_quality = false;  ///< of every operand, into the effects
+  /// Products are charged and not done: what a step costs, found by its own loss and sweep. Values
+  /// mean nothing then, most are shapes without memory (Tape::record_shape). For float32 plans.
+  bool counting = false;
   Tape tape{params, [this] { check_plan(); }};
   std::map<std::string, std::uint64_t, std::less<>> uses = {};  ///< how often, by place
   Effects effects = {};
+
+  /// The value of x as a matrix for an operand: in a pass that counts, only its shape.
+  [[nodiscard]] ConstMatrix matrix_of(Var x) const;
+  /// Memory for a product's result; in a pass that counts, only its shape.
+  [[nodiscard]] Tensor room(const Shape& shape) const {
+    return counting ? Tensor::shape_only(shape) : Tensor::uninitialized(shape);
+  }
 
   /// require_known_sites, unless the plan is shared.
   void check_plan() const;

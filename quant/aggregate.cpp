@@ -90,6 +90,11 @@ Tensor aggregate(const Csr& a, std::span<const float> scale, const Operand& oper
       how.site.name, " ", how.product, "] sums over neighbours need a dense operand with one grid");
   require<ConfigError>(how.kernel.empty() || how.kernel == "reference", "[aggregate] no kernel '",
                        how.kernel, "'; there is 'reference'");
+  const auto macs = static_cast<uint128>(a.entries()) * static_cast<uint128>(x.cols());
+  if (how.count_only) {
+    ledger.charge(how.site, how.product, macs, kAdjacency, x.format());
+    return Tensor::shape_only({a.rows(), x.cols()});
+  }
   Tensor c = Tensor::uninitialized({a.rows(), x.cols()});
   const Accumulator accumulator = x.is_float() ? Accumulator::exact() : how.accumulator;
   const bool in_vectors = how.kernel.empty() && accumulator.is_exact() && x.codes().col_stride == 1;
@@ -99,9 +104,7 @@ Tensor aggregate(const Csr& a, std::span<const float> scale, const Operand& oper
   } else {
     events = reference(a, scale, x, accumulator, c);
   }
-  ledger.charge(how.site, how.product,
-                static_cast<uint128>(a.entries()) * static_cast<uint128>(x.cols()), kAdjacency,
-                x.format());
+  ledger.charge(how.site, how.product, macs, kAdjacency, x.format());
   ledger.count_overflow(how.site, how.product, events);
   return c;
 }

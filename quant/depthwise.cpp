@@ -302,6 +302,12 @@ void depthwise_into(const Operand& images, const PatchGeometry& geometry, const 
   require<ShapeError>(out.rows == g.rows() && out.cols == g.channels, "[", how.site.name, " ",
                       how.product, "] the result is ", g.rows(), " x ", g.channels,
                       ", got room for ", out.rows, " x ", out.cols);
+  if (how.count_only) {
+    out.fill(0.0f);
+    if (how.rows_done && out.data != nullptr)
+      parallel_for(out.rows, how.rows_done, kRowsDone, kRowsDone);
+    return settle(images, g, weights, 0, how, ledger);
+  }
   std::uint64_t events = 0;
   if (g.rows() > 0 && in_vectors(x, w, w.rows(), how)) {
     convolve(x, g, w, how, out);
@@ -324,6 +330,10 @@ void depthwise_grad_weight_into(const Operand& images, const PatchGeometry& geom
   const auto [x, dy] = same_kind(images, gradient);
   const PatchGeometry g = over(x, images, geometry);
   const std::int64_t taps = g.taps_y * g.taps_x;
+  if (how.count_only) {
+    MutableMatrix{out, g.channels, taps, taps}.fill(0.0f);
+    return settle(images, g, gradient, 0, how, ledger);
+  }
   std::uint64_t events = 0;
   if (dy.codes().col_stride == 1 && in_vectors(x, dy, dy.rows(), how)) {
     grad_weight(x, g, dy, how, out);

@@ -1,5 +1,6 @@
 #include "quant/gemm.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -92,6 +93,10 @@ void require_strips(const BatchedProduct& product, const Multiply& how) {
 }
 
 std::uint64_t run_batched(const BatchedProduct& product, const Multiply& how) {
+  if (how.count_only) {
+    product.out.fill(0.0f);
+    return 0;
+  }
   const auto [a, b] = same_kind(product.a, product.b);
   if (product.strips.empty())
     return with_problem(a, b, how.accumulator, product.out,
@@ -120,6 +125,13 @@ std::pair<Operand, Operand> same_kind(const Operand& a, const Operand& b) {
   return {a.decoded(), b.decoded()};
 }
 
+void MutableMatrix::fill(float value) const {
+  if (data == nullptr) return;
+  parallel_rows(rows, cols, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) std::fill_n(data + i * row_stride, cols, value);
+  });
+}
+
 void add_bias(const MutableMatrix& y, const float* bias) {
   parallel_rows(y.rows, y.cols, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
@@ -131,6 +143,13 @@ void add_bias(const MutableMatrix& y, const float* bias) {
 void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedger& ledger,
                const MutableMatrix& out) {
   require_product(a, b, how, out);
+  if (how.count_only) {
+    out.fill(0.0f);
+    ledger.charge(how.site, how.product, nominal_macs(a, b), a.format(), b.format());
+    if (how.rows_done && out.data != nullptr)
+      parallel_for(out.rows, how.rows_done, kRowsDone, kRowsDone);
+    return;
+  }
   const auto [left, right] = same_kind(a, b);
   Problem::Report report{how.rows_done};
   bool complete = true;  // as the kernel leaves it

@@ -30,12 +30,15 @@ struct Multiply {
       {};  ///< force a kernel by name (see kernels()); empty chooses the first that applies
   RowsDone rows_done = {};
   const float* bias = nullptr;  ///< added to every row of the rounded result, [n]
+  bool count_only = false;  ///< only charge the product: its result is zeros, see Pass::counting
 };
 
 /// A writable [rows, cols] matrix laid over float32 memory, columns next to each other.
 struct MutableMatrix {
-  float* data = nullptr;
+  float* data = nullptr;  ///< null where nobody reads the result, of products that are only counted
   std::int64_t rows = 0, cols = 0, row_stride = 0;
+
+  void fill(float value) const;
 };
 
 /// The one matrix product: a [m, k] times b [k, n].

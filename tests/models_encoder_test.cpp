@@ -9,6 +9,7 @@
 #include "models/transformer/network.h"
 #include "optim/optimizer.h"
 #include "passes.h"
+#include "train/costs.h"
 #include "train/options/precision.h"
 
 using namespace ebb;
@@ -66,8 +67,8 @@ TEST_CASE("the MACs of BERT base on 128 tokens are those that the papers count, 
   const PairNetwork network =
       make_encoder({.layers = 12, .width = 768, .heads = 12, .inner = 3072, .length = 128},
                    pairs->tokens(), EncoderHead::classes, 3, state.params, Key(1));
-  CostLedger ledger;
-  network.charge(ledger, PrecisionPlan::fp32(), std::vector<std::int64_t>{128}, 1);
+  const Task task = classify_task(pairs, network, options_of(7, 128, 1));
+  const CostLedger ledger = count_example(task, state.params);  // the longest row, one label
   std::uint64_t linear = 0, attention = 0, pooler = 0, classifier = 0;
   for (const CostLedger::Row& row : ledger.rows()) {
     const bool product = row.site.name.ends_with(".qk") || row.site.name.ends_with(".av");
@@ -99,8 +100,7 @@ TEST_CASE("what steps will charge is what they charge, by site and product, for 
     settings.evaluation_plan = settings.plan(1);
     settings.eval_every = settings.save_every = 1000;
     run_loop(task, state, settings, {});
-    const CostLedger predicted =
-        predict(count_example(task, state.params), task, settings.plan, 11);
+    const CostLedger predicted = predict(task, state.params, settings.plan, 11);
     CHECK(predicted.total_bit_ops() == state.ledger.total_bit_ops());
     CHECK(predicted.paper_bit_ops() == state.ledger.paper_bit_ops());
     REQUIRE(predicted.rows().size() == state.ledger.rows().size());
@@ -132,9 +132,8 @@ TEST_CASE(
           w *= 25.0f;  // so that every path matters
       }
     }
-    check_gradients(bench, {}, 100, [&](Pass& pass, const std::vector<Var>&) {
-      return network.forward(pass, rows, at);
-    });
+    check_gradients(bench, {}, 100,
+                    [&](Pass& pass, const std::vector<Var>&) { return network(pass, rows, at); });
   }
 }
 
@@ -150,7 +149,7 @@ TEST_CASE("a row's logits do not depend on the rows that it is packed with") {
       append_row(rows, *pairs, pairs->train[i], 32, false);
     }
     Pass pass = bench.pass();
-    return Tensor(pass.tape[network.forward(pass, rows, at)]);
+    return Tensor(pass.tape[network(pass, rows, at)]);
   };
   const Tensor all = logits({0, 1, 2, 3}), third = logits({2});
   for (std::int64_t j = 0; j < 3; ++j) CHECK(all[6 + j] == third[j]);

@@ -6,9 +6,11 @@
 
 #include "core/error.h"
 #include "data/graph_synthetic.h"
+#include "layers/loss.h"
 #include "models/gnn/network.h"
 #include "optim/optimizer.h"
 #include "passes.h"
+#include "train/costs.h"
 #include "train/options/precision.h"
 
 using namespace ebb;
@@ -34,6 +36,13 @@ Task task_of(const GnnConfig& config, const std::string& fanout, ParamStore& par
 
 PrecisionPlan int8() { return PrecisionPlan::uniform(Format::integer(8), Format::integer(8)); }
 
+/// A run of nothing but step t.
+Task one_step(const Task& task, std::int64_t t) {
+  Task one = task;
+  one.kinds = [kinds = task.kinds, t](std::int64_t) { return kinds(t); };
+  return one;
+}
+
 }  // namespace
 
 TEST_CASE(
@@ -49,9 +58,17 @@ TEST_CASE(
                 .columns = std::vector<std::int32_t>(2'400'000)};
   adjacency.starts.back() = 2'400'000;
   const auto neighbours = std::make_shared<const Neighbourhood>(
-      Neighbourhood{.adjacency = adjacency, .adjacency_transposed = {}});
+      Neighbourhood{.adjacency = adjacency, .adjacency_transposed = adjacency});
   CostLedger ledger;
-  network.charge(ledger, int8(), {neighbours, neighbours, neighbours});
+  Pass pass{.params = params,
+            .plan = PrecisionPlan::fp32(),
+            .ledger = ledger,
+            .key = Key(0),
+            .counting = true};
+  const Var logits = network.forward(pass, pass.tape.constant(Tensor::shape_only({169'343, 128})),
+                                     {neighbours, neighbours, neighbours});
+  const std::vector<std::int32_t> labels(169'343, 0);
+  pass.tape.backward(softmax_cross_entropy(pass, logits, labels));
   uint128 forward = 0, sums = 0, backward = 0;
   for (const CostLedger::Row& row : ledger.rows()) {
     forward += row.cells[static_cast<std::size_t>(Product::forward)].macs;
@@ -79,8 +96,9 @@ TEST_CASE(
           PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(4), Format::integer(8));
           if (sums_in_fp32) plan.keep_fp32({"aggregate"});
           for (const std::int64_t t : {0, 5}) {
-            CostLedger billed, charged;
-            task.charge(billed, plan, t);
+            const CostLedger billed = predict(
+                one_step(task, t), state.params, [&](std::int64_t) { return plan; }, 1);
+            CostLedger charged;
             Pass pass{.params = state.params,
                       .plan = plan,
                       .ledger = charged,

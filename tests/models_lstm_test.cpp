@@ -8,6 +8,7 @@
 #include "models/lstm/network.h"
 #include "optim/optimizer.h"
 #include "passes.h"
+#include "train/costs.h"
 #include "train/options/precision.h"
 
 using namespace ebb;

@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "schedules/cpt.h"
 #include "tests/train_tiny_task.h"
+#include "train/costs.h"
 #include "train/options/precision.h"
 
 using namespace ebb;
@@ -150,9 +151,8 @@ TEST_CASE("the predicted ledger is the one that the run ends with, to the bit-op
       const Precision precision =
           resolve_precision(options_with(name), {.updates = 30, .updates_per_epoch = 4});
       RunState state = TinyTask::state();
-      const CostLedger example = count_example(task, state.params);
       const std::string before = weights_sha256(state.params);
-      const CostLedger predicted = predict(example, task, precision.plan, 30);
+      const CostLedger predicted = predict(task, state.params, precision.plan, 30);
       CHECK(weights_sha256(state.params) == before);
 
       LoopSettings settings{.iterations = 30, .key = Key(1)};
@@ -483,8 +483,7 @@ TEST_CASE("a run with groups is predicted to the bit-operation too") {
     RunState state = TinyTask::state();
     const Precision precision =
         resolve_precision(options_with_bits(bits), {.updates = 30}, sites, state.params);
-    const CostLedger predicted =
-        predict(count_example(task, state.params), task, precision.plan, 30);
+    const CostLedger predicted = predict(task, state.params, precision.plan, 30);
     LoopSettings settings{.iterations = 30, .key = Key(1)};
     settings.plan = precision.plan;
     settings.rate = [](std::int64_t) { return 0.01; };
@@ -498,8 +497,7 @@ TEST_CASE("a run with groups is predicted to the bit-operation too") {
   // the papers' accounting, of all three products, 4 x 2 + 8 x 2 + 4 x 8.
   const Precision fixed = resolve_precision(
       options_with_bits("group{weight: 2, activation: 4, *: 8}"), {.updates = 30}, sites);
-  const CostLedger ledger = predict(count_example(TinyTask{}.task(), TinyTask::state().params),
-                                    TinyTask{}.task(), fixed.plan, 30);
+  const CostLedger ledger = predict(TinyTask{}.task(), TinyTask::state().params, fixed.plan, 30);
   CHECK(ledger.total_bit_ops() == 30 * 36 * (8 + 32));
   CHECK(ledger.paper_bit_ops() == 30 * 36 * (8 + 16 + 32));
   CHECK(distinct_plans(
@@ -542,8 +540,7 @@ TEST_CASE(
     const Task task = TinyTask{}.task();
     const Precision precision = resolve_precision(options, {.updates = 3, .updates_per_epoch = 4});
     const RelativeCost cost = relative_cost(
-        predict(count_example(task, TinyTask::state().params), task, precision.plan, 3),
-        precision.reference);
+        predict(task, TinyTask::state().params, precision.plan, 3), precision.reference);
     CHECK(cost.exact == c.exact);
     CHECK(cost_reference_text(cost.reference) == c.reference);
   }

@@ -70,12 +70,15 @@ struct Task {
   std::function<Var(Pass&, std::int64_t t, std::int64_t part)> loss{};
   /// The first is scored on the way, all of them at the end.
   std::vector<Split> splits{};
-  /// The loss of one blank example: what counts shapes and MACs without touching the data. May be
-  /// absent beside `charge`.
-  std::function<Var(Pass&)> probe{};
-  /// Where steps are no multiples of one example: charges what step t will charge under a plan,
-  /// without doing it.
-  std::function<void(CostLedger&, const PrecisionPlan&, std::int64_t t)> charge{};
+  /// The loss of one example of a kind, without the data: what shapes and costs are counted by. One
+  /// kind, 0, where all examples cost the same.
+  std::function<Var(Pass&, std::int64_t kind)> example{};
+  struct Examples {
+    std::int64_t kind = 0, count = 1;
+  };
+  /// What step t costs: so many examples of these kinds. Absent: those of its parts, of kind 0.
+  std::function<std::vector<Examples>(std::int64_t t)> kinds{};
+  std::string unit = "one example";  ///< what example() of kind 0 is of
   /// Writes a text as the options say, if the network can; the pass says at which precision.
   std::function<Generated(Pass&)> generate{};
   /// Scores that results are to be read beside, such as {"test_majority_accuracy", 0.34}.

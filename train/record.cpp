@@ -212,10 +212,10 @@ std::string to_line(const StepRow& row) {
 }
 
 std::string to_line(const EvalRow& row) {
-  Json json{{"iteration", row.iteration}, {"split", row.split},
-            {"examples", row.examples},   {"loss", row.loss},
-            {"metric", row.metric},       {"score", row.score},
-            {"bits", to_json(row.formats)},  {"bit_ops", to_text(row.bit_ops)},
+  Json json{{"iteration", row.iteration},   {"split", row.split},
+            {"examples", row.examples},     {"loss", row.loss},
+            {"metric", row.metric},         {"score", row.score},
+            {"bits", to_json(row.formats)}, {"bit_ops", to_text(row.bit_ops)},
             {"seconds", row.seconds}};
   if (row.lower_is_better) json["lower_is_better"] = true;
   for (const auto& [name, score] : row.more) json["scores"][name] = score;

@@ -92,8 +92,7 @@ train::GraphNetwork make_gnn(const GnnConfig& config, std::int64_t features, int
     if (config.layer_norm && !last)
       norms->push_back(LayerNorm::create(params, name + ".norm", config.hidden));
   }
-  train::GraphNetwork network{
-      .layers = config.layers, .neighbourhood = {}, .forward = {}, .charge = {}};
+  train::GraphNetwork network{.layers = config.layers, .neighbourhood = {}, .forward = {}};
   network.neighbourhood = [config](const Csr& adjacency, std::span<const std::int64_t> degrees) {
     return config.arch == "gcn" ? symmetric_neighbourhood(adjacency, degrees, config.self_loops)
                                 : mean_neighbourhood(adjacency);
@@ -110,13 +109,6 @@ train::GraphNetwork make_gnn(const GnnConfig& config, std::int64_t features, int
       if (config.layer_norm) x = (*norms)[i](pass, x);
     }
     return x;
-  };
-  network.charge = [layers](CostLedger& ledger, const PrecisionPlan& plan,
-                            const train::Neighbourhoods& neighbourhoods) {
-    for (std::size_t i = 0; i < layers->size(); ++i) {
-      std::visit([&](const auto& layer) { layer.charge(ledger, plan, *neighbourhoods[i], i > 0); },
-                 (*layers)[i]);
-    }
   };
   return network;
 }

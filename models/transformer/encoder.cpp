@@ -32,32 +32,6 @@ struct Encoder {
     if (pooler) x = dropout(pass, tanh(pass, (*pooler)(pass, x)), config.dropout, "pooler");
     return head(pass, x);
   }
-
-  void charge(CostLedger& ledger, const ParamStore& params, const PrecisionPlan& plan,
-              std::span<const std::int64_t> lengths, std::int64_t chosen) const {
-    std::int64_t all = 0, squares = 0;
-    for (const std::int64_t n : lengths) {
-      all += n;
-      squares += n * n;
-    }
-    const auto bill = [&](const Site& site, std::int64_t macs) {
-      for (const Product product : {Product::forward, Product::grad_left, Product::grad_right}) {
-        const SiteFormats::Pair formats = plan.at(site).formats().of(product);
-        ledger.charge(site, product, static_cast<uint128>(macs), formats.left, formats.right);
-      }
-    };
-    const auto linear = [&](const Linear& layer, std::int64_t rows) {
-      bill(layer.site, rows * params[layer.weight].size());
-    };
-    for (const TransformerBlock& block : blocks) {
-      linear(block.input, all);
-      bill(block.attention.scores, squares * config.width);
-      bill(block.attention.values, squares * config.width);
-      for (const Linear* layer : {&block.output, &block.up, &block.down}) linear(*layer, all);
-    }
-    if (pooler) linear(*pooler, chosen);
-    linear(head, chosen);
-  }
 };
 
 }  // namespace
@@ -91,14 +65,9 @@ train::PairNetwork make_encoder(const TransformerConfig& config, std::int64_t to
         Linear::create(params, {"words", {"last"}}, normal("words", outputs, config.width),
                        Tensor::zeros({outputs}));
   }
-  return {
-      .forward = [encoder](Pass& pass, const PackedRows& rows,
-                           std::span<const std::int64_t> at) { return (*encoder)(pass, rows, at); },
-      .charge =
-          [encoder, &params](CostLedger& ledger, const PrecisionPlan& plan,
-                             std::span<const std::int64_t> lengths, std::int64_t chosen) {
-            encoder->charge(ledger, params, plan, lengths, chosen);
-          }};
+  return [encoder](Pass& pass, const PackedRows& rows, std::span<const std::int64_t> at) {
+    return (*encoder)(pass, rows, at);
+  };
 }
 
 }  // namespace ebb

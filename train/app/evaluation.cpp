@@ -9,6 +9,7 @@
 #include "train/app/report.h"
 #include "train/app/tables.h"
 #include "train/config.h"
+#include "train/costs.h"
 
 namespace ebb::train {
 namespace {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "quant/ledger.h"
+#include "train/costs.h"
 #include "train/loop.h"
 #include "train/options/precision.h"
 #include "train/record.h"
@@ -16,7 +17,7 @@ namespace ebb::train {
 /// What scoring a checkpoint came to: what --evaluate says. All of it is of this evaluation,
 /// nothing of the training before it.
 struct EvaluationReport {
-  std::string metric{};                                     ///< what the splits are scored by
+  std::string metric{};      ///< what the splits are scored by
   NamedNumbers baselines{};  ///< of the task
   std::vector<EvalRow> splits{};
   CostLedger ledger{};

@@ -6,6 +6,7 @@
 #include "train/app/report.h"
 #include "train/app/tables.h"
 #include "train/config.h"
+#include "train/costs.h"
 
 namespace ebb::train {
 namespace {
@@ -39,7 +40,7 @@ std::string span_text(Format low, Format high) {
 Forecast forecast(const Task& task, const ParamStore& params, const Precision& precision,
                   std::int64_t iterations) {
   const CostLedger example = count_example(task, params);
-  Forecast result{.unit = task.probe ? "one example" : "first step",
+  Forecast result{.unit = task.unit,
                   .parameters = params.parameter_count(),
                   .iterations = iterations,
                   .steps_per_epoch = task.steps_per_epoch,
@@ -48,8 +49,8 @@ Forecast forecast(const Task& task, const ParamStore& params, const Precision& p
                   .rate = precision.rate_text,
                   .arithmetic = precision.arithmetic,
                   .rate_groups = precision.rate_groups,
-                  .ledger = predict(example, task, precision.plan, iterations)};
-  if (task.charge) {
+                  .ledger = predict(task, params, precision.plan, iterations)};
+  if (task.kinds) {
     result.examples = 1;  // steps are no multiples of it
   } else {
     for (const std::int64_t part : task.parts(0)) result.examples += part;

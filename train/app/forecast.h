@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "quant/ledger.h"
+#include "train/costs.h"
 #include "train/loop.h"
 #include "train/options/precision.h"
 

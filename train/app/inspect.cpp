@@ -10,6 +10,7 @@
 #include "train/app/progress.h"
 #include "train/app/tables.h"
 #include "train/config.h"
+#include "train/costs.h"
 #include "train/options/options.h"
 
 namespace ebb::train {

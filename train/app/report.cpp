@@ -15,6 +15,7 @@
 #include "train/app/overflows.h"
 #include "train/app/progress.h"
 #include "train/app/tables.h"
+#include "train/costs.h"
 
 namespace ebb::train {
 namespace {

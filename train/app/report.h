@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "quant/ledger.h"
+#include "train/costs.h"
 #include "train/loop.h"
 #include "train/options/precision.h"
 #include "train/record.h"
@@ -24,10 +25,10 @@ std::optional<double> training_loss(const History& history, std::int64_t steps_p
 
 /// What a run came to: the object of --json.
 struct Summary {
-  std::string metric{};                                     ///< what the splits are scored by
-  NamedNumbers baselines{};  ///< of the task
-  std::optional<EvalRow> test{}, validation{};              ///< the last evaluation of that split
-  std::optional<double> train_loss{};                       ///< see training_loss
+  std::string metric{};                         ///< what the splits are scored by
+  NamedNumbers baselines{};                     ///< of the task
+  std::optional<EvalRow> test{}, validation{};  ///< the last evaluation of that split
+  std::optional<double> train_loss{};           ///< see training_loss
   CostLedger ledger, evaluation_ledger;
   RelativeCost cost;
   std::optional<double> seconds_per_step{};  ///< median

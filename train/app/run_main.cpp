@@ -26,6 +26,7 @@
 #include "train/app/stop_signals.h"
 #include "train/app/tables.h"
 #include "train/config.h"
+#include "train/costs.h"
 #include "train/options/precision.h"
 #include "train/record.h"
 

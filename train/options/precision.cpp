@@ -5,7 +5,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "core/error.h"
@@ -346,24 +345,6 @@ void add_warnings(std::vector<std::string>& warnings, const std::vector<std::str
   }
 }
 
-// All formats of a plan: plans of one run that agree in this charge alike.
-std::string key_of(const PrecisionPlan& plan) {
-  std::string key;
-  const auto add = [&key](std::string_view name, const SiteFormats& formats) {
-    key += name;
-    for (const Role role : {Role::weight, Role::activation, Role::gradient})
-      key += concat('/', formats.of(role));
-    key += '|';
-  };
-  add("", plan.base.formats());
-  for (const PrecisionPlan::Rule& rule : plan.rules) add(rule.pattern, rule.numerics.formats());
-  return key;
-}
-
-double ratio(uint128 a, uint128 b) {
-  return b == 0 ? 1.0 : static_cast<double>(a) / static_cast<double>(b);
-}
-
 }  // namespace
 
 void check_expressions(const Options& options) {
@@ -486,82 +467,6 @@ void check_keep_fp32(const Options& options, std::span<const Site> sites) {
     throw ConfigError(
         concat("[command line] --keep-fp32: ", unknown_word("layer", pattern, names)));
   }
-}
-
-CostLedger count_example(const Task& task, const ParamStore& params) {
-  if (!task.probe) {
-    CostLedger first_step;
-    task.charge(first_step, PrecisionPlan::fp32(), 0);
-    return first_step;
-  }
-  CostLedger ledger;
-  Pass pass{.params = params,  // which only its effects would move
-            .plan = PrecisionPlan::fp32(),
-            .ledger = ledger,
-            .key = Key(0),
-            .simd = best_simd()};
-  static_cast<void>(pass.tape.backward(task.probe(pass)));
-  return ledger;
-}
-
-std::vector<PrecisionPlan> distinct_plans(const std::function<PrecisionPlan(std::int64_t)>& plan,
-                                          std::int64_t iterations) {
-  std::set<std::string> seen;
-  std::vector<PrecisionPlan> plans;
-  for (std::int64_t t = 0; t < iterations; ++t) {
-    PrecisionPlan at = plan(t);
-    if (seen.insert(key_of(at)).second) plans.push_back(std::move(at));
-  }
-  return plans;
-}
-
-CostLedger predict(const CostLedger& example, const Task& task,
-                   const std::function<PrecisionPlan(std::int64_t)>& plan,
-                   std::int64_t iterations) {
-  if (task.charge) {
-    CostLedger ledger;
-    for (std::int64_t t = 0; t < iterations; ++t) {
-      const PrecisionPlan at = plan(t);
-      task.charge(ledger, at, t);
-      ledger.close_iteration(at.base.formats());
-    }
-    return ledger;
-  }
-  // Few plans occur, so the examples are counted by plan first and each plan charged once.
-  struct Share {
-    PrecisionPlan plan;
-    std::int64_t examples = 0;
-  };
-  std::map<std::string, Share> shares;
-  for (std::int64_t t = 0; t < iterations; ++t) {
-    PrecisionPlan at = plan(t);
-    Share& share = shares[key_of(at)];
-    for (const std::int64_t examples : task.parts(t)) share.examples += examples;
-    share.plan = std::move(at);
-  }
-  CostLedger ledger;
-  for (const auto& [key, share] : shares) {
-    for (const CostLedger::Row& row : example.rows()) {
-      const SiteFormats formats = share.plan.at(row.site).formats();
-      for (const Product product : kAllProducts) {
-        const uint128 macs = row.cells[static_cast<std::size_t>(product)].macs *
-                             static_cast<uint128>(share.examples);
-        const SiteFormats::Pair pair = formats.of(product);
-        if (macs > 0) ledger.charge(row.site, product, macs, pair.left, pair.right);
-      }
-    }
-    ledger.close_iteration(share.plan.base.formats());
-  }
-  return ledger;
-}
-
-RelativeCost relative_cost(const CostLedger& ledger, const SiteFormats& reference) {
-  PrecisionPlan plan;
-  plan.base.set_formats(reference);
-  return {.exact = ratio(ledger.total_bit_ops(), ledger.bit_ops_under(plan)),
-          .paper = ratio(ledger.paper_bit_ops(),
-                         ledger.forward_macs() * CostLedger::paper_bits(reference)),
-          .reference = reference};
 }
 
 }  // namespace ebb::train

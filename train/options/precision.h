@@ -65,26 +65,4 @@ void check_codes(const Options& options, const Precision& precision, std::span<c
 /// @throws ConfigError naming the unknown layer and the nearest known one
 void check_keep_fp32(const Options& options, std::span<const Site> sites);
 
-/// The products of one example, forward and backward, found by running the task's blank example in
-/// float32 on a copy of the parameters; MACs are proportional to the number of examples. Of a task
-/// that charges its steps itself, those of the first step.
-CostLedger count_example(const Task& task, const ParamStore& params);
-
-/// Every plan of a run once, in the order of first use.
-std::vector<PrecisionPlan> distinct_plans(const std::function<PrecisionPlan(std::int64_t)>& plan,
-                                          std::int64_t iterations);
-
-/// The ledger that a run will end with, to the bit-operation, from the products of one example.
-CostLedger predict(const CostLedger& example, const Task& task,
-                   const std::function<PrecisionPlan(std::int64_t)>& plan, std::int64_t iterations);
-
-/// Costs relative to those of the same products at the reference's widths, nothing exempted; 1 when
-/// nothing was multiplied.
-struct RelativeCost {
-  double exact = 1;  ///< of the ledger's bit-operations
-  double paper = 1;  ///< in the papers' whole-model accounting, see CostLedger::close_iteration
-  SiteFormats reference{};  ///< beside which alone the others mean something
-};
-RelativeCost relative_cost(const CostLedger& ledger, const SiteFormats& reference);
-
 }  // namespace ebb::train

@@ -129,9 +129,7 @@ Task graph_task(const std::shared_ptr<const Graph>& graph, const GraphNetwork& n
       return softmax_cross_entropy(pass, select_rows(pass, logits, feed->graph->split.train),
                                    labels);
     };
-    task.charge = [feed](CostLedger& ledger, const PrecisionPlan& plan, std::int64_t) {
-      feed->network.charge(ledger, plan, feed->whole);
-    };
+    task.kinds = [](std::int64_t) { return std::vector{Task::Examples{}}; };
   } else {
     const Key key = Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("batches");
     feed->batches.emplace(*graph, options.integer("batch"),
@@ -140,14 +138,17 @@ Task graph_task(const std::shared_ptr<const Graph>& graph, const GraphNetwork& n
     task.parts = [feed](std::int64_t t) { return std::vector{feed->batches->batch_size(t)}; };
     task.loss = [feed](Pass& pass, std::int64_t t, std::int64_t) {
       const GraphBatch batch = feed->batches->batch(t);
-      const Var features = pass.tape.constant(features_of(*feed->graph, batch.hops.front().nodes));
+      const std::vector<std::int64_t>& nodes = batch.hops.front().nodes;
+      const Var features = pass.tape.constant(
+          pass.counting ? Tensor::shape_only({std::ssize(nodes), feed->graph->features.shape()[1]})
+                        : features_of(*feed->graph, nodes));
       return softmax_cross_entropy(
           pass, feed->network.forward(pass, features, sampled(*feed, batch)), batch.labels);
     };
-    task.charge = [feed](CostLedger& ledger, const PrecisionPlan& plan, std::int64_t t) {
-      feed->network.charge(ledger, plan, sampled(*feed, feed->batches->batch(t)));
-    };
+    task.kinds = [](std::int64_t t) { return std::vector{Task::Examples{.kind = t}}; };
   }
+  task.unit = "first step";
+  task.example = [loss = task.loss](Pass& pass, std::int64_t t) { return loss(pass, t, 0); };
   if (!graph->split.validation.empty())
     task.splits.push_back(split_of("validation", feed, graph->split.validation));
   task.splits.push_back(split_of("test", feed, graph->split.test));

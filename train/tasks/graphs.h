@@ -34,8 +34,6 @@ struct GraphNetwork {
       neighbourhood;
   /// Logits [targets of the last layer, classes] of features [nodes of the first, features].
   std::function<Var(Pass&, Var features, const Neighbourhoods&)> forward;
-  /// What forward and the backward sweep charge on these neighbourhoods; features take no gradient.
-  std::function<void(CostLedger&, const PrecisionPlan&, const Neighbourhoods&)> charge;
 };
 
 /// Classification of nodes by softmax cross-entropy, scored by accuracy. With --fanout all, a step

@@ -133,7 +133,7 @@ Task image_task(const std::shared_ptr<const ImageData>& data, const ImageNetwork
   if (data->validation.count() > 0)
     task.splits.push_back(split_of("validation", data, data->validation, network));
   task.splits.push_back(split_of("test", data, data->set.test, network));
-  task.probe = [network, shape = data->set.train.shape](Pass& pass) {
+  task.example = [network, shape = data->set.train.shape](Pass& pass, std::int64_t) {
     const std::vector<std::int32_t> label{0};
     return softmax_cross_entropy(
         pass, network(pass, pass.tape.constant(Tensor::zeros({1, shape[0], shape[1], shape[2]}))),

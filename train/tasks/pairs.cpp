@@ -1,6 +1,7 @@
 #include "train/tasks/pairs.h"
 
 #include <algorithm>
+#include <numeric>
 #include <string>
 #include <utility>
 
@@ -85,6 +86,20 @@ struct Feed {
   }
 };
 
+/// Of every row its length and the number of its places.
+std::vector<std::pair<std::int64_t, std::int64_t>> row_sizes(const Batch& batch) {
+  std::vector<std::pair<std::int64_t, std::int64_t>> sizes;
+  std::int64_t end = 0;
+  auto place = batch.places.begin();
+  for (const std::int64_t length : batch.rows.lengths) {
+    end += length;
+    const auto next = std::find_if(place, batch.places.end(), [&](auto at) { return at >= end; });
+    sizes.emplace_back(length, next - place);
+    place = next;
+  }
+  return sizes;
+}
+
 Split split_of(const std::string& name, const std::shared_ptr<const Feed>& feed,
                const std::vector<SentencePair>& part, const PairNetwork& network) {
   const auto all = static_cast<std::int64_t>(part.size());
@@ -94,7 +109,7 @@ Split split_of(const std::string& name, const std::shared_ptr<const Feed>& feed,
     for (std::int64_t i = piece * kPiece; i < std::min(all, (piece + 1) * kPiece); ++i)
       indices.push_back(i);
     const Batch batch = feed->batch(part, indices, feed->masks.fold(name), piece * kPiece);
-    add_predictions(pass, network.forward(pass, batch.rows, batch.places), batch.targets, sums);
+    add_predictions(pass, network(pass, batch.rows, batch.places), batch.targets, sums);
   };
   std::vector<SumScore> scores{accuracy()};
   if (feed->masked) scores.insert(scores.begin(), perplexity());
@@ -126,21 +141,27 @@ Task pair_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwork& n
   };
   task.loss = [feed, network](Pass& pass, std::int64_t t, std::int64_t part) {
     const Batch batch = std::move(feed->step(t)[static_cast<std::size_t>(part)]);
-    return softmax_cross_entropy(pass, network.forward(pass, batch.rows, batch.places),
-                                 batch.targets);
+    return softmax_cross_entropy(pass, network(pass, batch.rows, batch.places), batch.targets);
   };
-  task.charge = [feed, network](CostLedger& ledger, const PrecisionPlan& plan, std::int64_t t) {
-    for (const Batch& batch : feed->step(t))
-      network.charge(ledger, plan, batch.rows.lengths,
-                     static_cast<std::int64_t>(batch.places.size()));
+  // What a row costs depends on its length and on how many places are predicted.
+  const std::int64_t longest = feed->length;
+  task.kinds = [feed, longest](std::int64_t t) {
+    std::vector<Task::Examples> kinds;
+    for (const Batch& batch : feed->step(t)) {
+      for (const auto& [length, places] : row_sizes(batch))
+        kinds.push_back({.kind = (longest - length) * longest + places - 1});
+    }
+    return kinds;
   };
-  task.probe = [network, length = feed->length](Pass& pass) {
-    const std::vector<std::int32_t> blank(static_cast<std::size_t>(length), 0), target{0};
-    const std::vector<std::int64_t> lengths{length}, first{0};
+  task.example = [network, longest](Pass& pass, std::int64_t kind) {
+    const std::int64_t length = longest - kind / longest, count = kind % longest + 1;
+    const std::vector<std::int32_t> blank(static_cast<std::size_t>(length), 0),
+        targets(static_cast<std::size_t>(count), 0);
+    std::vector<std::int64_t> places(static_cast<std::size_t>(count));
+    std::iota(places.begin(), places.end(), 0);
     return softmax_cross_entropy(
-        pass,
-        network.forward(pass, {.tokens = blank, .segments = blank, .lengths = lengths}, first),
-        target);
+        pass, network(pass, {.tokens = blank, .segments = blank, .lengths = {length}}, places),
+        targets);
   };
   if (!pairs->validation.empty())
     task.splits.push_back(split_of("validation", feed, pairs->validation, network));

@@ -21,16 +21,9 @@ std::vector<OptionSpec> pair_options();
 /// --data opened. @throws DataError if the pairs cannot be had or are not what they claim
 PairSet open_pairs(const Options& options);
 
-/// A network over packed rows of tokens.
-struct PairNetwork {
-  /// Logits [places, outputs] at the chosen places of all tokens.
-  std::function<Var(Pass&, const PackedRows& rows, std::span<const std::int64_t> places)> forward;
-  /// What forward and the backward sweep charge for rows of these lengths with so many chosen
-  /// places.
-  std::function<void(CostLedger&, const PrecisionPlan&, std::span<const std::int64_t> lengths,
-                     std::int64_t places)>
-      charge;
-};
+/// A network over packed rows of tokens: logits [places, outputs] at the chosen places of all tokens.
+using PairNetwork =
+    std::function<Var(Pass&, const PackedRows& rows, std::span<const std::int64_t> places)>;
 
 /// Classification of pairs (at the first token of every row) by softmax cross-entropy, scored by
 /// accuracy beside the majority class. Examples are pairs. Batches come from --seed and --batch as

@@ -221,7 +221,7 @@ Task stream_task(const std::shared_ptr<const Corpus>& corpus, const RecurrentNet
   task.splits.push_back(stream_split("validation", corpus, corpus->validation, length, network));
   if (!corpus->test.empty())
     task.splits.push_back(stream_split("test", corpus, corpus->test, length, network));
-  task.probe = [network](Pass& pass) {
+  task.example = [network](Pass& pass, std::int64_t) {
     const std::vector<std::int32_t> token{0};
     std::vector<StreamState> states = network.begin(1);
     return softmax_cross_entropy(pass, network.forward(pass, token, states), token);
@@ -267,7 +267,7 @@ Task window_task(const std::shared_ptr<const Corpus>& corpus, const WindowNetwor
   task.splits.push_back(window_split("validation", corpus, corpus->validation, length, network));
   if (!corpus->test.empty())
     task.splits.push_back(window_split("test", corpus, corpus->test, length, network));
-  task.probe = [network, length](Pass& pass) {
+  task.example = [network, length](Pass& pass, std::int64_t) {
     const std::vector<std::int32_t> blank(static_cast<std::size_t>(length), 0);
     return softmax_cross_entropy(pass, network(pass, blank, 1), blank);
   };
