@@ -105,7 +105,7 @@ TEST_CASE("checkpoints name the tensors of every network as they always have") {
         "classifier.input_range", "head.input_range", "head_bn.running_mean", "head_bn.running_var",
         "stem.input_range", "stem_bn.running_mean", "stem_bn.running_var"}},
       {"gcn",
-       [](ParamStore& params) { make_gnn({}, 8, 3, params, Key(1)); },
+       [](ParamStore& params) { make_gnn({}, 32, 3, params, Key(1)); },
        {"layer#.bias", "layer#.linear.weight"},
        {"layer#.linear.input_range"}},
       {"sage",
