@@ -32,7 +32,7 @@ void observe(const NamedNumbers& hyperparameters, NamedNumbers& state,
 extern constinit const ControllerRule kPlateau{
     .name = "plateau",
     .option = "lr-plateau",
-    .help = "factor of the learning rate whenever an evaluation's loss is no new low",
+    .help = "multiply the learning rate by this after an evaluation whose loss is no new minimum",
     .hyperparameters = kHyperparameters,
     .state = kState,
     .observe = observe,

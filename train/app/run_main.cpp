@@ -28,6 +28,7 @@
 #include "train/config.h"
 #include "train/costs.h"
 #include "train/options/precision.h"
+#include "train/options/rules.h"
 #include "train/record.h"
 
 namespace ebb::cli {
@@ -67,29 +68,15 @@ Precision precision_of(const Options& options, const Run& run) {
                            run.sites, run.state.params);
 }
 
-// The optimizer with those of its hyperparameters that are options: "weight_decay" is
-// --weight-decay.
-Optimizer optimizer_of(const Options& options) {
-  const Rule& rule = find_optimizer(options.text("optimizer"));
-  NamedNumbers given;
-  for (const Hyperparameter& row : rule.hyperparameters) {
-    std::string name(row.name);
-    std::ranges::replace(name, '_', '-');
-    if (options.find(name) != nullptr && options.has(name))
-      given.emplace_back(row.name, options.real(name));
-  }
-  return Optimizer(rule, given);
-}
-
 Run assemble(Options options, const ModelFamily& family) {
   apply_defaults(options, family.program);
   check(options, family.program);
   check_expressions(options);
   check_given(options);
-  Run run{.options = options, .state = {.params = {}, .optimizer = optimizer_of(options)}};
-  if (options.has("lr-plateau"))
-    run.state.controllers.push_back(
-        make_controller("plateau", {{"factor", options.real("lr-plateau")}}));
+  Run run{.options = options,
+          .state = {.params = {},
+                    .optimizer = optimizer_of(options),
+                    .controllers = controllers_of(options)}};
   run.task = family.build(options, run.state.params);
 
   const CostLedger example = count_example(run.task, run.state.params);
@@ -285,12 +272,14 @@ class Session {
     const Precision planned = precision_of(options, run);
     check_same_past(planned, run.precision, done);
     if (!same_evaluations(planned, run.precision)) {
-      require<DataError>(
-          run.state.controllers.empty(),
-          "[resume] evaluations are at the highest bits of the run, which differ with the new ",
-          "length, and --lr-plateau has followed those of the old one; leave --iterations and "
-          "--epochs out, or ",
-          "begin a run of the new length in another --out");
+      if (!run.state.controllers.empty()) {
+        throw DataError(
+            concat("[resume] evaluations are at the highest bits of the run, which differ with the "
+                   "new length, and --",
+                   run.state.controllers.front().rule->option,
+                   " has followed those of the old one; leave --iterations and --epochs out, or "
+                   "begin a run of the new length in another --out"));
+      }
       note(
           "warning: evaluations are at the highest bits of the run, from here on those of the new "
           "length");

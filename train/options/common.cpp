@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,6 +12,7 @@
 #include "quant/ledger.h"
 #include "train/options/conflicts.h"
 #include "train/options/option_spec.h"
+#include "train/options/rules.h"
 
 namespace ebb::train {
 namespace {
@@ -43,7 +46,6 @@ constexpr Domain kWidth{"1 to 16 bits", is_width};
 constexpr Domain kSeed{"an integer of 0 and more", [](double n) { return n >= 0; }};
 constexpr Domain kThreads{"1 to 1024", [](double n) { return n >= 1 && n <= 1024; }};
 constexpr Domain kBelowOne{"a number of 0 to below 1", [](double x) { return x >= 0 && x < 1; }};
-constexpr Domain kFactor{"a factor above 0 and below 1", [](double x) { return x > 0 && x < 1; }};
 // Well within float32.
 constexpr Domain kRate{"0, or 1e-30 to 1e30",
                        [](double x) { return x == 0 || (x >= 1e-30 && x <= 1e30); }};
@@ -156,9 +158,10 @@ std::vector<OptionSpec> precision_options() {
 }
 
 std::vector<OptionSpec> training_options() {
-  OptionSpec optimizer = text("optimizer", "sgd|adam|adamw", "", training, "optimizer");
-  optimizer.choices = {"sgd", "adam", "adamw"};
-  return {
+  OptionSpec optimizer = text("optimizer", "", "", training, "optimizer");
+  optimizer.choices = optimizer_names();
+  optimizer.value = join_words(optimizer.choices, "|");
+  std::vector<OptionSpec> options{
       adjustable(with_default("from --epochs", number(Kind::integer, "iterations", "N", "",
                                                       training, "optimizer steps", kCount))),
       adjustable(number(Kind::integer, "epochs", "N", "", training, "passes over the training set",
@@ -170,17 +173,20 @@ std::vector<OptionSpec> training_options() {
       optimizer,
       number(Kind::real, "lr", "X", "", training, "learning rate", kRate),
       text("lr-schedule", "EXPR", "", training,
-           "schedule expression that multiplies --lr; group{...} sets parameters apart"),
-      number(Kind::real, "lr-plateau", "F", "", training,
-             "multiply the learning rate by this after an evaluation whose loss is no new minimum",
-             kFactor),
-      number(Kind::real, "momentum", "X", "0.9", training, "momentum of sgd", kBelowOne,
-             conflict_without_momentum),
-      number(Kind::real, "weight-decay", "X", "", training, "weight decay", kRate),
-      number(Kind::real, "clip", "X", "", training, "clip gradients to this global norm", kNorm),
-      number(Kind::integer, "seed", "N", "1", network, "random seed", kSeed),
-      adjustable(with_default("an epoch", number(Kind::integer, "eval-every", "N", "", training,
-                                                 "steps between evaluations", kCount)))};
+           "schedule expression that multiplies --lr; group{...} sets parameters apart")};
+  std::ranges::move(controller_options(), std::back_inserter(options));
+  std::ranges::move(
+      std::vector<OptionSpec>{
+          number(Kind::real, "momentum", "X", "0.9", training, "momentum of sgd", kBelowOne,
+                 conflict_without_momentum),
+          number(Kind::real, "weight-decay", "X", "", training, "weight decay", kRate),
+          number(Kind::real, "clip", "X", "", training, "clip gradients to this global norm",
+                 kNorm),
+          number(Kind::integer, "seed", "N", "1", network, "random seed", kSeed),
+          adjustable(with_default("an epoch", number(Kind::integer, "eval-every", "N", "", training,
+                                                     "steps between evaluations", kCount)))},
+      std::back_inserter(options));
+  return options;
 }
 
 std::vector<OptionSpec> machine_options() {
