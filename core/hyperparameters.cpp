@@ -8,7 +8,11 @@
 namespace ebb {
 
 double number_of(const NamedNumbers& numbers, std::string_view name) {
-  for (const auto& [known, number] : numbers) {
+  return number_of(const_cast<NamedNumbers&>(numbers), name);
+}
+
+double& number_of(NamedNumbers& numbers, std::string_view name) {
+  for (auto& [known, number] : numbers) {
     if (known == name) return number;
   }
   std::vector<std::string> names;

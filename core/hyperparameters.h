@@ -13,6 +13,7 @@ using NamedNumbers = std::vector<std::pair<std::string, double>>;
 
 /// The number of that name. @throws ConfigError naming the nearest there is
 double number_of(const NamedNumbers& numbers, std::string_view name);
+double& number_of(NamedNumbers& numbers, std::string_view name);
 
 /// A number that an optimizer or a controller can be told: a row of its table.
 struct Hyperparameter {

@@ -8,7 +8,6 @@ namespace {
 constexpr Hyperparameter kHyperparameters[] = {
     {"factor", 0.25, "a factor above 0 and below 1", [](double x) { return x > 0 && x < 1; }}};
 
-enum State : std::size_t { lowest, multiplier, ignored };
 constexpr ControllerState kState[] = {
     {"lowest", std::numeric_limits<double>::infinity()}, {"multiplier", 1}, {"ignored", 0, true}};
 
@@ -17,11 +16,11 @@ void observe(const NamedNumbers& hyperparameters, NamedNumbers& state,
   if (observation.event != Observation::Event::evaluation) return;
   const double loss = number_of(observation.numbers, "loss");
   if (loss != loss) {
-    state[ignored].second += 1;
-  } else if (loss < state[lowest].second) {
-    state[lowest].second = loss;
+    number_of(state, "ignored") += 1;
+  } else if (loss < number_of(state, "lowest")) {
+    number_of(state, "lowest") = loss;
   } else {
-    state[multiplier].second *= number_of(hyperparameters, "factor");
+    number_of(state, "multiplier") *= number_of(hyperparameters, "factor");
   }
 }
 
@@ -37,7 +36,7 @@ extern constinit const ControllerRule kPlateau{
     .state = kState,
     .observe = observe,
     .value = [](const NamedNumbers&, const NamedNumbers& state) {
-      return state[multiplier].second;
+      return number_of(state, "multiplier");
     }};
 
 }  // namespace ebb

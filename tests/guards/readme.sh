@@ -22,7 +22,7 @@ while read -r page examples; do
   done < <(code c++ "$page")
 done <<'END'
 README.md examples/perceptron.cpp
-docs/EXTENDING.md examples/own_format.cpp examples/own_layer.cpp examples/own_family.cpp examples/own_reader.cpp
+docs/EXTENDING.md examples/own_format.cpp examples/own_layer.cpp examples/own_family.cpp examples/own_reader.cpp examples/own_optimizer.cpp
 docs/YOUR_OWN_LOOP.md examples/own_loop.cpp
 docs/YOUR_OWN_OP.md examples/own_op.cpp
 END
