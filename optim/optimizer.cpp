@@ -7,27 +7,47 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
+#include "quant/formats/codec.h"
 
 namespace ebb {
 namespace {
 
+bool draws(const Rule& rule) {
+  return rule.draws || std::ranges::any_of(rule.slots, [](const Slot& slot) {
+           return slot.rounding == Rounding::stochastic;
+         });
+}
+
+/// Rounds elements of a slot to its format; element i of the parameter draws from `key` at i.
+void round_slot(const Slot& slot, Key key, const Update& update, float* values) {
+  if (slot.format.is_fp32()) return;
+  for (std::int64_t j = 0; j < update.size; ++j)
+    values[j] = round_to(slot.format, values[j], slot.rounding, key,
+                         update.first + static_cast<std::uint64_t>(j));
+}
+
 /// Moves one parameter, with all threads; false if anything overflowed.
 bool move(const Optimizer& optimizer, std::span<float* const> slots, const Tensor& gradient,
           Tensor& parameter, double rate, Key key) {
+  std::vector<Key> slot_keys;
+  for (const Slot& slot : optimizer.rule->slots) slot_keys.push_back(key.fold(slot.name));
   std::atomic<bool> finite = true;
   parallel_for(parameter.size(), [&](std::int64_t first, std::int64_t last) {
     std::vector<float*> here;
     for (float* const slot : slots) here.push_back(slot + first);
-    const bool ok =
-        optimizer.rule->step(optimizer.hyperparameters, {.t = optimizer.steps,
-                                                         .rate = rate,
-                                                         .key = key,
-                                                         .first = static_cast<std::uint64_t>(first),
-                                                         .size = last - first,
-                                                         .g = gradient.data() + first,
-                                                         .w = parameter.data() + first,
-                                                         .slots = here});
-    if (!ok) finite.store(false, std::memory_order_relaxed);
+    const Update update{.t = optimizer.steps,
+                        .rate = rate,
+                        .key = key,
+                        .first = static_cast<std::uint64_t>(first),
+                        .size = last - first,
+                        .g = gradient.data() + first,
+                        .w = parameter.data() + first,
+                        .slots = here};
+    const Rule& rule = *optimizer.rule;
+    if (!rule.step(optimizer.hyperparameters, update))
+      return finite.store(false, std::memory_order_relaxed);
+    for (std::size_t s = 0; s < here.size(); ++s)
+      round_slot(rule.slots[s], slot_keys[s], update, here[s]);
   });
   return finite;
 }
@@ -61,9 +81,10 @@ Optimizer::Optimizer(const Rule& row, const NamedNumbers& given)
       hyperparameters(complete_hyperparameters(row.name, row.hyperparameters, given)),
       slots(row.slots.size()) {
   for (const Slot& slot : row.slots)
-    require<ConfigError>(slot.format.is_fp32(), "[", row.name, "] expected the slot '", slot.name,
-                         "' to be fp32, got ", slot.format,
-                         ", which has no scale for values that change every step");
+    require<ConfigError>(slot.format.is_fp32() || has_codec(slot.format), "[", row.name,
+                         "] expected the slot '", slot.name,
+                         "' to be of fp32 or a format with a codec, got ", slot.format,
+                         ", whose grid would change with every step");
 }
 
 void Optimizer::step(ParamStore& params, const Gradients& gradients, double rate,
@@ -74,7 +95,7 @@ void Optimizer::step(ParamStore& params, const Gradients& gradients, double rate
 void Optimizer::step(ParamStore& params, const Gradients& gradients, std::span<const double> rates,
                      std::optional<Key> key) {
   check_step(*this, params, gradients, rates);
-  require<ConfigError>(!rule->draws || key, "[", rule->name,
+  require<ConfigError>(!draws(*rule) || key, "[", rule->name,
                        "] draws at random: give step() a key of this iteration");
   for (std::vector<Tensor>& slot : slots) slot.resize(params.size());
   if (rule->counts_steps) ++steps;
@@ -88,8 +109,7 @@ void Optimizer::step(ParamStore& params, const Gradients& gradients, std::span<c
     }
     const std::string& name = params.entries()[i].name;
     require<NonFiniteError>(
-        move(*this, state, gradients[i], parameter, rates[i],
-             rule->draws ? key->fold(name) : Key(0)),
+        move(*this, state, gradients[i], parameter, rates[i], key.value_or(Key(0)).fold(name)),
         "[step] the update of '", name,
         "' overflowed: its values or the optimizer's means of its gradients are infinite or NaN "
         "now; a smaller learning rate or clipped gradients may help. Go on from what was saved "

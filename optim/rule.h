@@ -11,10 +11,12 @@
 namespace ebb {
 
 /// What an optimizer keeps for every element of a parameter, beginning with zeros: a running mean,
-/// a momentum.
+/// a momentum. After each step it is rounded to its format, fp32 or one with a codec: it is held as
+/// a float32 that the format has.
 struct Slot {
   std::string_view name;  ///< in checkpoints: "NAME/PARAMETER"
   Format format = Format::fp32();
+  Rounding rounding = Rounding::nearest_even;
 };
 
 /// Some elements of one parameter in one step. Threads share a parameter's elements out.
@@ -37,7 +39,7 @@ struct Rule {
   std::span<const Hyperparameter> hyperparameters;
   std::span<const Slot> slots;
   bool counts_steps = false;  ///< whether a step depends on how many there were
-  bool draws = false;         ///< whether it draws from the key
+  bool draws = false;         ///< whether its step draws from the key
   /// Moves w and the slots by float32 operations in the stated order, each element by itself.
   /// Hyperparameters are in range. False if it wrote an infinity or a NaN.
   bool (*step)(const NamedNumbers& hyperparameters, const Update& update) = nullptr;

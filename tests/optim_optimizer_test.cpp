@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 #include <omp.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
@@ -10,6 +11,7 @@
 #include "core/error.h"
 #include "core/key.h"
 #include "optim/optimizer.h"
+#include "quant/formats/codec.h"
 
 using namespace ebb;
 
@@ -287,6 +289,40 @@ TEST_CASE("a rule of one's own is an optimizer: its slots are saved, its draws a
   }
   CHECK(results[0] == results[1]);
   omp_set_num_threads(threads);
+}
+
+TEST_CASE("a slot of few bits is rounded to its format after every step, and drawn by element") {
+  // Slots that take the gradient as it is, so that what they hold is what rounding makes of it.
+  static const Slot kSlots[] = {{"nearest", Format::parse("bf16")},
+                                {"stochastic", Format::parse("e4m3"), Rounding::stochastic}};
+  static const Rule kOwn{.name = "own",
+                         .hyperparameters = {},
+                         .slots = kSlots,
+                         .step = [](const NamedNumbers&, const Update& u) {
+                           for (float* const slot : u.slots) std::copy_n(u.g, u.size, slot);
+                           return true;
+                         }};
+  constexpr std::int64_t n = 40001;
+  ParamStore params = make_store(n);
+  Optimizer optimizer(kOwn);
+  const Gradients gradients = gradients_at(0, n);
+  CHECK_THROWS_AS(optimizer.step(params, gradients, 1.0), ConfigError);  // it needs a key
+  const Key key(5);
+  optimizer.step(params, gradients, 1.0, key);
+  for (std::size_t s = 0; s < std::size(kSlots); ++s) {
+    const Key own = key.fold("b").fold(kSlots[s].name);
+    for (std::int64_t i = 0; i <= n; i += 997) {
+      CHECK(optimizer.slots[s][2][i] == round_to(kSlots[s].format, gradients[2][i],
+                                                 kSlots[s].rounding, own,
+                                                 static_cast<std::uint64_t>(i)));
+    }
+  }
+  static const Slot kGrid[] = {{"grid", Format::integer(8)}};
+  static const Rule kBad{.name = "bad", .hyperparameters = {}, .slots = kGrid};
+  CHECK_THROWS_WITH_AS(Optimizer{kBad},
+                       "[bad] expected the slot 'grid' to be of fp32 or a format with a codec, got "
+                       "int8, whose grid would change with every step",
+                       ConfigError);
 }
 
 TEST_CASE(
