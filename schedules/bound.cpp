@@ -33,6 +33,22 @@ double profile(const Step& at, std::int64_t t) {
   }
 }
 
+/// The factor of a warm-up of m updates from x, at clock t.
+double warmed(const Step& at, std::int64_t t) {
+  if (t >= at.m) return 1.0;
+  return at.x + (1.0 - at.x) * static_cast<double>(t) / static_cast<double>(at.m);
+}
+
+/// Of two parts of a product, sum, min or max.
+double folded(Op op, double x, double y) {
+  switch (op) {
+    case Op::product: return x * y;
+    case Op::sum: return x + y;
+    case Op::min: return std::min(x, y);
+    default: return std::max(x, y);
+  }
+}
+
 double nearest(const double* values, std::size_t count, double x) {
   double best = values[0];
   for (std::size_t i = 1; i < count; ++i) {
@@ -123,11 +139,7 @@ Value Program::value(std::uint32_t step, std::int64_t t, std::int64_t global) co
     case Op::max: {
       double x = child(t).number;
       for (std::uint32_t i = 1; i < at.children; ++i) {
-        const double y = child(t, i).number;
-        x = at.op == Op::product ? x * y
-            : at.op == Op::sum   ? x + y
-            : at.op == Op::min   ? std::min(x, y)
-                                 : std::max(x, y);
+        x = folded(at.op, x, child(t, i).number);
       }
       return mapped(x);
     }
@@ -145,13 +157,7 @@ Value Program::value(std::uint32_t step, std::int64_t t, std::int64_t global) co
     case Op::neg: return mapped(1.0 - child(t).number);
     case Op::norm:
       return mapped((child(t).number - at.y) / (at.x - at.y));  // x: first value, y: end value
-    case Op::warm: {                                            // m: updates, x: start
-      const double inner = child(t).number;
-      return mapped(
-          t >= at.m
-              ? inner
-              : (at.x + (1.0 - at.x) * static_cast<double>(t) / static_cast<double>(at.m)) * inner);
-    }
+    case Op::warm: return mapped(warmed(at, t) * child(t).number);
     case Op::cycle:
     case Op::zigzag: {  // m: updates of a cycle, n: cycles, x: decay, y: 1 to mirror in value, 2 in
                         // time

@@ -64,6 +64,16 @@ ValueRange powers(double base, std::int64_t first, std::int64_t last) {
   return base >= 0 ? between(std::min(a, b) * (1 - kSlack), most) : between(-most, most);
 }
 
+/// The entries of a table that the clocks pass, see value().
+ValueRange entries(const double* table, const Step& at, Clocks t) {
+  const auto entry = [&](std::int64_t clock) {
+    const auto index = static_cast<std::size_t>(static_cast<int128>(clock) * at.reals / at.span);
+    return table + std::min<std::size_t>(index, at.reals - 1);
+  };
+  const auto [low, high] = std::minmax_element(entry(t.first), entry(t.last) + 1);
+  return between(*low, *high);
+}
+
 }  // namespace
 
 ValueRange Program::range(std::uint32_t step, Clocks t, Clocks global) const {
@@ -96,16 +106,7 @@ ValueRange Program::range(std::uint32_t step, Clocks t, Clocks global) const {
     case Op::smooth: return around(read(t.first), read(t.last), -1);
     case Op::step:
       return powers(at.x, marks_until(t.first, at.marks), marks_until(t.last, at.marks));
-    case Op::table: {
-      const auto share = [&](std::int64_t clock) {
-        const auto index =
-            static_cast<std::size_t>(static_cast<int128>(clock) * at.reals / at.span);
-        return reals.begin() + at.real +
-               static_cast<std::ptrdiff_t>(std::min<std::size_t>(index, at.reals - 1));
-      };
-      const auto [low, high] = std::minmax_element(share(t.first), share(t.last) + 1);
-      return between(*low, *high);
-    }
+    case Op::table: return entries(reals.data() + at.real, at, t);
     case Op::ramp: return mapped(child(t), [&](double x) { return at.y + (at.x - at.y) * x; });
     case Op::stretch:
       return moved([&](std::int64_t clock) { return at.m == 0 ? 1 : std::min(clock, at.m); });

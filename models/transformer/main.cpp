@@ -1,6 +1,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "core/error.h"
 #include "models/transformer/network.h"
@@ -12,6 +13,44 @@ namespace {
 
 using namespace ebb;
 using namespace ebb::train;
+
+std::vector<Preset> presets() {
+  return {{.name = "cpt-xnli",
+           .summary = "a network of BERT base's size on XNLI as the cyclic-precision "
+                      "papers fine-tune it; give --data the folder",
+           .options = {{"arch", "encoder"},
+                       {"task", "classify"},
+                       {"layers", "12"},
+                       {"width", "768"},
+                       {"heads", "12"},
+                       {"inner", "3072"},
+                       {"length", "128"},
+                       {"positions", "learned"},
+                       {"activation", "gelu"},
+                       {"dropout", "0.1"},
+                       {"vocabulary", "119545"},
+                       {"language", "de"},
+                       {"epochs", "2"},
+                       {"batch", "64"},
+                       {"optimizer", "adamw"},
+                       {"lr", "1e-5"},
+                       {"lr-schedule", "1->0 : lin"},
+                       {"weight-decay", "0"},
+                       {"clip", "1"},
+                       {"cycles", "2"},
+                       {"min-bits", "5"},
+                       {"max-bits", "8"},
+                       {"gradient-bits", "8"}},
+           .warnings = {"the papers fine-tune multilingual BERT; its weights are not "
+                        "here, so this starts from random ones, for which 2 epochs "
+                        "at this rate are few, or --from a run of --task masked",
+                        "its tokens are pieces of words, 119,547 with the special ones; "
+                        "here they are words and punctuation marks",
+                        "its norms come after the sums, and the embeddings are normed, "
+                        "too; here before, with a last norm at the end",
+                        "max-bits and gradient-bits were 8 or 6",
+                        "the reference quantizes biases; here they are float32"}}};
+}
 
 Program program() {
   Program program{.name = "ebb-transformer",
@@ -66,41 +105,7 @@ Program program() {
        .conflict = [](const Options& options) { return only_with(options, "arch", {"decoder"}); }});
   program.options.push_back(OptionSpec::probability(
       "dropout", "0", "probability of dropout of embedded tokens and of what a block adds"));
-  program.presets = {{.name = "cpt-xnli",
-                      .summary = "a network of BERT base's size on XNLI as the cyclic-precision "
-                                 "papers fine-tune it; give --data the folder",
-                      .options = {{"arch", "encoder"},
-                                  {"task", "classify"},
-                                  {"layers", "12"},
-                                  {"width", "768"},
-                                  {"heads", "12"},
-                                  {"inner", "3072"},
-                                  {"length", "128"},
-                                  {"positions", "learned"},
-                                  {"activation", "gelu"},
-                                  {"dropout", "0.1"},
-                                  {"vocabulary", "119545"},
-                                  {"language", "de"},
-                                  {"epochs", "2"},
-                                  {"batch", "64"},
-                                  {"optimizer", "adamw"},
-                                  {"lr", "1e-5"},
-                                  {"lr-schedule", "1->0 : lin"},
-                                  {"weight-decay", "0"},
-                                  {"clip", "1"},
-                                  {"cycles", "2"},
-                                  {"min-bits", "5"},
-                                  {"max-bits", "8"},
-                                  {"gradient-bits", "8"}},
-                      .warnings = {"the papers fine-tune multilingual BERT; its weights are not "
-                                   "here, so this starts from random ones, for which 2 epochs "
-                                   "at this rate are few, or --from a run of --task masked",
-                                   "its tokens are pieces of words, 119,547 with the special ones; "
-                                   "here they are words and punctuation marks",
-                                   "its norms come after the sums, and the embeddings are normed, "
-                                   "too; here before, with a last norm at the end",
-                                   "max-bits and gradient-bits were 8 or 6",
-                                   "the reference quantizes biases; here they are float32"}}};
+  program.presets = presets();
   return program;
 }
 

@@ -77,6 +77,32 @@ std::optional<double> train_loss(const Inspection& inspection) {
 
 std::string percent(double value) { return format_fixed(100 * value, 1) + " %"; }
 
+/// The last and the best evaluation of each split.
+void add_scores(const History& history, std::vector<std::vector<std::string>>& facts) {
+  for (const char* split : {"validation", "test"}) {
+    const EvalRow *last = nullptr, *best = nullptr;
+    for (const EvalRow& row : history.evaluations) {
+      if (row.split != split) continue;
+      last = &row;
+      if (best == nullptr ||
+          (row.lower_is_better ? row.score < best->score : row.score > best->score))
+        best = &row;
+    }
+    if (last == nullptr) continue;
+    const auto told = [](const EvalRow& row) {
+      return concat(format_fixed(row.score, 4), " at ", formats_text(row.formats), " after step ",
+                    row.iteration);
+    };
+    facts.push_back(
+        {concat(split, ' ', last->metric),
+         concat(
+             told(*last), ", best ", told(*best),
+             last->examples > 0
+                 ? concat(", of ", with_separators(static_cast<uint128>(last->examples)), " scored")
+                 : "")});
+  }
+}
+
 }  // namespace
 
 Inspection inspect(const std::string& directory, const std::optional<SiteFormats>& reference) {
@@ -110,28 +136,7 @@ std::string to_table(const Inspection& inspection) {
   if (const std::string arithmetic = format_options(arithmetic_options(inspection.config.options));
       !arithmetic.empty())
     facts.insert(facts.begin() + 3, {"with", arithmetic});
-  for (const char* split : {"validation", "test"}) {
-    const EvalRow *last = nullptr, *best = nullptr;
-    for (const EvalRow& row : history.evaluations) {
-      if (row.split != split) continue;
-      last = &row;
-      if (best == nullptr ||
-          (row.lower_is_better ? row.score < best->score : row.score > best->score))
-        best = &row;
-    }
-    if (last == nullptr) continue;
-    const auto told = [](const EvalRow& row) {
-      return concat(format_fixed(row.score, 4), " at ", formats_text(row.formats), " after step ",
-                    row.iteration);
-    };
-    facts.push_back(
-        {concat(split, ' ', last->metric),
-         concat(
-             told(*last), ", best ", told(*best),
-             last->examples > 0
-                 ? concat(", of ", with_separators(static_cast<uint128>(last->examples)), " scored")
-                 : "")});
-  }
+  add_scores(history, facts);
   if (!history.steps.empty()) {
     const double seconds = total_seconds(history);
     facts.push_back({"training loss", concat(format_fixed(train_loss(inspection).value(), 4),

@@ -2,7 +2,7 @@
 #include "quant/kernels/dense/float_tile.h"
 
 // Float32 convolutions. A tile holds its outputs' chains in registers: over all taps for the lines
-// of forward and grad_input, over a chunk of positions for grad_weight.
+// of forward and grad_left, over a chunk of positions for grad_right.
 namespace ebb::kernels {
 namespace {
 

@@ -14,7 +14,7 @@
 
 // Products of integer codes on packed tiles, in two shapes. `ByRows` packs b once and lets threads
 // take blocks of rows of a, of few rows also of columns; `ByDepth` cuts a long contraction
-// (grad_weight) into chunks, packs both sides chunk by chunk, and adds the chunks' exact sums. Sums
+// (grad_right) into chunks, packs both sides chunk by chunk, and adds the chunks' exact sums. Sums
 // are integers, so the order in which threads finish cannot matter. Row sums of a come from what
 // was just packed, column sums of b from its panels.
 namespace ebb::kernels {
