@@ -51,7 +51,7 @@ int main() {
   Optimizer optimizer = make_optimizer("sgd", {});
   CostLedger ledger;
   float first = 0, last = 0;
-  for (std::int64_t t = 0; t < 100; ++t) {
+  for (std::int64_t t = 0; t < 300; ++t) {
     Pass pass{.params = params,
               .plan = PrecisionPlan::fp32(),
               .ledger = ledger,
@@ -63,7 +63,7 @@ int main() {
     const Var loss = softmax_cross_entropy(pass, logits, batch.labels);
     last = pass.tape[loss].item();
     if (t == 0) first = last;
-    optimizer.step(params, pass.tape.backward(loss), 0.02);
+    optimizer.step(params, pass.tape.backward(loss), 0.005);
   }
   std::printf("%zu wrong roundings; loss %.3f to %.3f with products of such numbers\n", wrong,
               static_cast<double>(first), static_cast<double>(last));

@@ -319,6 +319,7 @@ TEST_CASE("the worked values of TRAINING.md are what a step does") {
   const Var scalar =
       test::dot(normed, y, Tensor::from({4, 1}, std::vector<float>{0.5f, -0.25f, 1, 0.125f}));
   const Gradients of_norm = normed.tape.backward(scalar);
+  normed.effects.apply_to(store);
 
   check_page(
       "TRAINING.md", "steps",

@@ -7,8 +7,8 @@ mlp=$3 gnn=$4 lstm=$5 transformer=$6
 sites() {  # sites EXPECTED PROGRAM FLAGS...
   local expected=$1
   shift
-  same "sites of ${*##*/}" "$expected" "$("$@" --iterations 1 --dry-run --json </dev/null 2>/dev/null |
-    sed -nE 's/.*"site": "([^"]+)".*/\1/p' | sed -E 's/[0-9]+/#/g' | awk '!seen[$0]++' | paste -sd' ')"
+  same "sites of ${*##*/}" "$(tr ' ' '\n' <<<"$expected" | sort -u | paste -sd' ')" "$("$@" --iterations 1 --dry-run --json </dev/null 2>/dev/null |
+    sed -nE 's/.*"site": "([^"]+)".*/\1/p' | sed -E 's/[0-9]+/#/g' | sort -u | paste -sd' ')"
 }
 sites "fc#" "$mlp" --data synthetic
 sites "conv# fc#" "$cnn" --arch lenet5 --data synthetic
