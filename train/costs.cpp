@@ -98,7 +98,8 @@ CostLedger predict(const Task& task, const ParamStore& params,
       charge(share->products, example, count, [](const Site&) { return SiteFormats{}; });
   }
   CostLedger ledger;
-  for (const auto& [key, share] : shares) {
+  for (const auto& entry : shares) {
+    const auto& share = entry.second;
     charge(ledger, share.products, 1,
            [&](const Site& site) { return share.plan.at(site).formats(); });
     ledger.close_iteration(share.plan.base.formats());
