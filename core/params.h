@@ -18,8 +18,8 @@ struct ParamId {
 
 /// Everything of a model that outlives a step: float32 master parameters, which optimizers move,
 /// and layer state (running statistics, running ranges), which the effects of a pass in training
-/// mode move. Entries keep their order of creation, and their place in memory: references hold while
-/// more are added.
+/// mode move. Entries keep their order of creation, and their place in memory: references hold
+/// while more are added.
 class ParamStore {
  public:
   enum class Kind : std::uint8_t { parameter, state };

@@ -239,17 +239,17 @@ std::shared_ptr<Saved> save(Pass& pass, const BatchNorm& norm, const BatchNorm::
                                                     rows, norm, pass.effects)
                                     : running_moments(norm, pass.params);
   Affine affine = forward_affine(moments, scale, shift);
-  const auto saved = std::make_shared<Saved>(Saved{kernels::select<kernels::NormKernels>(pass.simd),
-                                                   std::move(x),
-                                                   in.data,
-                                                   rows,
-                                                   channels,
-                                                   then.relu,
-                                                   pass.training(),
-                                                   std::move(moments),
-                                                   std::move(affine),
-                                                   {rows, channels, pass.simd},
-                                                   {}});
+  auto saved = std::make_shared<Saved>(Saved{kernels::select<kernels::NormKernels>(pass.simd),
+                                             std::move(x),
+                                             in.data,
+                                             rows,
+                                             channels,
+                                             then.relu,
+                                             pass.training(),
+                                             std::move(moments),
+                                             std::move(affine),
+                                             {rows, channels, pass.simd},
+                                             {}});
   if (then.add && then.relu)
     saved->passed.resize(static_cast<std::size_t>((rows + 31) / 32 * channels));
   return saved;

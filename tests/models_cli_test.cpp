@@ -219,8 +219,8 @@ TEST_CASE(
       CHECK(Json::parse(shown.out)["test_negative_loss"] == plain["test_negative_loss"]);
   }
   const Shown text = call("--quiet --evaluate " + run);
-  for (const char* part :
-       {" at int8/int8, loss ", "of this evaluation", "1.0000 of 8/8/8", "accumulator overflows  "}) {
+  for (const char* part : {" at int8/int8, loss ", "of this evaluation", "1.0000 of 8/8/8",
+                           "accumulator overflows  "}) {
     CAPTURE(part);
     CHECK(contains(text.out, part));
   }

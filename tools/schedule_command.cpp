@@ -129,10 +129,11 @@ void print_schedule(const ScheduleOptions& options, std::ostream& out, std::ostr
   }
   if (options.summary) {
     const bool costs = bits && !names_roles(schedule);
-    require<ConfigError>(costs || (!options.gradient_bits && !options.cost_reference),
-                         "[schedule] --gradient-bits and --cost-reference have no effect here, since "
-                         "a cost is that of a schedule of "
-                         "bits for weights and activations alike; leave them out");
+    require<ConfigError>(
+        costs || (!options.gradient_bits && !options.cost_reference),
+        "[schedule] --gradient-bits and --cost-reference have no effect here, since "
+        "a cost is that of a schedule of "
+        "bits for weights and activations alike; leave them out");
     if (costs) {
       // Without a network: a layer's three products have its MACs each, so exact and papers' cost
       // are in the same ratio.

@@ -21,7 +21,8 @@ std::vector<OptionSpec> pair_options();
 /// --data opened. @throws DataError if the pairs cannot be had or are not what they claim
 PairSet open_pairs(const Options& options);
 
-/// A network over packed rows of tokens: logits [places, outputs] at the chosen places of all tokens.
+/// A network over packed rows of tokens: logits [places, outputs] at the chosen places of all
+/// tokens.
 using PairNetwork =
     std::function<Var(Pass&, const PackedRows& rows, std::span<const std::int64_t> places)>;
 
