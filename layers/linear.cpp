@@ -47,7 +47,7 @@ Var Linear::operator()(Pass& pass, Var x) const {
   const Site here = pass.visit(site);
   const Quantized qx = pass.quantize(x, here, Role::activation, {.running_range = input_range});
   const Quantized qw = pass.quantize(w, here, Role::weight);
-  Tensor y = pass.room(with_last(shape, out));
+  Tensor y = pass.empty(with_last(shape, out));
   const Var b = bias.index >= 0 ? pass.tape.parameter(bias) : w;
   Multiply how = pass.how(here, Product::forward);
   if (b != w) how.bias = pass.tape[b].data();
@@ -57,11 +57,11 @@ Var Linear::operator()(Pass& pass, Var x) const {
     GradientSummary summary = b != w ? summarise_gradient(g, pass.simd) : GradientSummary{};
     const Quantized qg = pass.quantize(g, here, Role::gradient, {.range = summary.range});
     if (grads.wants(x)) {
-      Tensor gx = pass.room(shape);
+      Tensor gx = pass.empty(shape);
       pass.multiply_into(qg.along(1), qw.along(0), here, Product::grad_left, whole(gx));
       grads.add(x, std::move(gx));
     }
-    Tensor gw = pass.room({out, in});
+    Tensor gw = pass.empty({out, in});
     pass.multiply_into(qg.along(0).transposed(), qx.along(0), here, Product::grad_right, whole(gw));
     grads.add(w, std::move(gw));
     if (b != w) grads.add(b, std::move(summary.bias));

@@ -83,7 +83,7 @@ struct Pass {
   /// The value of x as a matrix for an operand: in a pass that counts, only its shape.
   [[nodiscard]] ConstMatrix matrix_of(Var x) const;
   /// Memory for a product's result; in a pass that counts, only its shape.
-  [[nodiscard]] Tensor room(const Shape& shape) const {
+  [[nodiscard]] Tensor empty(const Shape& shape) const {
     return counting ? Tensor::shape_only(shape) : Tensor::uninitialized(shape);
   }
 
