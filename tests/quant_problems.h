@@ -43,6 +43,13 @@ struct RandomProduct {
   [[nodiscard]] const Operand& b() const { return sides[1]; }
 };
 
+inline const Grid& grid_of_row(const Operand& a, std::int64_t i) {
+  return a.grid(a.granularity() == Granularity::per_row ? i : 0);
+}
+inline const Grid& grid_of_column(const Operand& b, std::int64_t j) {
+  return b.grid(b.granularity() == Granularity::per_column ? j : 0);
+}
+
 /// Mostly small, sometimes 0 or 1, sometimes beyond every tile.
 inline std::int64_t random_extent(Dice& dice, std::int64_t most) {
   if (dice.one_in(40)) return 0;

@@ -65,7 +65,13 @@ innocent train/app/run_main.cpp 'std::cout << loss;'
 offence quant/engine.cpp $'std::mt19937 engine; //\n#include <random>' 'randomness comes from Key'
 offence quant/map.cpp 'std::unordered_map<int, int> sites;' 'unordered order'
 offence core/calls.cpp 'thread_local int calls;' 'thread-local'
-offence core/long.cpp "$(yes 'int x;' | head -601)" 'more than 600 lines'
+offence core/long.cpp "$(yes 'int x;' | head -501)" 'more than 500 lines'
+innocent core/lines.cpp "$(yes 'int x;' | head -500)"
+lines() { yes '  f(x);' | head "-$1"; }
+offence quant/kernels/tall.cpp $'namespace ebb {\n\nvoid tall(\n    int x) {\n'"$(lines 78)"$'\n}\n\n}  // namespace ebb' 'more than 80 lines'
+innocent quant/kernels/short.cpp $'namespace ebb {\n\nvoid tall(\n    int x) {\n'"$(lines 77)"$'\n}\n\n}  // namespace ebb'
+offence layers/member.h $'#pragma once\nstruct Tall {\n  void tall() {\n'"$(lines 79 | sed 's/^/  /')"$'\n  }\n};' 'more than 80 lines'
+innocent layers/table.cpp $'const int table[] = {\n'"$(lines 90)"$'\n};'
 
 missed=0
 if report=$("$guard" "$tree"); then
