@@ -13,8 +13,8 @@ namespace ebb {
 
 /// What a network is fed: normalised images [n, height, width, channels] and their n classes.
 struct Batch {
-  Tensor inputs;
-  std::vector<std::int32_t> labels;
+  Tensor inputs{};
+  std::vector<std::int32_t> labels{};
 
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(labels.size()); }
 };
@@ -34,7 +34,7 @@ struct Augmentation {
 
 struct BatchOptions {
   std::int64_t batch = 128;
-  Augmentation augmentation;
+  Augmentation augmentation{};
 };
 
 /// The training batches of a set, a pure function of (key, iteration): asking twice, in any order

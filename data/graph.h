@@ -24,7 +24,7 @@ struct GraphSplit {
 /// twice, whatever the files say. Self-loops are the layer's business. A node
 /// without neighbours is a node like any other.
 struct Graph {
-  std::string name;
+  std::string name{};
   Csr neighbours{};
   Tensor features{};                   ///< [nodes, features]
   std::vector<std::int32_t> labels{};  ///< 0 .. classes-1, one a node

@@ -13,15 +13,15 @@ namespace ebb {
 /// The in-neighbours of one layer's targets. Nodes are numbered anew for it: `nodes` tells their
 /// numbers in the graph, and the first of them are the targets, in their order.
 struct GraphHop {
-  Csr adjacency;                    ///< [targets, nodes]
-  std::vector<std::int64_t> nodes;  ///< of the graph
+  Csr adjacency{};                    ///< [targets, nodes]
+  std::vector<std::int64_t> nodes{};  ///< of the graph
 };
 
 /// Nodes to train on, with what their logits take: the nodes of a hop are the targets of the hop
 /// before.
 struct GraphBatch {
-  std::vector<GraphHop> hops;        ///< one a layer, from the features to the logits
-  std::vector<std::int32_t> labels;  ///< of the targets of the last hop
+  std::vector<GraphHop> hops{};        ///< one a layer, from the features to the logits
+  std::vector<std::int32_t> labels{};  ///< of the targets of the last hop
 };
 
 /// Mini-batches of a graph's training nodes with sampled neighbours, a pure function of (key,

@@ -14,7 +14,7 @@ inline constexpr std::int64_t kMaxPicturePixels = std::int64_t{1} << 26;
 /// A decoded picture, [height, width, 3] bytes of R, G, B.
 struct Picture {
   std::int64_t height = 0, width = 0;
-  std::vector<std::uint8_t> pixels;
+  std::vector<std::uint8_t> pixels{};
 };
 
 /// Decodes a JPEG or PNG file, which the content decides and not the name. Numbers are taken as

@@ -12,7 +12,7 @@ inline constexpr std::int64_t kMaxFolderBytes = std::int64_t{16} << 30;
 
 /// The two sets of a folder of pictures.
 struct ImageFolder {
-  ImageSet train, test;
+  ImageSet train{}, test{};
 };
 
 /// True if the folder holds pictures as read_image_folder takes them: it has a folder `train` of

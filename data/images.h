@@ -14,7 +14,7 @@ namespace ebb {
 /// Per-channel mean and standard deviation of pixel values; a network sees (value - mean) / std,
 /// computed in float32.
 struct Normalization {
-  std::vector<float> mean, std;
+  std::vector<float> mean{}, std{};
   friend bool operator==(const Normalization&, const Normalization&) = default;
 };
 
@@ -23,12 +23,12 @@ struct Normalization {
 /// Pixels are stored channels-last, [count, height, width, channels]. Sources of bytes stay bytes,
 /// whose value is byte / 255; all other sources are float32 and are their own values.
 struct ImageSet {
-  std::string name;
-  Shape shape;  ///< of one image: [height, width, channels]
+  std::string name{};
+  Shape shape{};  ///< of one image: [height, width, channels]
   int classes = 0;
-  std::variant<std::vector<std::uint8_t>, std::vector<float>> pixels;
-  std::vector<std::int32_t> labels;  ///< 0 .. classes-1
-  Normalization normalization;       ///< that of the training set, also in a test or validation set
+  std::variant<std::vector<std::uint8_t>, std::vector<float>> pixels{};
+  std::vector<std::int32_t> labels{};  ///< 0 .. classes-1
+  Normalization normalization{};  ///< that of the training set, also in a test or validation set
 
   [[nodiscard]] std::int64_t count() const { return static_cast<std::int64_t>(labels.size()); }
   /// SHA-256 of shape, number of classes, labels and pixels: equal for equal sets, whatever files
@@ -50,7 +50,7 @@ ImageSet subset(const ImageSet& set, std::span<const std::int64_t> indices);
 
 /// A training set cut in two, both in file order.
 struct ValidationSplit {
-  ImageSet train, validation;
+  ImageSet train{}, validation{};
 };
 /// Sets aside round(fraction * count) images, drawn without replacement by the key. Normalisation
 /// stays that of the whole set.

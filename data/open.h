@@ -11,9 +11,9 @@ namespace ebb {
 
 /// A training set, its test set, and how training images are to be varied.
 struct DataSet {
-  std::string name;
-  ImageSet train, test;
-  Augmentation augmentation;
+  std::string name{};
+  ImageSet train{}, test{};
+  Augmentation augmentation{};
   bool scaled = false;  ///< pictures of any size, made squares of one
 };
 

@@ -18,13 +18,13 @@ inline constexpr std::array<std::string_view, 3> kPairLabels{"contradiction", "e
                                                              "neutral"};
 
 struct PairTexts {
-  std::string premise, hypothesis;
+  std::string premise{}, hypothesis{};
   std::int32_t label = 0;
 };
 
 /// The rows of one file.
 struct PairFile {
-  std::vector<PairTexts> pairs;
+  std::vector<PairTexts> pairs{};
   std::int64_t without_label = 0, other_languages = 0;  ///< rows left out
   bool has_languages = false;                           ///< each row names its language
 };
@@ -50,16 +50,16 @@ PairFile parse_pairs(const NamedText& file, std::string_view language);
 std::string words_of(std::string_view sentence);
 
 struct SentencePair {
-  TokenIds premise, hypothesis;
+  TokenIds premise{}, hypothesis{};
   std::int32_t label = 0;
 };
 
 /// Pairs to train on and pairs to be scored on. Token ids are those of the vocabulary, then
 /// kClassify and kMask.
 struct PairSet {
-  std::string name;
-  Vocabulary vocabulary;
-  std::vector<SentencePair> train, validation, test;  ///< validation or test may be empty
+  std::string name{};
+  Vocabulary vocabulary{};
+  std::vector<SentencePair> train{}, validation{}, test{};  ///< validation or test may be empty
   std::int64_t without_label = 0, other_languages = 0;
   bool has_languages = false;  ///< of rows or of files
 
@@ -84,8 +84,8 @@ Majority majority_of(const std::vector<SentencePair>& part);
 
 struct PairOptions {
   std::int64_t vocabulary =
-      50'000;            ///< most words, with `<unk>` and `<eos>`; the rarer ones become `<unk>`
-  std::string language;  ///< of files that have several; empty: all rows
+      50'000;              ///< most words, with `<unk>` and `<eos>`; the rarer ones become `<unk>`
+  std::string language{};  ///< of files that have several; empty: all rows
 };
 
 /// Opens sentence pairs by name: `embedded` for embedded_pairs(), or a folder with the files
@@ -110,10 +110,10 @@ std::vector<PairTexts> embedded_pairs(std::int64_t count, Key key);
 
 /// Rows of tokens one after the other, without padding.
 struct PackedRows {
-  TokenIds tokens;
+  TokenIds tokens{};
   std::vector<std::int32_t>
-      segments;  ///< of each token: 0 up to the first separator of a pair, then 1
-  std::vector<std::int64_t> lengths;  ///< tokens of each row
+      segments{};  ///< of each token: 0 up to the first separator of a pair, then 1
+  std::vector<std::int64_t> lengths{};  ///< tokens of each row
 };
 
 /// Appends the row [classify] premise [separator] hypothesis [separator]; without the premise
@@ -126,8 +126,8 @@ void append_row(PackedRows& rows, const PairSet& set, const SentencePair& pair, 
 
 /// Tokens of a row chosen to be predicted, for masked language models.
 struct MaskedRows {
-  std::vector<std::int64_t> places;   ///< of the chosen tokens among those of all rows, ascending
-  std::vector<std::int32_t> targets;  ///< what they were
+  std::vector<std::int64_t> places{};   ///< of the chosen tokens among those of all rows, ascending
+  std::vector<std::int32_t> targets{};  ///< what they were
 };
 
 /// Chooses max(1, floor(0.15 n + 1/2)) of the n words of every row (all tokens but classify and

@@ -74,9 +74,9 @@ class Vocabulary {
 
 /// A text to train on and texts to be scored on.
 struct Corpus {
-  std::string name;
-  Vocabulary vocabulary;
-  TokenIds train, validation, test;  ///< the test part may be empty
+  std::string name{};
+  Vocabulary vocabulary{};
+  TokenIds train{}, validation{}, test{};  ///< the test part may be empty
 
   /// SHA-256 of a part's ids, for the record.
   static std::string fingerprint(const TokenIds& ids);

@@ -14,7 +14,7 @@ namespace ebb {
 /// length.
 struct TokenBatch {
   std::int64_t rows = 0, length = 0;
-  TokenIds inputs, targets;
+  TokenIds inputs{}, targets{};
 
   [[nodiscard]] std::int64_t size() const { return rows * length; }
 };

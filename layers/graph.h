@@ -16,8 +16,8 @@ namespace ebb {
 /// of node_scale[k] x(k) over the nodes k that target i lists. The first nodes are the targets, so
 /// that a target finds its own features.
 struct Neighbourhood {
-  Csr adjacency;                      ///< [targets, nodes]
-  Csr adjacency_transposed;           ///< its transpose, for gradients
+  Csr adjacency{};                    ///< [targets, nodes]
+  Csr adjacency_transposed{};         ///< its transpose, for gradients
   std::vector<float> node_scale{};    ///< one a node; empty: all 1
   std::vector<float> target_scale{};  ///< one a target
 

@@ -9,7 +9,7 @@ namespace ebb {
 
 /// What an LSTM carries from window to window, for every stream. Gradients flow through it.
 struct LstmState {
-  Var hidden, cell;  ///< [streams, units]
+  Var hidden{}, cell{};  ///< [streams, units]
 };
 
 /// One layer of long short-term memory over a window of time, x [time * streams, in] to h [time *

@@ -13,11 +13,11 @@ namespace ebb {
 
 /// A network from images to logits. Its parameters live in the store that it was made with.
 struct Classifier {
-  std::string name;
-  Shape image;  ///< of one image: [height, width, channels]
+  std::string name{};
+  Shape image{};  ///< of one image: [height, width, channels]
   int classes = 0;
   std::function<Var(Pass& pass, Var images)>
-      forward;  ///< [batch, height, width, channels] to [batch, classes]
+      forward{};  ///< [batch, height, width, channels] to [batch, classes]
 };
 
 /// Names that make_classifier knows.

@@ -14,7 +14,7 @@ namespace ebb {
 /// a momentum. After each step it is rounded to its format, fp32 or one with a codec: it is held as
 /// a float32 that the format has.
 struct Slot {
-  std::string_view name;  ///< in checkpoints: "NAME/PARAMETER"
+  std::string_view name{};  ///< in checkpoints: "NAME/PARAMETER"
   Format format = Format::fp32();
   Rounding rounding = Rounding::nearest_even;
 };
@@ -35,9 +35,9 @@ struct Update {
 /// An optimizer: a row of optimizer_rules(). Saving, restoring, --optimizer and its check read the
 /// table, so another optimizer is a file and a row.
 struct Rule {
-  std::string_view name;
-  std::span<const Hyperparameter> hyperparameters;
-  std::span<const Slot> slots;
+  std::string_view name{};
+  std::span<const Hyperparameter> hyperparameters{};
+  std::span<const Slot> slots{};
   bool counts_steps = false;  ///< whether a step depends on how many there were
   bool draws = false;         ///< whether its step draws from the key
   /// Moves w and the slots by float32 operations in the stated order, each element by itself.

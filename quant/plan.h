@@ -39,7 +39,7 @@ inline constexpr Format kAdjacency{.kind = Format::Kind::integer,
 
 /// The formats of one site.
 struct SiteFormats {
-  Format weight, activation, gradient;
+  Format weight{}, activation{}, gradient{};
 
   static constexpr SiteFormats fp32() { return {}; }
   [[nodiscard]] Format of(Role role) const;
@@ -75,7 +75,7 @@ struct Numerics {
 /// The precision of every operand and product of one iteration: a table of Numerics by site. Plain
 /// data: a schedule makes a new one for every iteration.
 struct PrecisionPlan {
-  Numerics base;  ///< of every site that no rule is for
+  Numerics base{};  ///< of every site that no rule is for
   struct Rule {
     std::string pattern;  ///< see Site::matches
     Numerics numerics;

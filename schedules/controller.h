@@ -23,8 +23,8 @@ struct Observation {
 
 /// What a controller remembers: a number by name.
 struct ControllerState {
-  std::string_view name;
-  double initial;
+  std::string_view name{};
+  double initial{};
   bool count = false;  ///< a checkpoint holds it as an integer
 };
 
@@ -32,12 +32,12 @@ struct ControllerState {
 /// The loop, checkpoints, the command line and its help read the table, so another controller is a
 /// file and a row.
 struct ControllerRule {
-  std::string_view name;    ///< in checkpoints
-  std::string_view option;  ///< on the command line: --OPTION X is its first hyperparameter and
-                            ///< switches it on, --OPTION-NAME X are the others
-  std::string_view help;    ///< of the option
-  std::span<const Hyperparameter> hyperparameters;
-  std::span<const ControllerState> state;
+  std::string_view name{};    ///< in checkpoints
+  std::string_view option{};  ///< on the command line: --OPTION X is its first hyperparameter and
+                              ///< switches it on, --OPTION-NAME X are the others
+  std::string_view help{};    ///< of the option
+  std::span<const Hyperparameter> hyperparameters{};
+  std::span<const ControllerState> state{};
   void (*observe)(const NamedNumbers& hyperparameters, NamedNumbers& state,
                   const Observation& observation);
   /// The factor of the scheduled learning rate.

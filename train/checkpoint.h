@@ -50,7 +50,7 @@ void restore_params(const Checkpoint& checkpoint, ParamStore& params);
 
 /// What take_params did, by the entries' names in the order of the store.
 struct TakenParams {
-  std::vector<std::string> taken, kept;
+  std::vector<std::string> taken{}, kept{};
 };
 
 /// Puts stored values into a store that another network filled: every entry whose name, kind and

@@ -10,7 +10,7 @@ namespace ebb::train {
 /// What config.json says of a run. KeyValues that are numbers or truth values appear as such in the
 /// JSON.
 struct RunConfig {
-  std::string program;
+  std::string program{};
   KeyValues options{};   ///< every option that can change a result
   KeyValues session{};   ///< options that cannot
   KeyValues resolved{};  ///< what the options came to: iterations, schedules, parameters

@@ -39,15 +39,15 @@ struct Scores {
 
 /// Scores one split once: gathers what it needs piece by piece, since not every score is a mean.
 struct Scorer {
-  std::function<void(Pass&, std::int64_t piece)> add;
-  std::function<Scores()> result;  ///< once all pieces are in
+  std::function<void(Pass&, std::int64_t piece)> add{};
+  std::function<Scores()> result{};  ///< once all pieces are in
 };
 
 /// Examples that are scored together, in pieces that fit the memory; piece i is always the same.
 struct Split {
-  std::string name;  ///< "validation" or "test"
+  std::string name{};  ///< "validation" or "test"
   std::int64_t pieces = 0;
-  std::function<Scorer()> begin;
+  std::function<Scorer()> begin{};
 };
 
 /// What a language model wrote.

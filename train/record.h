@@ -18,7 +18,7 @@ namespace ebb::train {
 
 /// Formats by role, see role_formats.
 struct RoleFormats {
-  Format weight, activation;
+  Format weight{}, activation{};
   std::optional<Format> gradient =
       Format::fp32();  ///< none of evaluations, which have no gradients
   bool by_site =
@@ -31,7 +31,7 @@ struct StepRow {
   std::int64_t iteration = 0, epoch = 0;  ///< both from 0
   double loss = 0;                        ///< of the batch, before the update
   double learning_rate = 0;
-  RoleFormats formats;
+  RoleFormats formats{};
   uint128 bit_ops = 0;  ///< of this step alone
   double seconds = 0;
   friend bool operator==(const StepRow&, const StepRow&) = default;
@@ -40,13 +40,13 @@ struct StepRow {
 /// One evaluation: a line of evals.jsonl.
 struct EvalRow {
   std::int64_t iteration = 0;  ///< optimizer steps done before it
-  std::string split;           ///< "test" or "validation"
+  std::string split{};         ///< "test" or "validation"
   std::int64_t examples =
       0;  ///< that were scored: images, tokens, words, nodes; 0 in records of earlier versions
   double loss = 0;
-  std::string metric;  ///< what the model family scores by, e.g. "accuracy"
+  std::string metric{};  ///< what the model family scores by, e.g. "accuracy"
   double score = 0;
-  RoleFormats formats;
+  RoleFormats formats{};
   uint128 bit_ops = 0;  ///< charged apart from training
   double seconds = 0;
   bool lower_is_better = false;  ///< of the score
@@ -62,8 +62,8 @@ std::string to_line(std::int64_t iteration, const OperandQuality& quality);
 
 /// Everything of the record that belongs to the first steps of a run.
 struct History {
-  std::vector<StepRow> steps;
-  std::vector<EvalRow> evaluations;
+  std::vector<StepRow> steps{};
+  std::vector<EvalRow> evaluations{};
 };
 
 /// A run directory: config.json, steps.jsonl, evals.jsonl, operands.jsonl if operands are measured,

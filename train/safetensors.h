@@ -20,10 +20,10 @@ std::string_view name_of(DType dtype);
 
 /// One array of a safetensors file: its elements row-major in little-endian bytes.
 struct StoredTensor {
-  std::string name;
+  std::string name{};
   DType dtype = DType::u8;
-  std::vector<std::int64_t> shape;
-  std::string bytes;
+  std::vector<std::int64_t> shape{};
+  std::string bytes{};
 
   static StoredTensor of(std::string name, const Tensor& value);
   static StoredTensor of(std::string name, std::span<const double> values);
@@ -45,8 +45,8 @@ struct StoredTensor {
 /// Source: github.com/huggingface/safetensors, "Format": u64 header length, JSON header, data
 /// without gaps.
 struct SafeTensors {
-  std::map<std::string, std::string> metadata;
-  std::vector<StoredTensor> tensors;
+  std::map<std::string, std::string> metadata{};
+  std::vector<StoredTensor> tensors{};
 
   /// @throws DataError if there is none of that name
   [[nodiscard]] const StoredTensor& at(std::string_view name) const;

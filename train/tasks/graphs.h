@@ -31,9 +31,9 @@ struct GraphNetwork {
   /// whole graph.
   std::function<std::shared_ptr<const Neighbourhood>(const Csr& adjacency,
                                                      std::span<const std::int64_t> degrees)>
-      neighbourhood;
+      neighbourhood{};
   /// Logits [targets of the last layer, classes] of features [nodes of the first, features].
-  std::function<Var(Pass&, Var features, const Neighbourhoods&)> forward;
+  std::function<Var(Pass&, Var features, const Neighbourhoods&)> forward{};
 };
 
 /// Classification of nodes by softmax cross-entropy, scored by accuracy. With --fanout all, a step

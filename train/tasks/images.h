@@ -19,8 +19,8 @@ std::vector<OptionSpec> image_options();
 
 /// The images of a run: --data opened, --validation set aside, --augment settled.
 struct ImageData {
-  DataSet set;          ///< its training images are those that are trained on
-  ImageSet validation;  ///< empty unless asked for
+  DataSet set{};          ///< its training images are those that are trained on
+  ImageSet validation{};  ///< empty unless asked for
 };
 
 /// @throws DataError if the data cannot be had or are not what they claim; ConfigError for an

@@ -24,7 +24,7 @@ struct ScoreSums {
 
 /// A score by name.
 struct SumScore {
-  Metric metric;
+  Metric metric{};
   double (*of)(const ScoreSums&);
 };
 SumScore accuracy();       ///< the share of examples whose label is predicted

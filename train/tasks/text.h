@@ -35,7 +35,7 @@ KeyValues describe(const Corpus& corpus);
 
 /// What a layer of a recurrent network carries from window to window.
 struct StreamState {
-  Tensor hidden, cell;  ///< [streams, units]
+  Tensor hidden{}, cell{};  ///< [streams, units]
 };
 
 /// A network that carries state through the text.
@@ -43,9 +43,9 @@ struct RecurrentNetwork {
   /// Logits [tokens, vocabulary] of tokens laid out by time, for as many streams as the states
   /// have; the states move on.
   std::function<Var(Pass&, std::span<const std::int32_t> tokens, std::vector<StreamState>& states)>
-      forward;
+      forward{};
   /// All zero.
-  std::function<std::vector<StreamState>(std::int64_t streams)> begin;
+  std::function<std::vector<StreamState>(std::int64_t streams)> begin{};
 };
 
 /// A network that sees one window at a time: logits [rows * length, vocabulary] of tokens laid out
