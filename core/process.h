@@ -7,8 +7,8 @@ namespace ebb {
 
 /// Fills the descriptors 0, 1 and 2 where whoever started the program closed them. The next file
 /// that is opened would else get one of them, and what goes to standard output or error would go
-/// into that file. They lead to /dev/null the wrong way round, so that using one is an error as
-/// before.
+/// into that file. They are opened on /dev/null, the input for writing and the outputs for reading,
+/// so that using one is an error as before.
 void reserve_standard_streams();
 
 /// Starts the program anew, once, with what its libraries read from the environment when they are

@@ -15,7 +15,7 @@
 
 namespace ebb {
 
-/// An optimizer with its state, all of which is public data. It moves float32 master parameters; a
+/// An optimizer with its state, all of which is public data. It updates float32 master parameters; a
 /// parameter without gradient stays as it is.
 struct Optimizer {
   /// Stochastic gradient descent.
@@ -29,7 +29,7 @@ struct Optimizer {
   /// By slot of the rule, then by ParamId; empty until that parameter's first gradient.
   std::vector<std::vector<Tensor>> slots;
 
-  /// Moves the parameters once. `rate` is the learning rate of this iteration, `key` what
+  /// Updates the parameters once. `rate` is the learning rate of this iteration, `key` what
   /// rules that draw (Rule::draws) draw from: each iteration has its own.
   /// @throws ShapeError unless every gradient has its parameter's shape, ConfigError for
   /// hyperparameters out of range, a rate that is negative, infinite or NaN, or no key for a rule

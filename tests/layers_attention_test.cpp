@@ -178,7 +178,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "rotary places turn pairs of queries and keys by t 10000^(-2i/d), and their gradients back") {
+    "rotary positions turn pairs of queries and keys by t 10000^(-2i/d), and their gradients "
+    "back") {
   Bench bench;
   Pass pass = bench.pass(int_plan(8, 8));  // nothing of it is quantized
   const Tensor qkv = random_tensor({kRows * kLength, 3 * kWidth}, Key(1)),
@@ -210,7 +211,7 @@ TEST_CASE(
   check(g, pass.tape.gradient_of(x), -1);
 }
 
-TEST_CASE("the gradients of attention and of rotary places agree with central differences") {
+TEST_CASE("the gradients of attention and of rotary positions agree with central differences") {
   Bench bench;
   for (const bool causal : {true, false}) {
     check_gradients(bench, {random_tensor({kRows * kLength, 3 * kWidth}, Key(1))}, 30,

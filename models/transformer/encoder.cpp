@@ -16,7 +16,7 @@ namespace {
 /// Everything of an encoder but its ends.
 struct Encoder {
   TransformerConfig config;
-  ParamId tokens, places, segments;  ///< places has index -1 with rotary places
+  ParamId tokens, places, segments;  ///< places has index -1 with rotary positions
   std::vector<TransformerBlock> blocks;
   LayerNorm last;
   std::optional<Linear> pooler;

@@ -68,7 +68,7 @@ Program program() {
                              .clip = 1.0},
                             {.name = "encoder",
                              .summary = "bidirectional, pre-norm; labels pairs of sentences or "
-                                        "predicts hidden words (--task)",
+                                        "predicts masked words (--task)",
                              .lr = 0.002,
                              .lr_schedule = "warm(100up) 1->0.05 : cos",
                              .optimizer = "adamw",

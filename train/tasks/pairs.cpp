@@ -184,7 +184,7 @@ std::vector<OptionSpec> pair_options() {
       {.name = "task",
        .value = "classify|masked",
        .fallback = "classify",
-       .help = "of the encoder: label pairs of sentences, or predict hidden words of them",
+       .help = "of the encoder: label pairs of sentences, or predict masked words of them",
        .choices = {"classify", "masked"},
        .conflict = of_encoder},
       {.name = "hypothesis-only",

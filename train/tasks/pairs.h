@@ -21,7 +21,7 @@ std::vector<OptionSpec> pair_options();
 /// --data opened. @throws DataError if the pairs cannot be had or are not what they claim
 PairSet open_pairs(const Options& options);
 
-/// A network over packed rows of tokens: logits [places, outputs] at the chosen places of all
+/// A network over packed rows of tokens: logits [positions, outputs] at the chosen positions of all
 /// tokens.
 using PairNetwork =
     std::function<Var(Pass&, const PackedRows& rows, std::span<const std::int64_t> places)>;
@@ -33,8 +33,8 @@ using PairNetwork =
 Task classify_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwork& network,
                    const Options& options);
 
-/// Prediction of hidden words of the same rows (see mask_words), scored by the perplexity of these
-/// words. Examples are hidden words. Row r of step t draws from the key of (seed, t, r); an
+/// Prediction of masked words of the same rows (see mask_words), scored by the perplexity of these
+/// words. Examples are masked words. Row r of step t draws from the key of (seed, t, r); an
 /// evaluation hides the same words every time.
 /// @throws ConfigError as classify_task
 Task masked_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwork& network,
