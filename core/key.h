@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -23,6 +24,11 @@ class Key {
   /// An independent key for the given purpose.
   [[nodiscard]] Key fold(std::uint64_t data) const;
   [[nodiscard]] Key fold(std::string_view name) const;
+  /// Numbers of iterations and elements are signed.
+  template <std::signed_integral T>
+  [[nodiscard]] Key fold(T data) const {
+    return fold(static_cast<std::uint64_t>(data));
+  }
 
   [[nodiscard]] constexpr std::uint64_t value() const { return value_; }
 

@@ -34,6 +34,8 @@ TEST_CASE("keys are pure functions of what they are for: their layout may never 
   CHECK(key.bits(0) == join_words(philox4x32({0, 0, 0, 0}, {42, 0})));
   CHECK(key.bits(0x500000007ULL) == join_words(philox4x32({7, 5, 0, 0}, {42, 0})));
   CHECK(key.fold(7).value() == join_words(philox4x32({7, 0, 0, 1}, {42, 0})));
+  CHECK(key.fold(-1).value() ==
+        join_words(philox4x32({0xffffffff, 0xffffffff, 0, 1}, {42, 0})));  // as 64 unsigned bits
   CHECK(key.fold("stage1.conv") == key.fold(name_hash("stage1.conv")));
   CHECK(name_hash("") == 0xcbf29ce484222325ULL);  // FNV-1a's published test vectors
   CHECK(name_hash("a") == 0xaf63dc4c8601ec8cULL);

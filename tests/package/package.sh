@@ -81,6 +81,30 @@ END
     exit 1
   fi
 fi
+# No compiler and no standard that users may have warns of anything in the headers, nor in code that leaves members of ours out.
+cat >"$scratch/warnings.cpp" <<'END'
+#include <ebb/ebb.h>
+
+int main() {
+  using namespace ebb;
+  const BatchOptions options{.batch = 8};
+  const ImageSet images{.name = "own", .classes = 2};
+  const DataSet data{.name = "own", .train = images};
+  const Batch batch{.labels = {1}};
+  const SiteFormats formats{.weight = Format::integer(4)};
+  const Rule rule{.name = "own"};
+  const train::Split split{.name = "test", .pieces = 1};
+  [[maybe_unused]] const train::Task task{.splits = {split}, .unit = "one image"};
+  return options.batch == 8 && data.train.classes == 2 && batch.size() == 1 && formats.gradient.is_fp32() && rule.name == "own" ? 0 : 1;
+}
+END
+if [[ $how == cmake ]]; then
+  for compiler in "$cxx -std=c++20" "$cxx -std=c++2b" "clang++ -std=c++2b"; do
+    command -v "${compiler%% *}" >/dev/null || continue
+    # shellcheck disable=SC2086
+    $compiler -fsyntax-only -Wall -Wextra -Wconversion -Wshadow -Werror -I"$prefix/include" "$scratch/warnings.cpp"
+  done
+fi
 for file in LICENSE README.md docs/NUMERICS.md docs/EXTENDING.md docs/YOUR_OWN_LOOP.md docs/YOUR_OWN_OP.md; do
   [[ -n $(find "$prefix/share/doc" -path "*/$file") ]] || { echo "$file is not installed"; exit 1; }
 done
