@@ -32,10 +32,9 @@ std::string describe(const DataSet& data);
 /// | `train/CLASS/*`, and `test/CLASS/*` or `val/CLASS/*`, JPEG or PNG | pictures, see read_image_folder | the folder's | crop and flip | measured on the training set |
 ///
 /// The synthetic sets measure their normalisation on the training set; synthetic-cifar is cropped
-/// and flipped.
+/// and flipped. Pictures are scaled to squares of `side` x `side` pixels.
 /// @throws DataError when the folder is missing, holds none or several of these sets or a part of
-/// one, or a file is not what it should be `side`: pixels of the squares that pictures are scaled
-/// to
+/// one, or a file is not what it should be
 DataSet open_data(std::string_view where, std::int64_t side = 224);
 
 }  // namespace ebb

@@ -39,7 +39,7 @@ struct Attention {
                  std::span<const std::int64_t> key_lengths) const;
 };
 
-/// Rotates the queries and keys of qkv by their token's place t in its row: of every head, elements
+/// Rotates the queries and keys of qkv by their token's position t in its row: of every head, elements
 /// 2i and 2i+1 by the angle t 10000^(-2i/d), so that scores depend on distances. Source: Su et al.,
 /// "RoFormer", 2021.
 /// @throws ShapeError as Attention, or for an odd d

@@ -8,8 +8,8 @@
 
 namespace ebb {
 
-/// Batch normalisation over the last axis, in float32:  y = (x - mean) scale / sqrt(var + epsilon)
-/// + shift  by channel.
+/// Batch normalisation over the last axis, in float32:  y = (x - mean) weight / sqrt(var + epsilon)
+/// + bias  by channel.
 ///
 /// In training mean and (biased) variance are those of the batch, column_moments() of core/sums.h,
 /// and the running ones move by running = (1 - momentum) running + momentum current, the variance

@@ -56,7 +56,7 @@ struct Effects {
 
   /// Widens the range of a layer's input by that of one more use.
   void add_range(ParamId state, const Range& range);
-  /// Moves the state: kinds one after the other, each in the order of the pass. Effects of several
+  /// Updates the state: kinds one after the other, each in the order of the pass. Effects of several
   /// passes are applied in the passes' order.
   void apply_to(ParamStore& params) const;
 };
