@@ -124,7 +124,8 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("with 16-bit codes training follows float32 closely for 100 steps") {
+TEST_CASE("with 16-bit codes training follows float32 closely for 100 steps" *
+          doctest::test_suite("large")) {
   // Codes of 16 bits move every operand by at most 2^-17 of its range. While both runs descend
   // smoothly they stay side by side; max pooling jumps where two values are nearly equal, and then
   // so do the losses.

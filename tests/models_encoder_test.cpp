@@ -113,7 +113,8 @@ TEST_CASE("what steps will charge is what they charge, by site and product, for 
 
 TEST_CASE(
     "the gradients of whole encoders over rows of different lengths agree with central "
-    "differences") {
+    "differences" *
+    doctest::test_suite("large")) {
   const auto pairs = small_pairs();
   PackedRows rows;
   for (std::size_t i = 0; i < 3; ++i)

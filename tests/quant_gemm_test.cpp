@@ -102,7 +102,8 @@ TEST_CASE(
 
 TEST_CASE(
     "finished rows are reported once each, in ranges that begin at multiples of 64, and hold what "
-    "they will hold at the end") {
+    "they will hold at the end" *
+    doctest::test_suite("large")) {
   Dice dice(Key(36));
   // Images of one block and of several, of lines that fill blocks of 64 rows and of lines that do
   // not, with 1 and 2 parts an axis.
