@@ -13,6 +13,7 @@
 #include "tools/ngram_command.h"
 #include "tools/quantize_command.h"
 #include "tools/schedule_command.h"
+#include "tools/study/sweep.h"
 #include "train/app/inspect.h"
 
 namespace ebb::tools {
@@ -170,6 +171,30 @@ void add_ngram_command(CLI::App& app, std::ostream& out) {
     options->words = *unit == "word";
     ngram(*options, out);
   });
+}
+
+void add_sweep_command(CLI::App& app, std::ostream& out, std::ostream& err, int& exit_code) {
+  const auto options = std::make_shared<study::SweepOptions>();
+  CLI::App* const command = app.add_subcommand(
+      "sweep",
+      "Run a study: many runs of a program from one file, resumable and spread over "
+      "machines (docs/SWEEPS.md)");
+  command->add_option("STUDY", options->study, "study file (TOML)")->required();
+  command->add_option("--jobs", options->jobs, "runs at a time [processors / threads]")
+      ->check(integer_check, "");
+  command
+      ->add_option("--threads", options->threads,
+                   "threads of each run [1, more if there are fewer runs than processors]")
+      ->check(integer_check, "");
+  command->add_option("--shard", options->shard,
+                      "i/n: begin with the i-th of n parts, then take what nobody holds");
+  command->add_flag("--dry-run", options->dry_run,
+                    "show the runs with predicted bit-operations and, once some are finished, "
+                    "time; run nothing");
+  command->add_flag("--json", options->json, "one JSON object on stdout at the end");
+  command->add_flag("--yes", options->yes, "a grid of more than 10,000 runs is meant");
+  command->callback(
+      [options, &out, &err, &exit_code] { exit_code = study::sweep(*options, out, err); });
 }
 
 }  // namespace ebb::tools

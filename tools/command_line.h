@@ -16,5 +16,7 @@ void add_quantize_command(CLI::App& app, std::istream& in, std::ostream& out);
 /// bit-operations went.
 void add_inspect_command(CLI::App& app, std::ostream& out);
 void add_ngram_command(CLI::App& app, std::ostream& out);
+/// `sweep STUDY.toml` runs a study; see study::sweep. What it comes to is the exit code.
+void add_sweep_command(CLI::App& app, std::ostream& out, std::ostream& err, int& exit_code);
 
 }  // namespace ebb::tools

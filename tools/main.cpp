@@ -46,9 +46,11 @@ int run(int argc, char** argv) {
   ebb::tools::add_quantize_command(app, std::cin, std::cout);
   ebb::tools::add_inspect_command(app, std::cout);
   ebb::tools::add_ngram_command(app, std::cout);
+  int exit_code = kDone;
+  ebb::tools::add_sweep_command(app, std::cout, std::cerr, exit_code);
   try {
     app.parse(argc, argv);
-    return kDone;
+    return exit_code;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help
     throw ebb::ConfigError(complaint(app, error));

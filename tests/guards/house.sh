@@ -17,7 +17,8 @@ may[train/options]="train/options ${may[train]}"
 may[train/tasks]="train/tasks ${may[train/options]}"
 may[train/app]="train/app ${may[train/tasks]}"
 may[models]="models ${may[train/app]}"
-may[tools]="tools ${may[models]}"
+may[tools/study]="tools/study ${may[train/app]}"
+may[tools]="tools tools/study ${may[models]}"
 folders=(core quant schedules layers optim data train models tools)
 library=(core quant schedules layers optim data train)
 offences=$(mktemp)
@@ -61,7 +62,7 @@ fi
 mapfile -t headers < <(sources '.*\.h' "${folders[@]}" include)
 mapfile -t others < <(printf '%s\n' "${headers[@]}" | grep -vx 'core/eigen\.h')  # the one for programs that have Eigen
 forbid "core/eigen.h is for .cpp files: whoever includes a header would need Eigen" '#[ \t]*include[ \t]*["<](ebb/)?core/eigen[.]h' "${others[@]}"
-forbid "third-party headers stay in .cpp files" '#[ \t]*include[ \t]*<(Eigen|unsupported/Eigen|nlohmann|CLI|doctest|openssl)/|#[ \t]*include[ \t]*<(zlib|lzma|jpeglib|png|omp)[.]h>' "${others[@]}"
+forbid "third-party headers stay in .cpp files" '#[ \t]*include[ \t]*<(Eigen|unsupported/Eigen|nlohmann|toml[+][+]|CLI|doctest|openssl)/|#[ \t]*include[ \t]*<(zlib|lzma|jpeglib|png|omp)[.]h>' "${others[@]}"
 forbid "intrinsics stay in kernels" '#[ \t]*include[ \t]*<(immintrin|arm_neon)[.]h>' $(printf '%s\n' "${headers[@]}" | grep -v '/kernels/')
 if ((${#headers[@]})); then
   { grep -L '^#pragma once' "${headers[@]}" || true; } | sed 's/$/:1: a header begins with #pragma once/' >>"$offences"
