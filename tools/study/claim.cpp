@@ -88,8 +88,7 @@ Claimant Claimant::this_process() {
                            std::chrono::steady_clock::now().time_since_epoch())
                     .count();
               },
-          .alive = [](pid_t process,
-                      const std::string& started) { return start_of(process) == started; }};
+          .alive = [](pid_t id, const std::string& since) { return start_of(id) == since; }};
 }
 
 Claim::Claim(std::string path, const Claimant& me) : path_(std::move(path)) {

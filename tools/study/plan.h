@@ -21,7 +21,7 @@ struct Workers {
 int processors();
 /// As told; else every processor has one thread of one run, or of few runs each has several.
 /// @throws ConfigError if that are more threads than processors, and not both were told
-Workers workers(const SweepOptions& options, std::size_t runs, int processors = processors());
+Workers workers(const SweepOptions& options, std::size_t runs, int processors);
 
 /// The part of a study that this process begins with.
 struct Shard {

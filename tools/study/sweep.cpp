@@ -55,7 +55,7 @@ class Sweep {
       changes = keep_names(study_, expansion_, parse_manifest(before, path),
                            [](const std::string& name) { return fs::exists(name); });
     program_ = find_program(study_.program);
-    workers_ = workers(options_, expansion_.runs.size());
+    workers_ = workers(options_, expansion_.runs.size(), processors());
     shard_ = parse_shard(options_.shard);
     for (const std::string& change : changes) note(concat("the study has changed: ", change));
     const Interrupts interrupts;
