@@ -139,6 +139,7 @@ std::vector<Answer> Questions::ask(
   std::vector<Answer> answers(runs.size());
   std::vector<Asked> under_way;
   std::size_t next = 0, done = 0;
+  if (!open.empty()) progress(0, open.size());
   while (done < open.size()) {
     if (Interrupts::count() > 0) return {};
     while (next < open.size() && std::ssize(under_way) < jobs) {
@@ -151,6 +152,7 @@ std::vector<Answer> Questions::ask(
       Child child(command, out->fd(), err->fd());
       under_way.push_back({open[next++], std::move(out), std::move(err), std::move(child)});
     }
+    bool more = false;
     for (Asked& each : under_way) {
       const std::optional<int> code = each.child.ended();
       if (!code) continue;
@@ -161,9 +163,10 @@ std::vector<Answer> Questions::ask(
       else
         answer.message = message_of(study_.program, each.err->text(), *code);
       ++done;
+      more = true;
     }
     std::erase_if(under_way, [](const Asked& each) { return each.child.id() < 0; });
-    progress(done, open.size());
+    if (more) progress(done, open.size());
     if (done < open.size()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   for (std::size_t i = 0; i < runs.size(); ++i) answers[i] = answers[asked_as[i]];

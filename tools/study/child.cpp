@@ -76,7 +76,7 @@ Interrupts::Interrupts() {
   for (std::size_t i = 0; i < std::size(kSignals); ++i) {
     struct sigaction action {};
     action.sa_handler = [](int) { interrupts = interrupts + 1; };
-    if (kSignals[i] == SIGPIPE) action.sa_handler = SIG_IGN;
+    if (kSignals[i] == SIGPIPE || kSignals[i] == SIGXFSZ) action.sa_handler = SIG_IGN;
     sigaction(kSignals[i], nullptr, &old_[i]);
     const bool nohup = kSignals[i] == SIGHUP && old_[i].sa_handler == SIG_IGN;
     if (!nohup) sigaction(kSignals[i], &action, nullptr);

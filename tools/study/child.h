@@ -33,7 +33,7 @@ class Child {
 };
 
 /// While one is alive, Ctrl-C, SIGTERM and a closed terminal are counted and do nothing else, and
-/// writing to a reader who has gone is an error as any other.
+/// writing to a reader who has gone, or beyond a limit on files, is an error as any other.
 class Interrupts {
  public:
   Interrupts();
@@ -43,7 +43,7 @@ class Interrupts {
   static int count();
 
  private:
-  static constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+  static constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ};
   struct sigaction old_[std::size(kSignals)]{};
 };
 

@@ -25,7 +25,7 @@ using Json = nlohmann::ordered_json;
 
 [[noreturn]] void fail(const std::string& path) {
   throw DataError(concat("[claim] ", path, ": ", std::strerror(errno),
-                         "; the folder of a study must be one that this process may write to"));
+                         "; the folder of a study must have some space and be one that you may write to"));
 }
 
 // The first line of a file, or "".

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/printable.h"
 #include "tools/study/look.h"
 #include "tools/study/table.h"
 #include "train/app/progress.h"
@@ -114,7 +115,6 @@ Forecast forecast(const Study& study, const Expansion& expansion,
     if (expected.finished && expected.answer.prediction.macs > 0) measured.push_back(i);
     result.runs.push_back(std::move(expected));
   }
-  result.measured = measured.size();
   for (std::size_t i = 0; i < result.runs.size(); ++i) {
     Expected& expected = result.runs[i];
     if (expected.finished || expected.answer.exit_code != 0) continue;
@@ -136,10 +136,12 @@ Forecast forecast(const Study& study, const Expansion& expansion,
 std::string to_table(const Forecast& forecast) {
   std::vector<std::vector<std::string>> rows{
       {"run", "steps", "bit-operations", "cost", "time", ""}};
+  std::string failures;
   for (const Expected& run : forecast.runs) {
     const Prediction& prediction = run.answer.prediction;
     if (run.answer.exit_code != 0) {
-      rows.push_back({run.run, "", "", "", "", concat("would fail: ", run.answer.message)});
+      rows.push_back({run.run, "", "", "", "", "would fail"});
+      failures += concat("\n", run.run, " would fail: ", run.answer.message, "\n");
       continue;
     }
     rows.push_back({run.run, to_text(prediction.iterations), si_text(bit_ops(run)),
@@ -149,15 +151,14 @@ std::string to_table(const Forecast& forecast) {
                     run.finished ? "finished" : ""});
   }
   const Totals sum = totals(forecast);
-  const std::size_t open = forecast.runs.size() - sum.finished;
-  return concat(
-      train::format_table(rows), '\n', forecast.runs.size(), " runs, ", sum.finished, " finished; ",
-      si_text(sum.all), "bit-operations in all, ", si_text(sum.open), "to do",
-      open > 0 && sum.known
-          ? concat(", about ", train::format_duration(sum.seconds), " with ", forecast.jobs,
-                   " at a time (by ", forecast.measured, " finished)")
-          : "",
-      '\n', open > 0 && !sum.known ? "Times are predicted once some runs are finished.\n" : "");
+  const std::string time = sum.seconds > 0 ? concat(", about ", train::format_duration(sum.seconds),
+                                                    " with ", forecast.jobs, " at a time")
+                                           : "";
+  return concat(train::format_table(rows), '\n', forecast.runs.size(), " runs, ", sum.finished,
+                " finished; ", si_text(sum.all), " bit-operations in all, ", si_text(sum.open),
+                " to do", sum.known ? time : "", '\n',
+                sum.known ? "" : "Times are predicted once some runs are finished.\n",
+                printable(failures, LineFeeds::kept));
 }
 
 std::string to_json(const Forecast& forecast) {

@@ -42,7 +42,6 @@ struct Expected {
 /// What --dry-run says.
 struct Forecast {
   std::vector<Expected> runs{};
-  std::size_t measured = 0;  ///< finished runs that times are from
   int jobs = 1;
 };
 /// Times are those of the finished runs that have most options in common with the run, in

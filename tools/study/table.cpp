@@ -78,7 +78,8 @@ std::string state_text(const Entry& entry) {
     case State::queued: return "queued";
     case State::stopping: return "stopping";
     case State::elsewhere: return entry.note;
-    case State::done: return entry.reran ? "done" : "done before";
+    case State::done:
+      return entry.reran ? concat("done in ", format_duration(entry.seconds)) : "done before";
     case State::failed: return concat("failed: ", entry.note.substr(0, entry.note.find('\n')));
     case State::running: break;
   }
@@ -284,6 +285,7 @@ std::optional<double> seconds_left(const std::vector<Entry>& entries, int jobs) 
     longest = std::max(longest, left);
     ++runs;
   }
+  if (runs == 0) return std::nullopt;
   const auto at_once = static_cast<double>(std::clamp<std::int64_t>(runs, 1, jobs));
   return seconds / steps * std::max(longest, open / at_once);
 }
@@ -295,10 +297,8 @@ std::string si_text(double value) {
     value /= 1000;
     ++prefix;
   }
-  return concat(format_fixed(value, value >= 99.5 || prefix == 0 ? 0
-                                    : value >= 9.995             ? 1
-                                                                 : 2),
-                ' ', kPrefixes[prefix]);
+  const int decimals = value >= 99.5 || prefix == 0 ? 0 : value >= 9.995 ? 1 : 2;
+  return concat(format_fixed(value, decimals), prefix == 0 ? "" : " ", kPrefixes[prefix]);
 }
 
 }  // namespace ebb::study
