@@ -57,12 +57,13 @@ Pool::Pool(const Study& study, const std::vector<Run>& runs, Settings settings, 
     entry.run = &runs[i];
     entry.record = Follower(directory(entry));
     failed_before_[i] = content_of(failure_file(entry));
-    if (claims_.claimed(runs[i].name)) continue;
     try {
       if (look(directory(entry), study_.program, runs[i]) != Stage::finished) continue;
       entry.state = State::done;
       entry.skipped = true;
       observe(entry);
+      // What a killed process left is taken away.
+      if (claims_.claimed(runs[i].name)) static_cast<void>(claims_.acquire(runs[i].name));
     } catch (const DataError&) {
       // Said when it is its turn.
     }
