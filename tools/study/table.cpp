@@ -49,7 +49,8 @@ std::string cut(const std::string& text, int width) {
 std::string elided(const std::string& name, int width) {
   const int length = static_cast<int>(name.size());
   if (length <= width) return name;
-  const int front = std::max(0, (width - 3) / 2), back = std::max(0, width - 3 - front);
+  if (width < 5) return name.substr(0, static_cast<std::size_t>(width));
+  const int front = (width - 3) / 2, back = width - 3 - front;
   return concat(name.substr(0, static_cast<std::size_t>(front)), "...",
                 name.substr(static_cast<std::size_t>(length - back)));
 }
@@ -149,7 +150,7 @@ std::array<int, kColumns> widths_of(const std::vector<Row>& rows, int width) {
     if (excess() <= std::max(0, name - kShortestName)) break;
     widths[column] = 0;
   }
-  if (excess() > 0) widths[kName] = std::max(std::min(name, kShortestName), name - excess());
+  if (excess() > 0) widths[kName] = std::max(0, widths[kName] - excess());
   if (excess() > 0) widths[kState] = std::max(0, widths[kState] - excess());
   return widths;
 }
