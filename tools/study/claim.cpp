@@ -24,8 +24,9 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 [[noreturn]] void fail(const std::string& path) {
-  throw DataError(concat("[claim] ", path, ": ", std::strerror(errno),
-                         "; the folder of a study must have some space and be one that you may write to"));
+  throw DataError(
+      concat("[claim] ", path, ": ", std::strerror(errno),
+             "; the folder of a study must have some space and be one that you may write to"));
 }
 
 // The first line of a file, or "".

@@ -70,8 +70,8 @@ Workers workers(const SweepOptions& options, std::size_t runs, int processors) {
   if (threads == 0) result.threads = std::max(1, processors / result.jobs);
   const bool told = jobs > 0 && threads > 0;
   require<ConfigError>(told || result.jobs * result.threads <= processors, "[command line] ",
-                       result.jobs, " runs at a time with ", result.threads,
-                       " threads each are more threads than the ", processors,
+                       result.jobs, result.jobs == 1 ? " run" : " runs", " at a time with ",
+                       result.threads, " threads each are more threads than the ", processors,
                        " processors; give fewer, or both --jobs and --threads if you mean it");
   return result;
 }

@@ -191,7 +191,9 @@ class Sweep {
     for (const Failure& failure : outcome.failed)
       note(concat("failed: ", failure.run, ": ", failure.message, "\n  its log is ", study_.out,
                   "/logs/", failure.run, ".log"));
-    if (outcome.interrupted) note(concat("interrupted; go on with: ebb sweep ", options_.study));
+    if (outcome.interrupted)
+      note(concat("interrupted; go on with: ebb sweep ", options_.study,
+                  options_.shard.empty() ? "" : concat(" --shard ", options_.shard)));
     if (options_.json) {
       out_ << to_json(outcome);
     } else {
