@@ -84,8 +84,11 @@ GradientSink Adjoints::sink(Var x) {
   };
 }
 
-Tape::Tape(const ParamStore& params, std::function<void()> before_sweep)
-    : params_(&params), before_sweep_(std::move(before_sweep)), identity_(identity_of(this)) {}
+Tape::Tape(const ParamStore& params, std::function<void()> before_sweep, bool gradients)
+    : params_(&params),
+      before_sweep_(std::move(before_sweep)),
+      identity_(identity_of(this)),
+      gradients_(gradients) {}
 
 Var Tape::add(Node node) {
   require<ConfigError>(!swept_,
@@ -106,12 +109,13 @@ Var Tape::parameter(ParamId id) {
   require<ShapeError>(entry.value.shape() == entry.shape, "[params] '", entry.name,
                       "' was added with shape ", entry.shape, " and has ", entry.value.shape(),
                       " now: assign values of the same shape");
-  return add({.value = {}, .param = id, .wanted = true, .backward = {}});
+  return add({.value = {}, .param = id, .wanted = gradients_, .backward = {}});
 }
 
 Var Tape::variable(Tensor value) {
   const Var x = constant(std::move(value));
-  nodes_.back().wanted = nodes_.back().variable = true;
+  nodes_.back().wanted = gradients_;
+  nodes_.back().variable = true;
   return x;
 }
 
@@ -199,6 +203,9 @@ Gradients Tape::backward(Var loss, float scale) {
                        "[backward] a tape is swept once, and this one has been: build a new Pass "
                        "for another sweep, or add the "
                        "losses up first");
+  require<ConfigError>(gradients_,
+                       "[backward] this tape records no gradients: build the Pass without "
+                       ".gradients = false");
   require<ShapeError>((*this)[loss].size() == 1, "[backward] the loss must be a scalar, got shape ",
                       shape(loss));
   require<ConfigError>(node(loss).wanted,

@@ -86,8 +86,10 @@ class Tape {
   using Backward = std::function<void(Tensor&& g, Adjoints& grads)>;
 
   /// `before_sweep` is called once, when backward() begins: what it throws ends that before
-  /// anything was done.
-  explicit Tape(const ParamStore& params, std::function<void()> before_sweep = {});
+  /// anything was done. Without `gradients` the tape records values alone: nothing is wanted, so
+  /// every backward function is dropped, with all that it holds, and backward() is an error.
+  explicit Tape(const ParamStore& params, std::function<void()> before_sweep = {},
+                bool gradients = true);
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
@@ -123,6 +125,9 @@ class Tape {
     return record_shape(shape, std::span(inputs.begin(), inputs.size()));
   }
 
+  /// False if nothing recorded here will ever be swept.
+  [[nodiscard]] bool gradients() const { return gradients_; }
+
   /// The Var that the next record() will return, for backward functions that read their own op's
   /// result.
   [[nodiscard]] Var next() const { return var(nodes_.size()); }
@@ -147,8 +152,8 @@ class Tape {
   /// Gradients of a scalar by every parameter on the tape, each multiplied by `scale` (the seed of
   /// the sweep). A tape is swept once: nodes' values, but the loss's, and backward functions are
   /// released on the way, and nothing can be recorded afterwards.
-  /// @throws ShapeError unless loss is a scalar; ConfigError for a second sweep, or if the loss
-  /// depends on no parameter
+  /// @throws ShapeError unless loss is a scalar; ConfigError for a second sweep, if the loss
+  /// depends on no parameter, or if the tape records no gradients
   Gradients backward(Var loss, float scale = 1.0f);
   /// After backward(): the gradient of a variable(). @throws ConfigError for anything else
   [[nodiscard]] const Tensor& gradient_of(Var x) const;
@@ -176,7 +181,7 @@ class Tape {
   const ParamStore* params_;
   std::function<void()> before_sweep_;
   std::uint32_t identity_;
-  bool swept_ = false;
+  bool gradients_, swept_ = false;
   mutable std::deque<Node>
       nodes_;  ///< mutable for lazy values; a deque, so that values stay where they are
   std::vector<Tensor> variable_gradients_;

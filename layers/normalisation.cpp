@@ -264,6 +264,10 @@ Var normalise(Pass& pass, const BatchNorm& norm, const BatchNorm::Then& then, No
   std::vector<Var> inputs = saved->in.inputs;
   inputs.insert(inputs.end(), {w, b});
   if (add) inputs.push_back(*add);
+  if (!pass.tape.gradients()) {  // the input need not outlive this
+    auto [y, range] = normalise_all(pass, *saved, add);
+    return pass.tape.record(std::move(y), inputs, {}, range);
+  }
 
   auto backward = [=](Tensor&& g, Adjoints& grads) {
     NormGradients by = gradients_of(*saved);

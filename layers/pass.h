@@ -49,7 +49,7 @@ enum class Scales : std::uint8_t {
 struct QuantizeOptions {
   std::optional<Range> range = std::nullopt;  ///< of all elements, if their producer has found it
   /// Of a layer's input, see add_running_range: in training the range of this use is noted for it
-  /// (Effects::ranges); in evaluation it decides, as soon as it has moved once.
+  /// (Effects::ranges); in evaluation it is the range that scales go over, once training has set it.
   ParamId running_range = {};
   std::uint64_t step = 0;  ///< tells operands of one use of a site in one role apart, such as the
                            ///< steps of a recurrence; 0 folds nothing into the key
@@ -76,7 +76,10 @@ struct Pass {
   /// Products are charged and not done: what a step costs, found by its own loss and sweep. Values
   /// mean nothing then, most are shapes without memory (Tape::record_shape). For float32 plans.
   bool counting = false;
-  Tape tape{params, [this] { check_plan(); }};
+  /// False where no backward sweep follows, as under torch.no_grad(): ops then keep nothing for
+  /// one, so that an evaluation takes less memory. Its values are the same.
+  bool gradients = true;
+  Tape tape{params, [this] { check_plan(); }, gradients};
   std::map<std::string, std::uint64_t, std::less<>> uses = {};  ///< how often, by place
   Effects effects = {};
 

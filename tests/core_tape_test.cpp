@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -143,6 +144,21 @@ TEST_CASE("what only depends on constants is neither wanted nor swept") {
   CHECK(order.empty());
   CHECK_THROWS_AS(static_cast<void>(tape[aside]), ConfigError);  // values are released on the way
   CHECK(tape[loss].item() == 7);
+}
+
+TEST_CASE("a tape without gradients holds nothing that only a sweep would read") {
+  Store store;
+  for (const bool gradients : {true, false}) {
+    CAPTURE(gradients);
+    Tape tape(store.params, {}, gradients);
+    auto held = std::make_shared<int>(1);
+    const std::weak_ptr<int> seen = held;
+    const Var y = tape.record(Tensor::scalar(7), {tape.parameter(store.w)},
+                              [held = std::move(held)](const Tensor&, Adjoints&) {});
+    CHECK(tape.gradients() == gradients);
+    CHECK(seen.expired() == !gradients);
+    CHECK(tape[y].item() == 7);
+  }
 }
 
 TEST_CASE("a variable that the loss does not use has a zero gradient") {
@@ -327,6 +343,12 @@ TEST_CASE("what is no value of a tape, or no longer one, is refused with what to
        "there is no entry 7 in a store of 2"},
       {"gradients before the sweep", [&] { static_cast<void>(tape.gradient_of(v)); },
        "before backward()"},
+      {"a sweep of values alone",
+       [&] {
+         Tape values(store.params, {}, false);
+         values.backward(values.variable(Tensor::scalar(1)));
+       },
+       "records no gradients"},
       {"a loss without parameters", [&] { tape.backward(c); },
        "depends on no parameter or variable"},
   };

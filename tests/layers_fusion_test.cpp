@@ -169,6 +169,33 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("a pass without gradients computes the same values, and keeps none for a sweep") {
+  for (const bool codes : {true, false}) {
+    for (const Pass::Mode mode : {Pass::Mode::train, Pass::Mode::evaluate}) {
+      CAPTURE(codes);
+      Bench bench;
+      const Network network = Network::create(bench.params, 3, 16);
+      const auto plan = codes ? PrecisionPlan::uniform(Format::integer(8), Format::integer(8))
+                              : PrecisionPlan::fp32();
+      Pass sweeping = bench.pass(plan, 0, mode);
+      Pass pass{.params = bench.params,
+                .plan = plan,
+                .ledger = bench.ledger,
+                .key = sweeping.key,
+                .mode = mode,
+                .simd = best_simd(),
+                .gradients = false};
+      const auto result = [&](Pass& of) {
+        const Var x = of.tape.constant(random_tensor({2, 8, 8, 3}, Key(7)));
+        const Var stem = ConvNorm{network.stem, network.stem_norm}(of, x, {.relu = true});
+        CHECK((of.tape.lazy(stem) != nullptr) == (&of == &sweeping));
+        return Tensor(of.tape[network(of, x, true)]);
+      };
+      CHECK(result(pass) == result(sweeping));
+    }
+  }
+}
+
 TEST_CASE("a normalised value of known range is never in memory when its readers take codes") {
   Bench bench;
   const Network network = Network::create(bench.params, 3, 16);

@@ -157,7 +157,8 @@ std::optional<EvalRow> score_split(const Task& task, const Split& split, RunStat
               .ledger = state.evaluation_ledger,
               .key = key.fold(static_cast<std::uint64_t>(piece)),
               .mode = Pass::Mode::evaluate,
-              .simd = settings.simd};
+              .simd = settings.simd,
+              .gradients = false};
     scorer.add(pass, piece);
   }
   const Scores scores = scorer.result();
@@ -307,7 +308,8 @@ Generated generate(const Task& task, RunState& state, const LoopSettings& settin
             .ledger = state.evaluation_ledger,
             .key = settings.key.fold("generation"),
             .mode = Pass::Mode::evaluate,
-            .simd = settings.simd};
+            .simd = settings.simd,
+            .gradients = false};
   return task.generate(pass);
 }
 
