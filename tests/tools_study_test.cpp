@@ -70,6 +70,39 @@ struct Scratch {
 
 }  // namespace
 
+TEST_CASE("a list in [[runs]] or [[exclude]] stands for each of its values") {
+  const Expansion expansion = expanded(R"(program = "ebb-cnn"
+[grid]
+schedule = ["CR", "RR"]
+seed = [1, 2]
+[[exclude]]
+schedule = ["RR", "LR"]
+seed = [2, 3]
+[[runs]]
+max-bits = [3, 4]
+schedule = "static"
+seed = [1, 2]
+)");
+  std::vector<std::string> commands;
+  for (const Run& run : expansion.runs) commands.push_back(command(run));
+  CHECK(commands ==
+        std::vector<std::string>{
+            "--schedule CR --seed 1", "--schedule CR --seed 2", "--schedule RR --seed 1",
+            "--max-bits 3 --schedule static --seed 1", "--max-bits 3 --schedule static --seed 2",
+            "--max-bits 4 --schedule static --seed 1", "--max-bits 4 --schedule static --seed 2"});
+}
+
+TEST_CASE("--set replaces an option of all runs, or adds one") {
+  Study study = parse_study(kFirst, "s.toml");
+  for (const char* text : {"arch=mlp", "data=a=b", "simulate=true"}) set_option(study, text);
+  CHECK(command(expand(study, false).runs[0]) ==
+        "--arch mlp --iterations 40 --data a=b --simulate --schedule CR --seed 1");
+  for (const char* text : {"", "data", "=x"}) {
+    CAPTURE(text);
+    CHECK_THROWS_AS(set_option(study, text), ConfigError);
+  }
+}
+
 TEST_CASE(
     "a study is its grid without what is excluded, then its single runs, in the file's order") {
   const Expansion expansion = expanded(kFirst);

@@ -186,6 +186,11 @@ void add_sweep_command(CLI::App& app, std::ostream& out, std::ostream& err, int&
       ->add_option("--threads", options->threads,
                    "threads of each run [1, more if there are fewer runs than processors]")
       ->check(integer_check, "");
+  command
+      ->add_option("--set", options->set,
+                   "OPTION=VALUE: an option of all runs, in place of the study's; data=DIR, say")
+      ->expected(1)
+      ->take_all();
   command->add_option("--shard", options->shard,
                       "i/n: begin with the i-th of n parts, then take what nobody holds");
   command->add_flag("--dry-run", options->dry_run,

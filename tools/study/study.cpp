@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <initializer_list>
+#include <iterator>
 #include <sstream>
 #include <utility>
 
@@ -128,6 +128,42 @@ class Reader {
     return result;
   }
 
+  // The values of an option: one, or those of a list.
+  std::vector<Setting> values(const Member& member) {
+    const toml::array* list = member.value->as_array();
+    if (list == nullptr) return {setting(member)};
+    if (list->empty())
+      complain(study_, member.place, member.name,
+               ": expected a list of its values, such as [1, 2, 3], got an empty one");
+    std::vector<Setting> result;
+    for (const toml::node& value : *list)
+      result.push_back(setting({member.name, &value, place_of(value.source())}));
+    return result;
+  }
+
+  // One entry of [[runs]] or [[exclude]]: the combinations of its lists, the first turning slowest.
+  std::vector<Group> combinations(const Member& member) {
+    std::vector<Group> result{{{}, member.place}};
+    for (const Member& each : in_file_order(table(*member.value, member.place, member.name))) {
+      std::vector<Group> longer;
+      for (const Group& group : result) {
+        for (const Setting& value : values(each)) {
+          longer.push_back(group);
+          longer.back().settings.push_back(value);
+        }
+      }
+      require_few(longer.size(), each);
+      result = std::move(longer);
+    }
+    return result;
+  }
+
+  void require_few(std::size_t groups, const Member& member) {
+    if (groups > 100'000)
+      complain(study_, member.place, member.name, ": expected at most 100,000 combinations, got ",
+               groups);
+  }
+
   std::vector<Group> groups(const Member& member) {
     const toml::array* list = member.value->as_array();
     if (list == nullptr)
@@ -136,21 +172,17 @@ class Reader {
     std::vector<Group> result;
     for (const toml::node& node : *list) {
       const Place place = place_of(node.source());
-      result.push_back({settings({member.name, &node, place}), place});
+      std::ranges::move(combinations({member.name, &node, place}), std::back_inserter(result));
     }
     return result;
   }
 
   void read_grid(const Member& member) {
     for (const Member& axis : in_file_order(table(*member.value, member.place, member.name))) {
-      const toml::array* list = axis.value->as_array();
-      if (list == nullptr || list->empty())
+      if (!axis.value->is_array())
         complain(study_, axis.place, axis.name,
-                 ": expected a list of its values, such as [1, 2, 3], got ",
-                 list == nullptr ? kind(*axis.value) : "an empty one");
-      study_.grid.push_back({axis.name, {}, axis.place});
-      for (const toml::node& value : *list)
-        study_.grid.back().values.push_back(setting({axis.name, &value, place_of(value.source())}));
+                 ": expected a list of its values, such as [1, 2, 3], got ", kind(*axis.value));
+      study_.grid.push_back({axis.name, values(axis), axis.place});
     }
   }
 
@@ -165,6 +197,20 @@ Study parse_study(std::string_view text, const std::string& path) {
   } catch (const toml::parse_error& error) {
     complain(Study{.path = path}, place_of(error.source()), "no TOML: ", error.description());
   }
+}
+
+void set_option(Study& study, const std::string& text) {
+  const std::size_t equals = text.find('=');
+  require<ConfigError>(equals != std::string::npos && equals > 0,
+                       "[command line] --set: expected OPTION=VALUE, such as data=DIR, got '", text,
+                       "'");
+  Setting setting{.option = text.substr(0, equals), .text = text.substr(equals + 1)};
+  setting.flag = setting.text == "true" || setting.text == "false";
+  const auto known = std::ranges::find(study.options, setting.option, &Setting::option);
+  if (known == study.options.end())
+    study.options.push_back(setting);
+  else
+    *known = setting;
 }
 
 }  // namespace ebb::study

@@ -52,6 +52,9 @@ struct Study {
 /// that no study has
 Study parse_study(std::string_view text, const std::string& path);
 
+/// Replaces an option of all runs, or adds it: "data=DIR". @throws ConfigError for another text
+void set_option(Study& study, const std::string& text);
+
 /// Throws a ConfigError about a place in the file.
 template <class... Parts>
 [[noreturn]] void complain(const Study& study, const Place& place, const Parts&... parts) {

@@ -48,6 +48,7 @@ class Sweep {
 
   int operator()() {
     study_ = parse_study(train::read_file(options_.study), options_.study);
+    for (const std::string& each : options_.set) set_option(study_, each);
     expansion_ = expand(study_, options_.yes);
     const std::string path = study_.out + "/study.json", before = content_of(path);
     std::vector<std::string> changes;
@@ -161,6 +162,13 @@ class Sweep {
                   shard_.of > 1 ? concat(", shard ", shard_.index, " of ", shard_.of) : "");
   }
 
+  // What was told besides the study, for the same command once more.
+  std::string again() const {
+    std::string words;
+    for (const std::string& each : options_.set) words += " --set '" + each + "'";
+    return words + (options_.shard.empty() ? "" : " --shard " + options_.shard);
+  }
+
   void show(const Pool& pool, double elapsed, bool stopping) {
     const std::optional<double> left =
         stopping ? std::nullopt : seconds_left(pool.entries(), workers_.jobs);
@@ -192,8 +200,7 @@ class Sweep {
       note(concat("failed: ", failure.run, ": ", failure.message, "\n  its log is ", study_.out,
                   "/logs/", failure.run, ".log"));
     if (outcome.interrupted)
-      note(concat("interrupted; go on with: ebb sweep ", options_.study,
-                  options_.shard.empty() ? "" : concat(" --shard ", options_.shard)));
+      note(concat("interrupted; go on with: ebb sweep ", options_.study, again()));
     if (options_.json) {
       out_ << to_json(outcome);
     } else {

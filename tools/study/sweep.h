@@ -4,6 +4,7 @@
 #include <iosfwd>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace ebb::study {
 
@@ -11,7 +12,8 @@ namespace ebb::study {
 struct SweepOptions {
   std::string study{};  ///< file
   std::optional<std::int64_t> jobs{}, threads{};
-  std::string shard{};  ///< "2/3"; empty: all of it
+  std::string shard{};             ///< "2/3"; empty: all of it
+  std::vector<std::string> set{};  ///< "data=DIR": options of all runs, in place of the study's
   bool dry_run = false, json = false;
   bool yes = false;  ///< a grid of more than kMostRuns is meant
 };
