@@ -287,6 +287,26 @@ std::string course_of(const Run& run) {
   return key;
 }
 
+/// A row for each change of bits, `most` of them, and the last update.
+void add_changes(const Run& run, const std::string& names, std::size_t most, Table& table) {
+  const auto& rows = run.record.history.steps;
+  std::size_t changes = 0;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const train::StepRow& row = rows[i];
+    const bool changed = i == 0 || rows[i - 1].formats != row.formats;
+    changes += changed ? 1 : 0;
+    if ((!changed || changes > most) && i + 1 < rows.size()) continue;
+    table.rows.push_back({Cell::of(names), Cell::count(static_cast<double>(row.iteration)),
+                          Cell::of(to_text(row.formats.weight)),
+                          Cell::of(to_text(row.formats.activation)),
+                          Cell::of(row.formats.gradient ? to_text(*row.formats.gradient) : ""),
+                          Cell::number(row.learning_rate, 6)});
+  }
+  if (changes > most)
+    table.rows.push_back({Cell::of(
+        concat(names, ": ", changes - most, " further changes are in `ebb export --steps`"))});
+}
+
 Panel course_panel(const Run& run, const std::string& heading, double most_bits) {
   Drawing drawing(312, 150);
   const Frame frame{34, 276, 20, 116};
@@ -400,19 +420,15 @@ std::vector<Figure> schedules_figures(const Comparison& comparison) {
   for (const Course& course : courses) {
     const std::string names = join_words(course.names, "; ");
     figure.panels.push_back(course_panel(*course.run, names, most_bits));
-    const train::StepRow* before = nullptr;
-    const auto& rows = course.run->record.history.steps;
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      const train::StepRow& row = rows[i];
-      if (before != nullptr && before->formats == row.formats && i + 1 < rows.size()) continue;
-      before = &row;
-      figure.values.rows.push_back(
-          {Cell::of(names), Cell::count(static_cast<double>(row.iteration)),
-           Cell::of(to_text(row.formats.weight)), Cell::of(to_text(row.formats.activation)),
-           Cell::of(row.formats.gradient ? to_text(*row.formats.gradient) : ""),
-           Cell::number(row.learning_rate, 6)});
-    }
+    add_changes(*course.run, names, 200, figure.values);  // as many as somebody might read
   }
+  figure.all_values = [courses, heading = figure.values.heading] {
+    Table table{heading};
+    for (const Course& course : courses)
+      add_changes(*course.run, join_words(course.names, "; "),
+                  std::numeric_limits<std::size_t>::max(), table);
+    return table;
+  };
   return {std::move(figure)};
 }
 
