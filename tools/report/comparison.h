@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -46,7 +47,8 @@ struct Configuration {
   std::optional<PairedDifference> difference{};
   bool on_front = false;
 
-  [[nodiscard]] bool comparable() const { return score && cost; }
+  /// Whether it has a place among costs and scores.
+  [[nodiscard]] bool comparable() const { return score && std::isfinite(*score) && cost; }
 };
 
 struct Comparison {

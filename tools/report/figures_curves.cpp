@@ -104,7 +104,7 @@ void draw_bits(Drawing& drawing, const Run& run, const Scales& scales, const Axi
       {{"class", "bits"}, {"fill", kFaint}, {"fill-opacity", "0.6"}});
   drawing.open_group({{"class", "axis"}, {"fill", kMuted}, {"font-size", "10"}});
   const auto label = [&](double bits) {
-    drawing.text(frame.right + 4, at(bits) + 3.5, bits > 16 ? "fp32" : to_text(bits), {});
+    drawing.text(frame.right + 4, at(bits) + 3.5, bits == 32 ? "fp32" : to_text(bits), {});
   };
   label(range.high);
   if (range.low < range.high && at(range.low) - at(range.high) > 11) label(range.low);

@@ -273,8 +273,7 @@ std::vector<Figure> pareto_figures(const Comparison& comparison) {
   for (const std::string& measure : comparison.measures()) {
     Configurations all;
     for (const Configuration& each : comparison.configurations) {
-      if (each.comparable() && measure_of(each) == measure && std::isfinite(*each.score))
-        all.push_back(&each);
+      if (each.comparable() && measure_of(each) == measure) all.push_back(&each);
     }
     if (all.empty()) continue;
     Figure figure{

@@ -92,14 +92,17 @@ std::vector<Failure> write_once(const ReportOptions& options) {
 std::string state_of(const std::vector<std::string>& directories) {
   std::string state;
   std::error_code ignored;
-  for (const std::string& directory : directories) {
-    for (const auto& entry : fs::recursive_directory_iterator(
-             directory, fs::directory_options::skip_permission_denied, ignored)) {
-      const auto time = entry.last_write_time(ignored).time_since_epoch().count();
-      const std::uintmax_t size = entry.is_regular_file(ignored) ? entry.file_size(ignored) : 0;
-      state += concat(entry.path().string(), ' ', static_cast<std::int64_t>(time), ' ',
-                      static_cast<std::uint64_t>(size), '\n');
+  try {
+    for (const std::string& directory : directories) {
+      for (const auto& entry : fs::recursive_directory_iterator(directory)) {
+        const auto time = entry.last_write_time(ignored).time_since_epoch().count();
+        const std::uintmax_t size = entry.is_regular_file(ignored) ? entry.file_size(ignored) : 0;
+        state += concat(entry.path().string(), ' ', static_cast<std::int64_t>(time), ' ',
+                        static_cast<std::uint64_t>(size), '\n');
+      }
     }
+  } catch (const fs::filesystem_error&) {
+    state += "and what went away meanwhile";  // a run replaces its files while it is read
   }
   return state;
 }
