@@ -10,7 +10,7 @@ namespace ebb::report {
 namespace {
 
 std::string field(const std::string& text, char separator) {
-  const std::string shown = printable(text);
+  std::string shown = printable(text);
   if (separator != ',' || shown.find_first_of(",\"") == std::string::npos) return shown;
   std::string quoted = "\"";
   for (const char c : shown) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
