@@ -77,7 +77,7 @@ std::vector<Configuration> folded(const Comparison& comparison) {
     if (fresh) {
       Configuration& made = all.emplace_back();
       for (const std::string& option : comparison.options)
-        made.options.push_back(run.option(option));
+        made.options.push_back(matters(run, option) ? run.option(option) : "");
       name_it(made, run, comparison.options);
     }
     all[place->second].runs.push_back(i);
@@ -225,7 +225,7 @@ void add_fronts(Comparison& comparison) {
 
 Unit unit_of(const std::string& metric) {
   if (metric == "accuracy")
-    return {.factor = 100, .decimals = 2, .suffix = " %", .difference_suffix = " points"};
+    return {.factor = 100, .decimals = 2, .suffix = "\u00a0%", .difference_suffix = "\u00a0points"};
   if (metric == "perplexity") return {.decimals = 2};
   return {};
 }

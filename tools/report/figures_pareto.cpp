@@ -146,7 +146,13 @@ void draw_names(Drawing& drawing, const Plot& plot, const Configurations& all) {
                      plot.at_score(*each->score - deviation)});
     if (taken.back().top > taken.back().bottom) std::swap(taken.back().top, taken.back().bottom);
   }
-  drawing.open_group({{"class", "names"}, {"fill", kInk}, {"font-size", "11.5"}});
+  drawing.open_group({{"class", "names halo"},
+                      {"fill", kInk},
+                      {"font-size", "11.5"},
+                      {"stroke", kPaper},
+                      {"stroke-width", "3"},
+                      {"stroke-linejoin", "round"},
+                      {"paint-order", "stroke"}});
   for (const Configuration* each : all) {
     const double x = plot.at(*each), y = plot.at_score(*each->score);
     const std::string far =

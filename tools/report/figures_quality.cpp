@@ -23,7 +23,7 @@ constexpr std::array<Measure, 3> kMeasures{
       false,
       {0.001, 0.003, 0.01, 0.03, 0.1, 0.3},
       {"< 0.1 %", "< 0.3 %", "< 1 %", "< 3 %", "< 10 %", "< 30 %", "30 % and more"}},
-     {"rounded to zero",
+     {"coded as zero",
       &QualityRow::zeros,
       false,
       {0.01, 0.03, 0.1, 0.3, 0.5, 0.8},
@@ -156,7 +156,7 @@ std::vector<Figure> quality_figures(const Comparison& comparison) {
                     "One run of each configuration that was measured (--statistics-every). A "
                     "row is an operand of a layer, a column a part of the run, and its shade "
                     "the worst value of that part: the share of codes at an end of the grid, "
-                    "the share rounded to zero, and the signal-to-quantization-noise ratio. "
+                    "the share coded as zero, and the signal-to-quantization-noise ratio. "
                     "Dark is bad."};
   figure.values.heading = {"configuration", "operand", "worst share at ends",
                            "worst share of zeros", "lowest SQNR, dB"};

@@ -164,7 +164,7 @@ std::string svg_of(const Drawing& drawing, const std::string& label, const char*
 }
 
 std::string figure_html(const Figure& figure, std::size_t number) {
-  constexpr std::size_t kMostOpen = 12;  // small panels; the others are behind a click
+  constexpr std::size_t kOpen = 12, kFewMore = 3;  // small panels; others are behind a click
   std::string html = concat("<figure id=\"", figure.name, number > 0 ? to_text(number + 1) : "",
                             "\" class=\"fig\">\n<h2>", escaped(figure.title), "</h2>\n<figcaption>",
                             escaped(figure.note), "</figcaption>\n");
@@ -172,6 +172,7 @@ std::string figure_html(const Figure& figure, std::size_t number) {
   std::size_t count = 0;
   const auto total = static_cast<std::size_t>(
       std::ranges::count_if(figure.panels, [](const Panel& panel) { return !panel.narrow; }));
+  const bool folded = total > kOpen + kFewMore;
   for (const Panel& panel : figure.panels) {
     const std::string label =
         concat(figure.title, panel.heading.empty() ? "" : ": ", panel.heading);
@@ -180,15 +181,14 @@ std::string figure_html(const Figure& figure, std::size_t number) {
                      svg_of(*panel.narrow, label, "narrow"), "</div>\n");
       continue;
     }
-    if (count++ == kMostOpen)
-      small += concat("</div><details class=\"more\"><summary>", total - kMostOpen,
+    if (count++ == kOpen && folded)
+      small += concat("</div><details class=\"more\"><summary>", total - kOpen,
                       " more panels</summary><div class=\"panels\">\n");
     small += concat("<div class=\"panel\"><h3>", escaped(panel.heading), "</h3>",
                     svg_of(panel.drawing, label, "small"), "</div>\n");
   }
   if (count > 0)
-    html += concat("<div class=\"panels\">\n", small, "</div>",
-                   count > kMostOpen ? "</details>" : "", '\n');
+    html += concat("<div class=\"panels\">\n", small, "</div>", folded ? "</details>" : "", '\n');
   return concat(html,
                 "<details class=\"values\"><summary>Table of values</summary><div "
                 "class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"",

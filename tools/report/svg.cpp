@@ -154,7 +154,7 @@ Axis Axis::wide(double low, double high, double from, double to, int count, doub
   Axis axis{.low = low, .high = high, .from = from, .to = to, .logarithmic = true};
   double decade = math::pow(
       10.0, std::floor(math::log(low) / math::log(10.0)));  // that the lowest value lies in
-  const bool sparse = high > 1e4 * low;
+  const bool sparse = high > 100 * low;
   for (; decade <= high; decade *= 10) {
     for (const double digit : {1.0, 2.0, 5.0}) {
       const double tick = decade >= 1 ? digit * std::round(decade) : digit / std::round(1 / decade);
