@@ -166,7 +166,7 @@ std::string svg_of(const Drawing& drawing, const std::string& label, const char*
 std::string figure_html(const Figure& figure, std::size_t number) {
   constexpr std::size_t kOpen = 12, kFewMore = 3;  // small panels; others are behind a click
   std::string html = concat("<figure id=\"", figure.name, number > 0 ? to_text(number + 1) : "",
-                            "\" class=\"fig\">\n<h2>", escaped(figure.title), "</h2>\n<figcaption>",
+                            "\" class=\"fig\">\n<figcaption><h2>", escaped(figure.title), "</h2>",
                             escaped(figure.note), "</figcaption>\n");
   std::string small;
   std::size_t count = 0;
