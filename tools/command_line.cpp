@@ -6,12 +6,14 @@
 #include <optional>
 #include <ostream>
 #include <string>
+#include <vector>
 
 #include "core/error.h"
 #include "core/text.h"
 #include "schedules/cpt.h"
 #include "tools/ngram_command.h"
 #include "tools/quantize_command.h"
+#include "tools/report/report_command.h"
 #include "tools/schedule_command.h"
 #include "tools/study/sweep.h"
 #include "train/app/inspect.h"
@@ -122,28 +124,70 @@ void add_quantize_command(CLI::App& app, std::istream& in, std::ostream& out) {
   });
 }
 
-void add_inspect_command(CLI::App& app, std::ostream& out) {
+void add_inspect_command(CLI::App& app, std::ostream& out, std::ostream& warnings) {
   struct Settings {
-    std::string run, cost_reference;
+    std::vector<std::string> runs;
+    std::string cost_reference;
     bool json = false;
   };
   const auto settings = std::make_shared<Settings>();
   CLI::App* command = app.add_subcommand(
-      "inspect", "Show accuracy, cost and time of a run, and where its bit-operations went");
-  command->add_option("RUN", settings->run, "run directory")->required();
+      "inspect",
+      "Show accuracy, cost and time of a run, and where its bit-operations went; of several runs "
+      "one table");
+  command->add_option("RUN", settings->runs, "run directories")->required();
   command->add_option("--cost-reference", settings->cost_reference,
                       "widths of weights, activations and gradients that costs are compared with "
                       "[as the run says]");
-  command->add_flag("--json", settings->json, "one JSON object");
-  command->callback([settings, &out] {
+  command->add_flag("--json", settings->json, "one JSON object; of several runs an array");
+  command->callback([settings, &out, &warnings] {
     std::optional<SiteFormats> reference;
     if (!settings->cost_reference.empty())
       reference = parse_cost_reference(settings->cost_reference);
-    const train::Inspection inspection = train::inspect(settings->run, reference);
+    if (settings->runs.size() > 1)
+      return report::inspect_runs(settings->runs, reference, settings->json, out, warnings);
+    const train::Inspection inspection = train::inspect(settings->runs[0], reference);
     out << (settings->json ? train::to_json(inspection) : train::to_table(inspection))
         << std::flush;
     require<DataError>(out.good(), "[inspect] standard output cannot be written");
   });
+}
+
+void add_report_command(CLI::App& app, std::ostream& out, std::ostream& warnings) {
+  const auto options = std::make_shared<report::ReportOptions>();
+  CLI::App* const command = app.add_subcommand(
+      "report", "Compare runs on one page: score against cost, curves, a table, every command");
+  command
+      ->add_option("DIR", options->directories,
+                   "run directories, folders of runs, or the folder of a study")
+      ->required();
+  command
+      ->add_option("-o,--out", options->out,
+                   "the page to write, FILE.html; of a figure FILE.svg or FILE.csv")
+      ->required();
+  command->add_option("--title", options->title, "title of the page [that of the study]");
+  command->add_option("--figure", options->figure,
+                      "one figure alone: pareto, curves, schedules, cost or quality");
+  command->add_option("--baseline", options->baseline,
+                      "options of the runs that others are compared with, seed by seed, such as "
+                      "'schedule=static' [as the study says, or else schedule=static]");
+  command->add_flag("--watch", options->watch,
+                    "write again whenever a run changed, until interrupted");
+  command->callback([options, &out, &warnings] { report::report(*options, out, warnings); });
+}
+
+void add_export_command(CLI::App& app, std::ostream& out, std::ostream& warnings) {
+  const auto options = std::make_shared<report::ExportOptions>();
+  CLI::App* const command =
+      app.add_subcommand("export", "Print what runs recorded as one table, a row a run, as TSV");
+  command
+      ->add_option("RUN", options->directories,
+                   "run directories, folders of runs, or the folder of a study")
+      ->required();
+  CLI::Option* const steps = command->add_flag("--steps", options->steps, "a row an update");
+  command->add_flag("--evals", options->evaluations, "a row an evaluation")->excludes(steps);
+  command->add_flag("--csv", options->csv, "CSV");
+  command->callback([options, &out, &warnings] { report::export_runs(*options, out, warnings); });
 }
 
 void add_ngram_command(CLI::App& app, std::ostream& out) {

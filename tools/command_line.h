@@ -13,8 +13,10 @@ namespace ebb::tools {
 void add_schedule_command(CLI::App& app, std::ostream& out, std::ostream& warnings);
 void add_quantize_command(CLI::App& app, std::istream& in, std::ostream& out);
 /// `inspect RUN` shows what a run directory tells: accuracy, cost, time, and where the
-/// bit-operations went.
-void add_inspect_command(CLI::App& app, std::ostream& out);
+/// bit-operations went. Of several runs one table.
+void add_inspect_command(CLI::App& app, std::ostream& out, std::ostream& warnings);
+void add_report_command(CLI::App& app, std::ostream& out, std::ostream& warnings);
+void add_export_command(CLI::App& app, std::ostream& out, std::ostream& warnings);
 void add_ngram_command(CLI::App& app, std::ostream& out);
 /// `sweep STUDY.toml` runs a study; see study::sweep. What it comes to is the exit code.
 void add_sweep_command(CLI::App& app, std::ostream& out, std::ostream& err, int& exit_code);

@@ -44,7 +44,9 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   ebb::tools::add_schedule_command(app, std::cout, std::cerr);
   ebb::tools::add_quantize_command(app, std::cin, std::cout);
-  ebb::tools::add_inspect_command(app, std::cout);
+  ebb::tools::add_inspect_command(app, std::cout, std::cerr);
+  ebb::tools::add_report_command(app, std::cout, std::cerr);
+  ebb::tools::add_export_command(app, std::cout, std::cerr);
   ebb::tools::add_ngram_command(app, std::cout);
   int exit_code = kDone;
   ebb::tools::add_sweep_command(app, std::cout, std::cerr, exit_code);

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <iosfwd>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "quant/ledger.h"
+
+namespace ebb::report {
+
+struct ReportOptions {
+  std::vector<std::string> directories;
+  std::string out;            ///< .html, of a figure .svg or .csv
+  std::string title = {};     ///< "": that of the study
+  std::string figure = {};    ///< "": the page
+  std::string baseline = {};  ///< "schedule=static max-bits=8"; "": as the study says
+  bool watch = false;         ///< write again whenever a run changed, until a signal comes
+};
+
+/// Writes the page of some runs, or one figure of it. What could not be read is in the page, and
+/// goes to `warnings`.
+/// @throws ConfigError for options that are wrong; DataError if there is no run, `out` cannot be
+/// written, or, once everything else is written, if a directory could not be read
+void report(const ReportOptions& options, std::ostream& out, std::ostream& warnings);
+
+struct ExportOptions {
+  std::vector<std::string> directories;
+  bool steps = false, evaluations = false;  ///< a row each; else a row a run
+  bool csv = false;                         ///< with commas instead of tabs
+};
+/// Writes what runs recorded as one table with a header. @throws as `report`
+void export_runs(const ExportOptions& options, std::ostream& out, std::ostream& warnings);
+
+/// Writes one table of several runs for reading, options in which they differ first; as JSON what
+/// `inspect` says of each. Costs are relative to `reference`, without one to that of the first run.
+/// @throws as `report`
+void inspect_runs(const std::vector<std::string>& directories,
+                  const std::optional<SiteFormats>& reference, bool json, std::ostream& out,
+                  std::ostream& warnings);
+
+}  // namespace ebb::report
