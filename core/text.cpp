@@ -25,16 +25,18 @@ bool is_whole(const std::from_chars_result& result, std::string_view text, T par
   return true;
 }
 
+// Letters that are changed, missing, too many, or exchanged with their neighbour.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
+  std::vector<std::size_t> before, last, row(b.size() + 1);  // the rows of i - 2, i - 1 and i
   std::iota(row.begin(), row.end(), std::size_t{0});
   for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
+    before = std::exchange(last, row);
     row[0] = i;
     for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t above = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0u : 1u)});
-      diagonal = above;
+      row[j] =
+          std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] == b[j - 1] ? 0u : 1u)});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        row[j] = std::min(row[j], before[j - 2] + 1);
     }
   }
   return row[b.size()];
@@ -79,7 +81,9 @@ std::vector<std::string> split_at(std::string_view text, char separator) {
 
 std::string nearest_word(std::string_view given, std::span<const std::string> known) {
   std::string best;
-  std::size_t best_distance = std::max<std::size_t>(2, given.size() / 2) + 1;
+  // One mistake in a short word, and one more for every five letters: what is further off was meant
+  // otherwise.
+  std::size_t best_distance = 1 + given.size() / 5 + 1;
   for (const std::string& word : known) {
     const std::size_t distance = edit_distance(given, word);
     if (distance < best_distance) {

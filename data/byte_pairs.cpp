@@ -185,6 +185,26 @@ BytePairs BytePairs::learn(std::string_view text, std::int64_t tokens) {
   return result;
 }
 
+BytePairs BytePairs::of(std::span<const Pair> merges) {
+  BytePairs result;
+  std::vector<std::size_t> lengths(static_cast<std::size_t>(kBytes), 1);  // of tokens, in bytes
+  for (const Pair& pair : merges) {
+    const auto known = static_cast<std::int32_t>(lengths.size());
+    const auto is_known = [&](std::int32_t token) { return token >= 0 && token < known; };
+    require<DataError>(is_known(pair.first) && is_known(pair.second), "[text] merge ",
+                       result.merges_.size(), ": ", pair.first, " and ", pair.second,
+                       " are not both tokens 0 .. ", known - 1);
+    const std::size_t length = lengths[static_cast<std::size_t>(pair.first)] +
+                               lengths[static_cast<std::size_t>(pair.second)];
+    require<DataError>(length <= kLongestChunk && result.token_of_.emplace(pair, known).second,
+                       "[text] merge ", result.merges_.size(), " of ", pair.first, " and ",
+                       pair.second, " is there already, or longer than ", kLongestChunk, " bytes");
+    lengths.push_back(length);
+    result.merges_.push_back(pair);
+  }
+  return result;
+}
+
 Tokens BytePairs::encode(std::string_view text) const {
   Tokens result;
   std::map<std::string_view, Tokens> known;

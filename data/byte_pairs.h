@@ -32,6 +32,10 @@ class BytePairs {
   /// @throws ConfigError unless tokens > 256
   static BytePairs learn(std::string_view text, std::int64_t tokens);
 
+  /// The encoding of these merges. @throws DataError for one of a token that is made by no merge
+  /// before it, one that is there already, or one longer than a chunk
+  static BytePairs of(std::span<const Pair> merges);
+
   [[nodiscard]] std::span<const Pair> merges() const { return merges_; }
   /// Every chunk with its merges done in the order in which they were learnt.
   [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text) const;

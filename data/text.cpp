@@ -162,12 +162,91 @@ Vocabulary Vocabulary::of_words(std::string_view text, std::int64_t limit, std::
 
 Vocabulary Vocabulary::of_byte_pairs(std::string_view text, std::int64_t limit) {
   Vocabulary vocabulary;
-  vocabulary.unit_ = TokenUnit::byte_pair;
-  vocabulary.byte_pairs_ = BytePairs::learn(text, limit);
+  vocabulary.add_byte_pairs(BytePairs::learn(text, limit));
+  return vocabulary;
+}
+
+void Vocabulary::add_byte_pairs(BytePairs pairs) {
+  unit_ = TokenUnit::byte_pair;
+  byte_pairs_ = std::move(pairs);
   for (std::int64_t byte = 0; byte < BytePairs::kBytes; ++byte)
-    vocabulary.add(std::string(1, static_cast<char>(byte)));
-  for (const auto& [left, right] : vocabulary.byte_pairs_.merges())
-    vocabulary.add(vocabulary.token(left) + vocabulary.token(right));
+    add(std::string(1, static_cast<char>(byte)));
+  for (const auto& [left, right] : byte_pairs_.merges()) add(token(left) + token(right));
+}
+
+namespace {
+
+constexpr std::string_view kVocabularyFormat = "ebb-vocabulary-1";
+// As on the command line.
+constexpr std::array<std::pair<TokenUnit, std::string_view>, 3> kUnitNames{
+    {{TokenUnit::byte, "byte"}, {TokenUnit::word, "word"}, {TokenUnit::byte_pair, "bpe"}}};
+
+std::int32_t parse_token(std::string_view text, std::int64_t limit) {
+  std::int64_t token = 0;
+  require<DataError>(parse_number(text, token) && token >= 0 && token < limit,
+                     "expected a number of 0 to ", limit - 1, ", got '", text, "'");
+  return static_cast<std::int32_t>(token);
+}
+
+}  // namespace
+
+std::string Vocabulary::save() const {
+  const auto unit = std::ranges::find(kUnitNames, unit_, &decltype(kUnitNames)::value_type::first);
+  const std::size_t lines =
+      unit_ == TokenUnit::byte_pair ? byte_pairs_.merges().size() : tokens_.size();
+  std::string text = concat(kVocabularyFormat, ' ', unit->second, ' ', lines, '\n');
+  if (unit_ == TokenUnit::byte_pair) {
+    for (const auto& [left, right] : byte_pairs_.merges()) text += concat(left, ' ', right, '\n');
+    return text;
+  }
+  for (const std::string& token : tokens_) {
+    const bool word = unit_ == TokenUnit::word;
+    text += word ? token : to_text(static_cast<std::int64_t>(static_cast<unsigned char>(token[0])));
+    text += '\n';
+  }
+  return text;
+}
+
+Vocabulary Vocabulary::load(std::string_view text, std::string_view name) {
+  std::vector<std::string> lines = split_at(text, '\n');
+  const std::vector<std::string> head =
+      lines.empty() ? lines : split_at(lines.front(), ' ');  // format, unit, lines
+  std::int64_t count = 0;
+  const auto unit = std::ranges::find(kUnitNames, head.size() == 3 ? head[1] : "",
+                                      &decltype(kUnitNames)::value_type::second);
+  require<DataError>(head.size() == 3 && head[0] == kVocabularyFormat && unit != kUnitNames.end() &&
+                         parse_number(head[2], count) && count == std::ssize(lines) - 2 &&
+                         lines.back().empty(),
+                     "[text] ", name, " is no vocabulary, or not the whole of one");
+  Vocabulary vocabulary;
+  vocabulary.unit_ = unit->first;
+  std::vector<BytePairs::Pair> merges;
+  for (std::size_t i = 1; i + 1 < lines.size(); ++i) {
+    const std::string& line = lines[i];
+    try {
+      if (unit->first == TokenUnit::byte) {
+        vocabulary.add(std::string(1, static_cast<char>(parse_token(line, 256))));
+      } else if (unit->first == TokenUnit::word) {
+        require_utf8(line, name);
+        vocabulary.add(line);
+      } else {
+        const std::vector<std::string> pair = split_at(line, ' ');
+        const std::int64_t known = BytePairs::kBytes + std::ssize(merges);
+        require<DataError>(pair.size() == 2, "expected two numbers, got '", line, "'");
+        merges.emplace_back(parse_token(pair[0], known), parse_token(pair[1], known));
+      }
+    } catch (const DataError& error) {
+      throw DataError(concat("[text] ", name, ", line ", i + 1, ": ", error.what()));
+    }
+  }
+  if (unit->first == TokenUnit::byte_pair) vocabulary.add_byte_pairs(BytePairs::of(merges));
+  // Different merges may make the same bytes, but there is one token of a byte or a word.
+  const bool once =
+      unit->first == TokenUnit::byte_pair || vocabulary.ids_.size() == vocabulary.tokens_.size();
+  const bool needed = unit->first != TokenUnit::word ||
+                      (vocabulary.ids_.contains(kUnknown) && vocabulary.ids_.contains(kEndOfLine));
+  require<DataError>(once && needed && !vocabulary.tokens_.empty(), "[text] ", name,
+                     ": tokens are missing, or there twice");
   return vocabulary;
 }
 

@@ -43,6 +43,13 @@ class Vocabulary {
   /// The tokens of BytePairs::learn, at most `limit`. @throws ConfigError unless limit > 256
   static Vocabulary of_byte_pairs(std::string_view text, std::int64_t limit);
 
+  /// What save() wrote. @throws DataError naming the line for any other text; `name` is for
+  /// messages
+  static Vocabulary load(std::string_view text, std::string_view name);
+  /// A line that says what it is, "ebb-vocabulary-1 UNIT LINES", then one for each byte (a number),
+  /// word, or merge of byte pairs (two numbers).
+  [[nodiscard]] std::string save() const;
+
   [[nodiscard]] TokenUnit unit() const { return unit_; }
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(tokens_.size()); }
   [[nodiscard]] const std::string& token(std::int32_t id) const {
@@ -65,6 +72,7 @@ class Vocabulary {
 
  private:
   void add(std::string token);
+  void add_byte_pairs(BytePairs pairs);
 
   TokenUnit unit_ = TokenUnit::byte;
   std::vector<std::string> tokens_;

@@ -42,7 +42,8 @@ OperandQuality measure_quality(const ConstMatrix& x, const Operand& operand, con
                          x.rows * x.cols,
                          0,
                          0,
-                         std::numeric_limits<double>::infinity()};
+                         std::numeric_limits<double>::infinity(),
+                         operand.granularity()};
   const FormatTraits& traits = traits_of(operand.format());
   std::int64_t ends = 0, zeros = 0;
   std::vector<double> signal(static_cast<std::size_t>(x.rows)), noise(signal.size());

@@ -22,6 +22,7 @@ struct OperandQuality {
       0;  ///< share of codes that stand for the real number nearest to zero that the grid has
   double sqnr_db =
       0;  ///< 10 log10 (sum x^2 / sum (x - decoded)^2), in double; +inf when nothing was lost
+  Granularity grid = Granularity::per_tensor;  ///< one grid, or one for each row or column
 };
 
 OperandQuality measure_quality(const ConstMatrix& x, const Operand& operand, const Site& site,

@@ -301,10 +301,9 @@ class Binder {
                      " updates: they begin a stray cycle"));
     } else if (!floor && span / step.n < 100) {
       const std::int64_t begun = (span + step.m - 1) / step.m, missing = begun * step.m - span;
-      warning(concat(step.n, " cycles over ", span, " updates are ", step.m, " updates each, ",
-                     begun, " begin and the last one is ",
-                     missing == 0 ? std::string("whole") : concat("cut short by ", missing),
-                     ": below 100 updates a cycle the curve is coarse"));
+      warning(concat("a cycle of ", step.m, " updates is coarse, fewer than 100; of the ", span,
+                     " updates the last cycle, number ", begun, ", is ",
+                     missing == 0 ? std::string("whole") : concat("cut short by ", missing)));
     }
     link(step, {bound(*node.children[0], step.m)});
   }

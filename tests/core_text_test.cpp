@@ -64,6 +64,9 @@ TEST_CASE("an unknown word is answered with the nearest known one, if any is nea
   CHECK(nearest_word("lenet", known) == "lenet5");
   CHECK(nearest_word("resnet2", known) == "resnet8");
   CHECK(nearest_word("transformer", known) == "");
+  CHECK(nearest_word("lnete5", known) == "lenet5");  // two neighbours exchanged, one mistake
+  CHECK(nearest_word("rnnet", known) == "");         // three mistakes in five letters
+  CHECK(nearest_word("x", std::vector<std::string>{"fc"}) == "");
   CHECK(unknown_word("architecture", "lenet6", known) ==
         "unknown architecture 'lenet6'; did you mean 'lenet5'? Known: lenet5, resnet8, resnet20");
 }

@@ -182,3 +182,39 @@ TEST_CASE("the shared sets have the sizes that their descriptions name") {
     CHECK(shakespeare.train.size() == 1'059'624 * 95 / 100);
   }
 }
+
+TEST_CASE("a vocabulary comes back from its text, and from no other") {
+  const std::string text = "the cat and the \xc3\xa4ther cat\nthe end\n";
+  for (const Vocabulary& vocabulary :
+       {Vocabulary::of_bytes(text), Vocabulary::of_words(text, 100, "x"),
+        Vocabulary::of_byte_pairs(text, 264)}) {
+    CAPTURE(to_text(vocabulary.unit()));
+    const Vocabulary again = Vocabulary::load(vocabulary.save(), "x");
+    CHECK(again.fingerprint() == vocabulary.fingerprint());
+    CHECK(again.unit() == vocabulary.unit());
+    CHECK(again.encode(text, "x") == vocabulary.encode(text, "x"));
+    const std::string saved = vocabulary.save();
+    CHECK_THROWS_AS(Vocabulary::load(saved.substr(0, saved.size() - 1), "x"), DataError);
+    CHECK_THROWS_AS(Vocabulary::load(saved + "\n", "x"), DataError);
+  }
+  struct Case {
+    const char *text, *expected;
+  };
+  const Case cases[] = {
+      {"", "is no vocabulary"},
+      {"ebb-vocabulary-2 byte 1\n7\n", "is no vocabulary"},
+      {"ebb-vocabulary-1 letter 1\n7\n", "is no vocabulary"},
+      {"ebb-vocabulary-1 byte 9\n7\n", "not the whole of one"},
+      {"ebb-vocabulary-1 byte 1\n256\n", "line 2: expected a number of 0 to 255, got '256'"},
+      {"ebb-vocabulary-1 byte 2\n7\n7\n", "there twice"},
+      {"ebb-vocabulary-1 byte 0\n", "tokens are missing"},
+      {"ebb-vocabulary-1 word 1\n<unk>\n", "tokens are missing"},
+      {"ebb-vocabulary-1 bpe 1\n1 256\n", "line 2: expected a number of 0 to 255, got '256'"},
+      {"ebb-vocabulary-1 bpe 1\n1\n", "line 2: expected two numbers, got '1'"},
+      {"ebb-vocabulary-1 bpe 2\n1 2\n1 2\n", "is there already"}};
+  for (const Case& c : cases) {
+    CAPTURE(c.text);
+    CHECK_THROWS_WITH_AS(static_cast<void>(Vocabulary::load(c.text, "x")),
+                         doctest::Contains(c.expected), DataError);
+  }
+}

@@ -59,7 +59,7 @@ TEST_CASE("Ctrl-C saves and leaves, and the resumed run ends as if nothing had h
     CHECK(Json::parse(cut.out)["validation_iteration"] == (signal_step + 1) / 4 * 4);
     CHECK(contains(cut.err, "--resume"));
   }
-  CHECK(contains(call(out.substr(1) + " --resume", tiny_family(-1, 14)).out, " after step 12\n"));
+  CHECK(contains(call(out.substr(1) + " --resume", tiny_family(-1, 14)).out, " after 12 steps\n"));
   const Shown resumed = call(out.substr(1) + " --json --resume --threads 1 --quiet");
   REQUIRE(resumed.code == cli::kDone);
   for (const char* same : {"weights_sha256", "bit_ops", "train_loss", "test_negative_loss",
@@ -137,7 +137,7 @@ TEST_CASE(
           read_history(scratch / "whole").evaluations.size());
   }
   const std::string unsaved = call("--iterations 20 --quiet", tiny_family(-1, 3)).err;
-  CHECK(contains(unsaved, "without --out nothing is saved"));
+  CHECK(contains(unsaved, "stopped after 4 of 20 steps; with --out none nothing is saved"));
   CHECK(call("--iterations 20 --quiet", tiny_family(-1, 3)).code == cli::kFailed);
 }
 
@@ -153,8 +153,7 @@ TEST_CASE("a run without a readable configuration takes the one in its checkpoin
     CAPTURE(missing);
     std::filesystem::remove(config);
     if (!missing) write_file(config, "{\"program\": ");
-    CHECK(contains(call("--quiet --evaluate " + run).err,
-                   "the configuration in the checkpoint is used"));
+    CHECK(contains(call("--evaluate " + run).err, "the configuration in the checkpoint is used"));
     const Shown resumed = call("--json --resume --out " + run);
     CHECK(resumed.code == cli::kDone);
     CHECK(contains(resumed.err, "the configuration in the checkpoint is used"));
@@ -242,7 +241,7 @@ TEST_CASE(
       "--bits 2@10up;8@rest --lr-schedule 1 --iterations 10 --eval-every 5 --quiet --out ";
   const std::string run = scratch / "run", follows = scratch / "follows";
   const auto longer = [&](const std::string& path) {
-    return call("--quiet --resume --iterations 20 --out " + path);
+    return call("--resume --iterations 20 --out " + path);
   };
   REQUIRE(call(plan + run).code == cli::kDone);
   const Shown told = longer(run);

@@ -5,6 +5,9 @@
 #include <vector>
 
 #include "core/error.h"
+#include "tests/scratch.h"
+#include "train/config.h"
+#include "train/files.h"
 #include "train/options/conflicts.h"
 #include "train/options/options.h"
 
@@ -32,7 +35,7 @@ const Program kProgram{
                  .help = "how deep",
                  .expected = "1 and more",
                  .accepts = [](double n) { return n >= 1; }},
-                {.name = "keep",
+                {.name = "kept",
                  .value = "F",
                  .kind = OptionSpec::Kind::real,
                  .fallback = "0.5",
@@ -117,7 +120,7 @@ TEST_CASE("what is not given is the architecture's") {
   CHECK(options.integer("epochs") == 10);
   CHECK(options.integer("batch") == 32);
   CHECK(options.integer("layers") == 2);
-  CHECK(options.real("keep") == 0.5);
+  CHECK(options.real("kept") == 0.5);
   CHECK_FALSE(options.flag("tied"));
   CHECK(options.text("unit") == "byte");
   CHECK_THROWS_WITH_AS(static_cast<void>(options.text("depth")), doctest::Contains("no --depth"),
@@ -186,8 +189,8 @@ TEST_CASE("a wrong command line names the option, what was expected and the near
       {"--lr-plateau 1", "--lr-plateau: expected a factor above 0 and below 1, got 1"},
       {"--layers two", "--layers: expected an integer, got 'two'"},
       {"--layers 0", "--layers: expected 1 and more, got 0"},
-      {"--keep 1", "--keep: expected a share of 0 to below 1, got 1"},
-      {"--keep nan", "--keep: expected a share of 0 to below 1, got nan"},
+      {"--kept 1", "--kept: expected a share of 0 to below 1, got 1"},
+      {"--kept nan", "--kept: expected a share of 0 to below 1, got nan"},
       {"--unit words", "did you mean 'word'?"},
       {"--layer 3", "did you mean '--layers'?"},
       {"--layers 1 --layers 2", "--layers is given 2 times"},
@@ -201,8 +204,20 @@ TEST_CASE("a wrong command line names the option, what was expected and the near
       {"--clip 1e-40", "--clip: expected a norm of 1e-30 to 1e30, got 1e-40"},
       {"--accumulate 32 --batch 16",
        "--accumulate: expected 1 to 16, the --batch that is cut, got 32"},
-      {"--resume", "--resume needs --out DIR; add it"},
-      {"--save-every 5", "--save-every needs --out DIR; add it"},
+      {"--resume",
+       "--resume needs --out RUN, the directory of the run that is to go on, as its last line "
+       "named it: ebb-test --resume --out runs/ebb-test-small-CR-seed1"},
+      {"--resume --out none", "--resume needs --out RUN"},
+      {"--save-every 5 --out none",
+       "--save-every has no effect with --out none, where nothing is saved; leave it out"},
+      {"--keep best --out none", "--keep has no effect with --out none"},
+      {"--keep first", "unknown value 'first'; Known: last, best, all"},
+      {"--patience 0", "--patience: expected an integer of 1 and more, got 0"},
+      {"--checkpoint best", "--checkpoint has no effect without --evaluate"},
+      {"--evaluate a --checkpoint first",
+       "--checkpoint: expected last, best or a number of steps, got 'first'"},
+      {"--evaluate a --log-every 2", "--log-every has no effect with --evaluate"},
+      {"--nonsense 1", "unknown option '--nonsense'; --help lists all options"},
       {"--evaluate a --out b", "--evaluate and --out contradict"},
       {"--out a --dry-run --resume", "--resume and --dry-run contradict"},
       {"--resume --evaluate a", "--resume and --evaluate contradict"},
@@ -262,21 +277,82 @@ TEST_CASE("what was given and has no effect with the others is refused, whatever
   }
 }
 
-TEST_CASE(
-    "--help shows every option in its group with its default, and the defaults by architecture") {
+TEST_CASE("--help shows every option in its group, with what it is by default, in 100 columns") {
   const CommandLine line = parsed("--help");
   REQUIRE(line.text.has_value());
   for (const auto& option : option_texts(parsed("").options, false)) {
     CAPTURE(option.first);
     CHECK(contains(*line.text, concat("--", option.first)));
   }
-  for (const char* part : {"Precision:", "Machine:", "resnet8", "1->0:cos", "Exit codes: 0 done",
-                           "128", "how deep [see below]", "share kept [0.5]",
-                           "--preset known: an experiment", "sets parameters apart"}) {
+  for (const std::string& shown : split_at(*line.text, '\n')) {
+    CAPTURE(shown);
+    CHECK(shown.size() <= 100);
+  }
+  for (const char* part :
+       {"Precision:", "Machine:", "resnet8", "Exit codes: 0 done", "how deep [1; resnet8: 2]",
+        "learning rate [0.05; resnet8: 0.1]", "examples of a step [128; resnet8: 32]",
+        "share kept [0.5]", "the processors there are: ", "known                     an experiment",
+        "--arch NAME               network to train; the table below lists them [small]"}) {
     CAPTURE(part);
     CHECK(contains(*line.text, part));
   }
+  CHECK_FALSE(contains(*line.text, "see below"));
   CHECK(contains(parsed("--version").text.value(), "ebb-test 0."));
+}
+
+TEST_CASE("a file gives options, TOML or a run's configuration, and the command line wins") {
+  const Scratch scratch;
+  const std::string path = scratch / "options";
+  const auto with = [&](const std::string& text, const std::string& more = "") {
+    write_file(path, text);
+    return concat("--config ", path, more.empty() ? "" : concat(' ', more));
+  };
+  const Options plain =
+      parsed(with("lr = 1e-3  # a comment\nbatch = 16\ntied = true\nschedule = \"RR\"\n")).options;
+  CHECK(plain.text("lr") == "0.001");
+  CHECK(plain.integer("batch") == 16);
+  CHECK(plain.flag("tied"));
+  CHECK(plain.text("schedule") == "RR");
+  CHECK(parsed(with("[options]\nbatch = 16\n", "--batch 8")).options.integer("batch") == 8);
+  // What excludes an option settles it, too.
+  const Options counted =
+      parsed(with("epochs = 9\nschedule = 'RR'\n", "--iterations 5 --bits 4")).options;
+  CHECK_FALSE(counted.has("epochs"));
+  CHECK(counted.text("schedule") == "CR");
+  // A run lists all options that there are, also those without effect, and its preset's are its
+  // own.
+  Options run = parsed("--preset known --lr 5 --batch 16").options;
+  apply_defaults(run, kProgram);
+  const RunConfig config{.program = "ebb-test", .options = option_texts(run, true)};
+  const Options again = parsed(with(to_json(config), "--min-bits 4")).options;
+  for (const auto& [name, text] : config.options) {
+    CAPTURE(name);
+    if (name != "min-bits") CHECK(again.text(name) == text);
+  }
+  CHECK(again.integer("min-bits") == 4);
+  CHECK_NOTHROW(check_given(again));
+
+  struct Case {
+    const char *text, *more, *expected;
+  };
+  const Case cases[] = {
+      {"lr = \n", "", "line 1, column 6"},
+      {"bacth = 4\n", "", "unknown option 'bacth'; did you mean 'batch'?"},
+      {"batch = [4]\n", "", "line 1, column 9: batch: expected a text, a number, true or false"},
+      {"batch = 'many'\n", "", "--batch: expected an integer, got 'many'"},
+      {"epochs = 1\niterations = 2\n", "", "--iterations and --epochs contradict each other"},
+      {"{\"program\": \"ebb-cnn\", \"options\": {}, \"session\": {}, \"resolved\": {}, \"build\": "
+       "{}, \"data\": {}}",
+       "", "is of a run of ebb-cnn, not of ebb-test"},
+      {"{\"program\": 1}", "", "expected an object with program, options"},
+      {"lr = 1\n", "--resume --out x", "--config and --resume contradict each other"}};
+  for (const Case& c : cases) {
+    CAPTURE(c.text);
+    const std::string message = error_of(with(c.text, c.more));
+    CAPTURE(message);
+    CHECK(contains(message, c.expected));
+  }
+  CHECK_THROWS_AS(parsed("--config " + scratch / "none"), DataError);
 }
 
 TEST_CASE("what is not as by default about products is shown as on a command line") {
@@ -302,7 +378,7 @@ TEST_CASE("what is not as by default about products is shown as on a command lin
 TEST_CASE(
     "a resumed run takes its recorded options, free ones anew, and refuses the others by name") {
   Options original =
-      parsed("--arch resnet8 --batch 32 --clip 2 --threads 1 --out run --keep 0.25 --preset known")
+      parsed("--arch resnet8 --batch 32 --clip 2 --threads 1 --out run --kept 0.25 --preset known")
           .options;
   apply_defaults(original, kProgram);
   const auto recorded = option_texts(original, true);
@@ -332,7 +408,7 @@ TEST_CASE(
       {"--batch 64", "--batch is '64' now and was '32' in the run"},
       {"--seed 2", "--seed is '2' now and was '1' in the run"},
       {"--lr-plateau 0.5", "--lr-plateau is '0.5' now and was nothing in the run"},
-      {"--keep 0.75", "--keep is '0.75' now and was '0.25' in the run"},
+      {"--kept 0.75", "--kept is '0.75' now and was '0.25' in the run"},
       {"--layers 2", "--layers is '2' now and was '3' in the run"},
       {"--arch small", "--arch is 'small' now and was 'resnet8'"},
       {"--simulate", "--simulate is 'true' now and was 'false'"}};
@@ -348,7 +424,7 @@ TEST_CASE(
 
 TEST_CASE(
     "an evaluation keeps the network and the data of the run, and is free in what is its own") {
-  Options original = parsed("--arch resnet8 --batch 32 --keep 0.25 --grid symmetric").options;
+  Options original = parsed("--arch resnet8 --batch 32 --kept 0.25 --grid symmetric").options;
   apply_defaults(original, kProgram);
   const auto recorded = option_texts(original, true);
   std::vector<std::string> warnings;
@@ -379,7 +455,7 @@ TEST_CASE(
     warnings.clear();
   }
   for (const char* other :
-       {"--arch small", "--layers 5", "--keep 0.75", "--seed 2", "--preset known"}) {
+       {"--arch small", "--layers 5", "--kept 0.75", "--seed 2", "--preset known"}) {
     CAPTURE(other);
     CHECK_THROWS_WITH_AS(
         static_cast<void>(options_to_evaluate(parsed(other), recorded, {}, warnings)),

@@ -222,6 +222,19 @@ TEST_CASE("groups of bits are bound to layers, tags and roles, at every iteratio
         "32/32/32");
 }
 
+TEST_CASE("where every layer, or every parameter, is named nothing else need be said") {
+  Options options = options_with_bits("group{conv1: 8, block1: 3, fc: 4}");
+  options.set("lr-schedule", "group{conv1: 0.5, fc: 1}");
+  const ParamStore params = parameters();
+  const Precision precision = resolve_precision(options, {.updates = 100}, kSites, params);
+  const char* const expected[] = {"8/8/8", "3/3/8", "3/3/8", "4/4/8"};
+  for (std::size_t i = 0; i < kSites.size(); ++i)
+    CHECK(widths(precision.plan(0), kSites[i]) == expected[i]);
+  REQUIRE(precision.rates);
+  CHECK(precision.rates(0)[2] == 2 * precision.rates(0)[0]);
+  CHECK(precision.rate(0) == precision.rates(0)[0]);  // the first one is on record
+}
+
 TEST_CASE(
     "groups that are for nothing in the model, or for nothing that others leave, are refused") {
   struct Case {
@@ -362,7 +375,8 @@ TEST_CASE("a run of which no layer has the common widths says what the papers' c
                         {"group{weight: 2, activation: 4, *: 8}", "",
                          false},  // roles of all layers are the common widths
                         {"group{conv1: 8, block1: 4, *: 2}", "last", true},
-                        {"group{conv1: 8, block1: 4, fc: 8, *: 2}", "", true}};
+                        {"group{conv1: 8, block1: 4, fc: 8, *: 2}", "", true},
+                        {"group{conv1: 8, block1: 4, fc: 8}", "", true}};
   for (const Case& c : cases) {
     CAPTURE(c.bits);
     CAPTURE(c.keep_fp32);

@@ -119,27 +119,48 @@ TEST_CASE("an inspection tells where the bit-operations went") {
   CHECK(json["relative_cost"] == (16.0 + 32.0) / 128.0);
   REQUIRE(json["sites"].size() == 1);
   CHECK(json["sites"][0]["forward"]["bit_ops"] == std::to_string(6 * 36 * 16));
-  CHECK(json["sites"][0]["grad_left"]["macs"] == "0");
+  CHECK(json["sites"][0]["grad_left"]["macs"] == 0);
   CHECK(json["evaluations"].size() == 3);
   CHECK(json["arithmetic"]["grid"] == "affine");
-  CHECK(to_table(inspection).find("--") == std::string::npos);  // nothing but defaults
+  CHECK(to_table(inspection).find("\nwith ") == std::string::npos);  // nothing but defaults
   double loss = 0;  // of the last epoch's four steps, as a summary has it
   for (std::size_t i = 2; i < 6; ++i) loss += inspection.history.steps[i].loss;
   CHECK(json["train_loss"] == loss / 4);
-  CHECK(to_table(inspection).find(concat(format_fixed(loss / 4, 4), ", mean of the last epoch")) !=
+  CHECK(to_table(inspection)
+            .find(concat(format_fixed(loss / 4, 4), ", mean of the last epoch's steps")) !=
         std::string::npos);
   CHECK(json["test_negative_loss"] == inspection.history.evaluations.back().score);
   CHECK(json["options"]["batch"] == 128);
   const std::string table = to_table(inspection);
-  for (const char* part : {"10,368 bit-operations", "6 of 6", "fc", "66.7 %", "33.3 %"}) {
+  for (const char* part : {"10.37 kBitOPs, 0.3750 of 8/8/8\n", "6 of 6", "fc", "66.7 %", "33.3 %",
+                           "lr 0.02, lr-schedule 1, batch 128, seed 1", " in 3 evaluations\n"}) {
     CAPTURE(part);
     CHECK(table.find(part) != std::string::npos);
   }
   // A run that was killed: its record goes on beyond the checkpoint whose costs these are.
   Inspection killed = inspection;
   killed.history.steps.push_back(killed.history.steps.back());
-  CHECK(table.find(", up to step 6\n") == std::string::npos);
-  CHECK(to_table(killed).find("0.3750 of 8/8/8, up to step 6\n") != std::string::npos);
+  CHECK(to_table(killed).find("12.10 kBitOPs, 0.3750 of 8/8/8 in the first 6 steps\n") !=
+        std::string::npos);
+  CHECK(Json::parse(to_json(killed))["bit_ops"] == std::to_string(7 * 36 * (16 + 32)));
+  killed.saved_at.reset();  // and one without a checkpoint
+  CHECK(to_table(killed).find("12.10 kBitOPs\n") != std::string::npos);
+  CHECK(Json::parse(to_json(killed))["relative_cost"].is_null());
+  // The last measurement of operands, with what one grid reaches over.
+  killed.operands = {{.iteration = 0, .site = "fc", .role = "weight", .format = "int4"},
+                     {.iteration = 5,
+                      .site = "fc",
+                      .role = "weight",
+                      .format = "int4",
+                      .grid = "output channel",
+                      .elements = 6,
+                      .at_ends = 0.5,
+                      .zeros = 0.125,
+                      .sqnr_db = 21.25}};
+  CHECK(
+      to_table(killed).find("fc     weight  int4    output channel     50.0 %  12.5 %      21.2") !=
+      std::string::npos);
+  CHECK(Json::parse(to_json(killed))["operands"].size() == 1);
   CHECK_THROWS_AS(static_cast<void>(inspect(scratch.path())), DataError);
 }
 

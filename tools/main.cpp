@@ -41,7 +41,8 @@ std::string complaint(const CLI::App& app, const CLI::ParseError& error) {
 
 int run(int argc, char** argv) {
   CLI::App app("Ebb: deep learning in emulated low-precision arithmetic", "ebb");
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);
+  app.set_version_flag("--version", ebb::concat("ebb ", EBB_VERSION));
   ebb::tools::add_schedule_command(app, std::cout, std::cerr);
   ebb::tools::add_quantize_command(app, std::cin, std::cout);
   ebb::tools::add_inspect_command(app, std::cout, std::cerr);
@@ -52,9 +53,10 @@ int run(int argc, char** argv) {
   ebb::tools::add_sweep_command(app, std::cout, std::cerr, exit_code);
   try {
     app.parse(argc, argv);
+    if (app.get_subcommands().empty()) std::cout << app.help() << std::flush;
     return exit_code;
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     throw ebb::ConfigError(complaint(app, error));
   }
 }

@@ -144,7 +144,7 @@ bool stopping(const LoopSettings& settings) {
 
 // Scores one split, or nothing if the run is to stop before the last piece.
 std::optional<EvalRow> score_split(const Task& task, const Split& split, RunState& state,
-                                   const LoopSettings& settings) {
+                                   const LoopSettings& settings, const LoopEvents& events) {
   const PrecisionPlan plan = evaluation_plan(settings, state.iteration);
   const Clock::time_point start = Clock::now();
   const uint128 before = state.evaluation_ledger.total_bit_ops();
@@ -152,6 +152,7 @@ std::optional<EvalRow> score_split(const Task& task, const Split& split, RunStat
   const Scorer scorer = split.begin();
   for (std::int64_t piece = 0; piece < split.pieces; ++piece) {
     if (stopping(settings)) return std::nullopt;
+    if (events.piece) events.piece(split, piece);
     Pass pass{.params = state.params,
               .plan = plan,
               .ledger = state.evaluation_ledger,
@@ -177,20 +178,24 @@ std::optional<EvalRow> score_split(const Task& task, const Split& split, RunStat
   return row;
 }
 
-// The evaluation after a step, of the first split or of all. If it is stopped, false, and the state
-// is what it was.
-bool evaluate_and_report(const Task& task, RunState& state, const LoopSettings& settings,
-                         const LoopEvents& events, bool all) {
+enum class Evaluated : std::uint8_t { done, enough, stopped };
+
+// The evaluation after a step, of the first split, or of all if it is the last. If it is stopped
+// the state is what it was.
+Evaluated evaluate_and_report(const Task& task, RunState& state, const LoopSettings& settings,
+                              const LoopEvents& events, bool last) {
   const CostLedger before = state.evaluation_ledger;
   std::vector<EvalRow> rows;
+  bool enough = false;
   for (const Split& split : task.splits) {
-    if (!all && !rows.empty()) break;
-    const std::optional<EvalRow> row = score_split(task, split, state, settings);
+    if (!last && !enough && !rows.empty()) break;
+    const std::optional<EvalRow> row = score_split(task, split, state, settings, events);
     if (!row) {
       state.evaluation_ledger = before;
-      return false;
+      return Evaluated::stopped;
     }
     rows.push_back(*row);
+    if (rows.size() == 1 && settings.enough) enough = settings.enough(*row);
   }
   if (!rows.empty()) {
     const EvalRow& first = rows.front();
@@ -202,7 +207,8 @@ bool evaluate_and_report(const Task& task, RunState& state, const LoopSettings& 
   }
   if (events.evaluation) std::ranges::for_each(rows, events.evaluation);
   state.evaluation_due = false;
-  return true;
+  if (events.evaluated && !rows.empty()) events.evaluated(state);
+  return enough ? Evaluated::enough : Evaluated::done;
 }
 
 }  // namespace
@@ -281,9 +287,12 @@ Outcome run_loop(const Task& task, RunState& state, const LoopSettings& settings
       if (!state.evaluation_due) continue;
     }
     const bool last = state.iteration == settings.iterations;
-    const bool evaluated = evaluate_and_report(task, state, settings, events, last);
-    if (last ? evaluated : !evaluated && !saved) save();
-    if (!evaluated) return Outcome::stopped;
+    const Evaluated evaluated = evaluate_and_report(task, state, settings, events, last);
+    const bool stopped = evaluated == Evaluated::stopped;
+    const bool ends = last || evaluated == Evaluated::enough;
+    if (stopped ? !last && !saved : ends) save();
+    if (stopped) return Outcome::stopped;
+    if (ends && !last) return Outcome::ended_early;
   }
   return Outcome::finished;
 }
@@ -296,10 +305,10 @@ PrecisionPlan evaluation_plan(const LoopSettings& settings, std::int64_t updates
 }
 
 EvalRow evaluate(const Task& task, const Split& split, RunState& state,
-                 const LoopSettings& settings) {
+                 const LoopSettings& settings, const LoopEvents& events) {
   LoopSettings to_the_end = settings;
   to_the_end.stop = nullptr;
-  return score_split(task, split, state, to_the_end).value();
+  return score_split(task, split, state, to_the_end, events).value();
 }
 
 Generated generate(const Task& task, RunState& state, const LoopSettings& settings) {

@@ -85,6 +85,8 @@ struct Task {
   NamedNumbers baselines{};
   /// What identifies the data, for the record: names and texts.
   KeyValues data{};
+  /// What a run keeps so that it can be used without the data: names of files and what is in them.
+  KeyValues files{};
 };
 
 /// Everything that a step changes, and so everything that a checkpoint holds.
@@ -118,6 +120,9 @@ struct LoopSettings {
   std::int64_t eval_every = 1, save_every = 1;
   std::optional<std::int64_t> statistics_every{};
   Simd simd = Simd::scalar;
+  /// Told the score of the first split at every evaluation; true ends the run with it, and all
+  /// splits are scored then. A pure function of that row and of the evaluations before it.
+  std::function<bool(const EvalRow&)> enough{};
   /// Looked at after every step and every piece of an evaluation; nonzero saves and leaves.
   const volatile std::sig_atomic_t* stop = nullptr;
 };
@@ -125,17 +130,19 @@ struct LoopSettings {
 /// What the loop reports; any may be empty.
 struct LoopEvents {
   std::function<void(const StepRow&)> step{};
+  std::function<void(const Split&, std::int64_t done)> piece{};  ///< before each of an evaluation
   std::function<void(const EvalRow&)> evaluation{};
+  std::function<void(const RunState&)> evaluated{};  ///< after the rows of one evaluation
   std::function<void(const RunState&)> save{};
   std::function<void(std::int64_t t, const std::vector<OperandQuality>&)> statistics{};
 };
 
-enum class Outcome : std::uint8_t { finished, stopped };
+enum class Outcome : std::uint8_t { finished, ended_early, stopped };
 
 /// Runs from state.iteration to settings.iterations. After a step come its checkpoint, the look at
 /// `stop` and its evaluation; the last step is always saved, evaluated on all splits and saved
-/// again. An evaluation that `stop` ends leaves no trace: it is due when the run goes on, and done
-/// first then.
+/// again; so is a step after whose evaluation the settings have `enough`. An evaluation that `stop`
+/// ends leaves no trace: it is due when the run goes on, and done first then.
 /// @throws NonFiniteError before the optimizer step when the loss, a gradient or a value reaching
 /// an encode is not finite, with
 ///         iteration, site and role; nothing is saved then. Whatever task and events throw passes
@@ -149,7 +156,7 @@ PrecisionPlan evaluation_plan(const LoopSettings& settings, std::int64_t updates
 
 /// Scores one split under the evaluation plan; parameters and layer state stay as they are.
 EvalRow evaluate(const Task& task, const Split& split, RunState& state,
-                 const LoopSettings& settings);
+                 const LoopSettings& settings, const LoopEvents& events = {});
 
 /// Has the network write a text under the evaluation plan. The charges go to the ledger of
 /// evaluations.

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <filesystem>
 #include <limits>
@@ -24,10 +25,13 @@ constexpr const char* kConfig = "/config.json";
 constexpr const char* kSteps = "/steps.jsonl";
 constexpr const char* kEvaluations = "/evals.jsonl";
 constexpr const char* kOperands = "/operands.jsonl";
-constexpr const char* kCheckpoint = "/checkpoint.safetensors";
 constexpr const char* kLock = "/lock";
 constexpr std::string_view kMarker =
     "The directory of a run of Ebb, locked while the run writes to it.";
+
+std::string checkpoint_path(const std::string& directory, const std::string& name) {
+  return concat(directory, '/', name, ".safetensors");
+}
 
 bool exists(const std::string& path) {
   struct stat info {};
@@ -96,12 +100,18 @@ EvalRow evaluation_of(const Json& json) {
   return row;
 }
 
-// A line of operands.jsonl, of which only the iteration matters for cutting back; several lines
-// share one.
-struct OperandRow {
-  std::int64_t iteration;
-};
-OperandRow operand_of(const Json& json) { return {json.at("iteration").get<std::int64_t>()}; }
+OperandRow operand_of(const Json& json) {
+  const Json sqnr = json.value("sqnr_db", Json());
+  return {.iteration = json.at("iteration").get<std::int64_t>(),
+          .site = json.value("site", ""),
+          .role = json.value("role", ""),
+          .format = json.value("format", ""),
+          .grid = json.value("grid", ""),
+          .elements = json.value("elements", std::int64_t{0}),
+          .at_ends = real_of(json.value("at_ends", Json())),
+          .zeros = real_of(json.value("zeros", Json())),
+          .sqnr_db = sqnr.is_string() ? std::numeric_limits<double>::infinity() : real_of(sqnr)};
+}
 
 // What is wrong with the last row behind those before it; empty if nothing is.
 std::string misplaced(const std::vector<StepRow>& rows) {
@@ -222,11 +232,26 @@ std::string to_line(const EvalRow& row) {
   return dump(json);
 }
 
+namespace {
+
+// Weights are [out, in], and alone have grids by row or column.
+constexpr std::array<std::pair<Granularity, const char*>, 3> kGridNames{
+    {{Granularity::per_tensor, "tensor"},
+     {Granularity::per_row, "output channel"},
+     {Granularity::per_column, "input channel"}}};
+
+const char* grid_name(Granularity grid) {
+  return std::ranges::find(kGridNames, grid, &std::pair<Granularity, const char*>::first)->second;
+}
+
+}  // namespace
+
 std::string to_line(std::int64_t iteration, const OperandQuality& quality) {
   return dump({{"iteration", iteration},
                {"site", quality.site},
                {"role", to_text(quality.role)},
                {"format", to_text(quality.format)},
+               {"grid", grid_name(quality.grid)},
                {"elements", quality.elements},
                {"at_ends", quality.at_ends},
                {"zeros", quality.zeros},
@@ -275,15 +300,37 @@ void RunDirectory::require_absent(const std::string& path) {
                      "--resume to go on with the run in it");
 }
 
-RunDirectory RunDirectory::create(std::string path, std::string_view config, FileSystem files) {
-  path = without_slashes(std::move(path));
-  require_absent(path);
+namespace {
+
+// Makes a directory, and those above it; false if there is something of that name.
+bool make_directory(const std::string& path) {
   std::error_code error;
   if (const auto parent = std::filesystem::path(path).parent_path(); !parent.empty())
     std::filesystem::create_directories(parent, error);
   if (!error && ::mkdir(path.c_str(), 0755) != 0) error = {errno, std::generic_category()};
+  if (error == std::errc::file_exists && exists(path)) return false;
   require<DataError>(!error, "[out] cannot make the directory ", path, ": ", error.message(),
-                     "; choose an --out that you may write to");
+                     "; choose an --out that you may write to, or --out none to save nothing");
+  return true;
+}
+
+}  // namespace
+
+RunDirectory RunDirectory::create(std::string path, std::string_view config, FileSystem files) {
+  path = without_slashes(std::move(path));
+  if (!make_directory(path)) require_absent(path);
+  return begin(path, config, std::move(files));
+}
+
+RunDirectory RunDirectory::create_beside(const std::string& path, std::string_view config,
+                                         FileSystem files) {
+  std::string name = path;
+  for (std::int64_t n = 2; !make_directory(name); ++n) name = concat(path, '-', n);
+  return begin(name, config, std::move(files));
+}
+
+RunDirectory RunDirectory::begin(const std::string& path, std::string_view config,
+                                 FileSystem files) {
   try {
     RunDirectory run(path, std::move(files));
     LineFile(path + kLock, 0, run.files_).append(kMarker);
@@ -308,7 +355,7 @@ RunDirectory RunDirectory::open(std::string path, FileSystem files) {
 }
 
 std::optional<Checkpoint> RunDirectory::checkpoint() const {
-  if (!exists(path_ + kCheckpoint)) return std::nullopt;
+  if (!exists(checkpoint_path(path_, kLastCheckpoint))) return std::nullopt;
   return read_checkpoint(path_);
 }
 
@@ -316,12 +363,17 @@ bool RunDirectory::untouched() const {
   const auto empty = [&](const char* name) {
     return !exists(path_ + name) || read_file(path_ + name).empty();
   };
-  return !exists(path_ + kConfig) && !exists(path_ + kCheckpoint) && empty(kSteps) &&
-         empty(kEvaluations) && empty(kOperands);
+  return !exists(path_ + kConfig) && !exists(checkpoint_path(path_, kLastCheckpoint)) &&
+         empty(kSteps) && empty(kEvaluations) && empty(kOperands);
 }
 
 void RunDirectory::write_config(std::string_view config) {
   write_file(path_ + kConfig, config, files_);
+}
+
+void RunDirectory::keep(const std::string& name, std::string_view content) {
+  const std::string path = concat(path_, '/', name);
+  if (!exists(path)) write_file(path, content, files_);
 }
 
 template <class Rows>
@@ -374,17 +426,17 @@ void RunDirectory::add(std::int64_t iteration, const std::vector<OperandQuality>
   for (const OperandQuality& quality : operands) operands_->add(to_line(iteration, quality));
 }
 
-void RunDirectory::save(Checkpoint checkpoint) {
+void RunDirectory::save(Checkpoint checkpoint, const std::string& name) {
   lock_.check();
-  const auto keep = [&](std::optional<Log>& log, const char* name) {
+  const auto keep = [&](std::optional<Log>& log, const char* file) {
     if (!log) return;
     log->file.sync();
-    checkpoint.notes[name + 1] = log->digest.text();
+    checkpoint.notes[file + 1] = log->digest.text();
   };
   keep(steps_, kSteps);
   keep(evaluations_, kEvaluations);
   keep(operands_, kOperands);
-  write_file(path_ + kCheckpoint, to_bytes(checkpoint), files_);
+  write_file(checkpoint_path(path_, name), to_bytes(checkpoint), files_);
 }
 
 std::string read_config(const std::string& directory) {
@@ -394,14 +446,33 @@ std::string read_config(const std::string& directory) {
   return read_file(directory + kConfig);
 }
 
+std::vector<OperandRow> read_operands(const std::string& directory) {
+  return rows_of(directory + kOperands, operand_of, kAll, [](const auto&) { return true; }).rows;
+}
+
 History read_history(const std::string& directory) {
   const auto all = [](const auto&) { return true; };
   return {rows_of(directory + kSteps, step_of, kAll, all).rows,
           rows_of(directory + kEvaluations, evaluation_of, kAll, all).rows};
 }
 
-Checkpoint read_checkpoint(const std::string& directory) {
-  const std::string path = directory + kCheckpoint;
+std::string checkpoint_after(std::int64_t iteration) { return concat("step-", iteration); }
+
+std::string checkpoint_name(const std::string& text) {
+  std::int64_t steps = 0;
+  if (text == "last") return kLastCheckpoint;
+  if (text == "best") return kBestCheckpoint;
+  require<ConfigError>(parse_number(text, steps) && steps > 0,
+                       "expected last, best or a number of steps, got '", text, "'");
+  return checkpoint_after(steps);
+}
+
+Checkpoint read_checkpoint(const std::string& directory, const std::string& name) {
+  const std::string path = checkpoint_path(directory, name);
+  require<DataError>(name == kLastCheckpoint || exists(path), "[run] ", directory, " has no ", name,
+                     ".safetensors: training writes it with --keep ",
+                     name == kBestCheckpoint ? "best" : "all",
+                     "; leave --checkpoint out for the last");
   try {
     return parse_checkpoint(read_file(path));
   } catch (const DataError& error) {

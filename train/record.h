@@ -54,6 +54,18 @@ struct EvalRow {
   friend bool operator==(const EvalRow&, const EvalRow&) = default;
 };
 
+/// What was measured of one operand: a line of operands.jsonl.
+struct OperandRow {
+  std::int64_t iteration = 0;  ///< several lines share one
+  std::string site{}, role{}, format{};
+  std::string grid{};  ///< over what one scale reaches: "tensor", "output channel" or "input
+                       ///< channel"; empty in records of earlier versions
+  std::int64_t elements = 0;
+  double at_ends = 0, zeros = 0;  ///< shares
+  double sqnr_db = 0;             ///< infinite if nothing was lost
+  friend bool operator==(const OperandRow&, const OperandRow&) = default;
+};
+
 /// The lines of the record, as JSON objects without a line feed. Reals keep all their bits; bit_ops
 /// is a decimal string, since it may pass what other programs hold exactly.
 std::string to_line(const StepRow& row);
@@ -65,6 +77,14 @@ struct History {
   std::vector<StepRow> steps{};
   std::vector<EvalRow> evaluations{};
 };
+
+/// Names of checkpoints, files NAME.safetensors: the last one, by which a run goes on; the one of
+/// the best score; and that after so many steps.
+inline constexpr const char* kLastCheckpoint = "checkpoint";
+inline constexpr const char* kBestCheckpoint = "best";
+std::string checkpoint_after(std::int64_t iteration);
+/// Of "last", "best" or a number of steps. @throws ConfigError for another text
+std::string checkpoint_name(const std::string& text);
 
 /// A run directory: config.json, steps.jsonl, evals.jsonl, operands.jsonl if operands are measured,
 /// checkpoint.safetensors, and the file `lock` by which one run at a time claims it and by which it
@@ -78,6 +98,9 @@ class RunDirectory {
   /// @throws DataError if it exists or cannot be written; nothing that was made is left then
   static RunDirectory create(std::string path, std::string_view config,
                              FileSystem files = FileSystem::real());
+  /// The same under a name of its own where that is taken: PATH-2, PATH-3, ...
+  static RunDirectory create_beside(const std::string& path, std::string_view config,
+                                    FileSystem files = FileSystem::real());
   /// Claims the directory of a run to go on in it; changes nothing of the run yet.
   /// @throws DataError if it holds no run or another run is writing to it; nothing is made in it
   /// then
@@ -91,6 +114,8 @@ class RunDirectory {
 
   /// Replaces the configuration.
   void write_config(std::string_view config);
+  /// Writes a file that the run keeps, unless it has it.
+  void keep(const std::string& name, std::string_view content);
   /// Drops what was recorded after `iteration` steps, whatever it is, and returns the rest. With a
   /// checkpoint's notes, every line before it must be the one that stood there when it was saved;
   /// without, the lines must be those of consecutive steps.
@@ -103,11 +128,11 @@ class RunDirectory {
   void add(const StepRow& row);
   void add(const EvalRow& row);
   void add(std::int64_t iteration, const std::vector<OperandQuality>& operands);
-  /// Replaces the checkpoint, after the record up to it is on the disk, and notes the record's
-  /// digests in it.
+  /// Replaces the checkpoint of that name, after the record up to it is on the disk, and notes the
+  /// record's digests in it.
   /// @throws DataError if that fails, or the directory or one of its files was removed or replaced
   /// meanwhile
-  void save(Checkpoint checkpoint);
+  void save(Checkpoint checkpoint, const std::string& name = kLastCheckpoint);
 
  private:
   // A file of the record that grows.
@@ -118,6 +143,7 @@ class RunDirectory {
   };
 
   RunDirectory(std::string path, FileSystem files);
+  static RunDirectory begin(const std::string& path, std::string_view config, FileSystem files);
   template <class Rows>
   void go_on(std::optional<Log>& log, const char* name, Rows& rows);
 
@@ -131,6 +157,7 @@ class RunDirectory {
 /// Reading a run directory without claiming it, finished or under way.
 std::string read_config(const std::string& directory);
 History read_history(const std::string& directory);
-Checkpoint read_checkpoint(const std::string& directory);
+std::vector<OperandRow> read_operands(const std::string& directory);
+Checkpoint read_checkpoint(const std::string& directory, const std::string& name = kLastCheckpoint);
 
 }  // namespace ebb::train

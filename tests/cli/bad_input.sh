@@ -38,11 +38,12 @@ expect 2 "unknown option '--itrations'; did you mean '--iterations'" "$ebb" sche
 expect 2 "unknown option '--vresion'" "$ebb" --vresion
 expect 2 "unexpected argument 'CR'" "$ebb" schedule --iterations 10 CR
 expect 2 "unknown command 'shedule'; did you mean 'schedule'" "$ebb" shedule
-expect 2 'subcommand is required' "$ebb"
+expect 0 '' "$ebb"
+grep -q 'inspect' out.txt || fault "ebb alone does not show its commands: $(<out.txt)"
 expect 2 'iterations is required' "$ebb" schedule --name CR
 expect 2 "iterations: expected an integer, got '99999999999999999999'" "$ebb" schedule --name CR --iterations 99999999999999999999
 expect 2 "seed: expected an integer, got '99999999999999999999'" "$ebb" quantize --format int4 --seed 99999999999999999999
-expect 2 'resume needs --out DIR; add it' "$cnn" --resume
+expect 2 'resume needs --out RUN, .*runs/ebb-cnn-lenet5-CR-seed1' "$cnn" --resume
 expect 2 'seed is given 2 times' "${run[@]}" --out a --seed 1 --seed 2
 expect 2 'lr-schedule at iteration 1.*finite' "${run[@]}" --out a --lr-schedule 'sqrt(affine(update, -1, 0.5))'
 expect 2 'cycles has no effect with --bits' "${run[@]}" --out a --bits 4 --cycles 2

@@ -32,9 +32,9 @@ scored told int6 --bits 2 --eval-bits 6
 scored floats e4m3 --bits e4m3 --gradient-bits e5m2
 scored mixed bf16 --bits 'e2m1 @50% ; bf16 @rest'
 "$ebb" inspect two </dev/null >inspect.txt 2>&1
-grep -q 'test accuracy  *0\.[0-9]* at int2/int2 after step 4' inspect.txt || fault "ebb inspect shows no bits: $(grep accuracy inspect.txt)"
+grep -q 'test accuracy  *[0-9.]* % in int2/int2 after 4 steps' inspect.txt || fault "ebb inspect shows no bits: $(grep accuracy inspect.txt)"
 "$cnn" --evaluate two --quiet </dev/null >evaluated.txt 2>err.txt || fault "--evaluate: $(<err.txt)"
-grep -q '^test accuracy  *0\.[0-9]* at int2/int2' evaluated.txt || fault "a summary shows no bits: $(<evaluated.txt)"
+grep -q '^test accuracy  *[0-9.]* % in int2/int2' evaluated.txt || fault "a summary shows no bits: $(<evaluated.txt)"
 "$ebb" inspect run </dev/null >inspect.txt 2>&1 || fault "ebb inspect: $(<inspect.txt)"
 grep -qi accuracy inspect.txt || fault "ebb inspect shows no accuracy: $(<inspect.txt)"
 finish

@@ -21,7 +21,7 @@ fp32="--schedule fp32"
 
 # shellcheck disable=SC2086
 train() { "$program" ${small[$name]} --quiet --json --eval-every 100 "$@" </dev/null; }
-hash() { train "$@" 2>err.txt | field weights_sha256; }
+hash() { train --out none "$@" 2>err.txt | field weights_sha256; }
 
 for plan in int fp32; do
   # shellcheck disable=SC2086
@@ -74,8 +74,8 @@ expect 2 'generate and --out contradict' write --out other
 expect 2 'prompt needs --generate RUN; add it' "$program" --prompt a
 expect 2 'tokens: expected 1 to 1000000' write --tokens 0
 expect 2 'temperature: expected 0, or 1e-30 to 1e30' write --temperature -1
-expect 0 'iterations 9 has no effect here, where nothing is trained' write --iterations 9
-expect 0 'batch 9 has no effect here' write --batch 9
+expect 0 'iterations 9 has no effect here, where nothing is trained' "$program" --generate whole --iterations 9
+expect 0 'batch 9 has no effect here' "$program" --generate whole --batch 9
 expect 0 'batch 9 has no effect here' "$program" --evaluate whole --batch 9
 expect 1 'prompt: byte 1 is 126, which the training text does not have' write --prompt 'a~'
 expect 1 'the data are not those of the run' write --data "$0"
@@ -86,8 +86,15 @@ expect 1 'from whole: it is a run of ebb-.*, which was trained on text' "$(dirna
 mkdir words bad
 printf 'the cat sees the dog\nthe dog sees\n%.0s' {1..60} | tee words/train.txt words/test.txt >words/valid.txt
 # shellcheck disable=SC2086
-"$program" ${small[$name]} --data words --iterations 3 --quiet --json </dev/null >words.json 2>err.txt || fault "words: $(<err.txt)"
+"$program" ${small[$name]} --data words --iterations 3 --quiet --json --out spoken </dev/null >words.json 2>err.txt || fault "words: $(<err.txt)"
 [[ -n $(field test_perplexity <words.json) ]] || fault "words have no perplexity: $(<words.json)"
+# A text takes the run alone.
+spoken=("$program" --generate spoken --prompt 'the cat' --tokens 5)
+"${spoken[@]}" --data words </dev/null >text.txt 2>err.txt || fault "--generate with data: $(<err.txt)"
+mv words gone
+same "a text without the data" "$(<text.txt)" "$("${spoken[@]}" --quiet </dev/null)"
+sed -i 3d spoken/vocabulary.txt
+expect 1 'spoken/vocabulary.txt is no vocabulary, or not the whole of one' "${spoken[@]}"
 # Byte pairs: any bytes, scored by the byte, whatever the tokens are; the learnt ones come again with the data.
 # shellcheck disable=SC2086
 "$program" ${small[$name]} --unit bpe --vocabulary 270 --iterations 3 --quiet --json --out pieces </dev/null >pieces.json 2>err.txt || fault "bpe: $(<err.txt)"

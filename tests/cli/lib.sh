@@ -25,8 +25,13 @@ expect() {
   [[ -z $regex ]] || grep -Eq -- "$regex" err.txt || fault "stderr lacks /$regex/: ${*##*/} -- $(tail -3 err.txt)"
 }
 
-# tiny FLAGS...: a training run of seconds whose JSON goes to stdout; later flags win nothing, so give each once
-tiny() { "$cnn" --arch lenet5 --data synthetic --batch 32 --quiet --json "$@" </dev/null; }
+# tiny FLAGS...: a training run of seconds whose JSON goes to stdout, saved only where --out says; later flags win nothing, so give
+# each once
+tiny() {
+  local unsaved=(--out none)
+  [[ " $* " == *" --out "* ]] && unsaved=()
+  "$cnn" --arch lenet5 --data synthetic --batch 32 --quiet --json "${unsaved[@]}" "$@" </dev/null
+}
 
 # field NAME < JSON: the value of a top-level member, without quotes
 field() { sed -nE 's/.*"'"$1"'": *("([^"]*)"|([^,}" ]+)).*/\2\3/p' | head -1; }

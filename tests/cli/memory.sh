@@ -21,7 +21,7 @@ rm big.txt
 # Wherever memory runs out, inside of parallel loops too.
 answers=0
 for kib in $(seq 40000 7000 400000); do
-  limited "$kib" "$cnn" --arch lenet5 --data synthetic --batch 512 --iterations 1 --threads 2 --quiet </dev/null >out.txt 2>err.txt
+  limited "$kib" "$cnn" --arch lenet5 --data synthetic --batch 512 --iterations 1 --threads 2 --quiet --out none </dev/null >out.txt 2>err.txt
   code=$?
   ((code == 0)) && { answers=$((answers + 1)); break; }
   ((code == 1 || code == 127)) || fault "exit $code with $kib KiB: $(tail -1 err.txt)"

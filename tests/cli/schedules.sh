@@ -3,7 +3,7 @@
 # the folder DATA. Static bits cost 1, cycles less, float32 more.
 source "$(dirname "$0")/lib.sh" "$@"
 programs=$(dirname "$cnn") real=${3-}
-steps=(--iterations 8 --eval-every 100 --quiet --json)
+steps=(--iterations 8 --eval-every 100 --quiet --json --out none)
 
 check() {  # check PROGRAM DATA FLAGS...
   local program=$1 data=()

@@ -113,7 +113,7 @@ for _ in $(seq "$count"); do
   damage "cut/$file" "$kind"
   [[ -e outside ]] && cp outside outside-before
   cp -r cut before 2>/dev/null || { rm -rf before; mkdir before; }
-  timeout 60 "${run[$family]%% *}" --quiet --json --threads 1 --resume --out cut </dev/null >resumed.json 2>err.txt
+  timeout 60 "${run[$family]%% *}" --json --threads 1 --resume --out cut </dev/null >resumed.json 2>err.txt
   code=$?
   if ((code == 0)); then
     same "$what" "${whole[$family]}" "$(result resumed.json)"

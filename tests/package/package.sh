@@ -111,7 +111,7 @@ done
 
 for program in "${programs[@]}"; do
   arguments=()
-  [[ $program == own_family ]] && arguments=(--arch deep --blocks 3 --iterations 20 --batch 32 --quiet --json)
+  [[ $program == own_family ]] && arguments=(--arch deep --blocks 3 --iterations 20 --batch 32 --quiet --json --out none)
   echo "== $program ${arguments[*]}"
   "$scratch/build/$program" "${arguments[@]}"
 done

@@ -25,20 +25,20 @@ double total_seconds(const EvaluationReport& report) {
 }  // namespace
 
 EvaluationReport evaluate_all(const Task& task, RunState& state, const LoopSettings& settings,
-                              const Precision& precision,
-                              const std::function<void(const EvalRow&)>& done) {
+                              const Precision& precision, const LoopEvents& events) {
   CostLedger before = std::exchange(state.evaluation_ledger, {});
   EvaluationReport report{.metric = task.metric.name,
                           .baselines = task.baselines,
                           .reference = precision.reference,
                           .arithmetic = precision.arithmetic};
   for (const Split& split : task.splits) {
-    report.splits.push_back(evaluate(task, split, state, settings));
-    if (done) done(report.splits.back());
+    report.splits.push_back(evaluate(task, split, state, settings, events));
+    if (events.evaluation) events.evaluation(report.splits.back());
   }
   report.ledger = std::exchange(state.evaluation_ledger, std::move(before));
   report.weights_sha256 = weights_sha256(state.params);
-  report.kernel = kernel_name(evaluation_plan(settings, state.iteration), settings.simd);
+  report.kernel =
+      kernel_name(evaluation_plan(settings, state.iteration), state.params, settings.simd);
   report.iterations = state.iteration;
   return report;
 }
@@ -80,7 +80,7 @@ std::string to_table(const EvaluationReport& report) {
   std::vector<std::vector<std::string>> facts;
   for (const EvalRow& row : report.splits) {
     facts.push_back({concat(row.split, ' ', row.metric),
-                     concat(format_fixed(row.score, 4), " at ", formats_text(row.formats),
+                     concat(format_score(row.metric, row.score), " in ", formats_text(row.formats),
                             ", loss ", format_fixed(row.loss, 4))});
   }
   if (const std::string arithmetic = format_options(report.arithmetic); !arithmetic.empty())
@@ -88,11 +88,11 @@ std::string to_table(const EvaluationReport& report) {
   for (const auto& baseline : report.baselines) {
     std::string name = baseline.first;
     std::ranges::replace(name, '_', ' ');
-    facts.push_back({name, format_fixed(baseline.second, 4)});
+    facts.push_back({name, format_score(name, baseline.second)});
   }
   facts.push_back({"steps of training", to_text(report.iterations)});
   facts.push_back({"bit-operations",
-                   concat(with_separators(report.ledger.total_bit_ops()), " of this evaluation")});
+                   concat(format_bit_ops(report.ledger.total_bit_ops()), " of this evaluation")});
   facts.push_back(
       {"relative cost",
        format_cost(relative_cost(report.ledger, report.reference).exact, report.reference)});

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,10 +27,10 @@ struct EvaluationReport {
 };
 
 /// Scores all splits under the settings' evaluation plan, which is what `precision` came to,
-/// charged to a ledger of their own and not to the state's; `done` is told of each.
+/// charged to a ledger of their own and not to the state's. Of the events, pieces and evaluations
+/// are told.
 EvaluationReport evaluate_all(const Task& task, RunState& state, const LoopSettings& settings,
-                              const Precision& precision,
-                              const std::function<void(const EvalRow&)>& done = {});
+                              const Precision& precision, const LoopEvents& events = {});
 
 /// One JSON object; counts are decimal strings.
 std::string to_json(const EvaluationReport& report);

@@ -158,9 +158,9 @@ std::string to_table(const Forecast& forecast) {
       " parameters; ", forecast.iterations, " steps, ", forecast.steps_per_epoch,
       " an epoch\nbits     ", forecast.bits, gradients,
       arithmetic.empty() ? "" : concat("\nwith     ", arithmetic), "\nlr       ", forecast.rate,
-      '\n', rates, "bit-ops  ", with_separators(forecast.ledger.total_bit_ops()), " exact, ",
+      '\n', rates, "cost     ", format_bit_ops(forecast.ledger.total_bit_ops()), ", ",
       format_cost(forecast.cost.exact, forecast.cost.reference), "; papers' cost ",
-      with_separators(forecast.ledger.paper_bit_ops()), ", ",
+      format_bit_ops(forecast.ledger.paper_bit_ops()), ", ",
       format_cost(forecast.cost.paper, forecast.cost.reference), '\n');
 }
 

@@ -1,6 +1,7 @@
 #include "train/app/inspect.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "core/error.h"
 #include "train/app/overflows.h"
 #include "train/app/progress.h"
+#include "train/app/report.h"
 #include "train/app/tables.h"
 #include "train/config.h"
 #include "train/costs.h"
@@ -17,6 +19,8 @@ namespace ebb::train {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+constexpr std::size_t kColumns = 100;
 
 const CostLedger::Cell& cell(const CostLedger::Row& row, Product product) {
   return row.cells[static_cast<std::size_t>(product)];
@@ -48,9 +52,10 @@ std::optional<std::string> find(const KeyValues& texts, std::string_view name) {
   return entry == texts.end() ? std::nullopt : std::optional(entry->second);
 }
 
+// What it came to, if that is on record; --iterations is "" where --epochs says how long.
 std::string option(const Inspection& inspection, std::string_view name) {
-  return find(inspection.config.options, name)
-      .value_or(find(inspection.config.resolved, name).value_or(""));
+  return find(inspection.config.resolved, name)
+      .value_or(find(inspection.config.options, name).value_or(""));
 }
 
 // What the options came to: a name such as CR does not tell the widths. Gradients of float32
@@ -63,9 +68,17 @@ std::string schedule_of_bits(const Inspection& inspection) {
   return bits == "fp32" || gradients.empty() ? bits : concat(bits, ", gradients ", gradients);
 }
 
-double total_seconds(const History& history) {
+template <class Row>
+double total_seconds(const std::vector<Row>& rows) {
   double total = 0;
-  for (const StepRow& row : history.steps) total += row.seconds;
+  for (const Row& row : rows) total += row.seconds;
+  return total;
+}
+
+template <class Row>
+uint128 total_bit_ops(const std::vector<Row>& rows) {
+  uint128 total = 0;
+  for (const Row& row : rows) total += row.bit_ops;
   return total;
 }
 
@@ -75,32 +88,143 @@ std::optional<double> train_loss(const Inspection& inspection) {
   return training_loss(inspection.history, steps_per_epoch);
 }
 
-std::string percent(double value) { return format_fixed(100 * value, 1) + " %"; }
-
 /// The last and the best evaluation of each split.
-void add_scores(const History& history, std::vector<std::vector<std::string>>& facts) {
+void add_scores(const Inspection& inspection, std::vector<std::vector<std::string>>& facts) {
   for (const char* split : {"validation", "test"}) {
-    const EvalRow *last = nullptr, *best = nullptr;
-    for (const EvalRow& row : history.evaluations) {
-      if (row.split != split) continue;
-      last = &row;
-      if (best == nullptr ||
-          (row.lower_is_better ? row.score < best->score : row.score > best->score))
-        best = &row;
+    const EvalRow* last = nullptr;
+    Monitor monitor{.split = split};
+    for (const EvalRow& row : inspection.history.evaluations) {
+      monitor.see(row);
+      if (row.split == split) last = &row;
     }
     if (last == nullptr) continue;
     const auto told = [](const EvalRow& row) {
-      return concat(format_fixed(row.score, 4), " at ", formats_text(row.formats), " after step ",
-                    row.iteration);
+      return concat(format_score(row.metric, row.score), " in ", formats_text(row.formats),
+                    " after ", row.iteration, " steps");
     };
+    const std::string examples =
+        last->examples > 0
+            ? concat("; of ", with_separators(static_cast<uint128>(last->examples)), " scored")
+            : "";
     facts.push_back(
         {concat(split, ' ', last->metric),
-         concat(
-             told(*last), ", best ", told(*best),
-             last->examples > 0
-                 ? concat(", of ", with_separators(static_cast<uint128>(last->examples)), " scored")
-                 : "")});
+         concat(told(*last),
+                monitor.best->iteration == last->iteration ? std::string(", the best")
+                                                           : concat("; best ", told(*monitor.best)),
+                examples)});
   }
+}
+
+std::string length_text(const Inspection& inspection) {
+  const Monitor monitor = monitor_of(inspection);
+  return concat(inspection.history.steps.size(), " of ", option(inspection, "iterations"),
+                monitor.exhausted() ? concat("; ", early_end_text(monitor)) : "");
+}
+
+// "sgd, --lr 0.1 times step(...), --batch 128, --seed 1": the common options of training that have
+// a value.
+std::string training_text(const Inspection& inspection) {
+  std::string text = option(inspection, "optimizer");
+  for (const char* name : {"momentum", "weight-decay", "lr", "lr-schedule", "clip", "batch",
+                           "accumulate", "patience", "seed"}) {
+    const std::string value = find(inspection.config.options, name).value_or("");
+    const bool without_effect = (std::string_view(name) == "accumulate" && value == "1") ||
+                                (std::string_view(name) == "momentum" && text != "sgd");
+    if (!value.empty() && !without_effect) text += concat(", ", name, ' ', value);
+  }
+  return text;
+}
+
+// Those of the model family.
+std::string family_text(const Inspection& inspection) {
+  const Options common;
+  std::vector<std::string> words;
+  for (const auto& [name, value] : inspection.config.options) {
+    if (common.find(name) == nullptr && name != "data" && !value.empty())
+      words.push_back(concat(name, ' ', value));
+  }
+  return join_words(words);
+}
+
+std::string time_text(const History& history) {
+  const double steps = total_seconds(history.steps),
+               evaluations = total_seconds(history.evaluations);
+  const std::size_t count = history.evaluations.size();
+  return concat(format_duration(steps + evaluations), ": ", format_duration(steps), " in steps of ",
+                format_fixed(1e3 * steps / static_cast<double>(history.steps.size()), 1), " ms, ",
+                format_duration(evaluations), " in ", count,
+                count == 1 ? " evaluation" : " evaluations");
+}
+
+void add_costs(const Inspection& inspection, std::vector<std::vector<std::string>>& facts) {
+  const History& history = inspection.history;
+  // A ratio takes the products by layer, which are those of the checkpoint.
+  const bool saved = inspection.saved_at.has_value();
+  const auto ratio = [&](double value) {
+    if (!saved) return std::string();
+    const bool whole = *inspection.saved_at == std::ssize(history.steps);
+    return concat(", ", format_cost(value, inspection.cost.reference),
+                  whole ? "" : concat(" in the first ", *inspection.saved_at, " steps"));
+  };
+  facts.push_back({"cost", concat(format_bit_ops(recorded_bit_ops(history.steps)),
+                                  ratio(inspection.cost.exact))});
+  if (saved)
+    facts.push_back({"papers' cost", concat(format_bit_ops(inspection.ledger.paper_bit_ops()),
+                                            ratio(inspection.cost.paper))});
+  facts.push_back({"  of evaluations", concat(format_bit_ops(recorded_bit_ops(history.evaluations)),
+                                              ", charged apart")});
+  if (!saved) return;
+  facts.push_back({"accumulator overflows", format_overflows(inspection.ledger)});
+  facts.push_back({"  in evaluations", format_overflows(inspection.evaluation_ledger)});
+}
+
+// Where the bit-operations of training went.
+std::string sites_table(const CostLedger& ledger) {
+  const uint128 total = ledger.total_bit_ops();
+  std::vector<std::vector<std::string>> rows{{"layer", "cost", "share"}};
+  const std::vector<Product> products = occurring(ledger);
+  for (const Product product : products) rows[0].push_back(to_text(product));
+  const bool overflowed = ledger.overflow_events() > 0;
+  if (overflowed) rows[0].push_back("overflows");
+  for (const CostLedger::Row& row : ledger.rows()) {
+    rows.push_back(
+        {row.site.name, format_bit_ops(bit_ops(row)), format_share(share(bit_ops(row), total))});
+    for (const Product product : products)
+      rows.back().push_back(format_share(share(cell(row, product).bit_ops, total)));
+    if (overflowed) rows.back().push_back(with_separators(row.overflow_events()));
+  }
+  return format_table(rows);
+}
+
+// The operands of the last step that was measured.
+std::vector<OperandRow> last_measured(const Inspection& inspection) {
+  std::vector<OperandRow> rows;
+  for (const OperandRow& row : inspection.operands) {
+    if (row.iteration == inspection.operands.back().iteration) rows.push_back(row);
+  }
+  return rows;
+}
+
+std::string operands_table(const std::vector<OperandRow>& operands) {
+  std::vector<std::vector<std::string>> rows{
+      {"layer", "role", "format", "one grid by", "saturated", "zeros", "SQNR, dB"}};
+  for (const OperandRow& row : operands)
+    rows.push_back({row.site, row.role, row.format, row.grid, format_share(row.at_ends),
+                    format_share(row.zeros),
+                    std::isinf(row.sqnr_db) ? "exact" : format_fixed(row.sqnr_db, 1)});
+  return format_table(rows);
+}
+
+Json to_json(const OperandRow& row) {
+  return {{"iteration", row.iteration},
+          {"site", row.site},
+          {"role", row.role},
+          {"format", row.format},
+          {"grid", row.grid},
+          {"elements", row.elements},
+          {"at_ends", row.at_ends},
+          {"zeros", row.zeros},
+          {"sqnr_db", std::isinf(row.sqnr_db) ? Json("inf") : Json(row.sqnr_db)}};
 }
 
 }  // namespace
@@ -108,14 +232,15 @@ void add_scores(const History& history, std::vector<std::vector<std::string>>& f
 Inspection inspect(const std::string& directory, const std::optional<SiteFormats>& reference) {
   Inspection result{.directory = directory,
                     .config = parse_config(read_config(directory)),
-                    .history = read_history(directory)};
+                    .history = read_history(directory),
+                    .operands = read_operands(directory)};
   if (!std::filesystem::exists(directory + "/checkpoint.safetensors")) return result;
   const Checkpoint checkpoint = read_checkpoint(directory);
   const SafeTensors ledgers{.metadata = {}, .tensors = checkpoint.group("ledger")};
   result.saved_at = checkpoint.iteration;
   result.ledger = CostLedger::load(ledgers.at("training").text());
   result.evaluation_ledger = CostLedger::load(ledgers.at("evaluation").text());
-  const std::string recorded = option(result, "cost-reference");
+  const std::string recorded = find(result.config.options, "cost-reference").value_or("");
   result.cost = relative_cost(
       result.ledger,
       reference
@@ -124,65 +249,47 @@ Inspection inspect(const std::string& directory, const std::optional<SiteFormats
   return result;
 }
 
+uint128 recorded_bit_ops(const std::vector<StepRow>& steps) { return total_bit_ops(steps); }
+uint128 recorded_bit_ops(const std::vector<EvalRow>& evaluations) {
+  return total_bit_ops(evaluations);
+}
+
+Monitor monitor_of(const Inspection& inspection) {
+  Monitor monitor{.split = monitored_split(inspection.history)};
+  std::int64_t patience = 0;
+  if (parse_number(find(inspection.config.options, "patience").value_or(""), patience))
+    monitor.patience = patience;
+  monitor.see(inspection.history);
+  return monitor;
+}
+
 std::string to_table(const Inspection& inspection) {
   const History& history = inspection.history;
-  const uint128 total = inspection.ledger.total_bit_ops();
-  const std::string data = option(inspection, "data");
   std::vector<std::vector<std::string>> facts{
       {"run", inspection.directory},
-      {"network", concat(option(inspection, "arch"), " on ", data)},
-      {"bits", schedule_of_bits(inspection)},
-      {"steps", concat(history.steps.size(), " of ", option(inspection, "iterations"))}};
+      {"network", concat(option(inspection, "arch"), " on ", option(inspection, "data"))}};
+  if (const std::string own = family_text(inspection); !own.empty()) facts.push_back({"", own});
+  facts.push_back({"bits", schedule_of_bits(inspection)});
   if (const std::string arithmetic = format_options(arithmetic_options(inspection.config.options));
       !arithmetic.empty())
-    facts.insert(facts.begin() + 3, {"with", arithmetic});
-  add_scores(history, facts);
+    facts.push_back({"with", arithmetic});
+  facts.push_back({"training", training_text(inspection)});
+  facts.push_back({"steps", length_text(inspection)});
+  add_scores(inspection, facts);
   if (!history.steps.empty()) {
-    const double seconds = total_seconds(history);
-    facts.push_back({"training loss", concat(format_fixed(train_loss(inspection).value(), 4),
-                                             ", mean of the last epoch")});
-    facts.push_back(
-        {"time", concat(format_duration(seconds), ", ",
-                        format_fixed(1e3 * seconds / static_cast<double>(history.steps.size()), 1),
-                        " ms a step")});
+    facts.push_back({"training loss", training_loss_text(train_loss(inspection).value())});
+    facts.push_back({"time", time_text(history)});
   }
-  if (!inspection.saved_at)
-    return format_facts(facts) + "No checkpoint yet, so no costs by layer.\n";
-  // The ledger is the checkpoint's; the record may go on beyond it.
-  const std::string up_to = *inspection.saved_at == std::ssize(history.steps)
-                                ? ""
-                                : concat(", up to step ", *inspection.saved_at);
-  facts.push_back(
-      {"cost", concat(with_separators(total), " bit-operations, ",
-                      format_cost(inspection.cost.exact, inspection.cost.reference), up_to)});
-  facts.push_back({"papers' cost",
-                   concat(with_separators(inspection.ledger.paper_bit_ops()), " bit-operations, ",
-                          format_cost(inspection.cost.paper, inspection.cost.reference), up_to)});
-  facts.push_back(
-      {"", concat(format_fixed(CostLedger::giga_bit_ops(total), 3), " GBitOPs, ",
-                  format_fixed(CostLedger::effective_flops(total), 0), " effective FLOPs")});
-  facts.push_back(
-      {"evaluations", concat(with_separators(inspection.evaluation_ledger.total_bit_ops()),
-                             " bit-operations, charged apart")});
-
-  for (const auto& [name, ledger] : {std::pair("accumulator overflows", &inspection.ledger),
-                                     std::pair("  in evaluations", &inspection.evaluation_ledger)})
-    facts.push_back({name, format_overflows(*ledger)});
-
-  std::vector<std::vector<std::string>> rows{{"layer", "bit-operations", "share"}};
-  const std::vector<Product> products = occurring(inspection.ledger);
-  for (const Product product : products) rows[0].push_back(to_text(product));
-  const bool overflowed = inspection.ledger.overflow_events() > 0;
-  if (overflowed) rows[0].push_back("overflows");
-  for (const CostLedger::Row& row : inspection.ledger.rows()) {
-    rows.push_back(
-        {row.site.name, with_separators(bit_ops(row)), percent(share(bit_ops(row), total))});
-    for (const Product product : products)
-      rows.back().push_back(percent(share(cell(row, product).bit_ops, total)));
-    if (overflowed) rows.back().push_back(with_separators(row.overflow_events()));
-  }
-  return concat(format_facts(facts), "\nWhere the bit-operations of training went, up to step ",
-                *inspection.saved_at, ":\n", format_table(rows));
+  if (!history.steps.empty() || inspection.saved_at) add_costs(inspection, facts);
+  std::string text = format_facts(facts, kColumns);
+  text += inspection.saved_at ? concat("\nWhere the bit-operations of training went, up to step ",
+                                       *inspection.saved_at, ":\n", sites_table(inspection.ledger))
+                              : std::string("No checkpoint yet, so no costs by layer.\n");
+  if (!inspection.operands.empty())
+    text += concat("\nOperands as they were encoded at iteration ",
+                   inspection.operands.back().iteration, ":\n",
+                   operands_table(last_measured(inspection)));
+  return text;
 }
 
 std::string to_json(const Inspection& inspection) {
@@ -196,33 +303,47 @@ std::string to_json(const Inspection& inspection) {
               {"accumulator_overflows", to_text(row.overflow_events())}};
     for (const Product product : kAllProducts) {
       const CostLedger::Cell& charged = cell(row, product);
-      site[to_text(product)] = {{"macs", to_text(charged.macs)},
+      site[to_text(product)] = {{"macs", static_cast<std::uint64_t>(charged.macs)},
                                 {"bit_ops", to_text(charged.bit_ops)},
                                 {"accumulator_overflows", to_text(charged.overflow_events)}};
     }
     sites.push_back(site);
   }
   const std::optional<double> loss = train_loss(inspection);
+  const Monitor monitor = monitor_of(inspection);
+  const bool saved = inspection.saved_at.has_value(), judged = monitor.best.has_value();
+  std::int64_t planned = 0;
+  const bool known = parse_number(option(inspection, "iterations"), planned);
+  Json operands = Json::array();
+  for (const OperandRow& row : last_measured(inspection)) operands.push_back(to_json(row));
   Json json{
       {"run", inspection.directory},
       {"program", inspection.config.program},
       {"options", Json::parse(texts_json(inspection.config.options))},
       {"iterations", history.steps.size()},
-      {"saved_at", inspection.saved_at ? Json(*inspection.saved_at) : Json()},
+      {"planned_iterations", known ? Json(planned) : Json()},
+      {"saved_at", saved ? Json(*inspection.saved_at) : Json()},
+      {"ended_early", monitor.exhausted()},
+      {"best_split", judged ? Json(monitor.split) : Json()},
+      {"best_score", judged ? Json(monitor.best->score) : Json()},
+      {"best_iteration", judged ? Json(monitor.best->iteration) : Json()},
       {"train_loss", loss ? Json(*loss) : Json()},
       {"arithmetic", Json::parse(texts_json(arithmetic_options(inspection.config.options)))},
-      {"seconds", total_seconds(history)},
-      {"bit_ops", to_text(inspection.ledger.total_bit_ops())},
-      {"bit_ops_paper", to_text(inspection.ledger.paper_bit_ops())},
-      {"relative_cost", inspection.cost.exact},
-      {"relative_cost_paper", inspection.cost.paper},
+      {"seconds", total_seconds(history.steps) + total_seconds(history.evaluations)},
+      {"training_seconds", total_seconds(history.steps)},
+      {"evaluation_seconds", total_seconds(history.evaluations)},
+      {"bit_ops", to_text(recorded_bit_ops(history.steps))},
+      {"bit_ops_paper", saved ? Json(to_text(inspection.ledger.paper_bit_ops())) : Json()},
+      {"relative_cost", saved ? Json(inspection.cost.exact) : Json()},
+      {"relative_cost_paper", saved ? Json(inspection.cost.paper) : Json()},
       {"cost_reference", cost_reference_text(inspection.cost.reference)},
       {"accumulator_overflows", to_text(inspection.ledger.overflow_events())},
-      {"evaluation_bit_ops", to_text(inspection.evaluation_ledger.total_bit_ops())},
+      {"evaluation_bit_ops", to_text(recorded_bit_ops(history.evaluations))},
       {"evaluation_accumulator_overflows", to_text(inspection.evaluation_ledger.overflow_events())},
       {"evaluation_accumulator_overflows_by_site",
        Json::parse(overflows_json(inspection.evaluation_ledger))},
       {"sites", sites},
+      {"operands", operands},
       {"evaluations", evaluations}};
   for (const EvalRow& row : history.evaluations) {  // the last one stays
     json[concat(row.split, '_', row.metric)] = row.score;

@@ -3,10 +3,12 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "quant/ledger.h"
 #include "train/app/report.h"
 #include "train/config.h"
+#include "train/monitor.h"
 #include "train/options/precision.h"
 #include "train/record.h"
 
@@ -17,11 +19,19 @@ struct Inspection {
   std::string directory{};
   RunConfig config{};
   History history{};
+  std::vector<OperandRow> operands{};
   std::optional<std::int64_t> saved_at{};  ///< iteration of the checkpoint, if there is one; the
                                            ///< ledgers and costs are of it
   CostLedger ledger{}, evaluation_ledger{};
   RelativeCost cost{};  ///< of training
 };
+
+/// Of all steps and of all evaluations on record, which may go on beyond the checkpoint.
+uint128 recorded_bit_ops(const std::vector<StepRow>& steps);
+uint128 recorded_bit_ops(const std::vector<EvalRow>& evaluations);
+
+/// The score that the run was watched by, with its best; and its patience.
+Monitor monitor_of(const Inspection& inspection);
 
 /// Costs are compared with `reference`, without one with that of the run.
 /// @throws DataError if the directory is no run

@@ -26,6 +26,17 @@ void replace(KeyValues& texts, const KeyValues& now, std::string_view name) {
   }
 }
 
+// The same of an option, which the run of an earlier version may not have recorded.
+void replace(KeyValues& texts, const KeyValues& now, const OptionSpec& option) {
+  const std::string text = entry_of(now, option.name);
+  const auto found = std::ranges::find(texts, option.name, &KeyValues::value_type::first);
+  if (found != texts.end()) {
+    found->second = text;
+  } else if (text != option.fallback) {
+    texts.emplace_back(option.name, text);
+  }
+}
+
 // The configuration as the checkpoint keeps it.
 RunConfig config_in(const Checkpoint& checkpoint) {
   RunConfig config = parse_config(checkpoint.config);
@@ -138,8 +149,8 @@ RunConfig updated(const RunConfig& recorded, const RunConfig& now, const Options
   for (const OptionSpec& option : options.specs) {
     if (!option.adjustable) continue;
     const bool session = option.use == OptionSpec::Use::session;
-    session ? replace(config.session, now.session, option.name)
-            : replace(config.options, now.options, option.name);
+    session ? replace(config.session, now.session, option)
+            : replace(config.options, now.options, option);
   }
   for (const char* name : {"iterations", "eval_every", "save_every"})
     replace(config.resolved, now.resolved, name);
@@ -171,6 +182,53 @@ bool same_evaluations(const Precision& before, const Precision& now) {
   if (!before.evaluation || !now.evaluation)
     return before.evaluation.has_value() == now.evaluation.has_value();
   return same_numerics(*before.evaluation, *now.evaluation);
+}
+
+std::vector<std::string> check_new_length(const Run& run, const Program& program,
+                                          const RunConfig& saved_under) {
+  const CommandLine nothing{.options = Options(program.options), .text = {}};
+  const Options before = resumed_options(nothing, saved_under.options);
+  Options options = run.options;
+  for (const char* name : {"iterations", "epochs"}) options.set(name, before.text(name));
+  const std::int64_t length = iterations_of(options, run.task), done = run.state.iteration;
+  if (length == run.settings.iterations) return {};
+  require<DataError>(run.settings.iterations > done, "[resume] the run has done ", done,
+                     " steps already, it cannot end after ", run.settings.iterations,
+                     "; give more --iterations or --epochs");
+  const Precision planned = precision_of(options, run);
+  std::vector<std::string> said;
+  check_same_past(planned, run.precision, done);
+  if (!same_evaluations(planned, run.precision)) {
+    if (!run.state.controllers.empty()) {
+      throw DataError(
+          concat("[resume] evaluations are at the highest bits of the run, which differ with the "
+                 "new length, and --",
+                 run.state.controllers.front().rule->option,
+                 " has followed those of the old one; leave --iterations and --epochs out, or "
+                 "begin a run of the new length in another --out"));
+    }
+    said.emplace_back(
+        "warning: evaluations are at the highest bits of the run, from here on those of the new "
+        "length");
+  }
+  said.push_back(
+      concat("the run ends after ", run.settings.iterations, " steps in place of ", length,
+             "; bits and rates of the ", done,
+             " steps done are the same for both, those to come are those of the new length"));
+  return said;
+}
+
+void check_never_saved(const RunDirectory& directory, const RunConfig& recorded) {
+  const auto entry =
+      std::ranges::find(recorded.resolved, "save_every", &KeyValues::value_type::first);
+  std::int64_t save_every = 0;
+  const auto steps = std::ssize(read_history(directory.path()).steps);
+  const bool known = entry != recorded.resolved.end() && parse_number(entry->second, save_every);
+  require<DataError>(!known || steps <= save_every, "[resume] ", directory.path(),
+                     ": the record holds ", steps, " steps of a run that is saved every ",
+                     save_every,
+                     ", but there is no checkpoint.safetensors; restore it, or remove the "
+                     "directory and begin anew");
 }
 
 void check_same_data(const RunConfig& recorded, const KeyValues& now) {

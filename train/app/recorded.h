@@ -8,6 +8,7 @@
 
 #include "core/params.h"
 #include "train/app/report.h"
+#include "train/app/run.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/options/options.h"
@@ -49,6 +50,13 @@ train::RunConfig updated(const train::RunConfig& recorded, const train::RunConfi
 /// first `done` steps
 void check_same_past(const train::Precision& before, const train::Precision& now,
                      std::int64_t done);
+/// Checks a run that may end elsewhere than it was to when its checkpoint was saved, and returns
+/// what there is to say about it, as sentences.
+/// @throws DataError if it cannot end there
+std::vector<std::string> check_new_length(const Run& run, const train::Program& program,
+                                          const train::RunConfig& saved_under);
+/// Without a checkpoint a run begins anew. @throws DataError if there must have been one
+void check_never_saved(const train::RunDirectory& directory, const train::RunConfig& recorded);
 /// Whether both score at the same formats.
 bool same_evaluations(const train::Precision& before, const train::Precision& now);
 

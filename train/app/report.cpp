@@ -34,22 +34,52 @@ std::optional<double> median(std::vector<double> values) {
   return 0.5 * (*middle + *std::max_element(values.begin(), middle));
 }
 
+// Weights of convolutions are [out, height, width, in]. Those of one tap are dense products; those
+// of one channel each, depthwise, have no product of their own.
+bool convolves(const ParamStore& params) {
+  return std::ranges::any_of(params.entries(), [](const ParamStore::Entry& entry) {
+    const Shape& shape = entry.value.shape();
+    return entry.kind == ParamStore::Kind::parameter && shape.rank() == 4 &&
+           shape[1] * shape[2] > 1 && shape[3] > 1;
+  });
+}
+
 Json maybe(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
 
 }  // namespace
 
-std::string kernel_name(const PrecisionPlan& plan, Simd simd) {
+std::string kernel_name(const PrecisionPlan& plan, const ParamStore& params, Simd simd) {
   const Site site{"kernel"};
+  const auto chosen = [&](const Operand& a, std::int64_t depth) {
+    const Tensor w = Tensor::filled({64, depth}, 1.0f);
+    const Operand b(w.matrix(), plan.encoding(site, Role::weight), Granularity::per_row, Key(0),
+                    {.simd = simd, .simulate = plan.simulate});
+    return std::string(choose_kernel(
+        a, b.transposed(), {.site = site, .accumulator = plan.base.forward, .simd = simd}));
+  };
+  // 64 rows of 64 numbers; as an image 8 x 8 pixels of 64 channels.
   const Tensor x = Tensor::filled({64, 64}, 1.0f);
   const Operand a(x.matrix(), plan.encoding(site, Role::activation), Granularity::per_tensor,
                   Key(0), {.simd = simd, .simulate = plan.simulate});
-  const Operand b(x.matrix(), plan.encoding(site, Role::weight), Granularity::per_row, Key(0),
-                  {.simd = simd, .simulate = plan.simulate});
-  return std::string(choose_kernel(a, b.transposed(),
-                                   {.site = site, .accumulator = plan.base.forward, .simd = simd}));
+  const std::string dense = chosen(a, 64);
+  if (!convolves(params)) return dense;
+  constexpr PatchGeometry kPatches{.images = 1,
+                                   .height = 8,
+                                   .width = 8,
+                                   .channels = 64,
+                                   .pixel_stride = 64,
+                                   .out_height = 8,
+                                   .out_width = 8,
+                                   .taps_y = 3,
+                                   .taps_x = 3,
+                                   .pad_top = 1,
+                                   .pad_left = 1,
+                                   .nominal_positions = 64};
+  const std::string convolution = chosen(a.patches(kPatches), kPatches.cols());
+  return convolution == dense ? dense : concat(dense, ", convolutions ", convolution);
 }
 
-KeyValues build_fingerprint(const PrecisionPlan& plan, Simd simd) {
+KeyValues build_fingerprint(const PrecisionPlan& plan, const ParamStore& params, Simd simd) {
 #ifdef __clang__
   const std::string compiler = concat("clang ", __clang_version__);
 #else
@@ -58,7 +88,7 @@ KeyValues build_fingerprint(const PrecisionPlan& plan, Simd simd) {
   return {{"version", EBB_VERSION},
           {"compiler", compiler},
           {"simd", to_text(simd)},
-          {"kernel", kernel_name(plan, simd)}};
+          {"kernel", kernel_name(plan, params, simd)}};
 }
 
 std::optional<double> training_loss(const History& history, std::int64_t steps_per_epoch) {
@@ -80,7 +110,7 @@ Summary summarize(const History& history, const RunState& state, const Task& tas
                   .peak_rss_bytes = peak_rss_bytes(),
                   .weights_sha256 = weights_sha256(state.params),
                   .iterations = state.iteration,
-                  .kernel = kernel_name(plan, simd)};
+                  .kernel = kernel_name(plan, state.params, simd)};
   for (const EvalRow& row : history.evaluations) {
     if (row.split == "test") summary.test = row;
     if (row.split == "validation") summary.validation = row;
@@ -108,6 +138,7 @@ std::string to_json(const Summary& summary) {
   const auto bits = [](const std::optional<EvalRow>& row) {
     return row ? Json::parse(to_line(*row)).at("bits") : Json(nullptr);
   };
+  const std::optional<EvalRow>& best = summary.monitor.best;
   Json json{
       {"test_" + summary.metric, score(summary.test)},
       {"validation_" + summary.metric, score(summary.validation)},
@@ -137,7 +168,12 @@ std::string to_json(const Summary& summary) {
       {"weights_sha256", summary.weights_sha256},
       {"iterations", summary.iterations},
       {"kernel", summary.kernel},
-      {"interrupted", summary.interrupted}};
+      {"interrupted", summary.interrupted},
+      {"ended_early", summary.ended_early},
+      {"best_split", best ? Json(best->split) : Json(nullptr)},
+      {"best_score", best ? Json(best->score) : Json(nullptr)},
+      {"best_iteration", iteration(best)},
+      {"run", summary.directory.empty() ? Json(nullptr) : Json(summary.directory)}};
   for (const auto& [name, value] : summary.baselines) json[name] = value;
   return dump(json);
 }
@@ -151,6 +187,10 @@ std::string to_json(const Generated& generated, const CostLedger& ledger) {
                {"accumulator_overflows_by_site", Json::parse(overflows_json(ledger))}});
 }
 
+std::string training_loss_text(double loss) {
+  return concat(format_fixed(loss, 4), ", mean of the last epoch's steps");
+}
+
 std::string format_cost(double ratio, const SiteFormats& reference) {
   return concat(format_fixed(ratio, 4), " of ", cost_reference_text(reference));
 }
@@ -161,38 +201,59 @@ std::int64_t peak_rss_bytes() {
   return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
 }
 
+std::string early_end_text(const Monitor& monitor) {
+  return concat("ended early, after ", monitor.evaluations_without_better,
+                monitor.evaluations_without_better == 1 ? " evaluation" : " evaluations",
+                " without a better score");
+}
+
+namespace {
+
+void add_scores(const Summary& summary, std::vector<std::vector<std::string>>& facts) {
+  for (const std::optional<EvalRow>& row : {summary.test, summary.validation}) {
+    if (!row) continue;
+    facts.push_back(
+        {concat(row->split, ' ', row->metric),
+         concat(format_score(row->metric, row->score), " in ", formats_text(row->formats),
+                row->iteration == summary.iterations
+                    ? ""
+                    : concat(" after ", row->iteration, " steps"))});
+  }
+  const std::optional<EvalRow>& best = summary.monitor.best;
+  if (best && best->iteration != summary.iterations)
+    facts.push_back(
+        {concat("  best on ", best->split),
+         concat(format_score(best->metric, best->score), " after ", best->iteration, " steps")});
+  for (const auto& [metric, score] : summary.baselines) {
+    std::string name = metric;
+    std::ranges::replace(name, '_', ' ');
+    facts.push_back({name, format_score(name, score)});
+  }
+}
+
+}  // namespace
+
 std::string to_table(const Summary& summary) {
   std::vector<std::vector<std::string>> facts;
-  const auto add = [&](const std::string& name, const std::optional<double>& value) {
-    if (value) facts.push_back({name, format_fixed(*value, 4)});
-  };
-  const auto add_score = [&](const std::optional<EvalRow>& row) {
-    if (row)
-      facts.push_back(
-          {concat(row->split, ' ', row->metric),
-           concat(format_fixed(row->score, 4), " at ", formats_text(row->formats),
-                  row->iteration == summary.iterations ? ""
-                                                       : concat(" after step ", row->iteration))});
-  };
-  add_score(summary.test);
-  add_score(summary.validation);
-  for (const auto& baseline : summary.baselines) {
-    std::string name = baseline.first;
-    std::ranges::replace(name, '_', ' ');
-    add(name, baseline.second);
-  }
+  add_scores(summary, facts);
   if (summary.train_loss)
-    facts.push_back({"training loss",
-                     concat(format_fixed(*summary.train_loss, 4), ", mean of the last epoch")});
-  facts.push_back({"steps", to_text(summary.iterations)});
-  facts.push_back({"bit-operations", with_separators(summary.ledger.total_bit_ops())});
-  facts.push_back({"relative cost", format_cost(summary.cost.exact, summary.cost.reference)});
+    facts.push_back({"training loss", training_loss_text(*summary.train_loss)});
   facts.push_back(
-      {"papers' relative cost", format_cost(summary.cost.paper, summary.cost.reference)});
+      {"steps", concat(summary.iterations,
+                       summary.ended_early ? concat("; ", early_end_text(summary.monitor)) : "")});
+  facts.push_back({"cost", concat(format_bit_ops(summary.ledger.total_bit_ops()), ", ",
+                                  format_cost(summary.cost.exact, summary.cost.reference))});
+  facts.push_back(
+      {"papers' cost", concat(format_bit_ops(summary.ledger.paper_bit_ops()), ", ",
+                              format_cost(summary.cost.paper, summary.cost.reference))});
   facts.push_back({"accumulator overflows", format_overflows(summary.ledger)});
   facts.push_back({"  in evaluations", format_overflows(summary.evaluation_ledger)});
-  add("seconds a step (median)", summary.seconds_per_step);
+  if (summary.seconds_per_step)
+    facts.push_back(
+        {"time", concat(format_fixed(1e3 * *summary.seconds_per_step, 1), " ms a step (median)")});
   facts.push_back({"weights SHA-256", summary.weights_sha256});
+  facts.push_back({"saved in", summary.directory.empty() ? "nothing is saved with --out none"
+                                                         : summary.directory});
   return format_facts(facts);
 }
 

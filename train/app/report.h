@@ -10,15 +10,17 @@
 #include "quant/ledger.h"
 #include "train/costs.h"
 #include "train/loop.h"
+#include "train/monitor.h"
 #include "train/options/precision.h"
 #include "train/record.h"
 
 namespace ebb::train {
 
-/// The kernel that multiplies dense operands under a plan.
-std::string kernel_name(const PrecisionPlan& plan, Simd simd);
+/// The kernel that multiplies dense operands under a plan, and the one of convolutions where the
+/// network has some and it is another.
+std::string kernel_name(const PrecisionPlan& plan, const ParamStore& params, Simd simd);
 /// Version, compiler, instruction set and kernel.
-KeyValues build_fingerprint(const PrecisionPlan& plan, Simd simd);
+KeyValues build_fingerprint(const PrecisionPlan& plan, const ParamStore& params, Simd simd);
 
 /// The mean loss of the last epoch's steps, of all if they are fewer; none without steps.
 std::optional<double> training_loss(const History& history, std::int64_t steps_per_epoch);
@@ -37,6 +39,9 @@ struct Summary {
   std::int64_t iterations = 0;
   std::string kernel;
   bool interrupted = false;
+  bool ended_early = false;  ///< by --patience
+  Monitor monitor{};         ///< with the best score
+  std::string directory{};   ///< where the run was saved; empty: nowhere
 };
 /// `plan` is one of the run's, by which its kernel is named.
 Summary summarize(const History& history, const RunState& state, const Task& task,
@@ -47,6 +52,12 @@ std::string to_table(const Summary& summary);
 
 /// What --generate --json says: the text, its tokens, and what writing it cost.
 std::string to_json(const Generated& generated, const CostLedger& ledger);
+
+/// The training loss with what it is a mean of.
+std::string training_loss_text(double loss);
+
+/// Why a run that --patience ended is no longer.
+std::string early_end_text(const Monitor& monitor);
 
 /// A ratio of costs beside what it is a ratio of: "0.6612 of 8/8/8".
 std::string format_cost(double ratio, const SiteFormats& reference);

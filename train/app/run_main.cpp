@@ -1,6 +1,7 @@
 #include "train/app/run_main.h"
 
 #include <omp.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,12 +24,12 @@
 #include "train/app/progress.h"
 #include "train/app/recorded.h"
 #include "train/app/report.h"
+#include "train/app/run.h"
 #include "train/app/stop_signals.h"
 #include "train/app/tables.h"
 #include "train/config.h"
-#include "train/costs.h"
-#include "train/options/precision.h"
-#include "train/options/rules.h"
+#include "train/monitor.h"
+#include "train/options/conflicts.h"
 #include "train/record.h"
 
 namespace ebb::cli {
@@ -39,94 +40,6 @@ using namespace ebb::train;
 // Options of a text that the network of a run writes that may differ from the run's: its draws have
 // seeds of their own.
 const std::vector<std::string> kFreeInGeneration{"seed"};
-
-// Everything that the options come to.
-struct Run {
-  Options options;
-  Task task{};
-  RunState state{};
-  std::vector<Site> sites{};  // where there are products
-  Precision precision{};
-  LoopSettings settings{};
-};
-
-std::int64_t iterations_of(const Options& options, const Task& task) {
-  if (options.has("iterations")) return options.integer("iterations");
-  std::int64_t iterations = 0;
-  require<ConfigError>(
-      !__builtin_mul_overflow(options.integer("epochs"), task.steps_per_epoch, &iterations),
-      "[command line] --epochs: ", options.text("epochs"), " epochs of ", task.steps_per_epoch,
-      " steps are more than can be counted");
-  return iterations;
-}
-
-Precision precision_of(const Options& options, const Run& run) {
-  return resolve_precision(options,
-                           {.updates = iterations_of(options, run.task),
-                            .updates_per_epoch = run.task.steps_per_epoch,
-                            .samples_per_update = options.integer("batch")},
-                           run.sites, run.state.params);
-}
-
-Run assemble(Options options, const ModelFamily& family) {
-  apply_defaults(options, family.program);
-  check(options, family.program);
-  check_expressions(options);
-  check_given(options);
-  Run run{.options = options,
-          .state = {.params = {},
-                    .optimizer = optimizer_of(options),
-                    .controllers = controllers_of(options)}};
-  run.task = family.build(options, run.state.params);
-
-  const CostLedger example = count_example(run.task, run.state.params);
-  for (const CostLedger::Row& row : example.rows()) run.sites.push_back(row.site);
-  check_keep_fp32(options, run.sites);
-  const std::int64_t iterations = iterations_of(options, run.task);
-  run.precision = precision_of(options, run);
-  check_codes(options, run.precision, run.sites);
-  const std::int64_t eval_every =
-      options.optional_integer("eval-every").value_or(run.task.steps_per_epoch);
-  run.settings = {.iterations = iterations,
-                  .key = Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("steps"),
-                  .plan = run.precision.plan,
-                  .rate = run.precision.rate,
-                  .rates = run.precision.rates,
-                  .evaluation_plan = run.precision.evaluation,
-                  .clip = options.optional_real("clip"),
-                  .eval_every = eval_every,
-                  .save_every = options.optional_integer("save-every").value_or(eval_every),
-                  .statistics_every = options.optional_integer("statistics-every"),
-                  .simd = parse_simd(options.text("simd")),
-                  .stop = StopSignals::requested()};
-  return run;
-}
-
-RunConfig config_of(const Run& run, const std::string& program) {
-  const auto all = option_texts(run.options, false), results = option_texts(run.options, true);
-  RunConfig config{.program = program, .options = results};
-  for (const auto& option : all) {
-    if (std::find(results.begin(), results.end(), option) == results.end())
-      config.session.push_back(option);
-  }
-  config.resolved = {{"iterations", to_text(run.settings.iterations)},
-                     {"steps_per_epoch", to_text(run.task.steps_per_epoch)},
-                     {"eval_every", to_text(run.settings.eval_every)},
-                     {"save_every", to_text(run.settings.save_every)},
-                     {"bits", run.precision.bits_text},
-                     {"gradient_bits", run.precision.gradient_text},
-                     {"lr_schedule", run.precision.rate_text},
-                     {"parameters", to_text(run.state.params.parameter_count())}};
-  config.build = build_fingerprint(run.precision.plan(0), run.settings.simd);
-  config.data = run.task.data;
-  return config;
-}
-
-std::string describe(const EvalRow& row) {
-  return concat("step ", row.iteration, "  ", row.split, ' ', row.metric, ' ',
-                format_fixed(row.score, 4), "  loss ", format_fixed(row.loss, 4), "  ",
-                formats_text(row.formats), "  ", format_duration(row.seconds));
-}
 
 // What a preset came to with the options given, and what it is not sure of.
 std::string describe(const Preset& preset, const Options& options) {
@@ -151,6 +64,7 @@ class Session {
       show(*line.text);
       return kDone;
     }
+    loud_ = !line.options.flag("quiet");
     if (line.options.has("evaluate")) {
       evaluate_run(line);
     } else if (line.gave("generate")) {
@@ -169,20 +83,27 @@ class Session {
     require<DataError>(console_.out.good(), "[out] standard output cannot be written");
   }
   void tell(const std::string& text) { console_.err << text << std::flush; }
-  void note(const std::string& text) {
+  void say(const std::string& text) {
     tell(concat(family_.program.name, ": ", printable(text, LineFeeds::kept), '\n'));
   }
+  // What --quiet leaves out: warnings, too.
+  void note(const std::string& text) {
+    if (loud_) say(text);
+  }
 
-  // Options become a run; what is doubtful about them is said once.
-  Run prepare(const Options& options) {
+  // Options become a run.
+  Run prepare(const Options& options, const RunConfig* recorded = nullptr) {
     omp_set_num_threads(static_cast<int>(options.integer("threads")));
-    Run run = assemble(options, family_);
-    const bool trains = !options.has("evaluate") && !options.gave("generate");
-    for (const std::string& warning : run.precision.warnings) {
-      if (trains) note("warning: " + warning);
-    }
-    if (options.has("preset") && !options.flag("quiet"))
+    return assemble(options, family_, recorded);
+  }
+
+  // The same, of a run that begins: what is doubtful about its options is said once.
+  Run prepare_new(const Options& options) {
+    Run run = prepare(options);
+    for (const std::string& warning : run.precision.warnings) note("warning: " + warning);
+    if (options.has("preset") && loud_)
       tell(describe(find_preset(family_.program, options.text("preset")), options));
+    start_from_other(run);
     return run;
   }
 
@@ -193,28 +114,30 @@ class Session {
     std::string kept;
     for (const std::string& name : result.kept)
       kept += concat(kept.empty() ? "; new: " : ", ", name);
-    if (!run.options.flag("quiet"))
-      note(concat(result.taken.size(), " tensors from ", run.options.text("from"), kept));
+    note(concat(result.taken.size(), " tensors from ", run.options.text("from"), kept));
   }
 
   Exit begin(const Options& options) {
-    Run run = prepare(options);
-    start_from_other(run);
-    std::optional<RunDirectory> directory;
+    Run run = prepare_new(options);
     const RunConfig config = config_of(run, family_.program.name);
-    if (options.has("out")) directory = RunDirectory::create(options.text("out"), to_json(config));
-    return train_on(run, directory, config, {});
+    std::optional<RunDirectory> directory;
+    if (!options.has("out")) {
+      directory = RunDirectory::create_beside(default_directory(run.options, family_.program.name),
+                                              to_json(config));
+    } else if (saves(options)) {
+      directory = RunDirectory::create(options.text("out"), to_json(config));
+    }
+    return train_on(run, directory, config, {}, false);
   }
 
   Exit resume(const CommandLine& line) {
     std::optional<RunDirectory> directory = RunDirectory::open(line.options.text("out"));
     if (directory->untouched()) {
       note("warning: this run was ended before it began; beginning it now");
-      Run run = prepare(line.options);
-      start_from_other(run);
+      Run run = prepare_new(line.options);
       const RunConfig config = config_of(run, family_.program.name);
       directory->write_config(to_json(config));
-      return train_on(run, directory, config, directory->cut_back(0));
+      return train_on(run, directory, config, directory->cut_back(0), false);
     }
     const Recorded recorded = read(directory->path(), [&] { return directory->checkpoint(); });
     Run run = prepare(options_to_resume(line, recorded.config));
@@ -225,7 +148,9 @@ class Session {
     check_same_data(recorded.config, run.task.data);
     if (recorded.checkpoint) {
       restore(run.state, *recorded.checkpoint);
-      check_new_length(run, parse_config(recorded.checkpoint->config));
+      for (const std::string& sentence :
+           check_new_length(run, family_.program, parse_config(recorded.checkpoint->config)))
+        note(sentence);
     } else {
       check_never_saved(*directory, recorded.config);
     }
@@ -241,7 +166,14 @@ class Session {
         save(*directory, run.state, config);  // first: it counts where the two differ
       directory->write_config(to_json(config));
     }
-    return train_on(run, directory, config, std::move(history));
+    return train_on(run, directory, config, std::move(history), true);
+  }
+
+  // A run that is scored or writes a text, with the checkpoint that was asked for.
+  Recorded read_chosen(const std::string& directory, const Options& options) {
+    return read(directory, [&] {
+      return read_checkpoint(directory, checkpoint_name(options.text("checkpoint")));
+    });
   }
 
   // What a run directory says, whichever of its files says it.
@@ -252,55 +184,11 @@ class Session {
     return recorded;
   }
 
-  static void save(RunDirectory& directory, const RunState& state, const RunConfig& config) {
+  static void save(RunDirectory& directory, const RunState& state, const RunConfig& config,
+                   const std::string& name = kLastCheckpoint) {
     Checkpoint checkpoint = to_checkpoint(state, identity(config));
     checkpoint.notes[kRemainder] = remainder(config);
-    directory.save(std::move(checkpoint));
-  }
-
-  // A run that is to end elsewhere than it was to when its checkpoint was saved.
-  void check_new_length(const Run& run, const RunConfig& saved_under) {
-    const CommandLine nothing{.options = Options(family_.program.options), .text = {}};
-    const Options before = resumed_options(nothing, saved_under.options);
-    Options options = run.options;
-    for (const char* name : {"iterations", "epochs"}) options.set(name, before.text(name));
-    const std::int64_t length = iterations_of(options, run.task), done = run.state.iteration;
-    if (length == run.settings.iterations) return;
-    require<DataError>(run.settings.iterations > done, "[resume] the run has done ", done,
-                       " steps already, it cannot end after ", run.settings.iterations,
-                       "; give more --iterations or --epochs");
-    const Precision planned = precision_of(options, run);
-    check_same_past(planned, run.precision, done);
-    if (!same_evaluations(planned, run.precision)) {
-      if (!run.state.controllers.empty()) {
-        throw DataError(
-            concat("[resume] evaluations are at the highest bits of the run, which differ with the "
-                   "new length, and --",
-                   run.state.controllers.front().rule->option,
-                   " has followed those of the old one; leave --iterations and --epochs out, or "
-                   "begin a run of the new length in another --out"));
-      }
-      note(
-          "warning: evaluations are at the highest bits of the run, from here on those of the new "
-          "length");
-    }
-    note(concat("the run ends after ", run.settings.iterations, " steps in place of ", length,
-                "; bits and rates of the ", done,
-                " steps done are the same for both, those to come are those of the new length"));
-  }
-
-  // Without a checkpoint a run begins anew, unless there must have been one.
-  static void check_never_saved(const RunDirectory& directory, const RunConfig& recorded) {
-    const auto entry =
-        std::ranges::find(recorded.resolved, "save_every", &KeyValues::value_type::first);
-    std::int64_t save_every = 0;
-    const auto steps = std::ssize(read_history(directory.path()).steps);
-    const bool known = entry != recorded.resolved.end() && parse_number(entry->second, save_every);
-    require<DataError>(!known || steps <= save_every, "[resume] ", directory.path(),
-                       ": the record holds ", steps, " steps of a run that is saved every ",
-                       save_every,
-                       ", but there is no checkpoint.safetensors; restore it, or remove the "
-                       "directory and begin anew");
+    directory.save(std::move(checkpoint), name);
   }
 
   Options options_of_evaluation(const CommandLine& line, const Recorded& recorded,
@@ -313,7 +201,7 @@ class Session {
 
   void evaluate_run(const CommandLine& line) {
     const std::string& directory = line.options.text("evaluate");
-    const Recorded recorded = read(directory, [&] { return read_checkpoint(directory); });
+    const Recorded recorded = read_chosen(directory, line.options);
     Run run = prepare(options_of_evaluation(line, recorded, {}));
     try {
       check_same_data(recorded.config, run.task.data);
@@ -322,17 +210,22 @@ class Session {
       note(concat("warning: scored on other data than the run was trained on: ", other.what()));
     }
     restore(run.state, *recorded.checkpoint);
+    Progress progress = progress_of(run, {});
+    const LoopEvents events{
+        .piece = [&](const Split& split, std::int64_t done) { watch(progress, split, done); },
+        .evaluation =
+            [&](const EvalRow& row) {
+              if (loud_) tell(progress.evaluation(row));
+            }};
     const EvaluationReport report =
-        evaluate_all(run.task, run.state, run.settings, run.precision, [&](const EvalRow& row) {
-          if (!run.options.flag("quiet")) note(describe(row));
-        });
+        evaluate_all(run.task, run.state, run.settings, run.precision, events);
     show(run.options.flag("json") ? to_json(report) : to_table(report));
   }
 
   void generate_text(const CommandLine& line) {
     const std::string& directory = line.options.text("generate");
-    const Recorded recorded = read(directory, [&] { return read_checkpoint(directory); });
-    Run run = prepare(options_of_evaluation(line, recorded, kFreeInGeneration));
+    const Recorded recorded = read_chosen(directory, line.options);
+    Run run = prepare(options_of_evaluation(line, recorded, kFreeInGeneration), &recorded.config);
     require<ConfigError>(run.task.generate != nullptr, "[command line] --generate: --arch ",
                          run.options.text("arch"),
                          " of this run writes no text; only language models do");
@@ -342,12 +235,11 @@ class Session {
     const Generated written = generate(run.task, run.state, run.settings);
     const CostLedger& ledger = run.state.evaluation_ledger;
     show(run.options.flag("json") ? to_json(written, ledger) : written.text + "\n");
-    if (!run.options.flag("quiet"))
-      note(concat(
-          written.tokens.size(), " tokens after step ", run.state.iteration, " at ",
-          formats_text(role_formats(evaluation_plan(run.settings, run.state.iteration), ledger)),
-          " for ", with_separators(ledger.total_bit_ops()),
-          " bit-operations, accumulator overflows ", format_overflows(ledger)));
+    note(concat(
+        written.tokens.size(), " tokens after ", run.state.iteration, " steps, in ",
+        formats_text(role_formats(evaluation_plan(run.settings, run.state.iteration), ledger)),
+        " for ", format_bit_ops(ledger.total_bit_ops()), ", accumulator overflows ",
+        format_overflows(ledger)));
   }
 
   void dry_run(const Options& options) {
@@ -359,72 +251,121 @@ class Session {
           "; give fewer --iterations: the cost of a schedule grows with them in proportion");
     };
     countable(options.optional_integer("iterations").value_or(0));
-    if (options.has("out")) RunDirectory::require_absent(options.text("out"));
-    Run run = prepare(options);
+    if (options.has("out") && saves(options)) RunDirectory::require_absent(options.text("out"));
+    Run run = prepare_new(options);
     countable(run.settings.iterations);
-    start_from_other(run);
     const Forecast result =
         forecast(run.task, run.state.params, run.precision, run.settings.iterations);
     show(options.flag("json") ? to_json(result) : to_table(result));
   }
 
-  Exit train_on(Run& run, std::optional<RunDirectory>& directory, const RunConfig& config,
-                History history) {
-    const bool loud = !run.options.flag("quiet");
-    Progress progress(run.state.iteration, run.settings.iterations,
-                      {.terminal = console_.terminal, .color = console_.color});
-    const auto now = [] {
-      return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
-          .count();
-    };
+  Progress progress_of(const Run& run, const History& before) {
+    Course course{.begin = run.state.iteration,
+                  .total = run.settings.iterations,
+                  .steps_per_epoch = run.task.steps_per_epoch,
+                  .eval_every = run.settings.eval_every};
+    for (const Split& split : run.task.splits) course.splits.emplace_back(split.name, split.pieces);
+    return {std::move(course),
+            {.terminal = console_.terminal,
+             .color = console_.color,
+             .width = console_.width,
+             .log_every = run.options.optional_integer("log-every")},
+            before};
+  }
+
+  static double now() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+  }
+
+  void watch(Progress& progress, const Split& split, std::int64_t done) {
+    if (const std::string text = progress.evaluating(split.name, done, now());
+        loud_ && !text.empty())
+      tell(text);
+  }
+
+  // What the loop reports goes to the record, the screen and the monitor.
+  LoopEvents events_of(const Run& run, std::optional<RunDirectory>& directory,
+                       const RunConfig& config, History& history, Monitor& monitor,
+                       Progress& progress) {
     LoopEvents events;
     events.step = [&](const StepRow& row) {
       if (directory) directory->add(row);
       history.steps.push_back(row);
-      if (const std::string text = progress.step(row, now()); loud && !text.empty()) tell(text);
+      if (const std::string text = progress.step(row, now()); loud_ && !text.empty()) tell(text);
     };
+    events.piece = [&](const Split& split, std::int64_t done) { watch(progress, split, done); };
     events.evaluation = [&](const EvalRow& row) {
       if (directory) directory->add(row);
       history.evaluations.push_back(row);
-      if (loud) tell(progress.line(describe(row)));
+      monitor.see(row);
+      if (loud_) tell(progress.evaluation(row));
     };
-    if (directory) {
-      events.save = [&](const RunState& state) { save(*directory, state, config); };
-      events.statistics = [&](std::int64_t t, const std::vector<OperandQuality>& operands) {
-        directory->add(t, operands);
+    if (!directory) return events;
+    const std::string& keep = run.options.text("keep");
+    if (keep != "last") {
+      events.evaluated = [&](const RunState& state) {
+        if (monitor.best && monitor.best->iteration == state.iteration)
+          save(*directory, state, config, kBestCheckpoint);
       };
     }
-    Outcome outcome = Outcome::finished;
-    {
+    events.save = [&, all = keep == "all"](const RunState& state) {
+      // The last one last: a run goes on from it, and makes the others again.
+      if (all) save(*directory, state, config, checkpoint_after(state.iteration));
+      save(*directory, state, config);
+    };
+    events.statistics = [&](std::int64_t t, const std::vector<OperandQuality>& operands) {
+      directory->add(t, operands);
+    };
+    return events;
+  }
+
+  Exit train_on(Run& run, std::optional<RunDirectory>& directory, const RunConfig& config,
+                History history, bool resumed) {
+    const std::string place = directory ? directory->path() : "";
+    if (directory) {
+      for (const auto& [name, content] : run.task.files) directory->keep(name, content);
+    }
+    if (loud_) tell(banner(run, family_.program, {place, resumed}));
+    Monitor monitor{.split = run.task.splits.empty() ? "" : run.task.splits[0].name,
+                    .patience = run.options.optional_integer("patience")};
+    monitor.see(history);
+    if (monitor.patience)
+      run.settings.enough = [&](const EvalRow& row) { return monitor.exhausted_by(row); };
+    Progress progress = progress_of(run, history);
+    const LoopEvents events = events_of(run, directory, config, history, monitor, progress);
+    Outcome outcome = Outcome::ended_early;
+    if (!monitor.exhausted()) {
       const StopSignals signals;
       try {
         outcome = run_loop(run.task, run.state, run.settings, events);
       } catch (...) {
-        if (loud) tell(progress.finish());
+        if (loud_) tell(progress.finish());
         throw;
       }
     }
-    if (loud) tell(progress.finish());
-    if (outcome == Outcome::stopped) {
-      note(concat("stopped after step ", run.state.iteration, " of ", run.settings.iterations,
-                  directory ? concat("; saved, go on with --out ", directory->path(), " --resume")
-                            : "; without --out nothing is saved"));
+    if (loud_) tell(progress.finish());
+    const bool stopped = outcome == Outcome::stopped;
+    if (stopped) {
+      say(concat("stopped after ", run.state.iteration, " of ", run.settings.iterations, " steps",
+                 directory ? concat("; saved, go on with --out ", place, " --resume")
+                           : "; with --out none nothing is saved"));
     }
-    finish(run, history, outcome == Outcome::stopped);
-    return outcome == Outcome::stopped && directory ? kInterrupted
-           : outcome == Outcome::stopped            ? kFailed
-                                                    : kDone;
-  }
-
-  void finish(const Run& run, const History& history, bool interrupted) {
     Summary summary = summarize(history, run.state, run.task, run.precision.reference,
                                 run.precision.plan(0), run.settings.simd);
-    summary.interrupted = interrupted;
-    show(run.options.flag("json") ? to_json(summary) : to_table(summary));
+    summary.interrupted = stopped;
+    summary.ended_early = outcome == Outcome::ended_early;
+    summary.monitor = monitor;
+    summary.directory = place;
+    const bool json = run.options.flag("json");
+    show(json ? to_json(summary) : to_table(summary));
+    if (json && directory) note(concat("saved in ", place));
+    return !stopped ? kDone : directory ? kInterrupted : kFailed;
   }
 
   const ModelFamily& family_;
   const Console& console_;
+  bool loud_ = true;
 };
 
 constexpr std::string_view kAskForLess = "; lower --batch or the sizes of the network";
@@ -474,7 +415,12 @@ int run_main(int argc, char** argv, const ModelFamily& family) {
              {.out = std::cout,
               .err = std::cerr,
               .terminal = terminal,
-              .color = terminal && !set("NO_COLOR")});
+              .color = terminal && !set("NO_COLOR"),
+              .width = [] {
+                winsize size{};
+                const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+                return known ? static_cast<int>(size.ws_col) : 80;
+              }});
 }
 
 }  // namespace ebb::cli

@@ -1,9 +1,11 @@
 #include "train/app/tables.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 
 #include "core/printable.h"
+#include "train/options/wrap.h"
 
 namespace ebb::train {
 namespace {
@@ -45,13 +47,14 @@ std::string format_table(std::vector<std::vector<std::string>> rows) {
   return text;
 }
 
-std::string format_facts(std::vector<std::vector<std::string>> rows) {
+std::string format_facts(std::vector<std::vector<std::string>> rows, std::size_t columns) {
   make_printable(rows);
   std::size_t width = 0;
   for (const std::vector<std::string>& row : rows) width = std::max(width, row[0].size());
   std::string text;
   for (const std::vector<std::string>& row : rows)
-    text += concat(row[0], std::string(width + 2 - row[0].size(), ' '), row[1], '\n');
+    text += concat(row[0], std::string(width + 2 - row[0].size(), ' '),
+                   wrap(row[1], columns, width + 2), '\n');
   return text;
 }
 
@@ -59,6 +62,35 @@ std::string format_fixed(double value, int decimals) {
   char buffer[400];  // the largest double has 309 digits before the point
   std::snprintf(buffer, sizeof buffer, "%.*f", decimals, value);
   return buffer;
+}
+
+std::string format_short(double value) {
+  char buffer[32];
+  std::snprintf(buffer, sizeof buffer, "%.4g", value);
+  return buffer;
+}
+
+std::string format_score(std::string_view metric, double score) {
+  return metric.ends_with("accuracy") ? concat(format_fixed(100 * score, 2), " %")
+                                      : format_fixed(score, 4);
+}
+
+std::string format_share(double share) { return format_fixed(100 * share, 1) + " %"; }
+
+std::string format_bit_ops(uint128 value) {
+  constexpr std::array<const char*, 9> kPrefixes{"", "k", "M", "G", "T", "P", "E", "Z", "Y"};
+  if (value < 1000) return concat(value, " BitOPs");
+  auto scaled = static_cast<double>(value);
+  std::size_t prefix = 0;
+  // What would round to 1000 of one prefix is 1 of the next.
+  while (scaled >= 999.95 && prefix + 1 < kPrefixes.size()) {
+    scaled /= 1000;
+    ++prefix;
+  }
+  return concat(format_fixed(scaled, scaled < 9.9995   ? 3
+                                     : scaled < 99.995 ? 2
+                                                       : 1),
+                ' ', kPrefixes[prefix], "BitOPs");
 }
 
 std::string with_separators(uint128 value) {

@@ -1,10 +1,15 @@
+#include <algorithm>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "core/error.h"
 #include "quant/accumulator.h"
 #include "quant/formats/encoding.h"
 #include "train/options/conflicts.h"
+#include "train/options/groups.h"
 #include "train/options/options.h"
+#include "train/options/precision.h"
 
 namespace ebb::train {
 
@@ -37,6 +42,21 @@ void check(const Options& options, const Program& program) {
     require<ConfigError>(options.integer("accumulate") <= options.integer("batch"),
                          "[command line] --accumulate: expected 1 to ", options.text("batch"),
                          ", the --batch that is cut, got ", options.text("accumulate"));
+}
+
+void check_keep_fp32(const Options& options, std::span<const Site> sites) {
+  const std::span<const std::string> groups = optional_tags();
+  for (const std::string& pattern : split_at(options.text("keep-fp32"), ',')) {
+    const bool known =
+        std::ranges::any_of(sites, [&](const Site& site) { return site.matches(pattern); });
+    if (known || std::ranges::find(groups, pattern) != groups.end()) continue;
+    std::vector<std::string> names = layer_names(sites);
+    for (const std::string& tag : groups) {
+      if (std::ranges::find(names, tag) == names.end()) names.push_back(tag);
+    }
+    throw ConfigError(
+        concat("[command line] --keep-fp32: ", unknown_word("layer", pattern, names)));
+  }
 }
 
 }  // namespace ebb::train

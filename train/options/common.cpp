@@ -1,3 +1,5 @@
+#include <omp.h>
+
 #include <algorithm>
 #include <iterator>
 #include <string>
@@ -13,6 +15,7 @@
 #include "train/options/conflicts.h"
 #include "train/options/option_spec.h"
 #include "train/options/rules.h"
+#include "train/record.h"
 
 namespace ebb::train {
 namespace {
@@ -44,7 +47,8 @@ struct Domain {
 constexpr Domain kCount{"an integer of 1 and more", [](double n) { return n >= 1; }};
 constexpr Domain kWidth{"1 to 16 bits", is_width};
 constexpr Domain kSeed{"an integer of 0 and more", [](double n) { return n >= 0; }};
-constexpr Domain kThreads{"1 to 1024", [](double n) { return n >= 1 && n <= 1024; }};
+constexpr int kMostThreads = 1024;
+constexpr Domain kThreads{"1 to 1024", [](double n) { return n >= 1 && n <= kMostThreads; }};
 constexpr Domain kBelowOne{"a number of 0 to below 1", [](double x) { return x >= 0 && x < 1; }};
 // Well within float32.
 constexpr Domain kRate{"0, or 1e-30 to 1e30",
@@ -84,8 +88,8 @@ OptionSpec flag(const char* name, OptionSpec::Use use, const char* help) {
       .name = name, .value = "", .kind = Kind::flag, .fallback = "false", .help = help, .use = use};
 }
 
-OptionSpec with_default(const char* shown, OptionSpec option) {
-  option.default_help = shown;
+OptionSpec with_default(std::string shown, OptionSpec option) {
+  option.default_help = std::move(shown);
   return option;
 }
 
@@ -94,17 +98,16 @@ OptionSpec adjustable(OptionSpec option) {
   return option;
 }
 
-OptionSpec in_run_directory(OptionSpec option) {
-  option.requires_option = "out";
-  return option;
-}
-
 std::vector<OptionSpec> model_options() {
-  return {text("arch", "NAME", "", network, "network to train; the table below lists them"),
-          text("preset", "NAME", "", network,
-               "options of a known experiment; explicit flags override it"),
-          text("from", "RUN", "", network,
-               "start from the parameters of a run's checkpoint that fit by name and shape")};
+  return {
+      text("arch", "NAME", "", network, "network to train; the table below lists them"),
+      text("preset", "NAME", "", network,
+           "options of a known experiment; those of the command line override it"),
+      text("from", "RUN", "", network,
+           "start from the parameters of a run's checkpoint that fit by name and shape"),
+      text("config", "FILE", "", session,
+           "options from a file: the config.json of a run, or TOML as in lr = 0.1; those of the "
+           "command line override it")};
 }
 
 std::vector<OptionSpec> precision_options() {
@@ -134,14 +137,15 @@ std::vector<OptionSpec> precision_options() {
       number(Kind::integer, "max-bits", "N", "8", training,
              "highest forward bits of a cyclic schedule, those of a static one", kWidth,
              conflict_without_schedule_of_bits),
-      text("gradient-bits", "N|fp32|EXPR", "8", training,
-           "bits of the gradients, group{...} for each layer; float32 whenever the forward bits "
-           "are",
+      text("gradient-bits", "N|FORMAT|EXPR", "8", training,
+           "bits of the gradients, or a format by name such as bf16 or e4m3; group{...} for each "
+           "layer; float32 whenever the forward bits are",
            parse_gradient_bits, conflict_with_gradients_in_bits),
       with_default(
           "highest of the run",
-          text("eval-bits", "N|fp32|current", "", evaluation,
-               "forward bits of evaluations; current: those of the last step", parse_eval_bits)),
+          text("eval-bits", "N|FORMAT|current", "", evaluation,
+               "forward bits of evaluations, or a format by name; current: those of the last step",
+               parse_eval_bits)),
       adjustable(text("cost-reference", "W/A/G", "8/8/8", evaluation,
                       "widths of weights, activations and gradients that costs are compared with",
                       cost)),
@@ -184,40 +188,74 @@ std::vector<OptionSpec> training_options() {
                  kNorm),
           number(Kind::integer, "seed", "N", "1", network, "random seed", kSeed),
           adjustable(with_default("an epoch", number(Kind::integer, "eval-every", "N", "", training,
-                                                     "steps between evaluations", kCount)))},
+                                                     "steps between evaluations", kCount))),
+          adjustable(number(Kind::integer, "patience", "N", "", training,
+                            "end the run early after N evaluations without a better score, of the "
+                            "validation set if there is one",
+                            kCount))},
       std::back_inserter(options));
   return options;
 }
 
 std::vector<OptionSpec> machine_options() {
-  return {number(Kind::integer, "threads", "N", "2", session, "threads; never changes a result",
-                 kThreads),
+  // Those that this process may run on, which are not all there are where a machine is shared.
+  const std::string processors = to_text(std::clamp(omp_get_num_procs(), 1, kMostThreads));
+  return {with_default(concat("the processors there are: ", processors),
+                       number(Kind::integer, "threads", "N", processors.c_str(), session,
+                              "threads; never changes a result", kThreads)),
           text("simd", "auto|scalar|avx2|avx512", "auto", session,
                "instruction set; never changes a result",
                [](const std::string& level) { static_cast<void>(parse_simd(level)); })};
 }
 
-std::vector<OptionSpec> run_options() {
+OptionSpec count(const char* name, OptionSpec::Use use, const char* help,
+                 Conflict conflict = nullptr) {
+  return number(Kind::integer, name, "N", "", use, help, kCount, conflict);
+}
+
+std::vector<OptionSpec> saving_options() {
+  OptionSpec keep = text("keep", "last|best|all", "last", session,
+                         "checkpoints: the last one; best: beside it the one of the best score, "
+                         "see --patience; all: these, and one for every save",
+                         nullptr, conflict_without_run_directory);
+  keep.choices = {"last", "best", "all"};
   return {
-      text("out", "DIR", "", session, "run directory to make: configuration, record, checkpoint"),
-      adjustable(in_run_directory(with_default(
-          "--eval-every", number(Kind::integer, "save-every", "N", "", session,
-                                 "steps between checkpoints", kCount, conflict_without_training)))),
-      in_run_directory(
-          flag("resume", session,
-               "continue the run in --out, bit for bit, with its options; --data says where the "
-               "data moved, more --iterations or --epochs extend a run whose schedules do not "
-               "span it")),
-      text("evaluate", "RUN", "", session,
-           "score the checkpoint of a run directory instead of training"),
-      adjustable(in_run_directory(
-          number(Kind::integer, "statistics-every", "N", "", session,
-                 "steps between records of the quantization error of every operand", kCount,
-                 conflict_without_training))),
-      flag("dry-run", session,
-           "show layers, formats and the predicted bit-operations; train nothing"),
-      flag("json", session, "one JSON object on stdout at the end"),
-      flag("quiet", session, "no progress")};
+      with_default("runs/PROGRAM-ARCH-SCHEDULE-seedN, with -2, -3, ... where that is taken",
+                   text("out", "DIR|none", "", session,
+                        "run directory to make: configuration, record, checkpoint; none: save "
+                        "nothing")),
+      adjustable(
+          with_default("--eval-every", count("save-every", session, "steps between checkpoints",
+                                             conflict_without_run_directory))),
+      adjustable(keep),
+      flag("resume", session,
+           "continue the run in --out, bit for bit, with its options; --data says where the data "
+           "moved, more --iterations or --epochs extend a run whose schedules do not span it"),
+      adjustable(count("statistics-every", session,
+                       "steps between records of the quantization error of every operand",
+                       conflict_without_run_directory))};
+}
+
+std::vector<OptionSpec> run_options() {
+  std::vector<OptionSpec> options = saving_options();
+  std::ranges::move(
+      std::vector<OptionSpec>{
+          text("evaluate", "RUN", "", session,
+               "score the checkpoint of a run directory instead of training"),
+          text(
+              "checkpoint", "last|best|N", "last", session,
+              "with --evaluate and --generate the checkpoint of the run: that of the best score, "
+              "or after N steps, where --keep kept it",
+              [](const std::string& name) { static_cast<void>(checkpoint_name(name)); },
+              conflict_without_chosen_run),
+          flag("dry-run", session,
+               "show layers, formats and the predicted bit-operations; train nothing"),
+          with_default("by time: 10 s", count("log-every", session, "a line every N steps",
+                                              conflict_without_training)),
+          flag("json", session, "one JSON object on stdout at the end"),
+          flag("quiet", session, "no progress and no warnings")},
+      std::back_inserter(options));
+  return options;
 }
 
 }  // namespace

@@ -57,4 +57,18 @@ std::string conflict_without_training(const Options& options) {
   return "";
 }
 
+std::string conflict_without_chosen_run(const Options& options) {
+  return options.gave("evaluate") || options.gave("generate")
+             ? ""
+             : "without --evaluate, which scores a run that was trained";
+}
+
+bool saves(const Options& options) { return options.text("out") != "none"; }
+
+std::string conflict_without_run_directory(const Options& options) {
+  const std::string untrained = conflict_without_training(options);
+  return !untrained.empty() || saves(options) ? untrained
+                                              : "with --out none, where nothing is saved";
+}
+
 }  // namespace ebb::train

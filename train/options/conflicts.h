@@ -26,5 +26,10 @@ std::string conflict_with_gradients_in_bits(const Options& options);
 std::string conflict_without_momentum(const Options& options);
 std::string conflict_on_whole_graphs(const Options& options);
 std::string conflict_without_training(const Options& options);
+std::string conflict_without_chosen_run(const Options& options);     ///< to score or to write with
+std::string conflict_without_run_directory(const Options& options);  ///< also where none is trained
+
+/// Whether a training leaves a run directory.
+bool saves(const Options& options);
 
 }  // namespace ebb::train

@@ -8,6 +8,8 @@
 #include "core/error.h"
 #include "core/text.h"
 #include "train/options/conflicts.h"
+#include "train/options/help.h"
+#include "train/options/option_file.h"
 
 namespace ebb::train {
 namespace {
@@ -26,105 +28,27 @@ const Named& find_named(const std::vector<Named>& known, const std::string& name
   return known[static_cast<std::size_t>(found - names.begin())];
 }
 
-/// The texts of all options that an architecture has defaults for.
-KeyValues defaults_of(const Arch& arch) {
-  KeyValues texts{{"epochs", to_text(arch.epochs)},
-                  {"batch", to_text(arch.batch)},
-                  {"optimizer", arch.optimizer},
-                  {"lr", to_text(arch.lr)},
-                  {"weight-decay", to_text(arch.weight_decay)},
-                  {"clip", arch.clip ? to_text(*arch.clip) : ""},
-                  {"lr-schedule", arch.lr_schedule}};
-  texts.insert(texts.end(), arch.options.begin(), arch.options.end());
-  return texts;
-}
-
-/// What an architecture makes of an option that is not given.
-std::string default_text(const OptionSpec& option, const Arch& arch) {
-  const KeyValues own = defaults_of(arch);
-  const auto found = std::ranges::find(own, option.name, &KeyValues::value_type::first);
-  return found == own.end() ? option.fallback : found->second;
-}
-
-bool varies(const OptionSpec& option, const Program& program) {
-  return std::ranges::any_of(program.archs, [&](const Arch& arch) {
-    return default_text(option, arch) != option.fallback;
-  });
-}
-
-// Columns of equal width.
-std::string aligned(const std::vector<std::vector<std::string>>& rows) {
-  std::string text;
-  for (const auto& row : rows) {
-    std::string line = " ";
-    for (std::size_t column = 0; column < row.size(); ++column) {
-      std::size_t width = 0;
-      for (const auto& other : rows) width = std::max(width, other[column].size());
-      line += concat(' ', row[column], std::string(width - row[column].size() + 1, ' '));
-    }
-    text += line.erase(line.find_last_not_of(' ') + 1) + "\n";
-  }
-  return text;
-}
-
-std::string table_of(const Program& program) {
-  std::vector<std::string> names;
-  for (const auto& common : defaults_of({})) names.push_back(common.first);
-  for (const OptionSpec& option : program.options) {
-    if (varies(option, program)) names.push_back(option.name);
-  }
-  const Options options(program.options);
-  std::vector<std::vector<std::string>> rows{{"--arch"}};
-  for (const std::string& name : names) rows[0].push_back(flag(name));
-  rows[0].emplace_back();
-  for (const Arch& arch : program.archs) {
-    rows.push_back({arch.name});
-    for (const std::string& name : names) {
-      const std::string text = default_text(options.at(name), arch);
-      rows.back().push_back(text.empty() ? "none" : text);
-    }
-    rows.back().push_back(arch.summary);
-  }
-  std::string text = "Defaults by architecture:\n" + aligned(rows);
-  for (const Preset& preset : program.presets)
-    text += concat("\n--preset ", preset.name, ": ", preset.summary, '\n');
-  return text +
-         "\nExit codes: 0 done; 3 interrupted by Ctrl-C and saved in --out; 2 the command line "
-         "itself is wrong; 1 anything else.\n"
-         "Progress and warnings go to stderr; NO_COLOR switches colours off.";
-}
-
-std::string help_of(const OptionSpec& option, const Program& program) {
-  if (option.kind == OptionSpec::Kind::flag) return option.help;
-  const std::string by_default = !option.default_help.empty() ? option.default_help
-                                 : varies(option, program)    ? "see below"
-                                 : option.fallback.empty()    ? "none"
-                                                              : option.fallback;
-  return concat(option.help, " [", by_default, "]");
-}
-
 void add_options(CLI::App& app, Options& options, const Program& program) {
   for (const OptionSpec& spec : options.specs) {
     if (spec.name == "preset" && program.presets.empty()) continue;
-    const std::string name = spec.name, help = help_of(spec, program);
+    const std::string name = spec.name;
     CLI::Option* option = nullptr;
     if (spec.kind == OptionSpec::Kind::flag) {
-      option = app.add_flag_function(
-          flag(name), [&options, name](std::int64_t) { options.set(name, "true"); }, help);
+      option = app.add_flag_function(flag(name),
+                                     [&options, name](std::int64_t) { options.set(name, "true"); });
     } else {
       const auto set = [&options, name](const std::string& text) {
         check(options.at(name), text);  // also ''
         options.set(name, text);
       };
-      option = app.add_option_function<std::string>(flag(name), set, help);
-      option->type_name(spec.value)->take_last();  // more than one are refused afterwards
+      option = app.add_option_function<std::string>(flag(name), set);
+      option->take_last();  // more than one are refused afterwards
     }
-    option->group(spec.group);
   }
 }
 
 // Options of which only one may be given.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kExclusive{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 13> kExclusive{
     {{"schedule", "bits"},
      {"iterations", "epochs"},
      {"evaluate", "out"},
@@ -134,26 +58,60 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kExclusi
      {"generate", "evaluate"},
      {"generate", "out"},
      {"generate", "dry-run"},
-     {"generate", "resume"}}};
+     {"generate", "resume"},
+     {"config", "resume"},
+     {"config", "evaluate"},
+     {"config", "generate"}}};
+
+// Whether the command line says what an option is, by itself or by what excludes it.
+bool settled(const Options& options, std::string_view option) {
+  return options.gave(option) || std::ranges::any_of(kExclusive, [&](const auto& pair) {
+           return (pair.first == option && options.gave(pair.second)) ||
+                  (pair.second == option && options.gave(pair.first));
+         });
+}
 
 // What the preset says, where the command line says nothing.
 void apply_preset(Options& options, const Program& program) {
-  if (!options.has("preset")) return;
+  if (!options.gave("preset")) return;
   for (const auto& [name, text] : find_preset(program, options.text("preset")).options) {
-    const auto settled = [&, &option = name](const auto& pair) {
-      return (pair.first == option && options.gave(pair.second)) ||
-             (pair.second == option && options.gave(pair.first));
-    };
-    if (!options.gave(name) && std::ranges::none_of(kExclusive, settled)) options.set(name, text);
+    if (!settled(options, name)) options.set(name, text);
   }
 }
 
+// The same of the file of --config.
+void apply_file(Options& options, const Program& program) {
+  if (!options.has("config")) return;
+  const std::string path = options.text("config");
+  const OptionFile file = read_options(path, program.name);
+  std::vector<std::string> known, written;
+  for (const OptionSpec& option : options.specs) known.push_back(option.name);
+  for (const auto& [name, text] : file.options) {
+    require<ConfigError>(std::ranges::find(known, name) != known.end() && name != "config",
+                         "[config] ", path, ": ", unknown_word("option", name, known));
+    if (settled(options, name) || text.empty()) continue;
+    try {
+      options.set(name, text);
+    } catch (const ConfigError& error) {
+      throw ConfigError(concat("[config] ", path, ": ", error.what()));
+    }
+    if (file.written) written.push_back(name);
+  }
+  options.given.insert(options.given.end(), written.begin(), written.end());
+}
+
 // What can be told from the words alone, before a run directory is opened.
-void check_combinations(const Options& options) {
+void check_combinations(const Options& options, const Program& program) {
   for (const auto& [a, b] : kExclusive) {
+    if (b == "out" && !saves(options)) continue;  // said anyway
     require<ConfigError>(!(options.gave(a) && options.gave(b)), "[command line] --", a, " and --",
                          b, " contradict each other; give one of them");
   }
+  require<ConfigError>(!options.gave("resume") || (options.gave("out") && saves(options)),
+                       "[command line] --resume needs --out RUN, the directory of the run that is "
+                       "to go on, as its last line named it: ",
+                       program.name, " --resume --out runs/", program.name, '-',
+                       program.archs.at(0).name, "-CR-seed1");
   for (const OptionSpec& option : options.specs) {
     if (!options.gave(option.name)) continue;
     if (option.conflict != nullptr && option.use == OptionSpec::Use::session)
@@ -239,7 +197,6 @@ CommandLine parse_command_line(std::span<const std::string> args, const Program&
   CLI::App app(program.summary, program.name);
   app.set_version_flag("--version", concat(program.name, " ", EBB_VERSION));
   app.allow_extras();
-  app.footer(table_of(program));
   add_options(app, options, program);
 
   std::vector<std::string> reversed(args.rbegin(),
@@ -247,7 +204,7 @@ CommandLine parse_command_line(std::span<const std::string> args, const Program&
   try {
     app.parse(reversed);
   } catch (const CLI::CallForHelp&) {
-    line.text = app.help();
+    line.text = help_text(program);
     return line;
   } catch (const CLI::CallForVersion& version) {
     line.text = concat(version.what(), '\n');
@@ -263,7 +220,8 @@ CommandLine parse_command_line(std::span<const std::string> args, const Program&
                          spec.name, " is given ", count, " times; give it once");
     if (count > 0) options.given.emplace_back(spec.name);
   }
-  check_combinations(options);
+  apply_file(options, program);
+  check_combinations(options, program);
   apply_preset(options, program);
   return line;
 }

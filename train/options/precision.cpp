@@ -143,6 +143,16 @@ void try_all(std::string_view option, const Bound& bound, const Fine& fine, cons
 // Of equal width the later one.
 Format wider(Format a, Format b) { return cost_bits(a) <= cost_bits(b) ? b : a; }
 
+// Whether a schedule has a value for a member.
+bool binds(const Schedule& schedule, const Totals& totals, const Schedule::Member& member) {
+  try {
+    static_cast<void>(schedule.bind(totals, {}, member));
+    return true;
+  } catch (const ConfigError&) {
+    return false;
+  }
+}
+
 // The formats of all operands at every iteration, from the schedules of --bits and --gradient-bits
 // and their groups.
 class FormatSchedule {
@@ -185,7 +195,7 @@ class FormatSchedule {
 
   /// Whether a site is left to the formats of whatever no part names.
   [[nodiscard]] bool leaves_to_all(const PrecisionPlan& plan, const Site& site) const {
-    return std::ranges::find(places_, site.name, &Place::site) == places_.end() &&
+    return says_common_ && std::ranges::find(places_, site.name, &Place::site) == places_.end() &&
            std::ranges::none_of(plan.rules, [&](const auto& rule) { return rule.is_for(site); });
   }
 
@@ -207,6 +217,8 @@ class FormatSchedule {
   /// Forward bits of whatever no part names.
   [[nodiscard]] const Bound& common() const { return bounds_[places_[0].activation]; }
   [[nodiscard]] const std::vector<Bound>& bounds() const { return bounds_; }
+  /// Whether a bound is of --bits or --schedule, else of --gradient-bits.
+  [[nodiscard]] bool is_forward(std::size_t bound) const { return bound < forward_bounds_; }
 
  private:
   // A site with formats of its own, as places in bounds_.
@@ -218,14 +230,23 @@ class FormatSchedule {
     }
   };
 
-  static BoundForMany bind(std::string_view option, const Schedule& schedule, const Totals& totals,
-                           const std::vector<Site>& sites, const std::vector<Role>& roles) {
+  BoundForMany bind(std::string_view option, const Schedule& schedule, const Totals& totals,
+                    const std::vector<Site>& sites, const std::vector<Role>& roles) {
     std::vector<Schedule::Member> members;
+    const auto add = [&](const Site& site, Role role) {
+      members.push_back(
+          {site.name.empty() ? "everything else" : concat(site.name, '.', role),
+           [&site, role](std::string_view part) { return is_for_operand(part, site, role); }});
+    };
     for (const Site& site : sites) {
       for (const Role role : roles) {
-        members.push_back(
-            {site.name.empty() ? "everything else" : concat(site.name, '.', role),
-             [&site, role](std::string_view part) { return is_for_operand(part, site, role); }});
+        add(site, role);
+        // Where every layer is named nothing else need be said: the first one stands for it.
+        if (!site.name.empty() || sites.size() == 1 || binds(schedule, totals, members.back()))
+          continue;
+        members.pop_back();
+        add(sites[1], role);
+        says_common_ = false;
       }
     }
     std::vector<std::string> known = layer_names(sites);
@@ -236,7 +257,7 @@ class FormatSchedule {
   }
 
   [[nodiscard]] std::string_view option_of(std::size_t bound) const {
-    return bound < forward_bounds_ ? "bits" : "gradient-bits";
+    return is_forward(bound) ? "bits" : "gradient-bits";
   }
 
   void find_extremes() {
@@ -273,6 +294,7 @@ class FormatSchedule {
   }
 
   bool gradient_in_bits_;
+  bool says_common_ = true;  // that there is something for what no part names
   std::size_t forward_bounds_ = 0;
   std::vector<Bound> bounds_;             // those of --bits first
   std::vector<Place> places_;             // the first is of every site without one
@@ -284,16 +306,27 @@ BoundForMany rate_factors(const Schedule& schedule, const Totals& totals,
                           std::span<const Site> sites, const ParamStore& params) {
   std::vector<Schedule::Member> members;
   std::vector<std::string> known;
+  std::vector<std::size_t> unnamed;  // layer states, and what stands for everything else
   for (const ParamStore::Entry& entry : params.entries()) {
-    const bool moves = entry.kind == ParamStore::Kind::parameter;
-    members.push_back({entry.name, [&entry, moves, sites](std::string_view part) {
-                         return moves && is_for_parameter(part, entry.name, sites);
+    if (entry.kind != ParamStore::Kind::parameter) {
+      unnamed.push_back(members.size());
+      members.push_back({entry.name, [](std::string_view) { return false; }});
+      continue;
+    }
+    members.push_back({entry.name, [&entry, sites](std::string_view part) {
+                         return is_for_parameter(part, entry.name, sites);
                        }});
-    if (!moves) continue;
     add_dotted(known, entry.name);
     add_dotted(known, entry.name.substr(entry.name.rfind('.') + 1));
   }
+  unnamed.push_back(members.size());
   members.push_back({"everything else", [](std::string_view) { return false; }});
+  // Where every parameter is named the first one stands for all that is not.
+  if (!known.empty() && !binds(schedule, totals, members.back())) {
+    std::size_t first = 0;
+    while (std::ranges::find(unnamed, first) != unnamed.end()) ++first;
+    for (const std::size_t i : unnamed) members[i] = members[first];
+  }
   BoundForMany factors = bind_for("lr-schedule", schedule, totals, members, known);
   for (const Bound& bound : factors.bounds) {
     const auto fine = [](const ValueRange& range) {
@@ -335,11 +368,11 @@ std::vector<RateGroup> rate_groups(const BoundForMany& factors, double lr,
   return groups;
 }
 
-// Each sentence once.
+// Each sentence once, behind the option that it is about.
 void add_warnings(std::vector<std::string>& warnings, const std::vector<std::string>& more,
-                  std::string_view prefix = "") {
+                  std::string_view option) {
   for (const std::string& warning : more) {
-    const std::string sentence = concat(prefix, warning);
+    const std::string sentence = concat(option, ": ", warning);
     if (std::find(warnings.begin(), warnings.end(), sentence) == warnings.end())
       warnings.push_back(sentence);
   }
@@ -375,6 +408,7 @@ Precision resolve_precision(const Options& options, const Totals& totals,
       .rate = [factors, lr = options.real("lr")](
                   std::int64_t t) { return lr * factors->bounds[factors->of.back()](t); },
       .narrowest = formats->narrowest(common),
+      .widest = formats->widest(common),
       .evaluation = formats->widest(common),
       .reference = parse_cost_reference(options.text("cost-reference")),
       .bits_text = forward.text(),
@@ -398,19 +432,24 @@ Precision resolve_precision(const Options& options, const Totals& totals,
     precision.evaluation = with_formats(
         common, formats_of(forward_format, precision.evaluation->base.gradient.format));
   }
+  const std::string forward_option =
+      options.has("bits") ? "--bits" : concat("--schedule ", options.text("schedule"));
   if (!options.has("bits"))
-    precision.warnings =
-        precision_warnings(formats->common(), static_cast<int>(options.integer("max-bits")));
+    add_warnings(
+        precision.warnings,
+        precision_warnings(formats->common(), static_cast<int>(options.integer("max-bits"))),
+        forward_option);
   const auto left = [&](const Site& site) { return formats->leaves_to_all(common, site); };
   if (!sites.empty() && std::ranges::none_of(sites, left)) {
     precision.warnings.emplace_back(
-        "every layer is set apart by group{...} or --keep-fp32, but the papers' cost counts the "
-        "common widths (in a group those of "
-        "'*') for the whole model");
+        "--bits or --keep-fp32 sets every layer apart, but the papers' cost counts the common "
+        "widths (in a group those of '*') for the whole model");
   }
-  for (const Bound& bound : formats->bounds()) add_warnings(precision.warnings, bound.warnings());
+  for (std::size_t i = 0; i < formats->bounds().size(); ++i)
+    add_warnings(precision.warnings, formats->bounds()[i].warnings(),
+                 formats->is_forward(i) ? forward_option : "--gradient-bits");
   for (const Bound& bound : factors->bounds)
-    add_warnings(precision.warnings, bound.warnings(), "--lr-schedule: ");
+    add_warnings(precision.warnings, bound.warnings(), "--lr-schedule");
   return precision;
 }
 
@@ -452,21 +491,6 @@ void check_codes(const Options& options, const Precision& precision, std::span<c
          "every layer is");
   refuse("gradient-grid", !any_operand(precision.narrowest, {Role::gradient}, linear),
          "gradients are");
-}
-
-void check_keep_fp32(const Options& options, std::span<const Site> sites) {
-  const std::span<const std::string> groups = optional_tags();
-  for (const std::string& pattern : split_at(options.text("keep-fp32"), ',')) {
-    const bool known =
-        std::ranges::any_of(sites, [&](const Site& site) { return site.matches(pattern); });
-    if (known || std::ranges::find(groups, pattern) != groups.end()) continue;
-    std::vector<std::string> names = layer_names(sites);
-    for (const std::string& tag : groups) {
-      if (std::ranges::find(names, tag) == names.end()) names.push_back(tag);
-    }
-    throw ConfigError(
-        concat("[command line] --keep-fp32: ", unknown_word("layer", pattern, names)));
-  }
 }
 
 }  // namespace ebb::train

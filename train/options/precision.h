@@ -29,6 +29,7 @@ struct Precision {
   std::function<std::vector<double>(std::int64_t t)> rates{};
   std::vector<RateGroup> rate_groups{};  ///< empty without `rates`
   PrecisionPlan narrowest;  ///< every operand at the narrowest format that training ever has for it
+  PrecisionPlan widest;     ///< and at the widest
   std::optional<PrecisionPlan>
       evaluation;         ///< of evaluations; none: that of the last update, --eval-bits current
   SiteFormats reference;  ///< that costs are compared with: --cost-reference

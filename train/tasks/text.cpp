@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <filesystem>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 #include "core/checked.h"
 #include "core/error.h"
 #include "data/windows.h"
 #include "layers/loss.h"
+#include "train/files.h"
 #include "train/options/conflicts.h"
 #include "train/tasks/generate.h"
 
@@ -163,7 +165,27 @@ std::vector<OptionSpec> text_options() {
   return options;
 }
 
+namespace {
+
+constexpr const char* kVocabularyFile = "vocabulary.txt";
+
+// A run that writes a text needs its tokens only, which it kept.
+std::optional<Corpus> corpus_to_write_with(const Options& options) {
+  if (!options.has("generate") || options.gave("data")) return std::nullopt;
+  const std::string path = concat(options.text("generate"), '/', kVocabularyFile);
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return std::nullopt;  // of an earlier version
+  return Corpus{.name = path,
+                .vocabulary = Vocabulary::load(read_file(path), path),
+                .train = {},
+                .validation = {},
+                .test = {}};
+}
+
+}  // namespace
+
 Corpus open_corpus(const Options& options) {
+  if (std::optional<Corpus> corpus = corpus_to_write_with(options)) return std::move(*corpus);
   const std::string &where = options.text("data"), &unit = options.text("unit");
   const bool words = unit == "word" || (unit == "auto" && where != "embedded" &&
                                         std::filesystem::is_directory(where));
@@ -185,15 +207,34 @@ SumScore text_score(const Corpus& corpus) {
 }
 
 KeyValues describe(const Corpus& corpus) {
+  const std::pair vocabulary{std::string(kVocabularyEntry), corpus.vocabulary.fingerprint()};
+  if (corpus.train.empty()) return {vocabulary};
   return {{"description",
            concat(corpus.name, ": ", corpus.train.size(), " training, ", corpus.validation.size(),
                   " validation and ", corpus.test.size(), " test tokens, ",
                   corpus.vocabulary.size(), " different ", to_text(corpus.vocabulary.unit()), 's')},
-          {std::string(kVocabularyEntry), corpus.vocabulary.fingerprint()},
+          vocabulary,
           {"training", Corpus::fingerprint(corpus.train)},
           {"validation", Corpus::fingerprint(corpus.validation)},
           {"test", Corpus::fingerprint(corpus.test)}};
 }
+
+namespace {
+
+// What takes no text but its tokens.
+Task writing_task(const std::shared_ptr<const Corpus>& corpus, const Options& options,
+                  const std::function<TokenReader()>& begin) {
+  Task task;
+  task.metric = text_score(*corpus).metric;
+  task.generate = [=](Pass& pass) {
+    return generate_text(pass, corpus->vocabulary, options, begin());
+  };
+  task.data = describe(*corpus);
+  task.files = {{kVocabularyFile, corpus->vocabulary.save()}};
+  return task;
+}
+
+}  // namespace
 
 Task stream_task(const std::shared_ptr<const Corpus>& corpus, const RecurrentNetwork& network,
                  ParamStore& params, const Options& options) {
@@ -202,10 +243,15 @@ Task stream_task(const std::shared_ptr<const Corpus>& corpus, const RecurrentNet
       options.integer("accumulate"),
       " would cut streams that carry their state; lower --batch or --length instead");
   const std::int64_t streams = options.integer("batch"), length = options.integer("length");
-  const auto windows = std::make_shared<const StreamWindows>(corpus->train, streams, length);
   const Carried carried(params, network.begin(streams));
-  Task task;
-  task.metric = text_score(*corpus).metric;
+  Task task = writing_task(corpus, options, [network] { return stream_reader(network); });
+  task.example = [network](Pass& pass, std::int64_t) {
+    const std::vector<std::int32_t> token{0};
+    std::vector<StreamState> states = network.begin(1);
+    return softmax_cross_entropy(pass, network.forward(pass, token, states), token);
+  };
+  if (corpus->train.empty()) return task;
+  const auto windows = std::make_shared<const StreamWindows>(corpus->train, streams, length);
   task.steps_per_epoch = windows->count();
   task.parts = [=](std::int64_t t) {
     return std::vector{streams * windows->length(t % windows->count())};
@@ -221,15 +267,6 @@ Task stream_task(const std::shared_ptr<const Corpus>& corpus, const RecurrentNet
   task.splits.push_back(stream_split("validation", corpus, corpus->validation, length, network));
   if (!corpus->test.empty())
     task.splits.push_back(stream_split("test", corpus, corpus->test, length, network));
-  task.example = [network](Pass& pass, std::int64_t) {
-    const std::vector<std::int32_t> token{0};
-    std::vector<StreamState> states = network.begin(1);
-    return softmax_cross_entropy(pass, network.forward(pass, token, states), token);
-  };
-  task.generate = [=](Pass& pass) {
-    return generate_text(pass, corpus->vocabulary, options, stream_reader(network));
-  };
-  task.data = describe(*corpus);
   return task;
 }
 
@@ -239,11 +276,15 @@ Task window_task(const std::shared_ptr<const Corpus>& corpus, const WindowNetwor
                      parts = std::min(options.integer("accumulate"), rows);
   const Key key = Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("windows");
   const auto tokens = static_cast<std::int64_t>(corpus->train.size());
+  Task task = writing_task(corpus, options, [=] { return window_reader(network, length); });
+  task.example = [network, length](Pass& pass, std::int64_t) {
+    const std::vector<std::int32_t> blank(static_cast<std::size_t>(length), 0);
+    return softmax_cross_entropy(pass, network(pass, blank, 1), blank);
+  };
+  if (corpus->train.empty()) return task;
   require<DataError>(tokens > length, "[text] the ", tokens,
                      " training tokens are too few for windows of ", length,
                      " and the token after them; shorten --length");
-  Task task;
-  task.metric = text_score(*corpus).metric;
   const std::int64_t step =
       checked_mul(rows, length, "[command line] tokens of a step, --batch windows of --length");
   task.steps_per_epoch = ceil_div(tokens - 1, step);
@@ -267,14 +308,6 @@ Task window_task(const std::shared_ptr<const Corpus>& corpus, const WindowNetwor
   task.splits.push_back(window_split("validation", corpus, corpus->validation, length, network));
   if (!corpus->test.empty())
     task.splits.push_back(window_split("test", corpus, corpus->test, length, network));
-  task.example = [network, length](Pass& pass, std::int64_t) {
-    const std::vector<std::int32_t> blank(static_cast<std::size_t>(length), 0);
-    return softmax_cross_entropy(pass, network(pass, blank, 1), blank);
-  };
-  task.generate = [=](Pass& pass) {
-    return generate_text(pass, corpus->vocabulary, options, window_reader(network, length));
-  };
-  task.data = describe(*corpus);
   return task;
 }
 

@@ -21,6 +21,8 @@ namespace ebb::train {
 std::vector<OptionSpec> text_options();
 
 /// --data opened as --unit says: words for folders and bytes for anything else when that is auto.
+/// With --generate and without --data only the vocabulary that the run kept, if it did; what is
+/// made of such a corpus writes texts and trains nothing.
 /// @throws DataError if the text cannot be had or is not what it claims
 Corpus open_corpus(const Options& options);
 
