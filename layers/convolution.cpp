@@ -105,6 +105,13 @@ std::vector<Var> Convolution::inputs() const {
   return has_bias() ? std::vector{x_, w_, b_} : std::vector{x_, w_};
 }
 
+void Convolution::show_depthwise(const Multiply& how, const Operand& images,
+                                 const PatchGeometry& geometry, const Operand& other) const {
+  if (pass_->observer == nullptr) return;
+  const BatchedProduct all{images, other, {}};
+  pass_->show(SeenProducts{how, {&all, 1}, &geometry});
+}
+
 Tensor Convolution::forward(ColumnBlocks* columns) const {
   Tensor y = Tensor::uninitialized(e_.output());
   const float* const bias = has_bias() ? pass_->tape[b_].data() : nullptr;
@@ -119,8 +126,10 @@ Tensor Convolution::forward(ColumnBlocks* columns) const {
   const Operand qx = qx_.along(1);
   const Operand qw = pass_->quantize(weight_rows(pass_->tape[w_]), here_, Role::weight).along(1);
   if (e_.depthwise()) {
-    depthwise_into(qx, geometry, qw.transposed(), pass_->how(here_, Product::forward, rows_done),
-                   pass_->ledger, {y.data(), geometry.rows(), e_.out, e_.out});
+    const Multiply how = pass_->how(here_, Product::forward, rows_done);
+    show_depthwise(how, qx, geometry, qw.transposed());
+    depthwise_into(qx, geometry, qw.transposed(), how, pass_->ledger,
+                   {y.data(), geometry.rows(), e_.out, e_.out});
     return y;
   }
   for (std::int64_t group = 0; group < e_.config.groups; ++group) {
@@ -138,8 +147,10 @@ void Convolution::multiply_left(const Operand& qg, Tensor& gx, const RowsDone& r
   const Operand qw = pass_->quantize(flipped, here_, Role::weight).along(0);
   const PatchGeometry geometry = e_.gradient_patches();
   if (e_.depthwise()) {
-    return depthwise_into(qg, geometry, qw, pass_->how(here_, Product::grad_left, rows_done),
-                          pass_->ledger, {gx.data(), geometry.rows(), e_.in, e_.in});
+    const Multiply how = pass_->how(here_, Product::grad_left, rows_done);
+    show_depthwise(how, qg, geometry, qw);
+    return depthwise_into(qg, geometry, qw, how, pass_->ledger,
+                          {gx.data(), geometry.rows(), e_.in, e_.in});
   }
   for (std::int64_t group = 0; group < e_.config.groups; ++group) {
     pass_->multiply_into(gathered(qg, group, geometry, e_.pointwise()),
@@ -154,8 +165,9 @@ Tensor Convolution::multiply_right(const Operand& qg) const {
   const PatchGeometry geometry = e_.input_patches();
   const Operand qx = qx_.along(0);
   if (e_.depthwise()) {
-    depthwise_grad_weight_into(qx, geometry, qg, pass_->how(here_, Product::grad_right),
-                               pass_->ledger, gw.data());
+    const Multiply how = pass_->how(here_, Product::grad_right);
+    show_depthwise(how, qx, geometry, qg);
+    depthwise_grad_weight_into(qx, geometry, qg, how, pass_->ledger, gw.data());
     return gw;
   }
   for (std::int64_t group = 0; group < e_.config.groups; ++group) {

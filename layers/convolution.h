@@ -54,6 +54,8 @@ class Convolution {
   [[nodiscard]] bool has_bias() const { return b_ != w_; }
   void multiply_left(const Operand& qg, Tensor& gx, const RowsDone& rows_done) const;
   [[nodiscard]] Tensor multiply_right(const Operand& qg) const;
+  void show_depthwise(const Multiply& how, const Operand& images, const PatchGeometry& geometry,
+                      const Operand& other) const;
 
   Pass* pass_;
   Var x_, w_, b_;  ///< b is w if there is no bias

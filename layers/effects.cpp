@@ -1,18 +1,11 @@
 #include "layers/effects.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
-
-#include "core/math.h"
-#include "core/sums.h"
 
 namespace ebb {
 namespace {
 
 constexpr float kRangeMomentum = 0.9f;
-
-double log10_ratio(double a, double b) { return (math::log(a) - math::log(b)) / math::log(10.0); }
 
 /// Moves a running range [minimum, width, updates].
 void move(Tensor& state, const Range& now) {
@@ -33,46 +26,6 @@ void move(Tensor& state, const Effects::Average& average) {
 }
 
 }  // namespace
-
-OperandQuality measure_quality(const ConstMatrix& x, const Operand& operand, const Site& site,
-                               Role role) {
-  OperandQuality quality{site.name,
-                         role,
-                         operand.format(),
-                         x.rows * x.cols,
-                         0,
-                         0,
-                         std::numeric_limits<double>::infinity(),
-                         operand.granularity()};
-  const FormatTraits& traits = traits_of(operand.format());
-  std::int64_t ends = 0, zeros = 0;
-  std::vector<double> signal(static_cast<std::size_t>(x.rows)), noise(signal.size());
-  for (std::int64_t i = 0; i < x.rows; ++i) {
-    for (std::int64_t j = 0; j < x.cols; ++j) {
-      const double value = x(i, j), kept = operand.value(i, j), error = value - kept;
-      const Grid& grid = operand.grid(operand.granularity() == Granularity::per_column ? j : i);
-      const double scale = grid.scale;
-      if (has_codec(operand.format())) {
-        const float highest = grid.scale * static_cast<float>(traits.max(operand.format()));
-        ends += std::abs(static_cast<float>(kept)) >= highest ? 1 : 0;
-        zeros += kept == 0 ? 1 : 0;
-      } else {
-        const double lowest = scale * grid.low() + static_cast<double>(grid.offset),
-                     highest = lowest + scale * (grid.high() - grid.low());
-        ends += kept <= lowest + 0.5 * scale || kept >= highest - 0.5 * scale ? 1 : 0;
-        zeros += kept >= -0.5 * scale && kept < 0.5 * scale ? 1 : 0;
-      }
-      signal[static_cast<std::size_t>(i)] += value * value;
-      noise[static_cast<std::size_t>(i)] += error * error;
-    }
-  }
-  const double count = static_cast<double>(std::max<std::int64_t>(1, quality.elements));
-  quality.at_ends = static_cast<double>(ends) / count;
-  quality.zeros = static_cast<double>(zeros) / count;
-  const double lost = tree_sum(noise);
-  if (lost > 0) quality.sqnr_db = 10.0 * log10_ratio(tree_sum(signal), lost);
-  return quality;
-}
 
 void Effects::add_range(ParamId state, const Range& range) {
   const auto of_layer = std::ranges::find(ranges, state, &InputRange::state);

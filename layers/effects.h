@@ -1,32 +1,14 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "core/params.h"
 #include "core/range.h"
-#include "quant/operand.h"
+#include "core/tensor.h"
 #include "quant/plan.h"
 
 namespace ebb {
-
-/// How well one operand survived its encoding.
-struct OperandQuality {
-  std::string site;
-  Role role = Role::weight;
-  Format format;
-  std::int64_t elements = 0;
-  double at_ends = 0;  ///< share of codes at the lowest or highest code
-  double zeros =
-      0;  ///< share of codes that stand for the real number nearest to zero that the grid has
-  double sqnr_db =
-      0;  ///< 10 log10 (sum x^2 / sum (x - decoded)^2), in double; +inf when nothing was lost
-  Granularity grid = Granularity::per_tensor;  ///< one grid, or one for each row or column
-};
-
-OperandQuality measure_quality(const ConstMatrix& x, const Operand& operand, const Site& site,
-                               Role role);
 
 /// What a pass found and leaves to its caller. A pass writes no parameter and no layer state, so
 /// one that must leave no trace (an evaluation, a dry run, a step that is given up) is one whose
@@ -53,7 +35,6 @@ struct Effects {
   std::vector<InputRange> ranges{};
   std::vector<Average> averages{};
   std::vector<Value> values{};
-  std::vector<OperandQuality> quality{};  ///< if asked for, see Pass::measure_quality
 
   /// Widens the range of a layer's input by that of one more use.
   void add_range(ParamId state, const Range& range);

@@ -24,6 +24,14 @@ void scale_rows(const Tensor& x, std::span<const float> scale, Tensor& out) {
   });
 }
 
+/// aggregate() as the pass does it.
+Tensor aggregate_in(const Pass& pass, const Site& site, Product product, const Csr& adjacency,
+                    std::span<const float> factors, const Operand& x) {
+  const Multiply how = pass.how(site, product);
+  pass.show(SeenSum{how, adjacency, factors, x});
+  return aggregate(adjacency, factors, x, how, pass.ledger);
+}
+
 /// Adds a bias [cols] to every row.
 Var plus_bias(Pass& pass, Var x, ParamId bias) {
   const Var b = pass.tape.parameter(bias);
@@ -96,13 +104,13 @@ Var sum_neighbours(Pass& pass, const Site& site, Var x,
   const Site here = pass.visit(site);
   const Quantized qx =
       pass.quantize(scales ? scaled.matrix() : pass.matrix_of(x), here, Role::activation);
-  Tensor y = aggregate(neighbours->adjacency, neighbours->target_scale, qx.along(0),
-                       pass.how(here, Product::aggregate), pass.ledger);
+  Tensor y = aggregate_in(pass, here, Product::aggregate, neighbours->adjacency,
+                          neighbours->target_scale, qx.along(0));
   return pass.tape.record(std::move(y), {x}, [=, &pass](Tensor&& g, Adjoints& grads) {
     if (!pass.counting) scale_rows(g, neighbours->target_scale, g);
     const Quantized qg = pass.quantize(g, here, Role::gradient);
-    grads.add(x, aggregate(neighbours->adjacency_transposed, neighbours->node_scale, qg.along(0),
-                           pass.how(here, Product::aggregate_grad), pass.ledger));
+    grads.add(x, aggregate_in(pass, here, Product::aggregate_grad, neighbours->adjacency_transposed,
+                              neighbours->node_scale, qg.along(0)));
   });
 }
 

@@ -124,8 +124,6 @@ Var Gru::operator()(Pass& pass, Var x, Var& state) const {
   const Site here = pass.visit(hidden);
   const Quantized qw = pass.quantize(w, here, Role::weight);
   const Operand to_gates = qw.along(1).transposed().kept();
-  Multiply how = pass.how(here, Product::forward);
-  how.bias = pass.tape[b].data();
   for (std::int64_t t = 0; t < window->steps; ++t) {
     const float* const before =
         t == 0 ? pass.tape[h_0].data() : h.data() + (t - 1) * window->narrow();
@@ -133,7 +131,8 @@ Var Gru::operator()(Pass& pass, Var x, Var& state) const {
     const Quantized qh =
         pass.quantize(rows_at(window->h_before, t * streams, streams), here, Role::activation,
                       {.running_range = range, .step = static_cast<std::uint64_t>(t) + 1});
-    gemm_into(qh.along(1), to_gates, how, pass.ledger, {from_hidden.data(), streams, gates, gates});
+    pass.multiply_into(qh.along(1), to_gates, here, Product::forward,
+                       {from_hidden.data(), streams, gates, gates}, {}, pass.tape[b].data());
     step_forward(*window, t, from_hidden.data(), h.data() + t * window->narrow(), pass.simd);
   }
   const auto backward = [=, &pass](const Tensor& g, Adjoints& grads) {

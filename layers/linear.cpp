@@ -49,9 +49,8 @@ Var Linear::operator()(Pass& pass, Var x) const {
   const Quantized qw = pass.quantize(w, here, Role::weight);
   Tensor y = pass.empty(with_last(shape, out));
   const Var b = bias.index >= 0 ? pass.tape.parameter(bias) : w;
-  Multiply how = pass.how(here, Product::forward);
-  if (b != w) how.bias = pass.tape[b].data();
-  gemm_into(qx.along(1), qw.along(1).transposed(), how, pass.ledger, whole(y));
+  pass.multiply_into(qx.along(1), qw.along(1).transposed(), here, Product::forward, whole(y), {},
+                     b != w ? pass.tape[b].data() : nullptr);
 
   return pass.tape.record(std::move(y), {x, w, b}, [=, &pass](const Tensor& g, Adjoints& grads) {
     GradientSummary summary = b != w ? summarise_gradient(g, pass.simd) : GradientSummary{};

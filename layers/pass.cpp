@@ -1,5 +1,8 @@
 #include "layers/pass.h"
 
+#include <utility>
+#include <vector>
+
 #include "core/error.h"
 #include "quant/known_sites.h"
 
@@ -46,21 +49,44 @@ Operand encode_at(const Pass& pass, const Site& site, Role role, std::uint64_t s
   }
 }
 
-Operand encode_matrix(Pass& pass, const ConstMatrix& x, const Site& site, Role role,
+/// Shows an operand to the pass's observer, with those that `encode(encoding)` makes in its
+/// formats.
+template <class Encode>
+Operand shown(const Pass& pass, const ConstMatrix& x, const Operand& own, const Site& site,
+              Role role, const Encode& encode) {
+  const Observer& observer = *pass.observer;
+  const bool fp32 = own.format().is_fp32();
+  if (observer.encoded && !fp32) observer.encoded({x, own, site, role, true});
+  Encoding encoding = fp32 ? pass.plan.base.encoding(role) : own.encoding();
+  std::vector<Operand> others;
+  for (const Format format : observer.formats) {
+    encoding.format = format;
+    try {
+      const Operand other = encode(encoding);
+      if (observer.encoded) observer.encoded({x, other, site, role, false});
+      if (other.arithmetic() == Arithmetic::linear) others.push_back(other.as_codes());
+    } catch (const NonFiniteError&) {  // which is nothing to a pass that does not encode it so
+    }
+  }
+  return others.empty() ? own : own.with_alternatives(std::move(others));
+}
+
+Operand encode_matrix(const Pass& pass, const ConstMatrix& x, const Site& site, Role role,
                       Granularity granularity, const ScaleRange& range, std::uint64_t step,
                       std::span<const Operand::Part> parts) {
-  if (pass.measure_quality) parts = {};  // which looks at every code
+  if (pass.observer != nullptr) parts = {};  // which may look at every code
   return encode_at(pass, site, role, step, [&](Key key) {
-    const Encoding encoding = pass.plan.encoding(site, role);
-    Operand operand(x, encoding, granularity, key,
-                    {.simd = pass.simd,
-                     .simulate = pass.plan.simulate,
-                     .range = range.range ? &*range.range : nullptr,
-                     .own_range = range.own,
-                     .parts = parts});
-    if (pass.measure_quality && !encoding.format.is_fp32())
-      pass.effects.quality.push_back(measure_quality(x, operand, site, role));
-    return operand;
+    Operand::Options options{.simd = pass.simd,
+                             .simulate = pass.plan.simulate,
+                             .range = range.range ? &*range.range : nullptr,
+                             .own_range = range.own,
+                             .parts = parts};
+    const Operand operand(x, pass.plan.encoding(site, role), granularity, key, options);
+    if (pass.observer == nullptr) return operand;
+    options.simulate = false;
+    return shown(pass, x, operand, site, role, [&](const Encoding& encoding) {
+      return Operand(x, encoding, granularity, key, options);
+    });
   });
 }
 
@@ -100,7 +126,7 @@ Quantized Pass::quantize(Var x, const Site& site, Role role, QuantizeOptions opt
   if (!channels) options.range = options.range ? options.range : tape.range(x);
   // What becomes codes now need not stay in memory for them, nor get there.
   const LazyValue* const lazy =
-      channels || encoding.format.is_fp32() || measure_quality ? nullptr : tape.lazy(x);
+      channels || encoding.format.is_fp32() || observer != nullptr ? nullptr : tape.lazy(x);
   if (lazy != nullptr && lazy->ready) return quantize(*lazy->ready, site, role, options);
   const bool own_range = options.range && (training() || options.running_range.index < 0);
   if (lazy == nullptr || !own_range) return quantize(tape[x], site, role, options);
@@ -122,17 +148,28 @@ Multiply Pass::how(const Site& site, Product product, const RowsDone& rows_done)
 }
 
 Tensor Pass::multiply(const Operand& a, const Operand& b, const Site& site, Product product) const {
-  return gemm(a, b, how(site, product), ledger);
+  Tensor c = Tensor::uninitialized({a.rows(), b.cols()});
+  multiply_into(a, b, site, product, {c.data(), a.rows(), b.cols(), b.cols()});
+  return c;
 }
 
 void Pass::multiply_into(const Operand& a, const Operand& b, const Site& site, Product product,
-                         const MutableMatrix& out, const RowsDone& rows_done) const {
-  gemm_into(a, b, how(site, product, rows_done), ledger, out);
+                         const MutableMatrix& out, const RowsDone& rows_done,
+                         const float* bias) const {
+  Multiply by = how(site, product, rows_done);
+  by.bias = bias;
+  if (observer != nullptr) {
+    const BatchedProduct one{a, b, out};
+    show(SeenProducts{by, {&one, 1}});
+  }
+  gemm_into(a, b, by, ledger, out);
 }
 
 void Pass::multiply_all(std::span<const BatchedProduct> products, const Site& site, Product product,
                         const ProductDone& done) const {
-  gemm_batch(products, how(site, product), ledger, done);
+  const Multiply by = how(site, product);
+  show(SeenProducts{by, products});
+  gemm_batch(products, by, ledger, done);
 }
 
 }  // namespace ebb

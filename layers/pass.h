@@ -13,6 +13,7 @@
 #include "core/simd.h"
 #include "core/tape.h"
 #include "layers/effects.h"
+#include "layers/observer.h"
 #include "quant/gemm.h"
 #include "quant/ledger.h"
 #include "quant/operand.h"
@@ -72,7 +73,7 @@ struct Pass {
   Key key;             ///< of this iteration: every random draw of the pass derives from it
   Mode mode = Mode::train;
   Simd simd = best_simd();
-  bool measure_quality = false;  ///< of every operand, into the effects
+  const Observer* observer = nullptr;  ///< who looks on, if anybody
   /// Products are charged and not done: what a step costs, found by its own loss and sweep. Values
   /// mean nothing then, most are shapes without memory (Tape::record_shape). For float32 plans.
   bool counting = false;
@@ -121,10 +122,18 @@ struct Pass {
   [[nodiscard]] Tensor multiply(const Operand& a, const Operand& b, const Site& site,
                                 Product product) const;
   void multiply_into(const Operand& a, const Operand& b, const Site& site, Product product,
-                     const MutableMatrix& out, const RowsDone& rows_done = {}) const;
+                     const MutableMatrix& out, const RowsDone& rows_done = {},
+                     const float* bias = nullptr) const;
   /// Products of one site side by side.
   void multiply_all(std::span<const BatchedProduct> products, const Site& site, Product product,
                     const ProductDone& done = {}) const;
+  /// Shows the observer products that an op does by itself, and not by the functions above.
+  void show(const SeenProducts& products) const {
+    if (observer != nullptr && observer->products) observer->products(products);
+  }
+  void show(const SeenSum& sum) const {
+    if (observer != nullptr && observer->sum) observer->sum(sum);
+  }
 };
 
 }  // namespace ebb

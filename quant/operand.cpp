@@ -315,6 +315,8 @@ template <class Encode>
 void Operand::fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids,
                    const Encode& encode) {
   auto storage = std::make_shared<Storage>();
+  const auto all = std::make_shared<Codes>();
+  storage->codes = all;
   codes_.rows = rows;
   codes_.cols = storage->cols = codes_.row_stride = cols;
   storage->granularity = granularity_;
@@ -331,9 +333,9 @@ void Operand::fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids
     codes_.data = codes.data();
   };
   switch (const Container container = traits_of(encoding_.format).container(encoding_.format)) {
-    case Container::int8: into(storage->int8, container); break;
-    case Container::int16: into(storage->int16, container); break;
-    case Container::float32: into(storage->float32, container); break;
+    case Container::int8: into(all->int8, container); break;
+    case Container::int16: into(all->int16, container); break;
+    case Container::float32: into(all->float32, container); break;
   }
   storage_ = std::move(storage);
 }
@@ -360,25 +362,53 @@ Operand Operand::decoded() const {
     to.row_stride = by_rows ? lines.width : 1;
     to.col_stride = by_rows ? 1 : lines.width;
   }
-  auto storage = std::make_shared<Storage>();
   const Storage& source = *storage_;
+  const auto values = std::make_shared<Codes>();
   const auto decode_all = [&](const auto& codes) {
     using Code = typename std::remove_cvref_t<decltype(codes)>::value_type;
     lines.first = static_cast<const Code*>(codes_.data) - codes.data();
-    storage->float32 =
+    values->float32 =
         decode_lines(codes.data(), lines, source.cols, source.grids, source.granularity, format());
   };
   if (codes_.container == CodeMatrix::Container::int8) {
-    decode_all(source.int8);
+    decode_all(source.codes->int8);
   } else {
-    decode_all(source.int16);
+    decode_all(source.codes->int16);
   }
-  storage->granularity = source.granularity;
-  storage->grids = source.grids;
   to.container = CodeMatrix::Container::float32;
-  to.data = storage->float32.data();
-  result.storage_ = std::move(storage);
+  to.data = values->float32.data();
+  result.storage_ =
+      std::make_shared<Storage>(Storage{values, source.cols, source.granularity, source.grids});
+  result.alternatives_ = alternatives_;
   return result;
+}
+
+Operand Operand::as_codes() const {
+  require<ConfigError>(arithmetic() == Arithmetic::linear,
+                       "[operand] expected codes of a linear format, got ", format(), " as ",
+                       arithmetic());
+  Grid itself{.bits = format().width, .style = encoding_.grid};
+  itself.offset = static_cast<float>(-itself.centre());
+  Operand result = view();
+  result.granularity_ = Granularity::per_tensor;
+  result.first_grid_ = 0;
+  result.storage_ = std::make_shared<Storage>(
+      Storage{storage_->codes, storage_->cols, Granularity::per_tensor, {itself}});
+  return result;
+}
+
+Operand Operand::with_alternatives(std::vector<Operand> alternatives) const {
+  Operand result = *this;
+  result.alternatives_ = std::make_shared<const std::vector<Operand>>(std::move(alternatives));
+  return result;
+}
+
+template <class View>
+Operand Operand::with_views(Operand result, const View& view) const {
+  if (alternatives_ == nullptr) return result;
+  std::vector<Operand> views;
+  for (const Operand& each : *alternatives_) views.push_back(view(each));
+  return result.with_alternatives(std::move(views));
 }
 
 double Operand::value(std::int64_t i, std::int64_t j) const {
@@ -397,12 +427,13 @@ double Operand::value(std::int64_t i, std::int64_t j) const {
 Operand Operand::kept() const {
   Operand result = *this;
   result.packed_cache_ = std::make_shared<kernels::PackedCache>();
-  return result;
+  return with_views(std::move(result), [](const Operand& x) { return x.kept(); });
 }
 
 Operand Operand::view() const {
   Operand result = *this;
   result.packed_cache_ = nullptr;
+  result.alternatives_ = nullptr;
   return result;
 }
 
@@ -421,7 +452,7 @@ Operand Operand::transposed() const {
   if (granularity_ != Granularity::per_tensor)
     t.granularity_ =
         granularity_ == Granularity::per_row ? Granularity::per_column : Granularity::per_row;
-  return t;
+  return with_views(std::move(t), [](const Operand& x) { return x.transposed(); });
 }
 
 Operand Operand::columns(std::int64_t first, std::int64_t count) const {
@@ -431,7 +462,7 @@ Operand Operand::columns(std::int64_t first, std::int64_t count) const {
   Operand part = beginning_at(first * codes_.col_stride);
   part.codes_.cols = count;
   if (granularity_ == Granularity::per_column) part.first_grid_ += first;
-  return part;
+  return with_views(std::move(part), [=](const Operand& x) { return x.columns(first, count); });
 }
 
 Operand Operand::rows(std::int64_t first, std::int64_t count) const {
@@ -441,17 +472,19 @@ Operand Operand::rows(std::int64_t first, std::int64_t count) const {
   Operand part = beginning_at(first * codes_.row_stride);
   part.codes_.rows = count;
   if (granularity_ == Granularity::per_row) part.first_grid_ += first;
-  return part;
+  return with_views(std::move(part), [=](const Operand& x) { return x.rows(first, count); });
 }
 
 Operand Operand::block(std::int64_t first, std::int64_t rows, std::int64_t cols) const {
   require<ShapeError>(codes_.rows == 1 && codes_.col_stride == 1 &&
                           granularity_ == Granularity::per_tensor && rows >= 0 && cols >= 0,
                       "[operand] a block is cut from one row with one grid");
-  Operand part = columns(first, rows * cols);
+  require<ShapeError>(first >= 0 && first + rows * cols <= codes_.cols, "[operand] columns ", first,
+                      " .. ", first + rows * cols, " of a matrix with ", codes_.cols, " columns");
+  Operand part = beginning_at(first);
   part.codes_.rows = rows;
   part.codes_.cols = part.codes_.row_stride = cols;
-  return part;
+  return with_views(std::move(part), [=](const Operand& x) { return x.block(first, rows, cols); });
 }
 
 Operand Operand::patches(const PatchGeometry& geometry) const {
@@ -468,7 +501,7 @@ Operand Operand::patches(const PatchGeometry& geometry) const {
   matrix.codes_.patches_transposed = false;
   matrix.codes_.rows = g.rows();
   matrix.codes_.cols = g.cols();
-  return matrix;
+  return with_views(std::move(matrix), [&](const Operand& x) { return x.patches(geometry); });
 }
 
 }  // namespace ebb

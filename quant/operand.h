@@ -111,13 +111,27 @@ class Operand {
   }  ///< null unless kept
   /// The same matrix with its codes decoded to float32; float operands are returned as they are.
   [[nodiscard]] Operand decoded() const;
+  /// The same codes of a linear format, each standing for itself: a product of such operands is the
+  /// sums of products of stored codes, rounded to float32.
+  [[nodiscard]] Operand as_codes() const;
+
+  /// The same matrix in other formats, for who asks what these would have done (see Observer).
+  /// Views of an operand have the views of its alternatives; no product looks at them.
+  [[nodiscard]] std::span<const Operand> alternatives() const {
+    return alternatives_ ? std::span<const Operand>(*alternatives_) : std::span<const Operand>();
+  }
+  [[nodiscard]] Operand with_alternatives(std::vector<Operand> alternatives) const;
 
  private:
-  /// The encoded matrix that all views share: codes row by row, without gaps.
-  struct Storage {
+  /// The codes that all views share: row by row, without gaps.
+  struct Codes {
     Aligned<std::int8_t> int8;
     Aligned<std::int16_t> int16;
     Aligned<float> float32;
+  };
+  /// The encoded matrix that they belong to.
+  struct Storage {
+    std::shared_ptr<const Codes> codes;
     std::int64_t cols = 0;
     Granularity granularity = Granularity::per_tensor;
     std::vector<Grid> grids;
@@ -125,6 +139,9 @@ class Operand {
   /// A copy to be turned into another matrix, and one whose first code is another.
   [[nodiscard]] Operand view() const;
   [[nodiscard]] Operand beginning_at(std::int64_t element) const;
+  /// `result` with view(x) of this operand's alternatives x as its own.
+  template <class View>
+  [[nodiscard]] Operand with_views(Operand result, const View& view) const;
   /// Makes room for the codes of a [rows, cols] matrix and has encode(codes) write them.
   template <class Encode>
   void fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids, const Encode& encode);
@@ -135,6 +152,7 @@ class Operand {
   std::shared_ptr<const Storage> storage_;
   std::int64_t first_grid_ = 0;
   std::shared_ptr<kernels::PackedCache> packed_cache_;
+  std::shared_ptr<const std::vector<Operand>> alternatives_;
 };
 
 }  // namespace ebb

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace ebb {
 
@@ -18,5 +19,7 @@ inline constexpr Product kAllProducts[kProducts] = {Product::forward, Product::g
 
 std::string to_text(Role role);
 std::string to_text(Product product);
+/// Reads what to_text writes. @throws ConfigError for another text
+Product parse_product(std::string_view text);
 
 }  // namespace ebb

@@ -18,6 +18,7 @@
 #include "layers/linear.h"
 #include "layers/loss.h"
 #include "layers/pool.h"
+#include "layers/probe.h"
 #include "layers/shape_ops.h"
 #include "passes.h"
 
@@ -277,17 +278,20 @@ TEST_CASE(
   const double signal = 1 + 0.5625 + 0.0625 + 0.0625 + 1.5625 + 4 + 3.0625, noise = 5 * 0.0625;
   Bench bench;
   Pass pass = bench.pass(PrecisionPlan::uniform(Format::integer(2), Format::fp32()));
-  pass.measure_quality = true;
+  Measurements measured;
+  const Observer observer = measuring(measured, true, {});
+  pass.observer = &observer;
   const Site site{"fc"};
   static_cast<void>(pass.quantize(x, site, Role::activation));
   static_cast<void>(pass.quantize(x, site, Role::gradient));  // float32: nothing to measure
-  const std::vector<OperandQuality>& quality = pass.effects.quality;
+  const std::vector<OperandQuality>& quality = measured.operands;
   REQUIRE(quality.size() == 1);
   CHECK(quality[0].site == "fc");
   CHECK(quality[0].role == Role::activation);
   CHECK(quality[0].elements == 7);
   CHECK(quality[0].at_ends == 4.0 / 7);
   CHECK(quality[0].zeros == 2.0 / 7);
+  CHECK(quality[0].underflow == 2.0 / 7);  // neither of them was zero
   CHECK(std::abs(quality[0].sqnr_db - 10 * std::log10(signal / noise)) < 1e-12);
 }
 

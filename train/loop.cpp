@@ -39,10 +39,9 @@ void check_finite(const Gradients& gradients, const ParamStore& params) {
 struct Sweep {
   double loss = 0;
   Gradients gradients{};
-  std::vector<OperandQuality> quality{};
 };
 Sweep sweep(const Task& task, RunState& state, const LoopSettings& settings,
-            const PrecisionPlan& plan, bool measure) {
+            const PrecisionPlan& plan, const Observer* observer) {
   const std::int64_t t = state.iteration;
   const std::vector<std::int64_t> parts = task.parts(t);
   std::int64_t examples = 0;
@@ -56,7 +55,7 @@ Sweep sweep(const Task& task, RunState& state, const LoopSettings& settings,
               .ledger = state.ledger,
               .key = key,
               .simd = settings.simd,
-              .measure_quality = measure};
+              .observer = observer};
     const Var loss = task.loss(pass, t, static_cast<std::int64_t>(part));
     const double value = static_cast<double>(pass.tape[loss].item());
     require<NonFiniteError>(std::isfinite(value), "the loss is ", value,
@@ -72,7 +71,6 @@ Sweep sweep(const Task& task, RunState& state, const LoopSettings& settings,
       accumulate(result.gradients, std::move(gradients));
     }
     pass.effects.apply_to(state.params);
-    std::ranges::move(pass.effects.quality, std::back_inserter(result.quality));
   }
   check_finite(result.gradients, state.params);
   if (settings.clip) clip_global_norm(result.gradients, *settings.clip);
@@ -96,11 +94,14 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings,
   const PrecisionPlan plan = settings.plan(t);
   const double factor = rate_factor(state), rate = settings.rate(t) * factor;
   const uint128 before = state.ledger.total_bit_ops();
-  const bool measure = settings.statistics_every && due(t, *settings.statistics_every);
+  const bool measure = settings.statistics_every && due(t, *settings.statistics_every),
+             probe = settings.probe_every && due(t, *settings.probe_every);
+  Measurements measured;
+  const Observer observer = measuring(measured, measure, probe ? settings.probe : Probe{});
 
   Sweep swept;
   try {
-    swept = sweep(task, state, settings, plan, measure);
+    swept = sweep(task, state, settings, plan, measure || probe ? &observer : nullptr);
     const Key key = settings.key.fold(static_cast<std::uint64_t>(t)).fold("optimizer");
     if (settings.rates) {
       std::vector<double> rates = settings.rates(t);
@@ -117,7 +118,8 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings,
   tell_controllers(state, {.event = Observation::Event::update,
                            .updates = state.iteration,
                            .numbers = {{"loss", swept.loss}, {"learning_rate", rate}}});
-  if (measure && events.statistics) events.statistics(t, swept.quality);
+  if (measure && events.statistics) events.statistics(t, measured.operands);
+  if (probe && events.probe) events.probe(t, measured);
   return {.iteration = t,
           .epoch = t / task.steps_per_epoch,
           .loss = swept.loss,
@@ -275,6 +277,7 @@ Outcome run_loop(const Task& task, RunState& state, const LoopSettings& settings
   while (state.evaluation_due || state.iteration < settings.iterations) {
     bool saved = false;
     if (!state.evaluation_due) {
+      if (state.iteration == settings.leave_before) return Outcome::stopped;
       const StepRow row = step(task, state, settings, events);
       if (events.step) events.step(row);
       const bool last = state.iteration == settings.iterations;
@@ -295,6 +298,11 @@ Outcome run_loop(const Task& task, RunState& state, const LoopSettings& settings
     if (ends && !last) return Outcome::ended_early;
   }
   return Outcome::finished;
+}
+
+void observe_step(const Task& task, RunState& state, const LoopSettings& settings,
+                  const Observer& observer) {
+  sweep(task, state, settings, settings.plan(state.iteration), &observer);
 }
 
 PrecisionPlan evaluation_plan(const LoopSettings& settings, std::int64_t updates) {

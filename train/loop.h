@@ -15,6 +15,7 @@
 #include "core/tape.h"
 #include "core/text.h"
 #include "layers/pass.h"
+#include "layers/probe.h"
 #include "optim/optimizer.h"
 #include "quant/ledger.h"
 #include "quant/plan.h"
@@ -118,7 +119,10 @@ struct LoopSettings {
       evaluation_plan{};         ///< none: that of the last update, plan(t - 1) after t updates
   std::optional<double> clip{};  ///< largest global norm of the gradients
   std::int64_t eval_every = 1, save_every = 1;
+  std::optional<std::int64_t> leave_before{};  ///< stop before this step, nothing being saved
   std::optional<std::int64_t> statistics_every{};
+  std::optional<std::int64_t> probe_every{};
+  Probe probe{};  ///< what is asked of a step then
   Simd simd = Simd::scalar;
   /// Told the score of the first split at every evaluation; true ends the run with it, and all
   /// splits are scored then. A pure function of that row and of the evaluations before it.
@@ -135,6 +139,8 @@ struct LoopEvents {
   std::function<void(const RunState&)> evaluated{};  ///< after the rows of one evaluation
   std::function<void(const RunState&)> save{};
   std::function<void(std::int64_t t, const std::vector<OperandQuality>&)> statistics{};
+  /// What the settings' probe found, in Measurements::probed and sums.
+  std::function<void(std::int64_t t, const Measurements&)> probe{};
 };
 
 enum class Outcome : std::uint8_t { finished, ended_early, stopped };
@@ -149,6 +155,11 @@ enum class Outcome : std::uint8_t { finished, ended_early, stopped };
 ///         through.
 Outcome run_loop(const Task& task, RunState& state, const LoopSettings& settings,
                  const LoopEvents& events);
+
+/// The passes of the next step, seen by an observer: of the state only the layers' moves and the
+/// ledger's charges. @throws as run_loop
+void observe_step(const Task& task, RunState& state, const LoopSettings& settings,
+                  const Observer& observer);
 
 /// The plan that evaluations after so many updates have. @throws ConfigError if the settings have
 /// none

@@ -25,6 +25,7 @@ constexpr const char* kConfig = "/config.json";
 constexpr const char* kSteps = "/steps.jsonl";
 constexpr const char* kEvaluations = "/evals.jsonl";
 constexpr const char* kOperands = "/operands.jsonl";
+constexpr const char* kProbe = "/probe.jsonl";
 constexpr const char* kLock = "/lock";
 constexpr std::string_view kMarker =
     "The directory of a run of Ebb, locked while the run writes to it.";
@@ -135,7 +136,7 @@ std::string misplaced(const std::vector<EvalRow>& rows) {
 }
 std::string misplaced(const std::vector<OperandRow>& rows) {
   if (rows.size() < 2 || rows[rows.size() - 2].iteration <= rows.back().iteration) return "";
-  return concat("expected operands of iteration ", rows[rows.size() - 2].iteration,
+  return concat("expected measurements of iteration ", rows[rows.size() - 2].iteration,
                 " or a later one, got those of ", rows.back().iteration);
 }
 
@@ -255,7 +256,18 @@ std::string to_line(std::int64_t iteration, const OperandQuality& quality) {
                {"elements", quality.elements},
                {"at_ends", quality.at_ends},
                {"zeros", quality.zeros},
+               {"underflow", quality.underflow},
                {"sqnr_db", quality.sqnr_db}});
+}
+
+std::string to_line(std::int64_t iteration, const ProductSums& sums) {
+  Json json{
+      {"iteration", iteration},         {"site", sums.site}, {"product", to_text(sums.product)},
+      {"format", to_text(sums.format)}, {"sums", sums.sums}, {"sum_bits", sums.bits},
+      {"overflows", Json::object()}};
+  for (const auto& [accumulator, events] : sums.overflows)
+    json["overflows"][to_text(accumulator)] = to_text(events);
+  return dump(json);
 }
 
 namespace {
@@ -364,7 +376,7 @@ bool RunDirectory::untouched() const {
     return !exists(path_ + name) || read_file(path_ + name).empty();
   };
   return !exists(path_ + kConfig) && !exists(checkpoint_path(path_, kLastCheckpoint)) &&
-         empty(kSteps) && empty(kEvaluations) && empty(kOperands);
+         empty(kSteps) && empty(kEvaluations) && empty(kOperands) && empty(kProbe);
 }
 
 void RunDirectory::write_config(std::string_view config) {
@@ -404,7 +416,9 @@ History RunDirectory::cut_back(std::int64_t iteration,
                                  [&](const EvalRow& row) { return row.iteration <= iteration; });
   auto operands = rows_before(path_ + kOperands, operand_of, digest(kOperands),
                               [&](const OperandRow& row) { return row.iteration < iteration; });
-  const bool measured = exists(path_ + kOperands);
+  auto probe = rows_before(path_ + kProbe, operand_of, digest(kProbe),
+                           [&](const OperandRow& row) { return row.iteration < iteration; });
+  const bool measured = exists(path_ + kOperands), probed = exists(path_ + kProbe);
   // All of them must be fit to be written to before any is cut.
   const auto open_whole = [&](const char* name, const auto& rows) {
     const LineFile file(path_ + name, rows.bytes + rows.more_bytes, files_);
@@ -412,9 +426,11 @@ History RunDirectory::cut_back(std::int64_t iteration,
   open_whole(kSteps, steps);
   open_whole(kEvaluations, evaluations);
   if (measured) open_whole(kOperands, operands);
+  if (probed) open_whole(kProbe, probe);
   go_on(steps_, kSteps, steps);
   go_on(evaluations_, kEvaluations, evaluations);
   if (measured) go_on(operands_, kOperands, operands);
+  if (probed) go_on(probe_, kProbe, probe);
   return {std::move(steps.rows), std::move(evaluations.rows)};
 }
 
@@ -422,8 +438,18 @@ void RunDirectory::add(const StepRow& row) { steps_->add(to_line(row)); }
 void RunDirectory::add(const EvalRow& row) { evaluations_->add(to_line(row)); }
 
 void RunDirectory::add(std::int64_t iteration, const std::vector<OperandQuality>& operands) {
-  if (!operands_) operands_.emplace(Log{LineFile(path_ + kOperands, 0, files_), LineDigest()});
+  if (!operands_) operands_.emplace(begun(kOperands));
   for (const OperandQuality& quality : operands) operands_->add(to_line(iteration, quality));
+}
+
+void RunDirectory::add_probe(std::int64_t iteration, const Measurements& measured) {
+  if (!probe_) probe_.emplace(begun(kProbe));
+  for (const OperandQuality& quality : measured.probed) probe_->add(to_line(iteration, quality));
+  for (const ProductSums& sums : measured.sums) probe_->add(to_line(iteration, sums));
+}
+
+RunDirectory::Log RunDirectory::begun(const char* name) const {
+  return {LineFile(path_ + name, 0, files_), LineDigest()};
 }
 
 void RunDirectory::save(Checkpoint checkpoint, const std::string& name) {
@@ -436,6 +462,7 @@ void RunDirectory::save(Checkpoint checkpoint, const std::string& name) {
   keep(steps_, kSteps);
   keep(evaluations_, kEvaluations);
   keep(operands_, kOperands);
+  keep(probe_, kProbe);
   write_file(checkpoint_path(path_, name), to_bytes(checkpoint), files_);
 }
 

@@ -9,7 +9,7 @@
 
 #include "core/hyperparameters.h"
 #include "core/text.h"
-#include "layers/pass.h"
+#include "layers/probe.h"
 #include "train/checkpoint.h"
 #include "train/digest.h"
 #include "train/files.h"
@@ -71,6 +71,7 @@ struct OperandRow {
 std::string to_line(const StepRow& row);
 std::string to_line(const EvalRow& row);
 std::string to_line(std::int64_t iteration, const OperandQuality& quality);
+std::string to_line(std::int64_t iteration, const ProductSums& sums);
 
 /// Everything of the record that belongs to the first steps of a run.
 struct History {
@@ -87,9 +88,9 @@ std::string checkpoint_after(std::int64_t iteration);
 std::string checkpoint_name(const std::string& text);
 
 /// A run directory: config.json, steps.jsonl, evals.jsonl, operands.jsonl if operands are measured,
-/// checkpoint.safetensors, and the file `lock` by which one run at a time claims it and by which it
-/// is known as a run's from its first moment. All are files of the directory itself: what is a link
-/// there is never written through.
+/// probe.jsonl if other formats are, checkpoint.safetensors, and the file `lock` by which one run
+/// at a time claims it and by which it is known as a run's from its first moment. All are files of
+/// the directory itself: what is a link there is never written through.
 class RunDirectory {
  public:
   /// Refuses what `create` would. @throws DataError if there is anything of that name
@@ -128,6 +129,7 @@ class RunDirectory {
   void add(const StepRow& row);
   void add(const EvalRow& row);
   void add(std::int64_t iteration, const std::vector<OperandQuality>& operands);
+  void add_probe(std::int64_t iteration, const Measurements& measured);
   /// Replaces the checkpoint of that name, after the record up to it is on the disk, and notes the
   /// record's digests in it.
   /// @throws DataError if that fails, or the directory or one of its files was removed or replaced
@@ -144,13 +146,14 @@ class RunDirectory {
 
   RunDirectory(std::string path, FileSystem files);
   static RunDirectory begin(const std::string& path, std::string_view config, FileSystem files);
+  [[nodiscard]] Log begun(const char* name) const;
   template <class Rows>
   void go_on(std::optional<Log>& log, const char* name, Rows& rows);
 
   std::string path_;
   FileSystem files_;
   DirectoryLock lock_;
-  std::optional<Log> steps_, evaluations_, operands_;
+  std::optional<Log> steps_, evaluations_, operands_, probe_;
   std::string dropped_;
 };
 
