@@ -81,7 +81,7 @@ Operand encode_matrix(const Pass& pass, const ConstMatrix& x, const Site& site, 
                              .range = range.range ? &*range.range : nullptr,
                              .own_range = range.own,
                              .parts = parts};
-    const Operand operand(x, pass.plan.encoding(site, role), granularity, key, options);
+    Operand operand(x, pass.plan.encoding(site, role), granularity, key, options);
     if (pass.observer == nullptr) return operand;
     options.simulate = false;
     return shown(pass, x, operand, site, role, [&](const Encoding& encoding) {

@@ -126,7 +126,8 @@ OperandQuality measure_quality(const ConstMatrix& x, const Operand& operand, con
                          .at_ends = share(all.ends),
                          .zeros = share(all.zeros),
                          .underflow = share(all.underflow),
-                         .sqnr_db = std::numeric_limits<double>::infinity()};
+                         .sqnr_db = std::numeric_limits<double>::infinity(),
+                         .grid = operand.granularity()};
   const double lost = tree_sum(noise);
   if (lost > 0) quality.sqnr_db = 10.0 * log10_ratio(tree_sum(signal), lost);
   return quality;

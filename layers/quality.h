@@ -21,6 +21,7 @@ struct OperandQuality {
   double underflow = 0;  ///< share of elements that are not zero and have such a code
   double sqnr_db =
       0;  ///< 10 log10 (sum x^2 / sum (x - decoded)^2), in double; +inf when nothing was lost
+  Granularity grid = Granularity::per_tensor;  ///< one grid, or one for each row or column
 };
 
 /// Of a whole encoded matrix, not of a view of one. Sums run along rows in pieces of 4096 columns,

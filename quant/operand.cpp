@@ -314,13 +314,9 @@ Operand::Operand(const Rows& x, const Encoding& encoding, const Range& range, Ke
 template <class Encode>
 void Operand::fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids,
                    const Encode& encode) {
-  auto storage = std::make_shared<Storage>();
   const auto all = std::make_shared<Codes>();
-  storage->codes = all;
   codes_.rows = rows;
-  codes_.cols = storage->cols = codes_.row_stride = cols;
-  storage->granularity = granularity_;
-  storage->grids = std::move(grids);
+  codes_.cols = codes_.row_stride = cols;
   const auto into = [&](auto& codes, CodeMatrix::Container container) {
     // The slack lets kernels read whole vectors at the end of the last row.
     const auto size = static_cast<std::size_t>(rows * cols) + kSlack;
@@ -328,7 +324,7 @@ void Operand::fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids
         uint128{size} * sizeof(codes[0]), [&] { codes.resize(size); },
         "the codes of an operand of ", rows, " x ", cols);
     std::fill(codes.end() - kSlack, codes.end(), 0);
-    encode(storage->grids, codes.data());
+    encode(grids, codes.data());
     codes_.container = container;
     codes_.data = codes.data();
   };
@@ -337,7 +333,7 @@ void Operand::fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids
     case Container::int16: into(all->int16, container); break;
     case Container::float32: into(all->float32, container); break;
   }
-  storage_ = std::move(storage);
+  storage_ = std::make_shared<Storage>(Storage{all, cols, granularity_, std::move(grids)});
 }
 
 Operand Operand::decoded() const {
@@ -384,14 +380,12 @@ Operand Operand::decoded() const {
 }
 
 Operand Operand::as_codes() const {
-  require<ConfigError>(arithmetic() == Arithmetic::linear,
-                       "[operand] expected codes of a linear format, got ", format(), " as ",
-                       arithmetic());
+  require<ConfigError>(arithmetic() == Arithmetic::linear, "[operand] ", format(), " as ",
+                       arithmetic(), " has no codes that stand for themselves");
   Grid itself{.bits = format().width, .style = encoding_.grid};
   itself.offset = static_cast<float>(-itself.centre());
   Operand result = view();
   result.granularity_ = Granularity::per_tensor;
-  result.first_grid_ = 0;
   result.storage_ = std::make_shared<Storage>(
       Storage{storage_->codes, storage_->cols, Granularity::per_tensor, {itself}});
   return result;
@@ -477,10 +471,9 @@ Operand Operand::rows(std::int64_t first, std::int64_t count) const {
 
 Operand Operand::block(std::int64_t first, std::int64_t rows, std::int64_t cols) const {
   require<ShapeError>(codes_.rows == 1 && codes_.col_stride == 1 &&
-                          granularity_ == Granularity::per_tensor && rows >= 0 && cols >= 0,
-                      "[operand] a block is cut from one row with one grid");
-  require<ShapeError>(first >= 0 && first + rows * cols <= codes_.cols, "[operand] columns ", first,
-                      " .. ", first + rows * cols, " of a matrix with ", codes_.cols, " columns");
+                          granularity_ == Granularity::per_tensor && rows >= 0 && cols >= 0 &&
+                          first >= 0 && first + rows * cols <= codes_.cols,
+                      "[operand] a block is cut from one row with one grid, of which it is a part");
   Operand part = beginning_at(first);
   part.codes_.rows = rows;
   part.codes_.cols = part.codes_.row_stride = cols;

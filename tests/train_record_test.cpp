@@ -147,7 +147,7 @@ TEST_CASE("resuming cuts the record back to the checkpoint, torn lines included"
   };
   CHECK(
       quality(7) ==
-      R"({"iteration":7,"site":"fc","role":"weight","format":"int4","grid":"tensor","elements":6,"at_ends":0.0,"zeros":0.0,"sqnr_db":null})"
+      R"({"iteration":7,"site":"fc","role":"weight","format":"int4","grid":"tensor","elements":6,"at_ends":0.0,"zeros":0.0,"underflow":0.0,"sqnr_db":null})"
       "\n");
   write_file(path + "/operands.jsonl", quality(7) + quality(7) + quality(8) + quality(9));
   write_file(path + "/evals.jsonl",

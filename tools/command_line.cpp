@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/text.h"
 #include "schedules/cpt.h"
+#include "tools/dump_command.h"
 #include "tools/ngram_command.h"
 #include "tools/quantize_command.h"
 #include "tools/report/report_command.h"
@@ -188,6 +189,31 @@ void add_export_command(CLI::App& app, std::ostream& out, std::ostream& warnings
   command->add_flag("--evals", options->evaluations, "a row an evaluation")->excludes(steps);
   command->add_flag("--csv", options->csv, "CSV");
   command->callback([options, &out, &warnings] { report::export_runs(*options, out, warnings); });
+}
+
+void add_dump_command(CLI::App& app) {
+  const auto run = std::make_shared<std::string>();
+  CLI::App* const command = app.add_subcommand(
+      "dump", "Write the codes, sums, scales and results of products of a step of a run");
+  command->add_option("RUN", *run, "run directory")->required();
+  // The run's program reads what they say.
+  command->add_option("--step", "iteration, from 0")->required();
+  command->add_option("--site", "layer, or a part of its name before a dot")->required();
+  command->add_option("--product",
+                      "forward, grad_left, grad_right, aggregate or aggregate_grad "
+                      "[all]");
+  command->add_option("--index", "which of a layer's products of that kind [0]");
+  command->add_option("-o,--out", "folder to write into")->required();
+  command->add_option("--data", "where the run's data are, if they moved");
+  command->add_option("--threads", "threads; never changes a result");
+  command->callback([command, run] {
+    std::vector<std::string> options;
+    for (const CLI::Option* each : command->get_options()) {
+      if (each->count() == 0 || each->get_lnames().empty() || each->results().empty()) continue;
+      options.insert(options.end(), {"--" + each->get_lnames()[0], each->results()[0]});
+    }
+    dump(*run, options);
+  });
 }
 
 void add_ngram_command(CLI::App& app, std::ostream& out) {

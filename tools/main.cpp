@@ -49,6 +49,7 @@ int run(int argc, char** argv) {
   ebb::tools::add_report_command(app, std::cout, std::cerr);
   ebb::tools::add_export_command(app, std::cout, std::cerr);
   ebb::tools::add_ngram_command(app, std::cout);
+  ebb::tools::add_dump_command(app);
   int exit_code = kDone;
   ebb::tools::add_sweep_command(app, std::cout, std::cerr, exit_code);
   try {

@@ -95,7 +95,7 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings,
   const double factor = rate_factor(state), rate = settings.rate(t) * factor;
   const uint128 before = state.ledger.total_bit_ops();
   const bool measure = settings.statistics_every && due(t, *settings.statistics_every),
-             probe = settings.probe_every && due(t, *settings.probe_every);
+             probe = !settings.probe.formats.empty() && due(t, settings.probe_every);
   Measurements measured;
   const Observer observer = measuring(measured, measure, probe ? settings.probe : Probe{});
 

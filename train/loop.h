@@ -121,8 +121,8 @@ struct LoopSettings {
   std::int64_t eval_every = 1, save_every = 1;
   std::optional<std::int64_t> leave_before{};  ///< stop before this step, nothing being saved
   std::optional<std::int64_t> statistics_every{};
-  std::optional<std::int64_t> probe_every{};
-  Probe probe{};  ///< what is asked of a step then
+  std::int64_t probe_every = 1;
+  Probe probe{};  ///< what is asked of a step then, if it has formats
   Simd simd = Simd::scalar;
   /// Told the score of the first split at every evaluation; true ends the run with it, and all
   /// splits are scored then. A pure function of that row and of the evaluations before it.

@@ -101,6 +101,9 @@ EvalRow evaluation_of(const Json& json) {
   return row;
 }
 
+// By Granularity. Weights are [out, in], and alone have grids by row or column.
+constexpr std::array kGridNames{"tensor", "output channel", "input channel"};
+
 OperandRow operand_of(const Json& json) {
   const Json sqnr = json.value("sqnr_db", Json());
   return {.iteration = json.at("iteration").get<std::int64_t>(),
@@ -233,26 +236,12 @@ std::string to_line(const EvalRow& row) {
   return dump(json);
 }
 
-namespace {
-
-// Weights are [out, in], and alone have grids by row or column.
-constexpr std::array<std::pair<Granularity, const char*>, 3> kGridNames{
-    {{Granularity::per_tensor, "tensor"},
-     {Granularity::per_row, "output channel"},
-     {Granularity::per_column, "input channel"}}};
-
-const char* grid_name(Granularity grid) {
-  return std::ranges::find(kGridNames, grid, &std::pair<Granularity, const char*>::first)->second;
-}
-
-}  // namespace
-
 std::string to_line(std::int64_t iteration, const OperandQuality& quality) {
   return dump({{"iteration", iteration},
                {"site", quality.site},
                {"role", to_text(quality.role)},
                {"format", to_text(quality.format)},
-               {"grid", grid_name(quality.grid)},
+               {"grid", kGridNames[static_cast<std::size_t>(quality.grid)]},
                {"elements", quality.elements},
                {"at_ends", quality.at_ends},
                {"zeros", quality.zeros},
@@ -438,18 +427,14 @@ void RunDirectory::add(const StepRow& row) { steps_->add(to_line(row)); }
 void RunDirectory::add(const EvalRow& row) { evaluations_->add(to_line(row)); }
 
 void RunDirectory::add(std::int64_t iteration, const std::vector<OperandQuality>& operands) {
-  if (!operands_) operands_.emplace(begun(kOperands));
+  if (!operands_) operands_.emplace(Log{LineFile(path_ + kOperands, 0, files_), LineDigest()});
   for (const OperandQuality& quality : operands) operands_->add(to_line(iteration, quality));
 }
 
 void RunDirectory::add_probe(std::int64_t iteration, const Measurements& measured) {
-  if (!probe_) probe_.emplace(begun(kProbe));
+  if (!probe_) probe_.emplace(Log{LineFile(path_ + kProbe, 0, files_), LineDigest()});
   for (const OperandQuality& quality : measured.probed) probe_->add(to_line(iteration, quality));
   for (const ProductSums& sums : measured.sums) probe_->add(to_line(iteration, sums));
-}
-
-RunDirectory::Log RunDirectory::begun(const char* name) const {
-  return {LineFile(path_ + name, 0, files_), LineDigest()};
 }
 
 void RunDirectory::save(Checkpoint checkpoint, const std::string& name) {

@@ -146,7 +146,6 @@ class RunDirectory {
 
   RunDirectory(std::string path, FileSystem files);
   static RunDirectory begin(const std::string& path, std::string_view config, FileSystem files);
-  [[nodiscard]] Log begun(const char* name) const;
   template <class Rows>
   void go_on(std::optional<Log>& log, const char* name, Rows& rows);
 

@@ -33,7 +33,7 @@ without_sites() { tr -d '\n' | sed -E "${overflows[@]}" | tr '{,' '\n\n'; }
 
 run=(--accumulator sat12 --statistics-every 2 --validation 0.1 --iterations 4 --eval-every 2
   --bits 'group{conv1: 4, *: 8}' --lr-schedule 'group{bias: 0.5, *: 1}')
-tiny "${run[@]}" --out run >training.json 2>err.txt || fault "$(<err.txt)"
+tiny "${run[@]}" --probe int4 --probe-every 2 --out run >training.json 2>err.txt || fault "$(<err.txt)"
 "$cnn" --evaluate run --quiet --json </dev/null >evaluation.raw 2>err.txt || fault "$(<err.txt)"
 "$cnn" --arch lenet5 --data synthetic --batch 32 --dry-run --json "${run[@]/--statistics-every/--seed}" </dev/null >dry.raw 2>err.txt || fault "$(<err.txt)"
 "$ebb" inspect run --json </dev/null >inspect.raw 2>err.txt || fault "$(<err.txt)"
@@ -50,6 +50,8 @@ compare config.json config.raw
 compare steps.jsonl run/steps.jsonl
 compare evals.jsonl run/evals.jsonl
 compare operands.jsonl run/operands.jsonl
+without overflows <run/probe.jsonl >probe.raw
+compare probe.jsonl probe.raw
 compare 'json of a training' training.raw
 compare 'json of an evaluation' evaluation.json
 compare 'json of a generation' generation.raw

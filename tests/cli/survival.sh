@@ -19,7 +19,7 @@ for part in train test; do
   } >pairs/$part.tsv
 done
 
-common="--quiet --json --threads 1 --schedule CR --cycles 2 --min-bits 3 --max-bits 8 --save-every 3 --eval-every 7 --statistics-every 4"
+common="--quiet --json --threads 1 --schedule CR --cycles 2 --min-bits 3 --max-bits 8 --save-every 3 --eval-every 7 --statistics-every 4 --probe int4 --probe-every 5"
 declare -A run=(
   [cnn]="${program[ebb-cnn]} --arch lenet5 --data synthetic --batch 8 --iterations 24"
   [mlp]="${program[ebb-mlp]} --data synthetic --batch 8 --iterations 60"
@@ -81,7 +81,7 @@ for family in "${families[@]}"; do
   wait $pid 2>/dev/null
 done
 
-files=(config.json steps.jsonl evals.jsonl operands.jsonl checkpoint.safetensors)
+files=(config.json steps.jsonl evals.jsonl operands.jsonl probe.jsonl checkpoint.safetensors)
 kinds=(truncated flipped doubled missing exchanged symlink pipe empty)
 damage() {  # damage FILE KIND
   local size line

@@ -13,6 +13,7 @@
 #include "train/config.h"
 #include "train/options/options.h"
 #include "train/options/precision.h"
+#include "train/record.h"
 
 namespace ebb::cli {
 
@@ -59,6 +60,9 @@ std::vector<std::string> check_new_length(const Run& run, const train::Program& 
 void check_never_saved(const train::RunDirectory& directory, const train::RunConfig& recorded);
 /// Whether both score at the same formats.
 bool same_evaluations(const train::Precision& before, const train::Precision& now);
+
+/// Without a checkpoint a run begins anew. @throws DataError if there must have been one
+void check_never_saved(const train::RunDirectory& directory, const train::RunConfig& recorded);
 
 /// @throws DataError naming the first entry of `now`, which is a Task::data, that the run recorded
 /// otherwise

@@ -8,6 +8,7 @@
 #include "train/app/report.h"
 #include "train/app/stop_signals.h"
 #include "train/costs.h"
+#include "train/options/probe.h"
 #include "train/options/rules.h"
 
 namespace ebb::cli {
@@ -79,6 +80,8 @@ Run assemble(Options options, const ModelFamily& family, const RunConfig* record
                   .eval_every = eval_every,
                   .save_every = options.optional_integer("save-every").value_or(eval_every),
                   .statistics_every = options.optional_integer("statistics-every"),
+                  .probe_every = options.integer("probe-every"),
+                  .probe = probe_of(options),
                   .simd = parse_simd(options.text("simd")),
                   .stop = StopSignals::requested()};
   return run;

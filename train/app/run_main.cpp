@@ -27,6 +27,7 @@
 #include "train/app/run.h"
 #include "train/app/stop_signals.h"
 #include "train/app/tables.h"
+#include "train/app/vectors.h"
 #include "train/config.h"
 #include "train/monitor.h"
 #include "train/options/conflicts.h"
@@ -69,6 +70,8 @@ class Session {
       evaluate_run(line);
     } else if (line.gave("generate")) {
       generate_text(line);
+    } else if (line.options.has("dump")) {
+      dump_vectors(line);
     } else if (line.options.flag("dry-run")) {
       dry_run(line.options);
     } else {
@@ -242,6 +245,24 @@ class Session {
         format_overflows(ledger)));
   }
 
+  // The run's directory stays as it is.
+  void dump_vectors(const CommandLine& line) {
+    const VectorRequest request = vector_request(line.options);
+    const Recorded recorded = read_chosen(line.options.text("dump"), line.options);
+    Run run = prepare(options_to_resume(line, recorded.config));
+    require_possible(request, run.settings.iterations, run.sites);
+    check_same_data(recorded.config, run.task.data);
+    restore(run.state, *recorded.checkpoint);
+    for (const std::string& sentence :
+         check_new_length(run, family_.program, parse_config(recorded.checkpoint->config)))
+      note(sentence);
+    if (run.state.iteration > request.step) {  // from the start, then
+      run = prepare(run.options);
+      start_from_other(run);
+    }
+    show(dump(run.task, run.state, run.settings, request, family_.program.name));
+  }
+
   void dry_run(const Options& options) {
     const auto countable = [](std::int64_t steps) {
       constexpr std::int64_t kMostSteps = 10'000'000;  // some seconds' work
@@ -316,6 +337,9 @@ class Session {
     };
     events.statistics = [&](std::int64_t t, const std::vector<OperandQuality>& operands) {
       directory->add(t, operands);
+    };
+    events.probe = [&](std::int64_t t, const Measurements& measured) {
+      directory->add_probe(t, measured);
     };
     return events;
   }

@@ -14,6 +14,7 @@
 #include "quant/ledger.h"
 #include "train/options/conflicts.h"
 #include "train/options/option_spec.h"
+#include "train/options/probe.h"
 #include "train/options/rules.h"
 #include "train/record.h"
 
@@ -258,6 +259,52 @@ std::vector<OptionSpec> run_options() {
   return options;
 }
 
+std::vector<OptionSpec> probe_options() {
+  const auto formats = [](const std::string& list) {
+    static_cast<void>(parse_probe_formats(list));
+  };
+  const auto sums = [](const std::string& list) {
+    static_cast<void>(parse_probe_accumulators(list));
+  };
+  const auto with_probe = [](OptionSpec option) {
+    option.requires_option = "probe";
+    return adjustable(std::move(option));
+  };
+  return {
+      adjustable(
+          text("probe", "LIST", "", session,
+               "formats such as int4,int6 to record what they would have done to every operand and "
+               "sum, beside those of the run; changes no result",
+               formats, conflict_without_run_directory)),
+      with_probe(number(Kind::integer, "probe-every", "N", "50", session,
+                        "steps between records of the probe", kCount)),
+      with_probe(text("probe-accumulators", "LIST", "wrap16,wrap12", session,
+                      "accumulators whose overflow events the probe counts; satN take many times "
+                      "as long as wrapN",
+                      sums))};
+}
+
+std::vector<OptionSpec> vector_options() {
+  const auto product = [](const std::string& name) { static_cast<void>(parse_product(name)); };
+  const auto with_dump = [](OptionSpec option) {
+    option.requires_option = "dump";
+    return option;
+  };
+  return {text("dump", "RUN", "", session,
+               "write the codes, sums, scales and results of products of a step of a run into "
+               "--out, see docs/HARDWARE.md; ebb dump does this"),
+          with_dump(number(Kind::integer, "step", "N", "", session, "iteration, from 0", kSeed)),
+          with_dump(text("site", "NAME", "", session, "layer, or a part of its name before a dot")),
+          with_dump(text("product", "NAME", "", session,
+                         "forward, grad_left, grad_right, aggregate or aggregate_grad; all of them "
+                         "if it is left out",
+                         product)),
+          with_dump(number(Kind::integer, "index", "N", "0", session,
+                           "which of a layer's products of that kind: row and head of an "
+                           "attention, step of a recurrence, group of a convolution",
+                           kSeed))};
+}
+
 }  // namespace
 
 std::vector<OptionSpec> common_options() {
@@ -273,6 +320,8 @@ std::vector<OptionSpec> common_options() {
   add("Training", training_options());
   add("Machine", machine_options());
   add("Run", run_options());
+  add("Probe", probe_options());
+  add("Golden vectors", vector_options());
   return all;
 }
 

@@ -51,7 +51,7 @@ std::string conflict_on_whole_graphs(const Options& options) {
 }
 
 std::string conflict_without_training(const Options& options) {
-  for (const char* other : {"evaluate", "generate"}) {
+  for (const char* other : {"evaluate", "generate", "dump"}) {
     if (options.gave(other)) return concat("with --", other, ", where nothing is trained");
   }
   return "";

@@ -48,7 +48,7 @@ void add_options(CLI::App& app, Options& options, const Program& program) {
 }
 
 // Options of which only one may be given.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 13> kExclusive{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 18> kExclusive{
     {{"schedule", "bits"},
      {"iterations", "epochs"},
      {"evaluate", "out"},
@@ -61,7 +61,12 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 13> kExclusi
      {"generate", "resume"},
      {"config", "resume"},
      {"config", "evaluate"},
-     {"config", "generate"}}};
+     {"config", "generate"},
+     {"config", "dump"},
+     {"dump", "evaluate"},
+     {"dump", "generate"},
+     {"dump", "resume"},
+     {"dump", "dry-run"}}};
 
 // Whether the command line says what an option is, by itself or by what excludes it.
 bool settled(const Options& options, std::string_view option) {
