@@ -61,9 +61,6 @@ void check_never_saved(const train::RunDirectory& directory, const train::RunCon
 /// Whether both score at the same formats.
 bool same_evaluations(const train::Precision& before, const train::Precision& now);
 
-/// Without a checkpoint a run begins anew. @throws DataError if there must have been one
-void check_never_saved(const train::RunDirectory& directory, const train::RunConfig& recorded);
-
 /// @throws DataError naming the first entry of `now`, which is a Task::data, that the run recorded
 /// otherwise
 void check_same_data(const train::RunConfig& recorded, const KeyValues& now);
