@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # report.sh MLP EBB: the page, figures and tables of some runs; every number is recomputed, and a browser tries the page if there is one.
-source "$(dirname "$0")/lib.sh" "$@"
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
+source "$here/lib.sh" "$@"
 mlp=$cnn
 # Without Python, which is another language to recompute in, the rest still holds.
 python() { if command -v python3 >/dev/null; then python3 "$@"; else echo "no python3: not checked: $*"; fi; }
