@@ -105,23 +105,23 @@ same "three shards" "$whole" "$(result shards)"
 cmp -s shards/study.json <(sed 's/"one/"shards/' study.json) || fault "study.json of shards is another"
 
 # A run that fails, and directories that are none of the study's.
-mkdir -p fail/CR_seed-2
-echo "mine" >fail/CR_seed-2/notes.txt
+mkdir -p fail/CR_seed-2_synthetic
+echo "mine" >fail/CR_seed-2_synthetic/notes.txt
 study fail
-printf '[[runs]]\nschedule = "fp32"\ndata = "nowhere/<script>\\u001b[31m"\n[[exclude]]\nschedule = "RR"\n' >>fail.toml
+printf '[[runs]]\nschedule = "ER"\ndata = "nowhere/<script>\\u001b[31m"\n[[exclude]]\nschedule = "RR"\n' >>fail.toml
 sweep fail.toml --json >out.json
 same "the exit code of a study in which runs fail" $? 1
 same "the runs that do not fail" "$((runs / 2 + 1)) $((runs / 2 - 1))" "$(ends | cut -d' ' -f1,2)"
 grep -q 'holds no run that could go on' out.json || fault "a foreign directory is no failure: $(<out.json)"
 grep -q 'nowhere/<script>.*31m' out.json || fault "missing data is no failure: $(<out.json)"
 grep -q $'\x1b' err.txt && fault "an escape sequence reaches the terminal"
-[[ $(<fail/CR_seed-2/notes.txt) == mine && $(ls fail/failures | wc -l) == 2 ]] || fault "failures: $(ls fail/failures)"
-rm -r fail/CR_seed-2
+[[ $(<fail/CR_seed-2_synthetic/notes.txt) == mine && $(ls fail/failures | wc -l) == 2 ]] || fault "failures: $(ls fail/failures)"
+rm -r fail/CR_seed-2_synthetic
 sweep fail.toml --json >out.json
 same "a failure that was put right" 1 "$(grep -c '"run":' out.json)"
 
 # A study that grows, and one whose options change.
-sed -i 's/seed = .*/&\n[[runs]]\nlr = 0.5/' one.toml
+sed -i 's/seed = .*/&\n[[runs]]\nlr = 0.01/' one.toml
 sweep one.toml --json >out.json || fault "a study that has grown fails: $(<err.txt)"
 same "a study that has grown" "$((runs + 1)) $((runs + 1)) 1 $runs " "$(ends)"
 grep -q '1 run more than when it was last run' err.txt || fault "growth is not told: $(<err.txt)"
