@@ -114,6 +114,17 @@ TEST_CASE(
   CHECK(command(expansion.runs[5]) == "--arch lenet5 --iterations 40 --schedule fp32 --seed 1");
 }
 
+TEST_CASE("a common option is left out where a run leaves it no effect") {
+  const Expansion expansion = expanded(
+      "program = 'p'\n[options]\ncycles = 4\nmin-bits = 3\nmax-bits = 6\n"
+      "[grid]\nschedule = ['CR', 'static', 'fp32']\n[[runs]]\nschedule = 'static'\ncycles = 2\n");
+  CHECK(command(expansion.runs[0]) == "--cycles 4 --min-bits 3 --max-bits 6 --schedule CR");
+  CHECK(command(expansion.runs[1]) == "--max-bits 6 --schedule static");
+  CHECK(command(expansion.runs[2]) == "--schedule fp32");
+  // What the run says itself is the program's to refuse.
+  CHECK(command(expansion.runs[3]) == "--cycles 2 --max-bits 6 --schedule static");
+}
+
 TEST_CASE("names are safe, readable and different") {
   struct Case {
     const char* why;

@@ -35,6 +35,35 @@ std::vector<Setting> merged(std::vector<Setting> common, const std::vector<Setti
   return common;
 }
 
+// The options that every program has, as they are given.
+train::Options values_of(const std::vector<Setting>& settings) {
+  train::Options values;
+  for (const Setting& each : settings) {
+    if (values.find(each.option) == nullptr) continue;  // the family's
+    values.set(each.option, each.text);
+    values.given.push_back(each.option);
+  }
+  return values;
+}
+
+bool has_no_effect(const train::Options& values, const std::string& option) {
+  const train::OptionSpec* spec = values.find(option);
+  return spec != nullptr && spec->conflict != nullptr && !spec->conflict(values).empty();
+}
+
+// The options of a run. One that is common to all is left out where what the run says itself leaves
+// it no effect, such as cycles where the schedule is static; a program refuses such options.
+std::vector<Setting> options_of(const std::vector<Setting>& common, const train::Options& before,
+                                const std::vector<Setting>& own) {
+  std::vector<Setting> all = merged(common, own);
+  const train::Options now = values_of(all);
+  std::erase_if(all, [&](const Setting& each) {
+    return find(own, each.option) == nullptr && has_no_effect(now, each.option) &&
+           !has_no_effect(before, each.option);
+  });
+  return all;
+}
+
 // What can be told without the program: names that no option has, options that a sweep sets
 // itself, and values of those that every program has.
 void check_setting(const Study& study, const train::Options& known, const Setting& setting) {
@@ -291,9 +320,9 @@ Expansion expand(const Study& study, bool many) {
              count > kMostAtAll ? concat("a study has up to ", kMostAtAll)
                                 : concat("add --yes for more than ", kMostRuns));
   Expansion expansion;
-  const train::Options known;
+  const train::Options known, common = values_of(study.options);
   const auto add = [&](const std::vector<Setting>& own, std::string origin) {
-    std::vector<Setting> options = merged(study.options, own);
+    std::vector<Setting> options = options_of(study.options, common, own);
     expansion.runs.push_back({.name = {},
                               .options = options,
                               .fingerprint = fingerprint(known, study.program, texts(options)),
