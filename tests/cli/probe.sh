@@ -4,10 +4,11 @@
 lstm=$3 transformer=$4 gnn=$5
 source "$(dirname "$0")/lib.sh" "$@"
 
-lenet=("$cnn" --arch lenet5 --data synthetic --batch 16)
+mnist data  # opened in no time
+lenet=("$cnn" --arch lenet5 --data data --batch 16)
 declare -A families=(
   [cnn]="${lenet[*]}"
-  [mobilenet]="$cnn --arch mobilenetv2 --data synthetic-cifar --batch 2"
+  [mobilenet]="$cnn --arch mobilenetv2 --data data --batch 2"
   [lstm]="$lstm --units 8 --embedding 8 --length 6 --batch 4"
   [transformer]="$transformer --layers 1 --width 16 --heads 2 --length 70 --batch 2"
   [gcn]="$gnn --arch gcn --hidden 8"

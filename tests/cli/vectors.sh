@@ -26,10 +26,11 @@ folders() {
   same "folders of $dir" "$(printf '%s\n' "$@" | sort)" "$(ls "$dir" | sort)"
 }
 
+mnist data  # opened in no time
 tiny=(--batch 2 --iterations 3 --eval-every 100 --quiet --json)
-"$cnn" --arch lenet5 --data synthetic "${tiny[@]}" --schedule static --max-bits 6 --lr-schedule 1 --out cnn </dev/null >/dev/null 2>err.txt || fault "$(<err.txt)"
-"$cnn" --arch lenet5 --data synthetic "${tiny[@]}" --schedule static --accumulator sat9 --out sat </dev/null >/dev/null 2>err.txt || fault "$(<err.txt)"
-"$cnn" --arch mobilenetv2 --data synthetic-cifar "${tiny[@]}" --accumulator wrap10 --grid symmetric --out mobile </dev/null >/dev/null 2>err.txt || fault "$(<err.txt)"
+"$cnn" --arch lenet5 --data data "${tiny[@]}" --schedule static --max-bits 6 --lr-schedule 1 --out cnn </dev/null >/dev/null 2>err.txt || fault "$(<err.txt)"
+"$cnn" --arch lenet5 --data data "${tiny[@]}" --schedule static --accumulator sat9 --out sat </dev/null >/dev/null 2>err.txt || fault "$(<err.txt)"
+"$cnn" --arch mobilenetv2 --data data "${tiny[@]}" --accumulator wrap10 --grid symmetric --out mobile </dev/null >/dev/null 2>err.txt || fault "$(<err.txt)"
 # Rows longer than a strip of causal attention.
 "$transformer" --layers 1 --width 12 --heads 2 --length 70 "${tiny[@]}" --out lm </dev/null >/dev/null 2>err.txt || fault "$(<err.txt)"
 "$gnn" --arch sage --hidden 8 --fanout 3,4 --batch 20 --iterations 2 --eval-every 100 --quiet --json --out graph </dev/null >/dev/null 2>err.txt || fault "$(<err.txt)"
@@ -48,7 +49,7 @@ for product in qk.forward qk.grad_left qk.grad_right av.forward av.grad_left av.
 done
 
 # One result: a step beyond the checkpoint is that of a longer run, and the directory stays as it was.
-"$cnn" --arch lenet5 --data synthetic "${tiny[@]/3/6}" --schedule static --max-bits 6 --lr-schedule 1 --out longer </dev/null >/dev/null 2>err.txt || fault "$(<err.txt)"
+"$cnn" --arch lenet5 --data data "${tiny[@]/3/6}" --schedule static --max-bits 6 --lr-schedule 1 --out longer </dev/null >/dev/null 2>err.txt || fault "$(<err.txt)"
 cp -r cnn before
 expect 0 '' "$cnn" --dump cnn --iterations 6 --step 5 --site conv2 --product forward --out beyond
 expect 0 '' "$ebb" dump longer --step 5 --site conv2 --product forward -o there
@@ -75,7 +76,7 @@ expect 2 'no forward number 4 of conv2 in this step, which has .*1 of conv2 forw
 expect 2 "unknown product 'backward'" "$ebb" dump cnn --step 1 --site conv2 --product backward -o bad
 expect 2 '--dump needs --step' "$cnn" --dump cnn --site conv2 --out bad
 expect 1 'expected a run directory' "$ebb" dump nothing --step 1 --site conv2 -o bad
-"$cnn" --arch lenet5 --data synthetic "${tiny[@]}" --schedule fp32 --out float </dev/null >/dev/null 2>err.txt
+"$cnn" --arch lenet5 --data data "${tiny[@]}" --schedule fp32 --out float </dev/null >/dev/null 2>err.txt
 expect 2 'conv2 forward multiplies fp32 by fp32 as float32' "$ebb" dump float --step 1 --site conv2 -o bad
 [[ -e bad ]] && fault "a refused dump left something"
 finish
