@@ -422,7 +422,7 @@ TEST_CASE("what cannot be bound says why, and what is doubtful says what will ha
                         {"0->1:lin @300up ; 1 @rest", "what lies beyond is cut off"},
                         {"zigzag(1) lin", "falling half"},
                         {"cycle(7,len=floor) lin", "stray cycle"},
-                        {"cycle(50) lin", "below 100 updates"}};
+                        {"cycle(50) lin", "fewer than 100"}};
   for (const Case& c : cases) {
     CAPTURE(c.expression);
     const std::vector<std::string> warnings = Schedule::parse(c.expression).bind(200).warnings();

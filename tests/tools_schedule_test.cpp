@@ -106,9 +106,9 @@ TEST_CASE("ebb schedule warns of what is legal but doubtful") {
       {{"--name", "CT", "--iterations", "64000", "--cycles", "7", "--summary"}, "an odd number"},
       {{"--name", "RR", "--iterations", "500", "--summary"}, "never reaches 8 bits"},
       {{"--name", "CR", "--cycles", "8", "--iterations", "12"},
-       "6 begin and the last one is whole: below"},
+       "the last cycle, number 6, is whole"},
       {{"--name", "CR", "--cycles", "8", "--iterations", "13"},
-       "7 begin and the last one is cut short by 1: "},
+       "the last cycle, number 7, is cut short by 1"},
       {{"--expr", "warm(300up) lin", "--iterations", "200", "--summary"}, "longer than the 200"}};
   for (const Case& c : cases)
     CHECK(doctest::String(run(c.arguments).warnings.c_str()) == doctest::Contains(c.says));

@@ -76,8 +76,8 @@ TEST_CASE("a list in [[runs]] or [[exclude]] stands for each of its values") {
 schedule = ["CR", "RR"]
 seed = [1, 2]
 [[exclude]]
-schedule = ["RR", "LR"]
-seed = [2, 3]
+schedule = ["RR"]
+seed = [1, 2]
 [[runs]]
 max-bits = [3, 4]
 schedule = "static"
@@ -85,11 +85,11 @@ seed = [1, 2]
 )");
   std::vector<std::string> commands;
   for (const Run& run : expansion.runs) commands.push_back(command(run));
-  CHECK(commands ==
-        std::vector<std::string>{
-            "--schedule CR --seed 1", "--schedule CR --seed 2", "--schedule RR --seed 1",
-            "--max-bits 3 --schedule static --seed 1", "--max-bits 3 --schedule static --seed 2",
-            "--max-bits 4 --schedule static --seed 1", "--max-bits 4 --schedule static --seed 2"});
+  CHECK(commands == std::vector<std::string>{"--schedule CR --seed 1", "--schedule CR --seed 2",
+                                             "--max-bits 3 --schedule static --seed 1",
+                                             "--max-bits 3 --schedule static --seed 2",
+                                             "--max-bits 4 --schedule static --seed 1",
+                                             "--max-bits 4 --schedule static --seed 2"});
 }
 
 TEST_CASE("--set replaces an option of all runs, or adds one") {
@@ -365,8 +365,8 @@ TEST_CASE("a run has one claimant: a live one keeps it, a dead or silent one los
   // A heartbeat within five minutes of the last look keeps it.
   now += 299;
   CHECK_FALSE(b.acquire("run"));
-  first->renew(now);
   usleep(2000);  // heartbeats are told apart by milliseconds
+  first->renew(now);
   now += 299;
   CHECK_FALSE(b.acquire("run"));
   CHECK(first->ours());

@@ -18,7 +18,7 @@ names() {
 without() {
   local name
   local -a cut=(-e 's/group\{[^{}]*\}//g')
-  for name in "$@"; do cut+=(-e "s/\"$name\": ?\{[^{}]*\}/\"$name\": {}/"); done
+  for name in "$@"; do cut+=(-e "s/\"$name\": ?\{[^{}]*\}/\"$name\": {}/g"); done
   tr -d '\n' | sed -E "${cut[@]}"
 }
 # compare HEADING FILE
