@@ -128,6 +128,14 @@ grep -q '1 run more than when it was last run' err.txt || fault "growth is not t
 sed -i 's/iterations = 60/iterations = 61/' one.toml
 expect 2 'CR_seed-1 in one was begun with other options: --iterations was 60 and is 61' "$ebb" sweep one.toml
 
+# A run that ends early by its own --patience is finished as any other.
+study early
+sed -i 's/^seed = .*/seed = [1]/' early.toml
+printf '[[runs]]\nlr = 0\npatience = 1\neval-every = 5\n' >>early.toml
+sweep early.toml --json >out.json || fault "a study with --patience fails: $(<err.txt)"
+sweep early.toml --json >out.json || fault "a study with --patience fails: $(<err.txt)"
+same "runs that ended early" "3 3 0 3 " "$(ends)"
+
 # Wrong studies.
 printf 'program = "%s"\nout = "bad"\n[options]\niteratons = 1\n' "$program" >bad.toml
 expect 2 "bad.toml:4:1: run run: unknown option '--iteratons'; did you mean '--iterations'" "$ebb" sweep bad.toml

@@ -16,6 +16,7 @@
 #include "core/error.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
+#include "train/monitor.h"
 #include "train/record.h"
 
 namespace ebb::study {
@@ -45,6 +46,20 @@ void check_same_run(const std::string& directory, const train::RunConfig& record
                        setting.option, " is '", before, "' there and '", setting.text,
                        "' in the study; give the study another out, or move that directory away");
   }
+}
+
+// Whether the evaluations up to a step say that the run ended there by its --patience.
+bool out_of_patience(const std::string& directory, const train::RunConfig& config,
+                     std::int64_t steps) {
+  std::int64_t patience = 0;
+  const std::string* text = find(config.options, "patience");
+  if (text == nullptr || !parse_number(*text, patience)) return false;
+  train::History history = train::read_history(directory);
+  std::erase_if(history.evaluations,
+                [&](const train::EvalRow& row) { return row.iteration > steps; });
+  train::Monitor monitor{.split = train::monitored_split(history), .patience = patience};
+  monitor.see(history);
+  return monitor.exhausted();
 }
 
 // The last bytes of a file that grows, from the first whole line in them to the last; none if there
@@ -101,9 +116,10 @@ Stage look(const std::string& directory, std::string_view program, const Run& ru
     return Stage::begun;
   try {
     const train::Checkpoint checkpoint = train::read_checkpoint(directory);
-    const bool done = to_text(checkpoint.iteration) == *iterations &&
-                      checkpoint.note("evaluation").empty();  // of the last, which was not done
-    return done ? Stage::finished : Stage::begun;
+    const bool evaluated = checkpoint.note("evaluation").empty();  // after its last step
+    const bool over = to_text(checkpoint.iteration) == *iterations ||
+                      out_of_patience(directory, config, checkpoint.iteration);
+    return over && evaluated ? Stage::finished : Stage::begun;
   } catch (const DataError&) {
     return Stage::begun;
   }

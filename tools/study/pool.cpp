@@ -206,7 +206,6 @@ void Pool::ended(Job job, int exit_code) {
   } catch (const DataError& error) {
     return fail(entry, 1, error.what());
   }
-  // A run that stopped early by its own rule has ended well before its last step.
   if (stage == Stage::finished || exit_code == 0) return finish(entry, true);
   if (stopped_ && (exit_code == kSavedAndStopped || exit_code > 128)) {
     entry.state = State::queued;
