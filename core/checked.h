@@ -7,8 +7,8 @@
 /// Arithmetic on sizes that a command line or a file may make as large as it likes.
 namespace ebb {
 
-/// a * b of numbers of 0 and more. @throws ConfigError "WHAT: A x B is more than can be counted"
-/// where it is no 64-bit number
+/// a * b of numbers of 0 and more. @throws ConfigError "WHAT: A x B is more than can be counted" if
+/// it does not fit 64 bits
 template <class... What>
 std::int64_t checked_mul(std::int64_t a, std::int64_t b, const What&... what) {
   std::int64_t product = 0;
@@ -17,8 +17,8 @@ std::int64_t checked_mul(std::int64_t a, std::int64_t b, const What&... what) {
   return product;
 }
 
-/// How many pieces of b make up a, the last one perhaps smaller, for a >= 0 and b >= 1; a + b need
-/// not be a number.
+/// a / b rounded up, for a >= 0 and b >= 1: how many pieces of size b make up a. Correct even where
+/// a + b would overflow.
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return a / b + (a % b == 0 ? 0 : 1);
 }

@@ -7,8 +7,8 @@
 namespace ebb {
 
 /// A [rows, cols] matrix of zeros and ones as the places of its ones, row by row (compressed sparse
-/// rows): the adjacency of a graph, a row of in-neighbours a node. Sums over a row run in the order
-/// in which its columns are listed.
+/// rows): the adjacency of a graph, for each node the row of its in-neighbours. Sums over a row run
+/// in the order in which its columns are listed.
 struct Csr {
   std::int64_t cols = 0;
   std::vector<std::int64_t> starts{

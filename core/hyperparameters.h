@@ -44,7 +44,7 @@ void check_hyperparameters(std::string_view owner, std::span<const Hyperparamete
                            const NamedNumbers& numbers);
 
 /// The table's numbers with those given in their place.
-/// @throws ConfigError for a name that the table has not, or a number that it does not allow
+/// @throws ConfigError for a name that is not in the table, or a number that it does not allow
 NamedNumbers complete_hyperparameters(std::string_view owner, std::span<const Hyperparameter> table,
                                       const NamedNumbers& given);
 

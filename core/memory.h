@@ -21,7 +21,7 @@ class MemoryError : public std::bad_alloc {
 /// "12.3 GiB", "640.0 KiB", "24 bytes"
 std::string bytes_text(uint128 bytes);
 
-/// What make() returns, which allocates `bytes`. For memory whose size a user or a file decides.
+/// Returns make(), which allocates `bytes`. For memory whose size a user or a file decides.
 /// @throws MemoryError "[memory] cannot allocate 12.3 GiB for WHAT"
 template <class Make, class... What>
 decltype(auto) allocate(uint128 bytes, const Make& make, const What&... what) {

@@ -11,8 +11,8 @@ namespace ebb {
 /// so that using one is an error as before.
 void reserve_standard_streams();
 
-/// Starts the program anew, once, with what its libraries read from the environment when they are
-/// loaded.
+/// Re-executes this program, once, with environment variables set that its libraries read only when
+/// they are loaded.
 ///
 /// Waiting OpenMP threads then spin only briefly. Threads that spin as long as they wait take the
 /// processor from the thread they wait for as soon as anything else runs on the machine: steps take
@@ -27,8 +27,8 @@ void reserve_standard_streams();
 /// everything works as before, only slower.
 void start_tuned(char** argv);
 
-/// Has memory that runs out inside a parallel loop, where no exception can leave its thread, end
-/// the program with a message and exit code 1 in place of a core dump.
+/// If memory runs out inside a parallel loop, where an exception cannot leave its thread, the
+/// program then ends with a message and exit code 1 in place of a core dump.
 void explain_lack_of_memory();
 
 /// Keeps freed memory in the process (glibc). A step allocates the same large tensors as the one

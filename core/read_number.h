@@ -6,7 +6,7 @@
 
 namespace ebb {
 
-/// std::from_chars of the nearest value, which is zero for what is too small: only what is too
+/// std::from_chars, except that a number too small for the type reads as zero: only one that is too
 /// large is out of range.
 std::from_chars_result read_real(std::string_view text, float& value,
                                  std::chars_format format = std::chars_format::general);

@@ -15,7 +15,7 @@
 
 namespace ebb {
 
-/// A value on a Tape. A Var that no tape made, or another one, is an error wherever it is used.
+/// A value on a Tape. Every use checks that the Var is of the tape at hand; any other is an error.
 struct Var {
   std::int32_t index = -1;
   std::uint32_t tape = 0;  ///< identity of its tape
@@ -25,8 +25,8 @@ struct Var {
 /// Writes rows first .. last of a matrix to out; callable from any thread.
 using RowWriter = std::function<void(std::int64_t first, std::int64_t last, float* out)>;
 
-/// A value that can be computed at any time before its op is swept, so that it need not be in
-/// memory: an op that only encodes it takes row by row.
+/// A value that can be computed at any time until the backward sweep reaches its op, so that it
+/// need not be in memory: an op that only encodes it reads it row by row.
 struct LazyValue {
   RowWriter write;
   /// All of it, if it had to be computed already. An op that needs memory of this size may take
@@ -117,9 +117,9 @@ class Tape {
   /// cache, if the op that completes them offers that (Adjoints::sink).
   void sink_gradient(Var x, GradientSink sink) { node(x).sink = std::move(sink); }
 
-  /// The result of an op without products in a pass that counts: it and the gradients of the inputs
-  /// are shapes. A value that is a shape becomes zeros when it is read, and so does its gradient
-  /// where the op that is to receive it recorded numbers: ops that know nothing of counting work.
+  /// The result of an op without products in a pass that only counts: it and the gradients of the
+  /// inputs are shapes without elements. Ops that ignore counting still work: a shape becomes zeros
+  /// when it is read, and so does a gradient for an op that recorded numbers.
   Var record_shape(const Shape& shape, std::span<const Var> inputs);
   Var record_shape(const Shape& shape, std::initializer_list<Var> inputs) {
     return record_shape(shape, std::span(inputs.begin(), inputs.size()));

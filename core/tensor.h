@@ -36,8 +36,8 @@ class Tensor {
   Tensor() : Tensor(Shape{0}) {}
   Tensor(const Tensor&) = default;
   Tensor& operator=(const Tensor&) = default;
-  /// What was moved from has shape [0], like a new one: a shape without memory behind it would be
-  /// read from.
+  /// A moved-from tensor has shape [0], like a new one, so that its shape does not promise elements
+  /// that are gone.
   Tensor(Tensor&& other) noexcept
       : shape_(std::exchange(other.shape_, Shape{0})), data_(std::move(other.data_)) {}
   Tensor& operator=(Tensor&& other) noexcept {

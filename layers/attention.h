@@ -9,9 +9,9 @@
 
 namespace ebb {
 
-/// Scaled dot-product attention of several heads. Rows of n_0, n_1, ... tokens lie one after the
-/// other, without padding: qkv [sum of n_i, 3 width] holds query, key and value of every token,
-/// each of `heads` parts of width / heads = d elements; the result is [sum of n_i, width].
+/// Scaled dot-product attention of several heads. Rows (sequences) of n_0, n_1, ... tokens lie one
+/// after the other, without padding: qkv [sum of n_i, 3 width] holds query, key and value of every
+/// token, each as `heads` parts of d = width / heads elements; the result is [sum of n_i, width].
 ///
 /// | S = Q K^T per row and head, at the site `NAME.qk`
 /// | P = softmax(S / sqrt(d)) by row, in float32
@@ -39,9 +39,9 @@ struct Attention {
                  std::span<const std::int64_t> key_lengths) const;
 };
 
-/// Rotates the queries and keys of qkv by their token's position t in its row: of every head, elements
-/// 2i and 2i+1 by the angle t 10000^(-2i/d), so that scores depend on distances. Source: Su et al.,
-/// "RoFormer", 2021.
+/// Rotates the queries and keys of qkv by their token's position t in its row: elements 2i and 2i+1
+/// of every head by the angle t 10000^(-2i/d), so that scores depend on distances. Source: Su et
+/// al., "RoFormer", 2021.
 /// @throws ShapeError as Attention, or for an odd d
 Var rotary(Pass& pass, Var qkv, std::span<const std::int64_t> lengths, std::int64_t heads);
 

@@ -8,9 +8,9 @@
 namespace ebb {
 
 /// A convolution and the batch norm that follows it, the brick of residual networks, as one op:
-/// relu?(norm(conv(x)) + add?). The bits are those of the separate ops; what lies between is no
-/// value on the tape, so that its statistics, its masks and its gradient are made while rows are in
-/// cache.
+/// relu(norm(conv(x)) + add), relu and add being optional. The bits are those of the separate ops.
+/// The intermediate values are not on the tape: their statistics, masks and gradients are computed
+/// while rows are in cache.
 struct ConvNorm {
   Conv2d conv;
   BatchNorm norm;

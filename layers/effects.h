@@ -14,8 +14,8 @@ namespace ebb {
 /// one that must leave no trace (an evaluation, a dry run, a step that is given up) is one whose
 /// effects nobody applies.
 struct Effects {
-  /// What reached a layer in training, of all its uses in the pass. Its running range, [minimum,
-  /// width, updates], moves towards that once.
+  /// The range of a layer's inputs in training, over all its uses in the pass. The layer's running
+  /// range, [minimum, width, updates], moves towards it once.
   struct InputRange {
     ParamId state;
     Range range;
@@ -38,8 +38,8 @@ struct Effects {
 
   /// Widens the range of a layer's input by that of one more use.
   void add_range(ParamId state, const Range& range);
-  /// Updates the state: kinds one after the other, each in the order of the pass. Effects of several
-  /// passes are applied in the passes' order.
+  /// Updates the state: first all ranges, then all averages, then all values, each in the order of
+  /// the pass. Effects of several passes are applied in the passes' order.
   void apply_to(ParamStore& params) const;
 };
 

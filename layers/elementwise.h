@@ -32,10 +32,10 @@ Var clamp(Pass& pass, Var x, float min, float max);
 /// factor x.
 Var scale(Pass& pass, Var x, float factor);
 
-/// Functions of two values of one shape; or y lacks leading axes of x, [d, e] beside [b, c, d, e],
-/// and stands for a copy of itself at each of their places, as a scalar does for one at every
-/// element. Its gradient is then the sum over those places, in double and fixed order (column sums
-/// of core/sums.h; of the exact products g x in mul), rounded once.
+/// Functions of two values of one shape; or y is broadcast over leading axes of x that it lacks,
+/// such as [d, e] beside [b, c, d, e], or a scalar. Unlike in PyTorch, axes of extent 1 are not
+/// broadcast, nor is x. The gradient of a broadcast y is the sum over the broadcast axes, in double
+/// and fixed order (column sums of core/sums.h; of the exact products g x in mul), rounded once.
 /// @throws ShapeError unless y's shape is that of x's last axes
 Var add(Pass& pass, Var x, Var y);
 Var sub(Pass& pass, Var x, Var y);

@@ -39,7 +39,7 @@ void layer_norm_rows(const float* x, const float* weight, const float* bias, dou
 void layer_norm_gradient_rows(const float* normal, const float* weight, const float* inverse,
                               std::int64_t rows, std::int64_t width, float* g, Simd simd);
 
-/// The largest of n >= 1 elements. NaN is larger than nothing, unless it is the first.
+/// The largest of n >= 1 elements. NaNs are passed over, except a NaN in the first place.
 float largest(const float* x, std::int64_t n);
 
 }  // namespace ebb

@@ -12,9 +12,9 @@ namespace ebb {
 /// over their number.
 
 /// Mean over the batch of -log softmax(logits)[label]: logits [batch, classes], a scalar. With
-/// label_smoothing e every class is wanted with e / classes and the label with 1 - e besides: (1 -
-/// e) of that loss and e of the mean of -log softmax(logits). Source of the smoothing: Szegedy et
-/// al., "Rethinking the Inception architecture", CVPR 2016.
+/// label_smoothing e the target distribution is e / classes for every class plus 1 - e for the
+/// label: the loss is (1 - e) times that above plus e times the mean of -log softmax(logits).
+/// Source of the smoothing: Szegedy et al., "Rethinking the Inception architecture", CVPR 2016.
 /// @throws ShapeError unless logits are [batch, classes] with batch >= 1 and one label a row;
 /// DataError for a label outside 0 .. classes-1; ConfigError unless 0 <= label_smoothing <= 1
 Var softmax_cross_entropy(Pass& pass, Var logits, std::span<const std::int32_t> labels,

@@ -23,7 +23,7 @@ struct NormInput {
   std::function<void(Tensor&& g, const std::optional<Range>& range, Adjoints& grads)> backward;
 };
 
-/// The value relu?(norm(x) + add?) and both its directions.
+/// Records relu(norm(x) + add), relu and add being optional, with its backward function.
 Var normalise(Pass& pass, const BatchNorm& norm, const BatchNorm::Then& then, NormInput x);
 
 }  // namespace ebb

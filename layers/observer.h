@@ -44,10 +44,10 @@ struct SeenSum {
 /// Looks on while a pass works. Nothing that it does reaches the pass: values, gradients, effects
 /// and charges have the same bits with it and without. It is called by one thread.
 struct Observer {
-  /// Every matrix is encoded in these, too, as it is in its own format: same style of grid,
-  /// rounding, granularity, range and key, and of a float32 site those of sites that the plan does
-  /// not name. Linear ones become Operand::alternatives, as codes. A matrix that a format
-  /// cannot hold has no such encoding.
+  /// Every matrix is also encoded in each of these, with the grid style, rounding, granularity,
+  /// range and key of its own encoding; at a float32 site, with those of the plan's base. Encodings
+  /// in linear formats become Operand::alternatives, as codes. A format that cannot hold the matrix
+  /// is left out.
   std::vector<Format> formats{};
   std::function<void(const EncodedMatrix&)> encoded{};  ///< not of a matrix that stays float32
   std::function<void(const SeenProducts&)> products{};

@@ -50,7 +50,7 @@ enum class Scales : std::uint8_t {
 struct QuantizeOptions {
   std::optional<Range> range = std::nullopt;  ///< of all elements, if their producer has found it
   /// Of a layer's input, see add_running_range: in training the range of this use is noted for it
-  /// (Effects::ranges); in evaluation it is the range that scales go over, once training has set it.
+  /// (Effects::ranges); in evaluation scales go over that range, once training has set it.
   ParamId running_range = {};
   std::uint64_t step = 0;  ///< tells operands of one use of a site in one role apart, such as the
                            ///< steps of a recurrence; 0 folds nothing into the key
@@ -74,8 +74,8 @@ struct Pass {
   Mode mode = Mode::train;
   Simd simd = best_simd();
   const Observer* observer = nullptr;  ///< who looks on, if anybody
-  /// Products are charged and not done: what a step costs, found by its own loss and sweep. Values
-  /// mean nothing then, most are shapes without memory (Tape::record_shape). For float32 plans.
+  /// Products are charged but not computed: a dry run that tells what a step costs. Values mean
+  /// nothing then; most are shapes without memory (Tape::record_shape). For float32 plans.
   bool counting = false;
   /// False where no backward sweep follows, as under torch.no_grad(): ops then keep nothing for
   /// one, so that an evaluation takes less memory. Its values are the same.
@@ -95,8 +95,9 @@ struct Pass {
   void check_plan() const;
   [[nodiscard]] bool training() const { return mode == Mode::train; }
 
-  /// The site as it is for one use of it. A layer asks once, in its forward sweep, and quantizes at
-  /// what it gets in both sweeps: used again in this pass, it draws other random bits.
+  /// The site with the number of this use. A layer calls this once, in its forward function, and
+  /// passes the result to quantize() in both directions, so that each use of the layer in this pass
+  /// draws random bits of its own.
   [[nodiscard]] Site visit(const Site& site) { return {site.name, site.tags, uses[site.name]++}; }
   /// The key of a place's random draws; use 0 folds nothing.
   [[nodiscard]] Key key_of(std::string_view place, std::uint64_t use) const;
@@ -118,7 +119,7 @@ struct Pass {
   /// How this pass does a product: its accumulator and SIMD level. Refers to the site.
   [[nodiscard]] Multiply how(const Site& site, Product product,
                              const RowsDone& rows_done = {}) const;
-  /// gemm so, charged to this pass's ledger.
+  /// gemm with how(site, product), charged to this pass's ledger.
   [[nodiscard]] Tensor multiply(const Operand& a, const Operand& b, const Site& site,
                                 Product product) const;
   void multiply_into(const Operand& a, const Operand& b, const Site& site, Product product,

@@ -10,7 +10,7 @@ namespace ebb {
 /// Of all elements: a scalar.
 Var sum(Pass& pass, Var x);
 Var mean(Pass& pass, Var x);  ///< @throws ShapeError if there are none
-/// Over one axis, which the result has no more: [a, b, c] along axis 1 to [a, c].
+/// Over one axis, which is removed: [a, b, c] along axis 1 becomes [a, c].
 /// @throws ShapeError unless x has the axis
 Var sum(Pass& pass, Var x, int axis);
 Var mean(Pass& pass, Var x, int axis);  ///< @throws ShapeError also if the axis is empty

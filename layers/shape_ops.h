@@ -15,10 +15,10 @@ Var flatten(Pass& pass, Var x);
 /// The same elements in the same order under another shape. @throws ShapeError unless the sizes
 /// agree
 Var reshape(Pass& pass, Var x, const Shape& shape);
-/// Axis i of the result is axis axes[i] of x: axes {2, 0, 1} make [a, b, c] to [c, a, b].
+/// Axis i of the result is axis axes[i] of x: axes {2, 0, 1} turn [a, b, c] into [c, a, b].
 /// @throws ShapeError unless the axes are those of x, each once
 Var permute(Pass& pass, Var x, const std::vector<int>& axes);
-/// Two axes changed for each other: of a matrix, or of each matrix of a batch, its transpose.
+/// Two axes swapped: by default the transpose of a matrix, or of each matrix of a batch.
 /// @throws ShapeError unless x has both axes
 Var transpose(Pass& pass, Var x, int axis0 = -2, int axis1 = -1);
 /// Elements first .. last - 1 of an axis: [a, b, c] along axis 1 to [a, last - first, c].

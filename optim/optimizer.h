@@ -15,12 +15,12 @@
 
 namespace ebb {
 
-/// An optimizer with its state, all of which is public data. It updates float32 master parameters; a
-/// parameter without gradient stays as it is.
+/// An optimizer with its state, all of which is public data. It updates float32 master parameters;
+/// a parameter without gradient stays as it is.
 struct Optimizer {
   /// Stochastic gradient descent.
   Optimizer();
-  /// @throws ConfigError for a hyperparameter that the rule has not, or one out of range
+  /// @throws ConfigError for a hyperparameter that the rule does not have, or one out of range
   explicit Optimizer(const Rule& row, const NamedNumbers& given = {});
 
   const Rule* rule;

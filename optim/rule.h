@@ -11,15 +11,15 @@
 namespace ebb {
 
 /// What an optimizer keeps for every element of a parameter, beginning with zeros: a running mean,
-/// a momentum. After each step it is rounded to its format, fp32 or one with a codec: it is held as
-/// a float32 that the format has.
+/// a momentum. After each step it is rounded to its format, fp32 or one with a codec, and held as
+/// the float32 of that value.
 struct Slot {
   std::string_view name{};  ///< in checkpoints: "NAME/PARAMETER"
   Format format = Format::fp32();
   Rounding rounding = Rounding::nearest_even;
 };
 
-/// Some elements of one parameter in one step. Threads share a parameter's elements out.
+/// Some elements of one parameter in one step; the elements are divided among threads.
 struct Update {
   std::uint64_t t;  ///< number of the step, from 1; 0 of rules that do not count
   double rate;      ///< learning rate of this parameter

@@ -18,8 +18,8 @@ namespace ebb {
 /// additions in the order of the row, started at +0, then one multiplication. A row that lists
 /// nothing is 0. docs/NUMERICS.md gives the formulas.
 ///
-/// Charges `ledger` with n MACs an entry of a, at 1 bit times the width of x; if that is all that
-/// is asked for (`how.count_only`), the result is a shape without memory. `how.product` is
+/// Charges `ledger` with n MACs for every entry of `a`, at 1 bit times the width of x; if that is
+/// all that is asked for (`how.count_only`), the result is a shape without memory. `how.product` is
 /// aggregate or aggregate_grad; `how.kernel` is empty or "reference".
 /// @throws ShapeError unless the shapes fit, x has one grid and scale is empty (all 1) or has m
 /// elements

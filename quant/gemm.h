@@ -45,8 +45,8 @@ struct MutableMatrix {
 ///
 /// Integer operands: every output is one exact integer sum over k (or a narrow accumulator's), then
 /// one affine scaling in double, rounded once to float32 (docs/NUMERICS.md gives the formula).
-/// Float32 operands: one ascending-k chain of fma an output, started at +0. A bias is added to what
-/// that rounds to. If only one operand is integer, its codes are decoded to float32 first.
+/// Float32 operands: per output one chain of fma with ascending k, started at +0. A bias is added
+/// to the rounded result. If only one operand is integer, its codes are decoded to float32 first.
 ///
 /// Charges `ledger` with m n k times the operands' widths; patch operands charge their geometry's
 /// nominal positions instead of their rows.
@@ -91,7 +91,7 @@ void gemm_batch(std::span<const BatchedProduct> products, const Multiply& how, C
                 const ProductDone& done = {});
 
 /// Names of the kernels, fastest first. "reference" applies to everything and is what the others
-/// are held against.
+/// are tested against.
 std::span<const std::string_view> kernel_names();
 /// The kernel that gemm would choose.
 std::string_view choose_kernel(const Operand& a, const Operand& b, const Multiply& how);

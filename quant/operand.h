@@ -20,17 +20,17 @@ namespace kernels {
 class PackedCache;
 }
 
-/// Over what one scale reaches.
+/// Which elements share one scale.
 enum class Granularity : std::uint8_t { per_tensor, per_row, per_column };
 
 /// One side of a matrix product, encoded at a stated precision; the only thing that `gemm` takes.
 /// Rounding happens once, in the constructor; transposed, sliced and gathered views share the
 /// codes.
 ///
-/// An integer operand stands for the reals scale * code + offset of its grid or grids, one of
-/// another format for the scale times what its codes decode to. A float32 operand refers to the
-/// matrix it was made from, which must outlive it. A simulated operand holds the decoded float32
-/// values of its codes and still charges its format.
+/// An element of an integer operand stands for the real number scale * code + offset of its grid;
+/// an element in another encoded format stands for scale * decode(code). A float32 operand refers
+/// to the matrix it was made from, which must outlive it. A simulated operand holds the decoded
+/// float32 values of its codes and still charges its format.
 class Operand {
  public:
   /// A [rows, cols] matrix that is computed when it is read; write(first, last, out) may be called
@@ -39,8 +39,8 @@ class Operand {
     std::int64_t rows = 0, cols = 0;
     const std::function<void(std::int64_t first, std::int64_t last, float* out)>& write;
   };
-  /// A block of a matrix whose rows follow each other without gaps: its first element, counted row
-  /// by row, and how far the next row of the block lies from the last one.
+  /// A block of a contiguous matrix: the index of its first element, its extents, and the distance
+  /// between the starts of two consecutive rows of the block, both in elements.
   struct Part {
     std::int64_t first, rows, cols, stride;
   };
@@ -51,9 +51,9 @@ class Operand {
         nullptr;  ///< use this range instead of measuring the matrix's own; whole-matrix grids only
     bool own_range =
         false;  ///< the given range is the matrix's own: spares a pass that would look for NaNs
-    /// Parts of a matrix without gaps, if not empty: the rest is zeros, and its codes are never
-    /// looked at and can be anything. No part reaches over the end of a row; with grids by rows
-    /// every row begins with one, its only one.
+    /// If not empty, only these parts of a contiguous matrix are encoded. The rest counts as zeros;
+    /// its codes are indeterminate and never read. A part does not cross the end of a row; with
+    /// one grid per row, each row has exactly one part, which begins at its first column.
     std::span<const Part> parts = {};
   };
 
@@ -115,8 +115,8 @@ class Operand {
   /// sums of products of stored codes, rounded to float32.
   [[nodiscard]] Operand as_codes() const;
 
-  /// The same matrix in other formats, for who asks what these would have done (see Observer).
-  /// Views of an operand have the views of its alternatives; no product looks at them.
+  /// The same matrix in other formats, for an observer that asks what these would have done. A view
+  /// of an operand has the same view of each alternative; products ignore them.
   [[nodiscard]] std::span<const Operand> alternatives() const {
     return alternatives_ ? std::span<const Operand>(*alternatives_) : std::span<const Operand>();
   }

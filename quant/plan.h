@@ -66,8 +66,8 @@ struct Numerics {
 
   [[nodiscard]] SiteFormats formats() const;
   [[nodiscard]] const Encoding& encoding(Role role) const;
-  /// Sums over neighbours live where the products of their direction do: those forward in
-  /// `forward`, those backward in `grad_left`.
+  /// The accumulator of a product. Sums over neighbours have those of the products of the same
+  /// direction: aggregate has `forward`, aggregate_grad `grad_left`.
   [[nodiscard]] Accumulator accumulator(Product product) const;
   friend constexpr bool operator==(const Numerics&, const Numerics&) = default;
 };
@@ -83,7 +83,7 @@ struct PrecisionPlan {
     [[nodiscard]] bool is_for(const Site& site) const;
     friend bool operator==(const Rule&, const Rule&) = default;
   };
-  std::vector<Rule> rules{};  ///< of those for a site the last wins
+  std::vector<Rule> rules{};  ///< the last one that is for a site wins
   bool shared = false;  ///< by several networks: it may name sites that are not of the one at hand,
                         ///< see require_known_sites
   bool simulate = false;  ///< decode the codes to float32 and multiply those: fake quantization,

@@ -17,8 +17,8 @@ struct Program;
 /// update; reading it from several threads is safe and nothing is allocated.
 class Bound {
  public:
-  /// What update t uses. Update 0 is the first, T-1 the last; value(T) is the end value, and stays
-  /// it for every later t.
+  /// What update t uses. Update 0 is the first, T-1 the last; value(T) is the end value, which
+  /// every later t has, too.
   /// @throws ConfigError for t < 0
   Value value(std::int64_t t) const;
   /// The same where only a number will do.

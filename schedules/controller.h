@@ -14,7 +14,7 @@ namespace ebb {
 struct Observation {
   enum class Event : std::uint8_t {
     update,     ///< of the parameters: "loss" of its batch, "learning_rate"
-    evaluation  ///< on the way: "loss" and the scores of the first split
+    evaluation  ///< during training: "loss" and the scores of the first split
   };
   Event event = Event::update;
   std::int64_t updates = 0;  ///< done so far
@@ -49,7 +49,7 @@ std::span<const ControllerRule* const> controller_rules();
 
 /// A controller of a run, all of it public data.
 struct Controller {
-  /// @throws ConfigError for a hyperparameter that the rule has not, or one out of range
+  /// @throws ConfigError for a hyperparameter that the rule does not have, or one out of range
   explicit Controller(const ControllerRule& row, const NamedNumbers& given = {});
 
   const ControllerRule* rule;

@@ -39,8 +39,8 @@ struct Stretch {
 /// not be the narrowest.
 ValueRange range_of(const Bound& bound, std::int64_t first, std::int64_t last);
 
-/// Halves updates first .. last, those that come first at first, until `settled` says that it need
-/// not know more of a part. An update by itself has the range of its value.
+/// Bisects updates first .. last, the earlier half first, until `settled` returns true for a part
+/// or the part is a single update, whose range is its value.
 using Settled = std::function<bool(std::int64_t first, std::int64_t last, const ValueRange&)>;
 void halve(const Bound& bound, std::int64_t first, std::int64_t last, const Settled& settled);
 

@@ -46,7 +46,7 @@ class Schedule {
   ///         are impossible
   Bound bind(const Totals& totals) const;
   Bound bind(const Totals& totals, const References& references, const Member& member) const;
-  /// For a member that only its own name names.
+  /// For a member that matches only parts of exactly its own name.
   Bound bind(const Totals& totals, const References& references, std::string_view group = "") const;
   /// The same for a run of so many updates whose lengths all are in updates or %.
   Bound bind(std::int64_t updates) const { return bind(Totals{.updates = updates}); }

@@ -29,7 +29,7 @@ CostLedger predict(const Task& task, const ParamStore& params,
 struct RelativeCost {
   double exact = 1;  ///< of the ledger's bit-operations
   double paper = 1;  ///< in the papers' whole-model accounting, see CostLedger::close_iteration
-  SiteFormats reference{};  ///< beside which alone the others mean something
+  SiteFormats reference{};  ///< the widths that the two are relative to
 };
 RelativeCost relative_cost(const CostLedger& ledger, const SiteFormats& reference);
 

@@ -11,8 +11,8 @@ namespace ebb::train {
 
 /// What a checkpoint remembers of the lines that were recorded before it: how many, the SHA-256
 /// over all, and the hash after every `stride` lines, by which an altered line is found. There are
-/// never more than 64 such marks: when there are, every other one goes and the stride doubles. Up
-/// to 64 lines the altered one is known exactly, of n lines it is known to within n/32.
+/// never more than 64 such marks: before there would be, every other one is dropped and the stride
+/// doubles. Up to 64 lines the altered one is known exactly, of n lines to within n/32.
 class LineDigest {
  public:
   /// The line without its line feed.

@@ -63,13 +63,13 @@ inline constexpr std::string_view kVocabularyEntry = "vocabulary";
 /// What the loop knows of a network and its data: images, tokens or graphs stay behind these
 /// functions. All of them are pure functions of their arguments, the parameters and the pass.
 struct Task {
-  Metric metric{"accuracy"};  ///< of the scorers' values the one that results are told by
+  Metric metric{"accuracy"};  ///< the scorers' value that results are reported by
   std::int64_t steps_per_epoch = 1;
   /// Examples in each micro-batch of step t; more than one when gradients are accumulated.
   std::function<std::vector<std::int64_t>(std::int64_t t)> parts{};
   /// Mean loss over a micro-batch of step t, a scalar on the pass's tape.
   std::function<Var(Pass&, std::int64_t t, std::int64_t part)> loss{};
-  /// The first is scored on the way, all of them at the end.
+  /// The first is scored during training, all of them at the end.
   std::vector<Split> splits{};
   /// The loss of one example of a kind, without the data: what shapes and costs are counted by. One
   /// kind, 0, where all examples cost the same.
@@ -106,7 +106,7 @@ Checkpoint to_checkpoint(const RunState& state, std::string config);
 /// @throws DataError if the checkpoint belongs to another network or optimizer
 void restore(RunState& state, const Checkpoint& checkpoint);
 
-/// How to run: pure functions of the iteration, and when to look up from the work.
+/// How to run: pure functions of the iteration, and when to evaluate, save, measure and stop.
 struct LoopSettings {
   std::int64_t iterations = 0;
   Key key{0};
@@ -156,8 +156,8 @@ enum class Outcome : std::uint8_t { finished, ended_early, stopped };
 Outcome run_loop(const Task& task, RunState& state, const LoopSettings& settings,
                  const LoopEvents& events);
 
-/// The passes of the next step, seen by an observer: of the state only the layers' moves and the
-/// ledger's charges. @throws as run_loop
+/// Runs the passes of the next step, without its update, and shows them to an observer. Of the
+/// state only layer state and the ledger change. @throws as run_loop
 void observe_step(const Task& task, RunState& state, const LoopSettings& settings,
                   const Observer& observer);
 
@@ -173,9 +173,9 @@ EvalRow evaluate(const Task& task, const Split& split, RunState& state,
 /// evaluations.
 Generated generate(const Task& task, RunState& state, const LoopSettings& settings);
 
-/// Formats by role of the operands that a ledger was charged for, as they are under a plan: those
-/// of sites that the plan does not name; of the first site, if there are none of these; by_site, if
-/// other sites have others.
+/// What the record says of a plan: the formats by role of the charged sites that no rule of the
+/// plan is for or, if there is no such site, of the first charged site. by_site is set if any other
+/// charged site has other formats.
 RoleFormats role_formats(const PrecisionPlan& plan, const CostLedger& charged);
 
 }  // namespace ebb::train

@@ -8,16 +8,16 @@
 #include "quant/formats/encoding.h"
 #include "quant/formats/grid.h"
 
-// Numbers of formats that have a codec, which stand for scale * decode(code), and what operands
-// store of those and of the ones on a Grid.
+// Encoding and decoding in formats that have a codec, whose codes stand for scale * decode(code);
+// and what an operand stores for an element, in these formats and in those on a Grid.
 
 namespace ebb {
 
-/// What brings the largest magnitude of a range to the largest number of a format, max|x| / max in
-/// float32, where its row says so; else, and for zeros alone, 1. A quotient that underflows to zero
-/// is replaced by the smallest positive float, and one with which the largest number would be
-/// infinite by the next float below with which it is not. @throws NonFiniteError unless the range
-/// is finite
+/// The scale of a format over a range. Where FormatTraits::scaled says so it is max|x| / max in
+/// float32, which maps the largest magnitude to the format's largest number; otherwise, and if the
+/// range is only zero, it is 1. A quotient that underflows to zero becomes the smallest positive
+/// float. If the largest number would decode to infinity, the scale is the largest float for which
+/// it does not. @throws NonFiniteError unless the range is finite
 float fit_scale(Format format, const Range& range);
 
 /// The code of x / scale, the quotient in double. Stochastic rounding of element i of a tensor

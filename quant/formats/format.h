@@ -11,7 +11,7 @@ namespace ebb {
 /// format_traits().
 struct Format {
   enum class Kind : std::uint8_t { floating, integer };
-  /// What the codes of a floating format stand for that are no numbers.
+  /// Which codes of a floating format are infinities or NaNs.
   enum class Specials : std::uint8_t {
     none,  ///< nothing: every code is a number
     nan,   ///< the highest code of either sign is NaN; there is no infinity
@@ -41,12 +41,12 @@ struct Format {
   friend constexpr bool operator==(Format, Format) = default;
 };
 std::string to_text(Format format);
-/// The format of a name. @returns false for what no format is called
+/// The format of that name. @returns false if there is none
 bool find_format(std::string_view text, Format& format);
 /// The same where a width is meant: "8" is int8.
 bool find_width(std::string_view text, Format& format);
-/// Guards every door behind which numbers are encoded or charged. @throws ConfigError for a format
-/// put together by hand that no factory would have made
+/// Called wherever numbers are encoded or charged. @throws ConfigError for a format put together by
+/// hand that no factory would have made
 void require_valid(Format format);
 
 /// How numbers of a format are multiplied.

@@ -19,9 +19,9 @@ Range measure_range(const ConstMatrix& x, Simd simd = Simd::scalar);
 ///
 /// affine: codes 0 .. 2^bits-1, offset = minimum, scale = (max - min) / (2^bits - 1) in float32, or
 /// 1e-8 for a constant range. symmetric: codes -(2^(bits-1)-1) .. 2^(bits-1)-1, offset = 0, scale =
-/// max|x| / (2^(bits-1)-1), or 1e-8 for all zeros. A quotient that underflows to zero is replaced
-/// by the smallest positive float, and one with which the highest code would be infinite by the
-/// next float below with which it is not.
+/// max|x| / (2^(bits-1)-1), or 1e-8 for all zeros. A quotient that underflows to zero becomes the
+/// smallest positive float. If the highest code would decode to infinity, the scale is the largest
+/// float for which it does not.
 struct Grid {
   int bits = 8;
   float scale = 1.0f;

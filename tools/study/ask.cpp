@@ -87,7 +87,7 @@ std::string find_program(const std::string& name) {
     return fs::is_regular_file(path) && ::access(path.c_str(), X_OK) == 0;
   };
   if (name.find('/') != std::string::npos) {
-    require<ConfigError>(runs(name), "[study] program: ", name,
+    require<ConfigError>(runs(name), "[program] ", name,
                          " is no program that can be started; check the path");
     return fs::absolute(name).string();
   }
@@ -104,7 +104,7 @@ std::string find_program(const std::string& name) {
                                           "ebb-gnn"};
   const std::string nearest = nearest_word(name, programs);
   throw ConfigError(concat(
-      "[study] program: there is no ", name, " beside ", (here / "ebb").string(), " or in PATH; ",
+      "[program] there is no ", name, " beside ", (here / "ebb").string(), " or in PATH; ",
       nearest.empty() || nearest == name ? "give its path"
                                          : concat("did you mean '", nearest, "'?")));
 }
