@@ -256,7 +256,10 @@ TEST_CASE("legal but doubtful precision settings say what will happen") {
       {"RTH", {}, 64000, {}},
       {"CT", {.cycles = 7}, 64000, {"falling half"}},
       {"RR", {}, 500, {"fewer than 100", "peaks at 7 and ends at 6 bits"}},
-      {"CR", {.cycles = 30}, 101, {"number 26, is cut short by 3", "peaks at 7 and ends at 3 bits"}},
+      {"CR",
+       {.cycles = 30},
+       101,
+       {"number 26, is cut short by 3", "peaks at 7 and ends at 3 bits"}},
       {"CR", {.length = CycleLength::floor}, 450450, {"leave 2 of 450450 updates"}}};
   for (const Case& c : cases) {
     CAPTURE(c.name);

@@ -325,9 +325,9 @@ TEST_CASE("a file gives options, TOML or a run's configuration, and the command 
   apply_defaults(run, kProgram);
   const RunConfig config{.program = "ebb-test", .options = option_texts(run, true)};
   const Options again = parsed(with(to_json(config), "--min-bits 4")).options;
-  for (const auto& [name, text] : config.options) {
-    CAPTURE(name);
-    if (name != "min-bits") CHECK(again.text(name) == text);
+  for (const auto& option : config.options) {
+    CAPTURE(option.first);
+    if (option.first != "min-bits") CHECK(again.text(option.first) == option.second);
   }
   CHECK(again.integer("min-bits") == 4);
   CHECK_NOTHROW(check_given(again));

@@ -103,10 +103,10 @@ std::string find_program(const std::string& name) {
   const std::vector<std::string> programs{"ebb-cnn", "ebb-mlp", "ebb-lstm", "ebb-transformer",
                                           "ebb-gnn"};
   const std::string nearest = nearest_word(name, programs);
-  throw ConfigError(concat(
-      "[program] there is no ", name, " beside ", (here / "ebb").string(), " or in PATH; ",
-      nearest.empty() || nearest == name ? "give its path"
-                                         : concat("did you mean '", nearest, "'?")));
+  throw ConfigError(
+      concat("[program] there is no ", name, " beside ", (here / "ebb").string(), " or in PATH; ",
+             nearest.empty() || nearest == name ? "give its path"
+                                                : concat("did you mean '", nearest, "'?")));
 }
 
 std::string message_of(std::string_view program, std::string_view said, int exit_code) {
