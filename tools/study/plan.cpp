@@ -110,7 +110,9 @@ Forecast forecast(const Study& study, const Expansion& expansion,
       expected.finished = look(directory, study.program, run) == Stage::finished;
       if (expected.finished) expected.seconds = seconds_of(directory);
     } catch (const DataError& error) {
-      expected.answer = {.exit_code = 1, .message = error.what()};
+      expected.finished = false;
+      expected.answer.exit_code = 1;
+      expected.answer.message = error.what();
     }
     if (expected.finished && expected.answer.prediction.macs > 0) measured.push_back(i);
     result.runs.push_back(std::move(expected));
