@@ -95,6 +95,14 @@ std::string value_of(const Options& options, const std::string& name) {
 
 }  // namespace
 
+TEST_CASE("an option with = and nothing behind it has that for its value, not the next word") {
+  const CommandLine line = parsed("--keep-fp32= --seed 4");
+  CHECK(line.gave("keep-fp32"));
+  CHECK(line.options.text("keep-fp32").empty());
+  CHECK(line.options.integer("seed") == 4);
+  CHECK(contains(error_of("--seed= --batch 16"), "--seed"));
+}
+
 TEST_CASE("a command line fills the options and names what was given") {
   const CommandLine line = parsed(
       "--arch resnet8 --iterations=100 --lr 1e-3 --simulate --keep-fp32 first,last --out /tmp/x "

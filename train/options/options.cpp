@@ -204,10 +204,15 @@ CommandLine parse_command_line(std::span<const std::string> args, const Program&
   app.allow_extras();
   add_options(app, options, program);
 
-  std::vector<std::string> reversed(args.rbegin(),
-                                    args.rend());  // the order that CLI11 takes vectors in
+  std::vector<std::string> words;
+  for (const std::string& word : args) {
+    const bool empty = word.starts_with("--") && word.find('=') == word.size() - 1;
+    words.push_back(empty ? word.substr(0, word.size() - 1) : word);
+    if (empty) words.emplace_back();  // CLI11 would take the next word for the value
+  }
+  std::ranges::reverse(words);  // the order that CLI11 takes vectors in
   try {
-    app.parse(reversed);
+    app.parse(words);
   } catch (const CLI::CallForHelp&) {
     line.text = help_text(program);
     return line;
