@@ -49,6 +49,11 @@ same "a finished study" "$runs $runs 0 $runs " "$(ends)"
 cmp -s one/study.json study.json || fault "study.json changes"
 [[ -z $(ls one/claims one/failures | grep json) ]] || fault "claims or failures are left: $(ls one/claims one/failures)"
 sweep one.toml --dry-run | grep -q "finished; .* 0 to do" || fault "a finished study has something to do"
+cp one/CR_seed-1/steps.jsonl intact
+sed -i '3s/.*/{/' one/CR_seed-1/steps.jsonl  # of a finished run, whose seconds the forecast reads
+sweep one.toml --dry-run >out.txt
+same "a dry run beside a damaged record" 1 $?
+mv intact one/CR_seed-1/steps.jsonl
 
 # Kills of the sweep, and of one of its runs, at random moments.
 study kill

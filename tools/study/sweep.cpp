@@ -116,8 +116,8 @@ class Sweep {
     const Forecast result = study::forecast(study_, expansion_, answers, workers_.jobs);
     out_ << (options_.json ? to_json(result) : to_table(result)) << std::flush;
     require<DataError>(out_.good(), "[sweep] standard output cannot be written");
-    const bool failed =
-        std::ranges::any_of(answers, [](const Answer& answer) { return answer.exit_code != 0; });
+    const bool failed = std::ranges::any_of(
+        result.runs, [](const Expected& run) { return run.answer.exit_code != 0; });
     return failed ? kFailed : kDone;
   }
 
