@@ -96,10 +96,11 @@ void add_schedule_command(CLI::App& app, std::ostream& out, std::ostream& warnin
 
 void add_quantize_command(CLI::App& app, std::istream& in, std::ostream& out) {
   const auto options = std::make_shared<QuantizeOptions>();
-  CLI::App* const command =
-      app.add_subcommand("quantize",
-                         "Read one number a line, decimal or C hex float, and print its code and "
-                         "value as TSV, of integer formats on one grid over all of them");
+  CLI::App* const command = app.add_subcommand(
+      "quantize", "Encode numbers from stdin in a format; print codes and values as TSV");
+  command->footer(
+      "Numbers stand one on a line, decimal or as C hex floats. Integer formats have one grid over "
+      "all\nnumbers.");
   command
       ->add_option("--format", options->format,
                    "int1 .. int16, fp32, tf32, bf16, fp16 or any eXmY such as e4m3")
@@ -133,9 +134,7 @@ void add_inspect_command(CLI::App& app, std::ostream& out, std::ostream& warning
   };
   const auto settings = std::make_shared<Settings>();
   CLI::App* command = app.add_subcommand(
-      "inspect",
-      "Show accuracy, cost and time of a run, and where its bit-operations went; of several runs "
-      "one table");
+      "inspect", "Show accuracy, cost and time of a run, or a table of several runs");
   command->add_option("RUN", settings->runs, "run directories")->required();
   command->add_option("--cost-reference", settings->cost_reference,
                       "widths of weights, activations and gradients that costs are compared with "
@@ -156,8 +155,8 @@ void add_inspect_command(CLI::App& app, std::ostream& out, std::ostream& warning
 
 void add_report_command(CLI::App& app, std::ostream& out, std::ostream& warnings) {
   const auto options = std::make_shared<report::ReportOptions>();
-  CLI::App* const command = app.add_subcommand(
-      "report", "Compare runs on one page: score against cost, curves, a table, every command");
+  CLI::App* const command =
+      app.add_subcommand("report", "Compare runs on one page: score against cost, curves, a table");
   command
       ->add_option("DIR", options->directories,
                    "run directories, folders of runs, or the folder of a study")
@@ -193,8 +192,8 @@ void add_export_command(CLI::App& app, std::ostream& out, std::ostream& warnings
 
 void add_dump_command(CLI::App& app) {
   const auto run = std::make_shared<std::string>();
-  CLI::App* const command = app.add_subcommand(
-      "dump", "Write the codes, sums, scales and results of products of a step of a run");
+  CLI::App* const command =
+      app.add_subcommand("dump", "Write codes, sums, scales and results of the products of a step");
   command->add_option("RUN", *run, "run directory")->required();
   // The run's program reads what they say.
   command->add_option("--step", "iteration, from 0")->required();
@@ -219,9 +218,8 @@ void add_dump_command(CLI::App& app) {
 void add_ngram_command(CLI::App& app, std::ostream& out) {
   const auto options = std::make_shared<NgramOptions>();
   const auto unit = std::make_shared<std::string>("byte");
-  CLI::App* const command = app.add_subcommand(
-      "ngram",
-      "Score a text by n-gram models with Kneser-Ney smoothing: the baseline of language models");
+  CLI::App* const command =
+      app.add_subcommand("ngram", "Score a text by n-gram models, the baseline of language models");
   command
       ->add_option("--data", options->data,
                    "Text file, folder with train.txt and valid.txt, or embedded")
@@ -246,9 +244,7 @@ void add_ngram_command(CLI::App& app, std::ostream& out) {
 void add_sweep_command(CLI::App& app, std::ostream& out, std::ostream& err, int& exit_code) {
   const auto options = std::make_shared<study::SweepOptions>();
   CLI::App* const command = app.add_subcommand(
-      "sweep",
-      "Run a study: many runs of a program from one file, resumable and spread over "
-      "machines (docs/SWEEPS.md)");
+      "sweep", "Run a study: many runs from one file, resumable (docs/SWEEPS.md)");
   command->add_option("STUDY", options->study, "study file (TOML)")->required();
   command->add_option("--jobs", options->jobs, "runs at a time [processors / threads]")
       ->check(integer_check, "");
