@@ -14,12 +14,6 @@ using namespace ebb::train;
 using namespace ebb::test;
 using Json = nlohmann::json;
 
-namespace {
-
-std::string hash_of(const Shown& shown) { return Json::parse(shown.out)["weights_sha256"]; }
-
-}  // namespace
-
 TEST_CASE("exit codes tell a wrong command line from everything else") {
   const Scratch scratch;
   struct Case {

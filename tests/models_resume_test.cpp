@@ -15,12 +15,6 @@ using namespace ebb::train;
 using namespace ebb::test;
 using Json = nlohmann::json;
 
-namespace {
-
-std::string hash_of(const Shown& shown) { return Json::parse(shown.out)["weights_sha256"]; }
-
-}  // namespace
-
 TEST_CASE("a run of version 0.1, which records no cost reference, goes on and is scored") {
   const Scratch scratch;
   const std::string run = scratch / "run";

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -21,6 +22,11 @@ struct Shown {
   int code;
   std::string out, err;
 };
+
+/// Of the weights that a run with --json came to.
+inline std::string hash_of(const Shown& shown) {
+  return nlohmann::json::parse(shown.out)["weights_sha256"];
+}
 
 /// The signal comes within the loss of a step, or, counted from 100 on, within a piece of an
 /// evaluation; other data come with a bad_step of -2.

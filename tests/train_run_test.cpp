@@ -16,12 +16,6 @@ using namespace ebb::train;
 using namespace ebb::test;
 using Json = nlohmann::json;
 
-namespace {
-
-std::string hash_of(const Shown& shown) { return Json::parse(shown.out)["weights_sha256"]; }
-
-}  // namespace
-
 TEST_CASE("stdout has results only, and --quiet leaves stderr empty") {
   const Shown loud = call("--iterations 5");
   CHECK(contains(loud.err, "steps 1/5"));

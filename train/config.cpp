@@ -1,5 +1,6 @@
 #include "train/config.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <nlohmann/json.hpp>
@@ -85,6 +86,11 @@ RunConfig parse_config(std::string_view text) {
         "[run] config.json is no configuration of a run: expected an object with "
         "program, options, session, resolved, build and data; restore it");
   }
+}
+
+const std::string* find_text(const KeyValues& texts, std::string_view name) {
+  const auto entry = std::ranges::find(texts, name, &KeyValues::value_type::first);
+  return entry == texts.end() ? nullptr : &entry->second;
 }
 
 }  // namespace ebb::train

@@ -22,6 +22,9 @@ std::string to_json(const RunConfig& config);
 /// @throws DataError for a text that is no configuration of a run
 RunConfig parse_config(std::string_view text);
 
+/// The text of a name; null if there is none.
+const std::string* find_text(const KeyValues& texts, std::string_view name);
+
 /// Names and texts as a JSON object, in which numbers and truth values are such.
 std::string texts_json(const KeyValues& texts);
 

@@ -23,11 +23,6 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-const std::string* find(const KeyValues& texts, std::string_view name) {
-  const auto entry = std::ranges::find(texts, name, &KeyValues::value_type::first);
-  return entry == texts.end() ? nullptr : &entry->second;
-}
-
 /// A directory to read, and what is known of it.
 struct Source {
   std::string name, directory;
@@ -183,7 +178,7 @@ std::vector<train::OptionSpec> known_options() {
 std::vector<std::string> command_of(const train::RunConfig& config,
                                     const std::vector<train::OptionSpec>& known) {
   std::vector<std::string> words{config.program};
-  const std::string* const bits = find(config.options, "bits");
+  const std::string* const bits = train::find_text(config.options, "bits");
   const bool has_bits = bits != nullptr && !bits->empty();
   for (const auto& [name, text] : config.options) {
     const auto spec = std::ranges::find(known, name, &train::OptionSpec::name);
@@ -223,7 +218,7 @@ std::optional<SiteFormats> common_reference(const std::vector<Source>& sources) 
   for (const Source& source : sources) {
     try {
       const train::RunConfig config = train::parse_config(train::read_config(source.directory));
-      const std::string* const text = find(config.options, "cost-reference");
+      const std::string* const text = train::find_text(config.options, "cost-reference");
       return parse_cost_reference(text == nullptr ? "8/8/8" : *text);
     } catch (const Error&) {
       continue;  // it will be a failure
@@ -250,12 +245,12 @@ void drop_doubled(Collection& all) {
 
 std::string Run::option(std::string_view key) const {
   if (key == "program") return record.config.program;
-  const std::string* const text = find(record.config.options, key);
+  const std::string* const text = train::find_text(record.config.options, key);
   return text == nullptr ? "" : *text;
 }
 
 std::string Run::resolved(std::string_view key) const {
-  const std::string* const text = find(record.config.resolved, key);
+  const std::string* const text = train::find_text(record.config.resolved, key);
   return text == nullptr ? "" : *text;
 }
 

@@ -25,11 +25,6 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-const std::string* find(const KeyValues& texts, std::string_view name) {
-  const auto found = std::ranges::find(texts, name, &KeyValues::value_type::first);
-  return found == texts.end() ? nullptr : &found->second;
-}
-
 void check_same_run(const std::string& directory, const train::RunConfig& recorded,
                     std::string_view program, const Run& run) {
   const train::Options known;
@@ -38,7 +33,7 @@ void check_same_run(const std::string& directory, const train::RunConfig& record
                      "; give the study another out, or move that directory away");
   for (const Setting& setting : run.options) {
     if (!shapes_results(known, setting.option)) continue;
-    const std::string* text = find(recorded.options, setting.option);
+    const std::string* text = train::find_text(recorded.options, setting.option);
     const train::OptionSpec* spec = known.find(setting.option);
     // A run of an earlier version, without that option, was as by default.
     const std::string before = text != nullptr ? *text : spec != nullptr ? spec->fallback : "";
@@ -52,7 +47,7 @@ void check_same_run(const std::string& directory, const train::RunConfig& record
 bool out_of_patience(const std::string& directory, const train::RunConfig& config,
                      std::int64_t steps) {
   std::int64_t patience = 0;
-  const std::string* text = find(config.options, "patience");
+  const std::string* text = train::find_text(config.options, "patience");
   if (text == nullptr || !parse_number(*text, patience)) return false;
   train::History history = train::read_history(directory);
   std::erase_if(history.evaluations,
@@ -111,7 +106,7 @@ Stage look(const std::string& directory, std::string_view program, const Run& ru
     return Stage::begun;  // nothing yet, or damaged: the program knows, and says what it needs
   }
   check_same_run(directory, config, program, run);
-  const std::string* iterations = find(config.resolved, "iterations");
+  const std::string* iterations = train::find_text(config.resolved, "iterations");
   if (iterations == nullptr || !fs::exists(directory + "/checkpoint.safetensors"))
     return Stage::begun;
   try {
@@ -160,7 +155,7 @@ const Position& Follower::position() {
   try {
     if (position_.iterations == 0) {
       const train::RunConfig config = train::parse_config(train::read_config(directory_));
-      const std::string* text = find(config.resolved, "iterations");
+      const std::string* text = train::find_text(config.resolved, "iterations");
       if (text != nullptr) parse_number(*text, position_.iterations);
     }
     if (const auto lines = new_tail(directory_ + "/steps.jsonl", steps_read_)) {

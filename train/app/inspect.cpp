@@ -48,8 +48,8 @@ double share(uint128 part, uint128 whole) {
 }
 
 std::optional<std::string> find(const KeyValues& texts, std::string_view name) {
-  const auto entry = std::ranges::find(texts, name, &KeyValues::value_type::first);
-  return entry == texts.end() ? std::nullopt : std::optional(entry->second);
+  const std::string* const text = find_text(texts, name);
+  return text == nullptr ? std::nullopt : std::optional(*text);
 }
 
 // What it came to, if that is on record; --iterations is "" where --epochs says how long.
