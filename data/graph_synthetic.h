@@ -10,7 +10,7 @@ namespace ebb {
 
 /// A stochastic block model: nodes in blocks, which are their classes.
 struct BlockModel {
-  std::string_view name;
+  std::string_view name{};
   std::int64_t nodes = 0, edges = 0, features = 0;
   int classes = 0;
   double inside = 0.8;  ///< share of the edges drawn inside a block

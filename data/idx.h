@@ -19,9 +19,9 @@ using IdxValues =
     std::variant<std::vector<std::uint8_t>, std::vector<std::int8_t>, std::vector<std::int16_t>,
                  std::vector<std::int32_t>, std::vector<float>, std::vector<double>>;
 struct IdxArray {
-  std::string name;  ///< of the file, for messages
-  std::vector<std::int64_t> dims;
-  IdxValues values;
+  std::string name{};  ///< of the file, for messages
+  std::vector<std::int64_t> dims{};
+  IdxValues values{};
 };
 
 /// Reads an unpacked IDX file: bytes 0, 0, type, rank; rank extents as big-endian 32-bit; then

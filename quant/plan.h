@@ -56,8 +56,8 @@ struct SiteFormats {
 /// How every operand of a site is encoded, and where the sums of its products live: a row of the
 /// table that a PrecisionPlan is.
 struct Numerics {
-  Encoding weight, activation, gradient{.rounding = Rounding::stochastic};
-  Accumulator forward, grad_left, grad_right;
+  Encoding weight{}, activation{}, gradient{.rounding = Rounding::stochastic};
+  Accumulator forward{}, grad_left{}, grad_right{};
 
   /// Each sets one thing for all roles or products: Numerics{}.set_formats({k8, k4, k8}).
   Numerics& set_formats(const SiteFormats& formats);
@@ -77,8 +77,8 @@ struct Numerics {
 struct PrecisionPlan {
   Numerics base{};  ///< of every site that no rule is for
   struct Rule {
-    std::string pattern;  ///< see Site::matches
-    Numerics numerics;
+    std::string pattern{};  ///< see Site::matches
+    Numerics numerics{};
     bool exact = false;  ///< for the site of this full name alone
     [[nodiscard]] bool is_for(const Site& site) const;
     friend bool operator==(const Rule&, const Rule&) = default;

@@ -39,9 +39,9 @@ struct ControllerRule {
   std::span<const Hyperparameter> hyperparameters{};
   std::span<const ControllerState> state{};
   void (*observe)(const NamedNumbers& hyperparameters, NamedNumbers& state,
-                  const Observation& observation);
+                  const Observation& observation) = nullptr;
   /// The factor of the scheduled learning rate.
-  double (*value)(const NamedNumbers& hyperparameters, const NamedNumbers& state);
+  double (*value)(const NamedNumbers& hyperparameters, const NamedNumbers& state) = nullptr;
 };
 
 /// All there are: plateau.

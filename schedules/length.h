@@ -20,7 +20,7 @@ struct Totals {
 /// part lies in.
 struct Length {
   enum class Unit : std::uint8_t { updates, epochs, samples, tokens, percent, rest };
-  Rational count;
+  Rational count{};
   Unit unit = Unit::rest;
 
   /// Reads "120up", "3ep", "4e4sp", "5e6tok", "20%", "1/3ep" or "rest".

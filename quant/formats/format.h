@@ -75,15 +75,16 @@ struct FormatTraits {
   Arithmetic (*arithmetic)(Format format);
 
   /// Of linear formats: the largest magnitude of a stored code. Their codec is a Grid.
-  std::int64_t (*largest)(Format format);
+  std::int64_t (*largest)(Format format) = nullptr;
 
   /// Of the others, whose numbers stand for themselves times a scale: the largest finite number;
   /// whether the scale brings the largest of the data there (else it is 1); the code of x, which is
   /// no NaN; and the number of a code. Stochastic rounding draws `random`, of uniform bits.
-  double (*max)(Format format);
-  bool (*scaled)(Format format);
-  std::uint32_t (*encode)(Format format, double x, Rounding rounding, std::uint32_t random);
-  float (*decode)(Format format, std::uint32_t code);
+  double (*max)(Format format) = nullptr;
+  bool (*scaled)(Format format) = nullptr;
+  std::uint32_t (*encode)(Format format, double x, Rounding rounding,
+                          std::uint32_t random) = nullptr;
+  float (*decode)(Format format, std::uint32_t code) = nullptr;
 };
 /// One row a kind.
 std::span<const FormatTraits> format_traits();

@@ -53,6 +53,7 @@ if [[ $how == pkg-config ]]; then
   PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name ebb.pc)")
   export PKG_CONFIG_PATH
 fi
+flags+=" -Wall -Wextra -Werror"
 "build_$how" "$flags -idirafter $scratch/own" own_headers
 mapfile -t programs < <(basename -s .cpp "$scratch"/examples/*.cpp)
 [[ $how == cmake ]] || programs=(hello_ebb eigen_op)  # the flags are the same for all
@@ -84,6 +85,7 @@ fi
 # No compiler and no standard that users may have warns of anything in the headers, nor in code that leaves members of ours out.
 cat >"$scratch/warnings.cpp" <<'END'
 #include <ebb/ebb.h>
+#include <ebb/train/options/precision.h>
 
 int main() {
   using namespace ebb;
@@ -94,8 +96,19 @@ int main() {
   const SiteFormats formats{.weight = Format::integer(4)};
   const Rule rule{.name = "own"};
   const train::Split split{.name = "test", .pieces = 1};
+  const ControllerRule controller{.name = "own"};
+  const PrecisionPlan::Rule first{.pattern = "first"};
+  const train::OptionSpec option{.name = "own"};
+  const train::Arch arch{.name = "own", .optimizer = "adam"};
+  const train::Preset preset{.name = "own", .options = {{"epochs", "1"}}};
+  const train::Program program{.name = "own", .archs = {arch}};
+  const train::Precision precision{.bits_text = "8"};
   [[maybe_unused]] const train::Task task{.splits = {split}, .unit = "one image"};
-  return options.batch == 8 && data.train.classes == 2 && batch.size() == 1 && formats.gradient.is_fp32() && rule.name == "own" ? 0 : 1;
+  return options.batch == 8 && data.train.classes == 2 && batch.size() == 1 && formats.gradient.is_fp32() && rule.name == "own" &&
+                 controller.observe == nullptr && first.numerics.weight.format.is_fp32() && option.value.empty() && preset.summary.empty() &&
+                 program.archs.size() == 1 && precision.warnings.empty()
+             ? 0
+             : 1;
 }
 END
 if [[ $how == cmake ]]; then

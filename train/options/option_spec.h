@@ -38,7 +38,7 @@ struct OptionSpec {
 
   static constexpr const char* kModelGroup = "Model and data";
 
-  std::string name, value;  ///< as in --NAME VALUE
+  std::string name{}, value{};  ///< as in --NAME VALUE
   Kind kind = Kind::text;
   std::string fallback{};  ///< its text unless it is given; an architecture may know better
   std::string help{};

@@ -47,9 +47,9 @@ struct Options {
 
 /// A network that a program can train, with what the options default to for it.
 struct Arch {
-  std::string name, summary;
+  std::string name{}, summary{};
   double lr = 0.1;
-  std::string lr_schedule, optimizer = "sgd";
+  std::string lr_schedule{}, optimizer = "sgd";
   double weight_decay = 1e-4;
   std::int64_t epochs = 10, batch = 128;
   std::optional<double> clip{};
@@ -58,15 +58,15 @@ struct Arch {
 
 /// Options of a known experiment, by name. What the command line gives overrides it.
 struct Preset {
-  std::string name, summary;
-  KeyValues options;
-  std::vector<std::string> warnings;  ///< what is not known of the experiment, each a sentence
+  std::string name{}, summary{};
+  KeyValues options{};
+  std::vector<std::string> warnings{};  ///< what is not known of the experiment, each a sentence
 };
 
 /// What the command line of one program offers.
 struct Program {
-  std::string name, summary;
-  std::vector<Arch> archs;            ///< the first is the default
+  std::string name{}, summary{};
+  std::vector<Arch> archs{};          ///< the first is the default
   std::vector<OptionSpec> options{};  ///< of its family, besides those of every program
   std::vector<Preset> presets{};
 };

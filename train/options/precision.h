@@ -17,28 +17,29 @@ namespace ebb::train {
 
 /// Parameters that share their learning rate, and between what it lies over the run.
 struct RateGroup {
-  std::vector<std::string> parameters;
+  std::vector<std::string> parameters{};
   double lowest = 0, highest = 0;
 };
 
 /// What the precision and rate options come to for a run of known length.
 struct Precision {
-  std::function<PrecisionPlan(std::int64_t t)> plan;
-  std::function<double(std::int64_t t)> rate;  ///< --lr times --lr-schedule; in a group that of `*`
+  std::function<PrecisionPlan(std::int64_t t)> plan{};
+  /// --lr times --lr-schedule; in a group that of `*`.
+  std::function<double(std::int64_t t)> rate{};
   /// Of each entry of the store, where --lr-schedule has a group that sets them apart.
   std::function<std::vector<double>(std::int64_t t)> rates{};
   std::vector<RateGroup> rate_groups{};  ///< empty without `rates`
-  PrecisionPlan narrowest;  ///< every operand at the narrowest format that training ever has for it
-  PrecisionPlan widest;     ///< and at the widest
-  std::optional<PrecisionPlan>
-      evaluation;         ///< of evaluations; none: that of the last update, --eval-bits current
-  SiteFormats reference;  ///< that costs are compared with: --cost-reference
-  std::string bits_text, gradient_text,
-      rate_text;  ///< the schedules as expressions; no gradient's if --bits has it
-  KeyValues
-      arithmetic;  ///< what evaluations and products have beside widths, see arithmetic_options
-  std::vector<std::string>
-      warnings;  ///< legal settings that probably are not meant, each a sentence
+  /// Every operand at the narrowest format that training ever has for it, and at the widest.
+  PrecisionPlan narrowest{}, widest{};
+  /// Of evaluations; none: that of the last update, --eval-bits current.
+  std::optional<PrecisionPlan> evaluation{};
+  SiteFormats reference{};  ///< that costs are compared with: --cost-reference
+  /// The schedules as expressions; no gradient's if --bits has it.
+  std::string bits_text{}, gradient_text{}, rate_text{};
+  /// What evaluations and products have beside widths, see arithmetic_options.
+  KeyValues arithmetic{};
+  /// Legal settings that probably are not meant, each a sentence.
+  std::vector<std::string> warnings{};
 };
 
 /// Reads the expressions only, so that a mistake is found before any data are loaded.
