@@ -10,6 +10,7 @@
 #include "core/kernels/select.h"
 #include "core/kernels/sum_rows.h"
 #include "core/parallel.h"
+#include "core/range_of_parts.h"
 
 namespace ebb {
 namespace {

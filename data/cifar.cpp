@@ -72,11 +72,10 @@ void append_cifar(ImageSet& set, std::span<const std::byte> bytes, CifarLabels l
   }
 }
 
-ImageSet read_cifar(std::span<const std::filesystem::path> files, CifarLabels labels,
-                    std::string name) {
+ImageSet read_cifar(std::span<const std::string> files, CifarLabels labels, std::string name) {
   require<DataError>(!files.empty(), "[cifar] ", name, ": no files to read");
   ImageSet set = cifar_image_set(labels, std::move(name));
-  for (const auto& file : files) append_cifar(set, read_data_file(file), labels, file.string());
+  for (const std::string& file : files) append_cifar(set, read_data_file(file), labels, file);
   return set;
 }
 

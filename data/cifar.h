@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,7 +32,6 @@ void append_cifar(ImageSet& set, std::span<const std::byte> records, CifarLabels
 
 /// Reads files one after another into a set: plain, .gz or .xz. @throws DataError also as
 /// read_data_file does, or without files
-ImageSet read_cifar(std::span<const std::filesystem::path> files, CifarLabels labels,
-                    std::string name);
+ImageSet read_cifar(std::span<const std::string> files, CifarLabels labels, std::string name);
 
 }  // namespace ebb

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -118,7 +119,8 @@ Graph open_unsplit(std::string_view where, std::string_view file_split) {
 
 }  // namespace
 
-Graph read_linqs(const fs::path& folder) {
+Graph read_linqs(const std::string& where) {
+  const fs::path folder(where);
   const auto name = linqs_name(folder);
   require<DataError>(name.has_value(), "[graph] ", folder.string(), ": no NAME.content");
   const TextFile content = read_text(folder / (*name + ".content")),
@@ -131,8 +133,8 @@ Graph read_linqs(const fs::path& folder) {
   return graph;
 }
 
-Graph read_ogb(const fs::path& folder, std::string_view split) {
-  const fs::path raw = folder / "raw";
+Graph read_ogb(const std::string& where, std::string_view split) {
+  const fs::path folder(where), raw = folder / "raw";
   const TextFile features = read_text(raw / "node-feat.csv"),
                  labels = read_text(raw / "node-label.csv"), edges = read_text(raw / "edge.csv");
   Graph graph = parse_ogb(name_of(folder), features.view(), labels.view(), edges.view());

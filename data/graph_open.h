@@ -1,6 +1,6 @@
 #pragma once
 
-#include <filesystem>
+#include <string>
 #include <string_view>
 
 #include "core/key.h"
@@ -8,18 +8,18 @@
 
 namespace ebb {
 
-/// Reads `NAME.content` and `NAME.cites` of a folder, plain, .gz or .xz; and `planetoid_split.tsv`,
-/// if it is there, as the split.
+/// Reads `NAME.content` and `NAME.cites` of the folder `where`, plain, .gz or .xz; and
+/// `planetoid_split.tsv`, if it is there, as the split.
 /// @throws DataError when a file is missing, there are several graphs, or a file is not what it
 /// should be
-Graph read_linqs(const std::filesystem::path& folder);
+Graph read_linqs(const std::string& where);
 
-/// Reads `raw/{edge,node-feat,node-label}.csv` of a folder, plain, .gz or .xz, and
+/// Reads `raw/{edge,node-feat,node-label}.csv` of the folder `where`, plain, .gz or .xz, and
 /// `split/SPLIT/{train,valid,test}.csv`. An empty `split` takes the only one that there is, and
 /// none if there is none.
 /// @throws DataError when a file is missing, there are several splits or not the one asked for, or
 /// a file is not what it should be
-Graph read_ogb(const std::filesystem::path& folder, std::string_view split);
+Graph read_ogb(const std::string& where, std::string_view split);
 
 /// Opens what `--data` names: `synthetic` or `synthetic-arxiv` (see synthetic_graph), or a folder
 /// in one of the two formats above, and draws or finds the split: `auto` (that of the files),

@@ -142,9 +142,7 @@ IdxArray parse_idx(std::span<const std::byte> bytes, std::string name) {
   return array;
 }
 
-IdxArray read_idx(const std::filesystem::path& path) {
-  return parse_idx(read_data_file(path), path.string());
-}
+IdxArray read_idx(const std::string& path) { return parse_idx(read_data_file(path), path); }
 
 ImageSet idx_image_set(IdxArray images, const IdxArray& labels, std::optional<int> classes,
                        std::string name) {

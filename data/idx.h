@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <span>
 #include <string>
@@ -32,7 +31,7 @@ struct IdxArray {
 IdxArray parse_idx(std::span<const std::byte> bytes, std::string name);
 
 /// The same from a file: plain, .gz or .xz. @throws DataError also as read_data_file does
-IdxArray read_idx(const std::filesystem::path& path);
+IdxArray read_idx(const std::string& path);
 
 /// Pairs images [n, height, width] or [n, height, width, channels] of any type with labels [n] of
 /// an integer type. Unsigned bytes stay bytes; other pixels become float32 unscaled. Without

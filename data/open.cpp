@@ -91,13 +91,13 @@ std::optional<fs::path> find_file(const Files& files, const std::string& name) {
 
 /// The parts of one set as far as they are there. `missing` names the others.
 struct Parts {
-  std::vector<fs::path> train, test;
+  std::vector<std::string> train, test;
   std::vector<std::string> missing;
 
-  void take(std::vector<fs::path>& part, const std::optional<fs::path>& file,
+  void take(std::vector<std::string>& part, const std::optional<fs::path>& file,
             const std::string& name) {
     if (file) {
-      part.push_back(*file);
+      part.push_back(file->string());
     } else {
       missing.push_back(name);
     }
@@ -143,9 +143,8 @@ DataSet read_idx_parts(const Parts& parts, const std::string& name) {
                             name + " test");
   require<DataError>(
       data.test.shape == data.train.shape && data.test.pixels.index() == data.train.pixels.index(),
-      "[data] ", name, ": ", parts.train[0].string(), " has images of shape ", data.train.shape,
-      ", ", parts.test[0].string(), " has ", data.test.shape,
-      "; both need one shape and one kind of pixels");
+      "[data] ", name, ": ", parts.train[0], " has images of shape ", data.train.shape, ", ",
+      parts.test[0], " has ", data.test.shape, "; both need one shape and one kind of pixels");
   data.train.normalization = measure_normalization(data.train);
   data.test.normalization = data.train.normalization;
   return data;

@@ -1,6 +1,7 @@
 #include "data/pairs.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <numeric>
 #include <optional>
 #include <utility>
@@ -198,8 +199,8 @@ Majority majority_of(const std::vector<SentencePair>& part) {
           part.empty() ? 0.0 : static_cast<double>(*most) / static_cast<double>(part.size())};
 }
 
-PairSet open_pairs(const fs::path& where, const PairOptions& options) {
-  PairSet set{.name = where.filename().string(),
+PairSet open_pairs(const std::string& where, const PairOptions& options) {
+  PairSet set{.name = fs::path(where).filename().string(),
               .vocabulary = {},
               .train = {},
               .validation = {},
@@ -211,8 +212,8 @@ PairSet open_pairs(const fs::path& where, const PairOptions& options) {
     test = embedded_pairs(2'000, key.fold("test"));
   } else {
     std::error_code ignored;
-    require<DataError>(fs::is_directory(where, ignored), "[pairs] no such folder: '",
-                       where.string(), "'; give a folder with train.tsv and test.tsv, or embedded");
+    require<DataError>(fs::is_directory(where, ignored), "[pairs] no such folder: '", where,
+                       "'; give a folder with train.tsv and test.tsv, or embedded");
     set.name = fs::canonical(where).filename().string();
     train = read_part(
         where,
@@ -221,10 +222,10 @@ PairSet open_pairs(const fs::path& where, const PairOptions& options) {
     validation = read_part(where, {"valid.tsv", "dev.tsv", "xnli.dev.tsv", "snli_1.0_dev.txt"},
                            options, set);
     test = read_part(where, {"test.tsv", "xnli.test.tsv", "snli_1.0_test.txt"}, options, set);
-    require<DataError>(!train.empty(), "[pairs] ", where.string(),
+    require<DataError>(!train.empty(), "[pairs] ", where,
                        ": has no train.tsv, multinli.train.LANGUAGE.tsv (with --language) or ",
                        "snli_1.0_train.txt (plain, .gz or .xz)");
-    require<DataError>(!validation.empty() || !test.empty(), "[pairs] ", where.string(),
+    require<DataError>(!validation.empty() || !test.empty(), "[pairs] ", where,
                        ": has nothing to score: expected valid.tsv, dev.tsv or test.tsv, or the "
                        "names that XNLI or SNLI give them");
   }

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cstdint>
-#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -99,7 +98,7 @@ struct PairOptions {
 ///
 /// The words are those of the training part.
 /// @throws DataError if the training part or both others are missing, or as parse_pairs
-PairSet open_pairs(const std::filesystem::path& where, const PairOptions& options);
+PairSet open_pairs(const std::string& where, const PairOptions& options);
 
 /// `count` pairs whose label needs both sentences. Each says of one animal out of eight that it has
 /// one colour out of six: entailment if both say the same, contradiction if they give one animal

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <iterator>
 #include <optional>
 #include <utility>
@@ -307,8 +308,8 @@ std::string Corpus::fingerprint(const TokenIds& ids) {
   return sha256_hex(std::as_bytes(std::span(ids)));
 }
 
-Corpus open_text(const fs::path& where, const TextOptions& options) {
-  Corpus corpus{.name = where.filename().string(),
+Corpus open_text(const std::string& where, const TextOptions& options) {
+  Corpus corpus{.name = fs::path(where).filename().string(),
                 .vocabulary = {},
                 .train = {},
                 .validation = {},
@@ -321,10 +322,9 @@ Corpus open_text(const fs::path& where, const TextOptions& options) {
     corpus.name = fs::canonical(where).filename().string();
     parts = read_folder(where);
   } else {
-    require<DataError>(fs::exists(where, ignored), "[text] no such file or folder: '",
-                       where.string(),
+    require<DataError>(fs::exists(where, ignored), "[text] no such file or folder: '", where,
                        "'; give a text file, a folder with train.txt and valid.txt, or embedded");
-    parts = split_file(read_text(where), options.unit, where.string());
+    parts = split_file(read_text(where), options.unit, where);
   }
   switch (options.unit) {
     case TokenUnit::byte:

@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <map>
 #include <span>
 #include <string>
@@ -107,7 +106,7 @@ struct TextOptions {
 /// those of all parts.
 /// @throws DataError when something is missing, empty, not UTF-8 where words are asked for, or too
 /// short to be split
-Corpus open_text(const std::filesystem::path& where, const TextOptions& options);
+Corpus open_text(const std::string& where, const TextOptions& options);
 
 /// About `size` bytes of English-like sentences from a small grammar with agreement in number and
 /// time, whole lines only, a pure function of the key: what the programs train on when they are

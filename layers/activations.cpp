@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
+#include "core/range_of_parts.h"
 #include "layers/functions.h"
 #include "quant/formats/grid.h"
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/error.h"
-#include "core/range.h"
+#include "core/range_of_parts.h"
 #include "core/sums.h"
 #include "layers/functions.h"
 

@@ -10,6 +10,7 @@
 #include "core/fetch.h"
 #include "core/kernels/select.h"
 #include "core/parallel.h"
+#include "core/range_of_parts.h"
 #include "layers/kernels/norm_rows.h"
 
 namespace ebb {

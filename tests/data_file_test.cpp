@@ -2,6 +2,8 @@
 #include <lzma.h>
 #include <zlib.h>
 
+#include <filesystem>
+
 #include "data/file.h"
 #include "tests/data_files.h"
 #include "tests/scratch.h"

@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <filesystem>
+
 #include "data/file.h"
 #include "data/open.h"
 #include "tests/data_files.h"

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 #include <omp.h>
 
+#include <algorithm>
 #include <bit>
 #include <map>
 #include <string>

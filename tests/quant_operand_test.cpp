@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/range_of_parts.h"
 #include "quant/formats/codec.h"
 #include "quant/operand.h"
 #include "quant_problems.h"

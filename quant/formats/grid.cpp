@@ -9,6 +9,7 @@
 #include "core/kernels/select.h"
 #include "core/math.h"
 #include "core/parallel.h"
+#include "core/range_of_parts.h"
 #include "quant/formats/kernels/encode.h"
 
 namespace ebb {

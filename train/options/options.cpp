@@ -154,6 +154,10 @@ Options::Options(const std::vector<OptionSpec>& family, const KeyValues& values)
   for (const auto& [name, text] : values) set(name, text);
 }
 
+bool Options::gave(std::string_view name) const {
+  return std::ranges::find(given, name) != given.end();
+}
+
 const OptionSpec* Options::find(std::string_view name) const {
   const auto found = std::ranges::find(specs, name, &OptionSpec::name);
   return found == specs.end() ? nullptr : &*found;

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -21,9 +20,7 @@ struct Options {
   std::vector<OptionSpec> specs;   ///< in the order of --help and of the record
   std::vector<std::string> given;  ///< names of those that this command line gave, as in "batch"
 
-  [[nodiscard]] bool gave(std::string_view name) const {
-    return std::ranges::find(given, name) != given.end();
-  }
+  [[nodiscard]] bool gave(std::string_view name) const;
 
   /// Null if the program has no such option.
   [[nodiscard]] const OptionSpec* find(std::string_view name) const;
