@@ -7,8 +7,10 @@
 
 namespace ebb {
 
-/// Memory for `count` elements of `size` bytes. @throws MemoryError saying how much was wanted
-void* allocate_aligned(std::size_t count, std::size_t size, std::align_val_t alignment);
+/// Memory on a cache line for `count` elements of `size` bytes. @throws MemoryError saying how much
+/// was wanted
+void* allocate_aligned(std::size_t count, std::size_t size);
+void free_aligned(void* elements);
 
 /// Allocates on cache-line boundaries and leaves trivially constructible elements uninitialised on
 /// resize: buffers here are always written whole, and zeroing them first would be one more pass
@@ -16,14 +18,13 @@ void* allocate_aligned(std::size_t count, std::size_t size, std::align_val_t ali
 template <class T>
 struct AlignedAllocator {
   using value_type = T;
-  static constexpr std::align_val_t kAlignment{64};
 
   AlignedAllocator() = default;
   template <class U>
   AlignedAllocator(const AlignedAllocator<U>&) {}
 
-  T* allocate(std::size_t n) { return static_cast<T*>(allocate_aligned(n, sizeof(T), kAlignment)); }
-  void deallocate(T* p, std::size_t) { ::operator delete(p, kAlignment); }
+  T* allocate(std::size_t n) { return static_cast<T*>(allocate_aligned(n, sizeof(T))); }
+  void deallocate(T* p, std::size_t) { free_aligned(p); }
   template <class U>
   void construct(U* p) {
     ::new (static_cast<void*>(p)) U;

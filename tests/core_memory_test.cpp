@@ -82,3 +82,19 @@ TEST_CASE("a tensor without memory names its shape, a buffer its elements") {
   CHECK(memory_error_of([] { Aligned<double>(std::size_t{1} << 55); }) ==
         "[memory] cannot allocate 256.0 PiB for a buffer of 36028797018963968 elements of 8 bytes");
 }
+
+TEST_CASE("elements begin on a cache line, and take the memory that as many have left") {
+  constexpr std::size_t n = 12'345;
+  Aligned<float> left(n);
+  const Aligned<float> behind(n);  // so that what is left is not joined to the rest of the heap
+  const auto address = [](const Aligned<float>& elements) {
+    return reinterpret_cast<std::uintptr_t>(elements.data());
+  };
+  CHECK(address(left) % 64 == 0);
+  CHECK(address(behind) % 64 == 0);
+  [[maybe_unused]] const std::uintptr_t was = address(left);
+  Aligned<float>().swap(left);
+#if defined(__GLIBC__) && !defined(EBB_SANITIZED)
+  CHECK(address(Aligned<float>(n)) == was);
+#endif
+}
