@@ -200,7 +200,7 @@ TEST_CASE("without premises nothing of them reaches the network") {
     const PairNetwork network = small_network(*set, bench.params, EncoderHead::classes);
     const Task task = classify_task(set, network, options_of(8, 20, 1, hypothesis_only));
     Pass pass = bench.pass();
-    return pass.tape[task.loss(pass, 0, 0)].item();
+    return pass.tape[task.loss(pass, 0, 0).value].item();
   };
   CHECK(first_loss(pairs, true) == first_loss(others, true));
   CHECK(first_loss(pairs, false) != first_loss(others, false));

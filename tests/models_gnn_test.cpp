@@ -104,7 +104,7 @@ TEST_CASE(
                       .ledger = charged,
                       .key = Key(3),
                       .simd = best_simd()};
-            pass.tape.backward(task.loss(pass, t, 0));
+            pass.tape.backward(task.loss(pass, t, 0).value);
             CHECK(billed.total_bit_ops() == charged.total_bit_ops());
             CHECK(billed.rows().size() == charged.rows().size());
             for (const CostLedger::Row& row : billed.rows()) {

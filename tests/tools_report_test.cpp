@@ -14,7 +14,9 @@
 #include "core/math.h"
 #include "scratch.h"
 #include "tools/report/comparison.h"
+#include "tools/report/figures.h"
 #include "tools/report/page.h"
+#include "tools/report/range.h"
 #include "tools/report/report_command.h"
 #include "tools/report/statistics.h"
 #include "tools/report/svg.h"
@@ -275,4 +277,169 @@ TEST_CASE("a study's own list, commands, baseline and failures are taken") {
       report::report({.directories = {study}, .out = "f.svg", .figure = "parto"}, out, warnings),
       ConfigError);
   CHECK_THROWS_AS(read_runs(std::vector<std::string>{scratch / "nowhere"}), DataError);
+}
+
+TEST_CASE("a range test finds the first width whose gain exceeds the threshold") {
+  // Scores of two updates a width, from 2 to 5 bits; the window is one update.
+  const auto judged = [](const std::vector<double>& scores, bool accuracy,
+                         std::optional<double> threshold) {
+    train::History history;
+    for (const double score : scores) {
+      const auto t = static_cast<std::int64_t>(history.steps.size());
+      history.steps.push_back({.iteration = t,
+                               .loss = score,
+                               .accuracy = accuracy ? std::optional(score) : std::nullopt});
+    }
+    return judge_range(history,
+                       {.low = 2, .high = 5, .updates = 2, .window = 1, .threshold = threshold});
+  };
+  const std::vector<double> rising{0.10, 0.10, 0.3, 0.15,
+                                   0.3,  0.35, 0.3, 0.45};              // gains 0, 0.05, 0.2, 0.1
+  const std::vector<double> falling{2.0, 2.0, 9, 1.9, 9, 1.4, 9, 1.3};  // drops 0, 0.1, 0.5, 0.1
+  struct Case {
+    const char* why;
+    std::vector<double> scores;
+    bool accuracy;
+    std::optional<double> threshold;
+    std::optional<std::int64_t> found, min_bits;
+  };
+  const Case cases[] = {{"0.05 exceeds the default of accuracies, 0.01", rising, true, {}, 3, 3},
+                        {"a stricter one is exceeded later", rising, true, 0.1, 4, 4},
+                        {"it has to be exceeded", rising, true, 0.2, {}, 5},
+                        {"none is: the highest", rising, true, 0.5, {}, 5},
+                        {"a loss has to fall, by more than 0.05", falling, false, {}, 3, 3},
+                        {"stricter", falling, false, 0.2, 4, 4},
+                        {"losses that rise gain nothing", rising, false, {}, {}, 5},
+                        {"interrupted before a width gained", {0.1, 0.1, 0.3}, true, {}, {}, {}},
+                        {"interrupted after one did", {0.1, 0.1, 0.3, 0.2}, true, {}, 3, 3}};
+  for (const Case& c : cases) {
+    CAPTURE(c.why);
+    const RangeTest test = judged(c.scores, c.accuracy, c.threshold);
+    CHECK(test.found == c.found);
+    CHECK(test.min_bits() == c.min_bits);
+  }
+  const RangeTest test = judged(rising, true, {});
+  CHECK(test.base == 0.10);
+  REQUIRE(test.widths.size() == 4);
+  CHECK(test.widths[2].score == 0.35);
+  CHECK(test.widths[2].gain == doctest::Approx(0.2));
+}
+
+TEST_CASE("settings of a range test come back from their file, and wrong ones are refused") {
+  const RangeSettings settings{.low = 3, .high = 6, .updates = 50, .window = 20, .threshold = 0.03};
+  CHECK(parse_range_settings(to_json(settings)) == settings);
+  CHECK(range_schedule(settings) == "3 @50up ; 4 @50up ; 5 @50up ; 6 @rest");
+  for (const char* text :
+       {"", "{}", "[1]", R"({"format": 2})",
+        R"({"format": 1, "min_bits": "2", "max_bits": 8, "updates": 4, "window": 1})",
+        R"({"format": 1, "min_bits": 2, "max_bits": 8, "updates": 4, "window": 3})",
+        R"({"format": 1, "min_bits": 8, "max_bits": 2, "updates": 4, "window": 1})"}) {
+    CAPTURE(text);
+    CHECK_THROWS_AS(static_cast<void>(parse_range_settings(text)), DataError);
+  }
+  CHECK_THROWS_AS(check({.low = 2, .high = 8, .updates = 1, .window = 0}), ConfigError);
+  CHECK_THROWS_AS(check({.threshold = std::nan("")}), ConfigError);
+}
+
+namespace {
+
+/// A run whose weights have the widths of `bits`, one digit an update.
+void write_course(const std::string& directory, const std::string& bits, int seed, double score) {
+  write_run(directory, "static", seed, score);
+  train::RunConfig config = train::parse_config(train::read_file(directory + "/config.json"));
+  for (auto& [name, text] : config.options) {
+    if (name == "bits") text = bits;
+  }
+  config.resolved[0].second = to_text(std::ssize(bits));
+  train::write_file(directory + "/config.json", train::to_json(config));
+  std::string lines;
+  for (std::size_t t = 0; t < bits.size(); ++t) {
+    const Format width = Format::integer(bits[t] - '0');
+    lines += train::to_line(train::StepRow{.iteration = static_cast<std::int64_t>(t),
+                                           .formats = {width, width, width}}) +
+             "\n";
+  }
+  train::write_file(directory + "/steps.jsonl", lines);
+}
+
+Comparison compared(const std::string& directory) {
+  return compare(read_runs(std::vector<std::string>{directory}), "", std::nullopt);
+}
+
+}  // namespace
+
+TEST_CASE("deficits and windows are told by the widths of the record") {
+  struct Case {
+    const char* bits;
+    std::string kind;
+    int first, length;
+  };
+  const Case cases[] = {
+      {"8888", "reference", 0, 0}, {"38888", "deficit", 0, 1}, {"33338888", "deficit", 0, 4},
+      {"3388", "window", 0, 2},    {"8338", "window", 1, 2},   {"8833", "window", 2, 2},
+      {"388", "", 0, 0},   // neither: two updates after the deficit
+      {"3838", "", 0, 0},  // in two parts
+      {"3458", "", 0, 0},          {"3333", "", 0, 0}};
+  const Scratch scratch;
+  for (const Case& c : cases) {
+    for (const int seed : {1, 2})
+      write_course(scratch / concat(c.bits, "-", seed), c.bits, seed,
+                   0.5 + 0.1 * c.length + 0.01 * seed);
+  }
+  const Comparison comparison = compared(scratch / "");
+  const std::vector<Figure> figures = periods_figures(comparison);
+  REQUIRE(figures.size() == 1);
+  CHECK(figures[0].panels.size() == 2);
+  std::size_t expected_rows = 0;
+  for (const Case& c : cases) {
+    CAPTURE(c.bits);
+    const auto row = std::ranges::find_if(
+        figures[0].values.rows,
+        [&](const std::vector<Cell>& cells) { return cells[0].text == c.bits; });
+    CHECK((row != figures[0].values.rows.end()) == !c.kind.empty());
+    if (c.kind.empty() || row == figures[0].values.rows.end()) continue;
+    ++expected_rows;
+    CHECK((*row)[1].text == c.kind);
+    CHECK((*row)[4].value == c.first);
+    CHECK((*row)[5].value == c.length);
+    CHECK((*row)[7].value == 2);
+    if (c.length > 0) CHECK(*(*row)[10].value == doctest::Approx(0.1 * c.length));  // to "8888"
+  }
+  CHECK(figures[0].values.rows.size() == expected_rows);
+  std::filesystem::remove_all(scratch / "8888-1");
+  std::filesystem::remove_all(scratch / "8888-2");
+  CHECK(periods_figures(compared(scratch / "")).empty());  // nothing to compare with
+}
+
+TEST_CASE("a probe's figure keeps the worst of every operand and product in every format") {
+  const Scratch scratch;
+  write_run(scratch / "run", "static", 1, 0.5);
+  const auto operand = [](int iteration, const char* format, const char* sqnr, double ends) {
+    return concat(R"({"iteration":)", iteration, R"(,"site":"<b>","role":"weight","format":")",
+                  format, R"(","grid":"tensor","elements":4,"at_ends":)", ends,
+                  R"(,"zeros":0.5,"underflow":0.25,"sqnr_db":)", sqnr, "}\n");
+  };
+  const auto sums = [](int iteration, int bits) {
+    return concat(R"({"iteration":)", iteration,
+                  R"(,"site":"<b>","product":"forward","format":"int4","sums":8,"sum_bits":)", bits,
+                  R"(,"overflows":{"wrap12":"3"}})", "\n");
+  };
+  const std::string lines = operand(0, "int4", "20.5", 0.125) + sums(0, 12) +
+                            operand(0, "int6", "null", 0) + operand(5, "int4", "18.25", 0.0625) +
+                            sums(5, 17);
+  train::write_file(scratch / "run/probe.jsonl", lines + R"({"iteration": 6)");  // killed here
+  const Comparison comparison = compared(scratch / "");
+  const std::vector<Figure> figures = probe_figures(comparison);
+  REQUIRE(figures.size() == 1);
+  CHECK(figures[0].panels.size() == 4);
+  CHECK(
+      to_lines(figures[0].values, '\t').substr(to_lines(figures[0].values, '\t').find('\n') + 1) ==
+      "static\t<b> weight\tint4\t18.25\t0.125\t0.25\t\n"
+      "static\t<b> forward\tint4\t\t\t\t17\n"
+      "static\t<b> weight\tint6\tinf\t0\t0.25\t\n");
+  CHECK(figures[0].all_values().rows.size() == 5);
+  CHECK(to_page(comparison).find("<b> weight") == std::string::npos);
+  train::write_file(scratch / "run/probe.jsonl", "{\"iteration\": 1}\n" + lines);
+  CHECK_THROWS_WITH_AS(static_cast<void>(compared(scratch / "")),
+                       doctest::Contains("probe.jsonl, line 1"), DataError);
 }

@@ -317,7 +317,7 @@ TEST_CASE("a gradient that is not finite names its parameter") {
   Task task = TinyTask{}.task();
   const auto loss = task.loss;
   task.loss = [loss](Pass& pass, std::int64_t t, std::int64_t part) {
-    const Var y = loss(pass, t, part);
+    const Var y = loss(pass, t, part).value;
     return pass.tape.record(Tensor::scalar(pass.tape[y].item()), {y},
                             [y](const Tensor&, Adjoints& grads) {
                               grads.add(y, Tensor::scalar(std::numeric_limits<float>::infinity()));

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -54,6 +56,61 @@ TEST_CASE("every evaluation begins with sums of nothing, and losses are weighted
     CHECK(scores.loss == 1.25);
     CHECK(number_of(scores.values, "accuracy") == 0.5);
     CHECK(std::abs(number_of(scores.values, "perplexity") - std::exp(1.25)) < 1e-15);
+  }
+}
+
+TEST_CASE("a step records the share of predicted labels over its micro-batches") {
+  struct Case {
+    const char* why;
+    std::vector<std::int64_t> parts;
+    std::vector<double> shares;
+    std::optional<double> accuracy;
+  };
+  const Case cases[] = {{"one batch", {5}, {0.4}, 0.4},
+                        {"3 of 3 and 1 of 2 examples", {3, 2}, {1.0, 0.5}, 0.8},
+                        {"no labels", {3, 2}, {}, std::nullopt}};
+  for (const Case& c : cases) {
+    CAPTURE(c.why);
+    Task task = TinyTask{.part_sizes = c.parts}.task();
+    task.loss = [loss = task.loss, &c](Pass& pass, std::int64_t t, std::int64_t part) {
+      BatchLoss result = loss(pass, t, part);
+      if (!c.shares.empty()) result.accuracy = c.shares[static_cast<std::size_t>(part)];
+      return result;
+    };
+    RunState state = TinyTask::state();
+    std::vector<StepRow> steps;
+    const LoopSettings settings{.iterations = 1,
+                                .key = Key(1),
+                                .plan = [](std::int64_t) { return PrecisionPlan::fp32(); },
+                                .rate = [](std::int64_t) { return 0.1; }};
+    run_loop(task, state, settings, {.step = [&](const StepRow& row) { steps.push_back(row); }});
+    REQUIRE(steps.size() == 1);
+    CHECK(steps[0].accuracy.has_value() == c.accuracy.has_value());
+    CHECK(std::abs(steps[0].accuracy.value_or(0) - c.accuracy.value_or(0)) < 1e-15);
+  }
+}
+
+TEST_CASE(
+    "a labelled loss is the softmax cross-entropy, and counts rows whose largest logit is the "
+    "label's") {
+  RunState state = TinyTask::state();
+  const PrecisionPlan plan = PrecisionPlan::fp32();
+  for (const bool counting : {false, true}) {
+    Pass pass{.params = state.params,
+              .plan = plan,
+              .ledger = state.ledger,
+              .key = Key(0),
+              .counting = counting};
+    const Var logits =
+        pass.tape.constant(Tensor::from({3, 2}, std::vector<float>{0, 1, 2, 1, 0, 3}));
+    const std::vector<std::int32_t> labels{1, 1, 1};
+    const BatchLoss loss = labelled_loss(pass, logits, labels);
+    CHECK(loss.accuracy.has_value() == !counting);
+    if (counting) continue;
+    CHECK(*loss.accuracy == 2.0 / 3.0);
+    const double expected =
+        (std::log1p(std::exp(-1.0)) + std::log1p(std::exp(1.0)) + std::log1p(std::exp(-3.0))) / 3;
+    CHECK(std::abs(static_cast<double>(pass.tape[loss.value].item()) - expected) < 1e-6);
   }
 }
 

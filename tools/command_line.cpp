@@ -14,6 +14,7 @@
 #include "tools/dump_command.h"
 #include "tools/ngram_command.h"
 #include "tools/quantize_command.h"
+#include "tools/range_command.h"
 #include "tools/report/report_command.h"
 #include "tools/schedule_command.h"
 #include "tools/study/sweep.h"
@@ -166,8 +167,10 @@ void add_report_command(CLI::App& app, std::ostream& out, std::ostream& warnings
                    "the page to write, FILE.html; of a figure FILE.svg or FILE.csv")
       ->required();
   command->add_option("--title", options->title, "title of the page [that of the study]");
-  command->add_option("--figure", options->figure,
-                      "one figure alone: pareto, curves, schedules, cost or quality");
+  command->add_option(
+      "--figure", options->figure,
+      "one figure alone: pareto, curves, schedules, cost, range, periods, quality or "
+      "probe");
   command->add_option("--baseline", options->baseline,
                       "options of the runs that others are compared with, seed by seed, such as "
                       "'schedule=static' [as the study says, or else schedule=static]");
@@ -238,6 +241,40 @@ void add_ngram_command(CLI::App& app, std::ostream& out) {
                           "with --unit byte, only with --unit word");
     options->words = *unit == "word";
     ngram(*options, out);
+  });
+}
+
+void add_range_command(CLI::App& app, std::ostream& out, std::ostream& err, int& exit_code) {
+  const auto options = std::make_shared<RangeOptions>();
+  CLI::App* const command = app.add_subcommand(
+      "range-test",
+      "Precision range test: train at rising widths and say which is the lowest that works "
+      "(docs/SWEEPS.md)");
+  report::RangeSettings& settings = options->settings;
+  const auto window = std::make_shared<std::optional<std::int64_t>>();
+  const auto count = [&](const char* name, std::int64_t& value, const char* help) {
+    command->add_option(name, value, help)->capture_default_str()->check(integer_check, "");
+  };
+  command->add_option("--program", options->program, "a training program, such as ebb-cnn")
+      ->required();
+  count("--min-bits", settings.low, "the lowest width that is tried");
+  count("--max-bits", settings.high, "the highest, that of gradients, too");
+  count("--updates", settings.updates, "updates at each width");
+  command
+      ->add_option("--window", *window,
+                   "the last updates of a width, whose mean is its score [half of --updates]")
+      ->check(integer_check, "");
+  command->add_option("--threshold", settings.threshold,
+                      "gain over the width before that tells that a width works: of the training "
+                      "accuracy as a fraction [0.01], or drop of the loss [0.05]");
+  command->add_option("-o,--out", options->out,
+                      "run directory [runs/range-PROGRAM-ARCH]; the same test in it goes on");
+  command->add_flag("--json", options->json, "one JSON object on stdout");
+  command->add_option("OPTIONS", options->options,
+                      "behind --: options of the run that the width is for");
+  command->callback([options, window, &out, &err, &exit_code] {
+    options->settings.window = window->value_or(options->settings.updates / 2);
+    exit_code = range_test(*options, out, err);
   });
 }
 

@@ -20,6 +20,8 @@ void add_export_command(CLI::App& app, std::ostream& out, std::ostream& warnings
 void add_ngram_command(CLI::App& app, std::ostream& out);
 /// `dump RUN` becomes the program of the run, which writes golden vectors.
 void add_dump_command(CLI::App& app);
+/// `range-test` trains at rising widths; see range_test. What it comes to is the exit code.
+void add_range_command(CLI::App& app, std::ostream& out, std::ostream& err, int& exit_code);
 /// `sweep STUDY.toml` runs a study; see study::sweep. What it comes to is the exit code.
 void add_sweep_command(CLI::App& app, std::ostream& out, std::ostream& err, int& exit_code);
 

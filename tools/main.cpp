@@ -51,6 +51,7 @@ int run(int argc, char** argv) {
   ebb::tools::add_ngram_command(app, std::cout);
   ebb::tools::add_dump_command(app);
   int exit_code = kDone;
+  ebb::tools::add_range_command(app, std::cout, std::cerr, exit_code);
   ebb::tools::add_sweep_command(app, std::cout, std::cerr, exit_code);
   try {
     app.parse(argc, argv);

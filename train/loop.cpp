@@ -38,6 +38,7 @@ void check_finite(const Gradients& gradients, const ParamStore& params) {
 // after each micro-batch.
 struct Sweep {
   double loss = 0;
+  std::optional<double> accuracy{};
   Gradients gradients{};
 };
 Sweep sweep(const Task& task, RunState& state, const LoopSettings& settings,
@@ -56,7 +57,7 @@ Sweep sweep(const Task& task, RunState& state, const LoopSettings& settings,
               .key = key,
               .simd = settings.simd,
               .observer = observer};
-    const Var loss = task.loss(pass, t, static_cast<std::int64_t>(part));
+    const auto [loss, accuracy] = task.loss(pass, t, static_cast<std::int64_t>(part));
     const double value = static_cast<double>(pass.tape[loss].item());
     require<NonFiniteError>(std::isfinite(value), "the loss is ", value,
                             "; a smaller --lr or more bits may help");
@@ -64,6 +65,7 @@ Sweep sweep(const Task& task, RunState& state, const LoopSettings& settings,
     // examples.
     const double share = static_cast<double>(parts[part]) / static_cast<double>(examples);
     result.loss += share * value;
+    if (accuracy) result.accuracy = result.accuracy.value_or(0) + share * *accuracy;
     Gradients gradients = pass.tape.backward(loss, static_cast<float>(share));
     if (part == 0) {
       result.gradients = std::move(gradients);
@@ -123,6 +125,7 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings,
   return {.iteration = t,
           .epoch = t / task.steps_per_epoch,
           .loss = swept.loss,
+          .accuracy = swept.accuracy,
           .learning_rate = rate,
           .formats = role_formats(plan, state.ledger),
           .bit_ops = state.ledger.total_bit_ops() - before,

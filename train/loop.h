@@ -60,6 +60,14 @@ struct Generated {
 /// The entry of Task::data that identifies what token ids mean.
 inline constexpr std::string_view kVocabularyEntry = "vocabulary";
 
+/// The loss of a micro-batch, a scalar on the pass's tape, and what else is known of it.
+struct BatchLoss {
+  Var value;
+  std::optional<double> accuracy{};     ///< share of the examples whose label is predicted, if they
+                                        ///< have labels
+  BatchLoss(Var loss) : value(loss) {}  // NOLINT(google-explicit-constructor): most are only that
+};
+
 /// What the loop knows of a network and its data: images, tokens or graphs stay behind these
 /// functions. All of them are pure functions of their arguments, the parameters and the pass.
 struct Task {
@@ -67,8 +75,8 @@ struct Task {
   std::int64_t steps_per_epoch = 1;
   /// Examples in each micro-batch of step t; more than one when gradients are accumulated.
   std::function<std::vector<std::int64_t>(std::int64_t t)> parts{};
-  /// Mean loss over a micro-batch of step t, a scalar on the pass's tape.
-  std::function<Var(Pass&, std::int64_t t, std::int64_t part)> loss{};
+  /// Mean loss over a micro-batch of step t.
+  std::function<BatchLoss(Pass&, std::int64_t t, std::int64_t part)> loss{};
   /// The first is scored during training, all of them at the end.
   std::vector<Split> splits{};
   /// The loss of one example of a kind, without the data: what shapes and costs are counted by. One

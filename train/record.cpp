@@ -73,13 +73,16 @@ double real_of(const Json& json) {
 }
 
 StepRow step_of(const Json& json) {
-  return {.iteration = json.at("iteration").get<std::int64_t>(),
-          .epoch = json.at("epoch").get<std::int64_t>(),
-          .loss = real_of(json.at("loss")),
-          .learning_rate = real_of(json.at("learning_rate")),
-          .formats = formats_of(json.at("bits")),
-          .bit_ops = parse_uint128(json.at("bit_ops").get_ref<const std::string&>()),
-          .seconds = json.at("seconds").get<double>()};
+  const auto accuracy = json.find("accuracy");
+  return {
+      .iteration = json.at("iteration").get<std::int64_t>(),
+      .epoch = json.at("epoch").get<std::int64_t>(),
+      .loss = real_of(json.at("loss")),
+      .accuracy = accuracy == json.end() ? std::nullopt : std::optional(accuracy->get<double>()),
+      .learning_rate = real_of(json.at("learning_rate")),
+      .formats = formats_of(json.at("bits")),
+      .bit_ops = parse_uint128(json.at("bit_ops").get_ref<const std::string&>()),
+      .seconds = json.at("seconds").get<double>()};
 }
 
 EvalRow evaluation_of(const Json& json) {
@@ -216,13 +219,13 @@ std::string dump(const Json& json) {
 }  // namespace
 
 std::string to_line(const StepRow& row) {
-  return dump({{"iteration", row.iteration},
-               {"epoch", row.epoch},
-               {"loss", row.loss},
-               {"learning_rate", row.learning_rate},
-               {"bits", to_json(row.formats)},
-               {"bit_ops", to_text(row.bit_ops)},
-               {"seconds", row.seconds}});
+  Json json{{"iteration", row.iteration}, {"epoch", row.epoch}, {"loss", row.loss}};
+  if (row.accuracy) json["accuracy"] = *row.accuracy;
+  json["learning_rate"] = row.learning_rate;
+  json["bits"] = to_json(row.formats);
+  json["bit_ops"] = to_text(row.bit_ops);
+  json["seconds"] = row.seconds;
+  return dump(json);
 }
 
 std::string to_line(const EvalRow& row) {

@@ -30,6 +30,7 @@ struct RoleFormats {
 struct StepRow {
   std::int64_t iteration = 0, epoch = 0;  ///< both from 0
   double loss = 0;                        ///< of the batch, before the update
+  std::optional<double> accuracy{};       ///< as the loss, where examples have labels
   double learning_rate = 0;
   RoleFormats formats{};
   uint128 bit_ops = 0;  ///< of this step alone

@@ -10,7 +10,7 @@ mkdir study
 for schedule in static CR fp32; do
   for seed in 1 2 3; do
     "$mlp" --data synthetic --batch 32 --iterations 24 --eval-every 12 --schedule $schedule --seed $seed \
-      --statistics-every 8 --threads 1 --quiet --out "study/$schedule-$seed" </dev/null >/dev/null 2>err.txt || fault "$(<err.txt)"
+      --statistics-every 8 --probe int4,int6 --probe-every 16 --threads 1 --quiet --out "study/$schedule-$seed" </dev/null >/dev/null 2>err.txt || fault "$(<err.txt)"
   done
 done
 
@@ -19,7 +19,7 @@ expect 0 '' "$ebb" report study -o again.html --title 'A <b>title</b>'
 cmp -s page.html again.html || fault "the same runs gave two pages"
 python "$here/report_page.py" page.html study || fault "the page is not as agreed"
 
-for figure in pareto curves schedules cost quality; do
+for figure in pareto curves schedules cost quality probe; do
   expect 0 '' "$ebb" report study --figure $figure -o f.svg
   expect 0 '' "$ebb" report study --figure $figure -o f.csv
   python -c 'import xml.dom.minidom; xml.dom.minidom.parse("f.svg")' || fault "$figure is no SVG"

@@ -38,7 +38,7 @@ def read(directory):
     steps, evals = lines(directory / "steps.jsonl"), lines(directory / "evals.jsonl")
     last = config["resolved"]["steps_per_epoch"]
     return {
-        "name": directory.name, "options": config["options"], "steps": steps, "evals": evals,
+        "name": directory.name, "options": config["options"], "steps": steps, "evals": evals, "probe": lines(directory / "probe.jsonl"),
         "score": [row["score"] for row in evals if row["split"] == "test"][-1],
         "loss": mean([row["loss"] for row in steps[-last:]]),
         "bit_ops": sum(int(row["bit_ops"]) for row in steps),
@@ -172,6 +172,18 @@ def recompute(page, runs):
         total = sum(int(cell) for row in tables["cost"][1:] if row[0] == name for cell in row[2:])
         check(total == schedules[name][0]["bit_ops"], name, "bit-operations by layer add to", total)
     check(len(tables["quality"]) > len(schedules), "no quality")
+    seen = 0
+    for name, what, form, sqnr, ends, underflow, bits in tables["probe"][1:]:
+        rows = [row for row in schedules[name][0]["probe"]
+                if row["format"] == form and f"{row['site']} {row.get('product') or row['role']}" == what]
+        seen += len(rows)
+        if bits:
+            close(bits, max(row["sum_bits"] for row in rows), what)
+        else:
+            close(sqnr, min(math.inf if row["sqnr_db"] is None else row["sqnr_db"] for row in rows), what)
+            close(ends, max(row["at_ends"] for row in rows), what)
+            close(underflow, max(row["underflow"] for row in rows), what)
+    check(seen == sum(len(runs[0]["probe"]) for runs in schedules.values()) > 0, "probe:", seen, "rows")
     check(not [a for a in page.addresses if not a.startswith(("#", "data:"))], "addresses", page.addresses)
 
 

@@ -190,19 +190,8 @@ void add_differences(Comparison& comparison) {
     Configuration& each = comparison.configurations[i];
     each.baseline = baseline_of(each, comparison);
     if (!each.baseline || *each.baseline == i) continue;
-    std::vector<double> values, theirs;
-    for (const std::size_t run : each.finished) {
-      for (const std::size_t other : comparison.configurations[*each.baseline].finished) {
-        const train::EvalRow* const score = score_of(comparison.run(run));
-        const train::EvalRow* const base = score_of(comparison.run(other));
-        if (score == nullptr || base == nullptr ||
-            comparison.run(run).option("seed") != comparison.run(other).option("seed"))
-          continue;
-        values.push_back(score->score);
-        theirs.push_back(base->score);
-      }
-    }
-    if (!values.empty()) each.difference = paired_difference(values, theirs);
+    each.difference =
+        difference_between(comparison, each, comparison.configurations[*each.baseline]);
   }
 }
 
@@ -241,6 +230,24 @@ std::vector<std::string> Comparison::measures() const {
 
 std::string measure_of(const Configuration& configuration) {
   return concat(configuration.split, ' ', configuration.metric);
+}
+
+std::optional<PairedDifference> difference_between(const Comparison& comparison,
+                                                   const Configuration& each,
+                                                   const Configuration& baseline) {
+  std::vector<double> values, theirs;
+  for (const std::size_t run : each.finished) {
+    for (const std::size_t other : baseline.finished) {
+      const train::EvalRow* const score = score_of(comparison.run(run));
+      const train::EvalRow* const base = score_of(comparison.run(other));
+      if (score == nullptr || base == nullptr ||
+          comparison.run(run).option("seed") != comparison.run(other).option("seed"))
+        continue;
+      values.push_back(score->score);
+      theirs.push_back(base->score);
+    }
+  }
+  return values.empty() ? std::nullopt : std::optional(paired_difference(values, theirs));
 }
 
 const train::EvalRow* score_of(const Run& run) {

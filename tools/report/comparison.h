@@ -66,6 +66,11 @@ struct Comparison {
 };
 /// "test accuracy".
 std::string measure_of(const Configuration& configuration);
+/// What lies between the finished runs of two configurations with the same seeds; none without
+/// such.
+std::optional<PairedDifference> difference_between(const Comparison& comparison,
+                                                   const Configuration& each,
+                                                   const Configuration& baseline);
 /// The score of a run: its last evaluation on the test set, or else on the validation set.
 const train::EvalRow* score_of(const Run& run);
 

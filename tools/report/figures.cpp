@@ -29,11 +29,15 @@ int lay_out(std::span<const LegendEntry> entries, double left, double right, con
   return entries.empty() ? 0 : line + 1;
 }
 
-constexpr FigureKind kKinds[] = {{"pareto", pareto_figures},
-                                 {"curves", curves_figures},
-                                 {"schedules", schedules_figures},
-                                 {"cost", cost_figures},
-                                 {"quality", quality_figures}};
+constexpr FigureKind kKinds[] = {
+    {"pareto", pareto_figures},
+    {"curves", curves_figures},
+    {"schedules", schedules_figures},
+    {"cost", cost_figures},
+    {"range", range_figures, "a run of ebb range-test"},
+    {"periods", periods_figures, "runs with a deficit or a window, and one without"},
+    {"quality", quality_figures, "--statistics-every"},
+    {"probe", probe_figures, "--probe"}};
 
 }  // namespace
 

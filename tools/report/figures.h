@@ -31,6 +31,7 @@ struct Figure {
 struct FigureKind {
   const char* name;
   std::vector<Figure> (*draw)(const Comparison& comparison);
+  const char* needs = "";  ///< what runs must have for it, if not all have it
 };
 std::span<const FigureKind> figure_kinds();
 
@@ -44,6 +45,12 @@ std::vector<Figure> schedules_figures(const Comparison& comparison);
 std::vector<Figure> cost_figures(const Comparison& comparison);
 /// What encoding did to operands, as maps of layer and time.
 std::vector<Figure> quality_figures(const Comparison& comparison);
+/// What formats of a probe would have done, as maps of layer and format.
+std::vector<Figure> probe_figures(const Comparison& comparison);
+/// Precision range tests: score and gain by width, one figure each.
+std::vector<Figure> range_figures(const Comparison& comparison);
+/// Critical learning periods: score against the length of a deficit, and the start of a window.
+std::vector<Figure> periods_figures(const Comparison& comparison);
 
 /// All panels of a figure as one file.
 std::string to_svg_file(const Figure& figure);

@@ -52,7 +52,7 @@ std::string drawn(const Comparison& comparison, const std::string& name, bool cs
       std::ranges::find_if(kinds, [&](const auto& each) { return name == each.name; });
   const std::vector<Figure> figures = kind->draw(comparison);
   require<DataError>(!figures.empty(), "[report] the runs have no data for the figure ", name,
-                     name == "quality" ? "; train with --statistics-every" : "");
+                     kind->needs[0] == '\0' ? "" : concat("; they need ", kind->needs));
   require<ConfigError>(figures.size() == 1, "[report] the runs are scored by ",
                        join_words(comparison.measures()),
                        ", which make a figure each; give runs of one of them");

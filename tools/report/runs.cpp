@@ -137,29 +137,58 @@ double decibels_of(const Json& value) {
   return value.is_number() ? value.get<double>() : std::numeric_limits<double>::infinity();
 }
 
-std::vector<QualityRow> read_operands(const std::string& directory) {
-  const std::string path = directory + "/operands.jsonl";
-  std::vector<QualityRow> rows;
+QualityRow quality_row(const Json& line) {
+  return {.iteration = line.at("iteration").get<std::int64_t>(),
+          .site = line.at("site").get<std::string>(),
+          .role = line.at("role").get<std::string>(),
+          .format = text_of(line.at("format")),
+          .at_ends = line.at("at_ends").get<double>(),
+          .zeros = line.at("zeros").get<double>(),
+          .sqnr_db = decibels_of(line.at("sqnr_db"))};
+}
+
+ProbeRow probe_row(const Json& line) {
+  ProbeRow row{.iteration = line.at("iteration").get<std::int64_t>(),
+               .site = line.at("site").get<std::string>(),
+               .what = line.at(line.contains("product") ? "product" : "role").get<std::string>(),
+               .format = text_of(line.at("format")),
+               .of_sums = line.contains("product")};
+  if (row.of_sums) {
+    row.sums = line.at("sums").get<double>();
+    row.sum_bits = line.at("sum_bits").get<double>();
+    row.overflows = options_of(line.at("overflows"));
+  } else {
+    row.at_ends = line.at("at_ends").get<double>();
+    row.zeros = line.at("zeros").get<double>();
+    row.underflow = line.at("underflow").get<double>();
+    row.sqnr_db = decibels_of(line.at("sqnr_db"));
+  }
+  return row;
+}
+
+/// The rows of a file that a run may have; half a line at its end is none.
+template <class Row>
+std::vector<Row> read_rows(const std::string& path, Row (*row_of)(const Json&)) {
+  std::vector<Row> rows;
   if (!fs::exists(path)) return rows;
   const std::string text = train::read_file(path);
   const std::string_view view = text;
   std::size_t begin = 0;
   for (std::size_t end = 0; (end = view.find('\n', begin)) != std::string::npos; begin = end + 1) {
     try {
-      const Json line = Json::parse(view.substr(begin, end - begin));
-      rows.push_back({.iteration = line.at("iteration").get<std::int64_t>(),
-                      .site = line.at("site").get<std::string>(),
-                      .role = line.at("role").get<std::string>(),
-                      .format = text_of(line.at("format")),
-                      .at_ends = line.at("at_ends").get<double>(),
-                      .zeros = line.at("zeros").get<double>(),
-                      .sqnr_db = decibels_of(line.at("sqnr_db"))});
+      rows.push_back(row_of(Json::parse(view.substr(begin, end - begin))));
     } catch (const nlohmann::json::exception&) {
       throw DataError(concat("[record] ", path, ", line ", rows.size() + 1,
                              " is no line of a record; restore the file"));
     }
   }
   return rows;
+}
+
+std::optional<RangeSettings> read_range(const std::string& directory) {
+  const std::string path = directory + kRangeFile;
+  if (!fs::exists(path)) return std::nullopt;
+  return parse_range_settings(train::read_file(path));
 }
 
 /// Options that a command may leave out where they are as by default, and some must, since they
@@ -201,7 +230,9 @@ Read read_one(const Source& source, const std::optional<SiteFormats>& reference)
     Run run{.name = source.name,
             .record = train::inspect(source.directory, reference),
             .command = source.command,
-            .operands = read_operands(source.directory)};
+            .operands = read_rows(source.directory + "/operands.jsonl", quality_row),
+            .probe = read_rows(source.directory + "/probe.jsonl", probe_row),
+            .range = read_range(source.directory)};
     const std::int64_t saved = run.record.saved_at.value_or(0);
     require<DataError>(saved <= run.steps(), "[record] ", source.directory,
                        "/steps.jsonl: expected the ", saved,

@@ -9,6 +9,7 @@
 
 #include "core/text.h"
 #include "quant/ledger.h"
+#include "tools/report/range.h"
 #include "train/app/inspect.h"
 #include "train/record.h"
 
@@ -22,11 +23,25 @@ struct QualityRow {
   double sqnr_db = 0;             ///< infinite if nothing was lost
 };
 
+/// A line of probe.jsonl: what another format would have done to an operand, or to the sums of a
+/// layer's products of one kind.
+struct ProbeRow {
+  std::int64_t iteration = 0;
+  std::string site, what, format;  ///< `what`: a role, or a product
+  bool of_sums = false;
+  double at_ends = 0, zeros = 0, underflow = 0;  ///< shares
+  double sqnr_db = 0;                            ///< infinite if nothing was lost
+  double sums = 0, sum_bits = 0;                 ///< of products
+  KeyValues overflows{};                         ///< events by accumulator
+};
+
 struct Run {
   std::string name;  ///< unique in the report
   train::Inspection record{};
   std::vector<std::string> command{};  ///< words that make this run
   std::vector<QualityRow> operands{};
+  std::vector<ProbeRow> probe{};
+  std::optional<RangeSettings> range{};  ///< of a precision range test
 
   /// The text of an option, "" if it has none; `program` is one, too.
   [[nodiscard]] std::string option(std::string_view key) const;

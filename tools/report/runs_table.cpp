@@ -227,16 +227,17 @@ Table table_of_runs(const Collection& collection) {
 }
 
 Table table_of_steps(const Collection& collection) {
-  Table table{{"run", "iteration", "epoch", "loss", "learning_rate", "weight", "activation",
-               "gradient", "bit_ops", "seconds"}};
+  Table table{{"run", "iteration", "epoch", "loss", "accuracy", "learning_rate", "weight",
+               "activation", "gradient", "bit_ops", "seconds"}};
   for (const Run& run : collection.runs) {
     for (const train::StepRow& row : run.record.history.steps)
-      table.rows.push_back(
-          {Cell::of(run.name), Cell::of(to_text(row.iteration)), Cell::of(to_text(row.epoch)),
-           Cell::number(row.loss, 6), Cell::number(row.learning_rate, 6),
-           Cell::of(to_text(row.formats.weight)), Cell::of(to_text(row.formats.activation)),
-           Cell::of(row.formats.gradient ? to_text(*row.formats.gradient) : ""),
-           Cell::of(to_text(row.bit_ops)), Cell::number(row.seconds, 6)});
+      table.rows.push_back({Cell::of(run.name), Cell::of(to_text(row.iteration)),
+                            Cell::of(to_text(row.epoch)), Cell::number(row.loss, 6),
+                            Cell::number(row.accuracy, 6), Cell::number(row.learning_rate, 6),
+                            Cell::of(to_text(row.formats.weight)),
+                            Cell::of(to_text(row.formats.activation)),
+                            Cell::of(row.formats.gradient ? to_text(*row.formats.gradient) : ""),
+                            Cell::of(to_text(row.bit_ops)), Cell::number(row.seconds, 6)});
   }
   return table;
 }

@@ -109,6 +109,17 @@ std::string find_program(const std::string& name) {
                                                 : concat("did you mean '", nearest, "'?")));
 }
 
+Said run_program(const std::vector<std::string>& words, bool shown) {
+  const Scratch out, err;
+  Child child(words, out.fd(), shown ? STDERR_FILENO : err.fd());
+  int passed_on = 0;
+  for (;;) {
+    if (const std::optional<int> code = child.ended()) return {*code, out.text(), err.text()};
+    for (; passed_on < Interrupts::count(); ++passed_on) child.send(SIGINT);
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
 std::string message_of(std::string_view program, std::string_view said, int exit_code) {
   const std::string prefix = concat(program_name(program), ": ");
   std::string text(said);

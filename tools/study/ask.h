@@ -20,6 +20,14 @@ std::string find_program(const std::string& name);
 /// line.
 std::string message_of(std::string_view program, std::string_view said, int exit_code);
 
+/// Runs a program to its end. Signals of Interrupts are passed on to it. What it says goes into the
+/// texts, on standard error only unless that is `shown` as ours.
+struct Said {
+  int exit_code = 0;
+  std::string out{}, err{};
+};
+Said run_program(const std::vector<std::string>& words, bool shown);
+
 /// What a program says of a run before it begins.
 struct Answer {
   int exit_code = 0;

@@ -195,7 +195,8 @@ Prediction parse_prediction(std::string_view text) {
     Prediction prediction{.iterations = json.at("iterations").get<std::int64_t>(),
                           .bit_ops = parse_uint128(json.at("bit_ops").get<std::string>()),
                           .relative_cost = json.at("relative_cost").get<double>(),
-                          .cost_reference = json.at("cost_reference").get<std::string>()};
+                          .cost_reference = json.at("cost_reference").get<std::string>(),
+                          .lr_schedule = json.at("lr_schedule").get<std::string>()};
     prediction.macs = json.at("macs").get<double>() * json.at("examples_per_step").get<double>() *
                       static_cast<double>(prediction.iterations);
     return prediction;

@@ -64,6 +64,7 @@ struct Prediction {
   double macs = 0;  ///< forward, of all steps: what time depends on, whatever the bits
   double relative_cost = 0;
   std::string cost_reference{};
+  std::string lr_schedule{};
 };
 /// @throws DataError for a text that is none
 Prediction parse_prediction(std::string_view text);

@@ -126,8 +126,7 @@ Task graph_task(const std::shared_ptr<const Graph>& graph, const GraphNetwork& n
                                                                        std::int64_t) {
       const Var logits =
           feed->network.forward(pass, pass.tape.constant(feed->graph->features), feed->whole);
-      return softmax_cross_entropy(pass, select_rows(pass, logits, feed->graph->split.train),
-                                   labels);
+      return labelled_loss(pass, select_rows(pass, logits, feed->graph->split.train), labels);
     };
     task.kinds = [](std::int64_t) { return std::vector{Task::Examples{}}; };
   } else {
@@ -142,13 +141,13 @@ Task graph_task(const std::shared_ptr<const Graph>& graph, const GraphNetwork& n
       const Var features = pass.tape.constant(
           pass.counting ? Tensor::shape_only({std::ssize(nodes), feed->graph->features.shape()[1]})
                         : features_of(*feed->graph, nodes));
-      return softmax_cross_entropy(
-          pass, feed->network.forward(pass, features, sampled(*feed, batch)), batch.labels);
+      return labelled_loss(pass, feed->network.forward(pass, features, sampled(*feed, batch)),
+                           batch.labels);
     };
     task.kinds = [](std::int64_t t) { return std::vector{Task::Examples{.kind = t}}; };
   }
   task.unit = "first step";
-  task.example = [loss = task.loss](Pass& pass, std::int64_t t) { return loss(pass, t, 0); };
+  task.example = [loss = task.loss](Pass& pass, std::int64_t t) { return loss(pass, t, 0).value; };
   if (!graph->split.validation.empty())
     task.splits.push_back(split_of("validation", feed, graph->split.validation));
   task.splits.push_back(split_of("test", feed, graph->split.test));

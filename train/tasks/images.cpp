@@ -127,8 +127,7 @@ Task image_task(const std::shared_ptr<const ImageData>& data, const ImageNetwork
   task.parts = [feed](std::int64_t t) { return feed->sizes(t); };
   task.loss = [feed, network](Pass& pass, std::int64_t t, std::int64_t part) {
     const Batch& batch = feed->part(t, part);
-    return softmax_cross_entropy(pass, network(pass, pass.tape.constant(batch.inputs)),
-                                 batch.labels);
+    return labelled_loss(pass, network(pass, pass.tape.constant(batch.inputs)), batch.labels);
   };
   if (data->validation.count() > 0)
     task.splits.push_back(split_of("validation", data, data->validation, network));

@@ -141,7 +141,7 @@ Task pair_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwork& n
   };
   task.loss = [feed, network](Pass& pass, std::int64_t t, std::int64_t part) {
     const Batch batch = std::move(feed->step(t)[static_cast<std::size_t>(part)]);
-    return softmax_cross_entropy(pass, network(pass, batch.rows, batch.places), batch.targets);
+    return labelled_loss(pass, network(pass, batch.rows, batch.places), batch.targets);
   };
   // What a row costs depends on its length and on how many places are predicted.
   const std::int64_t longest = feed->length;

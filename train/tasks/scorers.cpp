@@ -46,6 +46,14 @@ Split sum_split(std::string name, std::int64_t pieces, std::vector<SumScore> sco
   return {std::move(name), pieces, begin};
 }
 
+BatchLoss labelled_loss(Pass& pass, Var logits, std::span<const std::int32_t> labels) {
+  BatchLoss loss = softmax_cross_entropy(pass, logits, labels);
+  if (!pass.counting)
+    loss.accuracy = static_cast<double>(count_correct(pass.tape[logits], labels)) /
+                    static_cast<double>(labels.size());
+  return loss;
+}
+
 void add_predictions(Pass& pass, Var logits, std::span<const std::int32_t> labels,
                      ScoreSums& sums) {
   sums.correct += static_cast<double>(count_correct(pass.tape[logits], labels));

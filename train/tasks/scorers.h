@@ -35,6 +35,9 @@ SumScore bits_per_byte();  ///< the loss over ln 2 and over the bytes that the e
 Split sum_split(std::string name, std::int64_t pieces, std::vector<SumScore> scores,
                 std::function<void(Pass&, std::int64_t piece, ScoreSums&)> add);
 
+/// The softmax cross-entropy of a training batch, with the share of labels that the logits predict.
+BatchLoss labelled_loss(Pass& pass, Var logits, std::span<const std::int32_t> labels);
+
 /// Adds the softmax cross-entropy of logits [n, classes], and how many labels they predict.
 void add_predictions(Pass& pass, Var logits, std::span<const std::int32_t> labels, ScoreSums& sums);
 
