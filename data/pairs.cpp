@@ -111,6 +111,41 @@ Sentences read_part(const fs::path& folder, const std::vector<std::string>& name
 
 }  // namespace
 
+std::vector<SentencePair> read_unlabelled_pairs(const fs::path& path,
+                                                const Vocabulary& vocabulary) {
+  const std::vector<std::byte> bytes = read_data_file(path);
+  const std::string_view text{reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  require_utf8(text, path.string());
+  std::size_t premise = 0, hypothesis = 1;
+  Sentences pairs;
+  std::int64_t number = 0;
+  for (std::string line : split_at(text, '\n')) {
+    ++number;
+    if (line.ends_with('\r')) line.pop_back();
+    if (line.empty()) continue;
+    const std::vector<std::string> fields = split_at(line, '\t');
+    const auto place = [&](const char* name) {
+      return static_cast<std::size_t>(std::ranges::find(fields, name) - fields.begin());
+    };
+    const bool xnli = place("premise") < fields.size() && place("hypo") < fields.size();
+    if (number == 1 &&
+        (xnli || (place("sentence1") < fields.size() && place("sentence2") < fields.size()))) {
+      premise = place(xnli ? "premise" : "sentence1");
+      hypothesis = place(xnli ? "hypo" : "sentence2");
+      continue;
+    }
+    PairTexts pair;
+    if (std::max(premise, hypothesis) < fields.size())
+      pair = {.premise = words_of(fields[premise]), .hypothesis = words_of(fields[hypothesis])};
+    require<DataError>(!pair.premise.empty() && !pair.hypothesis.empty(), "[predict] ",
+                       path.string(), ", line ", number,
+                       ": expected two sentences with a tab between them, got '", line, "'");
+    pairs.push_back(std::move(pair));
+  }
+  require<DataError>(!pairs.empty(), "[predict] ", path.string(), ": there are no pairs in it");
+  return encode(pairs, vocabulary);
+}
+
 std::string words_of(std::string_view sentence) {
   std::string words;
   bool open = false;  // a word that the next letter goes on with

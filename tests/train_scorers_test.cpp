@@ -114,6 +114,20 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("a prediction is the largest logit's label with its softmax probability") {
+  const Tensor logits = Tensor::from({3, 3}, std::vector<float>{0, 2, 1, 5, 5, 5, 1000, -1000, 0});
+  const std::vector<Prediction> got = predictions(logits);
+  REQUIRE(got.size() == 3);
+  const std::int64_t labels[] = {1, 0, 0};  // the first of equals
+  const double expected[] = {1 / (1 + std::exp(-2.0) + std::exp(-1.0)), 1.0 / 3.0, 1};
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(got[i].label == labels[i]);
+    CHECK(std::abs(got[i].probability - expected[i]) < 1e-15);
+  }
+  CHECK(prediction_row("a", "7", "cat", 0.25) ==
+        std::vector<std::string>{"a", "7", "cat", "0.250000"});
+}
+
 TEST_CASE("a scorer that is no mean of sums gives its named values to record and controllers") {
   // The largest loss of any piece, which no sum knows.
   Task task = TinyTask{}.task();

@@ -11,8 +11,8 @@
 #include "core/error.h"
 #include "core/text.h"
 #include "schedules/cpt.h"
-#include "tools/dump_command.h"
 #include "tools/ngram_command.h"
+#include "tools/program_of_run.h"
 #include "tools/quantize_command.h"
 #include "tools/range_command.h"
 #include "tools/report/report_command.h"
@@ -28,6 +28,14 @@ namespace {
 std::string integer_check(const std::string& text) {
   std::int64_t value = 0;
   return parse_number(text, value) ? "" : concat("expected an integer, got '", text, "'");
+}
+
+/// Adds the options that were given, for another program to read.
+void add_given(std::vector<std::string>& words, const CLI::App& command) {
+  for (const CLI::Option* each : command.get_options()) {
+    if (each->count() == 0 || each->get_lnames().empty() || each->results().empty()) continue;
+    words.insert(words.end(), {"--" + each->get_lnames()[0], each->results()[0]});
+  }
 }
 
 /// Refuses an option that was given and has no effect with the others.
@@ -209,47 +217,85 @@ void add_dump_command(CLI::App& app) {
   command->add_option("--data", "where the run's data are, if they moved");
   command->add_option("--threads", "threads; never changes a result");
   command->callback([command, run] {
+    std::vector<std::string> words{"--dump", *run};
+    add_given(words, *command);
+    become_program_of(*run, "dump", std::move(words));
+  });
+}
+
+void add_predict_command(CLI::App& app) {
+  struct Settings {
+    std::string run;
+    std::vector<std::string> files;
+  };
+  const auto settings = std::make_shared<Settings>();
+  CLI::App* const command = app.add_subcommand(
+      "predict", "Score files of one's own with the checkpoint of a run, as TSV");
+  command->add_option("RUN", settings->run, "run directory")->required();
+  command->add_option("FILE", settings->files, "files to score; docs/PROGRAMS.md says which")
+      ->required();
+  // The run's program reads what they say.
+  command->add_option("--checkpoint", "last, best, or after N steps [last]");
+  command->add_option("--eval-bits", "forward bits, or a format [as the run was scored]");
+  command->add_option("--data", "where the run's data are, if they moved");
+  command->add_option("--threads", "threads; never changes a result");
+  command->callback([command, settings] {
+    for (const std::string& file : settings->files)
+      require<ConfigError>(!file.empty() && file.find('\n') == std::string::npos,
+                           "[predict] a name of a file is empty or has a line feed in it");
+    std::vector<std::string> words{"--evaluate", settings->run, "--input",
+                                   join_words(settings->files, "\n")};
+    add_given(words, *command);
+    become_program_of(settings->run, "predict", std::move(words));
+  });
+}
+
+void add_import_command(CLI::App& app) {
+  struct Settings {
+    std::string file, map, program, out;
     std::vector<std::string> options;
-    for (const CLI::Option* each : command->get_options()) {
-      if (each->count() == 0 || each->get_lnames().empty() || each->results().empty()) continue;
-      options.insert(options.end(), {"--" + each->get_lnames()[0], each->results()[0]});
-    }
-    dump(*run, options);
+  };
+  const auto settings = std::make_shared<Settings>();
+  CLI::App* const command = app.add_subcommand(
+      "import", "Make a run of weights from elsewhere, to score, train or start others from");
+  command->add_option("FILE", settings->file, "safetensors file, F32 or F64")->required();
+  command->add_option("--map", settings->map,
+                      "what tensors are called there: TOML, \"name here\" = \"name there\" [as "
+                      "here]");
+  command->add_option("--program", settings->program, "a training program, such as ebb-cnn")
+      ->required();
+  command->add_option("-o,--out", settings->out, "run directory to make")->required();
+  command->add_option("OPTIONS", settings->options,
+                      "behind --: options of the network and its data");
+  command->callback([settings] {
+    std::vector<std::string> words = settings->options;
+    words.insert(words.end(), {"--import", settings->file, "--out", settings->out});
+    if (!settings->map.empty()) words.insert(words.end(), {"--map", settings->map});
+    become_program(settings->program, "import", std::move(words));
   });
 }
 
 void add_ngram_command(CLI::App& app, std::ostream& out) {
   const auto options = std::make_shared<NgramOptions>();
-  const auto unit = std::make_shared<std::string>("byte");
   CLI::App* const command =
       app.add_subcommand("ngram", "Score a text by n-gram models, the baseline of language models");
   command
       ->add_option("--data", options->data,
                    "Text file, folder with train.txt and valid.txt, or embedded")
       ->capture_default_str();
-  command->add_option("--unit", *unit, "byte or word")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"byte", "word"}));
-  command->add_option("--vocabulary", options->vocabulary, "Most words")
-      ->capture_default_str()
-      ->check(integer_check, "");
+  command->add_option("--unit", options->unit, "auto, byte, word or bpe")->capture_default_str();
+  command->add_option("--vocabulary", options->vocabulary,
+                      "most words, or tokens of bpe [50000; bpe: 2048]");
   command->add_option("--order", options->order, "Longest n-grams, 1 .. 8")
       ->capture_default_str()
       ->check(integer_check, "");
-  command->callback([command, options, unit, &out] {
-    refuse_without_effect(*command, "--vocabulary", *unit == "byte",
-                          "with --unit byte, only with --unit word");
-    options->words = *unit == "word";
-    ngram(*options, out);
-  });
+  command->callback([options, &out] { ngram(*options, out); });
 }
 
 void add_range_command(CLI::App& app, std::ostream& out, std::ostream& err, int& exit_code) {
   const auto options = std::make_shared<RangeOptions>();
   CLI::App* const command = app.add_subcommand(
-      "range-test",
-      "Precision range test: train at rising widths and say which is the lowest that works "
-      "(docs/SWEEPS.md)");
+      "range-test", "Train at rising widths and say which is the lowest that works");
   report::RangeSettings& settings = options->settings;
   const auto window = std::make_shared<std::optional<std::int64_t>>();
   const auto count = [&](const char* name, std::int64_t& value, const char* help) {

@@ -18,6 +18,10 @@ void add_inspect_command(CLI::App& app, std::ostream& out, std::ostream& warning
 void add_report_command(CLI::App& app, std::ostream& out, std::ostream& warnings);
 void add_export_command(CLI::App& app, std::ostream& out, std::ostream& warnings);
 void add_ngram_command(CLI::App& app, std::ostream& out);
+/// `predict RUN FILE...` becomes the program of the run, which scores the files.
+void add_predict_command(CLI::App& app);
+/// `import FILE` becomes a training program, which makes a run of the weights.
+void add_import_command(CLI::App& app);
 /// `dump RUN` becomes the program of the run, which writes golden vectors.
 void add_dump_command(CLI::App& app);
 /// `range-test` trains at rising widths; see range_test. What it comes to is the exit code.

@@ -18,7 +18,8 @@ constexpr int kDone = 0, kFailed = 1, kWrongCommandLine = 2;
 /// What is wrong with a command line: the first word that nobody knows, with the nearest known one,
 /// or else what CLI11 says.
 std::string complaint(const CLI::App& app, const CLI::ParseError& error) {
-  const std::vector<std::string> unknown = app.remaining(true);
+  std::vector<std::string> unknown = app.remaining(true);
+  std::erase(unknown, "--");
   if (unknown.empty())
     return ebb::concat("[command line] ", error.what(), "; --help lists all options");
   const std::string word = unknown[0].substr(0, unknown[0].find('='));
@@ -49,6 +50,8 @@ int run(int argc, char** argv) {
   ebb::tools::add_report_command(app, std::cout, std::cerr);
   ebb::tools::add_export_command(app, std::cout, std::cerr);
   ebb::tools::add_ngram_command(app, std::cout);
+  ebb::tools::add_predict_command(app);
+  ebb::tools::add_import_command(app);
   ebb::tools::add_dump_command(app);
   int exit_code = kDone;
   ebb::tools::add_range_command(app, std::cout, std::cerr, exit_code);

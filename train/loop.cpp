@@ -147,6 +147,17 @@ bool stopping(const LoopSettings& settings) {
   return settings.stop != nullptr && *settings.stop != 0;
 }
 
+Pass evaluation_pass(RunState& state, const PrecisionPlan& plan, Key key,
+                     const LoopSettings& settings) {
+  return {.params = state.params,
+          .plan = plan,
+          .ledger = state.evaluation_ledger,
+          .key = key,
+          .mode = Pass::Mode::evaluate,
+          .simd = settings.simd,
+          .gradients = false};
+}
+
 // Scores one split, or nothing if the run is to stop before the last piece.
 std::optional<EvalRow> score_split(const Task& task, const Split& split, RunState& state,
                                    const LoopSettings& settings, const LoopEvents& events) {
@@ -158,13 +169,7 @@ std::optional<EvalRow> score_split(const Task& task, const Split& split, RunStat
   for (std::int64_t piece = 0; piece < split.pieces; ++piece) {
     if (stopping(settings)) return std::nullopt;
     if (events.piece) events.piece(split, piece);
-    Pass pass{.params = state.params,
-              .plan = plan,
-              .ledger = state.evaluation_ledger,
-              .key = key.fold(static_cast<std::uint64_t>(piece)),
-              .mode = Pass::Mode::evaluate,
-              .simd = settings.simd,
-              .gradients = false};
+    Pass pass = evaluation_pass(state, plan, key.fold(static_cast<std::uint64_t>(piece)), settings);
     scorer.add(pass, piece);
   }
   const Scores scores = scorer.result();
@@ -322,14 +327,21 @@ EvalRow evaluate(const Task& task, const Split& split, RunState& state,
   return score_split(task, split, state, to_the_end, events).value();
 }
 
+std::vector<std::vector<std::string>> score_file(const Task& task, const std::string& path,
+                                                 RunState& state, const LoopSettings& settings) {
+  const PrecisionPlan plan = evaluation_plan(settings, state.iteration);
+  const Key key = settings.key.fold("evaluation").fold("file");
+  const FileScorer scorer = task.open_file(path);
+  for (std::int64_t piece = 0; piece < scorer.pieces; ++piece) {
+    Pass pass = evaluation_pass(state, plan, key.fold(static_cast<std::uint64_t>(piece)), settings);
+    scorer.add(pass, piece);
+  }
+  return scorer.rows();
+}
+
 Generated generate(const Task& task, RunState& state, const LoopSettings& settings) {
-  Pass pass{.params = state.params,
-            .plan = evaluation_plan(settings, state.iteration),
-            .ledger = state.evaluation_ledger,
-            .key = settings.key.fold("generation"),
-            .mode = Pass::Mode::evaluate,
-            .simd = settings.simd,
-            .gradients = false};
+  const PrecisionPlan plan = evaluation_plan(settings, state.iteration);
+  Pass pass = evaluation_pass(state, plan, settings.key.fold("generation"), settings);
   return task.generate(pass);
 }
 

@@ -51,6 +51,13 @@ struct Split {
   std::function<Scorer()> begin{};
 };
 
+/// Scores a file that somebody brings, piece by piece like a split, which comes to rows of a table.
+struct FileScorer {
+  std::int64_t pieces = 0;
+  std::function<void(Pass&, std::int64_t piece)> add{};
+  std::function<std::vector<std::vector<std::string>>()> rows{};  ///< once all pieces are in
+};
+
 /// What a language model wrote.
 struct Generated {
   std::vector<std::int32_t> prompt{}, tokens{};  ///< ids of what it began with and of what it added
@@ -90,6 +97,10 @@ struct Task {
   std::string unit = "one example";  ///< what example() of kind 0 is of
   /// Writes a text as the options say, if the network can; the pass says at which precision.
   std::function<Generated(Pass&)> generate{};
+  /// Opens a file to be scored, and the heading of the table that it comes to; absent where the
+  /// network has no use for files.
+  std::function<FileScorer(const std::string& path)> open_file{};
+  std::vector<std::string> file_columns{};
   /// Scores that results are to be read beside, such as {"test_majority_accuracy", 0.34}.
   NamedNumbers baselines{};
   /// What identifies the data, for the record: names and texts.
@@ -176,6 +187,10 @@ PrecisionPlan evaluation_plan(const LoopSettings& settings, std::int64_t updates
 /// Scores one split under the evaluation plan; parameters and layer state stay as they are.
 EvalRow evaluate(const Task& task, const Split& split, RunState& state,
                  const LoopSettings& settings, const LoopEvents& events = {});
+
+/// Scores a file under the evaluation plan. The charges go to the ledger of evaluations.
+std::vector<std::vector<std::string>> score_file(const Task& task, const std::string& path,
+                                                 RunState& state, const LoopSettings& settings);
 
 /// Has the network write a text under the evaluation plan. The charges go to the ledger of
 /// evaluations.

@@ -59,7 +59,7 @@ expect 2 'image-size has no effect on images that all are .28, 28, 1.' "${run[@]
 expect 2 'cycles has no effect with --name static' "$ebb" schedule --name static --iterations 9 --cycles 2
 expect 2 'gradient-bits has no effect without --summary' "$ebb" schedule --name CR --iterations 9 --gradient-bits 4
 expect 2 'seed has no effect with --rounding nearest-even' "$ebb" quantize --format int4 --seed 3
-expect 2 'vocabulary has no effect with --unit byte' "$ebb" ngram --vocabulary 300
+expect 2 'vocabulary has no effect where tokens are bytes' "$ebb" ngram --vocabulary 300
 expect 2 "unknown format 'int08'" "$ebb" quantize --format int08
 expect 2 "unknown accumulator 'sat08'" "${run[@]}" --out a --accumulator sat08
 [[ ! -e a ]] || fault "a wrong command line left a run directory behind"

@@ -36,6 +36,7 @@ for task in classify masked; do
     same "$task, $plan, pinned" "${golden[$task,$plan]}" "$first"
     same "$task, $plan, 3 threads" "$first" "$(hash --task $task "${flags[@]}" --iterations 14 --threads 3)"
     train --task $task "${flags[@]}" --iterations 14 --save-every 5 --out "$task-$plan" >whole.json 2>err.txt || fault "$task, $plan fails: $(<err.txt)"
+    [[ $plan == int ]] && cp whole.json "$task.json"
     train --task $task "${flags[@]}" --iterations 14 --dry-run >dry.json 2>err.txt || fault "$task, $plan, dry run: $(<err.txt)"
     same "$task, $plan, bit_ops predicted and charged" "$(field bit_ops <dry.json)" "$(field bit_ops <whole.json)"
     same "$task, $plan, with a directory" "$first" "$(field weights_sha256 <whole.json)"
@@ -63,6 +64,17 @@ for task in classify masked; do
 done
 same "the majority class" 0.35 "$(train --schedule fp32 --iterations 1 --out none 2>/dev/null | field test_majority_accuracy)"
 grep -q '2 rows without a label left out' classify-whole/config.json || fault "rows without a label are not counted"
+
+# Files are labelled as the run's own pairs are: the share of right labels is the score.
+expect 0 '' "$ebb" predict classify-int pairs/test.tsv
+right=$(paste <(sed -n '2,41s/contradictory/contradiction/p; 2,41!d; /contradiction/!p' pairs/test.tsv | cut -f3) <(sed -n 2,41p out.txt | cut -f3) | awk '$1 == $2' | wc -l)
+same "labels of a file" "$(awk "BEGIN { print $right / 40 }")" "$(field test_accuracy <classify.json)"
+printf 'a b\ta\n\na\tb b\n' >bare.tsv
+expect 0 '' "$ebb" predict classify-int bare.tsv
+same "rows of pairs without labels" 3 "$(wc -l <out.txt)"
+printf 'a b\ta\nb\n' >bare.tsv
+expect 1 "line 2: expected two sentences with a tab between them, got 'b'" "$ebb" predict classify-int bare.tsv
+expect 2 'masked of this run labels nothing' "$ebb" predict masked-int bare.tsv
 
 # What hidden words taught serves labels; the run that goes on needs it no more.
 fine=(--task classify "${int[@]}" --iterations 14)

@@ -62,6 +62,11 @@ done
 same "a score of the run and of its checkpoint" "$(field test_accuracy <whole.json)" "$(field test_accuracy <evaluated.json)"
 "$ebb" inspect whole </dev/null >inspect.txt 2>&1 && grep -q 'aggregate_grad' inspect.txt || fault "ebb inspect: $(<inspect.txt)"
 
+# Every node of a graph has a label.
+expect 0 '' "$ebb" predict whole-gcn-int synthetic
+same "columns of a graph" $'file\texample\tlabel\tscore' "$(head -1 out.txt)"
+awk -F'\t' 'NR > 1 && ($2 != NR - 2 || $3 < 0 || $4 <= 0 || $4 > 1) { exit 1 } END { exit !(NR > 100) }' out.txt || fault "predict: $(head -3 out.txt)"
+
 # The papers' GCN on a graph of Arxiv's size has the MACs that they count.
 "$program" --preset cpt-arxiv --data synthetic-arxiv --dry-run --json </dev/null >arxiv.json 2>err.txt || fault "cpt-arxiv: $(<err.txt)"
 same "MACs of the papers' GCN" 58958458880 "$(sed -nE 's/^  "macs": ([0-9]+),/\1/p' arxiv.json)"

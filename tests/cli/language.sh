@@ -91,8 +91,20 @@ printf 'the cat sees the dog\nthe dog sees\n%.0s' {1..60} | tee words/train.txt 
 # A text takes the run alone.
 spoken=("$program" --generate spoken --prompt 'the cat' --tokens 5)
 "${spoken[@]}" --data words </dev/null >text.txt 2>err.txt || fault "--generate with data: $(<err.txt)"
+# A file is scored as a split of the same tokens is, without the data too.
+cp words/valid.txt file.txt
+expect 0 '' "$ebb" predict spoken words/valid.txt
 mv words gone
 same "a text without the data" "$(<text.txt)" "$("${spoken[@]}" --quiet </dev/null)"
+cp out.txt before.txt
+expect 0 '' "$ebb" predict spoken file.txt
+same "a file scored without the data" "$(tail -1 before.txt | cut -f2-)" "$(tail -1 out.txt | cut -f2-)"
+same "a file and the split that it is" "$(field validation_perplexity <words.json)" "$(tail -1 out.txt | cut -f4)"
+same "columns of a text" $'file\ttokens\tloss\tperplexity' "$(head -1 out.txt)"
+printf 'the' >short.txt
+expect 0 '' "$ebb" predict spoken short.txt file.txt # a word and the end of its line
+same "rows of two files" 3 "$(wc -l <out.txt)"
+expect 1 'the training text does not have' "$ebb" predict whole "$0"
 sed -i 3d spoken/vocabulary.txt
 expect 1 'spoken/vocabulary.txt is no vocabulary, or not the whole of one' "${spoken[@]}"
 # Byte pairs: any bytes, scored by the byte, whatever the tokens are; the learnt ones come again with the data.

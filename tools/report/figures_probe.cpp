@@ -122,7 +122,7 @@ std::vector<Figure> probe_figures(const Comparison& comparison) {
           "formats. A row is an operand of a layer or one of its products, a column a format, "
           "and the value the worst of the run: the signal-to-quantization-noise ratio, the "
           "share of codes at an end of the grid, the share of elements rounded to zero, and "
-          "the bits that hold every sum of code products. Dark is bad."};
+          "the bits that hold every sum of code products. Legends run from harmless to bad."};
   for (const auto& [each, run] : probed) {
     for (const Measure& measure : kMeasures) {
       const bool any = std::ranges::any_of(

@@ -71,7 +71,7 @@ std::vector<Figure> quality_figures(const Comparison& comparison) {
                     "row is an operand of a layer, a column a part of the run, and its shade "
                     "the worst value of that part: the share of codes at an end of the grid, "
                     "the share coded as zero, and the signal-to-quantization-noise ratio. "
-                    "Dark is bad."};
+                    "Legends run from harmless to bad."};
   figure.values.heading = {"configuration", "operand", "worst share at ends",
                            "worst share of zeros", "lowest SQNR, dB"};
   std::vector<std::pair<const Configuration*, const Run*>> measured;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
 
 #include "core/text.h"
 #include "train/app/tables.h"
@@ -49,7 +50,8 @@ void draw_cells(Drawing& drawing, const Map& map, const Scale& scale, const Fram
 std::string short_value(double value, const Scale& scale) {
   const double shown = value * scale.factor();
   if (std::isinf(shown)) return "exact";
-  return train::format_fixed(shown, shown == std::round(shown) || shown >= 99.95 ? 0 : 1);
+  return train::format_fixed(shown,
+                             scale.unit == std::string_view("bits") || shown >= 99.95 ? 0 : 1);
 }
 
 void write_values(Drawing& drawing, const Map& map, const Scale& scale, const Frame& frame) {

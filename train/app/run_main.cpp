@@ -20,6 +20,7 @@
 #include "core/process.h"
 #include "train/app/evaluation.h"
 #include "train/app/forecast.h"
+#include "train/app/import.h"
 #include "train/app/overflows.h"
 #include "train/app/progress.h"
 #include "train/app/recorded.h"
@@ -66,7 +67,9 @@ class Session {
       return kDone;
     }
     loud_ = !line.options.flag("quiet");
-    if (line.options.has("evaluate")) {
+    if (line.options.has("import")) {
+      import_weights(line.options);
+    } else if (line.options.has("evaluate")) {
       evaluate_run(line);
     } else if (line.gave("generate")) {
       generate_text(line);
@@ -120,17 +123,41 @@ class Session {
     note(concat(result.taken.size(), " tensors from ", run.options.text("from"), kept));
   }
 
+  // None if --out says so.
+  std::optional<RunDirectory> new_directory(const Run& run, const RunConfig& config) {
+    if (!run.options.has("out"))
+      return RunDirectory::create_beside(default_directory(run.options, family_.program.name),
+                                         to_json(config));
+    if (!saves(run.options)) return std::nullopt;
+    return RunDirectory::create(run.options.text("out"), to_json(config));
+  }
+
   Exit begin(const Options& options) {
     Run run = prepare_new(options);
     const RunConfig config = config_of(run, family_.program.name);
-    std::optional<RunDirectory> directory;
-    if (!options.has("out")) {
-      directory = RunDirectory::create_beside(default_directory(run.options, family_.program.name),
-                                              to_json(config));
-    } else if (saves(options)) {
-      directory = RunDirectory::create(options.text("out"), to_json(config));
-    }
+    std::optional<RunDirectory> directory = new_directory(run, config);
     return train_on(run, directory, config, {}, false);
+  }
+
+  // A run of no steps, which others go on with.
+  void import_weights(const Options& options) {
+    require<ConfigError>(saves(options),
+                         "[command line] --import makes a run: leave --out none out");
+    Run run = prepare_new(options);
+    const std::string& path = options.text("import");
+    const Imported result = import_params(
+        parse_safetensors(read_file(path)),
+        options.has("map") ? read_names(options.text("map")) : NameMap{}, run.state.params);
+    run.task.data.emplace_back("import", weights_sha256(run.state.params));
+    const RunConfig config = config_of(run, family_.program.name);
+    std::optional<RunDirectory> directory = new_directory(run, config);
+    for (const auto& [name, content] : run.task.files) directory->keep(name, content);
+    save(*directory, run.state, config);
+    const auto listed = [](const char* what, const std::vector<std::string>& names) {
+      return names.empty() ? "" : concat("\n  ", what, ": ", join_words(names));
+    };
+    note(concat(result.taken.size(), " tensors from ", path, listed("as initialised", result.kept),
+                listed("not used", result.unused), "\nsaved in ", directory->path()));
   }
 
   Exit resume(const CommandLine& line) {
@@ -205,6 +232,7 @@ class Session {
   void evaluate_run(const CommandLine& line) {
     const std::string& directory = line.options.text("evaluate");
     const Recorded recorded = read_chosen(directory, line.options);
+    if (line.options.has("input")) return score_files(line, recorded);
     Run run = prepare(options_of_evaluation(line, recorded, {}));
     try {
       check_same_data(recorded.config, run.task.data);
@@ -223,6 +251,31 @@ class Session {
     const EvaluationReport report =
         evaluate_all(run.task, run.state, run.settings, run.precision, events);
     show(run.options.flag("json") ? to_json(report) : to_table(report));
+  }
+
+  // Somebody's files, as a table of tabs.
+  void score_files(const CommandLine& line, const Recorded& recorded) {
+    require<ConfigError>(!line.options.flag("json"),
+                         "[command line] --json: files are scored as a table; leave it out");
+    Run run = prepare(options_of_evaluation(line, recorded, {}), &recorded.config);
+    require<ConfigError>(run.task.open_file != nullptr, "[command line] --input: --task masked of ",
+                         "this run labels nothing; give a run of --task classify");
+    if (!line.gave("data")) check_same_data(recorded.config, run.task.data);
+    restore(run.state, *recorded.checkpoint);
+    const auto show_row = [&](const std::vector<std::string>& row) {
+      std::vector<std::string> fields;
+      for (const std::string& field : row) fields.push_back(printable(field));
+      show(concat(join_words(fields, "\t"), '\n'));
+    };
+    for (bool first = true; const std::string& path : split_at(line.options.text("input"), '\n')) {
+      const auto rows = score_file(run.task, path, run.state, run.settings);
+      if (first) show_row(run.task.file_columns);
+      first = false;
+      std::ranges::for_each(rows, show_row);
+    }
+    note(concat("scored after ", run.state.iteration, " steps, in ",
+                formats_text(role_formats(evaluation_plan(run.settings, run.state.iteration),
+                                          run.state.evaluation_ledger))));
   }
 
   void generate_text(const CommandLine& line) {

@@ -100,12 +100,20 @@ OptionSpec adjustable(OptionSpec option) {
 }
 
 std::vector<OptionSpec> model_options() {
+  OptionSpec map = text("map", "FILE", "", session,
+                        "with --import what tensors are called there: TOML, \"name here\" = "
+                        "\"name there\"");
+  map.requires_option = "import";
   return {
       text("arch", "NAME", "", network, "network to train; the table below lists them"),
       text("preset", "NAME", "", network,
            "options of a known experiment; those of the command line override it"),
       text("from", "RUN", "", network,
            "start from the parameters of a run's checkpoint that fit by name and shape"),
+      text("import", "FILE", "", session,
+           "make a run that has done no steps, with the weights of a safetensors file from "
+           "elsewhere; ebb import does this"),
+      map,
       text("config", "FILE", "", session,
            "options from a file: the config.json of a run, or TOML as in lr = 0.1; those of the "
            "command line override it")};
@@ -239,10 +247,15 @@ std::vector<OptionSpec> saving_options() {
 
 std::vector<OptionSpec> run_options() {
   std::vector<OptionSpec> options = saving_options();
+  OptionSpec input = text("input", "FILES", "", session,
+                          "with --evaluate files to score instead of the run's data, one a line; "
+                          "ebb predict does this");
+  input.requires_option = "evaluate";
   std::ranges::move(
       std::vector<OptionSpec>{
           text("evaluate", "RUN", "", session,
                "score the checkpoint of a run directory instead of training"),
+          input,
           text(
               "checkpoint", "last|best|N", "last", session,
               "with --evaluate and --generate the checkpoint of the run: that of the best score, "

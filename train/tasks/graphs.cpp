@@ -30,6 +30,14 @@ std::vector<std::int64_t> degrees_of(const Graph& graph, std::span<const std::in
   return degrees;
 }
 
+/// Every layer sees all nodes.
+Neighbourhoods whole_graph(const Graph& graph, const GraphNetwork& network) {
+  std::vector<std::int64_t> everybody(static_cast<std::size_t>(graph.nodes()));
+  std::iota(everybody.begin(), everybody.end(), 0);
+  return Neighbourhoods(static_cast<std::size_t>(network.layers),
+                        network.neighbourhood(graph.neighbours, degrees_of(graph, everybody)));
+}
+
 Neighbourhoods sampled(const Feed& feed, const GraphBatch& batch) {
   Neighbourhoods neighbourhoods;
   for (const GraphHop& hop : batch.hops)
@@ -93,9 +101,11 @@ std::vector<OptionSpec> graph_options() {
            .use = OptionSpec::Use::training}};
 }
 
-Graph open_graph(const Options& options) {
+namespace {
+
+Graph open_scaled(const std::string& where, const std::string& split, const Options& options) {
   const Key key = Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("split");
-  Graph graph = ebb::open_graph(options.text("data"), options.text("split"), key);
+  Graph graph = ebb::open_graph(where, split, key);
   const std::string& scaling = options.text("scale-features");
   const bool negative = std::ranges::any_of(graph.features.values(), [](float v) { return v < 0; });
   scale_features(graph, scaling != "auto" ? parse_feature_scaling(scaling)
@@ -104,17 +114,37 @@ Graph open_graph(const Options& options) {
   return graph;
 }
 
+/// Every node of another graph of the same features.
+FileScorer score_graph(const std::string& path, const std::shared_ptr<const Feed>& feed,
+                       const Options& options) {
+  const auto graph = std::make_shared<const Graph>(open_scaled(path, "random", options));
+  const std::int64_t features = graph->features.shape()[1],
+                     expected = feed->graph->features.shape()[1];
+  require<DataError>(features == expected, "[predict] ", path, ": expected nodes of ", expected,
+                     " features, as the network was trained on, got ", features);
+  const auto rows = std::make_shared<std::vector<std::vector<std::string>>>();
+  const auto add = [=](Pass& pass, std::int64_t) {
+    const Var logits = feed->network.forward(pass, pass.tape.constant(graph->features),
+                                             whole_graph(*graph, feed->network));
+    for (const Prediction& each : predictions(pass.tape[logits]))
+      rows->push_back(
+          prediction_row(path, to_text(std::ssize(*rows)), to_text(each.label), each.probability));
+  };
+  return {1, add, [rows] { return *rows; }};
+}
+
+}  // namespace
+
+Graph open_graph(const Options& options) {
+  return open_scaled(options.text("data"), options.text("split"), options);
+}
+
 Task graph_task(const std::shared_ptr<const Graph>& graph, const GraphNetwork& network,
                 const Options& options) {
   require<ConfigError>(options.integer("accumulate") == 1,
                        "[command line] --accumulate: a step on a graph is not cut; leave it out");
-  std::vector<std::int64_t> everybody(static_cast<std::size_t>(graph->nodes()));
-  std::iota(everybody.begin(), everybody.end(), 0);
-  const auto everywhere = network.neighbourhood(graph->neighbours, degrees_of(*graph, everybody));
   const auto feed = std::make_shared<Feed>(
-      Feed{.graph = graph,
-           .network = network,
-           .whole = Neighbourhoods(static_cast<std::size_t>(network.layers), everywhere)});
+      Feed{.graph = graph, .network = network, .whole = whole_graph(*graph, network)});
 
   Task task;
   task.metric = accuracy().metric;
@@ -151,6 +181,10 @@ Task graph_task(const std::shared_ptr<const Graph>& graph, const GraphNetwork& n
   if (!graph->split.validation.empty())
     task.splits.push_back(split_of("validation", feed, graph->split.validation));
   task.splits.push_back(split_of("test", feed, graph->split.test));
+  task.file_columns = prediction_columns();
+  task.open_file = [feed, options](const std::string& path) {
+    return score_graph(path, feed, options);
+  };
   task.data = {{"description", describe(*graph)}, {"graph", graph->fingerprint()}};
   return task;
 }

@@ -7,6 +7,7 @@
 
 #include "core/key.h"
 #include "data/batches.h"
+#include "data/image_input.h"
 #include "layers/loss.h"
 #include "train/options/conflicts.h"
 #include "train/tasks/scorers.h"
@@ -63,6 +64,26 @@ Split split_of(std::string name, std::shared_ptr<const ImageData> data, const Im
     add_predictions(pass, logits, batch.labels, sums);
   };
   return sum_split(std::move(name), (set.count() + kPiece - 1) / kPiece, {accuracy()}, add);
+}
+
+FileScorer score_images(const std::string& path, const ImageSet& like,
+                        const std::vector<std::string>& names, const ImageNetwork& network) {
+  struct State {
+    UnlabelledImages images;
+    std::vector<std::vector<std::string>> rows{};
+  };
+  const auto state = std::make_shared<State>(State{.images = read_images_like(like, path)});
+  const std::int64_t count = state->images.set.count();
+  const auto add = [=](Pass& pass, std::int64_t piece) {
+    const std::int64_t first = piece * kPiece;
+    Batch batch = batch_in_file_order(state->images.set, first, std::min(kPiece, count - first));
+    const Var logits = network(pass, pass.tape.constant(std::move(batch.inputs)));
+    for (const Prediction& each : predictions(pass.tape[logits]))
+      state->rows.push_back(prediction_row(path, state->images.names[state->rows.size()],
+                                           names[static_cast<std::size_t>(each.label)],
+                                           each.probability));
+  };
+  return {(count + kPiece - 1) / kPiece, add, [state] { return state->rows; }};
 }
 
 }  // namespace
@@ -137,6 +158,11 @@ Task image_task(const std::shared_ptr<const ImageData>& data, const ImageNetwork
     return softmax_cross_entropy(
         pass, network(pass, pass.tape.constant(Tensor::zeros({1, shape[0], shape[1], shape[2]}))),
         label);
+  };
+  task.file_columns = prediction_columns();
+  task.open_file = [data, network, where = options.text("data")](const std::string& path) {
+    const ImageSet& like = data->set.train;
+    return score_images(path, like, class_names(where, like.classes), network);
   };
   task.data = {{"description", describe(data->set)},
                {"training", data->set.train.fingerprint()},

@@ -116,6 +116,26 @@ Split split_of(const std::string& name, const std::shared_ptr<const Feed>& feed,
   return sum_split(name, (all + kPiece - 1) / kPiece, std::move(scores), add);
 }
 
+/// Pairs of a file, a row a pair.
+FileScorer score_pairs(const std::string& path, const std::shared_ptr<const Feed>& feed,
+                       const PairNetwork& network) {
+  const auto pairs = std::make_shared<const std::vector<SentencePair>>(
+      read_unlabelled_pairs(path, feed->pairs->vocabulary));
+  const auto rows = std::make_shared<std::vector<std::vector<std::string>>>();
+  const auto all = std::ssize(*pairs);
+  const auto add = [=](Pass& pass, std::int64_t piece) {
+    std::vector<std::int64_t> indices;
+    for (std::int64_t i = piece * kPiece; i < std::min(all, (piece + 1) * kPiece); ++i)
+      indices.push_back(i);
+    const Batch batch = feed->batch(*pairs, indices, feed->masks, 0);
+    for (const Prediction& each : predictions(pass.tape[network(pass, batch.rows, batch.places)]))
+      rows->push_back(prediction_row(path, to_text(std::ssize(*rows)),
+                                     std::string(kPairLabels[static_cast<std::size_t>(each.label)]),
+                                     each.probability));
+  };
+  return {(all + kPiece - 1) / kPiece, add, [rows] { return *rows; }};
+}
+
 std::string describe(const PairSet& pairs) {
   std::string text = concat(pairs.name, ": ", pairs.train.size(), " training, ",
                             pairs.validation.size(), " validation and ", pairs.test.size(),
@@ -163,6 +183,12 @@ Task pair_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwork& n
         pass, network(pass, {.tokens = blank, .segments = blank, .lengths = {length}}, places),
         targets);
   };
+  if (!masked) {
+    task.file_columns = prediction_columns();
+    task.open_file = [feed, network](const std::string& path) {
+      return score_pairs(path, feed, network);
+    };
+  }
   if (!pairs->validation.empty())
     task.splits.push_back(split_of("validation", feed, pairs->validation, network));
   if (!pairs->test.empty()) task.splits.push_back(split_of("test", feed, pairs->test, network));

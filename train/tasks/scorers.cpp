@@ -1,5 +1,8 @@
 #include "train/tasks/scorers.h"
 
+#include <algorithm>
+#include <array>
+#include <cstdio>
 #include <memory>
 #include <utility>
 
@@ -45,6 +48,30 @@ Split sum_split(std::string name, std::int64_t pieces, std::vector<SumScore> sco
   };
   return {std::move(name), pieces, begin};
 }
+
+std::vector<Prediction> predictions(const Tensor& logits) {
+  const std::int64_t classes = logits.shape()[1];
+  std::vector<Prediction> result;
+  for (std::int64_t i = 0; i < logits.shape()[0]; ++i) {
+    const auto row = logits.values().subspan(static_cast<std::size_t>(i * classes),
+                                             static_cast<std::size_t>(classes));
+    const auto largest = std::ranges::max_element(row);
+    double sum = 0;
+    for (const float logit : row)
+      sum += math::exp(static_cast<double>(logit) - static_cast<double>(*largest));
+    result.push_back({.label = largest - row.begin(), .probability = 1 / sum});
+  }
+  return result;
+}
+
+std::vector<std::string> prediction_row(const std::string& file, const std::string& example,
+                                        const std::string& label, double probability) {
+  std::array<char, 32> text{};
+  const int length = std::snprintf(text.data(), text.size(), "%.6f", probability);
+  return {file, example, label, std::string(text.data(), static_cast<std::size_t>(length))};
+}
+
+std::vector<std::string> prediction_columns() { return {"file", "example", "label", "score"}; }
 
 BatchLoss labelled_loss(Pass& pass, Var logits, std::span<const std::int32_t> labels) {
   BatchLoss loss = softmax_cross_entropy(pass, logits, labels);

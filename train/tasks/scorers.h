@@ -35,6 +35,19 @@ SumScore bits_per_byte();  ///< the loss over ln 2 and over the bytes that the e
 Split sum_split(std::string name, std::int64_t pieces, std::vector<SumScore> scores,
                 std::function<void(Pass&, std::int64_t piece, ScoreSums&)> add);
 
+/// The label of the largest of a row's logits (the first of equals), and its softmax probability.
+struct Prediction {
+  std::int64_t label = 0;
+  double probability = 0;
+};
+/// Of every row of logits [n, classes].
+std::vector<Prediction> predictions(const Tensor& logits);
+/// The row of a table: FILE, EXAMPLE, the label's name, the probability to six decimals.
+std::vector<std::string> prediction_row(const std::string& file, const std::string& example,
+                                        const std::string& label, double probability);
+/// The heading of such rows.
+std::vector<std::string> prediction_columns();
+
 /// The softmax cross-entropy of a training batch, with the share of labels that the logits predict.
 BatchLoss labelled_loss(Pass& pass, Var logits, std::span<const std::int32_t> labels);
 

@@ -8,6 +8,7 @@
 
 #include "core/checked.h"
 #include "core/error.h"
+#include "data/file.h"
 #include "data/windows.h"
 #include "layers/loss.h"
 #include "train/files.h"
@@ -129,6 +130,33 @@ Split window_split(std::string name, const std::shared_ptr<const Corpus>& corpus
   return sum_split(std::move(name), windows.count(), {text_score(*corpus)}, add);
 }
 
+/// A text of its own with what a split makes of it.
+struct ForeignText {
+  TokenIds tokens;
+  Scorer scorer{};
+};
+
+/// A file as one text: tokens that were scored, nats a token, and the score of the network's unit.
+FileScorer score_text(const std::string& path, const std::shared_ptr<const Corpus>& corpus,
+                      const std::function<Split(const TokenIds&)>& split_of) {
+  const std::vector<std::byte> bytes = read_data_file(path);
+  const std::string_view text{reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  const auto foreign =
+      std::make_shared<ForeignText>(ForeignText{.tokens = corpus->vocabulary.encode(text, path)});
+  require<DataError>(foreign->tokens.size() > 1, "[predict] ", path, ": expected two tokens or ",
+                     "more, since the first is not scored, got ", foreign->tokens.size());
+  const Split split = split_of(foreign->tokens);
+  foreign->scorer = split.begin();
+  const auto add = [foreign](Pass& pass, std::int64_t piece) { foreign->scorer.add(pass, piece); };
+  const auto rows = [foreign, path] {
+    const Scores scores = foreign->scorer.result();
+    return std::vector<std::vector<std::string>>{{path, to_text(scores.examples),
+                                                  to_text(scores.loss),
+                                                  to_text(scores.values.at(0).second)}};
+  };
+  return {split.pieces, add, rows};
+}
+
 /// Rows of micro-batch `part` when `rows` are cut into `parts`: as micro_batches cuts images,
 /// larger ones first.
 std::int64_t part_rows(std::int64_t rows, std::int64_t parts, std::int64_t part) {
@@ -169,10 +197,12 @@ namespace {
 
 constexpr const char* kVocabularyFile = "vocabulary.txt";
 
-// A run that writes a text needs its tokens only, which it kept.
+// A run that writes a text or scores others needs its tokens only, which it kept.
 std::optional<Corpus> corpus_to_write_with(const Options& options) {
-  if (!options.has("generate") || options.gave("data")) return std::nullopt;
-  const std::string path = concat(options.text("generate"), '/', kVocabularyFile);
+  const bool files = options.has("input");
+  if ((!options.has("generate") && !files) || options.gave("data")) return std::nullopt;
+  const std::string path =
+      concat(options.text(files ? "evaluate" : "generate"), '/', kVocabularyFile);
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) return std::nullopt;  // of an earlier version
   return Corpus{.name = path,
@@ -223,9 +253,12 @@ namespace {
 
 // What takes no text but its tokens.
 Task writing_task(const std::shared_ptr<const Corpus>& corpus, const Options& options,
-                  const std::function<TokenReader()>& begin) {
+                  const std::function<TokenReader()>& begin,
+                  const std::function<Split(const TokenIds&)>& split_of) {
   Task task;
   task.metric = text_score(*corpus).metric;
+  task.file_columns = {"file", "tokens", "loss", task.metric.name};
+  task.open_file = [=](const std::string& path) { return score_text(path, corpus, split_of); };
   task.generate = [=](Pass& pass) {
     return generate_text(pass, corpus->vocabulary, options, begin());
   };
@@ -244,7 +277,11 @@ Task stream_task(const std::shared_ptr<const Corpus>& corpus, const RecurrentNet
       " would cut streams that carry their state; lower --batch or --length instead");
   const std::int64_t streams = options.integer("batch"), length = options.integer("length");
   const Carried carried(params, network.begin(streams));
-  Task task = writing_task(corpus, options, [network] { return stream_reader(network); });
+  const auto split_of = [=](const TokenIds& text) {
+    return stream_split("file", corpus, text, length, network);
+  };
+  Task task = writing_task(
+      corpus, options, [network] { return stream_reader(network); }, split_of);
   task.example = [network](Pass& pass, std::int64_t) {
     const std::vector<std::int32_t> token{0};
     std::vector<StreamState> states = network.begin(1);
@@ -276,7 +313,11 @@ Task window_task(const std::shared_ptr<const Corpus>& corpus, const WindowNetwor
                      parts = std::min(options.integer("accumulate"), rows);
   const Key key = Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("windows");
   const auto tokens = static_cast<std::int64_t>(corpus->train.size());
-  Task task = writing_task(corpus, options, [=] { return window_reader(network, length); });
+  const auto split_of = [=](const TokenIds& text) {
+    return window_split("file", corpus, text, length, network);
+  };
+  Task task = writing_task(
+      corpus, options, [=] { return window_reader(network, length); }, split_of);
   task.example = [network, length](Pass& pass, std::int64_t) {
     const std::vector<std::int32_t> blank(static_cast<std::size_t>(length), 0);
     return softmax_cross_entropy(pass, network(pass, blank, 1), blank);
