@@ -262,16 +262,11 @@ class Session {
                          "this run labels nothing; give a run of --task classify");
     if (!line.gave("data")) check_same_data(recorded.config, run.task.data);
     restore(run.state, *recorded.checkpoint);
-    const auto show_row = [&](const std::vector<std::string>& row) {
-      std::vector<std::string> fields;
-      for (const std::string& field : row) fields.push_back(printable(field));
-      show(concat(join_words(fields, "\t"), '\n'));
-    };
     for (bool first = true; const std::string& path : split_at(line.options.text("input"), '\n')) {
       const auto rows = score_file(run.task, path, run.state, run.settings);
-      if (first) show_row(run.task.file_columns);
+      if (first) show(format_row(run.task.file_columns));
       first = false;
-      std::ranges::for_each(rows, show_row);
+      for (const auto& row : rows) show(format_row(row));
     }
     note(concat("scored after ", run.state.iteration, " steps, in ",
                 formats_text(role_formats(evaluation_plan(run.settings, run.state.iteration),

@@ -58,6 +58,12 @@ std::string format_facts(std::vector<std::vector<std::string>> rows, std::size_t
   return text;
 }
 
+std::string format_row(const std::vector<std::string>& fields) {
+  std::vector<std::string> shown;
+  for (const std::string& field : fields) shown.push_back(printable(field));
+  return concat(join_words(shown, "\t"), '\n');
+}
+
 std::string format_fixed(double value, int decimals) {
   char buffer[400];  // the largest double has 309 digits before the point
   std::snprintf(buffer, sizeof buffer, "%.*f", decimals, value);

@@ -17,6 +17,9 @@ std::string format_table(std::vector<std::vector<std::string>> rows);
 /// in all go on in the next line.
 std::string format_facts(std::vector<std::vector<std::string>> rows, std::size_t columns = 10'000);
 
+/// Fields with tabs between them, each printable, and a line feed.
+std::string format_row(const std::vector<std::string>& fields);
+
 /// With so many decimals, for reading; what must be exact goes through to_text.
 std::string format_fixed(double value, int decimals);
 
