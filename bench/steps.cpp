@@ -27,7 +27,7 @@ struct TaskSteps {
               .ledger = ledger,
               .key = Key(1).fold(static_cast<std::uint64_t>(t)),
               .simd = best_simd()};
-    Gradients gradients = pass.tape.backward(task.loss(pass, t++, 0));
+    Gradients gradients = pass.tape.backward(task.loss(pass, t++, 0).value);
     if (clip) clip_global_norm(gradients, *clip);
     optimizer.step(params, gradients, rate);
     pass.effects.apply_to(params);
