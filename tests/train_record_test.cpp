@@ -25,7 +25,7 @@ StepRow step(std::int64_t t) {
   return {.iteration = t,
           .epoch = t / 4,
           .loss = 1.0 / static_cast<double>(t + 3),
-          .accuracy = t % 2 == 0 ? std::nullopt : std::optional(1.0 / 3.0),
+          .accuracy = t % 2 == 1 ? std::nullopt : std::optional(1.0 / 3.0),
           .learning_rate = 0.1,
           .formats = {k3, k4, k8},
           .bit_ops = (uint128{1} << 100) + static_cast<uint128>(t),
