@@ -4,6 +4,7 @@
 #include <cctype>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -51,7 +52,7 @@ void add_picture(UnlabelledImages& images, const ImageSet& like, const fs::path&
   require<DataError>(side == like.shape[1] && (channels == 1 || channels == 3) && bytes != nullptr,
                      "[predict] ", path.string(), ": a picture does not become an image of shape ",
                      like.shape, " as the network was trained on; give a file of such images");
-  const std::vector<std::byte> file = read_data_file(path);
+  const std::vector<std::byte> file = read_data_file(path.string());
   std::vector<std::uint8_t> square = centred_square(decode_picture(file, path.string()), side);
   if (channels == 1) square = grey(square);
   bytes->insert(bytes->end(), square.begin(), square.end());
@@ -64,7 +65,7 @@ void number(UnlabelledImages& images) {
 }
 
 UnlabelledImages read_idx_images(const ImageSet& like, const fs::path& path) {
-  IdxArray array = read_idx(path);
+  IdxArray array = read_idx(path.string());
   const IdxArray labels{.name = path.string(),
                         .dims = {array.dims.empty() ? 0 : array.dims[0]},
                         .values = std::vector<std::uint8_t>(
@@ -79,8 +80,9 @@ UnlabelledImages read_cifar_images(const ImageSet& like, const fs::path& path) {
   const CifarLabels labels = like.classes == 100  ? CifarLabels::fine
                              : like.classes == 20 ? CifarLabels::coarse
                                                   : CifarLabels::ten;
-  UnlabelledImages images{.set = read_cifar(std::vector<fs::path>{path}, labels, path.string()),
-                          .names = {}};
+  UnlabelledImages images{
+      .set = read_cifar(std::vector<std::string>{path.string()}, labels, path.string()),
+      .names = {}};
   std::ranges::fill(images.set.labels, 0);
   number(images);
   return images;
@@ -93,7 +95,8 @@ std::string lower(std::string text) {
 
 }  // namespace
 
-UnlabelledImages read_images_like(const ImageSet& like, const fs::path& path) {
+UnlabelledImages read_images_like(const ImageSet& like, const std::string& given) {
+  const fs::path path = given;
   std::error_code ignored;
   UnlabelledImages images{
       .set = {.name = path.string(), .shape = like.shape, .pixels = {}, .labels = {}}, .names = {}};
@@ -126,14 +129,15 @@ UnlabelledImages read_images_like(const ImageSet& like, const fs::path& path) {
   return images;
 }
 
-std::vector<std::string> class_names(const fs::path& data, int classes) {
+std::vector<std::string> class_names(const std::string& folder_of_data, int classes) {
+  const fs::path data = folder_of_data;
   std::vector<std::string> names;
   for (const fs::path& folder : entries_of(data / "train", true))
     names.push_back(folder.filename().string());
   for (const char* file : {"batches.meta.txt", "fine_label_names.txt"}) {
     std::error_code ignored;
     if (!names.empty() || !fs::is_regular_file(data / file, ignored)) continue;
-    const std::vector<std::byte> bytes = read_data_file(data / file);
+    const std::vector<std::byte> bytes = read_data_file((data / file).string());
     for (std::string line :
          split_at({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, '\n')) {
       if (line.ends_with('\r')) line.pop_back();

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -20,10 +19,10 @@ struct UnlabelledImages {
 /// (see centred_square), and, for a network of one channel, grey: 0.299 R + 0.587 G + 0.114 B,
 /// rounded half up.
 /// @throws DataError for anything else, or images of another shape or kind of pixels
-UnlabelledImages read_images_like(const ImageSet& like, const std::filesystem::path& path);
+UnlabelledImages read_images_like(const ImageSet& like, const std::string& path);
 
 /// What the classes of a data set that open_data opens are called: the folders of its pictures, the
 /// lines of CIFAR's `batches.meta.txt` or `fine_label_names.txt`, or else their numbers.
-std::vector<std::string> class_names(const std::filesystem::path& data, int classes);
+std::vector<std::string> class_names(const std::string& data, int classes);
 
 }  // namespace ebb

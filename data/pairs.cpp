@@ -111,11 +111,11 @@ Sentences read_part(const fs::path& folder, const std::vector<std::string>& name
 
 }  // namespace
 
-std::vector<SentencePair> read_unlabelled_pairs(const fs::path& path,
+std::vector<SentencePair> read_unlabelled_pairs(const std::string& path,
                                                 const Vocabulary& vocabulary) {
   const std::vector<std::byte> bytes = read_data_file(path);
   const std::string_view text{reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-  require_utf8(text, path.string());
+  require_utf8(text, path);
   std::size_t premise = 0, hypothesis = 1;
   Sentences pairs;
   std::int64_t number = 0;
@@ -137,12 +137,12 @@ std::vector<SentencePair> read_unlabelled_pairs(const fs::path& path,
     PairTexts pair;
     if (std::max(premise, hypothesis) < fields.size())
       pair = {.premise = words_of(fields[premise]), .hypothesis = words_of(fields[hypothesis])};
-    require<DataError>(!pair.premise.empty() && !pair.hypothesis.empty(), "[predict] ",
-                       path.string(), ", line ", number,
-                       ": expected two sentences with a tab between them, got '", line, "'");
+    require<DataError>(!pair.premise.empty() && !pair.hypothesis.empty(), "[predict] ", path,
+                       ", line ", number, ": expected two sentences with a tab between them, got '",
+                       line, "'");
     pairs.push_back(std::move(pair));
   }
-  require<DataError>(!pairs.empty(), "[predict] ", path.string(), ": there are no pairs in it");
+  require<DataError>(!pairs.empty(), "[predict] ", path, ": there are no pairs in it");
   return encode(pairs, vocabulary);
 }
 

@@ -90,7 +90,7 @@ struct PairOptions {
 /// Pairs without labels, which are all 0: a row a line, with the columns of parse_pairs if the
 /// first line names them, else premise, a tab, and hypothesis.
 /// @throws DataError naming line, expectation and value for a row without both sentences
-std::vector<SentencePair> read_unlabelled_pairs(const std::filesystem::path& path,
+std::vector<SentencePair> read_unlabelled_pairs(const std::string& path,
                                                 const Vocabulary& vocabulary);
 
 /// Opens sentence pairs by name: `embedded` for embedded_pairs(), or a folder with the files
