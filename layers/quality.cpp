@@ -8,6 +8,7 @@
 #include "core/math.h"
 #include "core/parallel.h"
 #include "core/sums.h"
+#include "quant/formats/codec.h"
 
 namespace ebb {
 namespace {
@@ -122,7 +123,8 @@ void add_any(Piece& piece, const ConstMatrix& x, const Operand& operand, std::in
     const Grid& grid = operand.grid(operand.granularity() == Granularity::per_column ? j : i);
     const double kept = operand.value(i, j);
     if (codec) {
-      const float highest = grid.scale * static_cast<float>(traits_of(format).max(format));
+      const float highest =
+          grid.scale * (static_cast<float>(traits_of(format).max(format)) / stored_unit(format));
       sums.add(x(i, j), kept, std::abs(static_cast<float>(kept)) >= highest, kept == 0);
     } else {
       const Marks marks(grid);
@@ -133,7 +135,7 @@ void add_any(Piece& piece, const ConstMatrix& x, const Operand& operand, std::in
 }
 
 AddSegment choose(const Operand& operand) {
-  if (operand.arithmetic() != Arithmetic::linear ||
+  if (operand.arithmetic() != Arithmetic::linear || has_codec(operand.format()) ||
       operand.granularity() == Granularity::per_column)
     return add_any;
   return operand.codes().container == CodeMatrix::Container::int8 ? add_codes<std::int8_t>

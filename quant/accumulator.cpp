@@ -1,14 +1,72 @@
 #include "quant/accumulator.h"
 
+#include <vector>
+
 #include "core/error.h"
 #include "core/read_number.h"
 
 namespace ebb {
+namespace {
+
+using Kind = Accumulator::Kind;
+
+/// Reads NAME(ARGUMENT,ARGUMENT...); arguments may have parentheses of their own.
+bool parse_call(std::string_view text, std::string_view name, std::vector<std::string>& arguments) {
+  if (!text.starts_with(name)) return false;
+  text.remove_prefix(name.size());
+  if (text.size() < 2 || text.front() != '(' || text.back() != ')') return false;
+  arguments.assign(1, "");
+  int depth = 0;
+  for (const char c : text.substr(1, text.size() - 2)) {
+    depth += c == '(' ? 1 : c == ')' ? -1 : 0;
+    if (c == ',' && depth == 0) {
+      arguments.emplace_back();
+    } else if (c != ' ') {
+      arguments.back() += c;
+    }
+  }
+  return true;
+}
+
+bool parse_count(const std::string& text, std::int64_t most, std::int64_t& count) {
+  return parse_canonical(text, count) && count >= 1 && count <= most;
+}
+
+constexpr std::int64_t kMostChunk = 65535, kMostFraction = 40;
+
+bool parse_floating(std::string_view text, Accumulator& accumulator) {
+  std::vector<std::string> words;
+  std::int64_t first = 0, chunk = 0, promote = 0;
+  if (parse_call(text, "fp32_blocked", words) && words.size() == 1 &&
+      parse_count(words[0], kMostChunk, chunk)) {
+    accumulator = {.kind = Kind::blocked, .chunk = static_cast<std::uint16_t>(chunk)};
+  } else if (parse_call(text, "f_seq", words) && words.size() == 1) {
+    accumulator = {.kind = Kind::sequential, .format = Format::parse(words[0])};
+  } else if (parse_call(text, "f_chunk", words) && words.size() == 2 &&
+             parse_count(words[1], kMostChunk, chunk)) {
+    accumulator = {.kind = Kind::chunked,
+                   .chunk = static_cast<std::uint16_t>(chunk),
+                   .format = Format::parse(words[0])};
+  } else if (parse_call(text, "tc", words) && (words.size() == 2 || words.size() == 3) &&
+             parse_count(words[0], kMostFraction, first) &&
+             parse_count(words[1], kMostChunk, chunk) &&
+             (words.size() == 2 || parse_count(words[2], kMostChunk, promote))) {
+    accumulator = {.kind = Kind::tensor_core,
+                   .bits = static_cast<std::uint8_t>(first),
+                   .chunk = static_cast<std::uint16_t>(chunk),
+                   .promote = static_cast<std::uint16_t>(promote)};
+  } else {
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
 
 Accumulator Accumulator::wrap(std::int64_t bits) {
   require<ConfigError>(bits >= 2 && bits <= 62,
                        "[accumulator] a narrow accumulator has 2 to 62 bits, got ", bits);
-  return {Kind::wrap, static_cast<std::uint8_t>(bits)};
+  return {.kind = Kind::wrap, .bits = static_cast<std::uint8_t>(bits)};
 }
 
 Accumulator Accumulator::saturate(std::int64_t bits) {
@@ -18,22 +76,69 @@ Accumulator Accumulator::saturate(std::int64_t bits) {
 }
 
 Accumulator Accumulator::parse(std::string_view text) {
-  if (text == "exact") return exact();
+  if (text == "auto") return {};
+  if (text == "exact" || text == "quire") return exact();
+  if (text == "fp32") return fp32();
+  if (text == "hopper") return parse("tc(13,32,128)");
+  if (text == "blackwell") return parse("tc(25,32)");
   std::int64_t bits = 0;
   if (text.starts_with("wrap") && parse_canonical(text.substr(4), bits)) return wrap(bits);
   if (text.starts_with("sat") && parse_canonical(text.substr(3), bits)) return saturate(bits);
-  throw ConfigError(concat("[accumulator] unknown accumulator '", text,
-                           "'; known: exact, wrapN, satN with N = 2 .. 62 bits"));
+  Accumulator accumulator;
+  require<ConfigError>(
+      parse_floating(text, accumulator), "[accumulator] unknown accumulator '", text,
+      "'; known: auto, exact, quire, wrapN and satN with N = 2 .. 62 bits, fp32, fp32_blocked(N), "
+      "f_seq(FORMAT), f_chunk(FORMAT,N), tc(W,N) or tc(W,N,PROMOTE) with W = 1 .. 40 bits, hopper, "
+      "blackwell");
+  require_valid(accumulator);
+  return accumulator;
 }
 
-void require_valid(Accumulator accumulator) {
-  if (!accumulator.is_exact()) static_cast<void>(Accumulator::wrap(accumulator.bits));
+void require_valid(const Accumulator& accumulator) {
+  if (accumulator.is_narrow()) static_cast<void>(Accumulator::wrap(accumulator.bits));
+  if (accumulator.kind != Kind::sequential && accumulator.kind != Kind::chunked) return;
+  const Format format = accumulator.format;
+  require_valid(format);
+  require<ConfigError>(format.kind == Format::Kind::floating && format.sign,
+                       "[accumulator] sums are kept in a floating format, got ", format);
 }
 
-std::string to_text(Accumulator accumulator) {
-  if (accumulator.is_exact()) return "exact";
-  return concat(accumulator.kind == Accumulator::Kind::wrap ? "wrap" : "sat",
-                int{accumulator.bits});
+std::string to_text(const Accumulator& a) {
+  switch (a.kind) {
+    case Kind::standard: return "auto";
+    case Kind::exact: return "exact";
+    case Kind::wrap: return concat("wrap", int{a.bits});
+    case Kind::saturate: return concat("sat", int{a.bits});
+    case Kind::sequential: return a.format.is_fp32() ? "fp32" : concat("f_seq(", a.format, ')');
+    case Kind::blocked: return concat("fp32_blocked(", a.chunk, ')');
+    case Kind::chunked: return concat("f_chunk(", a.format, ',', a.chunk, ')');
+    case Kind::tensor_core: break;
+  }
+  return concat("tc(", int{a.bits}, ',', a.chunk, a.promote > 0 ? concat(',', a.promote) : "", ')');
+}
+
+Accumulator resolve(const Accumulator& accumulator, Format a, Format b) {
+  const auto in = [](Format format, Arithmetic arithmetic) {
+    return traits_of(format).arithmetic(format) == arithmetic;
+  };
+  const bool linear = in(a, Arithmetic::linear) && in(b, Arithmetic::linear);
+  const bool mixed = has_codec(a) != has_codec(b);  // an integer's numbers are those of its grid
+  if (accumulator.kind == Kind::standard) {
+    const auto has_unit = [&](Format format) {
+      return in(format, Arithmetic::linear) || format.kind == Format::Kind::posit;
+    };
+    return has_unit(a) && has_unit(b) && !mixed ? Accumulator::exact() : Accumulator::fp32();
+  }
+  const bool integers = !has_codec(a) && !has_codec(b),
+             fits = mixed                     ? accumulator == Accumulator::fp32()
+                    : accumulator.is_narrow() ? linear
+                                              : accumulator.is_exact() || !integers;
+  require<ConfigError>(
+      fits, "[accumulator] ", accumulator, " sums no products of ", a, " and ", b, ": ",
+      mixed      ? "an integer beside a float is decoded, and summed in fp32"
+      : integers ? "integer codes are summed in exact, wrapN or satN"
+                 : "wrapN and satN add integer codes; choose exact, fp32, tc(W,N) or another");
+  return accumulator;
 }
 
 }  // namespace ebb

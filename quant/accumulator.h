@@ -4,29 +4,56 @@
 #include <string>
 #include <string_view>
 
+#include "quant/formats/format.h"
+
 namespace ebb {
 
-/// Where the sum of an integer product lives. `exact` never overflows. The narrow ones add the
-/// products of the stored (centred) codes in ascending k into a W-bit two's complement register;
-/// each product and each addition wraps or saturates.
+/// Where the sum of a product lives, and in what order it is made. docs/NUMERICS.md defines each.
+///
+/// Products of the numbers of codes are summed, scales follow at the end. Sums of integer formats
+/// are of stored (centred) codes and are exact or narrow. Products with a float32 operand have
+/// none of these: they are one chain of fma in float32.
 struct Accumulator {
-  enum class Kind : std::uint8_t { exact, wrap, saturate };
-  Kind kind = Kind::exact;
-  std::uint8_t bits = 64;
+  enum class Kind : std::uint8_t {
+    standard,     ///< what the two formats have, see resolve()
+    exact,        ///< the exact sum; of posits the quire
+    wrap,         ///< W bits of two's complement that wrap around at each product and addition
+    saturate,     ///< the same that saturates
+    sequential,   ///< one sum in a floating format, rounded at each addition
+    blocked,      ///< exact sums of chunks, added in float32
+    chunked,      ///< sums of chunks in a floating format, added in it
+    tensor_core,  ///< chunks of products aligned to the largest, of which bits below are cut off
+  };
+  Kind kind = Kind::standard;
+  std::uint8_t bits = 0;      ///< W of wrap and saturate; of tensor_core the bits of fraction
+  std::uint16_t chunk = 0;    ///< products that are summed together
+  std::uint16_t promote = 0;  ///< of tensor_core: products after which the sum goes to a float32;
+                              ///< 0: none goes
+  Format format{};  ///< of sequential and chunked sums
 
-  static constexpr Accumulator exact() { return {}; }
+  static Accumulator exact() { return {.kind = Kind::exact}; }
   /// @throws ConfigError unless 2 <= bits <= 62
   static Accumulator wrap(std::int64_t bits);
   static Accumulator saturate(std::int64_t bits);
-  /// Reads "exact", "wrapN" or "satN".
+  /// One chain in float32.
+  static Accumulator fp32() { return {.kind = Kind::sequential}; }
+  /// Reads "auto", "exact", "quire", "wrapN", "satN", "fp32", "fp32_blocked(N)", "f_seq(FORMAT)",
+  /// "f_chunk(FORMAT,N)", "tc(W,N)", "tc(W,N,PROMOTE)", "hopper" and "blackwell".
   static Accumulator parse(std::string_view text);
 
-  [[nodiscard]] constexpr bool is_exact() const { return kind == Kind::exact; }
-  friend constexpr bool operator==(Accumulator, Accumulator) = default;
+  /// For integer codes: no register that overflows.
+  [[nodiscard]] bool is_exact() const { return kind == Kind::exact || kind == Kind::standard; }
+  [[nodiscard]] bool is_narrow() const { return kind == Kind::wrap || kind == Kind::saturate; }
+  friend bool operator==(const Accumulator&, const Accumulator&) = default;
 };
-std::string to_text(Accumulator accumulator);
-/// @throws ConfigError for an accumulator put together by hand that wrap() or saturate() would not
-/// have made
-void require_valid(Accumulator accumulator);
+std::string to_text(const Accumulator& accumulator);
+/// @throws ConfigError for an accumulator put together by hand that parse() would not have made
+void require_valid(const Accumulator& accumulator);
+
+/// What the product of two encoded formats is summed in: the accumulator itself, or, of the
+/// standard one, `exact` where every number is an integer times a fixed unit (integers,
+/// fixed-point, posits, e2m1, e2m3, e3m2) and `fp32` where a float of more binades is among them.
+/// @throws ConfigError where the accumulator is none for such numbers
+Accumulator resolve(const Accumulator& accumulator, Format a, Format b);
 
 }  // namespace ebb

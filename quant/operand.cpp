@@ -91,7 +91,9 @@ std::vector<Range> column_ranges(const ConstMatrix& x, Simd simd) {
 Grid fit_grid(const Range& range, const Encoding& encoding) {
   require<NonFiniteError>(range.finite(), kNotFinite);
   if (has_codec(encoding.format))
-    return {.scale = fit_scale(encoding.format, range), .style = GridStyle::symmetric};
+    return {.bits = encoding.format.width,
+            .scale = fit_scale(encoding.format, range) * stored_unit(encoding.format),
+            .style = GridStyle::symmetric};
   return Grid::fit(range, encoding.format.width, encoding.grid);
 }
 /// The grid over a row of which `cols` elements are at hand, the rest being zeros.
@@ -382,7 +384,8 @@ Operand Operand::decoded() const {
 Operand Operand::as_codes() const {
   require<ConfigError>(arithmetic() == Arithmetic::linear, "[operand] ", format(), " as ",
                        arithmetic(), " has no codes that stand for themselves");
-  Grid itself{.bits = format().width, .style = encoding_.grid};
+  const GridStyle style = has_codec(format()) ? GridStyle::symmetric : encoding_.grid;
+  Grid itself{.bits = format().width, .style = style};
   itself.offset = static_cast<float>(-itself.centre());
   Operand result = view();
   result.granularity_ = Granularity::per_tensor;
@@ -410,7 +413,7 @@ double Operand::value(std::int64_t i, std::int64_t j) const {
   if (at < 0) return 0.0;
   if (is_float()) return static_cast<double>(codes_.value_at(at));
   const Grid& g = grid(granularity_ == Granularity::per_column ? j : i);
-  if (has_codec(format())) {
+  if (arithmetic() != Arithmetic::linear) {
     const auto code = static_cast<std::uint32_t>(codes_.code_at(at));
     return static_cast<double>(g.scale) *
            static_cast<double>(traits_of(format()).decode(format(), code));

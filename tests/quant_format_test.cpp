@@ -31,35 +31,38 @@ TEST_CASE("formats, grids, roundings and accumulators print and read back") {
     const char *name, *printed;
     Container container;
     Arithmetic arithmetic;
+    std::int64_t largest = 0;  // of linear codes
   };
-  const Fact facts[] = {{"int3", "int3", Container::int8, Arithmetic::linear},
-                        {"int8", "int8", Container::int8, Arithmetic::linear},
-                        {"int9", "int9", Container::int16, Arithmetic::linear},
+  const Fact facts[] = {{"int3", "int3", Container::int8, Arithmetic::linear, 4},
+                        {"int8", "int8", Container::int8, Arithmetic::linear, 128},
+                        {"int9", "int9", Container::int16, Arithmetic::linear, 256},
                         {"fp32", "fp32", Container::float32, Arithmetic::float32},
                         {"e8m23", "fp32", Container::float32, Arithmetic::float32},
                         {"tf32", "tf32", Container::float32, Arithmetic::float32},
                         {"e5m10", "fp16", Container::int16, Arithmetic::decoded},
                         {"bf16", "bf16", Container::int16, Arithmetic::decoded},
                         {"fp8", "e4m3", Container::int8, Arithmetic::decoded},
-                        {"fp6", "e3m2", Container::int8, Arithmetic::decoded},
-                        {"fp4", "e2m1", Container::int8, Arithmetic::decoded}};
+                        {"fp6", "e3m2", Container::int16, Arithmetic::linear, 28 << 4},
+                        {"e2m3", "e2m3", Container::int8, Arithmetic::linear, 60},
+                        {"fp4", "e2m1", Container::int8, Arithmetic::linear, 12}};
   for (const Fact& fact : facts) {
     CAPTURE(fact.name);
     const Format format = Format::parse(fact.name);
     CHECK(to_text(format) == fact.printed);
     CHECK(traits_of(format).container(format) == fact.container);
     CHECK(traits_of(format).arithmetic(format) == fact.arithmetic);
-    if (fact.arithmetic == Arithmetic::linear)  // that of the lowest two's complement code
-      CHECK(traits_of(format).largest(format) == 1 << (format.width - 1));
+    if (fact.arithmetic == Arithmetic::linear)
+      CHECK(traits_of(format).largest(format) == fact.largest);
   }
   for (const GridStyle style : {GridStyle::affine, GridStyle::symmetric})
     CHECK(parse_grid_style(to_text(style)) == style);
   for (const Rounding r : {Rounding::nearest_even, Rounding::stochastic})
     CHECK(parse_rounding(to_text(r)) == r);
-  for (const Accumulator a : {Accumulator::exact(), Accumulator::wrap(2), Accumulator::wrap(62),
-                              Accumulator::saturate(16)}) {
-    CHECK(Accumulator::parse(to_text(a)) == a);
-  }
+  for (const char* name : {"auto", "exact", "wrap2", "wrap62", "sat16", "fp32", "fp32_blocked(128)",
+                           "f_seq(bf16)", "f_chunk(e5m2,64)", "tc(13,32,128)", "tc(25,32)"})
+    CHECK(to_text(Accumulator::parse(name)) == name);
+  CHECK(Accumulator::parse("hopper") == Accumulator::parse("tc(13, 32, 128)"));
+  CHECK(Accumulator::parse("quire") == Accumulator::exact());
   CHECK(to_text(Accumulator::saturate(16)) == "sat16");
   CHECK(to_text(Role::gradient) == "gradient");
   CHECK(to_text(Product::grad_left) == "grad_left");
@@ -85,8 +88,26 @@ TEST_CASE("unknown names and impossible widths are refused with what there is") 
       "unknown rounding 'stochstic'; did you mean 'stochastic'? Known: nearest-even, stochastic",
       ConfigError);
   CHECK_THROWS_AS(parse_grid_style("afine"), ConfigError);
-  for (const std::string text : {"", "wrap", "wrap1", "wrap63", "sat0", "saturate16", "exact16",
-                                 "sat-4", "sat08", "wrap016", "wrap+8"}) {
+  for (const std::string text : {"",
+                                 "wrap",
+                                 "wrap1",
+                                 "wrap63",
+                                 "sat0",
+                                 "saturate16",
+                                 "exact16",
+                                 "sat-4",
+                                 "sat08",
+                                 "wrap016",
+                                 "wrap+8",
+                                 "fp32_blocked",
+                                 "fp32_blocked(0)",
+                                 "f_seq()",
+                                 "f_seq(int8)",
+                                 "f_chunk(bf16)",
+                                 "tc(13)",
+                                 "tc(41,32)",
+                                 "tc(13,32",
+                                 "tc(13,32,0)"}) {
     CAPTURE(text);
     CHECK_THROWS_AS(Accumulator::parse(text), ConfigError);
   }
@@ -148,5 +169,37 @@ TEST_CASE(
     CHECK_THROWS_AS(
         gemm(a, a, {.site = site, .product = Product::forward, .accumulator = bad}, ledger),
         ConfigError);
+  }
+}
+
+TEST_CASE("a product's accumulator is the one asked for, or what its formats have") {
+  struct Case {
+    const char *asked, *a, *b, *used;  // nothing: refused
+  };
+  const Case cases[] = {{"auto", "int8", "int4", "exact"},
+                        {"auto", "e2m1", "e3m2", "exact"},
+                        {"auto", "e2m1", "e4m3", "fp32"},
+                        {"auto", "bf16", "bf16", "fp32"},
+                        {"auto", "int8", "bf16", "fp32"},
+                        {"wrap16", "int8", "int8", "wrap16"},
+                        {"wrap16", "e2m1", "e2m1", "wrap16"},
+                        {"wrap16", "e4m3", "e4m3", ""},
+                        {"hopper", "e4m3", "e2m1", "tc(13,32,128)"},
+                        {"hopper", "int8", "int8", ""},
+                        {"exact", "e5m2", "e4m3", "exact"},
+                        {"exact", "int8", "e4m3", ""},
+                        {"fp32", "int8", "e4m3", "fp32"}};
+  for (const Case& c : cases) {
+    CAPTURE(c.asked);
+    CAPTURE(c.a);
+    CAPTURE(c.b);
+    const auto used = [&] {
+      return to_text(resolve(Accumulator::parse(c.asked), Format::parse(c.a), Format::parse(c.b)));
+    };
+    if (*c.used == 0) {
+      CHECK_THROWS_AS(used(), ConfigError);
+    } else {
+      CHECK(used() == c.used);
+    }
   }
 }

@@ -14,11 +14,19 @@ float fit_scale(Format format, const Range& range) {
   require<NonFiniteError>(range.finite(), "a NaN or infinite value cannot be encoded");
   const FormatTraits& traits = traits_of(format);
   const float largest = std::max(std::abs(range.min), std::abs(range.max));
-  if (!traits.scaled(format) || largest == 0.0f) return 1.0f;
-  const auto max = static_cast<float>(traits.max(format));
-  float scale = std::max(largest / max, std::numeric_limits<float>::denorm_min());
-  while (!std::isfinite(scale * max)) scale = std::nextafter(scale, 0.0f);
-  return scale;
+  if (format.scaling.kind == Scaling::Kind::none || largest == 0.0f) return 1.0f;
+  constexpr float kLeast = std::numeric_limits<float>::denorm_min(),
+                  kMost = std::numeric_limits<float>::max();
+  const float unit = stored_unit(format), max = static_cast<float>(traits.max(format)) / unit;
+  float stored = std::min(std::max(largest / max, kLeast), kMost * unit);
+  while (!std::isfinite(stored * max)) stored = std::nextafter(stored, 0.0f);
+  return stored / unit;
+}
+
+float stored_unit(Format format) {
+  const FormatTraits& traits = traits_of(format);
+  const bool in_units = has_codec(format) && traits.arithmetic(format) == Arithmetic::linear;
+  return in_units ? static_cast<float>(traits.unit(format)) : 1.0f;
 }
 
 std::uint32_t encode(Format format, float x, float scale, Rounding rounding, Key key,
@@ -36,9 +44,13 @@ template <class Code>
 Code encode_element(float x, std::int64_t i, const Grid& grid, const Encoding& encoding, Key key) {
   const auto element = static_cast<std::uint64_t>(i);
   if (has_codec(encoding.format)) {
+    const Format format = encoding.format;
+    const float unit = stored_unit(format);
     const std::uint32_t code =
-        encode(encoding.format, x, grid.scale, encoding.rounding, key, element);
-    if constexpr (std::is_same_v<Code, float>) return decode(encoding.format, code, grid.scale);
+        encode(format, x, grid.scale / unit, encoding.rounding, key, element);
+    if constexpr (std::is_same_v<Code, float>) return decode(format, code, grid.scale);
+    if (traits_of(format).arithmetic(format) == Arithmetic::linear)
+      return static_cast<Code>(decode(format, code, 1.0f) / unit);
     return static_cast<Code>(code);
   }
   const int code = encoding.rounding == Rounding::stochastic

@@ -13,12 +13,16 @@
 
 namespace ebb {
 
-/// The scale of a format over a range. Where FormatTraits::scaled says so it is max|x| / max in
-/// float32, which maps the largest magnitude to the format's largest number; otherwise, and if the
-/// range is only zero, it is 1. A quotient that underflows to zero becomes the smallest positive
-/// float. If the largest number would decode to infinity, the scale is the largest float for which
-/// it does not. @throws NonFiniteError unless the range is finite
+/// The scale of a format over a range. By Scaling::Kind::absmax it is max|x| / max in float32,
+/// which maps the largest magnitude to the format's largest number; by `none`, and if the range is
+/// only zero, it is 1. Of linear formats scale * unit is so rounded, with max in units. A quotient
+/// that underflows to zero becomes the smallest positive float. If the largest number would decode
+/// to infinity, the scale is the largest float for which it does not. @throws NonFiniteError unless
+/// the range is finite
 float fit_scale(Format format, const Range& range);
+/// The number that the stored code 1 stands for where scales are 1: FormatTraits::unit of linear
+/// formats with a codec, 1 of all others.
+float stored_unit(Format format);
 
 /// The code of x / scale, the quotient in double. Stochastic rounding of element i of a tensor
 /// draws rounding_word(key, i).
@@ -39,9 +43,9 @@ void encode_elements(const float* x, std::int64_t n, const Grid& grid, const Enc
 /// What is stored as a number of float32.
 template <class Code>
 float decode_element(Code stored, const Grid& grid, Format format) {
-  return has_codec(format)
-             ? decode(format, static_cast<std::make_unsigned_t<Code>>(stored), grid.scale)
-             : decode(stored + grid.centre(), grid);
+  return traits_of(format).arithmetic(format) == Arithmetic::linear
+             ? decode(stored + grid.centre(), grid)
+             : decode(format, static_cast<std::make_unsigned_t<Code>>(stored), grid.scale);
 }
 
 /// x as a number of the format: what a parameter or an optimizer state kept in it becomes. Element

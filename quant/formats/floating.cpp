@@ -82,12 +82,10 @@ void require_valid(Format format) {
                        " of fraction: make formats with Format::floating() or parse()");
 }
 
+double unit(Format format) { return std::ldexp(1.0, 1 - format.bias - format.fraction); }
+
 double max(Format format) {
   return static_cast<double>(decode(format, static_cast<std::uint32_t>(max_code(format))));
-}
-
-bool saturates(Format format) {
-  return format.width <= 8 || format.specials != Format::Specials::ieee;
 }
 
 std::uint32_t encode(Format format, double x, Rounding rounding, std::uint32_t random) {
@@ -106,7 +104,9 @@ std::uint32_t encode(Format format, double x, Rounding rounding, std::uint32_t r
                                             : nearest(first, n, shift);
   }
   if (code > largest)
-    code = saturates(format) ? largest : highest_exponent(format) << format.fraction;
+    code = format.overflow == Format::Overflow::saturate
+               ? largest
+               : highest_exponent(format) << format.fraction;
   return static_cast<std::uint32_t>(sign << (format.width - 1) | code);
 }
 
@@ -148,7 +148,9 @@ Format Format::floating(std::int64_t exponent, std::int64_t fraction) {
           .specials = ocp_e4m3                ? Specials::nan
                       : width > 8 || ocp_e5m2 ? Specials::ieee
                                               : Specials::none,
-          .bias = static_cast<std::int16_t>((1 << (exponent - 1)) - 1)};
+          .overflow = width > 8 ? Overflow::ieee : Overflow::saturate,
+          .bias = static_cast<std::int16_t>((1 << (exponent - 1)) - 1),
+          .scaling = {.kind = width > 8 ? Scaling::Kind::none : Scaling::Kind::absmax}};
 }
 
 }  // namespace ebb

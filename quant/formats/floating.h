@@ -17,8 +17,8 @@ void require_valid(Format format);
 
 /// The largest finite number.
 double max(Format format);
-/// True where what is too large becomes the largest number, false where it becomes an infinity.
-bool saturates(Format format);
+/// The smallest positive number, of which all are multiples.
+double unit(Format format);
 
 /// The nearest number, ties to the even code; or, stochastically, the one above by the probability
 /// that makes the expected value x, to 2^-32 of the distance of its neighbours. What rounds to

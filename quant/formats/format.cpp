@@ -25,11 +25,23 @@ void require_integer(Format format) {
 }
 
 int width_of(Format format) { return format.width; }
+Container container_of(std::int64_t bits) {
+  return bits <= 8 ? Container::int8 : bits <= 16 ? Container::int16 : Container::float32;
+}
 /// The narrowest that holds a code; above 16 bits the value itself.
-Container narrowest(Format format) {
-  return format.width <= 8    ? Container::int8
-         : format.width <= 16 ? Container::int16
-                              : Container::float32;
+Container narrowest(Format format) { return container_of(format.width); }
+
+/// The largest number of a floating format in units of its smallest.
+double floating_units(Format format) { return floating::max(format) / floating::unit(format); }
+/// Narrow numbers with few binades are small integers times the smallest one, which integer kernels
+/// multiply as they are.
+bool is_linear(Format format) {
+  return format.width <= 8 && format.specials == Format::Specials::none &&
+         floating_units(format) < 0x1p15;
+}
+Container floating_container(Format format) {
+  return !is_linear(format) ? narrowest(format)
+                            : container_of(floating_units(format) < 0x1p7 ? 8 : 16);
 }
 
 constexpr FormatTraits kTraits[] = {
@@ -39,15 +51,16 @@ constexpr FormatTraits kTraits[] = {
      .print = floating::print,
      .require_valid = floating::require_valid,
      .cost_bits = width_of,
-     .container = narrowest,
+     .container = floating_container,
      .arithmetic =
          [](Format format) {
-           return narrowest(format) == Container::float32 ? Arithmetic::float32
-                                                          : Arithmetic::decoded;
+           return is_linear(format)                         ? Arithmetic::linear
+                  : narrowest(format) == Container::float32 ? Arithmetic::float32
+                                                            : Arithmetic::decoded;
          },
-     .largest = nullptr,
+     .largest = [](Format format) { return static_cast<std::int64_t>(floating_units(format)); },
      .max = floating::max,
-     .scaled = [](Format format) { return format.width <= 8; },
+     .unit = floating::unit,
      .encode = floating::encode,
      .decode = floating::decode},
     {.kind = Format::Kind::integer,
@@ -60,7 +73,7 @@ constexpr FormatTraits kTraits[] = {
      .arithmetic = [](Format) { return Arithmetic::linear; },
      .largest = [](Format format) { return std::int64_t{1} << (format.width - 1); },
      .max = nullptr,
-     .scaled = nullptr,
+     .unit = nullptr,
      .encode = nullptr,
      .decode = nullptr},
 };
@@ -112,7 +125,7 @@ Format Format::parse(std::string_view text) {
 void require_valid(Format format) { traits_of(format).require_valid(format); }
 
 std::string to_text(Arithmetic arithmetic) {
-  constexpr std::array names{"float32", "linear codes", "codes to be decoded"};
+  constexpr std::array names{"float32", "linear codes", "codes to be decoded", "blocks of codes"};
   return names[static_cast<std::size_t>(arithmetic)];
 }
 std::string to_text(Format format) { return traits_of(format).print(format); }

@@ -7,23 +7,69 @@
 
 namespace ebb {
 
+/// How the numbers of a format are scaled: what is encoded is x / scale.
+struct Scaling {
+  enum class Kind : std::uint8_t {
+    none,    ///< 1
+    absmax,  ///< a float32: the largest magnitude becomes the format's largest number
+    pow2,    ///< a power of two of any size, by `rule`
+    e8m0,    ///< a power of two from 2^-127 to 2^127, by `rule`, as blocks of MX have it
+    ue4m3,   ///< an unsigned e4m3 number, times a float32 of the whole tensor: NVFP4
+  };
+  /// The exponent of a power of two for numbers of which the largest magnitude is M. The format's
+  /// largest number is max, of binade emax, and has m bits of fraction.
+  enum class Rule : std::uint8_t {
+    floor,  ///< floor(log2 M) - emax: what OCP's specification has; the largest may saturate
+    ceil,   ///< ceil(log2 M) - emax
+    even,   ///< floor(log2 (M rounded half up to m bits of fraction)) - emax
+    rceil,  ///< ceil(log2(M / max)): the smallest power of two with which nothing saturates
+  };
+  Kind kind = Kind::none;
+  Rule rule = Rule::floor;
+  std::uint8_t exponent = 8;  ///< bits of a power of two's exponent
+  std::uint8_t lines = 1;     ///< rows of a block where blocks are two-dimensional
+  std::uint16_t block = 0;    ///< elements along the contracted axis that share a scale; 0: as the
+                              ///< granularity says
+  friend constexpr bool operator==(const Scaling&, const Scaling&) = default;
+};
+
 /// A number format as run-time data. What is known of each kind stands in one row of
 /// format_traits().
 struct Format {
-  enum class Kind : std::uint8_t { floating, integer };
+  enum class Kind : std::uint8_t {
+    floating,
+    integer,
+    posit,
+    fixed,  ///< two's complement times 2^-fraction
+  };
   /// Which codes of a floating format are infinities or NaNs.
   enum class Specials : std::uint8_t {
     none,  ///< nothing: every code is a number
     nan,   ///< the highest code of either sign is NaN; there is no infinity
     ieee,  ///< the highest exponent holds infinities and NaNs
+    fnuz,  ///< the code of -0 is the only NaN; there is neither -0 nor an infinity
+    p3109  ///< that of -0 is NaN and the highest code of either sign an infinity, as in IEEE P3109
+  };
+  /// What becomes of numbers that round to beyond the largest.
+  enum class Overflow : std::uint8_t {
+    ieee,  ///< an infinity; the largest number where rounding goes toward zero, or there is none
+    saturate,  ///< the largest number, also of infinities
+    nan        ///< NaN
   };
   static constexpr int kMaxIntegerBits = 16;
 
   Kind kind = Kind::floating;
-  std::uint8_t width = 32;                   ///< bits of a code, the sign's included
-  std::uint8_t exponent = 8, fraction = 23;  ///< bits of these fields of a floating format
+  std::uint8_t width = 32;  ///< bits of a code, the sign's included
+  /// Bits of these fields of a floating format. Of posits `exponent` is es, of fixed-point formats
+  /// `fraction` is where the point is.
+  std::uint8_t exponent = 8, fraction = 23;
   Specials specials = Specials::ieee;
+  Overflow overflow = Overflow::ieee;
+  bool subnormals = true;   ///< floating formats without have only zeros where E = 0
+  bool sign = true;         ///< false for the formats of scales, which are no operands
+  bool underflow = false;   ///< of posits: what is far below the smallest number becomes 0
   std::int16_t bias = 127;  ///< of the exponent
+  Scaling scaling{};
 
   static constexpr Format fp32() { return {}; }
   /// @throws ConfigError unless 1 <= bits <= 16
@@ -54,14 +100,24 @@ enum class Arithmetic : std::uint8_t {
   float32,  ///< as float32 values
   linear,   ///< as integer codes: a number is scale * code + offset with one scale and offset along
             ///< what is contracted
-  decoded,  ///< not as they are: their codes are decoded to float32 before
+  decoded,  ///< as the numbers of their codes, which are decoded before
+  blocks,   ///< block by block, since scales vary along what is contracted
 };
 std::string to_text(Arithmetic arithmetic);
 
 /// What a number takes in memory: a code of one or two bytes, or its value.
 enum class Container : std::uint8_t { int8, int16, float32 };
 
-enum class Rounding : std::uint8_t { nearest_even, stochastic };
+enum class Rounding : std::uint8_t {
+  nearest_even,  ///< to nearest, ties to the even code
+  stochastic,    ///< up with the probability that makes the expected value x
+  nearest_away,  ///< to nearest, ties away from zero
+  toward_zero,
+  away,  ///< from zero
+  up,
+  down,
+  odd  ///< what is not exact to the neighbour with an odd code: for a second rounding
+};
 
 /// What Ebb knows of one kind of formats. A new kind is one more row and its codec.
 struct FormatTraits {
@@ -74,14 +130,15 @@ struct FormatTraits {
   Container (*container)(Format format);
   Arithmetic (*arithmetic)(Format format);
 
-  /// Of linear formats: the largest magnitude of a stored code. Their codec is a Grid.
+  /// Of linear formats: the largest magnitude of a stored code.
   std::int64_t (*largest)(Format format) = nullptr;
 
-  /// Of the others, whose numbers stand for themselves times a scale: the largest finite number;
-  /// whether the scale brings the largest of the data there (else it is 1); the code of x, which is
-  /// no NaN; and the number of a code. Stochastic rounding draws `random`, of uniform bits.
+  /// Of formats without a Grid, whose numbers stand for themselves times a scale: the largest
+  /// finite number; the number that the stored code 1 stands for, of linear ones; the code of x,
+  /// which is no NaN; and the number of a code. Stochastic rounding draws `random`, of uniform
+  /// bits.
   double (*max)(Format format) = nullptr;
-  bool (*scaled)(Format format) = nullptr;
+  double (*unit)(Format format) = nullptr;
   std::uint32_t (*encode)(Format format, double x, Rounding rounding,
                           std::uint32_t random) = nullptr;
   float (*decode)(Format format, std::uint32_t code) = nullptr;
