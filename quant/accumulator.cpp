@@ -1,5 +1,6 @@
 #include "quant/accumulator.h"
 
+#include <bit>
 #include <vector>
 
 #include "core/error.h"
@@ -96,6 +97,19 @@ Accumulator Accumulator::parse(std::string_view text) {
 
 void require_valid(const Accumulator& accumulator) {
   if (accumulator.is_narrow()) static_cast<void>(Accumulator::wrap(accumulator.bits));
+  if (accumulator.kind == Kind::tensor_core) {
+    const int chunk = accumulator.chunk, promote = accumulator.promote;
+    require<ConfigError>(
+        chunk > 0 && accumulator.bits + std::bit_width(unsigned{accumulator.chunk}) <= 50,
+        "[accumulator] tc(W,N) keeps sums of N products in 50 bits: W plus the bits of N are at "
+        "most "
+        "50, got W = ",
+        int{accumulator.bits}, " and N = ", chunk);
+    require<ConfigError>(promote % chunk == 0,
+                         "[accumulator] tc(W,N,PROMOTE) promotes behind whole "
+                         "chunks: PROMOTE is a multiple of N, got ",
+                         promote, " and ", chunk);
+  }
   if (accumulator.kind != Kind::sequential && accumulator.kind != Kind::chunked) return;
   const Format format = accumulator.format;
   require_valid(format);
@@ -117,28 +131,31 @@ std::string to_text(const Accumulator& a) {
   return concat("tc(", int{a.bits}, ',', a.chunk, a.promote > 0 ? concat(',', a.promote) : "", ')');
 }
 
-Accumulator resolve(const Accumulator& accumulator, Format a, Format b) {
-  const auto in = [](Format format, Arithmetic arithmetic) {
-    return traits_of(format).arithmetic(format) == arithmetic;
+Accumulator resolve(const Accumulator& asked, Format a, Format b) {
+  const auto has_unit = [](Format format) {
+    return traits_of(format).arithmetic(format) == Arithmetic::linear ||
+           format.kind == Format::Kind::posit;
   };
-  const bool linear = in(a, Arithmetic::linear) && in(b, Arithmetic::linear);
-  const bool mixed = has_codec(a) != has_codec(b);  // an integer's numbers are those of its grid
-  if (accumulator.kind == Kind::standard) {
-    const auto has_unit = [&](Format format) {
-      return in(format, Arithmetic::linear) || format.kind == Format::Kind::posit;
-    };
-    return has_unit(a) && has_unit(b) && !mixed ? Accumulator::exact() : Accumulator::fp32();
+  const auto is_linear = [](Format format) {
+    return traits_of(format).arithmetic(format) == Arithmetic::linear;
+  };
+  const bool linear = is_linear(a) && is_linear(b), integers = !has_codec(a) && !has_codec(b),
+             numbers = has_codec(a) && has_codec(b);
+  if (asked.kind == Kind::standard) {
+    const bool exact = linear || (numbers && has_unit(a) && has_unit(b));
+    return exact ? Accumulator::exact() : Accumulator::fp32();
   }
-  const bool integers = !has_codec(a) && !has_codec(b),
-             fits = mixed                     ? accumulator == Accumulator::fp32()
-                    : accumulator.is_narrow() ? linear
-                                              : accumulator.is_exact() || !integers;
+  const bool fits = asked.is_narrow()              ? linear
+                    : asked.is_exact()             ? linear || numbers
+                    : asked == Accumulator::fp32() ? !integers
+                                                   : numbers;
   require<ConfigError>(
-      fits, "[accumulator] ", accumulator, " sums no products of ", a, " and ", b, ": ",
-      mixed      ? "an integer beside a float is decoded, and summed in fp32"
-      : integers ? "integer codes are summed in exact, wrapN or satN"
-                 : "wrapN and satN add integer codes; choose exact, fp32, tc(W,N) or another");
-  return accumulator;
+      fits, "[accumulator] ", asked, " sums no products of ", a, " and ", b, ": ",
+      integers ? "integer codes are summed in exact, wrapN or satN"
+      : asked.is_narrow()
+          ? "wrapN and satN add integer codes; choose exact, fp32, tc(W,N) or another"
+          : "an integer beside a float is decoded, and summed in fp32");
+  return asked;
 }
 
 }  // namespace ebb

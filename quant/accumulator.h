@@ -29,7 +29,7 @@ struct Accumulator {
   std::uint16_t chunk = 0;    ///< products that are summed together
   std::uint16_t promote = 0;  ///< of tensor_core: products after which the sum goes to a float32;
                               ///< 0: none goes
-  Format format{};  ///< of sequential and chunked sums
+  Format format{};            ///< of sequential and chunked sums
 
   static Accumulator exact() { return {.kind = Kind::exact}; }
   /// @throws ConfigError unless 2 <= bits <= 62

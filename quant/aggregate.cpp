@@ -96,7 +96,8 @@ Tensor aggregate(const Csr& a, std::span<const float> scale, const Operand& oper
     return Tensor::shape_only({a.rows(), x.cols()});
   }
   Tensor c = Tensor::uninitialized({a.rows(), x.cols()});
-  const Accumulator accumulator = x.is_float() ? Accumulator::exact() : how.accumulator;
+  const bool narrow = !x.is_float() && how.accumulator.is_narrow();
+  const Accumulator accumulator = narrow ? how.accumulator : Accumulator::exact();
   const bool in_vectors = how.kernel.empty() && accumulator.is_exact() && x.codes().col_stride == 1;
   std::uint64_t events = 0;
   if (in_vectors) {

@@ -277,6 +277,22 @@ void require_fit(const Operand& images, const PatchGeometry& g, const Operand& o
                        how.kernel, "'; there is 'reference'");
 }
 
+/// Integer codes as they are, where their sums are exact or narrow. All else is decoded, scales
+/// included, and summed in float32.
+struct Sides {
+  Operand images, other;
+  Multiply how;
+};
+Sides sides(const Operand& images, const Operand& other, const Multiply& asked) {
+  const bool linear =
+      images.arithmetic() == Arithmetic::linear && other.arithmetic() == Arithmetic::linear;
+  if (linear && (asked.accumulator.is_exact() || asked.accumulator.is_narrow()))
+    return {images, other, asked};
+  Sides floats{images.decoded(), other.decoded(), asked};
+  floats.how.accumulator = Accumulator::fp32();
+  return floats;
+}
+
 /// Vectors do what adds up exactly in any order.
 bool in_vectors(const Operand& images, const Operand& other, std::int64_t count,
                 const Multiply& how) {
@@ -295,9 +311,11 @@ void settle(const Operand& images, const PatchGeometry& g, const Operand& other,
 }  // namespace
 
 void depthwise_into(const Operand& images, const PatchGeometry& geometry, const Operand& weights,
-                    const Multiply& how, CostLedger& ledger, const MutableMatrix& out) {
-  require_fit(images, geometry, weights, geometry.taps_y * geometry.taps_x, how);
-  const auto [x, w] = same_kind(images, weights);
+                    const Multiply& asked, CostLedger& ledger, const MutableMatrix& out) {
+  require_fit(images, geometry, weights, geometry.taps_y * geometry.taps_x, asked);
+  const Sides chosen = sides(images, weights, asked);
+  const Operand &x = chosen.images, &w = chosen.other;
+  const Multiply& how = chosen.how;
   const PatchGeometry g = over(x, images, geometry);
   require<ShapeError>(out.rows == g.rows() && out.cols == g.channels, "[", how.site.name, " ",
                       how.product, "] the result is ", g.rows(), " x ", g.channels,
@@ -324,10 +342,12 @@ void depthwise_into(const Operand& images, const PatchGeometry& geometry, const 
 }
 
 void depthwise_grad_weight_into(const Operand& images, const PatchGeometry& geometry,
-                                const Operand& gradient, const Multiply& how, CostLedger& ledger,
+                                const Operand& gradient, const Multiply& asked, CostLedger& ledger,
                                 float* out) {
-  require_fit(images, geometry, gradient, geometry.rows(), how);
-  const auto [x, dy] = same_kind(images, gradient);
+  require_fit(images, geometry, gradient, geometry.rows(), asked);
+  const Sides chosen = sides(images, gradient, asked);
+  const Operand &x = chosen.images, &dy = chosen.other;
+  const Multiply& how = chosen.how;
   const PatchGeometry g = over(x, images, geometry);
   const std::int64_t taps = g.taps_y * g.taps_x;
   if (how.count_only) {

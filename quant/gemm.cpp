@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -28,13 +29,54 @@ const Kernel& choose(const Problem& problem, const Multiply& how) {
                            "' does this product on this machine; known: ", join_words(names)));
 }
 
+bool has_scales(const Operand& x) {
+  return x.granularity() != Granularity::per_tensor || x.grid().scale != 1.0f;
+}
+
+/// Runs a kernel, behind which scales are brought in if it leaves them to that.
+std::uint64_t run(const Kernel& kernel, const Problem& p) {
+  const std::uint64_t events = kernel.run(p);
+  if (!p.unscaled || !p.float_chain()) return events;
+  parallel_rows(p.m(), p.n(), [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) {
+      for (std::int64_t j = 0; j < p.n(); ++j) p.finish(i, j, static_cast<double>(p.c(i, j)));
+    }
+  });
+  return events;
+}
+
+/// What kernels multiply, and how they sum it.
+struct Prepared {
+  Operand a, b;
+  Accumulator accumulator = Accumulator::fp32();
+  bool unscaled = false;
+
+  Prepared(const Operand& left, const Operand& right, const Accumulator& asked)
+      : a(left), b(right) {
+    std::tie(a, b) = same_kind(left, right);
+    if (!a.is_encoded() || !b.is_encoded()) return;
+    accumulator = resolve(asked, a.format(), b.format());
+    const bool integer_sums = accumulator.is_exact() || accumulator.is_narrow();
+    if (a.arithmetic() == Arithmetic::linear && integer_sums) return;
+    const bool numbers = has_codec(a.format()) && has_codec(b.format());
+    a = numbers ? a.numbers() : a.decoded();
+    b = numbers ? b.numbers() : b.decoded();
+    unscaled = numbers && (has_scales(a) || has_scales(b));
+  }
+  [[nodiscard]] Problem problem(const Operand& l, const Operand& r,
+                                const MutableMatrix& out) const {
+    return {.a = l, .b = r, .accumulator = accumulator, .out = out, .unscaled = unscaled};
+  }
+};
+
 /// c = a b, or c^T = b^T a^T if that brings the patch matrix to the left.
 template <class Then>
-auto with_problem(const Operand& a, const Operand& b, Accumulator accumulator,
-                  const MutableMatrix& out, const Then& then) {
-  if (!b.codes().patches) return then(Problem{a, b, accumulator, out});
-  const Operand left = b.transposed(), right = a.transposed();
-  return then(Problem{left, right, accumulator, out, true});
+auto with_problem(const Prepared& product, const MutableMatrix& out, const Then& then) {
+  if (!product.b.codes().patches) return then(product.problem(product.a, product.b, out));
+  const Operand left = product.b.transposed(), right = product.a.transposed();
+  Problem turned = product.problem(left, right, out);
+  turned.transposed_out = true;
+  return then(turned);
 }
 
 uint128 nominal_macs(const Operand& a, const Operand& b) {
@@ -97,23 +139,22 @@ std::uint64_t run_batched(const BatchedProduct& product, const Multiply& how) {
     product.out.fill(0.0f);
     return 0;
   }
-  const auto [a, b] = same_kind(product.a, product.b);
+  const Prepared prepared(product.a, product.b, how.accumulator);
+  const Operand &a = prepared.a, &b = prepared.b;
   if (product.strips.empty())
-    return with_problem(a, b, how.accumulator, product.out,
-                        [&](const Problem& p) { return choose(p, how).run(p); });
-  const Problem whole{
-      .a = a, .b = b, .accumulator = how.accumulator, .out = product.out, .strips = product.strips};
+    return with_problem(prepared, product.out,
+                        [&](const Problem& p) { return run(choose(p, how), p); });
+  Problem whole = prepared.problem(a, b, product.out);
+  whole.strips = product.strips;
   if (const Kernel& kernel = choose(whole, how); kernel.dense_codes) return kernel.run(whole);
   std::uint64_t events = 0;
   for (const Strip& s : product.strips) {
     const Operand left = a.rows(s.first, s.rows).columns(s.k_first, s.k()),
                   right = b.rows(s.k_first, s.k()).columns(0, s.cols);
     const MutableMatrix& out = product.out;
-    const Problem part{left,
-                       right,
-                       how.accumulator,
-                       {out.data + s.first * out.row_stride, s.rows, s.cols, out.row_stride}};
-    events += choose(part, how).run(part);
+    const Problem part = prepared.problem(
+        left, right, {out.data + s.first * out.row_stride, s.rows, s.cols, out.row_stride});
+    events += run(choose(part, how), part);
   }
   return events;
 }
@@ -122,6 +163,8 @@ std::uint64_t run_batched(const BatchedProduct& product, const Multiply& how) {
 
 std::pair<Operand, Operand> same_kind(const Operand& a, const Operand& b) {
   if (a.arithmetic() == Arithmetic::linear && b.arithmetic() == Arithmetic::linear) return {a, b};
+  const auto has_numbers = [](const Operand& x) { return x.is_encoded() && has_codec(x.format()); };
+  if (has_numbers(a) && has_numbers(b)) return {a.numbers(), b.numbers()};
   return {a.decoded(), b.decoded()};
 }
 
@@ -150,15 +193,16 @@ void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedg
       parallel_for(out.rows, how.rows_done, kRowsDone, kRowsDone);
     return;
   }
-  const auto [left, right] = same_kind(a, b);
   Problem::Report report{how.rows_done};
   bool complete = true;  // as the kernel leaves it
-  const std::uint64_t events = with_problem(left, right, how.accumulator, out, [&](Problem p) {
+  const std::uint64_t events = with_problem(Prepared(a, b, how.accumulator), out, [&](Problem p) {
     const Kernel& kernel = choose(p, how);
     if (kernel.dense_codes && !p.a.codes().patches) p.bias = how.bias;
-    complete = p.bias == how.bias;
+    complete = p.bias == how.bias && !p.unscaled;
     if (how.rows_done && complete) p.report = &report;
-    return kernel.run(p);
+    const std::uint64_t counted = run(kernel, p);
+    complete = p.bias == how.bias;
+    return counted;
   });
   if (!complete) add_bias(out, how.bias);
   ledger.charge(how.site, how.product, nominal_macs(a, b), a.format(), b.format());
@@ -205,8 +249,7 @@ std::span<const std::string_view> kernel_names() {
 }
 
 std::string_view choose_kernel(const Operand& a, const Operand& b, const Multiply& how) {
-  const auto [left, right] = same_kind(a, b);
-  return with_problem(left, right, how.accumulator, MutableMatrix{},
+  return with_problem(Prepared(a, b, how.accumulator), MutableMatrix{},
                       [&](const Problem& p) { return choose(p, how).name; });
 }
 

@@ -60,8 +60,9 @@ void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedg
 /// Adds a bias [cols] to every row of y [rows, cols].
 void add_bias(const MutableMatrix& y, const float* bias);
 
-/// Both operands as one kind of number: an integer operand beside a float32 one is decoded, whole.
-/// What gemm does itself; for callers who cut operands up.
+/// Both operands as one kind of number: linear codes as they are, other codes as their numbers, and
+/// both decoded where one is float32 or one alone an integer. What gemm does itself; for callers
+/// who cut operands up, since it takes the whole.
 std::pair<Operand, Operand> same_kind(const Operand& a, const Operand& b);
 
 /// Rows first .. first + rows of a product that need only a part of it: k_first .. k_last of what

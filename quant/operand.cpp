@@ -338,8 +338,32 @@ void Operand::fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids
   storage_ = std::make_shared<Storage>(Storage{all, cols, granularity_, std::move(grids)});
 }
 
+bool Operand::is_encoded() const {
+  return numbers_ ||
+         (!format().is_fp32() && codes_.container == traits_of(format()).container(format()));
+}
+
 Operand Operand::decoded() const {
-  if (is_float()) return *this;
+  assert(!numbers_);
+  return is_float() ? *this : decoded_on(storage_->grids, storage_->granularity);
+}
+
+Operand Operand::numbers() const {
+  if (numbers_) return *this;
+  const float unit = stored_unit(format());
+  Operand result = *this;
+  if (!is_float())
+    result =
+        decoded_on({Grid{.scale = unit, .style = GridStyle::symmetric}}, Granularity::per_tensor);
+  std::vector<Grid> grids = storage_->grids;
+  for (Grid& grid : grids) grid.scale /= unit;
+  result.storage_ = std::make_shared<Storage>(
+      Storage{result.storage_->codes, storage_->cols, storage_->granularity, std::move(grids)});
+  result.numbers_ = true;
+  return result;
+}
+
+Operand Operand::decoded_on(const std::vector<Grid>& grids, Granularity granularity) const {
   Operand result = view();
   CodeMatrix& to = result.codes_;
   DecodedLines lines{};
@@ -365,8 +389,7 @@ Operand Operand::decoded() const {
   const auto decode_all = [&](const auto& codes) {
     using Code = typename std::remove_cvref_t<decltype(codes)>::value_type;
     lines.first = static_cast<const Code*>(codes_.data) - codes.data();
-    values->float32 =
-        decode_lines(codes.data(), lines, source.cols, source.grids, source.granularity, format());
+    values->float32 = decode_lines(codes.data(), lines, source.cols, grids, granularity, format());
   };
   if (codes_.container == CodeMatrix::Container::int8) {
     decode_all(source.codes->int8);
@@ -411,8 +434,9 @@ Operand Operand::with_views(Operand result, const View& view) const {
 double Operand::value(std::int64_t i, std::int64_t j) const {
   const std::int64_t at = codes_.offset(i, j);
   if (at < 0) return 0.0;
-  if (is_float()) return static_cast<double>(codes_.value_at(at));
+  if (is_float() && !numbers_) return static_cast<double>(codes_.value_at(at));
   const Grid& g = grid(granularity_ == Granularity::per_column ? j : i);
+  if (numbers_) return static_cast<double>(g.scale) * static_cast<double>(codes_.value_at(at));
   if (arithmetic() != Arithmetic::linear) {
     const auto code = static_cast<std::uint32_t>(codes_.code_at(at));
     return static_cast<double>(g.scale) *

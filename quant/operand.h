@@ -111,6 +111,11 @@ class Operand {
   }  ///< null unless kept
   /// The same matrix with its codes decoded to float32; float operands are returned as they are.
   [[nodiscard]] Operand decoded() const;
+  /// The numbers that the codes of a format with a codec stand for, in float32, apart from their
+  /// scales, which grid() has: products bring these in at the end.
+  [[nodiscard]] Operand numbers() const;
+  /// False where float32 values are multiplied as they are: of fp32 and of fake quantization.
+  [[nodiscard]] bool is_encoded() const;
   /// The same codes of a linear format, each standing for itself: a product of such operands is the
   /// sums of products of stored codes, rounded to float32.
   [[nodiscard]] Operand as_codes() const;
@@ -136,6 +141,8 @@ class Operand {
     Granularity granularity = Granularity::per_tensor;
     std::vector<Grid> grids;
   };
+  /// The codes decoded on these grids instead of their own.
+  [[nodiscard]] Operand decoded_on(const std::vector<Grid>& grids, Granularity granularity) const;
   /// A copy to be turned into another matrix, and one whose first code is another.
   [[nodiscard]] Operand view() const;
   [[nodiscard]] Operand beginning_at(std::int64_t element) const;
@@ -151,6 +158,7 @@ class Operand {
   CodeMatrix codes_;
   std::shared_ptr<const Storage> storage_;
   std::int64_t first_grid_ = 0;
+  bool numbers_ = false;  ///< float32 values that are numbers without their scales
   std::shared_ptr<kernels::PackedCache> packed_cache_;
   std::shared_ptr<const std::vector<Operand>> alternatives_;
 };

@@ -107,7 +107,7 @@ TEST_CASE("sums have an accumulator by product and site; those over neighbours t
   };
   const Case cases[] = {{Product::forward, Accumulator::saturate(16)},
                         {Product::grad_left, Accumulator::wrap(20)},
-                        {Product::grad_right, Accumulator::exact()},
+                        {Product::grad_right, Accumulator{}},
                         {Product::aggregate, Accumulator::saturate(16)},
                         {Product::aggregate_grad, Accumulator::wrap(20)}};
   for (const Case& c : cases) {

@@ -75,7 +75,9 @@ std::string print(Format format) {
 }
 
 void require_valid(Format format) {
-  require<ConfigError>(format == Format::floating(format.exponent, format.fraction),
+  Format made = Format::floating(format.exponent, format.fraction);
+  made.scaling = format.scaling;
+  require<ConfigError>(format == made,
                        "[format] no floating format has ", int{format.width},
                        " bits with the bias ", format.bias, ", of them ", int{format.exponent},
                        " of exponent and ", int{format.fraction},

@@ -34,6 +34,8 @@ struct Problem {
   /// are any, and a bias [n] to add.
   std::span<const Strip> strips = {};
   const float* bias = nullptr;
+  /// Both sides are the numbers of codes, whose scales a kernel brings in at the end by finish().
+  bool unscaled = false;
 
   [[nodiscard]] std::int64_t m() const { return a.rows(); }
   [[nodiscard]] std::int64_t n() const { return b.cols(); }
@@ -41,12 +43,26 @@ struct Problem {
   [[nodiscard]] float& c(std::int64_t i, std::int64_t j) const {
     return transposed_out ? out.data[j * out.row_stride + i] : out.data[i * out.row_stride + j];
   }
+  /// The product of the scales of an output, exact in float64.
+  [[nodiscard]] double scale(std::int64_t i, std::int64_t j) const {
+    const Grid &left = a.grid(a.granularity() == Granularity::per_row ? i : 0),
+               &right = b.grid(b.granularity() == Granularity::per_column ? j : 0);
+    return static_cast<double>(left.scale) * static_cast<double>(right.scale);
+  }
+  /// Stores an output whose sum is exact or rounded to odd in float64.
+  void finish(std::int64_t i, std::int64_t j, double sum) const {
+    c(i, j) = static_cast<float>(unscaled ? sum * scale(i, j) : sum);
+  }
   /// Both sides are linear codes. A kernel says by this, or by both_float(), what it can multiply.
   [[nodiscard]] bool linear() const {
     return a.arithmetic() == Arithmetic::linear && b.arithmetic() == Arithmetic::linear;
   }
   [[nodiscard]] bool both_float() const {
     return a.arithmetic() == Arithmetic::float32 && b.arithmetic() == Arithmetic::float32;
+  }
+  /// Both sides are float32, and every output is one chain of fma in float32.
+  [[nodiscard]] bool float_chain() const {
+    return both_float() && accumulator == Accumulator::fp32();
   }
   [[nodiscard]] bool int8() const {
     return a.codes().container == CodeMatrix::Container::int8 &&
@@ -76,6 +92,10 @@ const Kernel& first_kernel(const Problem& problem, Simd simd);
 
 std::uint64_t reference_integer(const Problem& problem);
 std::uint64_t reference_float(const Problem& problem);
+/// Of numbers whose accumulator is not one chain in float32.
+std::uint64_t reference_sums(const Problem& problem);
+/// The binade below which numbers of a format are subnormal; far below all others if none is.
+int lowest_binade(Format format);
 
 /// One addition of a product into a W-bit register, as the definition says it; counts what happened
 /// in `events`.

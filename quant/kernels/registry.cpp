@@ -9,7 +9,7 @@ namespace ebb::kernels {
 namespace {
 
 bool any_linear(const Problem& p) { return p.linear(); }
-bool any_float(const Problem& p) { return p.both_float(); }
+bool any_chain(const Problem& p) { return p.float_chain(); }
 
 /// Codes on the tiles of one instruction set, which take int8 alone where a code is a byte.
 template <const TileMicrokernel& kTile>
@@ -60,7 +60,11 @@ constexpr std::array kKernels {
       Kernel{"conv-float-portable", Simd::scalar, conv_floats_apply, on<kConvolve, Simd::scalar>},
       Kernel{"float-portable", Simd::scalar, floats_apply, on<kMultiply, Simd::scalar>},
       Kernel{"reference", Simd::scalar, any_linear, reference_integer},
-      Kernel{"reference", Simd::scalar, any_float, reference_float},
+      Kernel{"exact-float64", Simd::scalar, exact_double_applies, exact_double},
+      Kernel{"exact-int128", Simd::scalar, exact_integer_applies, exact_integer},
+      Kernel{"sums", Simd::scalar, sums_apply, multiply_sums},
+      Kernel{"reference", Simd::scalar, any_chain, reference_float},
+      Kernel{"reference", Simd::scalar, sums_apply, reference_sums},
 };
 
 }  // namespace

@@ -27,6 +27,15 @@ bool eigen_double_applies(const Problem& problem);
 std::uint64_t eigen_float(const Problem& problem);
 std::uint64_t eigen_double(const Problem& problem);
 
+/// Sums of numbers in the accumulators that are no float32 chain: exact ones, in float64 where a
+/// bound proves every partial sum exact, else in 128-bit integers or wider, and rounded ones.
+bool exact_double_applies(const Problem& problem);
+bool exact_integer_applies(const Problem& problem);
+bool sums_apply(const Problem& problem);
+std::uint64_t exact_double(const Problem& problem);
+std::uint64_t exact_integer(const Problem& problem);
+std::uint64_t multiply_sums(const Problem& problem);
+
 /// Saturating accumulators: exact sums where no event is possible, else the definition's additions
 /// for many outputs at once.
 bool saturating_applies(const Problem& problem);

@@ -32,10 +32,11 @@ void check(const Options& options, const Program& program) {
   require<ConfigError>(gradients != "symmetric" || options.text("gradient-bits") != "1",
                        "[command line] gradients of 1 bit have no symmetric grid; use 2 bits and "
                        "more, or --gradient-grid affine");
-  require<ConfigError>(!options.flag("simulate") || options.text("accumulator") == "exact",
-                       "[command line] --simulate multiplies in float32, which has no "
-                       "--accumulator ",
-                       options.text("accumulator"));
+  require<ConfigError>(
+      !options.flag("simulate") || Accumulator::parse(options.text("accumulator")).is_exact(),
+      "[command line] --simulate multiplies in float32, which has no "
+      "--accumulator ",
+      options.text("accumulator"));
 
   if (options.gave("accumulate") && options.has("batch") && !options.has("evaluate") &&
       conflict_on_whole_graphs(options).empty())

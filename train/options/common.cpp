@@ -36,6 +36,13 @@ void parse_gradient_bits(const std::string& text) {
   if (parse_number(text, bits)) require_width(text, "");  // or a schedule
 }
 
+// A number of bits is no format by name, and would be one of an integer by accident.
+void parse_role_format(const std::string& text) {
+  std::int64_t bits = 0;
+  require<ConfigError>(!parse_number(text, bits), "a format has a name, such as int", text,
+                       ", got ", text);
+}
+
 void parse_eval_bits(const std::string& text) {
   if (text != "current") require_width(text, ", or current");
 }
@@ -149,7 +156,17 @@ std::vector<OptionSpec> precision_options() {
       text("gradient-bits", "N|FORMAT|EXPR", "8", training,
            "bits of the gradients, or a format by name such as bf16 or e4m3; group{...} for each "
            "layer; float32 whenever the forward bits are",
-           parse_gradient_bits, conflict_with_gradients_in_bits),
+           parse_gradient_bits, conflict_with_gradient_format),
+      text(
+          "weight-format", "FORMAT|EXPR", "", training,
+          "format of the weights by name, or a schedule of names such as 'e2m1 @90% ; bf16 @rest', "
+          "in place of what --bits or --schedule says",
+          parse_role_format),
+      text("activation-format", "FORMAT|EXPR", "", training, "the same of activations",
+           parse_role_format),
+      text("gradient-format", "FORMAT|EXPR", "", training,
+           "the same of gradients, in place of --gradient-bits", parse_role_format,
+           conflict_with_gradients_in_bits),
       with_default(
           "highest of the run",
           text("eval-bits", "N|FORMAT|current", "", evaluation,
@@ -164,8 +181,12 @@ std::vector<OptionSpec> precision_options() {
                    text("gradient-grid", "affine|symmetric", "", training,
                         "the same for gradients; in a symmetric grid zero is a code", grid)),
       keep_fp32,
-      text("accumulator", "exact|wrapN|satN", "exact", evaluation,
-           "sums of integer products: exact, or in N bits that wrap around or saturate", sums),
+      text(
+          "accumulator", "NAME", "auto", evaluation,
+          "what products are summed in: exact, wrapN, satN, fp32, fp32_blocked(N), f_seq(FORMAT), "
+          "f_chunk(FORMAT,N), tc(W,N), hopper, blackwell; auto: exact for integers and e2m1, e2m3, "
+          "e3m2, fp32 for wider floats",
+          sums),
       flag("simulate", evaluation,
            "multiply decoded codes in float32 (fake quantization), for comparison")};
 }

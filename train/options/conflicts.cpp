@@ -35,6 +35,11 @@ std::string conflict_without_cycles(const Options& options) {
   return constant ? concat("with --schedule ", schedule, ", which has no cycles") : "";
 }
 
+std::string conflict_with_gradient_format(const Options& options) {
+  if (options.has("gradient-format")) return "with --gradient-format, which says it";
+  return conflict_with_gradients_in_bits(options);
+}
+
 std::string conflict_with_gradients_in_bits(const Options& options) {
   return sets_gradients(options) ? "with a --bits whose group has a part for gradients" : "";
 }

@@ -23,6 +23,7 @@ std::string conflict_without_schedule_of_bits(
     const Options& options);                                  ///< of named schedules, also static
 std::string conflict_without_cycles(const Options& options);  ///< of cyclic schedules alone
 std::string conflict_with_gradients_in_bits(const Options& options);
+std::string conflict_with_gradient_format(const Options& options);
 std::string conflict_without_momentum(const Options& options);
 std::string conflict_on_whole_graphs(const Options& options);
 std::string conflict_without_training(const Options& options);

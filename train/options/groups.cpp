@@ -83,4 +83,13 @@ BoundForMany bind_for(std::string_view option, const Schedule& schedule, const T
   return result;
 }
 
+bool binds(const Schedule& schedule, const Totals& totals, const Schedule::Member& member) {
+  try {
+    static_cast<void>(schedule.bind(totals, {}, member));
+    return true;
+  } catch (const ConfigError&) {
+    return false;
+  }
+}
+
 }  // namespace ebb::train

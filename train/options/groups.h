@@ -45,6 +45,9 @@ bool is_for_operand(std::string_view part, const Site& site, Role role);
 bool is_for_parameter(std::string_view part, std::string_view parameter,
                       std::span<const Site> sites);
 
+/// Whether a schedule has a value for a member.
+bool binds(const Schedule& schedule, const Totals& totals, const Schedule::Member& member);
+
 /// A schedule bound for many members. Those for whom all groups choose alike share a Bound.
 struct BoundForMany {
   std::vector<Bound> bounds;

@@ -13,7 +13,9 @@
 #include "schedules/range.h"
 #include "schedules/schedule.h"
 #include "train/options/conflicts.h"
+#include "train/options/format_schedule.h"
 #include "train/options/groups.h"
+#include "train/options/try_all.h"
 
 namespace ebb::train {
 namespace {
@@ -59,9 +61,9 @@ Schedule parse_bits(std::string_view option, const std::string& text) {
   return schedule;
 }
 
-Schedule gradient_schedule(const Options& options) {
-  return parse_bits("gradient-bits", options.text("gradient-bits"));
-}
+constexpr std::pair<Role, const char*> kFormatOptions[] = {{Role::weight, "weight-format"},
+                                                           {Role::activation, "activation-format"},
+                                                           {Role::gradient, "gradient-format"}};
 
 Schedule bits_schedule(const Options& options) {
   if (options.has("bits")) return parse_bits("bits", options.text("bits"));
@@ -83,6 +85,48 @@ bool names_role(const Schedule& schedule, Role role) {
   });
 }
 
+// Who says the formats of which role: the option of the role itself, else --bits or --schedule; of
+// gradients, where these say nothing of them, --gradient-bits.
+std::vector<FormatSource> format_sources(const Options& options) {
+  FormatSource bits{.option = "bits", .schedule = bits_schedule(options), .roles = {}},
+      gradient_bits{.option = "gradient-bits",
+                    .schedule = parse_bits("gradient-bits", options.text("gradient-bits")),
+                    .roles = {}};
+  std::vector<FormatSource> sources;
+  for (const auto& [role, option] : kFormatOptions) {
+    if (options.has(option)) {
+      sources.push_back({option, parse_bits(option, options.text(option)), {role}});
+    } else if (role != Role::gradient || names_role(bits.schedule, role)) {
+      bits.roles.push_back(role);
+    } else {
+      gradient_bits.roles.push_back(role);
+    }
+  }
+  for (const FormatSource& source : {bits, gradient_bits}) {
+    if (!source.roles.empty()) sources.push_back(source);
+  }
+  return sources;
+}
+
+// What the forward formats are, as an expression that --bits would take.
+std::string forward_text(const Options& options, const std::string& bits) {
+  if (!options.has("weight-format") && !options.has("activation-format")) return bits;
+  const auto of = [&](const char* option) {
+    return options.has(option) ? options.text(option) : bits;
+  };
+  const std::string weight = of("weight-format"), activation = of("activation-format");
+  return weight == activation ? weight
+                              : concat("group{weight: ", weight, ", activation: ", activation, '}');
+}
+
+// That of gradients, if it is an option of their own.
+std::string gradient_text(const Options& options) {
+  if (options.has("gradient-format")) return options.text("gradient-format");
+  return sets_gradients(options)
+             ? std::string()
+             : parse_bits("gradient-bits", options.text("gradient-bits")).text();
+}
+
 // What all plans of a run share.
 PrecisionPlan common_plan(const Options& options) {
   PrecisionPlan plan;
@@ -101,205 +145,6 @@ PrecisionPlan with_formats(PrecisionPlan plan, const SiteFormats& formats) {
   plan.base.set_formats(formats);
   return plan;
 }
-
-bool none_is_fine(const ValueRange&) { return false; }
-
-// Schedules are pure functions of the iteration: a value that cannot be used is known before
-// anything is trained. Calls use(t) at updates among which are those of the lowest and the highest
-// number and of every name, but for those of ranges that are fine: the flat ends of a curve have
-// too many numbers that differ in the last bit.
-template <class Fine, class Use>
-void try_all(std::string_view option, const Bound& bound, const Fine& fine, const Use& use) {
-  std::optional<double> low, high;  // of the numbers so far
-  const auto within = [&](const ValueRange& range) {
-    return low && range.is_number() && *low <= range.low && range.high <= *high;
-  };
-  const auto use_and_note = [&](std::int64_t t) {
-    use(t);
-    if (const Value value = bound.value(t); value.is_number()) {
-      low = low ? std::min(*low, value.number) : value.number;
-      high = high ? std::max(*high, value.number) : value.number;
-    }
-  };
-  halve(bound, 0, bound.updates() - 1,
-        [&](std::int64_t first, std::int64_t last, const ValueRange& range) {
-          if (fine(range) || within(range)) return true;
-          try {
-            use_and_note(first);
-          } catch (const ConfigError& error) {
-            throw ConfigError(
-                concat("[command line] --", option, " at iteration ", first, ": ", error.what()));
-          }
-          if (first == last || range.is_one()) return true;
-          try {
-            use_and_note(last);  // both ends settle a curve that only rises or only falls
-          } catch (const ConfigError&) {
-            return false;  // the halves will come to the first of the updates that cannot be used
-          }
-          return within(range);
-        });
-}
-
-// Of equal width the later one.
-Format wider(Format a, Format b) { return cost_bits(a) <= cost_bits(b) ? b : a; }
-
-// Whether a schedule has a value for a member.
-bool binds(const Schedule& schedule, const Totals& totals, const Schedule::Member& member) {
-  try {
-    static_cast<void>(schedule.bind(totals, {}, member));
-    return true;
-  } catch (const ConfigError&) {
-    return false;
-  }
-}
-
-// The formats of all operands at every iteration, from the schedules of --bits and --gradient-bits
-// and their groups.
-class FormatSchedule {
- public:
-  FormatSchedule(const Schedule& forward, const Schedule& gradient, const Totals& totals,
-                 std::span<const Site> sites)
-      : gradient_in_bits_(names_role(forward, Role::gradient)) {
-    std::vector<Site> all{Site{}};  // whatever no part names
-    all.insert(all.end(), sites.begin(), sites.end());
-    std::vector<Role> roles{Role::weight, Role::activation};
-    if (gradient_in_bits_) roles.push_back(Role::gradient);
-    const BoundForMany f = bind("bits", forward, totals, all, roles);
-    const BoundForMany g = gradient_in_bits_
-                               ? BoundForMany{}
-                               : bind("gradient-bits", gradient, totals, all, {Role::gradient});
-    bounds_ = f.bounds;
-    bounds_.insert(bounds_.end(), g.bounds.begin(), g.bounds.end());
-    forward_bounds_ = f.bounds.size();
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      const auto of = [&](std::size_t role) { return f.of[i * roles.size() + role]; };
-      const Place place{all[i].name, of(0), of(1),
-                        gradient_in_bits_ ? of(2) : forward_bounds_ + g.of[i]};
-      if (i == 0 || !place.is_like(places_[0])) places_.push_back(place);
-    }
-    find_extremes();
-  }
-
-  [[nodiscard]] PrecisionPlan at(PrecisionPlan plan, std::int64_t t) const {
-    std::vector<Format> formats;
-    for (const Bound& bound : bounds_) formats.push_back(bound.value(t).format());
-    return filled(std::move(plan), formats);
-  }
-  /// Every operand at the widest, or the narrowest, format that it ever has.
-  [[nodiscard]] PrecisionPlan widest(PrecisionPlan plan) const {
-    return filled(std::move(plan), highest_);
-  }
-  [[nodiscard]] PrecisionPlan narrowest(PrecisionPlan plan) const {
-    return filled(std::move(plan), lowest_);
-  }
-
-  /// Whether a site is left to the formats of whatever no part names.
-  [[nodiscard]] bool leaves_to_all(const PrecisionPlan& plan, const Site& site) const {
-    return says_common_ && std::ranges::find(places_, site.name, &Place::site) == places_.end() &&
-           std::ranges::none_of(plan.rules, [&](const auto& rule) { return rule.is_for(site); });
-  }
-
-  /// @throws ConfigError where a format is no grid of its style
-  void check_grids(const PrecisionPlan& plan) const {
-    for (const Place& place : places_) {
-      for (const auto& [role, bound] : {std::pair(Role::weight, place.weight),
-                                        {Role::activation, place.activation},
-                                        {Role::gradient, place.gradient}}) {
-        const GridStyle grid = plan.base.encoding(role).grid;
-        require<ConfigError>(grid == GridStyle::affine || lowest_[bound] != Format::integer(1),
-                             "[command line] --", option_of(bound), ": ", role,
-                             "s of 1 bit have no symmetric grid; use 2 bits and more, or --",
-                             role == Role::gradient ? "gradient-grid" : "grid", " affine");
-      }
-    }
-  }
-
-  /// Forward bits of whatever no part names.
-  [[nodiscard]] const Bound& common() const { return bounds_[places_[0].activation]; }
-  [[nodiscard]] const std::vector<Bound>& bounds() const { return bounds_; }
-  /// Whether a bound is of --bits or --schedule, else of --gradient-bits.
-  [[nodiscard]] bool is_forward(std::size_t bound) const { return bound < forward_bounds_; }
-
- private:
-  // A site with formats of its own, as places in bounds_.
-  struct Place {
-    std::string site;
-    std::size_t weight, activation, gradient;
-    [[nodiscard]] bool is_like(const Place& other) const {
-      return weight == other.weight && activation == other.activation && gradient == other.gradient;
-    }
-  };
-
-  BoundForMany bind(std::string_view option, const Schedule& schedule, const Totals& totals,
-                    const std::vector<Site>& sites, const std::vector<Role>& roles) {
-    std::vector<Schedule::Member> members;
-    const auto add = [&](const Site& site, Role role) {
-      members.push_back(
-          {site.name.empty() ? "everything else" : concat(site.name, '.', role),
-           [&site, role](std::string_view part) { return is_for_operand(part, site, role); }});
-    };
-    for (const Site& site : sites) {
-      for (const Role role : roles) {
-        add(site, role);
-        // Where every layer is named nothing else need be said: the first one stands for it.
-        if (!site.name.empty() || sites.size() == 1 || binds(schedule, totals, members.back()))
-          continue;
-        members.pop_back();
-        add(sites[1], role);
-        says_common_ = false;
-      }
-    }
-    std::vector<std::string> known = layer_names(sites);
-    if (option == "bits")
-      known.insert(known.end(), {to_text(Role::weight), to_text(Role::activation)});
-    known.push_back(to_text(Role::gradient));
-    return bind_for(option, schedule, totals, members, known);
-  }
-
-  [[nodiscard]] std::string_view option_of(std::size_t bound) const {
-    return is_forward(bound) ? "bits" : "gradient-bits";
-  }
-
-  void find_extremes() {
-    for (std::size_t i = 0; i < bounds_.size(); ++i) {
-      std::optional<Format> low, high;
-      try_all(option_of(i), bounds_[i], none_is_fine, [&](std::int64_t t) {
-        const Format format = bounds_[i].value(t).format();
-        high = high ? wider(*high, format) : format;
-        low = low && cost_bits(*low) < cost_bits(format) ? *low : format;
-      });
-      lowest_.push_back(*low);
-      highest_.push_back(*high);
-    }
-  }
-
-  // Gradients of a float32 forward product stay float32 too, unless --bits itself speaks of
-  // gradients: that is plain training.
-  [[nodiscard]] SiteFormats formats_of(const Place& place,
-                                       const std::vector<Format>& formats) const {
-    const Format weight = formats[place.weight], activation = formats[place.activation];
-    const bool plain = weight.is_fp32() && activation.is_fp32() && !gradient_in_bits_;
-    return {weight, activation, plain ? Format::fp32() : formats[place.gradient]};
-  }
-
-  [[nodiscard]] PrecisionPlan filled(PrecisionPlan plan, const std::vector<Format>& formats) const {
-    plan.base.set_formats(formats_of(places_[0], formats));
-    std::vector<PrecisionPlan::Rule> rules;  // before those of --keep-fp32, which win
-    for (std::size_t i = 1; i < places_.size(); ++i) {
-      rules.push_back({.pattern = places_[i].site, .numerics = plan.base, .exact = true});
-      rules.back().numerics.set_formats(formats_of(places_[i], formats));
-    }
-    plan.rules.insert(plan.rules.begin(), rules.begin(), rules.end());
-    return plan;
-  }
-
-  bool gradient_in_bits_;
-  bool says_common_ = true;  // that there is something for what no part names
-  std::size_t forward_bounds_ = 0;
-  std::vector<Bound> bounds_;             // those of --bits first
-  std::vector<Place> places_;             // the first is of every site without one
-  std::vector<Format> lowest_, highest_;  // of each bound
-};
 
 // The factors of --lr-schedule for every entry of a store, the common one behind them.
 BoundForMany rate_factors(const Schedule& schedule, const Totals& totals,
@@ -368,6 +213,21 @@ std::vector<RateGroup> rate_groups(const BoundForMany& factors, double lr,
   return groups;
 }
 
+// @throws ConfigError where an accumulator is none for the formats of a product
+void check_accumulators(const PrecisionPlan& plan, std::span<const Site> sites) {
+  if (plan.simulate) return;
+  for (const Site& site : sites) {
+    const Numerics& numerics = plan.at(site);
+    for (const Product product : {Product::forward, Product::grad_left, Product::grad_right}) {
+      const SiteFormats::Pair formats = numerics.formats().of(product);
+      if (formats.left.is_fp32() || formats.right.is_fp32()) continue;
+      naming_option("accumulator", [&] {
+        return resolve(numerics.accumulator(product), formats.left, formats.right);
+      });
+    }
+  }
+}
+
 // Each sentence once, behind the option that it is about.
 void add_warnings(std::vector<std::string>& warnings, const std::vector<std::string>& more,
                   std::string_view option) {
@@ -381,8 +241,7 @@ void add_warnings(std::vector<std::string>& warnings, const std::vector<std::str
 }  // namespace
 
 void check_expressions(const Options& options) {
-  static_cast<void>(bits_schedule(options));
-  static_cast<void>(gradient_schedule(options));
+  static_cast<void>(format_sources(options));
   if (options.has("lr-schedule"))
     static_cast<void>(parse_expression("lr-schedule", options.text("lr-schedule")));
 }
@@ -394,12 +253,17 @@ bool sets_gradients(const Options& options) {
 
 Precision resolve_precision(const Options& options, const Totals& totals,
                             std::span<const Site> sites, const ParamStore& params) {
-  const Schedule forward = bits_schedule(options), gradient = gradient_schedule(options);
+  const std::vector<FormatSource> sources = format_sources(options);
+  const Schedule forward = bits_schedule(options);
+  const bool gradients_apart = sets_gradients(options) || options.has("gradient-format");
   const Schedule rate_schedule = parse_expression(
       "lr-schedule", options.has("lr-schedule") ? options.text("lr-schedule") : "1");
   const PrecisionPlan common = common_plan(options);
-  const auto formats = std::make_shared<const FormatSchedule>(forward, gradient, totals, sites);
+  const auto formats =
+      std::make_shared<const FormatSchedule>(sources, gradients_apart, totals, sites);
   formats->check_grids(common);
+  for (const PrecisionPlan& plan : {formats->narrowest(common), formats->widest(common)})
+    check_accumulators(plan, sites);
   const auto factors =
       std::make_shared<const BoundForMany>(rate_factors(rate_schedule, totals, sites, params));
 
@@ -411,8 +275,8 @@ Precision resolve_precision(const Options& options, const Totals& totals,
       .widest = formats->widest(common),
       .evaluation = formats->widest(common),
       .reference = parse_cost_reference(options.text("cost-reference")),
-      .bits_text = forward.text(),
-      .gradient_text = sets_gradients(options) ? std::string() : gradient.text(),
+      .bits_text = forward_text(options, forward.text()),
+      .gradient_text = gradient_text(options),
       .rate_text = rate_schedule.text(),
       .arithmetic = arithmetic_options(option_texts(options, true)),
       .warnings = {}};
@@ -434,20 +298,21 @@ Precision resolve_precision(const Options& options, const Totals& totals,
   }
   const std::string forward_option =
       options.has("bits") ? "--bits" : concat("--schedule ", options.text("schedule"));
-  if (!options.has("bits"))
-    add_warnings(
-        precision.warnings,
-        precision_warnings(formats->common(), static_cast<int>(options.integer("max-bits"))),
-        forward_option);
+  if (const Bound* bound = formats->common("bits"); bound != nullptr && !options.has("bits"))
+    add_warnings(precision.warnings,
+                 precision_warnings(*bound, static_cast<int>(options.integer("max-bits"))),
+                 forward_option);
   const auto left = [&](const Site& site) { return formats->leaves_to_all(common, site); };
   if (!sites.empty() && std::ranges::none_of(sites, left)) {
     precision.warnings.emplace_back(
         "--bits or --keep-fp32 sets every layer apart, but the papers' cost counts the common "
         "widths (in a group those of '*') for the whole model");
   }
-  for (std::size_t i = 0; i < formats->bounds().size(); ++i)
+  for (std::size_t i = 0; i < formats->bounds().size(); ++i) {
+    const std::string& option = formats->option_of(i);
     add_warnings(precision.warnings, formats->bounds()[i].warnings(),
-                 formats->is_forward(i) ? forward_option : "--gradient-bits");
+                 option == "bits" ? forward_option : concat("--", option));
+  }
   for (const Bound& bound : factors->bounds)
     add_warnings(precision.warnings, bound.warnings(), "--lr-schedule");
   return precision;
@@ -478,13 +343,14 @@ void check_codes(const Options& options, const Precision& precision, std::span<c
                  without_effect ? concat("where ", what, " float32 throughout") : "");
   };
   const bool no_codes = !any(linear, [](const PrecisionPlan& plan) { return plan; });
-  for (const char* name : {"grid", "accumulator", "simulate"})
-    refuse(name, no_codes, "every product is");
+  refuse("grid", no_codes, "no operand is an integer: all are of floats or");
   const auto nothing_kept = [](PrecisionPlan plan) {
     std::erase_if(plan.rules, [](const PrecisionPlan::Rule& rule) { return !rule.exact; });
     return plan;
   };
   refuse("keep-fp32", !any(narrow, nothing_kept), "every product is");
+  const bool all_fp32 = !any(narrow, [](const PrecisionPlan& plan) { return plan; });
+  for (const char* name : {"accumulator", "simulate"}) refuse(name, all_fp32, "every product is");
   if (!trains) return;  // gradients mean nothing then, which was said
   refuse("gradient-bits",
          !any_operand(precision.narrowest, {Role::weight, Role::activation}, narrow),

@@ -137,7 +137,7 @@ void copy_pixels(const PatchGeometry& g, const float* from, std::int64_t pixels,
 }
 
 bool conv_floats_apply(const Problem& p) {
-  if (!p.both_float() || p.n() == 0 || p.m() == 0 || p.k() == 0) return false;
+  if (!p.float_chain() || p.n() == 0 || p.m() == 0 || p.k() == 0) return false;
   if (is_weight_gradient(p)) return true;
   return is_convolution(p) && (p.a.codes().patches->divide == 1 || all_finite(p.b.codes()));
 }

@@ -125,7 +125,7 @@ void by_rows(const Problem& p, const FloatKernels& micro) {
 
 }  // namespace
 
-bool floats_apply(const Problem& p) { return p.both_float(); }
+bool floats_apply(const Problem& p) { return p.float_chain(); }
 std::uint64_t multiply_floats(const Problem& p, Simd simd) {
   by_rows(p, select<FloatKernels>(simd));
   return 0;
