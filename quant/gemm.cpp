@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -52,8 +51,9 @@ struct Prepared {
   bool unscaled = false;
 
   Prepared(const Operand& left, const Operand& right, const Accumulator& asked)
-      : a(left), b(right) {
-    std::tie(a, b) = same_kind(left, right);
+      : Prepared(same_kind(left, right), asked) {}
+  Prepared(std::pair<Operand, Operand> kinds, const Accumulator& asked)
+      : a(std::move(kinds.first)), b(std::move(kinds.second)) {
     if (!a.is_encoded() || !b.is_encoded()) return;
     accumulator = resolve(asked, a.format(), b.format());
     const bool integer_sums = accumulator.is_exact() || accumulator.is_narrow();

@@ -185,7 +185,7 @@ inline RandomProduct random_product(Key seed, std::uint64_t i) {
   Dice dice(seed.fold(i));
   RandomProduct p;
   const bool float32 = dice.one_in(6);
-  p.accumulator = float32 ? Accumulator::exact() : random_accumulator(dice);
+  p.accumulator = float32 ? Accumulator::fp32() : random_accumulator(dice);
   p.what = concat('#', i, ' ', p.accumulator);
   const std::int64_t free = random_extent(dice, 150);
   if (dice.one_in(3)) {

@@ -59,10 +59,10 @@ constexpr std::array kKernels {
       Kernel{"saturating", Simd::scalar, saturating_applies, on<kSaturate, Simd::scalar>},
       Kernel{"conv-float-portable", Simd::scalar, conv_floats_apply, on<kConvolve, Simd::scalar>},
       Kernel{"float-portable", Simd::scalar, floats_apply, on<kMultiply, Simd::scalar>},
-      Kernel{"reference", Simd::scalar, any_linear, reference_integer},
       Kernel{"exact-float64", Simd::scalar, exact_double_applies, exact_double},
       Kernel{"exact-int128", Simd::scalar, exact_integer_applies, exact_integer},
       Kernel{"sums", Simd::scalar, sums_apply, multiply_sums},
+      Kernel{"reference", Simd::scalar, any_linear, reference_integer},
       Kernel{"reference", Simd::scalar, any_chain, reference_float},
       Kernel{"reference", Simd::scalar, sums_apply, reference_sums},
 };
