@@ -18,10 +18,16 @@ RandomProduct::RandomProduct(const ProductShape& shape, Format format, Accumulat
           shape.role == Product::forward ? Shape{shape.n, shape.k} : Shape{shape.k, shape.n}, "b")),
       c_(Tensor::zeros({shape.m, shape.n})) {
   const Operand::Options options{.simd = best_simd()};
-  const Operand a(a_.matrix(), {format}, Granularity::per_tensor, Key(1), options);
-  const Granularity free_axis = shape.role == Product::forward     ? Granularity::per_row
-                                : shape.role == Product::grad_left ? Granularity::per_column
-                                                                   : Granularity::per_tensor;
+  // Blocks lie along k, which scales of other formats do not vary along.
+  const bool blocks = has_blocks(format);
+  const Granularity of_a = !blocks                             ? Granularity::per_tensor
+                           : shape.role == Product::grad_right ? Granularity::per_column
+                                                               : Granularity::per_row;
+  const Operand a(a_.matrix(), {format}, of_a, Key(1), options);
+  const Granularity free_axis = shape.role == Product::forward ? Granularity::per_row
+                                : shape.role == Product::grad_left || blocks
+                                    ? Granularity::per_column
+                                    : Granularity::per_tensor;
   const Operand b(b_.matrix(), {format}, free_axis, Key(1), options);
   left_ = shape.role == Product::grad_right ? a.transposed() : a;
   right_ = shape.role == Product::forward ? b.transposed() : b;

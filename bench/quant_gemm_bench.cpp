@@ -6,8 +6,13 @@ namespace {
 using namespace ebb;
 using bench::ProductShape;
 
-void add(const ProductShape& shape, Format format) {
-  const std::string name = concat(to_text(format), '/', shape.of, '/', to_text(shape.role), '/',
+Format blocks_of(Format element, Scaling::Kind kind, std::uint16_t block) {
+  element.scaling = {.kind = kind, .block = block};
+  return element;
+}
+
+void add(const ProductShape& shape, Format format, const std::string& format_name) {
+  const std::string name = concat(format_name, '/', shape.of, '/', to_text(shape.role), '/',
                                   shape.m, 'x', shape.n, 'x', shape.k);
   bench::add_row(name, [=](benchmark::State& state) {
     bench::RandomProduct product(shape, format);
@@ -23,6 +28,8 @@ void add(const ProductShape& shape, Format format) {
   });
 }
 
+void add(const ProductShape& shape, Format format) { add(shape, format, to_text(format)); }
+
 const bool registered = [] {
   for (const Format format : {Format::integer(8), Format::fp32()}) {
     for (const ProductShape& shape : bench::kComparedProducts) add(shape, format);
@@ -32,6 +39,17 @@ const bool registered = [] {
     }
   }
   for (const int bits : {1, 2, 4, 12, 16}) add(bench::kComparedProducts[1], Format::integer(bits));
+  const Format e2m1 = Format::floating(2, 1);
+  const struct {
+    const char* name;
+    Format format;
+  } blocks[] = {{"mxfp4", blocks_of(e2m1, Scaling::Kind::e8m0, 32)},
+                {"mxfp6", blocks_of(Format::floating(3, 2), Scaling::Kind::e8m0, 32)},
+                {"mxfp8", blocks_of(Format::floating(4, 3), Scaling::Kind::e8m0, 32)},
+                {"mxfp8(e5m2)", blocks_of(Format::floating(5, 2), Scaling::Kind::e8m0, 32)},
+                {"nvfp4", blocks_of(e2m1, Scaling::Kind::ue4m3, 16)},
+                {"int8(block=128)", blocks_of(Format::integer(8), Scaling::Kind::absmax, 128)}};
+  for (const auto& each : blocks) add(bench::kComparedProducts[1], each.format, each.name);
   return true;
 }();
 

@@ -1,10 +1,12 @@
 #include "quant/accumulator.h"
 
+#include <algorithm>
 #include <bit>
 #include <vector>
 
 #include "core/error.h"
 #include "core/read_number.h"
+#include "quant/formats/block.h"
 
 namespace ebb {
 namespace {
@@ -60,6 +62,17 @@ bool parse_floating(std::string_view text, Accumulator& accumulator) {
     return false;
   }
   return true;
+}
+
+/// Blocks are summed exactly, and their sums in float32 or exactly.
+Accumulator of_blocks(const Accumulator& accumulator, Format a, Format b) {
+  const std::uint16_t chunk = std::min(a.scaling.block, b.scaling.block);
+  const Accumulator blocked{.kind = Kind::blocked, .chunk = chunk};
+  if (accumulator.kind == Kind::standard) return blocked;
+  require<ConfigError>(accumulator == Accumulator::exact() || accumulator == blocked,
+                       "[accumulator] ", accumulator, " sums no products of blocks of ", chunk,
+                       ": choose ", blocked, " or exact");
+  return accumulator;
 }
 
 }  // namespace
@@ -132,6 +145,7 @@ std::string to_text(const Accumulator& a) {
 }
 
 Accumulator resolve(const Accumulator& asked, Format a, Format b) {
+  if (has_blocks(a) && has_blocks(b)) return of_blocks(asked, a, b);
   const auto has_unit = [](Format format) {
     return traits_of(format).arithmetic(format) == Arithmetic::linear ||
            format.kind == Format::Kind::posit;

@@ -53,6 +53,8 @@ void require_valid(const Accumulator& accumulator);
 /// What the product of two encoded formats is summed in: the accumulator itself, or, of the
 /// standard one, `exact` where every number is an integer times a fixed unit (integers,
 /// fixed-point, posits, e2m1, e2m3, e3m2) and `fp32` where a float of more binades is among them.
+/// Of two block formats the standard one is `blocked`, a chunk being the shorter block, and `exact`
+/// the only other.
 /// @throws ConfigError where the accumulator is none for such numbers
 Accumulator resolve(const Accumulator& accumulator, Format a, Format b);
 

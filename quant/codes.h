@@ -19,6 +19,7 @@ struct CodeMatrix {
   std::int64_t row_stride = 0, col_stride = 1;  ///< dense only
   std::optional<PatchGeometry> patches;         ///< of the untransposed matrix
   bool patches_transposed = false;
+  std::int64_t charged_rows = -1, charged_cols = -1;  ///< what the ledger counts instead, if not -1
 
   [[nodiscard]] CodeMatrix transposed() const {
     CodeMatrix t = *this;
@@ -27,6 +28,8 @@ struct CodeMatrix {
     t.row_stride = col_stride;
     t.col_stride = row_stride;
     t.patches_transposed = !patches_transposed;
+    t.charged_rows = charged_cols;
+    t.charged_cols = charged_rows;
     return t;
   }
 

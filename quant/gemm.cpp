@@ -56,6 +56,7 @@ struct Prepared {
       : a(std::move(kinds.first)), b(std::move(kinds.second)) {
     if (!a.is_encoded() || !b.is_encoded()) return;
     accumulator = resolve(asked, a.format(), b.format());
+    if (a.arithmetic() == Arithmetic::blocks) return;
     const bool integer_sums = accumulator.is_exact() || accumulator.is_narrow();
     if (a.arithmetic() == Arithmetic::linear && integer_sums) return;
     const bool numbers = has_codec(a.format()) && has_codec(b.format());
@@ -80,8 +81,12 @@ auto with_problem(const Prepared& product, const MutableMatrix& out, const Then&
 }
 
 uint128 nominal_macs(const Operand& a, const Operand& b) {
-  uint128 m = static_cast<uint128>(a.rows()), k = static_cast<uint128>(a.cols()),
-          n = static_cast<uint128>(b.cols());
+  const auto charged = [](std::int64_t extent, std::int64_t instead) {
+    return static_cast<uint128>(instead < 0 ? extent : instead);
+  };
+  const CodeMatrix &left = a.codes(), &right = b.codes();
+  uint128 m = charged(a.rows(), left.charged_rows), n = charged(b.cols(), right.charged_cols),
+          k = charged(a.cols(), left.charged_cols < 0 ? right.charged_rows : left.charged_cols);
   if (const auto& patches = a.codes().patches) {
     (a.codes().patches_transposed ? k : m) = static_cast<uint128>(patches->nominal_positions);
   } else if (const auto& gathered = b.codes().patches) {
@@ -162,8 +167,12 @@ std::uint64_t run_batched(const BatchedProduct& product, const Multiply& how) {
 }  // namespace
 
 std::pair<Operand, Operand> same_kind(const Operand& a, const Operand& b) {
-  if (a.arithmetic() == Arithmetic::linear && b.arithmetic() == Arithmetic::linear) return {a, b};
-  const auto has_numbers = [](const Operand& x) { return x.is_encoded() && has_codec(x.format()); };
+  const Arithmetic kind = a.arithmetic();
+  if (kind == b.arithmetic() && (kind == Arithmetic::linear || kind == Arithmetic::blocks))
+    return {a, b};
+  const auto has_numbers = [](const Operand& x) {
+    return x.is_encoded() && has_codec(x.format()) && !has_blocks(x.format());
+  };
   if (has_numbers(a) && has_numbers(b)) return {a.numbers(), b.numbers()};
   return {a.decoded(), b.decoded()};
 }

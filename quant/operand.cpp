@@ -236,45 +236,12 @@ void encode_rows(const Operand::Rows& x, const Grid& grid, const Encoding& encod
       piece, piece);
 }
 
-/// Lines of codes to be decoded: line l has those at first + l * stride + j * step, and its values
-/// begin at l * out_stride.
-struct DecodedLines {
-  std::int64_t first = 0, lines = 0, width = 0, stride = 0, step = 1, out_stride = 0;
-};
-
-/// Decodes stored codes of a matrix with `cols` columns to the float32 values of fake quantization.
-template <class Code>
-Aligned<float> decode_lines(const Code* codes, const DecodedLines& at, std::int64_t cols,
-                            const std::vector<Grid>& grids, Granularity granularity,
-                            Format format) {
-  const bool none = at.lines == 0 || at.width == 0;
-  const auto count =
-      none ? std::size_t{0} : static_cast<std::size_t>((at.lines - 1) * at.out_stride + at.width);
-  auto values = allocate(
-      uint128{count} * sizeof(float), [&] { return Aligned<float>(count); },
-      "the float32 values of ", count, " codes");
-  if (none) return values;
-  parallel_rows(at.lines, at.width, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t line = begin; line < end; ++line) {
-      for (std::int64_t j = 0; j < at.width; ++j) {
-        const std::int64_t element = at.first + line * at.stride + j * at.step;
-        const std::int64_t of = granularity == Granularity::per_tensor ? 0
-                                : granularity == Granularity::per_row  ? element / cols
-                                                                       : element % cols;
-        values[static_cast<std::size_t>(line * at.out_stride + j)] =
-            decode_element(codes[element], grids[static_cast<std::size_t>(of)], format);
-      }
-    }
-  });
-  return values;
-}
-
 }  // namespace
 
 Operand::Operand(const ConstMatrix& x, const Encoding& encoding, Granularity granularity, Key key,
                  const Options& options)
     : encoding_(encoding), granularity_(granularity) {
-  require_valid(encoding.format);
+  has_blocks(encoding.format) ? require_blocks(encoding.format) : require_valid(encoding.format);
   if (encoding.format.is_fp32()) {
     codes_.rows = x.rows;
     codes_.cols = x.cols;
@@ -283,6 +250,11 @@ Operand::Operand(const ConstMatrix& x, const Encoding& encoding, Granularity gra
     codes_.data = x.data;
     codes_.row_stride = x.row_stride;
     codes_.col_stride = x.col_stride;
+    return;
+  }
+  if (has_blocks(encoding.format)) {
+    encode_in_blocks(x, key, options.simd);
+    if (options.simulate) *this = decoded();
     return;
   }
   require<ConfigError>(options.range == nullptr || granularity == Granularity::per_tensor,
@@ -313,95 +285,29 @@ Operand::Operand(const Rows& x, const Encoding& encoding, const Range& range, Ke
   if (options.simulate) *this = decoded();
 }
 
-template <class Encode>
-void Operand::fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids,
-                   const Encode& encode) {
+std::shared_ptr<Operand::Codes> Operand::make_room(std::int64_t rows, std::int64_t cols) {
   const auto all = std::make_shared<Codes>();
   codes_.rows = rows;
   codes_.cols = codes_.row_stride = cols;
-  const auto into = [&](auto& codes, CodeMatrix::Container container) {
+  codes_.container = traits_of(format()).container(format());
+  all->visit(codes_.container, [&](auto& codes) {
     // The slack lets kernels read whole vectors at the end of the last row.
     const auto size = static_cast<std::size_t>(rows * cols) + kSlack;
     allocate(
         uint128{size} * sizeof(codes[0]), [&] { codes.resize(size); },
         "the codes of an operand of ", rows, " x ", cols);
     std::fill(codes.end() - kSlack, codes.end(), 0);
-    encode(grids, codes.data());
-    codes_.container = container;
     codes_.data = codes.data();
-  };
-  switch (const Container container = traits_of(encoding_.format).container(encoding_.format)) {
-    case Container::int8: into(all->int8, container); break;
-    case Container::int16: into(all->int16, container); break;
-    case Container::float32: into(all->float32, container); break;
-  }
+  });
+  return all;
+}
+
+template <class Encode>
+void Operand::fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids,
+                   const Encode& encode) {
+  const auto all = make_room(rows, cols);
+  all->visit(codes_.container, [&](auto& codes) { encode(grids, codes.data()); });
   storage_ = std::make_shared<Storage>(Storage{all, cols, granularity_, std::move(grids)});
-}
-
-bool Operand::is_encoded() const {
-  return numbers_ ||
-         (!format().is_fp32() && codes_.container == traits_of(format()).container(format()));
-}
-
-Operand Operand::decoded() const {
-  assert(!numbers_);
-  return is_float() ? *this : decoded_on(storage_->grids, storage_->granularity);
-}
-
-Operand Operand::numbers() const {
-  if (numbers_) return *this;
-  const float unit = stored_unit(format());
-  Operand result = *this;
-  if (!is_float())
-    result =
-        decoded_on({Grid{.scale = unit, .style = GridStyle::symmetric}}, Granularity::per_tensor);
-  std::vector<Grid> grids = storage_->grids;
-  for (Grid& grid : grids) grid.scale /= unit;
-  result.storage_ = std::make_shared<Storage>(
-      Storage{result.storage_->codes, storage_->cols, storage_->granularity, std::move(grids)});
-  result.numbers_ = true;
-  return result;
-}
-
-Operand Operand::decoded_on(const std::vector<Grid>& grids, Granularity granularity) const {
-  Operand result = view();
-  CodeMatrix& to = result.codes_;
-  DecodedLines lines{};
-  if (to.patches) {  // values lie as the codes of the image do
-    const PatchGeometry& g = *to.patches;
-    lines = {.lines = g.images * g.height * g.width,
-             .width = g.channels,
-             .stride = g.pixel_stride,
-             .step = 1,
-             .out_stride = g.pixel_stride};
-  } else {  // of this part of the matrix alone
-    const bool by_rows = to.row_stride >= to.col_stride;
-    lines = {.lines = by_rows ? to.rows : to.cols,
-             .width = by_rows ? to.cols : to.rows,
-             .stride = std::max(to.row_stride, to.col_stride),
-             .step = std::min(to.row_stride, to.col_stride)};
-    lines.out_stride = lines.width;
-    to.row_stride = by_rows ? lines.width : 1;
-    to.col_stride = by_rows ? 1 : lines.width;
-  }
-  const Storage& source = *storage_;
-  const auto values = std::make_shared<Codes>();
-  const auto decode_all = [&](const auto& codes) {
-    using Code = typename std::remove_cvref_t<decltype(codes)>::value_type;
-    lines.first = static_cast<const Code*>(codes_.data) - codes.data();
-    values->float32 = decode_lines(codes.data(), lines, source.cols, grids, granularity, format());
-  };
-  if (codes_.container == CodeMatrix::Container::int8) {
-    decode_all(source.codes->int8);
-  } else {
-    decode_all(source.codes->int16);
-  }
-  to.container = CodeMatrix::Container::float32;
-  to.data = values->float32.data();
-  result.storage_ =
-      std::make_shared<Storage>(Storage{values, source.cols, source.granularity, source.grids});
-  result.alternatives_ = alternatives_;
-  return result;
 }
 
 Operand Operand::as_codes() const {
@@ -435,6 +341,7 @@ double Operand::value(std::int64_t i, std::int64_t j) const {
   const std::int64_t at = codes_.offset(i, j);
   if (at < 0) return 0.0;
   if (is_float() && !numbers_) return static_cast<double>(codes_.value_at(at));
+  if (has_blocks(format())) return BlockElement(format()).number(codes_.code_at(at)) * scale(i, j);
   const Grid& g = grid(granularity_ == Granularity::per_column ? j : i);
   if (numbers_) return static_cast<double>(g.scale) * static_cast<double>(codes_.value_at(at));
   if (arithmetic() != Arithmetic::linear) {
@@ -443,6 +350,12 @@ double Operand::value(std::int64_t i, std::int64_t j) const {
            static_cast<double>(traits_of(format()).decode(format(), code));
   }
   return static_cast<double>(g.scale) * codes_.code_at(at) + g.stored_zero();
+}
+
+Operand Operand::charged_for(std::int64_t rows) const {
+  Operand result = *this;
+  result.codes_.charged_rows = rows;
+  return result;
 }
 
 Operand Operand::kept() const {
@@ -473,6 +386,7 @@ Operand Operand::transposed() const {
   if (granularity_ != Granularity::per_tensor)
     t.granularity_ =
         granularity_ == Granularity::per_row ? Granularity::per_column : Granularity::per_row;
+  t.blocks_ = blocks_.transposed();
   return with_views(std::move(t), [](const Operand& x) { return x.transposed(); });
 }
 
@@ -483,6 +397,8 @@ Operand Operand::columns(std::int64_t first, std::int64_t count) const {
   Operand part = beginning_at(first * codes_.col_stride);
   part.codes_.cols = count;
   if (granularity_ == Granularity::per_column) part.first_grid_ += first;
+  part.blocks_.first_col += first;
+  part.codes_.charged_cols = -1;
   return with_views(std::move(part), [=](const Operand& x) { return x.columns(first, count); });
 }
 
@@ -493,6 +409,8 @@ Operand Operand::rows(std::int64_t first, std::int64_t count) const {
   Operand part = beginning_at(first * codes_.row_stride);
   part.codes_.rows = count;
   if (granularity_ == Granularity::per_row) part.first_grid_ += first;
+  part.blocks_.first_row += first;
+  part.codes_.charged_rows = -1;
   return with_views(std::move(part), [=](const Operand& x) { return x.rows(first, count); });
 }
 

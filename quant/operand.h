@@ -11,6 +11,7 @@
 #include "core/simd.h"
 #include "core/tensor.h"
 #include "quant/codes.h"
+#include "quant/formats/block.h"
 #include "quant/formats/encoding.h"
 #include "quant/formats/grid.h"
 #include "quant/patches.h"
@@ -20,15 +21,36 @@ namespace kernels {
 class PackedCache;
 }
 
-/// Which elements share one scale.
+/// Which elements share one scale. Of block formats: along which axis blocks follow each other, for
+/// a product that contracts it: per_row has blocks along rows.
 enum class Granularity : std::uint8_t { per_tensor, per_row, per_column };
+
+/// The scales of a block format's operand, or of a view of it.
+struct BlockScales {
+  std::shared_ptr<const Aligned<float>> scales;  ///< of the whole encoded matrix
+  BlockExtents extents;                          ///< of a block of the view
+  std::int64_t first_row = 0, first_col = 0;     ///< of the view in the encoded matrix
+  std::int64_t row_stride = 0, col_stride = 1;   ///< of `scales`, from a block to the next
+  float tensor = 1.0f;                           ///< what all of them are multiplied by
+
+  /// Of element (i, j) of the view, without `tensor`.
+  [[nodiscard]] float at(std::int64_t i, std::int64_t j) const {
+    const std::int64_t row = (first_row + i) / extents.rows, col = (first_col + j) / extents.cols;
+    return (*scales)[static_cast<std::size_t>(row * row_stride + col * col_stride)];
+  }
+  [[nodiscard]] BlockScales transposed() const {
+    return {scales, {extents.cols, extents.rows}, first_col, first_row, col_stride, row_stride,
+            tensor};
+  }
+};
 
 /// One side of a matrix product, encoded at a stated precision; the only thing that `gemm` takes.
 /// Rounding happens once, in the constructor; transposed, sliced and gathered views share the
 /// codes.
 ///
 /// An element of an integer operand stands for the real number scale * code + offset of its grid;
-/// an element in another encoded format stands for scale * decode(code). A float32 operand refers
+/// an element in another encoded format stands for scale * decode(code), where block formats have a
+/// scale a block (block_scales()). A float32 operand refers
 /// to the matrix it was made from, which must outlive it. A simulated operand holds the decoded
 /// float32 values of its codes and still charges its format.
 class Operand {
@@ -59,7 +81,7 @@ class Operand {
 
   /// Encodes x [rows, cols]. Element (i, j) draws rounding_bits(key, i * cols + j).
   /// @throws NonFiniteError if x has a NaN or an infinity and the format is not fp32; ConfigError
-  /// for a symmetric grid of 1 bit
+  /// for a symmetric grid of 1 bit, or a block format with one scale for the whole matrix
   Operand(const ConstMatrix& x, const Encoding& encoding, Granularity granularity, Key key,
           const Options& options);
   Operand(const ConstMatrix& x, const Encoding& encoding, Granularity granularity, Key key)
@@ -76,7 +98,9 @@ class Operand {
   /// True when the numbers are multiplied as float32: fp32 and simulated operands.
   [[nodiscard]] bool is_float() const { return codes_.container == CodeMatrix::Container::float32; }
   [[nodiscard]] Arithmetic arithmetic() const {
-    return is_float() ? Arithmetic::float32 : traits_of(format()).arithmetic(format());
+    return is_float()             ? Arithmetic::float32
+           : has_blocks(format()) ? Arithmetic::blocks
+                                  : traits_of(format()).arithmetic(format());
   }
   [[nodiscard]] const CodeMatrix& codes() const { return codes_; }
   /// The axis of this view along which grids vary.
@@ -88,6 +112,10 @@ class Operand {
                                ? 0
                                : static_cast<std::size_t>(first_grid_ + i)];
   }
+  /// Of block formats.
+  [[nodiscard]] const BlockScales& block_scales() const { return blocks_; }
+  /// The scale of an element, in double. Not of fp32.
+  [[nodiscard]] double scale(std::int64_t i, std::int64_t j) const;
   /// The real number that the element (i, j) stands for, in double; 0 for a padded tap.
   [[nodiscard]] double value(std::int64_t i, std::int64_t j) const;
 
@@ -106,6 +134,8 @@ class Operand {
   /// The same matrix for many products with it on the right: kernels keep what they make of it,
   /// such as packed codes, as long as this operand or a copy of it lives. Views of it keep nothing.
   [[nodiscard]] Operand kept() const;
+  /// The same matrix, made of patches: products charge so many rows instead of its own.
+  [[nodiscard]] Operand charged_for(std::int64_t rows) const;
   [[nodiscard]] kernels::PackedCache* packed_cache() const {
     return packed_cache_.get();
   }  ///< null unless kept
@@ -133,6 +163,16 @@ class Operand {
     Aligned<std::int8_t> int8;
     Aligned<std::int16_t> int16;
     Aligned<float> float32;
+
+    /// Calls then(the codes in their container).
+    template <class Then>
+    void visit(Container container, const Then& then) {
+      switch (container) {
+        case Container::int8: return then(int8);
+        case Container::int16: return then(int16);
+        case Container::float32: return then(float32);
+      }
+    }
   };
   /// The encoded matrix that they belong to.
   struct Storage {
@@ -143,13 +183,17 @@ class Operand {
   };
   /// The codes decoded on these grids instead of their own.
   [[nodiscard]] Operand decoded_on(const std::vector<Grid>& grids, Granularity granularity) const;
+  /// Encodes x in a block format.
+  void encode_in_blocks(const ConstMatrix& x, Key key, Simd simd);
+  [[nodiscard]] Operand decoded_blocks() const;
   /// A copy to be turned into another matrix, and one whose first code is another.
   [[nodiscard]] Operand view() const;
   [[nodiscard]] Operand beginning_at(std::int64_t element) const;
   /// `result` with view(x) of this operand's alternatives x as its own.
   template <class View>
   [[nodiscard]] Operand with_views(Operand result, const View& view) const;
-  /// Makes room for the codes of a [rows, cols] matrix and has encode(codes) write them.
+  /// Makes room for the codes of a [rows, cols] matrix; `fill` has encode(codes) write them, too.
+  std::shared_ptr<Codes> make_room(std::int64_t rows, std::int64_t cols);
   template <class Encode>
   void fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids, const Encode& encode);
 
@@ -159,6 +203,7 @@ class Operand {
   std::shared_ptr<const Storage> storage_;
   std::int64_t first_grid_ = 0;
   bool numbers_ = false;  ///< float32 values that are numbers without their scales
+  BlockScales blocks_;
   std::shared_ptr<kernels::PackedCache> packed_cache_;
   std::shared_ptr<const std::vector<Operand>> alternatives_;
 };

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "core/tensor.h"
+
 namespace ebb {
 
 /// How the rows of a patch matrix are gathered from an image tensor [images, height, width,
@@ -42,5 +44,8 @@ struct PatchGeometry {
   }
   friend bool operator==(const PatchGeometry&, const PatchGeometry&) = default;
 };
+
+/// The patch matrix [rows, cols] of an image of float32 numbers, in memory of its own.
+Tensor patch_matrix(const float* image, const PatchGeometry& geometry);
 
 }  // namespace ebb

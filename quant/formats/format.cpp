@@ -19,7 +19,9 @@ bool parse_integer(std::string_view text, Format& format) {
   return true;
 }
 void require_integer(Format format) {
-  require<ConfigError>(format == Format::integer(format.width),
+  Format named = Format::integer(format.width);
+  if (format.scaling.block > 0) named.scaling = format.scaling;
+  require<ConfigError>(format == named,
                        "[format] an integer format is a width alone: make formats with "
                        "Format::integer() or parse()");
 }

@@ -64,6 +64,10 @@ struct Problem {
   [[nodiscard]] bool float_chain() const {
     return both_float() && accumulator == Accumulator::fp32();
   }
+  /// Both sides have a scale a block.
+  [[nodiscard]] bool blocks() const {
+    return a.arithmetic() == Arithmetic::blocks && b.arithmetic() == Arithmetic::blocks;
+  }
   [[nodiscard]] bool int8() const {
     return a.codes().container == CodeMatrix::Container::int8 &&
            b.codes().container == CodeMatrix::Container::int8;
@@ -96,6 +100,7 @@ std::uint64_t reference_float(const Problem& problem);
 std::uint64_t reference_sums(const Problem& problem);
 /// The binade below which numbers of a format are subnormal; far below all others if none is.
 int lowest_binade(Format format);
+std::uint64_t reference_blocks(const Problem& problem);
 
 /// One addition of a product into a W-bit register, as the definition says it; counts what happened
 /// in `events`.

@@ -10,6 +10,7 @@ namespace {
 
 bool any_linear(const Problem& p) { return p.linear(); }
 bool any_chain(const Problem& p) { return p.float_chain(); }
+bool any_blocks(const Problem& p) { return p.blocks(); }
 
 /// Codes on the tiles of one instruction set, which take int8 alone where a code is a byte.
 template <const TileMicrokernel& kTile>
@@ -30,6 +31,7 @@ std::uint64_t on(const Problem& p) {
 
 constexpr auto kMultiply = multiply_floats, kConvolve = convolve_floats;
 constexpr auto kSaturate = multiply_saturating;
+constexpr auto kBlockCodes = multiply_block_codes, kBlockNumbers = multiply_block_numbers;
 using Portable = Codes<TileMicrokernel::portable>;
 #if defined(__x86_64__)
 using Avx2 = Codes<TileMicrokernel::avx2>;
@@ -51,6 +53,10 @@ constexpr std::array kKernels {
       Kernel{"conv-float-avx2", Simd::avx2, conv_floats_apply, on<kConvolve, Simd::avx2>},
       Kernel{"float-avx512", Simd::avx512, floats_apply, on<kMultiply, Simd::avx512>},
       Kernel{"float-avx2", Simd::avx2, floats_apply, on<kMultiply, Simd::avx2>},
+      Kernel{"block-codes-avx512", Simd::avx512, block_codes_apply, on<kBlockCodes, Simd::avx512>},
+      Kernel{"block-codes-avx2", Simd::avx2, block_codes_apply, on<kBlockCodes, Simd::avx2>},
+      Kernel{"block-avx512", Simd::avx512, block_numbers_apply, on<kBlockNumbers, Simd::avx512>},
+      Kernel{"block-avx2", Simd::avx2, block_numbers_apply, on<kBlockNumbers, Simd::avx2>},
 #endif
       Kernel{"conv-codes-portable", Simd::scalar, Portable::convolve_applies, Portable::convolve},
       Kernel{"codes-portable", Simd::scalar, Portable::apply, Portable::multiply, true},
@@ -59,12 +65,15 @@ constexpr std::array kKernels {
       Kernel{"saturating", Simd::scalar, saturating_applies, on<kSaturate, Simd::scalar>},
       Kernel{"conv-float-portable", Simd::scalar, conv_floats_apply, on<kConvolve, Simd::scalar>},
       Kernel{"float-portable", Simd::scalar, floats_apply, on<kMultiply, Simd::scalar>},
+      Kernel{"block-codes", Simd::scalar, block_codes_apply, on<kBlockCodes, Simd::scalar>},
+      Kernel{"block", Simd::scalar, block_numbers_apply, on<kBlockNumbers, Simd::scalar>},
       Kernel{"exact-float64", Simd::scalar, exact_double_applies, exact_double},
       Kernel{"exact-int128", Simd::scalar, exact_integer_applies, exact_integer},
       Kernel{"sums", Simd::scalar, sums_apply, multiply_sums},
       Kernel{"reference", Simd::scalar, any_linear, reference_integer},
       Kernel{"reference", Simd::scalar, any_chain, reference_float},
       Kernel{"reference", Simd::scalar, sums_apply, reference_sums},
+      Kernel{"reference", Simd::scalar, any_blocks, reference_blocks},
 };
 
 }  // namespace
