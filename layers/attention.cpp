@@ -175,13 +175,28 @@ Operand keys(const Head& head, const Operand& x) {
   return x.rows(head.first_key(), head.run.keys).columns(head.h * head.at.depth, head.at.depth);
 }
 Operand keys_t(const Head& head, const Operand& x) { return keys(head, x).transposed(); }
-Operand square(const Head& head, const Operand& x) {
+Operand square_of_all(const Head& head, const Operand& x) {
   return x.block(head.square_begin(), head.run.queries, head.run.keys);
 }
-Operand square_t(const Head& head, const Operand& x) { return square(head, x).transposed(); }
 Operand square_of_run(const Head& head, const Operand& x) {
   return x.rows((head.row * head.at.heads + head.h) * head.run.queries, head.run.queries);
 }
+
+/// The squares of all runs on their way into products.
+struct Squares {
+  std::vector<Quantized> matrices;  ///< one of all, or one for each run
+  Operand (*square)(const Head& head, const Operand& x);
+
+  /// For products that contract their queries (0) or keys (1).
+  [[nodiscard]] std::vector<Operand> along(int axis) const {
+    std::vector<Operand> operands;
+    for (const Quantized& matrix : matrices) operands.push_back(matrix.along(axis));
+    return operands;
+  }
+  [[nodiscard]] auto transposed() const {
+    return [cut = square](const Head& head, const Operand& x) { return cut(head, x).transposed(); };
+  }
+};
 
 /// The range of a head's square, of what a causal one sees. (The rest is zeros, as some of a
 /// strip's elements are.)
@@ -236,6 +251,9 @@ struct Attended {
   [[nodiscard]] float scale() const {
     return static_cast<float>(1.0 / std::sqrt(static_cast<double>(at.depth)));
   }
+  /// On one scale; or in blocks, which lie along the squares and are those of a run.
+  [[nodiscard]] Squares squares(const Tensor& x, const Site& site, Role role,
+                                const Range& range) const;
   [[nodiscard]] Tensor forward();
   /// Writes the gradients of q, k and v; one without memory is left out.
   void backward(const Tensor& g, const MutableMatrix& gq, const MutableMatrix& gk,
@@ -250,6 +268,18 @@ std::shared_ptr<Attended> attend(Pass& pass, const Attention& attention, Layout 
             qv = pass.quantize(v, values, Role::weight, {.scales = Scales::per_tensor});
   return std::make_shared<Attended>(
       Attended{pass, std::move(at), scores, values, std::move(qq), std::move(qk), std::move(qv)});
+}
+
+Squares Attended::squares(const Tensor& x, const Site& site, Role role, const Range& range) const {
+  if (!pass.in_blocks(site, role)) {
+    const std::vector<Operand::Part> parts = at.parts(at.runs);
+    return {{pass.quantize(x, site, role, {.range = range, .parts = parts})}, square_of_all};
+  }
+  Squares squares{{}, square_of_run};
+  for (const Layout::Run& run : at.runs)
+    squares.matrices.push_back(
+        pass.quantize(at.squares_of(x, run), site, role, {.step = squares.matrices.size()}));
+  return squares;
 }
 
 Tensor Attended::forward() {
@@ -277,13 +307,12 @@ Tensor Attended::forward() {
 
 void Attended::backward(const Tensor& g, const MutableMatrix& gq, const MutableMatrix& gk,
                         const MutableMatrix& gv) const {
-  const std::vector<Operand::Part> parts = at.parts(at.runs);
-  const Quantized qg = pass.quantize(g, values, Role::gradient),
-                  qp = pass.quantize(p, values, Role::activation,
-                                     {.range = range_of_p, .parts = parts});
+  const Quantized qg = pass.quantize(g, values, Role::gradient);
+  const Squares qp = squares(p, values, Role::activation, range_of_p);
   if (gv.data != nullptr)
-    multiply_heads(pass, at, values, Product::grad_right, Square::left_transposed, {qp.along(0)},
-                   square_t, qg.along(0), queries, [&](const Head& h) { return h.keys(gv); });
+    multiply_heads(pass, at, values, Product::grad_right, Square::left_transposed, qp.along(0),
+                   qp.transposed(), qg.along(0), queries,
+                   [&](const Head& h) { return h.keys(gv); });
   if (gq.data == nullptr && gk.data == nullptr) return;
   Tensor gs = Tensor::uninitialized(p.shape());
   RangeOfParts range;
@@ -294,14 +323,13 @@ void Attended::backward(const Tensor& g, const MutableMatrix& gq, const MutableM
         const std::int64_t begin = h.square_begin();
         range.add(softmax_gradient(h, p.data() + begin, scale(), pass.simd, gs.data() + begin));
       });
-  const Quantized qs =
-      pass.quantize(gs, scores, Role::gradient, {.range = range.range(), .parts = parts});
+  const Squares qs = squares(gs, scores, Role::gradient, range.range());
   if (gq.data != nullptr)
-    multiply_heads(pass, at, scores, Product::grad_left, Square::left, {qs.along(1)}, square,
+    multiply_heads(pass, at, scores, Product::grad_left, Square::left, qs.along(1), qs.square,
                    k.along(0), keys, [&](const Head& h) { return h.queries(gq); });
   if (gk.data != nullptr)
-    multiply_heads(pass, at, scores, Product::grad_right, Square::left_transposed, {qs.along(0)},
-                   square_t, q.along(0), queries, [&](const Head& h) { return h.keys(gk); });
+    multiply_heads(pass, at, scores, Product::grad_right, Square::left_transposed, qs.along(0),
+                   qs.transposed(), q.along(0), queries, [&](const Head& h) { return h.keys(gk); });
 }
 
 /// Columns first .. first + cols of a matrix.

@@ -28,6 +28,9 @@ struct ConvConfig {
 /// | grad_right   g^T patches(x)          contracted over batch x positions, on the codes of x that
 /// |                                      the forward product used
 ///
+/// In block formats, whose blocks lie along patches, the patches are made and encoded instead, for
+/// each product by itself.
+///
 /// Each is charged the forward product's nominal MACs. The bias is treated as in Linear.
 struct Conv2d {
   Site site;

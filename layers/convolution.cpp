@@ -42,13 +42,6 @@ Tensor flipped_weights(const Tensor& w, const ConvExtents& e) {
   return flipped;
 }
 
-/// One group's columns of an image tensor's operand, as a patch matrix.
-Operand gathered(const Operand& images, std::int64_t group, const PatchGeometry& geometry,
-                 bool pointwise) {
-  const Operand part = images.columns(group * geometry.channels, geometry.channels);
-  return pointwise ? part : part.patches(geometry);
-}
-
 /// Rows of the result are complete with their last group.
 RowsDone after_last_group(const ConvExtents& e, std::int64_t group, const RowsDone& rows_done) {
   return group + 1 == e.config.groups ? rows_done : RowsDone{};
@@ -112,6 +105,34 @@ void Convolution::show_depthwise(const Multiply& how, const Operand& images,
   pass_->show(SeenProducts{how, {&all, 1}, &geometry});
 }
 
+// Blocks lie along patches, not along what they were gathered from: the patches are made, and
+// encoded themselves.
+Operand Convolution::patches(const Quantized& q, const Tensor* images, Role role,
+                             std::int64_t group, const PatchGeometry& geometry, int axis) const {
+  const std::int64_t first = group * geometry.channels;
+  if (!pass_->in_blocks(here_, role)) {
+    const Operand part = q.along(axis).columns(first, geometry.channels);
+    return e_.pointwise() ? part : part.patches(geometry);
+  }
+  const QuantizeOptions options{.step = static_cast<std::uint64_t>(group)};
+  const ConstMatrix pixels = images->matrix();
+  if (e_.pointwise())
+    return pass_
+        ->quantize(ConstMatrix{pixels.data + first, pixels.rows, geometry.channels, pixels.cols},
+                   here_, role, options)
+        .along(axis);
+  const Tensor gathered = patch_matrix(pixels.data + first, geometry);
+  return pass_->quantize(gathered, here_, role, options)
+      .along(axis)
+      .charged_for(geometry.nominal_positions);
+}
+
+Operand Convolution::patches_of_x(std::int64_t group, const PatchGeometry& geometry,
+                                  int axis) const {
+  const bool blocks = pass_->in_blocks(here_, Role::activation);
+  return patches(qx_, blocks ? &pass_->tape[x_] : nullptr, Role::activation, group, geometry, axis);
+}
+
 Tensor Convolution::forward(ColumnBlocks* columns) const {
   Tensor y = Tensor::uninitialized(e_.output());
   const float* const bias = has_bias() ? pass_->tape[b_].data() : nullptr;
@@ -123,17 +144,17 @@ Tensor Convolution::forward(ColumnBlocks* columns) const {
     };
   }
   const PatchGeometry geometry = e_.input_patches();
-  const Operand qx = qx_.along(1);
   const Operand qw = pass_->quantize(weight_rows(pass_->tape[w_]), here_, Role::weight).along(1);
   if (e_.depthwise()) {
     const Multiply how = pass_->how(here_, Product::forward, rows_done);
+    const Operand qx = qx_.along(1);
     show_depthwise(how, qx, geometry, qw.transposed());
     depthwise_into(qx, geometry, qw.transposed(), how, pass_->ledger,
                    {y.data(), geometry.rows(), e_.out, e_.out});
     return y;
   }
   for (std::int64_t group = 0; group < e_.config.groups; ++group) {
-    pass_->multiply_into(gathered(qx, group, geometry, e_.pointwise()),
+    pass_->multiply_into(patches_of_x(group, geometry, 1),
                          qw.rows(group * e_.group_out, e_.group_out).transposed(), here_,
                          Product::forward,
                          {y.data() + group * e_.group_out, geometry.rows(), e_.group_out, e_.out},
@@ -142,18 +163,20 @@ Tensor Convolution::forward(ColumnBlocks* columns) const {
   return y;
 }
 
-void Convolution::multiply_left(const Operand& qg, Tensor& gx, const RowsDone& rows_done) const {
+void Convolution::multiply_left(const Quantized& qg, const Tensor& g, Tensor& gx,
+                                const RowsDone& rows_done) const {
   const Tensor flipped = flipped_weights(pass_->tape[w_], e_);
   const Operand qw = pass_->quantize(flipped, here_, Role::weight).along(0);
   const PatchGeometry geometry = e_.gradient_patches();
   if (e_.depthwise()) {
     const Multiply how = pass_->how(here_, Product::grad_left, rows_done);
-    show_depthwise(how, qg, geometry, qw);
-    return depthwise_into(qg, geometry, qw, how, pass_->ledger,
+    const Operand images = qg.along(1);
+    show_depthwise(how, images, geometry, qw);
+    return depthwise_into(images, geometry, qw, how, pass_->ledger,
                           {gx.data(), geometry.rows(), e_.in, e_.in});
   }
   for (std::int64_t group = 0; group < e_.config.groups; ++group) {
-    pass_->multiply_into(gathered(qg, group, geometry, e_.pointwise()),
+    pass_->multiply_into(patches(qg, &g, Role::gradient, group, geometry, 1),
                          qw.columns(group * e_.group_in, e_.group_in), here_, Product::grad_left,
                          {gx.data() + group * e_.group_in, geometry.rows(), e_.group_in, e_.in},
                          after_last_group(e_, group, rows_done));
@@ -163,9 +186,9 @@ void Convolution::multiply_left(const Operand& qg, Tensor& gx, const RowsDone& r
 Tensor Convolution::multiply_right(const Operand& qg) const {
   Tensor gw = Tensor::uninitialized({e_.out, e_.taps_y, e_.taps_x, e_.group_in});
   const PatchGeometry geometry = e_.input_patches();
-  const Operand qx = qx_.along(0);
   if (e_.depthwise()) {
     const Multiply how = pass_->how(here_, Product::grad_right);
+    const Operand qx = qx_.along(0);
     show_depthwise(how, qx, geometry, qg);
     depthwise_grad_weight_into(qx, geometry, qg, how, pass_->ledger, gw.data());
     return gw;
@@ -173,8 +196,8 @@ Tensor Convolution::multiply_right(const Operand& qg) const {
   for (std::int64_t group = 0; group < e_.config.groups; ++group) {
     const std::int64_t first = group * e_.group_out;
     pass_->multiply_into(
-        qg.columns(first, e_.group_out).transposed(), gathered(qx, group, geometry, e_.pointwise()),
-        here_, Product::grad_right,
+        qg.columns(first, e_.group_out).transposed(), patches_of_x(group, geometry, 0), here_,
+        Product::grad_right,
         {gw.data() + first * geometry.cols(), e_.group_out, geometry.cols(), geometry.cols()});
   }
   return gw;
@@ -191,7 +214,7 @@ void Convolution::backward(const Tensor& g, const std::optional<Range>& range,
         sink(first, last, out + first * n);
       };
     }
-    multiply_left(qg.along(1), gx, rows_done);
+    multiply_left(qg, g, gx, rows_done);
     grads.add(x_, std::move(gx));
   }
   grads.add(w_, multiply_right(qg.along(0)));

@@ -52,7 +52,14 @@ class Convolution {
 
  private:
   [[nodiscard]] bool has_bias() const { return b_ != w_; }
-  void multiply_left(const Operand& qg, Tensor& gx, const RowsDone& rows_done) const;
+  /// One group's columns of an image tensor as a patch matrix for a product that contracts `axis`.
+  /// `images`: what q was made of, read where patches are encoded in blocks.
+  [[nodiscard]] Operand patches(const Quantized& q, const Tensor* images, Role role,
+                                std::int64_t group, const PatchGeometry& geometry, int axis) const;
+  [[nodiscard]] Operand patches_of_x(std::int64_t group, const PatchGeometry& geometry,
+                                     int axis) const;
+  void multiply_left(const Quantized& qg, const Tensor& g, Tensor& gx,
+                     const RowsDone& rows_done) const;
   [[nodiscard]] Tensor multiply_right(const Operand& qg) const;
   void show_depthwise(const Multiply& how, const Operand& images, const PatchGeometry& geometry,
                       const Operand& other) const;

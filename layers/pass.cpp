@@ -71,22 +71,30 @@ Operand shown(const Pass& pass, const ConstMatrix& x, const Operand& own, const 
   return others.empty() ? own : own.with_alternatives(std::move(others));
 }
 
+/// How scales lie: those of block formats go with `free`, the axis that is not contracted.
+struct ScaleAxes {
+  Granularity grid, free;
+};
+
 Operand encode_matrix(const Pass& pass, const ConstMatrix& x, const Site& site, Role role,
-                      Granularity granularity, const ScaleRange& range, std::uint64_t step,
+                      const ScaleAxes& axes, const ScaleRange& range, std::uint64_t step,
                       std::span<const Operand::Part> parts) {
   if (pass.observer != nullptr) parts = {};  // which may look at every code
   return encode_at(pass, site, role, step, [&](Key key) {
+    const bool whole = axes.grid == Granularity::per_tensor;
     Operand::Options options{.simd = pass.simd,
                              .simulate = pass.plan.simulate,
-                             .range = range.range ? &*range.range : nullptr,
-                             .own_range = range.own,
+                             .range = whole && range.range ? &*range.range : nullptr,
+                             .own_range = whole && range.own,
                              .parts = parts};
-    Operand operand(x, pass.plan.encoding(site, role), granularity, key, options);
+    const auto encode = [&](const Encoding& encoding) {
+      const Granularity granularity = has_blocks(encoding.format) ? axes.free : axes.grid;
+      return Operand(x, encoding, granularity, key, options);
+    };
+    Operand operand = encode(pass.plan.encoding(site, role));
     if (pass.observer == nullptr) return operand;
     options.simulate = false;
-    return shown(pass, x, operand, site, role, [&](const Encoding& encoding) {
-      return Operand(x, encoding, granularity, key, options);
-    });
+    return shown(pass, x, operand, site, role, encode);
   });
 }
 
@@ -109,14 +117,17 @@ Quantized Pass::quantize(const ConstMatrix& x, const Site& site, Role role,
                          const QuantizeOptions& options) {
   if (counting) return Quantized(Operand(x, {}, Granularity::per_tensor, key));
   const ScaleRange range = scale_range(*this, x, site, options);
-  if (!per_channel(role, options.scales))
-    return Quantized(encode_matrix(*this, x, site, role, Granularity::per_tensor, range,
+  const bool channels = per_channel(role, options.scales);
+  if (!channels && !in_blocks(site, role))
+    return Quantized(encode_matrix(*this, x, site, role,
+                                   {Granularity::per_tensor, Granularity::per_row}, range,
                                    options.step, options.parts));
-  return Quantized(
-      [this, x, site, role, range, step = options.step, parts = options.parts](int contracted) {
-        const Granularity free = contracted == 1 ? Granularity::per_row : Granularity::per_column;
-        return encode_matrix(*this, x, site, role, free, range, step, parts);
-      });
+  return Quantized([this, x, site, role, range, channels, step = options.step,
+                    parts = options.parts](int contracted) {
+    const Granularity free = contracted == 1 ? Granularity::per_row : Granularity::per_column;
+    return encode_matrix(*this, x, site, role, {channels ? free : Granularity::per_tensor, free},
+                         range, step, parts);
+  });
 }
 
 Quantized Pass::quantize(Var x, const Site& site, Role role, QuantizeOptions options) {
@@ -126,7 +137,9 @@ Quantized Pass::quantize(Var x, const Site& site, Role role, QuantizeOptions opt
   if (!channels) options.range = options.range ? options.range : tape.range(x);
   // What becomes codes now need not stay in memory for them, nor get there.
   const LazyValue* const lazy =
-      channels || encoding.format.is_fp32() || observer != nullptr ? nullptr : tape.lazy(x);
+      channels || has_blocks(encoding.format) || encoding.format.is_fp32() || observer != nullptr
+          ? nullptr
+          : tape.lazy(x);
   if (lazy != nullptr && lazy->ready) return quantize(*lazy->ready, site, role, options);
   const bool own_range = options.range && (training() || options.running_range.index < 0);
   if (lazy == nullptr || !own_range) return quantize(tape[x], site, role, options);

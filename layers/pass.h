@@ -25,9 +25,9 @@ namespace ebb {
 class Quantized {
  public:
   /// The codes for a product that contracts this axis of the matrix: 0 down its rows, 1 along them.
-  /// A scale never varies along the axis that is contracted. Where both axes can share codes these
-  /// were made once, by quantize(); otherwise every call makes those of its axis, from the matrix,
-  /// which must still be there. @throws NonFiniteError naming site and role
+  /// One scale never varies along the axis that is contracted; blocks lie along it. Where both axes
+  /// can share codes these were made once, by quantize(); otherwise every call makes those of its
+  /// axis, from the matrix, which must still be there. @throws NonFiniteError naming site and role
   [[nodiscard]] Operand along(int axis) const { return shared_ ? *shared_ : encode_(axis); }
 
  private:
@@ -102,6 +102,10 @@ struct Pass {
   /// The key of a place's random draws; use 0 folds nothing.
   [[nodiscard]] Key key_of(std::string_view place, std::uint64_t use) const;
 
+  /// Whether a matrix of the site and role is encoded in blocks, along the axis that is contracted.
+  [[nodiscard]] bool in_blocks(const Site& site, Role role) const {
+    return !counting && has_blocks(plan.encoding(site, role).format);
+  }
   /// Has a matrix encoded by the plan, for the products of a site. @throws NonFiniteError naming
   /// site and role
   [[nodiscard]] Quantized quantize(const ConstMatrix& x, const Site& site, Role role,

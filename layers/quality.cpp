@@ -120,8 +120,13 @@ void add_any(Piece& piece, const ConstMatrix& x, const Operand& operand, std::in
   const bool codec = has_codec(format);
   Piece sums;
   for (std::int64_t j = first; j < last; ++j) {
-    const Grid& grid = operand.grid(operand.granularity() == Granularity::per_column ? j : i);
     const double kept = operand.value(i, j);
+    if (has_blocks(format)) {
+      const double highest = operand.scale(i, j) * BlockElement(format).max;
+      sums.add(x(i, j), kept, std::abs(kept) >= highest, kept == 0);
+      continue;
+    }
+    const Grid& grid = operand.grid(operand.granularity() == Granularity::per_column ? j : i);
     if (codec) {
       const float highest =
           grid.scale * (static_cast<float>(traits_of(format).max(format)) / stored_unit(format));
