@@ -372,6 +372,14 @@ TEST_CASE("sums of blocks are rounded once a block") {
                   ConfigError);
   CHECK_THROWS_AS(gemm(a, b, {.site = site, .accumulator = Accumulator::wrap(20)}, ledger),
                   ConfigError);
+  // 1 + 2^-24 + 2^-54 is above the middle of float32 numbers, and a float64 would lose that.
+  Tensor fine = Tensor::zeros({1, 64});
+  fine[0] = 1.0f;
+  fine[32] = 0x1p-12f;
+  fine[33] = 0x1p-27f;
+  const Operand left = encoded(fine, mx(4, 3), Granularity::per_row);
+  CHECK(gemm(left, left.transposed(), {.site = site, .simd = best_simd()}, ledger)[0] ==
+        1.0f + 0x1p-23f);
   // Beside a matrix of another kind both are decoded.
   const Operand other(w.matrix().transposed(), {.format = Format::integer(8)},
                       Granularity::per_tensor, Key(1));
