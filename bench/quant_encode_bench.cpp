@@ -49,6 +49,23 @@ const bool registered = [] {
       }
     }
   }
+  for (const char* name : {"bf16", "fp16", "e4m3", "e5m2", "e3m2", "e2m3", "e2m1", "posit8"}) {
+    for (const Rounding rounding : {Rounding::nearest_even, Rounding::stochastic}) {
+      bench::add_row(concat(name, '/', to_text(rounding)), [=](benchmark::State& state) {
+        const ConstMatrix x = tensor().matrix();
+        const Encoding encoding{.format = Format::parse(name), .rounding = rounding};
+        const bool bytes =
+            traits_of(encoding.format).container(encoding.format) == Container::int8;
+        bench::time_row(state, {.bytes = (bytes ? 5 : 6) * elements}, [&] {
+          return bench::seconds_of([&] {
+            const Operand codes(x, encoding, Granularity::per_tensor, Key(1),
+                                {.simd = best_simd()});
+            benchmark::DoNotOptimize(codes.codes().data);
+          });
+        });
+      });
+    }
+  }
   return true;
 }();
 

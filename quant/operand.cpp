@@ -241,7 +241,8 @@ void encode_rows(const Operand::Rows& x, const Grid& grid, const Encoding& encod
 Operand::Operand(const ConstMatrix& x, const Encoding& encoding, Granularity granularity, Key key,
                  const Options& options)
     : encoding_(encoding), granularity_(granularity) {
-  has_blocks(encoding.format) ? require_blocks(encoding.format) : require_valid(encoding.format);
+  require_operand(encoding.format);
+  if (has_blocks(encoding.format)) require_blocks(encoding.format);
   if (encoding.format.is_fp32()) {
     codes_.rows = x.rows;
     codes_.cols = x.cols;

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/text.h"
+#include "quant/formats/names.h"
 #include "schedules/value.h"
 
 namespace ebb::schedules {
@@ -235,7 +236,7 @@ std::vector<std::string> known_words() {
   for (const OpInfo& info : kOps) {
     if (is_word(info)) words.emplace_back(info.word);
   }
-  for (std::string& names : format_names()) words.push_back(std::move(names));
+  for (std::string& names : known_formats()) words.push_back(std::move(names));
   return words;
 }
 

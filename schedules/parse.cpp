@@ -3,18 +3,15 @@
 #include <optional>
 
 #include "core/error.h"
+#include "core/mark.h"
 #include "core/read_number.h"
+#include "quant/formats/names.h"
 #include "schedules/node.h"
 #include "schedules/schedule.h"
 
 namespace ebb {
 namespace schedules {
 namespace {
-
-bool is_format(std::string_view word) {
-  Format format;
-  return find_format(word, format);
-}
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
@@ -79,6 +76,8 @@ class Parser {
       return inner;
     }
     if (begins_number()) return number_or_ramp(start);
+    if (std::string name = format_name(); !name.empty())
+      return checked({.op = Op::name, .words = {std::move(name)}}, start);
     const std::string_view word = identifier();
     if (word.empty())
       fail(start, concat("expected a number, a profile or an operator, got ", here()));
@@ -87,7 +86,6 @@ class Parser {
                          "' is a closed-loop controller: it needs metrics of the running training "
                          "and is not available yet"));
     }
-    if (is_format(word)) return checked({.op = Op::name, .words = {std::string(word)}}, start);
     const OpInfo* info = find_op(word);
     if (info == nullptr) {
       at_ = start;
@@ -203,9 +201,8 @@ class Parser {
       const std::size_t start = skip_space();
       if (begins_number() && node.words.empty()) {
         node.numbers.push_back(number());
-      } else if (const std::string_view word = identifier();
-                 is_format(word) && node.numbers.empty()) {
-        node.words.emplace_back(word);
+      } else if (std::string name = format_name(); !name.empty() && node.numbers.empty()) {
+        node.words.push_back(std::move(name));
       } else {
         at_ = start;
         fail(start, concat("pick expects numbers only or names such as fp32 only, got ", here()));
@@ -336,6 +333,18 @@ class Parser {
     return value;
   }
 
+  /// The format that stands here, as it is written but for blanks, or nothing.
+  std::string format_name() {
+    const std::size_t start = skip_space();
+    const FormatText read = read_format(text_.substr(start));
+    if (read.length == 0) return {};
+    if (!read.problem.empty()) fail(start + read.place, read.problem);
+    at_ += read.length;
+    std::string name(text_.substr(start, read.length));
+    std::erase(name, ' ');
+    return name;
+  }
+
   /// [A-Za-z_][A-Za-z0-9_.]*, or nothing.
   std::string_view identifier() {
     const std::size_t start = skip_space();
@@ -381,16 +390,8 @@ class Parser {
   }
   static bool printable(char c) { return c >= ' ' && c <= '~'; }
 
-  /// One line of the text around the place, and a caret under it.
   [[noreturn]] void fail(std::size_t place, const std::string& problem) const {
-    constexpr std::size_t kBefore = 60, kAfter = 40;
-    const std::size_t from = place > kBefore ? place - kBefore : 0;
-    std::string line(text_.substr(from, place - from + kAfter));
-    for (char& c : line) {
-      if (!printable(c)) c = c == '\t' || c == '\n' || c == '\r' ? ' ' : '?';
-    }
-    throw ConfigError(
-        concat("[schedule] ", problem, "\n  ", line, "\n  ", std::string(place - from, ' '), "^"));
+    throw ConfigError(concat("[schedule] ", problem, marked_text(text_, place)));
   }
 
   std::string_view text_;

@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "core/error.h"
-#include "core/text.h"
 
 namespace ebb {
 
@@ -17,15 +16,6 @@ int Value::bits() const {
 }
 
 Format Value::format() const { return named ? *named : Format::integer(bits()); }
-
-std::vector<std::string> format_names() {
-  std::vector<std::string> names;
-  for (const FormatTraits& traits : format_traits()) {
-    for (const std::string& name : split_at(traits.names, ','))
-      names.push_back(name.substr(name.find_first_not_of(' ')));
-  }
-  return names;
-}
 
 std::string to_text(const Value& value) {
   return value.named ? to_text(*value.named) : to_text(value.number);

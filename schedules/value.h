@@ -3,7 +3,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "quant/formats/format.h"
 
@@ -25,9 +24,6 @@ struct Value {
 
   friend bool operator==(const Value&, const Value&) = default;
 };
-
-/// The names of formats, as messages list what an expression may use.
-std::vector<std::string> format_names();
 
 /// "fp32", or the shortest decimal that reads back to the same bits.
 std::string to_text(const Value& value);

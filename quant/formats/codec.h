@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <type_traits>
 
 #include "core/key.h"
@@ -15,19 +16,22 @@ namespace ebb {
 
 /// The scale of a format over a range. By Scaling::Kind::absmax it is max|x| / max in float32,
 /// which maps the largest magnitude to the format's largest number; by `none`, and if the range is
-/// only zero, it is 1. Of linear formats scale * unit is so rounded, with max in units. A quotient
-/// that underflows to zero becomes the smallest positive float. If the largest number would decode
-/// to infinity, the scale is the largest float for which it does not. @throws NonFiniteError unless
-/// the range is finite
+/// only zero, it is 1; by `pow2` and `e8m0` the power of two of Scaling::Rule. Of linear formats
+/// scale * unit is so rounded, with max in units. A quotient that underflows to zero becomes the
+/// smallest positive float. If the largest number would decode to infinity, the scale is the
+/// largest float for which it does not. @throws NonFiniteError unless the range is finite
 float fit_scale(Format format, const Range& range);
 /// The number that the stored code 1 stands for where scales are 1: FormatTraits::unit of linear
 /// formats with a codec, 1 of all others.
 float stored_unit(Format format);
 
 /// The code of x / scale, the quotient in double. Stochastic rounding of element i of a tensor
-/// draws rounding_word(key, i).
+/// draws the first bits of rounding_word(key, i), by default all 32.
 std::uint32_t encode(Format format, float x, float scale, Rounding rounding, Key key,
-                     std::uint64_t i);
+                     std::uint64_t i, std::uint8_t random_bits = 0);
+/// The numbers of all 2^width codes of a format with a codec and up to 16 bits. They are found once
+/// and kept; may be called from any thread.
+std::span<const float> all_numbers(Format format);
 /// scale * decode(code) in float32.
 float decode(Format format, std::uint32_t code, float scale);
 

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -11,19 +13,23 @@
 
 namespace ebb::floating {
 
-bool parse(std::string_view text, Format& format);
+std::optional<std::string> parse(std::string_view name, std::span<const std::string_view> arguments,
+                                 Format& format);
 std::string print(Format format);
-void require_valid(Format format);
+std::string problem(Format format);
 
-/// The largest finite number.
+/// The largest finite number, and its code.
 double max(Format format);
+std::uint32_t max_code(Format format);
 /// The smallest positive number, of which all are multiples.
 double unit(Format format);
+bool has_nan(Format format);
+bool has_infinity(Format format);
 
-/// The nearest number, ties to the even code; or, stochastically, the one above by the probability
-/// that makes the expected value x, to 2^-32 of the distance of its neighbours. What rounds to
-/// beyond the largest number saturates or becomes an infinity. Zeros keep their sign; x is no NaN.
-std::uint32_t encode(Format format, double x, Rounding rounding, std::uint32_t random);
+/// Rounds as if exponents had no end; what is then beyond the largest number becomes what
+/// Format::overflow says. Zeros keep their sign where the format has -0. Where it has no sign,
+/// negative numbers become its smallest number.
+std::uint32_t encode(Format format, double x, Rounding rounding, Draw draw);
 float decode(Format format, std::uint32_t code);
 
 }  // namespace ebb::floating

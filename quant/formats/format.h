@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,7 +41,7 @@ struct Format {
     floating,
     integer,
     posit,
-    fixed,  ///< two's complement times 2^-fraction
+    fixed,  ///< two's complement times 2^-fraction; with a scale the lowest code is not used
   };
   /// Which codes of a floating format are infinities or NaNs.
   enum class Specials : std::uint8_t {
@@ -66,7 +67,8 @@ struct Format {
   Specials specials = Specials::ieee;
   Overflow overflow = Overflow::ieee;
   bool subnormals = true;   ///< floating formats without have only zeros where E = 0
-  bool sign = true;         ///< false for the formats of scales, which are no operands
+  bool sign = true;         ///< false for the formats of scales, which are no operands. One without
+                            ///< bits of fraction has no zero either: e8m0
   bool underflow = false;   ///< of posits: what is far below the smallest number becomes 0
   std::int16_t bias = 127;  ///< of the exponent
   Scaling scaling{};
@@ -76,24 +78,32 @@ struct Format {
   static Format integer(std::int64_t bits);
   /// eXmY: a sign, X bits of exponent with bias 2^(X-1) - 1, Y bits of fraction. Above 8 bits with
   /// infinities and NaNs as IEEE 754 has them, below with neither; e4m3 and e5m2 are OCP's, of
-  /// which the first has NaN and the second both.
+  /// which the first has NaN and the second both, and e8m0 is OCP's format of scales.
   /// @throws ConfigError unless 1 <= exponent <= 8 (2 above 8 bits) and 0 <= fraction <= 23
   static Format floating(std::int64_t exponent, std::int64_t fraction);
-  /// Reads a name that some row of format_traits() knows: "fp32", "int8", "e4m3". @throws
-  /// ConfigError naming the formats there are
+  /// posit(width, es). @throws ConfigError unless 2 <= width <= 16 and 0 <= es <= 3
+  static Format posit(std::int64_t width, std::int64_t es);
+  /// Two's complement of `width` bits, `fraction` of them behind the point. @throws ConfigError
+  /// unless 2 <= width <= 16 and 0 <= fraction <= width
+  static Format fixed(std::int64_t width, std::int64_t fraction);
+  /// Reads what docs/FORMATS.md has as the text of a format: "fp32", "int8", "e4m3(bias=11)",
+  /// "posit(8,1)", "mxfp4". @throws ConfigError that marks the place where the text is wrong
   static Format parse(std::string_view text);
 
   [[nodiscard]] constexpr bool is_fp32() const { return *this == fp32(); }
   friend constexpr bool operator==(Format, Format) = default;
 };
+/// The shortest text that parse() reads as this format.
 std::string to_text(Format format);
-/// The format of that name. @returns false if there is none
+/// The format of that text. @returns false if there is none
 bool find_format(std::string_view text, Format& format);
 /// The same where a width is meant: "8" is int8.
 bool find_width(std::string_view text, Format& format);
 /// Called wherever numbers are encoded or charged. @throws ConfigError for a format put together by
-/// hand that no factory would have made
+/// hand that no text stands for
 void require_valid(Format format);
+/// The same where numbers are multiplied. @throws ConfigError also for formats of scales
+void require_operand(Format format);
 
 /// How numbers of a format are multiplied.
 enum class Arithmetic : std::uint8_t {
@@ -119,14 +129,24 @@ enum class Rounding : std::uint8_t {
   odd  ///< what is not exact to the neighbour with an odd code: for a second rounding
 };
 
+/// The random bits of stochastic rounding: the first `bits` of `word`. Of a place between two
+/// numbers as many bits are seen.
+struct Draw {
+  std::uint32_t word = 0;
+  std::uint8_t bits = 32;
+};
+
 /// What Ebb knows of one kind of formats. A new kind is one more row and its codec.
 struct FormatTraits {
   Format::Kind kind;
   std::string_view names;  ///< as messages list them: "int1 .. int16"
-  bool (*parse)(std::string_view text, Format& format);
-  std::string (*print)(Format format);
-  void (*require_valid)(Format format);
-  int (*cost_bits)(Format format);  ///< what the ledger charges for a number
+  /// Reads a name of this kind, what stands in its parentheses being its arguments.
+  /// @returns nothing if the name is of no such kind, else what is wrong, nothing being empty
+  std::optional<std::string> (*parse)(std::string_view name,
+                                      std::span<const std::string_view> arguments, Format& format);
+  std::string (*print)(Format format);  ///< such a name, of this or the nearest format that has one
+  std::string (*problem)(Format format);  ///< why there is no such format; empty if there is
+  int (*cost_bits)(Format format);        ///< what the ledger charges for a number
   Container (*container)(Format format);
   Arithmetic (*arithmetic)(Format format);
 
@@ -134,14 +154,14 @@ struct FormatTraits {
   std::int64_t (*largest)(Format format) = nullptr;
 
   /// Of formats without a Grid, whose numbers stand for themselves times a scale: the largest
-  /// finite number; the number that the stored code 1 stands for, of linear ones; the code of x,
-  /// which is no NaN; and the number of a code. Stochastic rounding draws `random`, of uniform
-  /// bits.
+  /// finite number; a number that all are multiples of, for which the stored code 1 of linear
+  /// formats stands; the code of x, which is a NaN only where the format has one; and the number of
+  /// a code.
   double (*max)(Format format) = nullptr;
   double (*unit)(Format format) = nullptr;
-  std::uint32_t (*encode)(Format format, double x, Rounding rounding,
-                          std::uint32_t random) = nullptr;
+  std::uint32_t (*encode)(Format format, double x, Rounding rounding, Draw draw) = nullptr;
   float (*decode)(Format format, std::uint32_t code) = nullptr;
+  bool (*has_nan)(Format format);
 };
 /// One row a kind.
 std::span<const FormatTraits> format_traits();

@@ -11,6 +11,7 @@
 #include "core/parallel.h"
 #include "core/range_of_parts.h"
 #include "quant/formats/kernels/encode.h"
+#include "quant/formats/rounding.h"
 
 namespace ebb {
 namespace {
@@ -147,6 +148,21 @@ int encode(float x, const Grid& grid, std::uint16_t bits) {
   return static_cast<int>(below) + (up ? 1 : 0);
 }
 
+int encode(float x, const Grid& grid, Rounding rounding, Draw draw) {
+  const float v = scaled(x, grid), below = std::floor(v);
+  const int code = static_cast<int>(below);
+  // v has 24 bits: its fraction is a whole number of 2^-149.
+  int exponent = 0;
+  const auto n = static_cast<std::uint64_t>(std::ldexp(std::frexp(v - below, &exponent), 24));
+  Place place = place_at(n, 24 - exponent, draw.bits);
+  const bool negative = x < 0;
+  if (!negative || place.exact || rounding == Rounding::stochastic)
+    return code + (rounds_up(place, code % 2 != 0, false, rounding, draw) ? 1 : 0);
+  // Of a negative number the code above is the one nearer to zero.
+  place.side = -place.side;
+  return code + (rounds_up(place, code % 2 == 0, true, rounding, draw) ? 0 : 1);
+}
+
 float decode(int code, const Grid& grid) {
   const float product = static_cast<float>(code) * grid.scale;
   return product + grid.offset;
@@ -167,6 +183,9 @@ void encode_run(const float* x, std::int64_t n, const Grid& grid, Rounding round
   constexpr int kBits = 8 * static_cast<int>(sizeof(Code));
   require<ConfigError>(grid.bits >= 1 && grid.bits <= kBits, "[encode] codes of ", kBits,
                        " bits cannot hold a grid of ", grid.bits);
+  require<ConfigError>(rounding == Rounding::nearest_even || rounding == Rounding::stochastic,
+                       "[encode] runs are rounded to nearest-even or stochastically, got ",
+                       rounding);
   parallel_for(n, [&](std::int64_t begin, std::int64_t end) {
     encode_block(x + begin, end - begin, grid, rounding, key,
                  first + static_cast<std::uint64_t>(begin), simd, out + begin);

@@ -53,6 +53,10 @@ int encode(float x, const Grid& grid);
 /// 65536 f > bits + 1/2. P(up) is f rounded to the nearest multiple of 2^-16, so a code's expected
 /// value is off by at most 2^-17 of a step, and codes that hit the grid stay.
 int encode(float x, const Grid& grid, std::uint16_t bits);
+/// Under any rounding: with v as above a code is exact where v is whole. What goes away from or
+/// toward zero goes by the sign of x, and ties of nearest_away too. Stochastic rounding sees the
+/// first bits of a word as those of other formats do.
+int encode(float x, const Grid& grid, Rounding rounding, Draw draw);
 /// scale * code + offset, each operation rounded to float32.
 float decode(int code, const Grid& grid);
 
@@ -65,6 +69,8 @@ std::uint32_t rounding_word(Key key, std::uint64_t i);
 
 /// Encodes n consecutive elements with one grid into stored (centred) codes. Stochastic element j
 /// of x draws rounding_bits(key, first + j). `Code` is std::int8_t (bits <= 8) or std::int16_t.
+/// @throws ConfigError for other roundings than nearest_even and stochastic, which go element by
+/// element
 template <class Code>
 void encode_run(const float* x, std::int64_t n, const Grid& grid, Rounding rounding, Key key,
                 std::uint64_t first, Simd simd, Code* out);

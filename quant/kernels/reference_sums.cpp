@@ -17,7 +17,7 @@ using Products = std::function<double(std::int64_t k)>;
 /// x, already rounded to odd in float64, to nearest in a format.
 double to_format(Format format, double x) {
   if (std::isnan(x)) return x;
-  const std::uint32_t code = traits_of(format).encode(format, x, Rounding::nearest_even, 0);
+  const std::uint32_t code = traits_of(format).encode(format, x, Rounding::nearest_even, {});
   return static_cast<double>(traits_of(format).decode(format, code)) + 0.0;  // no sum is -0
 }
 

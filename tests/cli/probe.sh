@@ -47,7 +47,7 @@ cat line >>cut/probe.jsonl
 cmp -s whole/probe.jsonl cut/probe.jsonl || fault "the record of a run that went on is another"
 same "weights of a run that went on" "$(field weights_sha256 <whole.json)" "$(field weights_sha256 <cut.json)"
 
-expect 2 'unknown format .int17' "$cnn" --probe int17 --out bad
+expect 2 'integer formats have 1 to 16 bits, got 17' "$cnn" --probe int17 --out bad
 expect 2 'fp32 loses nothing' "$cnn" --probe int4,fp32 --out bad
 expect 2 'int4 is named twice' "$cnn" --probe 4,int4 --out bad
 expect 2 'exact sums never overflow' "$cnn" --probe 4 --probe-accumulators exact --out bad

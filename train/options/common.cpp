@@ -29,6 +29,7 @@ void require_width(const std::string& text, std::string_view others) {
   Format format;
   require<ConfigError>(find_width(text, format), "expected 1 to 16 bits or a format", others,
                        ", got '", text, "'");
+  require_operand(format);
 }
 
 void parse_gradient_bits(const std::string& text) {

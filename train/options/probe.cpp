@@ -4,14 +4,16 @@
 
 #include "core/error.h"
 #include "core/text.h"
+#include "quant/formats/names.h"
 
 namespace ebb::train {
 
 std::vector<Format> parse_probe_formats(const std::string& list) {
   std::vector<Format> formats;
-  for (const std::string& name : split_at(list, ',')) {
+  for (const std::string& name : split_list(list)) {
     Format format;
     if (!find_width(name, format)) format = Format::parse(name);
+    require_operand(format);
     require<ConfigError>(!format.is_fp32(),
                          "fp32 loses nothing; name narrower formats, as in int4,int6");
     require<ConfigError>(std::ranges::find(formats, format) == formats.end(), format,
@@ -23,7 +25,7 @@ std::vector<Format> parse_probe_formats(const std::string& list) {
 
 std::vector<Accumulator> parse_probe_accumulators(const std::string& list) {
   std::vector<Accumulator> accumulators;
-  for (const std::string& name : split_at(list, ',')) {
+  for (const std::string& name : split_list(list)) {
     const Accumulator accumulator = Accumulator::parse(name);
     require<ConfigError>(!accumulator.is_exact(),
                          "exact sums never overflow; name narrow ones, as in wrap16,sat12");

@@ -37,7 +37,7 @@ class RoundTo {
     if (std::isnan(x)) return x;
     const FormatTraits& traits = traits_of(format_);
     return static_cast<double>(
-               traits.decode(format_, traits.encode(format_, x, Rounding::nearest_even, 0))) +
+               traits.decode(format_, traits.encode(format_, x, Rounding::nearest_even, {}))) +
            0.0;
   }
 
