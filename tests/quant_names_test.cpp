@@ -87,7 +87,7 @@ TEST_CASE("names stand for what the tables of their specifications have") {
   CHECK((msfp12.kind == Format::Kind::fixed && msfp12.width == 4 && msfp12.fraction == 2));
   CHECK((msfp12.scaling.block == 16 && msfp12.scaling.exponent == 8));
   CHECK((fnuz.bias == 8 && traits_of(fnuz).max(fnuz) == 240));
-  CHECK(traits_of(mxfp6).largest(Format::parse("mxint8")) == 448);  // 28 units of 2^-4
+  CHECK(traits_of(mxfp6).largest(mxfp6) == 448);  // 28 units of 2^-4
   CHECK(Format::parse("e4m3").scaling.kind == Scaling::Kind::absmax);
   CHECK(Format::parse("bf16").scaling.kind == Scaling::Kind::none);
   CHECK(Format::parse("posit8").scaling.kind == Scaling::Kind::none);

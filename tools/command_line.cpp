@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/text.h"
 #include "schedules/cpt.h"
+#include "tools/formats_command.h"
 #include "tools/ngram_command.h"
 #include "tools/program_of_run.h"
 #include "tools/quantize_command.h"
@@ -105,34 +106,75 @@ void add_schedule_command(CLI::App& app, std::ostream& out, std::ostream& warnin
 
 void add_quantize_command(CLI::App& app, std::istream& in, std::ostream& out) {
   const auto options = std::make_shared<QuantizeOptions>();
-  CLI::App* const command = app.add_subcommand(
-      "quantize", "Encode numbers from stdin in a format; print codes and values as TSV");
+  CLI::App* const command =
+      app.add_subcommand("quantize", "Encode numbers in a format; print codes and values as TSV");
   command->footer(
-      "Numbers stand one on a line, decimal or as C hex floats. Integer formats have one grid over "
-      "all\nnumbers.");
+      "Numbers stand one on a line, decimal or as C hex floats, and are rounded to float32 first. "
+      "Integer\nformats have one grid over all numbers; others hold them as they are unless "
+      "--scale "
+      "says otherwise.\nCodes of others than integers are their bits.");
+  command->add_option("FILE", options->file,
+                      "Numbers, one a line, or an array .npy of float32 [standard input]");
   command
       ->add_option("--format", options->format,
-                   "int1 .. int16, fp32, tf32, bf16, fp16 or any eXmY such as e4m3")
+                   "A format as docs/FORMATS.md has it: int4, e4m3, posit8, 'e4m3(bias=11)'; ebb "
+                   "formats lists them")
       ->required();
+  command->add_option("--scale", options->scale,
+                      "What numbers are divided by: none, absmax, pow2; grid of integers [grid of "
+                      "integers, that of a block format, none of others]");
   command
       ->add_option(
           "--grid", options->grid,
           "affine: codes 0 .. 2^N-1 over min .. max; symmetric: about zero, scaled by max|x|")
       ->capture_default_str();
-  command->add_option("--rounding", options->rounding, "nearest-even or stochastic")
+  command
+      ->add_option("--rounding", options->rounding,
+                   "nearest-even, nearest-away, toward-zero, away, up, down, odd, stochastic, or "
+                   "srN with N random bits")
+      ->capture_default_str();
+  command->add_option("--overflow", options->overflow,
+                      "What is too large: saturate, ieee (infinity) or nan [as the format has it]");
+  command->add_option("--block-scale", options->block_scale,
+                      "Rule of a scale that is a power of two: floor, ceil, even or rceil [as the "
+                      "format has it]");
+  command
+      ->add_option("--per", options->per,
+                   "What shares a scale or grid: tensor, or each row or column of an array")
       ->capture_default_str();
   command->add_option("--seed", options->seed, "Seed of stochastic rounding")
       ->capture_default_str()
       ->check(integer_check, "");
+  command->add_flag("--table", options->table, "Print all numbers of the format; read nothing");
+  command->add_flag("--decimal", options->decimal, "Values in decimal too");
+  command->add_flag("--summary", options->summary, "Print only SQNR, the largest error and counts");
+  command->add_flag("--json", options->json, "JSON with errors and flags instead of TSV");
   command->callback([command, options, &in, &out] {
-    refuse_without_effect(*command, "--seed", options->rounding == "nearest-even",
-                          "with --rounding nearest-even, which draws nothing");
+    const bool draws = options->rounding.starts_with("s");
+    refuse_without_effect(*command, "--seed", !draws,
+                          concat("with --rounding ", options->rounding, ", which draws nothing"));
     Format format;
+    const bool known = find_format(options->format, format);
     refuse_without_effect(
-        *command, "--grid", find_format(options->format, format) && has_codec(format),
+        *command, "--grid", known && has_codec(format),
         concat("with --format ", options->format, ", whose numbers are not on a grid"));
+    for (const char* each : {"FILE", "--scale", "--grid", "--rounding", "--overflow",
+                             "--block-scale", "--per", "--seed", "--summary"})
+      refuse_without_effect(*command, each, options->table, "with --table");
+    for (const char* each : {"--decimal"})
+      refuse_without_effect(*command, each, options->json || options->summary,
+                            "with --json or --summary");
     quantize(*options, in, out);
   });
+}
+
+void add_formats_command(CLI::App& app, std::ostream& out) {
+  const auto json = std::make_shared<bool>(false);
+  CLI::App* const command = app.add_subcommand(
+      "formats", "List number formats: bits, largest and smallest numbers, special values");
+  command->footer("docs/FORMATS.md says how any other format is written.");
+  command->add_flag("--json", *json, "A JSON array instead of TSV");
+  command->callback([json, &out] { print_formats(*json, out); });
 }
 
 void add_inspect_command(CLI::App& app, std::ostream& out, std::ostream& warnings) {

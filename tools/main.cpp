@@ -46,6 +46,7 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", ebb::concat("ebb ", EBB_VERSION));
   ebb::tools::add_schedule_command(app, std::cout, std::cerr);
   ebb::tools::add_quantize_command(app, std::cin, std::cout);
+  ebb::tools::add_formats_command(app, std::cout);
   ebb::tools::add_inspect_command(app, std::cout, std::cerr);
   ebb::tools::add_report_command(app, std::cout, std::cerr);
   ebb::tools::add_export_command(app, std::cout, std::cerr);

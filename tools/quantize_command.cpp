@@ -1,134 +1,298 @@
 #include "tools/quantize_command.h"
 
-#include <array>
-#include <charconv>
+#include <algorithm>
 #include <cmath>
-#include <istream>
+#include <functional>
+#include <limits>
 #include <ostream>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "core/error.h"
-#include "core/read_number.h"
 #include "quant/formats/codec.h"
 #include "quant/formats/grid.h"
+#include "quant/formats/names.h"
+#include "tools/numbers.h"
 
 namespace ebb::tools {
 namespace {
 
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view blanks = " \t\r";
-  const std::size_t first = text.find_first_not_of(blanks);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(blanks) - first + 1);
+constexpr const char* kFull =
+    "[quantize] cannot write the table: is the disk full or the pipe closed?";
+
+/// A number and what became of it.
+struct Encoded {
+  std::string code;
+  float value = 0, scale = 1;
+  bool saturated = false, overflow = false, subnormal = false;
+};
+
+/// What a command line comes to.
+struct Plan {
+  Format format;
+  RoundingMode rounding;
+  GridStyle grid;
+  bool by_row, by_column;
+  Key key;
+
+  [[nodiscard]] bool on_grid() const { return !has_codec(format); }
+  [[nodiscard]] bool scaled() const { return format.scaling.kind != Scaling::Kind::none; }
+};
+
+Scaling::Kind parse_scale(const QuantizeOptions& options, Format format) {
+  const Scaling own = format.scaling;
+  if (!has_codec(format)) {
+    require<ConfigError>(options.scale.empty() || options.scale == "grid", "[quantize] --scale ",
+                         options.scale, " is none of ", format,
+                         ", whose numbers are on a grid; leave it out, or take --scale grid");
+    return own.kind;
+  }
+  // That of training is not meant: numbers are shown as the format holds them.
+  if (options.scale.empty())
+    return own.kind == Scaling::Kind::absmax && own.block == 0 ? Scaling::Kind::none : own.kind;
+  require<ConfigError>(own.block == 0, "[quantize] ", format,
+                       " has scales of its own; leave --scale out");
+  require<ConfigError>(options.scale != "grid", "[quantize] --scale grid is of integer formats; ",
+                       format, " takes none, absmax or pow2");
+  constexpr std::pair<std::string_view, Scaling::Kind> kScales[] = {
+      {"none", Scaling::Kind::none},
+      {"absmax", Scaling::Kind::absmax},
+      {"pow2", Scaling::Kind::pow2}};
+  std::vector<std::string> known;
+  for (const auto& [name, kind] : kScales) {
+    if (options.scale == name) return kind;
+    known.emplace_back(name);
+  }
+  throw ConfigError(concat("[quantize] ", unknown_word("scale", options.scale, known)));
 }
 
-/// As it may stand in a message: short, and printable.
-std::string quoted(std::string_view text) {
-  std::string shown;
-  for (const char c : text.substr(0, 40)) shown += c >= ' ' && c <= '~' ? c : '?';
-  return "'" + shown + (text.size() > 40 ? "..." : "") + "'";
+Format format_of(const QuantizeOptions& options) {
+  Format format = Format::parse(options.format);
+  if (!options.overflow.empty()) set_option(format, "overflow", options.overflow);
+  const Scaling::Kind kind = parse_scale(options, format);
+  if (kind != format.scaling.kind) format.scaling = {.kind = kind};
+  require<ConfigError>(
+      options.block_scale.empty() || kind == Scaling::Kind::pow2 || kind == Scaling::Kind::e8m0,
+      "[quantize] --block-scale is the rule of scales that are powers of two, "
+      "which ",
+      format, " has not; take --scale pow2 or a format such as mxfp4");
+  if (!options.block_scale.empty()) set_option(format, "rule", options.block_scale);
+  return format;
 }
 
-/// The nearest float32 of "-1.5", "1e-3" or "0x1.8p-1".
-float parse_number(std::string_view text, std::size_t line) {
-  require<DataError>(!text.empty(), "[quantize] line ", line,
-                     " is empty; expected one number a line");
-  std::string_view digits = text;
-  const bool negative = digits.starts_with('-');
-  if (negative || digits.starts_with('+')) digits.remove_prefix(1);
-  const bool hex = digits.starts_with("0x") || digits.starts_with("0X");
-  if (hex) digits.remove_prefix(2);
-  float value = 0;
-  const bool unsigned_digits = !digits.starts_with('-');
-  const char* const last = digits.data() + digits.size();
-  const auto [end, code] =
-      read_real(digits, value, hex ? std::chars_format::hex : std::chars_format::general);
-  require<DataError>(unsigned_digits && end == last && code != std::errc::invalid_argument,
-                     "[quantize] line ", line,
-                     ": expected a number such as -0.25, 1e-3 or 0x1.8p-1, got ", quoted(text));
-  require<DataError>(code != std::errc::result_out_of_range, "[quantize] line ", line, ": ",
-                     quoted(text), " is beyond float32, which ends at 3.4e38 in magnitude");
-  require<DataError>(std::isfinite(value), "[quantize] line ", line, ": ", quoted(text),
-                     " has no place on a grid; expected a finite number");
-  return negative ? -value : value;
+Plan plan_of(const QuantizeOptions& options) {
+  const Format format = format_of(options);
+  Plan plan{.format = format,
+            .rounding = parse_rounding_mode(options.rounding),
+            .grid = parse_grid_style(options.grid),
+            .by_row = options.per == "row",
+            .by_column = options.per == "column",
+            .key = Key(static_cast<std::uint64_t>(options.seed))};
+  require<ConfigError>(
+      !plan.on_grid() || plan.grid == GridStyle::affine || format != Format::integer(1),
+      "[quantize] a symmetric grid needs at least 2 bits; use --grid affine for int1");
+  require<ConfigError>(options.seed >= 0, "[quantize] expected --seed >= 0, got ", options.seed);
+  require<ConfigError>(
+      plan.by_row || plan.by_column || options.per == "tensor", "[quantize] ",
+      unknown_word("--per", options.per, std::vector<std::string>{"tensor", "row", "column"}));
+  require<ConfigError>(options.per == "tensor" || plan.on_grid() || plan.scaled(),
+                       "[quantize] --per ", options.per, " needs a scale: take --scale absmax");
+  require<ConfigError>(format.scaling.block == 0, "[quantize] ", format,
+                       " has scales of blocks, which this command does not show yet");
+  return plan;
 }
 
-Grid fit_grid(const Range& range, int bits, GridStyle style) {
+Grid fit_grid(const Range& range, const Plan& plan) {
+  if (!plan.on_grid()) return {.scale = fit_scale(plan.format, range)};
   try {
-    return Grid::fit(range, bits, style);
+    return Grid::fit(range, plan.format.width, plan.grid);
   } catch (const NonFiniteError& error) {
     throw NonFiniteError(concat("[quantize] ", error.what(), "; --grid symmetric holds it"));
   }
 }
 
-/// A code's bits, a digit for each four of the format.
-std::string hex_code(std::uint32_t code, Format format) {
-  std::string text = "0x";
-  for (int digit = (format.width + 3) / 4; digit-- > 0;)
-    text += "0123456789abcdef"[code >> (4 * digit) & 15];
-  return text;
+/// The scales or grids of all numbers: one, or one a row or column.
+std::vector<Grid> fit_grids(const Numbers& numbers, const Plan& plan) {
+  const ConstMatrix all{numbers.values.data(), numbers.rows, numbers.cols, numbers.cols, 1};
+  std::vector<Grid> grids;
+  if (!plan.on_grid() && !plan.scaled()) return {Grid{}};
+  const std::int64_t lines = plan.by_row ? all.rows : plan.by_column ? all.cols : 1;
+  for (std::int64_t i = 0; i < lines; ++i) {
+    ConstMatrix line = all;
+    if (plan.by_row) line = {all.data + i * all.cols, 1, all.cols, all.cols, 1};
+    if (plan.by_column) line = {all.data + i, all.rows, 1, all.cols, 1};
+    grids.push_back(fit_grid(measure_range(line), plan));
+  }
+  return grids;
 }
 
-/// As printf's %a writes it, whatever the locale.
-std::string hex_float(float value) {
-  if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
-  std::array<char, 40> buffer;
-  const double magnitude = std::abs(static_cast<double>(value));
-  const auto end =
-      std::to_chars(buffer.data(), buffer.data() + buffer.size(), magnitude, std::chars_format::hex)
-          .ptr;
-  return (std::signbit(value) ? "-0x" : "0x") + std::string(buffer.data(), end);
+Encoded encode_on_grid(float x, std::uint64_t i, const Grid& grid, const Plan& plan) {
+  const RoundingMode mode = plan.rounding;
+  const int code =
+      mode == RoundingMode{Rounding::nearest_even} ? encode(x, grid)
+      : mode == RoundingMode{Rounding::stochastic}
+          ? encode(x, grid, rounding_bits(plan.key, i))
+          : encode(x, grid, mode.rounding,
+                   {.word = rounding_word(plan.key, i),
+                    .bits = mode.random_bits > 0 ? mode.random_bits : std::uint8_t{32}});
+  return {.code = to_text(code),
+          .value = decode(code, grid),
+          .scale = grid.scale,
+          .saturated = code == grid.high() || code == grid.low()};
+}
+
+Encoded encode_number(float x, std::uint64_t i, const Grid& grid, const Plan& plan) {
+  if (plan.on_grid()) return encode_on_grid(x, i, grid, plan);
+  const FormatTraits& traits = traits_of(plan.format);
+  const std::uint32_t code = encode(plan.format, x, grid.scale, plan.rounding.rounding, plan.key, i,
+                                    plan.rounding.random_bits);
+  const double number = std::abs(static_cast<double>(traits.decode(plan.format, code)));
+  const bool floating = plan.format.kind == Format::Kind::floating;
+  return {.code = hex_code(code, plan.format),
+          .value = decode(plan.format, code, grid.scale),
+          .scale = grid.scale,
+          .saturated = number >= traits.max(plan.format) && std::isfinite(x) &&
+                       std::abs(static_cast<double>(x) / static_cast<double>(grid.scale)) > number,
+          .overflow = std::isfinite(x) && !std::isfinite(number),
+          .subnormal = floating && number > 0 &&
+                       number < traits.unit(plan.format) * std::ldexp(1.0, plan.format.fraction)};
+}
+
+/// What the numbers come to.
+struct Summary {
+  std::size_t count = 0, saturated = 0, overflow = 0, underflow = 0, subnormal = 0;
+  double signal = 0, noise = 0, largest_error = 0;
+
+  void add(float x, const Encoded& e) {
+    ++count;
+    saturated += e.saturated ? 1 : 0;
+    overflow += e.overflow ? 1 : 0;
+    subnormal += e.subnormal ? 1 : 0;
+    underflow += x != 0 && e.value == 0 ? 1 : 0;
+    const double error = static_cast<double>(e.value) - static_cast<double>(x);
+    if (!std::isfinite(error)) return;
+    signal += static_cast<double>(x) * static_cast<double>(x);
+    noise += error * error;
+    largest_error = std::max(largest_error, std::abs(error));
+  }
+  [[nodiscard]] double sqnr() const { return 10 * std::log10(signal / noise); }
+};
+
+std::string json_number(double x) {
+  if (std::isfinite(x)) return to_text(x);
+  return std::isnan(x) ? "\"nan\"" : x < 0 ? "\"-inf\"" : "\"inf\"";
+}
+
+class Writer {
+ public:
+  Writer(const QuantizeOptions& options, const Plan& plan, std::ostream& out)
+      : options_(options), plan_(plan), out_(out) {}
+
+  void begin() {
+    if (options_.json) {
+      out_ << "{\"format\":\"" << to_text(plan_.format) << "\",\"rounding\":\""
+           << to_text(plan_.rounding) << "\"";
+      if (!options_.summary) out_ << ",\"numbers\":[";
+    } else if (!options_.summary) {
+      out_ << "input\tcode\tvalue" << (options_.decimal ? "\tdecimal" : "") << '\n';
+    }
+  }
+  void row(const std::string& text, float x, const Encoded& e) {
+    summary_.add(x, e);
+    if (options_.summary) return;
+    if (!options_.json) {
+      out_ << text << '\t' << e.code << '\t' << hex_float(e.value);
+      if (options_.decimal) out_ << '\t' << to_text(e.value);
+      out_ << '\n';
+      return;
+    }
+    out_ << (summary_.count > 1 ? ",\n" : "\n") << "{\"input\":\"" << text << "\",\"code\":\""
+         << e.code << "\",\"value\":" << json_number(static_cast<double>(e.value)) << ",\"hex\":\""
+         << hex_float(e.value) << "\",\"scale\":" << json_number(static_cast<double>(e.scale))
+         << ",\"error\":" << json_number(static_cast<double>(e.value) - static_cast<double>(x))
+         << ",\"flags\":[";
+    const char* separator = "";
+    for (const auto& [name, is] : {std::pair("saturated", e.saturated),
+                                   {"overflow", e.overflow},
+                                   {"underflow", x != 0 && e.value == 0},
+                                   {"subnormal", e.subnormal}}) {
+      if (!is) continue;
+      out_ << separator << '"' << name << '"';
+      separator = ",";
+    }
+    out_ << "]}";
+  }
+  void end() {
+    if (options_.json) {
+      out_ << (options_.summary ? "" : "]") << ",\"summary\":{\"numbers\":" << summary_.count
+           << ",\"sqnr_db\":" << json_number(summary_.sqnr())
+           << ",\"saturated\":" << summary_.saturated << ",\"overflow\":" << summary_.overflow
+           << ",\"underflow\":" << summary_.underflow << ",\"subnormal\":" << summary_.subnormal
+           << ",\"largest_error\":" << json_number(summary_.largest_error) << "}}\n";
+    } else if (options_.summary) {
+      out_ << "numbers\tsqnr_db\tsaturated\toverflow\tunderflow\tsubnormal\tlargest_error\n"
+           << summary_.count << '\t' << to_text(summary_.sqnr()) << '\t' << summary_.saturated
+           << '\t' << summary_.overflow << '\t' << summary_.underflow << '\t' << summary_.subnormal
+           << '\t' << to_text(summary_.largest_error) << '\n';
+    }
+    out_.flush();
+    require<DataError>(static_cast<bool>(out_), kFull);
+  }
+
+ private:
+  const QuantizeOptions& options_;
+  const Plan& plan_;
+  std::ostream& out_;
+  Summary summary_;
+};
+
+/// All numbers of a format, by codes.
+void write_table(const QuantizeOptions& options, Format format, std::ostream& out) {
+  const std::span<const float> numbers = all_numbers(format);
+  if (options.json) {
+    out << "{\"format\":\"" << to_text(format) << "\",\"numbers\":[";
+  } else {
+    out << "code\tvalue" << (options.decimal ? "\tdecimal" : "") << '\n';
+  }
+  for (std::uint32_t code = 0; code < numbers.size() && out; ++code) {
+    const float number = numbers[code];
+    if (options.json) {
+      out << (code > 0 ? ",\n" : "\n") << "{\"code\":\"" << hex_code(code, format)
+          << "\",\"value\":" << json_number(static_cast<double>(number)) << ",\"hex\":\""
+          << hex_float(number) << "\"}";
+      continue;
+    }
+    out << hex_code(code, format) << '\t' << hex_float(number);
+    if (options.decimal) out << '\t' << to_text(number);
+    out << '\n';
+  }
+  if (options.json) out << "]}\n";
+  out.flush();
+  require<DataError>(static_cast<bool>(out), kFull);
 }
 
 }  // namespace
 
 void quantize(const QuantizeOptions& options, std::istream& in, std::ostream& out) {
-  const Format format = Format::parse(options.format);
-  const bool codec = has_codec(format);
-  const GridStyle style = parse_grid_style(options.grid);
-  const Rounding rounding = parse_rounding(options.rounding);
-  require<ConfigError>(
-      codec || style == GridStyle::affine || format != Format::integer(1),
-      "[quantize] a symmetric grid needs at least 2 bits; use --grid affine for int1");
-  require<ConfigError>(options.seed >= 0, "[quantize] expected --seed >= 0, got ", options.seed);
-
-  std::vector<std::string> texts;
-  std::vector<float> values;
-  for (std::string line; std::getline(in, line);) {
-    const std::string_view text = trimmed(line);
-    values.push_back(parse_number(text, values.size() + 1));
-    texts.emplace_back(text);
+  if (options.table) return write_table(options, Format::parse(options.format), out);
+  const Plan plan = plan_of(options);
+  const bool non_finite = !plan.on_grid() && !plan.scaled();
+  const Numbers numbers =
+      options.file.empty() ? read_lines(in, non_finite) : read_numbers(options.file, non_finite);
+  const bool has_nan = plan.on_grid() || traits_of(plan.format).has_nan(plan.format);
+  for (std::size_t i = 0; i < numbers.values.size(); ++i)
+    require<DataError>(has_nan || !std::isnan(numbers.values[i]), "[quantize] line ", i + 1, ": ",
+                       options.format, " has no NaN; expected a number");
+  const std::vector<Grid> grids = fit_grids(numbers, plan);
+  Writer writer(options, plan, out);
+  writer.begin();
+  for (std::size_t i = 0; i < numbers.values.size() && out; ++i) {
+    const auto cols = static_cast<std::size_t>(numbers.cols);
+    const Grid& grid = grids[grids.size() == 1 ? 0 : plan.by_row ? i / cols : i % cols];
+    const float x = numbers.values[i];
+    writer.row(numbers.text(i), x, encode_number(x, i, grid, plan));
   }
-  require<DataError>(!in.bad(), "[quantize] cannot read the input");
-  require<DataError>(!values.empty(), "[quantize] the input is empty; expected one number a line");
-
-  const Key key(static_cast<std::uint64_t>(options.seed));
-  const auto on_grid = [&] {
-    const auto count = static_cast<std::int64_t>(values.size());
-    const Grid grid = fit_grid(measure_range({values.data(), count, 1, 1, 1}), format.width, style);
-    return [=](float x, std::uint64_t i) {
-      const int code = rounding == Rounding::stochastic ? encode(x, grid, rounding_bits(key, i))
-                                                        : encode(x, grid);
-      return std::pair{to_text(code), decode(code, grid)};
-    };
-  };
-  const auto unscaled = [&](float x, std::uint64_t i) {
-    const std::uint32_t code = encode(format, x, 1.0f, rounding, key, i);
-    return std::pair{hex_code(code, format), decode(format, code, 1.0f)};
-  };
-  const auto print = [&](const auto& quantized) {
-    out << "input\tcode\tvalue\n";
-    for (std::size_t i = 0; i < values.size() && out; ++i) {
-      const auto [code, value] = quantized(values[i], i);
-      out << texts[i] << '\t' << code << '\t' << hex_float(value) << '\n';
-    }
-  };
-  codec ? print(unscaled) : print(on_grid());
-  out.flush();
-  require<DataError>(static_cast<bool>(out),
-                     "[quantize] cannot write the table: is the disk full or the pipe closed?");
+  writer.end();
 }
 
 }  // namespace ebb::tools

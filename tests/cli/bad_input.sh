@@ -61,6 +61,11 @@ expect 2 'gradient-bits has no effect without --summary' "$ebb" schedule --name 
 expect 2 'seed has no effect with --rounding nearest-even' "$ebb" quantize --format int4 --seed 3
 expect 2 'vocabulary has no effect where tokens are bytes' "$ebb" ngram --vocabulary 300
 expect 2 "unknown format 'int08'" "$ebb" quantize --format int08
+expect 2 "unknown option 'bais'; did you mean 'bias'" "${run[@]}" --out a --bits 'e4m3(bais=11) @rest'
+expect 2 'bits at iteration 0.*e8m0 is a format of scales' "${run[@]}" --out a --bits e8m0
+expect 2 'block expects elements from 1 to 65535.*got .0' "$ebb" quantize --format 'mxfp4(block=0)'
+expect 2 'scale grid is of integer formats' "$ebb" quantize --format e4m3 --scale grid
+expect 2 'rounding has no effect with --table' "$ebb" quantize --format e4m3 --table --rounding up
 expect 2 "unknown accumulator 'sat08'" "${run[@]}" --out a --accumulator sat08
 [[ ! -e a ]] || fault "a wrong command line left a run directory behind"
 

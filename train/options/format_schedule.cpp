@@ -106,6 +106,7 @@ void FormatSchedule::find_extremes() {
     std::optional<Format> low, high;
     try_all(option_of(i), bounds_[i], none_is_fine, [&](std::int64_t t) {
       const Format format = bounds_[i].value(t).format();
+      require_operand(format);
       high = high ? wider(*high, format) : format;
       low = low && cost_bits(*low) < cost_bits(format) ? *low : format;
     });
