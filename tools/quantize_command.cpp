@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "quant/formats/block.h"
 #include "quant/formats/codec.h"
 #include "quant/formats/grid.h"
 #include "quant/formats/names.h"
@@ -36,6 +37,7 @@ struct Plan {
   Key key;
 
   [[nodiscard]] bool on_grid() const { return !has_codec(format); }
+  [[nodiscard]] bool in_blocks() const { return format.scaling.block > 0; }
   [[nodiscard]] bool scaled() const { return format.scaling.kind != Scaling::Kind::none; }
 };
 
@@ -95,10 +97,15 @@ Plan plan_of(const QuantizeOptions& options) {
   require<ConfigError>(
       plan.by_row || plan.by_column || options.per == "tensor", "[quantize] ",
       unknown_word("--per", options.per, std::vector<std::string>{"tensor", "row", "column"}));
-  require<ConfigError>(options.per == "tensor" || plan.on_grid() || plan.scaled(),
-                       "[quantize] --per ", options.per, " needs a scale: take --scale absmax");
-  require<ConfigError>(format.scaling.block == 0, "[quantize] ", format,
-                       " has scales of blocks, which this command does not show yet");
+  require<ConfigError>(
+      options.per == "tensor" || (!plan.in_blocks() && (plan.on_grid() || plan.scaled())),
+      "[quantize] --per ", options.per,
+      plan.in_blocks() ? " has no effect on blocks" : " needs a scale: take --scale absmax");
+  require<ConfigError>(format.scaling.lines == 1, "[quantize] ", format,
+                       " has blocks of several lines; numbers that follow each other are one: take "
+                       "block=16 or another length");
+  require<ConfigError>(!plan.in_blocks() || plan.rounding.random_bits == 0,
+                       "[quantize] elements of blocks draw 32 bits: take --rounding stochastic");
   return plan;
 }
 
@@ -158,6 +165,39 @@ Encoded encode_number(float x, std::uint64_t i, const Grid& grid, const Plan& pl
                        number < traits.unit(plan.format) * std::ldexp(1.0, plan.format.fraction)};
 }
 
+/// The numbers of a row, whose blocks follow each other; the last may be short. A block with a NaN
+/// or an infinity has NaN for a scale.
+void encode_row(const Numbers& numbers, std::int64_t row, const TensorScale& tensor,
+                const Plan& plan, std::vector<Encoded>& out) {
+  const FormatTraits& traits = traits_of(plan.format);
+  for (std::int64_t j = 0; j < numbers.cols; j += plan.format.scaling.block) {
+    const auto first = static_cast<std::size_t>(row * numbers.cols + j);
+    const auto count = static_cast<std::size_t>(
+        std::min<std::int64_t>(plan.format.scaling.block, numbers.cols - j));
+    const std::span<const float> x = std::span(numbers.values).subspan(first, count);
+    const EncodedBlock block =
+        encode_block(plan.format, x, tensor, plan.rounding.rounding, plan.key, first);
+    for (std::size_t i = 0; i < count; ++i) {
+      const double end = traits.max(plan.format) * static_cast<double>(block.scale);
+      out.push_back({.code = hex_code(block.codes[i], plan.format),
+                     .value = block.values[i],
+                     .scale = block.scale,
+                     .saturated = std::abs(static_cast<double>(x[i])) > end &&
+                                  std::abs(static_cast<double>(block.values[i])) >= end});
+    }
+  }
+}
+
+std::vector<Encoded> encode_blocks(const Numbers& numbers, const Plan& plan) {
+  float largest = 0;
+  for (const float x : numbers.values)
+    largest = std::isfinite(x) ? std::max(largest, std::abs(x)) : largest;
+  const TensorScale tensor = TensorScale::fit(plan.format, largest);
+  std::vector<Encoded> all;
+  for (std::int64_t row = 0; row < numbers.rows; ++row) encode_row(numbers, row, tensor, plan, all);
+  return all;
+}
+
 /// What the numbers come to.
 struct Summary {
   std::size_t count = 0, saturated = 0, overflow = 0, underflow = 0, subnormal = 0;
@@ -194,7 +234,8 @@ class Writer {
            << to_text(plan_.rounding) << "\"";
       if (!options_.summary) out_ << ",\"numbers\":[";
     } else if (!options_.summary) {
-      out_ << "input\tcode\tvalue" << (options_.decimal ? "\tdecimal" : "") << '\n';
+      out_ << "input\tcode\tvalue" << (plan_.in_blocks() ? "\tscale" : "")
+           << (options_.decimal ? "\tdecimal" : "") << '\n';
     }
   }
   void row(const std::string& text, float x, const Encoded& e) {
@@ -202,6 +243,7 @@ class Writer {
     if (options_.summary) return;
     if (!options_.json) {
       out_ << text << '\t' << e.code << '\t' << hex_float(e.value);
+      if (plan_.in_blocks()) out_ << '\t' << hex_float(e.scale);
       if (options_.decimal) out_ << '\t' << to_text(e.value);
       out_ << '\n';
       return;
@@ -276,16 +318,23 @@ void write_table(const QuantizeOptions& options, Format format, std::ostream& ou
 void quantize(const QuantizeOptions& options, std::istream& in, std::ostream& out) {
   if (options.table) return write_table(options, Format::parse(options.format), out);
   const Plan plan = plan_of(options);
-  const bool non_finite = !plan.on_grid() && !plan.scaled();
+  const bool non_finite = plan.in_blocks() || (!plan.on_grid() && !plan.scaled());
   const Numbers numbers =
       options.file.empty() ? read_lines(in, non_finite) : read_numbers(options.file, non_finite);
-  const bool has_nan = plan.on_grid() || traits_of(plan.format).has_nan(plan.format);
+  const bool has_nan =
+      plan.on_grid() || plan.in_blocks() || traits_of(plan.format).has_nan(plan.format);
   for (std::size_t i = 0; i < numbers.values.size(); ++i)
     require<DataError>(has_nan || !std::isnan(numbers.values[i]), "[quantize] line ", i + 1, ": ",
                        options.format, " has no NaN; expected a number");
-  const std::vector<Grid> grids = fit_grids(numbers, plan);
   Writer writer(options, plan, out);
   writer.begin();
+  if (plan.in_blocks()) {
+    const std::vector<Encoded> all = encode_blocks(numbers, plan);
+    for (std::size_t i = 0; i < all.size() && out; ++i)
+      writer.row(numbers.text(i), numbers.values[i], all[i]);
+    return writer.end();
+  }
+  const std::vector<Grid> grids = fit_grids(numbers, plan);
   for (std::size_t i = 0; i < numbers.values.size() && out; ++i) {
     const auto cols = static_cast<std::size_t>(numbers.cols);
     const Grid& grid = grids[grids.size() == 1 ? 0 : plan.by_row ? i / cols : i % cols];
