@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cassert>
+#include <span>
 #include <type_traits>
 #include <utility>
 
@@ -30,6 +31,8 @@ Aligned<float> decode_lines(const Code* codes, const DecodedLines& at, std::int6
       uint128{count} * sizeof(float), [&] { return Aligned<float>(count); },
       "the float32 values of ", count, " codes");
   if (none) return values;
+  std::span<const float> numbers;  // of all codes, where these are bit patterns
+  if (traits_of(format).arithmetic(format) == Arithmetic::decoded) numbers = all_numbers(format);
   parallel_rows(at.lines, at.width, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t line = begin; line < end; ++line) {
       for (std::int64_t j = 0; j < at.width; ++j) {
@@ -37,8 +40,11 @@ Aligned<float> decode_lines(const Code* codes, const DecodedLines& at, std::int6
         const std::int64_t of = granularity == Granularity::per_tensor ? 0
                                 : granularity == Granularity::per_row  ? element / cols
                                                                        : element % cols;
+        const Grid& grid = grids[static_cast<std::size_t>(of)];
+        const auto pattern = static_cast<std::make_unsigned_t<Code>>(codes[element]);
         values[static_cast<std::size_t>(line * at.out_stride + j)] =
-            decode_element(codes[element], grids[static_cast<std::size_t>(of)], format);
+            numbers.empty() ? decode_element(codes[element], grid, format)
+                            : grid.scale * numbers[pattern];
       }
     }
   });

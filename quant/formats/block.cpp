@@ -274,7 +274,7 @@ std::int32_t encode_in_block(const BlockElement& element, Format format, float x
                                                 -element.max / element.unit,
                                                 element.max / element.unit));
   const FormatTraits& traits = traits_of(element.format);
-  const std::uint32_t code = traits.encode(element.format, q, rounding, random);
+  const std::uint32_t code = traits.encode(element.format, q, rounding, {random});
   return element.linear
              ? static_cast<std::int32_t>(static_cast<double>(traits.decode(element.format, code)) /
                                          element.unit)
@@ -308,7 +308,7 @@ EncodedBlock encode_block(Format format, std::span<const float> x, const TensorS
     const double signed_number = number == 0.0 ? std::copysign(0.0, x[i]) : number;
     block.codes.push_back(
         element.has_codec ? traits_of(element.format)
-                                .encode(element.format, signed_number, Rounding::nearest_even, 0)
+                                .encode(element.format, signed_number, Rounding::nearest_even, {})
                           : static_cast<std::uint32_t>(stored) & mask);
     block.values.push_back(static_cast<float>(signed_number * all));
   }

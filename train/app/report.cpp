@@ -59,10 +59,12 @@ std::string kernel_name(const PrecisionPlan& plan, const ParamStore& params, Sim
   };
   // 64 rows of 64 numbers; as an image 8 x 8 pixels of 64 channels.
   const Tensor x = Tensor::filled({64, 64}, 1.0f);
-  const Operand a(x.matrix(), plan.encoding(site, Role::activation), Granularity::per_tensor,
+  const Encoding& activation = plan.encoding(site, Role::activation);
+  const bool blocks = has_blocks(activation.format);  // of which a patch matrix is a dense one
+  const Operand a(x.matrix(), activation, blocks ? Granularity::per_row : Granularity::per_tensor,
                   Key(0), {.simd = simd, .simulate = plan.simulate});
   const std::string dense = chosen(a, 64);
-  if (!convolves(params)) return dense;
+  if (!convolves(params) || blocks) return dense;
   constexpr PatchGeometry kPatches{.images = 1,
                                    .height = 8,
                                    .width = 8,
