@@ -92,7 +92,7 @@ TEST_CASE("an accumulator that is none for the formats of a product is refused b
        "--accumulator: [accumulator] tc(13,32,128) sums no products of int8 and int8: integer "
        "codes "
        "are summed in exact, wrapN or satN"},
-      {{{"bits", "e4m3 @5 ; bf16 @rest"}, {"gradient-bits", "bf16"}, {"accumulator", "sat16"}},
+      {{{"bits", "e4m3 @5up ; bf16 @rest"}, {"gradient-bits", "bf16"}, {"accumulator", "sat16"}},
        "sat16 sums no products of"},
       {{{"bits", "e4m3"}, {"gradient-bits", "8"}, {"accumulator", "exact"}},
        "an integer beside a float is decoded"},

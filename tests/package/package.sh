@@ -45,7 +45,7 @@ build_pkg-config() {
     modules=ebb
     [[ $program == eigen_* ]] && modules="ebb eigen3"
     # shellcheck disable=SC2046,SC2086
-    "$cxx" -std=c++20 -O2 $1 "$scratch/examples/$program.cpp" -o "$scratch/build/$program" $(pkg-config --cflags --libs $modules)
+    "$cxx" -std=c++20 -O2 -Wall -Wextra -Werror $1 "$scratch/examples/$program.cpp" -o "$scratch/build/$program" $(pkg-config --cflags --libs $modules)
   done
 }
 if [[ $how == pkg-config ]]; then
@@ -53,7 +53,8 @@ if [[ $how == pkg-config ]]; then
   PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name ebb.pc)")
   export PKG_CONFIG_PATH
 fi
-flags+=" -Wall -Wextra -Werror"
+# Not in CMAKE_CXX_FLAGS, with which CMake also compiles its own questions.
+sed -i "/^find_package(ebb/a add_compile_options(-Wall -Wextra -Werror)" "$scratch/examples/CMakeLists.txt"
 "build_$how" "$flags -idirafter $scratch/own" own_headers
 mapfile -t programs < <(basename -s .cpp "$scratch"/examples/*.cpp)
 [[ $how == cmake ]] || programs=(hello_ebb eigen_op)  # the flags are the same for all
@@ -67,6 +68,7 @@ if [[ $how == cmake ]]; then
 cmake_minimum_required(VERSION 3.25)
 project(products LANGUAGES CXX)
 find_package(ebb 0.1 REQUIRED COMPONENTS training)
+add_compile_options(-Wall -Wextra -Werror)
 add_executable(own_op own_op.cpp)
 target_link_libraries(own_op PRIVATE ebb::ebb)
 END

@@ -343,14 +343,15 @@ void check_codes(const Options& options, const Precision& precision, std::span<c
                  without_effect ? concat("where ", what, " float32 throughout") : "");
   };
   const bool no_codes = !any(linear, [](const PrecisionPlan& plan) { return plan; });
-  refuse("grid", no_codes, "no operand is an integer: all are of floats or");
   const auto nothing_kept = [](PrecisionPlan plan) {
     std::erase_if(plan.rules, [](const PrecisionPlan::Rule& rule) { return !rule.exact; });
     return plan;
   };
   refuse("keep-fp32", !any(narrow, nothing_kept), "every product is");
   const bool all_fp32 = !any(narrow, [](const PrecisionPlan& plan) { return plan; });
-  for (const char* name : {"accumulator", "simulate"}) refuse(name, all_fp32, "every product is");
+  for (const char* name : {"grid", "accumulator", "simulate"})
+    refuse(name, all_fp32, "every product is");
+  refuse_given(options, "grid", no_codes ? "where no operand is of integers" : "");
   if (!trains) return;  // gradients mean nothing then, which was said
   refuse("gradient-bits",
          !any_operand(precision.narrowest, {Role::weight, Role::activation}, narrow),
