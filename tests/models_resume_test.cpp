@@ -38,6 +38,27 @@ TEST_CASE("a run of version 0.1, which records no cost reference, goes on and is
         4.0);
 }
 
+TEST_CASE("a run of version 0.1 goes on if its sums are still the same, else it is refused") {
+  for (const bool integers : {true, false}) {
+    const Scratch scratch;
+    const std::string run = scratch / "run", bits = integers ? "8" : "e4m3";
+    const std::string flags = concat(" --iterations 4 --bits ", bits, " --gradient-bits ", bits);
+    REQUIRE(call(flags.substr(1) + " --json --save-every 2 --out " + run).code == cli::kDone);
+    const std::string entry = "    \"weight-format\": \"\",\n";  // which that version had not
+    std::string text = read_config(run);
+    Checkpoint checkpoint = read_checkpoint(run);
+    REQUIRE(contains(text, entry));
+    text.erase(text.find(entry), entry.size());
+    checkpoint.config.erase(checkpoint.config.find(entry), entry.size());
+    write_file(run + "/config.json", text);
+    write_file(run + "/checkpoint.safetensors", to_bytes(checkpoint));
+    const Shown resumed = call("--json --resume --out " + run);
+    CHECK(resumed.code == (integers ? cli::kDone : cli::kFailed));
+    CHECK(contains(resumed.err, "begun by version 0.1") == !integers);
+    CHECK(call("--json --evaluate " + run).code == cli::kDone);
+  }
+}
+
 TEST_CASE("Ctrl-C saves and leaves, and the resumed run ends as if nothing had happened") {
   const Scratch scratch;
   const Shown whole = call(std::string(kPlan) + " --out " + scratch / "whole");

@@ -36,7 +36,7 @@ END
 # build FLAGS PROGRAM...: into $scratch/build
 build_cmake() {
   cmake -S "$scratch/examples" -B "$scratch/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_CXX_COMPILER="$cxx" \
-    -DCMAKE_CXX_FLAGS="$1" -DCMAKE_BUILD_TYPE=Release
+    -DCMAKE_CXX_FLAGS="$1 -O1"
   cmake --build "$scratch/build" --target "${@:2}"
 }
 build_pkg-config() {

@@ -72,6 +72,33 @@ bool same_numerics(const PrecisionPlan& a, const PrecisionPlan& b) {
   return a.base == b.base && a.rules == b.rules;
 }
 
+// Version 0.1 summed the scaled values of floating formats in float32, whatever the accumulator.
+void require_same_sums(const Precision& precision, const RunConfig& saved) {
+  const auto is_of_options = [&](std::string_view name) {
+    return std::ranges::find(saved.options, name, &KeyValues::value_type::first) !=
+           saved.options.end();
+  };
+  if (is_of_options("weight-format")) return;  // of a later version
+  const auto is_small_float = [](Format format) {
+    return format.kind == Format::Kind::floating && !format.is_fp32();
+  };
+  const auto has_small_floats = [&](const SiteFormats& formats) {
+    return is_small_float(formats.weight) || is_small_float(formats.activation) ||
+           is_small_float(formats.gradient);
+  };
+  bool any = false;
+  for (const PrecisionPlan& plan : {precision.narrowest, precision.widest}) {
+    any = any || has_small_floats(plan.base.formats()) ||
+          std::ranges::any_of(plan.rules, [&](const PrecisionPlan::Rule& rule) {
+            return has_small_floats(rule.numerics.formats());
+          });
+  }
+  require<DataError>(!any,
+                     "[resume] the run was begun by version 0.1, which summed products of formats "
+                     "such as e4m3 and bf16 otherwise: this version would go on with other bits; "
+                     "go on with that version, or begin a run in another --out");
+}
+
 }  // namespace
 
 Recorded read_recorded(const std::string& directory, const Program& program,
@@ -186,6 +213,7 @@ bool same_evaluations(const Precision& before, const Precision& now) {
 
 std::vector<std::string> check_new_length(const Run& run, const Program& program,
                                           const RunConfig& saved_under) {
+  require_same_sums(run.precision, saved_under);
   const CommandLine nothing{.options = Options(program.options), .text = {}};
   const Options before = resumed_options(nothing, saved_under.options);
   Options options = run.options;
