@@ -206,7 +206,7 @@ std::uint64_t multiply_block_codes(const Problem& p, Simd simd) {
                              ends.data(),
                              std::ssize(ends),
                              scales.a.data() + row,
-                             sums.data() + row,
+                             bytes ? sums.data() + row : nullptr,
                              scales.rows,
                              scales.b.data() + first * kBlockPanel,
                              scales.columns,
