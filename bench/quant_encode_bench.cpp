@@ -54,8 +54,7 @@ const bool registered = [] {
       bench::add_row(concat(name, '/', to_text(rounding)), [=](benchmark::State& state) {
         const ConstMatrix x = tensor().matrix();
         const Encoding encoding{.format = Format::parse(name), .rounding = rounding};
-        const bool bytes =
-            traits_of(encoding.format).container(encoding.format) == Container::int8;
+        const bool bytes = traits_of(encoding.format).container(encoding.format) == Container::int8;
         bench::time_row(state, {.bytes = (bytes ? 5 : 6) * elements}, [&] {
           return bench::seconds_of([&] {
             const Operand codes(x, encoding, Granularity::per_tensor, Key(1),

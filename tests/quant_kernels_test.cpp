@@ -292,7 +292,7 @@ TEST_CASE("every kernel equals the reference on thousands of random products" *
   for (const kernels::Kernel& kernel : kernels::all_kernels()) {
     const bool of_numbers = kernel.name.starts_with("exact-") || kernel.name == "sums";
     if (kernel.simd > best_simd() || of_numbers) continue;  // those: quant_sums_test.cpp
-    if (kernel.name.starts_with("block")) continue;  // quant_block_test.cpp does those
+    if (kernel.name.starts_with("block")) continue;         // quant_block_test.cpp does those
     const std::string name = concat(kernel.name, ' ', kernel.simd);
     CAPTURE(name);
     CHECK(done[name] + done[name + " float32"] >=
