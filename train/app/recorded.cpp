@@ -53,7 +53,10 @@ void check_same_run(const std::string& directory, const RunConfig& saved, const 
   const auto check = [&](const RunConfig& one, const RunConfig& other) {
     for (const auto& [name, text] : one.options) {
       const OptionSpec* option = known.find(name);
-      const bool free = option != nullptr && option->adjustable;
+      require<DataError>(
+          option != nullptr, "[run] ", directory, ": the run was made with --", name,
+          ", which this version does not know; restore config.json if it is damaged");
+      const bool free = option->adjustable;
       require<DataError>(
           free || entry_of(other.options, name) == text, "[run] ", directory,
           ": config.json is not the configuration that the checkpoint was saved under: --", name,
