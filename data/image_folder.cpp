@@ -18,22 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The entries of a folder in the order of their names, without hidden ones.
-std::vector<fs::path> entries_of(const fs::path& folder, bool folders) {
-  std::vector<fs::path> found;
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
-    const bool hidden = entry->path().filename().string().starts_with('.');
-    if (!hidden && fs::is_directory(entry->status(error)) == folders)
-      found.push_back(entry->path());
-  }
-  require<DataError>(!error, "[images] ", folder.string(),
-                     ": the folder cannot be read: ", error.message());
-  std::ranges::sort(found);
-  return found;
-}
-
 struct Part {
   std::string name;
   std::vector<std::string> classes;
@@ -102,6 +86,21 @@ ImageSet read_part(const Part& part, std::int64_t side) {
 }
 
 }  // namespace
+
+std::vector<fs::path> entries_of(const fs::path& folder, bool folders) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const bool hidden = entry->path().filename().string().starts_with('.');
+    if (!hidden && fs::is_directory(entry->status(error)) == folders)
+      found.push_back(entry->path());
+  }
+  require<DataError>(!error, "[images] ", folder.string(),
+                     ": the folder cannot be read: ", error.message());
+  std::ranges::sort(found);
+  return found;
+}
 
 bool is_image_folder(const fs::path& folder) {
   std::error_code ignored;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <vector>
 
 #include "data/images.h"
 
@@ -14,6 +15,10 @@ inline constexpr std::int64_t kMaxFolderBytes = std::int64_t{16} << 30;
 struct ImageFolder {
   ImageSet train{}, test{};
 };
+
+/// The files of a folder, or its folders, in the order of their names, without hidden ones.
+/// @throws DataError if it cannot be read
+std::vector<std::filesystem::path> entries_of(const std::filesystem::path& folder, bool folders);
 
 /// True if the folder holds pictures as read_image_folder takes them: it has a folder `train` of
 /// folders.

@@ -16,25 +16,12 @@
 #include "data/file.h"
 #include "data/idx.h"
 #include "data/image_file.h"
+#include "data/image_folder.h"
 
 namespace ebb {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// The files of a folder, or its folders, in the order of their names, without hidden ones.
-std::vector<fs::path> entries_of(const fs::path& folder, bool folders) {
-  std::vector<fs::path> found;
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
-    const bool hidden = entry->path().filename().string().starts_with('.');
-    if (!hidden && fs::is_directory(entry->status(error)) == folders)
-      found.push_back(entry->path());
-  }
-  std::ranges::sort(found);
-  return found;
-}
 
 std::vector<std::uint8_t> grey(const std::vector<std::uint8_t>& colours) {
   std::vector<std::uint8_t> result(colours.size() / 3);
