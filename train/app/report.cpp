@@ -63,7 +63,7 @@ std::string kernel_name(const PrecisionPlan& plan, const ParamStore& params, Sim
   const bool blocks = has_blocks(activation.format);  // of which a patch matrix is a dense one
   const Operand a(x.matrix(), activation, blocks ? Granularity::per_row : Granularity::per_tensor,
                   Key(0), {.simd = simd, .simulate = plan.simulate});
-  const std::string dense = chosen(a, 64);
+  std::string dense = chosen(a, 64);
   if (!convolves(params) || blocks) return dense;
   constexpr PatchGeometry kPatches{.images = 1,
                                    .height = 8,
