@@ -7,27 +7,19 @@
 #include "core/error.h"
 #include "core/read_number.h"
 #include "quant/formats/block.h"
+#include "quant/formats/names.h"
 
 namespace ebb {
 namespace {
 
 using Kind = Accumulator::Kind;
 
-/// Reads NAME(ARGUMENT,ARGUMENT...); arguments may have parentheses of their own.
+/// Reads NAME(ARGUMENT,ARGUMENT...).
 bool parse_call(std::string_view text, std::string_view name, std::vector<std::string>& arguments) {
   if (!text.starts_with(name)) return false;
   text.remove_prefix(name.size());
   if (text.size() < 2 || text.front() != '(' || text.back() != ')') return false;
-  arguments.assign(1, "");
-  int depth = 0;
-  for (const char c : text.substr(1, text.size() - 2)) {
-    depth += c == '(' ? 1 : c == ')' ? -1 : 0;
-    if (c == ',' && depth == 0) {
-      arguments.emplace_back();
-    } else if (c != ' ') {
-      arguments.back() += c;
-    }
-  }
+  arguments = split_list(text.substr(1, text.size() - 2));
   return true;
 }
 
@@ -115,12 +107,11 @@ void require_valid(const Accumulator& accumulator) {
     require<ConfigError>(
         chunk > 0 && accumulator.bits + std::bit_width(unsigned{accumulator.chunk}) <= 50,
         "[accumulator] tc(W,N) keeps sums of N products in 50 bits: W plus the bits of N are at "
-        "most "
-        "50, got W = ",
+        "most 50, got W = ",
         int{accumulator.bits}, " and N = ", chunk);
     require<ConfigError>(promote % chunk == 0,
-                         "[accumulator] tc(W,N,PROMOTE) promotes behind whole "
-                         "chunks: PROMOTE is a multiple of N, got ",
+                         "[accumulator] tc(W,N,PROMOTE) promotes behind whole chunks: PROMOTE is a "
+                         "multiple of N, got ",
                          promote, " and ", chunk);
   }
   if (accumulator.kind != Kind::sequential && accumulator.kind != Kind::chunked) return;
@@ -146,6 +137,12 @@ std::string to_text(const Accumulator& a) {
 
 Accumulator resolve(const Accumulator& asked, Format a, Format b) {
   if (has_blocks(a) && has_blocks(b)) return of_blocks(asked, a, b);
+  if (has_blocks(a) || has_blocks(b)) {
+    require<ConfigError>(asked.kind == Kind::standard || asked == Accumulator::fp32(),
+                         "[accumulator] ", asked, " sums no products of ", a, " and ", b,
+                         ": blocks beside another format are decoded, and summed in fp32");
+    return Accumulator::fp32();
+  }
   const auto has_unit = [](Format format) {
     return traits_of(format).arithmetic(format) == Arithmetic::linear ||
            format.kind == Format::Kind::posit;

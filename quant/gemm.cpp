@@ -51,11 +51,11 @@ struct Prepared {
   bool unscaled = false;
 
   Prepared(const Operand& left, const Operand& right, const Accumulator& asked)
-      : Prepared(same_kind(left, right), asked) {}
-  Prepared(std::pair<Operand, Operand> kinds, const Accumulator& asked)
-      : a(std::move(kinds.first)), b(std::move(kinds.second)) {
+      : Prepared(same_kind(left, right)) {
+    // Of the formats as they came: what is decoded for want of a common kind takes no other.
+    if (left.is_encoded() && right.is_encoded())
+      accumulator = resolve(asked, left.format(), right.format());
     if (!a.is_encoded() || !b.is_encoded()) return;
-    accumulator = resolve(asked, a.format(), b.format());
     if (a.arithmetic() == Arithmetic::blocks) return;
     const bool integer_sums = accumulator.is_exact() || accumulator.is_narrow();
     if (a.arithmetic() == Arithmetic::linear && integer_sums) return;
@@ -68,6 +68,10 @@ struct Prepared {
                                 const MutableMatrix& out) const {
     return {.a = l, .b = r, .accumulator = accumulator, .out = out, .unscaled = unscaled};
   }
+
+ private:
+  explicit Prepared(std::pair<Operand, Operand> kinds)
+      : a(std::move(kinds.first)), b(std::move(kinds.second)) {}
 };
 
 /// c = a b, or c^T = b^T a^T if that brings the patch matrix to the left.

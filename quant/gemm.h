@@ -24,7 +24,7 @@ inline constexpr std::int64_t kRowsDone = 64;
 struct Multiply {
   const Site& site;
   Product product = Product::forward;
-  Accumulator accumulator{};  ///< of integer products
+  Accumulator accumulator{};  ///< of products of encoded operands, see resolve()
   Simd simd = Simd::scalar;   ///< highest instruction set to use
   std::string_view kernel =
       {};  ///< force a kernel by name (see kernels()); empty chooses the first that applies
@@ -43,10 +43,11 @@ struct MutableMatrix {
 
 /// The one matrix product: a [m, k] times b [k, n].
 ///
-/// Integer operands: every output is one exact integer sum over k (or a narrow accumulator's), then
-/// one affine scaling in double, rounded once to float32 (docs/NUMERICS.md gives the formula).
-/// Float32 operands: per output one chain of fma with ascending k, started at +0. A bias is added
-/// to the rounded result. If only one operand is integer, its codes are decoded to float32 first.
+/// Linear codes: every output is one exact integer sum over k (or a narrow accumulator's), then one
+/// affine scaling in double, rounded once to float32. Codes of other formats: the numbers are
+/// summed in the accumulator, scales come in at the end. Float32 operands: per output one chain of
+/// fma with ascending k, started at +0; so are all other pairs, whose codes are decoded first. A
+/// bias is added to the rounded result. docs/NUMERICS.md has the formulas.
 ///
 /// Charges `ledger` with m n k times the operands' widths; patch operands charge their geometry's
 /// nominal positions instead of their rows.

@@ -199,6 +199,10 @@ TEST_CASE("a product's accumulator is the one asked for, or what its formats hav
                         {"hopper", "int8", "int8", ""},
                         {"exact", "e5m2", "e4m3", "exact"},
                         {"exact", "int8", "e4m3", ""},
+                        {"auto", "mxfp4", "e2m1", "fp32"},
+                        {"hopper", "mxfp4", "e4m3", ""},
+                        {"exact", "e2m1", "mxfp4", ""},
+                        {"auto", "mxfp4", "nvfp4", "fp32_blocked(16)"},
                         {"fp32", "int8", "e4m3", "fp32"}};
   for (const Case& c : cases) {
     CAPTURE(c.asked);

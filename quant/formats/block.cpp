@@ -21,31 +21,15 @@ constexpr std::uint32_t kMagnitude = 0x7fffffff, kInfinity = 0x7f800000;
 int binade(double x) { return static_cast<int>(std::bit_cast<std::uint64_t>(x) >> 52) - 1023; }
 bool above_power(double x) { return (std::bit_cast<std::uint64_t>(x) << 12) != 0; }
 
-/// The exponent of a power of two, by the rule, before it is held to what scales can be.
-int exponent_of(Scaling::Rule rule, double largest, const BlockElement& element) {
-  const int from = binade(largest) - binade(element.max);
-  switch (rule) {
-    case Scaling::Rule::floor: return from;
-    case Scaling::Rule::ceil: return from + (above_power(largest) ? 1 : 0);
-    case Scaling::Rule::even: {
-      const std::uint64_t half = std::uint64_t{1} << (51 - element.fraction);
-      return binade(std::bit_cast<double>(std::bit_cast<std::uint64_t>(largest) + half)) -
-             binade(element.max);
-    }
-    case Scaling::Rule::rceil: break;
-  }
-  return from + (std::ldexp(largest, -from) > element.max ? 1 : 0);
-}
-
 float power_of_two(int exponent) { return std::ldexp(1.0f, exponent); }
 
 BlockScale fit_power(Format format, const BlockElement& element, float largest) {
   const int most = (1 << (format.scaling.exponent - 1)) - 1;
   const int exponent =
-      largest == 0.0f
-          ? -most
-          : std::clamp(exponent_of(format.scaling.rule, static_cast<double>(largest), element),
-                       -most, most);
+      largest == 0.0f ? -most
+                      : std::clamp(scale_exponent(format.scaling.rule, static_cast<double>(largest),
+                                                  element.max, element.fraction),
+                                   -most, most);
   return {power_of_two(exponent), power_of_two(-exponent)};
 }
 
@@ -203,6 +187,21 @@ void find_largest(const ConstMatrix& x, std::int64_t first, std::int64_t last, s
 }
 
 }  // namespace
+
+int scale_exponent(Scaling::Rule rule, double largest, double max, int fraction) {
+  const int from = binade(largest) - binade(max);
+  switch (rule) {
+    case Scaling::Rule::floor: return from;
+    case Scaling::Rule::ceil: return from + (above_power(largest) ? 1 : 0);
+    case Scaling::Rule::even: {
+      const std::uint64_t half = std::uint64_t{1} << (51 - fraction);
+      return binade(std::bit_cast<double>(std::bit_cast<std::uint64_t>(largest) + half)) -
+             binade(max);
+    }
+    case Scaling::Rule::rceil: break;
+  }
+  return from + (std::ldexp(largest, -from) > max ? 1 : 0);
+}
 
 void require_blocks(Format format) {
   const Scaling& scaling = format.scaling;

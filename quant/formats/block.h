@@ -20,6 +20,11 @@ constexpr bool has_blocks(const Format& format) { return format.scaling.block > 
 /// @throws ConfigError for scales or elements that no block can have
 void require_blocks(Format format);
 
+/// The exponent of a scale that is a power of two, by the rule, before it is held to what scales
+/// can be: for numbers of which the largest magnitude is `largest`, of a format whose largest
+/// number is max and has `fraction` bits of fraction. Both are positive and normal in float64.
+int scale_exponent(Scaling::Rule rule, double largest, double max, int fraction);
+
 /// What an element is without its scale.
 struct BlockElement {
   Format format;           ///< without scales; what is beyond its largest number saturates

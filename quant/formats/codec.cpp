@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/kernels/select.h"
 #include "core/parallel.h"
+#include "quant/formats/block.h"
 #include "quant/formats/floating.h"
 #include "quant/formats/kernels/encode_floats.h"
 
@@ -19,30 +20,24 @@ namespace ebb {
 
 namespace {
 
-/// The scale that is a power of two, by the rule of Scaling, for numbers up to `largest`. No number
-/// decodes to infinity.
+/// The scale that is a power of two. No number decodes to infinity.
 float power_of_two_scale(Format format, double largest) {
   const Scaling& scaling = format.scaling;
   const double max = traits_of(format).max(format);
-  const int highest = std::ilogb(max);
-  int exponent = std::ilogb(largest) - highest;
-  switch (scaling.rule) {
-    case Scaling::Rule::floor: break;
-    case Scaling::Rule::ceil:
-      exponent += std::ldexp(1.0, std::ilogb(largest)) < largest ? 1 : 0;
-      break;
-    case Scaling::Rule::even: {
-      const int fraction = format.kind == Format::Kind::floating ? format.fraction
-                           : format.kind == Format::Kind::fixed  ? format.width - 2
-                                                                 : 0;
-      const double half_step = std::ldexp(0.5, std::ilogb(largest) - fraction);
-      exponent = std::ilogb(largest + half_step) - highest;
-      break;
-    }
-    case Scaling::Rule::rceil: exponent += std::ldexp(max, exponent) < largest ? 1 : 0;
-  }
-  const int most = (1 << (scaling.exponent - 1)) - 1;
-  return std::ldexp(1.0f, std::clamp(exponent, -most, std::min(most, 127 - highest)));
+  const int fraction = format.kind == Format::Kind::floating ? format.fraction
+                       : format.kind == Format::Kind::fixed  ? format.width - 2
+                                                             : 0,
+            exponent = scale_exponent(scaling.rule, largest, max, fraction),
+            most = (1 << (scaling.exponent - 1)) - 1;
+  return std::ldexp(1.0f, std::clamp(exponent, -most, std::min(most, 127 - std::ilogb(max))));
+}
+
+/// What element `i` draws; 0 bits are the rounding's own.
+Draw draw_of(Rounding rounding, std::uint8_t random_bits, Key key, std::uint64_t i) {
+  Draw draw;
+  if (rounding == Rounding::stochastic) draw.word = rounding_word(key, i);
+  if (random_bits > 0) draw.bits = random_bits;
+  return draw;
 }
 
 }  // namespace
@@ -70,9 +65,7 @@ float stored_unit(Format format) {
 
 std::uint32_t encode(Format format, float x, float scale, Rounding rounding, Key key,
                      std::uint64_t i, std::uint8_t random_bits) {
-  Draw draw;
-  if (rounding == Rounding::stochastic) draw.word = rounding_word(key, i);
-  if (random_bits > 0) draw.bits = random_bits;
+  const Draw draw = draw_of(rounding, random_bits, key, i);
   return traits_of(format).encode(format, static_cast<double>(x) / static_cast<double>(scale),
                                   rounding, draw);
 }
@@ -111,13 +104,6 @@ bool stores_integers(Format format) {
   return traits_of(format).arithmetic(format) == Arithmetic::linear;
 }
 
-Draw draw_of(const Encoding& encoding, Key key, std::uint64_t element) {
-  Draw draw;
-  if (encoding.rounding == Rounding::stochastic) draw.word = rounding_word(key, element);
-  if (encoding.random_bits > 0) draw.bits = encoding.random_bits;
-  return draw;
-}
-
 /// What an operand stores, with what all its elements share.
 template <class Code>
 class ElementEncoder {
@@ -138,7 +124,7 @@ class ElementEncoder {
     const double scale = static_cast<double>(grid.scale / static_cast<float>(unit_));
     const std::uint32_t code =
         traits_.encode(format, static_cast<double>(x) / scale, encoding_.rounding,
-                       draw_of(encoding_, key_, element));
+                       draw_of(encoding_.rounding, encoding_.random_bits, key_, element));
     if constexpr (std::is_same_v<Code, float>) return grid.scale * traits_.decode(format, code);
     if (integers_)
       return static_cast<Code>(static_cast<double>(traits_.decode(format, code)) / unit_);
@@ -151,7 +137,8 @@ class ElementEncoder {
       return encode(x, grid);
     if (encoding_.random_bits == 0 && encoding_.rounding == Rounding::stochastic)
       return encode(x, grid, rounding_bits(key_, element));
-    return encode(x, grid, encoding_.rounding, draw_of(encoding_, key_, element));
+    return encode(x, grid, encoding_.rounding,
+                  draw_of(encoding_.rounding, encoding_.random_bits, key_, element));
   }
 
   const Encoding& encoding_;
