@@ -105,7 +105,8 @@ Tensor aggregate(const Csr& a, std::span<const float> scale, const Operand& oper
   } else {
     events = reference(a, scale, x, accumulator, c);
   }
-  ledger.charge(how.site, how.product, macs, kAdjacency, x.format());
+  ledger.charge(how.site, how.product, macs, kAdjacency, x.format(),
+                narrow ? accumulator : Accumulator{});
   ledger.count_overflow(how.site, how.product, events);
   return c;
 }

@@ -300,11 +300,16 @@ bool in_vectors(const Operand& images, const Operand& other, std::int64_t count,
   return images.is_float() || (how.accumulator.is_exact() && sums_fit(images, other, count, 53));
 }
 
+bool is_linear(Format format) { return traits_of(format).arithmetic(format) == Arithmetic::linear; }
+
+/// As the formats have it, also where operands are simulated.
 void settle(const Operand& images, const PatchGeometry& g, const Operand& other,
             std::uint64_t events, const Multiply& how, CostLedger& ledger) {
   ledger.charge(how.site, how.product,
                 static_cast<uint128>(g.nominal_positions) * static_cast<uint128>(g.cols()),
-                images.format(), other.format());
+                images.format(), other.format(),
+                is_linear(images.format()) && is_linear(other.format()) ? how.accumulator
+                                                                        : Accumulator::fp32());
   ledger.count_overflow(how.site, how.product, events);
 }
 
@@ -324,7 +329,7 @@ void depthwise_into(const Operand& images, const PatchGeometry& geometry, const 
     out.fill(0.0f);
     if (how.rows_done && out.data != nullptr)
       parallel_for(out.rows, how.rows_done, kRowsDone, kRowsDone);
-    return settle(images, g, weights, 0, how, ledger);
+    return settle(images, g, weights, 0, asked, ledger);
   }
   std::uint64_t events = 0;
   if (g.rows() > 0 && in_vectors(x, w, w.rows(), how)) {
@@ -338,7 +343,7 @@ void depthwise_into(const Operand& images, const PatchGeometry& geometry, const 
         });
     if (how.rows_done) parallel_for(out.rows, how.rows_done, kRowsDone, kRowsDone);
   }
-  settle(images, g, weights, events, how, ledger);
+  settle(images, g, weights, events, asked, ledger);
 }
 
 void depthwise_grad_weight_into(const Operand& images, const PatchGeometry& geometry,
@@ -352,7 +357,7 @@ void depthwise_grad_weight_into(const Operand& images, const PatchGeometry& geom
   const std::int64_t taps = g.taps_y * g.taps_x;
   if (how.count_only) {
     MutableMatrix{out, g.channels, taps, taps}.fill(0.0f);
-    return settle(images, g, gradient, 0, how, ledger);
+    return settle(images, g, gradient, 0, asked, ledger);
   }
   std::uint64_t events = 0;
   if (dy.codes().col_stride == 1 && in_vectors(x, dy, dy.rows(), how)) {
@@ -366,7 +371,7 @@ void depthwise_grad_weight_into(const Operand& images, const PatchGeometry& geom
               Problem{by_tap, column, how.accumulator, {out + c * taps, 1, taps, taps}, true});
         });
   }
-  settle(images, g, gradient, events, how, ledger);
+  settle(images, g, gradient, events, asked, ledger);
 }
 
 }  // namespace ebb

@@ -143,6 +143,24 @@ void require_strips(const BatchedProduct& product, const Multiply& how) {
       how.site.name, "] patch matrices have no strips");
 }
 
+/// The scales of a block format's operand, which is contracted down its rows (0) or along them.
+uint128 scale_bits(const Operand& x, int axis) {
+  const Format format = x.format();
+  if (!has_blocks(format)) return 0;
+  const BlockExtents extents = BlockExtents::along(format, axis);
+  const auto blocks = [](std::int64_t length, std::int64_t extent) {
+    return static_cast<uint128>((length + extent - 1) / extent);
+  };
+  return blocks(x.rows(), extents.rows) * blocks(x.cols(), extents.cols) *
+         static_cast<uint128>(scale_width(format));
+}
+
+void charge(const Operand& a, const Operand& b, uint128 macs, const Multiply& how,
+            CostLedger& ledger) {
+  ledger.charge(how.site, how.product, macs, a.format(), b.format(), how.accumulator);
+  ledger.count_scales(how.site, how.product, scale_bits(a, 1) + scale_bits(b, 0));
+}
+
 std::uint64_t run_batched(const BatchedProduct& product, const Multiply& how) {
   if (how.count_only) {
     product.out.fill(0.0f);
@@ -201,7 +219,7 @@ void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedg
   require_product(a, b, how, out);
   if (how.count_only) {
     out.fill(0.0f);
-    ledger.charge(how.site, how.product, nominal_macs(a, b), a.format(), b.format());
+    charge(a, b, nominal_macs(a, b), how, ledger);
     if (how.rows_done && out.data != nullptr)
       parallel_for(out.rows, how.rows_done, kRowsDone, kRowsDone);
     return;
@@ -218,7 +236,7 @@ void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedg
     return counted;
   });
   if (!complete) add_bias(out, how.bias);
-  ledger.charge(how.site, how.product, nominal_macs(a, b), a.format(), b.format());
+  charge(a, b, nominal_macs(a, b), how, ledger);
   ledger.count_overflow(how.site, how.product, events);
   if (how.rows_done && !report.used) parallel_for(out.rows, how.rows_done, kRowsDone, kRowsDone);
 }
@@ -239,8 +257,7 @@ void gemm_batch(std::span<const BatchedProduct> products, const Multiply& how, C
     if (done) done(i);
   }
   for (const BatchedProduct& product : products)
-    ledger.charge(how.site, how.product, nominal_macs(product), product.a.format(),
-                  product.b.format());
+    charge(product.a, product.b, nominal_macs(product), how, ledger);
   ledger.count_overflow(how.site, how.product, events);
 }
 

@@ -7,7 +7,7 @@
 namespace ebb {
 namespace {
 
-constexpr std::string_view kHeader = "ebb-ledger-2";
+constexpr std::string_view kHeader = "ebb-ledger-3", kHeaderOf01 = "ebb-ledger-2";
 
 /// As the option spells it: records hold the text.
 std::string width_text(Format format) {
@@ -21,6 +21,72 @@ uint128 product_of_bits(const SiteFormats::Pair& pair) {
   require_valid(pair.left);
   require_valid(pair.right);
   return bits_of(pair.left) * bits_of(pair.right);
+}
+
+/// A float32 operand has the other one decoded and sums in float32.
+Accumulator accumulator_of(const Accumulator& asked, Format left, Format right) {
+  if (left.is_fp32() || right.is_fp32() || asked == Accumulator::fp32()) return Accumulator::fp32();
+  return resolve(asked, left, right);
+}
+
+/// Reads the words of a text one by one.
+class Words {
+ public:
+  explicit Words(const std::string& text) : text_(text), words_(split_at(text, ' ')) {}
+  const std::string& next() {
+    require<DataError>(at_ < words_.size(), "[ledger] a site's record ends too early: '", text_,
+                       "'");
+    return words_[at_++];
+  }
+  uint128 number() { return parse_uint128(next()); }
+  [[nodiscard]] std::size_t left() const { return words_.size() - at_; }
+  void require_end() const {
+    require<DataError>(left() == 0, "[ledger] a site's record has ", left(), " words too many: '",
+                       text_, "'");
+  }
+
+ private:
+  const std::string& text_;
+  std::vector<std::string> words_;
+  std::size_t at_ = 0;
+};
+
+/// A site as version 0.1 wrote it: MACs and bit-operations, and events where there were any.
+void read_cells_of_01(Words& words, CostLedger::Row& row) {
+  for (CostLedger::Cell& cell : row.cells) {
+    cell.macs = words.number();
+    cell.bit_ops = words.number();
+  }
+  if (words.left() == 0) return;
+  for (CostLedger::Cell& cell : row.cells) cell.overflow_events = words.number();
+}
+
+void read_cells(Words& words, CostLedger::Row& row) {
+  for (std::size_t p = 0; p < kProducts; ++p) {
+    CostLedger::Cell& cell = row.cells[p];
+    cell.macs = words.number();
+    cell.bit_ops = words.number();
+    cell.overflow_events = words.number();
+    cell.scale_bits = words.number();
+    uint128 macs = 0, bit_ops = 0;
+    for (uint128 left = words.number(); left > 0; --left) {
+      CostLedger::Operations each;
+      try {
+        each.left = Format::parse(words.next());
+        each.right = Format::parse(words.next());
+        each.accumulator = Accumulator::parse(words.next());
+      } catch (const ConfigError& error) {
+        throw DataError(concat("[ledger] no products of a site: ", error.what()));
+      }
+      each.macs = words.number();
+      macs += each.macs;
+      bit_ops += each.macs * product_of_bits({each.left, each.right});
+      row.operations[p].push_back(each);
+    }
+    require<DataError>(macs <= cell.macs && bit_ops <= cell.bit_ops, "[ledger] the products of ",
+                       row.site.name, " have ", macs, " MACs and ", bit_ops,
+                       " bit-operations, more than its ", cell.macs, " and ", cell.bit_ops);
+  }
 }
 
 }  // namespace
@@ -62,18 +128,37 @@ uint128 CostLedger::Row::overflow_events() const {
   return events;
 }
 
+uint128 CostLedger::Row::scale_bits() const {
+  uint128 bits = 0;
+  for (const Cell& cell : cells) bits += cell.scale_bits;
+  return bits;
+}
+
 CostLedger::Row& CostLedger::row(const Site& site) {
   const auto found = std::find_if(rows_.begin(), rows_.end(),
                                   [&](const Row& row) { return row.site.name == site.name; });
   if (found != rows_.end()) return *found;
-  rows_.push_back({{site.name, site.tags}, {}});
+  rows_.push_back({.site = {site.name, site.tags}});
   return rows_.back();
 }
 
-void CostLedger::charge(const Site& site, Product product, uint128 macs, Format left,
-                        Format right) {
+void CostLedger::charge(const Site& site, Product product, uint128 macs, Format left, Format right,
+                        const Accumulator& asked) {
   const uint128 bit_ops = macs * product_of_bits({left, right});
-  Cell& cell = row(site).cells[static_cast<std::size_t>(product)];
+  const Accumulator accumulator = accumulator_of(asked, left, right);
+  Row& its_row = row(site);
+  Cell& cell = its_row.cells[static_cast<std::size_t>(product)];
+  if (macs > 0) {
+    std::vector<Operations>& operations = its_row.operations[static_cast<std::size_t>(product)];
+    const auto same = std::ranges::find_if(operations, [&](const Operations& each) {
+      return each.left == left && each.right == right && each.accumulator == accumulator;
+    });
+    if (same != operations.end()) {
+      same->macs += macs;
+    } else {
+      operations.push_back({left, right, accumulator, macs});
+    }
+  }
   for (Cell* counter : {&cell, &total_}) {
     counter->macs += macs;
     counter->bit_ops += bit_ops;
@@ -100,16 +185,31 @@ void CostLedger::count_overflow(const Site& site, Product product, uint128 event
   total_.overflow_events += events;
 }
 
-uint128 CostLedger::bit_ops_under(const PrecisionPlan& plan) const {
-  uint128 sum = 0;
-  for (const Row& row : rows_) {
-    const SiteFormats formats = plan.at(row.site).formats();
+void CostLedger::count_scales(const Site& site, Product product, uint128 bits) {
+  if (bits == 0) return;
+  row(site).cells[static_cast<std::size_t>(product)].scale_bits += bits;
+  total_.scale_bits += bits;
+}
+
+void CostLedger::charge(const CostLedger& products, const PrecisionPlan& plan,
+                        std::uint64_t times) {
+  for (const Row& each : products.rows_) {
+    const Numerics& numerics = plan.at(each.site);
     for (const Product product : kAllProducts) {
-      sum +=
-          row.cells[static_cast<std::size_t>(product)].macs * product_of_bits(formats.of(product));
+      const uint128 macs = each.cells[static_cast<std::size_t>(product)].macs * times;
+      if (macs == 0) continue;
+      const auto [left, right] = numerics.formats().of(product);
+      const Accumulator asked = numerics.accumulator(product);
+      const bool taken = product < Product::aggregate || asked.is_narrow();  // see aggregate()
+      charge(each.site, product, macs, left, right, taken ? asked : Accumulator{});
     }
   }
-  return sum;
+}
+
+uint128 CostLedger::bit_ops_under(const PrecisionPlan& plan) const {
+  CostLedger other;
+  other.charge(*this, plan);
+  return other.total_bit_ops();
 }
 
 std::string CostLedger::save() const {
@@ -117,9 +217,16 @@ std::string CostLedger::save() const {
                             open_forward_macs_, ' ', total_.overflow_events);
   for (const Row& row : rows_) {
     text += concat('|', row.site.name, ' ', join_words(row.site.tags, ","));
-    for (const Cell& cell : row.cells) text += concat(' ', cell.macs, ' ', cell.bit_ops);
-    if (row.overflow_events() == 0) continue;
-    for (const Cell& cell : row.cells) text += concat(' ', cell.overflow_events);
+    for (std::size_t p = 0; p < kProducts; ++p) {
+      const Cell& cell = row.cells[p];
+      text += concat(' ', cell.macs, ' ', cell.bit_ops, ' ', cell.overflow_events, ' ',
+                     cell.scale_bits, ' ', row.operations[p].size());
+      std::vector<std::string> each;  // in an order that does not tell when they were first charged
+      for (const Operations& o : row.operations[p])
+        each.push_back(concat(' ', o.left, ' ', o.right, ' ', o.accumulator, ' ', o.macs));
+      std::ranges::sort(each);
+      for (const std::string& one : each) text += one;
+    }
   }
   return text;
 }
@@ -127,8 +234,10 @@ std::string CostLedger::save() const {
 CostLedger CostLedger::load(std::string_view text) {
   const auto parts = split_at(text, '|');
   const auto head = parts.empty() ? std::vector<std::string>{} : split_at(parts[0], ' ');
-  require<DataError>(head.size() == 6 && head[0] == kHeader,
-                     "[ledger] expected a text that starts with '", kHeader, "'");
+  const bool of_01 = head.size() == 6 && head[0] == kHeaderOf01;
+  require<DataError>(of_01 || (head.size() == 6 && head[0] == kHeader),
+                     "[ledger] expected a text that starts with '", kHeader, "' or '", kHeaderOf01,
+                     "'");
   CostLedger ledger;
   ledger.iterations_ = static_cast<std::uint64_t>(parse_uint128(head[1]));
   ledger.paper_bit_ops_ = parse_uint128(head[2]);
@@ -137,18 +246,16 @@ CostLedger CostLedger::load(std::string_view text) {
   ledger.total_.overflow_events = parse_uint128(head[5]);
   uint128 located = 0;
   for (std::size_t i = 1; i < parts.size(); ++i) {
-    const auto words = split_at(parts[i], ' ');
-    const bool overflowed = words.size() == 2 + 3 * kProducts;
-    require<DataError>(overflowed || words.size() == 2 + 2 * kProducts,
-                       "[ledger] expected a site with ", 2 * kProducts, " or ", 3 * kProducts,
-                       " counters, got '", parts[i], "'");
-    Row row{{words[0], split_at(words[1], ',')}, {}};
-    for (std::size_t p = 0; p < kProducts; ++p) {
-      Cell& cell = row.cells[p];
-      cell = {parse_uint128(words[2 + 2 * p]), parse_uint128(words[3 + 2 * p])};
-      if (overflowed) cell.overflow_events = parse_uint128(words[2 + 2 * kProducts + p]);
+    Words words(parts[i]);
+    Row row;
+    row.site.name = words.next();
+    row.site.tags = split_at(words.next(), ',');
+    of_01 ? read_cells_of_01(words, row) : read_cells(words, row);
+    words.require_end();
+    for (const Cell& cell : row.cells) {
       ledger.total_.macs += cell.macs;
       ledger.total_.bit_ops += cell.bit_ops;
+      ledger.total_.scale_bits += cell.scale_bits;
       located += cell.overflow_events;
     }
     ledger.rows_.push_back(std::move(row));

@@ -19,19 +19,35 @@ class CostLedger {
   struct Cell {
     uint128 macs = 0, bit_ops = 0;
     uint128 overflow_events = 0;  ///< of narrow accumulators
+    uint128 scale_bits = 0;       ///< of block formats: their scales, each counted once a product
     friend bool operator==(const Cell&, const Cell&) = default;
+  };
+  /// MACs of two formats whose sums live in one accumulator, as resolve() has it: what every cost
+  /// model counts from.
+  struct Operations {
+    Format left{}, right{};
+    Accumulator accumulator{};
+    uint128 macs = 0;
   };
   /// What one site was charged, by product.
   struct Row {
     Site site;
     std::array<Cell, kProducts> cells{};
+    /// Those of each cell. A ledger saved by version 0.1 has MACs of which they are not known.
+    std::array<std::vector<Operations>, kProducts> operations{};
     [[nodiscard]] uint128 overflow_events() const;  ///< of all products
+    [[nodiscard]] uint128 scale_bits() const;
   };
 
-  /// Adds one product. Sites keep the order of their first charge.
-  void charge(const Site& site, Product product, uint128 macs, Format left, Format right);
+  /// Adds one product, with `asked` as its accumulator. Sites keep the order of their first charge.
+  void charge(const Site& site, Product product, uint128 macs, Format left, Format right,
+              const Accumulator& asked = {});
+  /// The same of the products of another ledger, `times` over, as a plan has their sites.
+  void charge(const CostLedger& products, const PrecisionPlan& plan, std::uint64_t times = 1);
   /// Counts events of narrow accumulators in a product (see gemm).
   void count_overflow(const Site& site, Product product, uint128 events);
+  /// Counts the scales of a product's operands.
+  void count_scales(const Site& site, Product product, uint128 bits);
 
   /// Closes an iteration: the forward MACs charged since the last call are charged again as the
   /// papers do, with the whole model's MACs x paper_bits(common), whatever each layer really used.
@@ -52,6 +68,7 @@ class CostLedger {
   /// All of them: those of the rows, and those that a ledger saved by version 0.1 counted without
   /// saying where.
   [[nodiscard]] uint128 overflow_events() const { return total_.overflow_events; }
+  [[nodiscard]] uint128 scale_bits() const { return total_.scale_bits; }
   [[nodiscard]] std::uint64_t iterations() const { return iterations_; }
   [[nodiscard]] const std::vector<Row>& rows() const { return rows_; }
 
@@ -64,8 +81,7 @@ class CostLedger {
     return static_cast<double>(bit_ops) / (32.0 * 32.0);
   }
 
-  /// Everything as one line of text, and back. Sites without overflow events are written as version
-  /// 0.1 wrote them.
+  /// Everything as one line of text, and back; version 0.1's is read too.
   /// @throws DataError for a text that is not a ledger
   [[nodiscard]] std::string save() const;
   static CostLedger load(std::string_view text);

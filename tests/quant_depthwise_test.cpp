@@ -103,8 +103,8 @@ TEST_CASE(
       gemm_into(p.patches(c), p.weights().columns(c, 1), how, expected_ledger,
                 {expected.data() + c, rows, 1, channels});
       how.product = Product::grad_right;
-      gemm_into(p.gradient().columns(c, 1).transposed(), p.patches(c), how, expected_ledger,
-                {expected_weights.data() + c * p.taps(), 1, p.taps(), p.taps()});
+      gemm_into(p.patches(c).transposed(), p.gradient().columns(c, 1), how, expected_ledger,
+                {expected_weights.data() + c * p.taps(), p.taps(), 1, 1});
     }
     for (const Simd simd : {Simd::scalar, Simd::avx2, Simd::avx512}) {
       if (simd > best_simd()) continue;
@@ -126,7 +126,7 @@ TEST_CASE(
       depthwise_grad_weight_into(p.images(), p.geometry, p.gradient(), fast, ledger, gw.data());
       CHECK(same_bits(y, expected));
       CHECK(same_bits(gw, expected_weights));
-      CHECK(ledger == expected_ledger);
+      CHECK(ledger.save() == expected_ledger.save());
     }
   }
 }

@@ -52,7 +52,7 @@ TEST_CASE("the predicted ledger is the one that the run ends with, to the bit-op
       CHECK(predicted.total_bit_ops() == done.total_bit_ops());
       CHECK(predicted.paper_bit_ops() == done.paper_bit_ops());
       CHECK(predicted.total_macs() == done.total_macs());
-      const RelativeCost cost = relative_cost(done, precision.reference);
+      const RelativeCost cost = relative_cost(done, precision.costs);
       // Half the products of this task are forward (q^2 of 64) and half weight gradients (8 q of
       // 64); static has both at 64.
       if (name == "static") CHECK(cost.exact == 1.0);
@@ -123,15 +123,15 @@ TEST_CASE(
     options.set("cost-reference", c.reference);
     const Task task = TinyTask{}.task();
     const Precision precision = resolve_precision(options, {.updates = 3, .updates_per_epoch = 4});
-    const RelativeCost cost = relative_cost(
-        predict(task, TinyTask::state().params, precision.plan, 3), precision.reference);
+    const RelativeCost cost =
+        relative_cost(predict(task, TinyTask::state().params, precision.plan, 3), precision.costs);
     CHECK(cost.exact == c.exact);
-    CHECK(cost_reference_text(cost.reference) == c.reference);
+    CHECK(cost_reference_text(cost.basis.reference) == c.reference);
   }
 }
 
 TEST_CASE("nothing multiplied costs as much as the reference") {
-  const RelativeCost cost = relative_cost(CostLedger{}, parse_cost_reference("8/8/8"));
+  const RelativeCost cost = relative_cost(CostLedger{}, {parse_cost_reference("8/8/8")});
   CHECK(cost.exact == 1.0);
   CHECK(cost.paper == 1.0);
 }

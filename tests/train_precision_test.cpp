@@ -74,7 +74,7 @@ TEST_CASE("every named schedule becomes plans of the widths it prescribes") {
     // RR's cycles of 50 updates are too short to reach 8 bits.
     CHECK(precision.evaluation->base.activation.format ==
           (fp32 ? Format::fp32() : Format::integer(name == "RR" ? 7 : 8)));
-    CHECK(cost_reference_text(precision.reference) == "8/8/8");
+    CHECK(cost_reference_text(precision.costs.reference) == "8/8/8");
   }
 }
 

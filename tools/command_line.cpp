@@ -177,10 +177,14 @@ void add_formats_command(CLI::App& app, std::ostream& out) {
   command->callback([json, &out] { print_formats(*json, out); });
 }
 
+constexpr const char* kCostModelHelp =
+    "what costs are counted in: bits, multiplier, datapath, datapath(K=N), throughput or "
+    "throughput(BITS=SPEED,...) [as the run says]";
+
 void add_inspect_command(CLI::App& app, std::ostream& out, std::ostream& warnings) {
   struct Settings {
     std::vector<std::string> runs;
-    std::string cost_reference;
+    std::string cost_reference, cost_model;
     bool json = false;
   };
   const auto settings = std::make_shared<Settings>();
@@ -190,14 +194,16 @@ void add_inspect_command(CLI::App& app, std::ostream& out, std::ostream& warning
   command->add_option("--cost-reference", settings->cost_reference,
                       "widths of weights, activations and gradients that costs are compared with "
                       "[as the run says]");
+  command->add_option("--cost-model", settings->cost_model, kCostModelHelp);
   command->add_flag("--json", settings->json, "one JSON object; of several runs an array");
   command->callback([settings, &out, &warnings] {
-    std::optional<SiteFormats> reference;
+    train::CostChoice costs;
     if (!settings->cost_reference.empty())
-      reference = parse_cost_reference(settings->cost_reference);
+      costs.reference = parse_cost_reference(settings->cost_reference);
+    if (!settings->cost_model.empty()) costs.model = CostModel::parse(settings->cost_model);
     if (settings->runs.size() > 1)
-      return report::inspect_runs(settings->runs, reference, settings->json, out, warnings);
-    const train::Inspection inspection = train::inspect(settings->runs[0], reference);
+      return report::inspect_runs(settings->runs, costs, settings->json, out, warnings);
+    const train::Inspection inspection = train::inspect(settings->runs[0], costs);
     out << (settings->json ? train::to_json(inspection) : train::to_table(inspection))
         << std::flush;
     require<DataError>(out.good(), "[inspect] standard output cannot be written");
@@ -224,6 +230,7 @@ void add_report_command(CLI::App& app, std::ostream& out, std::ostream& warnings
   command->add_option("--baseline", options->baseline,
                       "options of the runs that others are compared with, seed by seed, such as "
                       "'schedule=static' [as the study says, or else schedule=static]");
+  command->add_option("--cost-model", options->cost_model, kCostModelHelp);
   command->add_flag("--watch", options->watch,
                     "write again whenever a run changed, until interrupted");
   command->callback([options, &out, &warnings] { report::report(*options, out, warnings); });
@@ -239,6 +246,7 @@ void add_export_command(CLI::App& app, std::ostream& out, std::ostream& warnings
       ->required();
   CLI::Option* const steps = command->add_flag("--steps", options->steps, "a row an update");
   command->add_flag("--evals", options->evaluations, "a row an evaluation")->excludes(steps);
+  command->add_option("--cost-model", options->cost_model, kCostModelHelp);
   command->add_flag("--csv", options->csv, "CSV");
   command->callback([options, &out, &warnings] { report::export_runs(*options, out, warnings); });
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "core/error.h"
 #include "core/text.h"
 
 namespace ebb::train {
@@ -33,21 +34,6 @@ std::vector<Task::Examples> kinds_of(const Task& task, std::int64_t t) {
   Task::Examples all{.kind = 0, .count = 0};
   for (const std::int64_t examples : task.parts(t)) all.count += examples;
   return {all};
-}
-
-// Charges the products of a ledger `times` over, at the formats that `formats(site)` has.
-template <class Formats>
-void charge(CostLedger& ledger, const CostLedger& products, std::int64_t times,
-            const Formats& formats) {
-  for (const CostLedger::Row& row : products.rows()) {
-    const SiteFormats here = formats(row.site);
-    for (const Product product : kAllProducts) {
-      const uint128 macs =
-          row.cells[static_cast<std::size_t>(product)].macs * static_cast<uint128>(times);
-      const SiteFormats::Pair pair = here.of(product);
-      if (macs > 0) ledger.charge(row.site, product, macs, pair.left, pair.right);
-    }
-  }
 }
 
 }  // namespace
@@ -95,25 +81,45 @@ CostLedger predict(const Task& task, const ParamStore& params,
   for (const auto& [kind, counts] : examples) {
     const CostLedger example = count_example(task, params, kind);
     for (const auto& [share, count] : counts)
-      charge(share->products, example, count, [](const Site&) { return SiteFormats{}; });
+      share->products.charge(example, PrecisionPlan::fp32(), static_cast<std::uint64_t>(count));
   }
   CostLedger ledger;
   for (const auto& entry : shares) {
     const auto& share = entry.second;
-    charge(ledger, share.products, 1,
-           [&](const Site& site) { return share.plan.at(site).formats(); });
+    ledger.charge(share.products, share.plan);
     ledger.close_iteration(share.plan.base.formats());
   }
   return ledger;
 }
 
-RelativeCost relative_cost(const CostLedger& ledger, const SiteFormats& reference) {
+RelativeCost relative_cost(const CostLedger& ledger, const CostBasis& basis) {
   PrecisionPlan plan;
-  plan.base.set_formats(reference);
-  return {.exact = ratio(ledger.total_bit_ops(), ledger.bit_ops_under(plan)),
-          .paper = ratio(ledger.paper_bit_ops(),
-                         ledger.forward_macs() * CostLedger::paper_bits(reference)),
-          .reference = reference};
+  plan.base.set_formats(basis.reference);
+  RelativeCost result{
+      .paper = ratio(ledger.paper_bit_ops(),
+                     ledger.forward_macs() * CostLedger::paper_bits(basis.reference)),
+      .basis = basis};
+  if (basis.model.kind == CostModel::Kind::bits) {
+    result.exact = ratio(ledger.total_bit_ops(), ledger.bit_ops_under(plan));
+    return result;
+  }
+  const std::optional<double> total = cost(ledger, basis.model);
+  require<DataError>(total.has_value(),
+                     "[cost model] the ledger does not know the formats of all "
+                     "its products, which ",
+                     basis.model, " needs: version 0.1 wrote it; bits needs only their widths");
+  const double same = cost_under(ledger, basis.model, plan);
+  result.exact = same > 0 ? *total / same : 1.0;
+  return result;
+}
+
+std::vector<RelativeCost> relative_costs(const CostLedger& ledger, const SiteFormats& reference) {
+  std::vector<RelativeCost> costs;
+  for (const char* model : {"bits", "multiplier", "datapath", "throughput"}) {
+    const CostBasis basis{reference, CostModel::parse(model)};
+    if (cost(ledger, basis.model)) costs.push_back(relative_cost(ledger, basis));
+  }
+  return costs;
 }
 
 }  // namespace ebb::train

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/params.h"
+#include "quant/cost_model.h"
 #include "quant/ledger.h"
 #include "quant/plan.h"
 #include "train/loop.h"
@@ -27,10 +28,14 @@ CostLedger predict(const Task& task, const ParamStore& params,
 /// Costs relative to those of the same products at the reference's widths, nothing exempted; 1 when
 /// nothing was multiplied.
 struct RelativeCost {
-  double exact = 1;  ///< of the ledger's bit-operations
+  double exact = 1;  ///< of the ledger's products, as the model counts
   double paper = 1;  ///< in the papers' whole-model accounting, see CostLedger::close_iteration
-  SiteFormats reference{};  ///< the widths that the two are relative to
+  CostBasis basis{};
 };
-RelativeCost relative_cost(const CostLedger& ledger, const SiteFormats& reference);
+/// @throws DataError if the ledger does not know what the model needs, see cost()
+RelativeCost relative_cost(const CostLedger& ledger, const CostBasis& basis);
+/// In every model that the ledger knows enough for, at its standard settings; bit-operations are
+/// the first.
+std::vector<RelativeCost> relative_costs(const CostLedger& ledger, const SiteFormats& reference);
 
 }  // namespace ebb::train

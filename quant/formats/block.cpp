@@ -188,6 +188,17 @@ void find_largest(const ConstMatrix& x, std::int64_t first, std::int64_t last, s
 
 }  // namespace
 
+int scale_width(Format format) {
+  switch (format.scaling.kind) {
+    case Scaling::Kind::none: return 0;
+    case Scaling::Kind::absmax: return 32;
+    case Scaling::Kind::pow2:
+    case Scaling::Kind::e8m0: return format.scaling.exponent;
+    case Scaling::Kind::ue4m3: break;
+  }
+  return 8;
+}
+
 int scale_exponent(Scaling::Rule rule, double largest, double max, int fraction) {
   const int from = binade(largest) - binade(max);
   switch (rule) {

@@ -20,6 +20,9 @@ constexpr bool has_blocks(const Format& format) { return format.scaling.block > 
 /// @throws ConfigError for scales or elements that no block can have
 void require_blocks(Format format);
 
+/// Bits of the scale of one block, without what the whole tensor shares.
+int scale_width(Format format);
+
 /// The exponent of a scale that is a power of two, by the rule, before it is held to what scales
 /// can be: for numbers of which the largest magnitude is `largest`, of a format whose largest
 /// number is max and has `fraction` bits of fraction. Both are positive and normal in float64.

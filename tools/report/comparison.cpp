@@ -272,7 +272,7 @@ Comparison compare(Collection collection, const std::string& title,
   result.configurations = std::move(all);
   for (const Run& run : result.collection.runs) {
     if (run.record.saved_at && result.cost_reference.empty())
-      result.cost_reference = cost_reference_text(run.record.cost.reference);
+      result.cost_reference = to_text(run.record.cost.basis);
   }
   result.baseline = baseline ? baseline : result.collection.baseline;
   if (!result.baseline && has(result.options, "schedule"))

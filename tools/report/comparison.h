@@ -55,7 +55,7 @@ struct Comparison {
   Collection collection{};
   std::string title{};
   std::vector<std::string> options{};  ///< in which configurations differ
-  std::string cost_reference{};        ///< of all costs: "8/8/8"
+  std::string cost_reference{};        ///< of all costs: "8/8/8", and the model if it is not bits
   std::optional<KeyValues> baseline{};
   std::vector<Configuration> configurations{};  ///< by cost, those without last
 

@@ -76,10 +76,16 @@ void check(const ReportOptions& options) {
                        page ? ".html" : ".svg or .csv", ", got '", options.out, "'");
 }
 
+train::CostChoice costs_in(const std::string& model) {
+  if (model.empty()) return {};
+  return {.model = CostModel::parse(model)};
+}
+
 std::vector<Failure> write_once(const ReportOptions& options) {
   std::optional<KeyValues> baseline;
   if (!options.baseline.empty()) baseline = parse_baseline(options.baseline);
-  const Comparison comparison = compare(read_runs(options.directories), options.title, baseline);
+  const Comparison comparison = compare(
+      read_runs(options.directories, costs_in(options.cost_model)), options.title, baseline);
   require<ConfigError>(!baseline || comparison.baseline, "[report] --baseline: no run has '",
                        options.baseline, "'");
   train::write_file(options.out, options.figure.empty() ? to_page(comparison)
@@ -159,7 +165,7 @@ void report(const ReportOptions& options, std::ostream& out, std::ostream& warni
 void export_runs(const ExportOptions& options, std::ostream& out, std::ostream& warnings) {
   require<ConfigError>(!options.steps || !options.evaluations,
                        "[export] expected one of --steps and --evals");
-  const Collection collection = read_runs(options.directories);
+  const Collection collection = read_runs(options.directories, costs_in(options.cost_model));
   const Table table = options.steps         ? table_of_steps(collection)
                       : options.evaluations ? table_of_evaluations(collection)
                                             : table_of_runs(collection);
@@ -168,10 +174,9 @@ void export_runs(const ExportOptions& options, std::ostream& out, std::ostream& 
   throw_if_unreadable(collection.failures);
 }
 
-void inspect_runs(const std::vector<std::string>& directories,
-                  const std::optional<SiteFormats>& reference, bool json, std::ostream& out,
-                  std::ostream& warnings) {
-  const Collection collection = read_runs(directories, reference);
+void inspect_runs(const std::vector<std::string>& directories, const train::CostChoice& choice,
+                  bool json, std::ostream& out, std::ostream& warnings) {
+  const Collection collection = read_runs(directories, choice);
   if (json) {
     std::vector<std::string> objects;
     for (const Run& run : collection.runs) {

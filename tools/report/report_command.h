@@ -5,17 +5,18 @@
 #include <string>
 #include <vector>
 
-#include "quant/ledger.h"
+#include "train/app/inspect.h"
 
 namespace ebb::report {
 
 struct ReportOptions {
   std::vector<std::string> directories;
-  std::string out;            ///< .html, of a figure .svg or .csv
-  std::string title = {};     ///< "": that of the study
-  std::string figure = {};    ///< "": the page
-  std::string baseline = {};  ///< "schedule=static max-bits=8"; "": as the study says
-  bool watch = false;         ///< write again whenever a run changed, until a signal comes
+  std::string out;              ///< .html, of a figure .svg or .csv
+  std::string title = {};       ///< "": that of the study
+  std::string figure = {};      ///< "": the page
+  std::string baseline = {};    ///< "schedule=static max-bits=8"; "": as the study says
+  std::string cost_model = {};  ///< see CostModel::parse; "": as the first run says
+  bool watch = false;           ///< write again whenever a run changed, until a signal comes
 };
 
 /// Writes the page of some runs, or one figure of it. What could not be read is in the page, and
@@ -27,16 +28,16 @@ void report(const ReportOptions& options, std::ostream& out, std::ostream& warni
 struct ExportOptions {
   std::vector<std::string> directories;
   bool steps = false, evaluations = false;  ///< a row each; else a row a run
+  std::string cost_model = {};              ///< as of a report
   bool csv = false;                         ///< with commas instead of tabs
 };
 /// Writes what runs recorded as one table with a header. @throws as `report`
 void export_runs(const ExportOptions& options, std::ostream& out, std::ostream& warnings);
 
 /// Writes one table of several runs for reading, options in which they differ first; as JSON what
-/// `inspect` says of each. Costs are relative to `reference`, without one to that of the first run.
+/// `inspect` says of each. Costs are as read_runs has them.
 /// @throws as `report`
-void inspect_runs(const std::vector<std::string>& directories,
-                  const std::optional<SiteFormats>& reference, bool json, std::ostream& out,
-                  std::ostream& warnings);
+void inspect_runs(const std::vector<std::string>& directories, const train::CostChoice& choice,
+                  bool json, std::ostream& out, std::ostream& warnings);
 
 }  // namespace ebb::report

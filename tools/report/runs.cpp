@@ -225,10 +225,10 @@ struct Read {
   std::string failure{};
 };
 
-Read read_one(const Source& source, const std::optional<SiteFormats>& reference) {
+Read read_one(const Source& source, const train::CostChoice& choice) {
   try {
     Run run{.name = source.name,
-            .record = train::inspect(source.directory, reference),
+            .record = train::inspect(source.directory, choice),
             .command = source.command,
             .operands = read_rows(source.directory + "/operands.jsonl", quality_row),
             .probe = read_rows(source.directory + "/probe.jsonl", probe_row),
@@ -244,18 +244,18 @@ Read read_one(const Source& source, const std::optional<SiteFormats>& reference)
   }
 }
 
-/// Of the first run that can be read.
-std::optional<SiteFormats> common_reference(const std::vector<Source>& sources) {
+/// What is not chosen is that of the first run that can be read.
+train::CostChoice common_costs(const std::vector<Source>& sources, train::CostChoice choice) {
   for (const Source& source : sources) {
     try {
-      const train::RunConfig config = train::parse_config(train::read_config(source.directory));
-      const std::string* const text = train::find_text(config.options, "cost-reference");
-      return parse_cost_reference(text == nullptr ? "8/8/8" : *text);
+      const CostBasis basis =
+          train::cost_basis(train::parse_config(train::read_config(source.directory)), choice);
+      return {basis.reference, basis.model};
     } catch (const Error&) {
       continue;  // it will be a failure
     }
   }
-  return std::nullopt;
+  return choice;
 }
 
 /// One configuration and seed has one result, so another run of it would count it twice.
@@ -305,17 +305,15 @@ const train::EvalRow* Run::last(std::string_view split) const {
   return found;
 }
 
-Collection read_runs(std::span<const std::string> directories,
-                     const std::optional<SiteFormats>& wanted_reference) {
+Collection read_runs(std::span<const std::string> directories, const train::CostChoice& choice) {
   Collection all;
   std::vector<Source> sources;
   for (const std::string& directory : directories) add_sources(directory, all, sources);
   make_unique(sources);
-  const std::optional<SiteFormats> reference =
-      wanted_reference ? wanted_reference : common_reference(sources);
+  const train::CostChoice costs = common_costs(sources, choice);
   std::vector<Read> read(sources.size());
 #pragma omp parallel for schedule(dynamic)
-  for (std::size_t i = 0; i < sources.size(); ++i) read[i] = read_one(sources[i], reference);
+  for (std::size_t i = 0; i < sources.size(); ++i) read[i] = read_one(sources[i], costs);
   const std::vector<train::OptionSpec> known = known_options();
   for (std::size_t i = 0; i < sources.size(); ++i) {
     if (!read[i].run) {

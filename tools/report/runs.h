@@ -71,11 +71,11 @@ struct Collection {
 
 /// Reads run directories, folders of runs, and the folders of studies (study.json). Runs are in the
 /// order given, those of a folder by name, those of a study as it lists them. Costs are relative to
-/// `reference`, without one to the cost reference of the first run, so that they can be compared.
+/// what is chosen, the rest being as the first run says, so that they can be compared.
 /// What cannot be read is a failure, and the rest is read.
 /// @throws DataError if a directory does not exist, or there is no run at all
 Collection read_runs(std::span<const std::string> directories,
-                     const std::optional<SiteFormats>& reference = {});
+                     const train::CostChoice& choice = {});
 
 /// Options in which the runs differ, without the seed.
 std::vector<std::string> differing_options(std::span<const Run> runs);

@@ -180,9 +180,9 @@ std::string comparison_table(const Comparison& comparison) {
     html += heading("separates", "separates", "whether the interval excludes 0");
   }
   html += heading("loss", "training loss", "of the last epoch, mean over seeds");
-  html += heading("cost", "cost",
-                  concat("bit-operations of training relative to the same products at ",
-                         comparison.cost_reference));
+  html +=
+      heading("cost", "cost",
+              concat("of training, relative to the same products at ", comparison.cost_reference));
   html += heading("seconds", "seconds", "of a run, updates and evaluations, mean over seeds");
   html += "</tr></thead>\n";
   for (const Configuration& each : comparison.configurations) {
@@ -218,7 +218,7 @@ Table table_of_runs(const Collection& collection) {
     row.push_back(score ? Cell::number(score->loss, 4) : Cell::none());
     row.push_back(Cell::number(train::training_loss(run.record.history, epoch), 4));
     row.push_back(costs ? Cell::number(run.record.cost.exact, 4) : Cell::none());
-    row.push_back(Cell::of(costs ? cost_reference_text(run.record.cost.reference) : ""));
+    row.push_back(Cell::of(costs ? to_text(run.record.cost.basis) : ""));
     row.push_back(Cell::of(costs ? to_text(run.record.ledger.total_bit_ops()) : ""));
     row.push_back(Cell::number(run.seconds(), 1));
     table.rows.push_back(std::move(row));

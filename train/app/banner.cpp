@@ -145,7 +145,7 @@ std::string banner(const Run& run, const Program& program, const Destination& wh
       {"learning rate", rate_text(run)},
       {"length", length_text(run)},
       {"evaluation", evaluation_text(run)},
-      {"cost", concat("relative to that in ", cost_reference_text(run.precision.reference),
+      {"cost", concat("relative to that in ", cost_reference_text(run.precision.costs.reference),
                       " bits (weights/activations/gradients)")},
       {"machine", concat(run.options.text("threads"),
                          run.options.integer("threads") == 1 ? " thread, " : " threads, ",

@@ -29,7 +29,7 @@ EvaluationReport evaluate_all(const Task& task, RunState& state, const LoopSetti
   CostLedger before = std::exchange(state.evaluation_ledger, {});
   EvaluationReport report{.metric = task.metric.name,
                           .baselines = task.baselines,
-                          .reference = precision.reference,
+                          .costs = precision.costs,
                           .arithmetic = precision.arithmetic};
   for (const Split& split : task.splits) {
     report.splits.push_back(evaluate(task, split, state, settings, events));
@@ -63,8 +63,10 @@ std::string to_json(const EvaluationReport& report) {
   json["bit_ops"] = to_text(report.ledger.total_bit_ops());
   json["gbitops"] = CostLedger::giga_bit_ops(report.ledger.total_bit_ops());
   json["effective_flops"] = CostLedger::effective_flops(report.ledger.total_bit_ops());
-  json["relative_cost"] = relative_cost(report.ledger, report.reference).exact;
-  json["cost_reference"] = cost_reference_text(report.reference);
+  json["relative_cost"] = relative_cost(report.ledger, report.costs).exact;
+  json["cost_reference"] = cost_reference_text(report.costs.reference);
+  json["cost_model"] = to_text(report.costs.model);
+  json["costs"] = Json::parse(costs_json(report.ledger, report.costs.reference));
   json["accumulator_overflows"] = to_text(report.ledger.overflow_events());
   json["accumulator_overflows_by_site"] = Json::parse(overflows_json(report.ledger));
   json["seconds"] = total_seconds(report);
@@ -93,9 +95,7 @@ std::string to_table(const EvaluationReport& report) {
   facts.push_back({"steps of training", to_text(report.iterations)});
   facts.push_back({"bit-operations",
                    concat(format_bit_ops(report.ledger.total_bit_ops()), " of this evaluation")});
-  facts.push_back(
-      {"relative cost",
-       format_cost(relative_cost(report.ledger, report.reference).exact, report.reference)});
+  facts.push_back({"cost", format_cost(report.ledger, relative_cost(report.ledger, report.costs))});
   facts.push_back({"accumulator overflows", format_overflows(report.ledger)});
   facts.push_back({"time", format_duration(total_seconds(report))});
   facts.push_back({"weights SHA-256", report.weights_sha256});

@@ -20,8 +20,8 @@ struct EvaluationReport {
   NamedNumbers baselines{};  ///< of the task
   std::vector<EvalRow> splits{};
   CostLedger ledger{};
-  SiteFormats reference{};  ///< that the cost is compared with
-  KeyValues arithmetic{};   ///< see arithmetic_options
+  CostBasis costs{};
+  KeyValues arithmetic{};  ///< see arithmetic_options
   std::string weights_sha256{}, kernel{};
   std::int64_t iterations = 0;  ///< optimizer steps of the checkpoint
 };

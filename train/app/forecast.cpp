@@ -55,7 +55,7 @@ Forecast forecast(const Task& task, const ParamStore& params, const Precision& p
   } else {
     for (const std::int64_t part : task.parts(0)) result.examples += part;
   }
-  result.cost = relative_cost(result.ledger, precision.reference);
+  result.cost = relative_cost(result.ledger, precision.costs);
   const std::vector<PrecisionPlan> plans = distinct_plans(precision.plan, iterations);
   for (const CostLedger::Row& row : example.rows()) {
     const std::optional<ParamId> weight = params.find(row.site.name + ".weight");
@@ -94,22 +94,25 @@ std::string to_json(const Forecast& forecast) {
   for (const RateGroup& group : forecast.rate_groups)
     rates.push_back(
         {{"lowest", group.lowest}, {"highest", group.highest}, {"parameters", group.parameters}});
-  const Json json({{"layers", layers},
-                   {"rate_groups", rates},
-                   {"parameters", forecast.parameters},
-                   {"macs", static_cast<std::uint64_t>(forward)},
-                   {"examples_per_step", forecast.examples},
-                   {"iterations", forecast.iterations},
-                   {"steps_per_epoch", forecast.steps_per_epoch},
-                   {"bits", forecast.bits},
-                   {"gradient_bits", forecast.gradient_bits},
-                   {"lr_schedule", forecast.rate},
-                   {"arithmetic", Json::parse(texts_json(forecast.arithmetic))},
-                   {"bit_ops", to_text(forecast.ledger.total_bit_ops())},
-                   {"bit_ops_paper", to_text(forecast.ledger.paper_bit_ops())},
-                   {"relative_cost", forecast.cost.exact},
-                   {"relative_cost_paper", forecast.cost.paper},
-                   {"cost_reference", cost_reference_text(forecast.cost.reference)}});
+  const Json json(
+      {{"layers", layers},
+       {"rate_groups", rates},
+       {"parameters", forecast.parameters},
+       {"macs", static_cast<std::uint64_t>(forward)},
+       {"examples_per_step", forecast.examples},
+       {"iterations", forecast.iterations},
+       {"steps_per_epoch", forecast.steps_per_epoch},
+       {"bits", forecast.bits},
+       {"gradient_bits", forecast.gradient_bits},
+       {"lr_schedule", forecast.rate},
+       {"arithmetic", Json::parse(texts_json(forecast.arithmetic))},
+       {"bit_ops", to_text(forecast.ledger.total_bit_ops())},
+       {"bit_ops_paper", to_text(forecast.ledger.paper_bit_ops())},
+       {"relative_cost", forecast.cost.exact},
+       {"relative_cost_paper", forecast.cost.paper},
+       {"cost_reference", cost_reference_text(forecast.cost.basis.reference)},
+       {"cost_model", to_text(forecast.cost.basis.model)},
+       {"costs", Json::parse(costs_json(forecast.ledger, forecast.cost.basis.reference))}});
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
@@ -158,10 +161,10 @@ std::string to_table(const Forecast& forecast) {
       " parameters; ", forecast.iterations, " steps, ", forecast.steps_per_epoch,
       " an epoch\nbits     ", forecast.bits, gradients,
       arithmetic.empty() ? "" : concat("\nwith     ", arithmetic), "\nlr       ", forecast.rate,
-      '\n', rates, "cost     ", format_bit_ops(forecast.ledger.total_bit_ops()), ", ",
-      format_cost(forecast.cost.exact, forecast.cost.reference), "; papers' cost ",
+      '\n', rates, "cost     ", format_cost(forecast.ledger, forecast.cost), "\n         ",
+      costs_of_fp32(forecast.ledger), " of fp32's\n         papers' cost ",
       format_bit_ops(forecast.ledger.paper_bit_ops()), ", ",
-      format_cost(forecast.cost.paper, forecast.cost.reference), '\n');
+      format_cost(forecast.cost.paper, {forecast.cost.basis.reference}), '\n');
 }
 
 }  // namespace ebb::train

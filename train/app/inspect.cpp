@@ -160,17 +160,19 @@ void add_costs(const Inspection& inspection, std::vector<std::vector<std::string
   const History& history = inspection.history;
   // A ratio takes the products by layer, which are those of the checkpoint.
   const bool saved = inspection.saved_at.has_value();
-  const auto ratio = [&](double value) {
-    if (!saved) return std::string();
-    const bool whole = *inspection.saved_at == std::ssize(history.steps);
-    return concat(", ", format_cost(value, inspection.cost.reference),
-                  whole ? "" : concat(" in the first ", *inspection.saved_at, " steps"));
-  };
-  facts.push_back({"cost", concat(format_bit_ops(recorded_bit_ops(history.steps)),
-                                  ratio(inspection.cost.exact))});
-  if (saved)
-    facts.push_back({"papers' cost", concat(format_bit_ops(inspection.ledger.paper_bit_ops()),
-                                            ratio(inspection.cost.paper))});
+  const bool whole = saved && *inspection.saved_at == std::ssize(history.steps);
+  const std::string up_to =
+      saved && !whole ? concat(" in the first ", *inspection.saved_at, " steps") : "";
+  if (!whole) facts.push_back({"bit-operations", format_bit_ops(recorded_bit_ops(history.steps))});
+  if (saved) {
+    facts.push_back({"cost", concat(format_cost(inspection.ledger, inspection.cost), up_to)});
+    facts.push_back({"  of fp32's", concat(costs_of_fp32(inspection.ledger), up_to)});
+    facts.push_back(
+        {"papers' cost",
+         concat(format_bit_ops(inspection.ledger.paper_bit_ops()), ", ",
+                format_cost(inspection.cost.paper, {inspection.cost.basis.reference}), up_to)});
+    add_scales(inspection.ledger, facts);
+  }
   facts.push_back({"  of evaluations", concat(format_bit_ops(recorded_bit_ops(history.evaluations)),
                                               ", charged apart")});
   if (!saved) return;
@@ -229,7 +231,16 @@ Json to_json(const OperandRow& row) {
 
 }  // namespace
 
-Inspection inspect(const std::string& directory, const std::optional<SiteFormats>& reference) {
+CostBasis cost_basis(const RunConfig& config, const CostChoice& choice) {
+  const auto recorded = [&](std::string_view name) {
+    const std::string text = find(config.options, name).value_or("");
+    return text.empty() ? Options().text(name) : text;
+  };
+  return {choice.reference ? *choice.reference : parse_cost_reference(recorded("cost-reference")),
+          choice.model ? *choice.model : CostModel::parse(recorded("cost-model"))};
+}
+
+Inspection inspect(const std::string& directory, const CostChoice& choice) {
   Inspection result{.directory = directory,
                     .config = parse_config(read_config(directory)),
                     .history = read_history(directory),
@@ -240,12 +251,7 @@ Inspection inspect(const std::string& directory, const std::optional<SiteFormats
   result.saved_at = checkpoint.iteration;
   result.ledger = CostLedger::load(ledgers.at("training").text());
   result.evaluation_ledger = CostLedger::load(ledgers.at("evaluation").text());
-  const std::string recorded = find(result.config.options, "cost-reference").value_or("");
-  result.cost = relative_cost(
-      result.ledger,
-      reference
-          ? *reference
-          : parse_cost_reference(recorded.empty() ? Options().text("cost-reference") : recorded));
+  result.cost = relative_cost(result.ledger, cost_basis(result.config, choice));
   return result;
 }
 
@@ -336,7 +342,12 @@ std::string to_json(const Inspection& inspection) {
       {"bit_ops_paper", saved ? Json(to_text(inspection.ledger.paper_bit_ops())) : Json()},
       {"relative_cost", saved ? Json(inspection.cost.exact) : Json()},
       {"relative_cost_paper", saved ? Json(inspection.cost.paper) : Json()},
-      {"cost_reference", cost_reference_text(inspection.cost.reference)},
+      {"cost_reference", cost_reference_text(inspection.cost.basis.reference)},
+      {"cost_model", to_text(inspection.cost.basis.model)},
+      {"costs", saved ? Json::parse(costs_json(inspection.ledger, inspection.cost.basis.reference))
+                      : Json()},
+      {"block_scale_bytes",
+       saved ? Json(to_text((inspection.ledger.scale_bits() + 7) / 8)) : Json()},
       {"accumulator_overflows", to_text(inspection.ledger.overflow_events())},
       {"evaluation_bit_ops", to_text(recorded_bit_ops(history.evaluations))},
       {"evaluation_accumulator_overflows", to_text(inspection.evaluation_ledger.overflow_events())},

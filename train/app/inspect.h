@@ -33,9 +33,16 @@ uint128 recorded_bit_ops(const std::vector<EvalRow>& evaluations);
 /// The score that the run was watched by, with its best; and its patience.
 Monitor monitor_of(const Inspection& inspection);
 
-/// Costs are compared with `reference`, without one with that of the run.
+/// What costs are compared with and counted in; where nothing is said, as the run says.
+struct CostChoice {
+  std::optional<SiteFormats> reference{};
+  std::optional<CostModel> model{};
+};
+/// What the options of a run say.
+CostBasis cost_basis(const RunConfig& config, const CostChoice& choice = {});
+
 /// @throws DataError if the directory is no run
-Inspection inspect(const std::string& directory, const std::optional<SiteFormats>& reference = {});
+Inspection inspect(const std::string& directory, const CostChoice& choice = {});
 
 /// Accuracy, cost, time, and where the bit-operations went, for reading.
 std::string to_table(const Inspection& inspection);

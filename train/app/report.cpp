@@ -103,12 +103,12 @@ std::optional<double> training_loss(const History& history, std::int64_t steps_p
 }
 
 Summary summarize(const History& history, const RunState& state, const Task& task,
-                  const SiteFormats& reference, const PrecisionPlan& plan, Simd simd) {
+                  const CostBasis& costs, const PrecisionPlan& plan, Simd simd) {
   Summary summary{.metric = task.metric.name,
                   .baselines = task.baselines,
                   .ledger = state.ledger,
                   .evaluation_ledger = state.evaluation_ledger,
-                  .cost = relative_cost(state.ledger, reference),
+                  .cost = relative_cost(state.ledger, costs),
                   .peak_rss_bytes = peak_rss_bytes(),
                   .weights_sha256 = weights_sha256(state.params),
                   .iterations = state.iteration,
@@ -159,7 +159,10 @@ std::string to_json(const Summary& summary) {
       {"effective_flops", CostLedger::effective_flops(summary.ledger.total_bit_ops())},
       {"relative_cost", summary.cost.exact},
       {"relative_cost_paper", summary.cost.paper},
-      {"cost_reference", cost_reference_text(summary.cost.reference)},
+      {"cost_reference", cost_reference_text(summary.cost.basis.reference)},
+      {"cost_model", to_text(summary.cost.basis.model)},
+      {"costs", Json::parse(costs_json(summary.ledger, summary.cost.basis.reference))},
+      {"block_scale_bytes", to_text((summary.ledger.scale_bits() + 7) / 8)},
       {"accumulator_overflows", to_text(summary.ledger.overflow_events())},
       {"accumulator_overflows_by_site", Json::parse(overflows_json(summary.ledger))},
       {"evaluation_accumulator_overflows", to_text(summary.evaluation_ledger.overflow_events())},
@@ -193,8 +196,44 @@ std::string training_loss_text(double loss) {
   return concat(format_fixed(loss, 4), ", mean of the last epoch's steps");
 }
 
-std::string format_cost(double ratio, const SiteFormats& reference) {
-  return concat(format_fixed(ratio, 4), " of ", cost_reference_text(reference));
+std::string format_cost(double ratio, const CostBasis& basis) {
+  return concat(format_fixed(ratio, 4), " of ", basis);
+}
+
+std::string format_cost(const CostLedger& ledger, const RelativeCost& relative) {
+  const CostModel& model = relative.basis.model;
+  return concat(model.kind == CostModel::Kind::bits
+                    ? format_bit_ops(ledger.total_bit_ops())
+                    : concat(format_si(cost(ledger, model).value()), model.unit()),
+                ", ", format_cost(relative.exact, relative.basis));
+}
+
+void add_scales(const CostLedger& ledger, std::vector<std::vector<std::string>>& facts) {
+  if (ledger.scale_bits() == 0) return;
+  facts.push_back({"block scales", concat(format_si(static_cast<double>(ledger.scale_bits()) / 8),
+                                          "B read, which no cost counts")});
+}
+
+std::string costs_of_fp32(const CostLedger& ledger) {
+  std::vector<std::string> texts;
+  for (const RelativeCost& each : relative_costs(ledger, SiteFormats::fp32()))
+    texts.push_back(concat(each.basis.model.short_text(), ' ', format_fixed(each.exact, 4)));
+  return join_words(texts);
+}
+
+std::string costs_json(const CostLedger& ledger, const SiteFormats& reference) {
+  Json costs = Json::array();
+  const std::vector<RelativeCost> of_fp32 = relative_costs(ledger, SiteFormats::fp32()),
+                                  of_reference = relative_costs(ledger, reference);
+  for (std::size_t i = 0; i < of_fp32.size(); ++i) {
+    const CostModel& model = of_fp32[i].basis.model;
+    costs.push_back({{"model", to_text(model)},
+                     {"unit", model.unit()},
+                     {"total", cost(ledger, model).value()},
+                     {"relative_cost", of_reference[i].exact},
+                     {"relative_to_fp32", of_fp32[i].exact}});
+  }
+  return costs.dump();
 }
 
 std::int64_t peak_rss_bytes() {
@@ -243,11 +282,12 @@ std::string to_table(const Summary& summary) {
   facts.push_back(
       {"steps", concat(summary.iterations,
                        summary.ended_early ? concat("; ", early_end_text(summary.monitor)) : "")});
-  facts.push_back({"cost", concat(format_bit_ops(summary.ledger.total_bit_ops()), ", ",
-                                  format_cost(summary.cost.exact, summary.cost.reference))});
+  facts.push_back({"cost", format_cost(summary.ledger, summary.cost)});
+  facts.push_back({"  of fp32's", costs_of_fp32(summary.ledger)});
+  add_scales(summary.ledger, facts);
   facts.push_back(
       {"papers' cost", concat(format_bit_ops(summary.ledger.paper_bit_ops()), ", ",
-                              format_cost(summary.cost.paper, summary.cost.reference))});
+                              format_cost(summary.cost.paper, {summary.cost.basis.reference}))});
   facts.push_back({"accumulator overflows", format_overflows(summary.ledger)});
   facts.push_back({"  in evaluations", format_overflows(summary.evaluation_ledger)});
   if (summary.seconds_per_step)

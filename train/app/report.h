@@ -45,7 +45,7 @@ struct Summary {
 };
 /// `plan` is one of the run's, by which its kernel is named.
 Summary summarize(const History& history, const RunState& state, const Task& task,
-                  const SiteFormats& reference, const PrecisionPlan& plan, Simd simd);
+                  const CostBasis& costs, const PrecisionPlan& plan, Simd simd);
 std::string to_json(const Summary& summary);
 /// The same for reading.
 std::string to_table(const Summary& summary);
@@ -60,7 +60,15 @@ std::string training_loss_text(double loss);
 std::string early_end_text(const Monitor& monitor);
 
 /// A ratio of costs beside what it is a ratio of: "0.6612 of 8/8/8".
-std::string format_cost(double ratio, const SiteFormats& reference);
+std::string format_cost(double ratio, const CostBasis& basis);
+/// A cost in its unit, beside the ratio: "1.234 G bit-operations, 0.6612 of 8/8/8".
+std::string format_cost(const CostLedger& ledger, const RelativeCost& cost);
+/// What the scales of block formats take, if there are any.
+void add_scales(const CostLedger& ledger, std::vector<std::vector<std::string>>& facts);
+/// In every model, of the same products in float32: "bits 0.0391, datapath(K=256) 0.1146".
+std::string costs_of_fp32(const CostLedger& ledger);
+/// The same as a JSON array, also beside `reference`.
+std::string costs_json(const CostLedger& ledger, const SiteFormats& reference);
 
 /// The most memory that the process has had.
 std::int64_t peak_rss_bytes();

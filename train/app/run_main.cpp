@@ -423,7 +423,7 @@ class Session {
                  directory ? concat("; saved, go on with --out ", place, " --resume")
                            : "; with --out none nothing is saved"));
     }
-    Summary summary = summarize(history, run.state, run.task, run.precision.reference,
+    Summary summary = summarize(history, run.state, run.task, run.precision.costs,
                                 run.precision.plan(0), run.settings.simd);
     summary.interrupted = stopped;
     summary.ended_early = outcome == Outcome::ended_early;

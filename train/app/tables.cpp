@@ -83,10 +83,9 @@ std::string format_score(std::string_view metric, double score) {
 
 std::string format_share(double share) { return format_fixed(100 * share, 1) + " %"; }
 
-std::string format_bit_ops(uint128 value) {
+std::string format_si(double value) {
   constexpr std::array<const char*, 9> kPrefixes{"", "k", "M", "G", "T", "P", "E", "Z", "Y"};
-  if (value < 1000) return concat(value, " BitOPs");
-  auto scaled = static_cast<double>(value);
+  double scaled = value;
   std::size_t prefix = 0;
   // What would round to 1000 of one prefix is 1 of the next.
   while (scaled >= 999.95 && prefix + 1 < kPrefixes.size()) {
@@ -96,7 +95,12 @@ std::string format_bit_ops(uint128 value) {
   return concat(format_fixed(scaled, scaled < 9.9995   ? 3
                                      : scaled < 99.995 ? 2
                                                        : 1),
-                ' ', kPrefixes[prefix], "BitOPs");
+                ' ', kPrefixes[prefix]);
+}
+
+std::string format_bit_ops(uint128 value) {
+  if (value < 1000) return concat(value, " BitOPs");
+  return concat(format_si(static_cast<double>(value)), "BitOPs");
 }
 
 std::string with_separators(uint128 value) {

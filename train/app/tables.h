@@ -35,6 +35,8 @@ std::string format_share(double share);
 /// "12,345,678".
 std::string with_separators(uint128 value);
 
+/// A number with the prefix of its unit: "10.37 k", "1.235 T".
+std::string format_si(double value);
 /// Bit-operations for reading: "864 BitOPs", "10.37 kBitOPs", "1.235 TBitOPs". Files have every
 /// digit.
 std::string format_bit_ops(uint128 value);

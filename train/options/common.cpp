@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/simd.h"
 #include "quant/accumulator.h"
+#include "quant/cost_model.h"
 #include "quant/formats/encoding.h"
 #include "quant/formats/format.h"
 #include "quant/ledger.h"
@@ -130,6 +131,7 @@ std::vector<OptionSpec> model_options() {
 std::vector<OptionSpec> precision_options() {
   const auto grid = [](const std::string& style) { static_cast<void>(parse_grid_style(style)); };
   const auto cost = [](const std::string& bits) { static_cast<void>(parse_cost_reference(bits)); };
+  const auto model = [](const std::string& name) { static_cast<void>(CostModel::parse(name)); };
   const auto sums = [](const std::string& name) { static_cast<void>(Accumulator::parse(name)); };
   OptionSpec period =
       text("period", "floor+1|floor", "floor+1", training,
@@ -176,6 +178,10 @@ std::vector<OptionSpec> precision_options() {
       adjustable(text("cost-reference", "W/A/G", "8/8/8", evaluation,
                       "widths of weights, activations and gradients that costs are compared with",
                       cost)),
+      adjustable(text("cost-model", "NAME", "bits", evaluation,
+                      "what costs are counted in: bits (bits x bits of each product), multiplier, "
+                      "datapath or datapath(K=N), throughput or throughput(8=2,bf16=1,...)",
+                      model)),
       text("grid", "affine|symmetric", "affine", evaluation,
            "affine: codes from minimum to maximum; symmetric: about zero", grid),
       with_default("--grid",

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "quant/cost_model.h"
 #include "quant/ledger.h"
 #include "quant/plan.h"
 #include "schedules/length.h"
@@ -33,7 +34,7 @@ struct Precision {
   PrecisionPlan narrowest{}, widest{};
   /// Of evaluations; none: that of the last update, --eval-bits current.
   std::optional<PrecisionPlan> evaluation{};
-  SiteFormats reference{};  ///< that costs are compared with: --cost-reference
+  CostBasis costs{};  ///< --cost-reference and --cost-model
   /// The schedules as expressions; no gradient's if --bits has it.
   std::string bits_text{}, gradient_text{}, rate_text{};
   /// What evaluations and products have beside widths, see arithmetic_options.
