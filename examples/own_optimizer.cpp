@@ -31,7 +31,7 @@ bool step_lion(const NamedNumbers& settings, const Update& update) {
   return finite;
 }
 
-constexpr Rule kLion{
+constexpr OptimizerRule kLion{
     .name = "lion", .hyperparameters = kLionSettings, .slots = kLionSlots, .step = step_lion};
 
 /// Halves the rate for good after `patience` updates without a new low of the loss.

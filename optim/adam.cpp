@@ -46,7 +46,8 @@ bool step(const NamedNumbers& hyper, const Update& u, bool decoupled) {
               u.size, u.g, u.w, u.slots[0], u.slots[1]);
 }
 
-constexpr Rule row(std::string_view name, bool (*step)(const NamedNumbers&, const Update&)) {
+constexpr OptimizerRule row(std::string_view name,
+                            bool (*step)(const NamedNumbers&, const Update&)) {
   return {.name = name,
           .hyperparameters = kHyperparameters,
           .slots = kSlots,
@@ -60,9 +61,9 @@ constexpr Rule row(std::string_view name, bool (*step)(const NamedNumbers&, cons
 /// / sqrt(1 - b2^t) + epsilon) with g + weight_decay w in place of g, or, decoupled (AdamW), after
 /// w = w - rate weight_decay w. Sources: Kingma & Ba, ICLR 2015; Loshchilov & Hutter, ICLR 2019;
 /// order of operations as in PyTorch.
-extern constinit const Rule kAdam =
+extern constinit const OptimizerRule kAdam =
     row("adam", [](const NamedNumbers& hyper, const Update& u) { return step(hyper, u, false); });
-extern constinit const Rule kAdamW =
+extern constinit const OptimizerRule kAdamW =
     row("adamw", [](const NamedNumbers& hyper, const Update& u) { return step(hyper, u, true); });
 
 }  // namespace ebb

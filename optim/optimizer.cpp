@@ -12,7 +12,7 @@
 namespace ebb {
 namespace {
 
-bool draws(const Rule& rule) {
+bool draws(const OptimizerRule& rule) {
   return rule.draws || std::ranges::any_of(rule.slots, [](const Slot& slot) {
            return slot.rounding == Rounding::stochastic;
          });
@@ -43,7 +43,7 @@ bool move(const Optimizer& optimizer, std::span<float* const> slots, const Tenso
                         .g = gradient.data() + first,
                         .w = parameter.data() + first,
                         .slots = here};
-    const Rule& rule = *optimizer.rule;
+    const OptimizerRule& rule = *optimizer.rule;
     if (!rule.step(optimizer.hyperparameters, update))
       return finite.store(false, std::memory_order_relaxed);
     for (std::size_t s = 0; s < here.size(); ++s)
@@ -76,7 +76,7 @@ void check_step(const Optimizer& optimizer, const ParamStore& params, const Grad
 
 Optimizer::Optimizer() : Optimizer(find_optimizer("sgd")) {}
 
-Optimizer::Optimizer(const Rule& row, const NamedNumbers& given)
+Optimizer::Optimizer(const OptimizerRule& row, const NamedNumbers& given)
     : rule(&row),
       hyperparameters(complete_hyperparameters(row.name, row.hyperparameters, given)),
       slots(row.slots.size()) {
@@ -149,12 +149,12 @@ void Optimizer::restore(const ParamStore& params, State state) {
 
 std::vector<std::string> optimizer_names() {
   std::vector<std::string> names;
-  for (const Rule* const rule : optimizer_rules()) names.emplace_back(rule->name);
+  for (const OptimizerRule* const rule : optimizer_rules()) names.emplace_back(rule->name);
   return names;
 }
 
-const Rule& find_optimizer(std::string_view name) {
-  for (const Rule* const rule : optimizer_rules()) {
+const OptimizerRule& find_optimizer(std::string_view name) {
+  for (const OptimizerRule* const rule : optimizer_rules()) {
     if (rule->name == name) return *rule;
   }
   throw ConfigError(concat("[optimizer] ", unknown_word("optimizer", name, optimizer_names())));

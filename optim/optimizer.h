@@ -21,16 +21,16 @@ struct Optimizer {
   /// Stochastic gradient descent.
   Optimizer();
   /// @throws ConfigError for a hyperparameter that the rule does not have, or one out of range
-  explicit Optimizer(const Rule& row, const NamedNumbers& given = {});
+  explicit Optimizer(const OptimizerRule& row, const NamedNumbers& given = {});
 
-  const Rule* rule;
+  const OptimizerRule* rule;
   NamedNumbers hyperparameters;  ///< all of the rule's, in its order
   std::uint64_t steps = 0;       ///< taken so far, by rules that count them
   /// By slot of the rule, then by ParamId; empty until that parameter's first gradient.
   std::vector<std::vector<Tensor>> slots;
 
   /// Updates the parameters once. `rate` is the learning rate of this iteration, `key` what
-  /// rules that draw (Rule::draws) draw from: each iteration has its own.
+  /// rules that draw (OptimizerRule::draws) draw from: each iteration has its own.
   /// @throws ShapeError unless every gradient has its parameter's shape, ConfigError for
   /// hyperparameters out of range, a rate that is negative, infinite or NaN, or no key for a rule
   /// that draws; nothing has changed then. NonFiniteError naming the parameter whose update
@@ -63,7 +63,7 @@ struct Optimizer {
 /// The names of optimizer_rules().
 std::vector<std::string> optimizer_names();
 /// The rule of that name. @throws ConfigError for an unknown one, with the nearest known
-const Rule& find_optimizer(std::string_view name);
+const OptimizerRule& find_optimizer(std::string_view name);
 /// make_optimizer("adamw", {{"weight_decay", 0.01}}). @throws ConfigError as find_optimizer and
 /// Optimizer
 Optimizer make_optimizer(std::string_view name, const NamedNumbers& hyperparameters = {});

@@ -34,7 +34,7 @@ struct Update {
 
 /// An optimizer: a row of optimizer_rules(). Saving, restoring, --optimizer and its check read the
 /// table, so another optimizer is a file and a row.
-struct Rule {
+struct OptimizerRule {
   std::string_view name{};
   std::span<const Hyperparameter> hyperparameters{};
   std::span<const Slot> slots{};
@@ -46,6 +46,6 @@ struct Rule {
 };
 
 /// All there are: sgd, adam, adamw.
-std::span<const Rule* const> optimizer_rules();
+std::span<const OptimizerRule* const> optimizer_rules();
 
 }  // namespace ebb

@@ -2,10 +2,10 @@
 
 namespace ebb {
 
-extern const Rule kSgd, kAdam, kAdamW;  // each in the file of its name
+extern const OptimizerRule kSgd, kAdam, kAdamW;  // each in the file of its name
 
-std::span<const Rule* const> optimizer_rules() {
-  static constexpr const Rule* kRules[] = {&kSgd, &kAdam, &kAdamW};
+std::span<const OptimizerRule* const> optimizer_rules() {
+  static constexpr const OptimizerRule* kRules[] = {&kSgd, &kAdam, &kAdamW};
   return kRules;
 }
 

@@ -35,7 +35,7 @@ bool step(const NamedNumbers& hyper, const Update& u) {
 /// Stochastic gradient descent with momentum:  d = g + weight_decay w;  v = momentum v + d;  w = w
 /// - rate v. Weight decay reaches every parameter, biases and batch norm included, as in PyTorch
 /// and the CPT recipe.
-extern constinit const Rule kSgd{
+extern constinit const OptimizerRule kSgd{
     .name = "sgd", .hyperparameters = kHyperparameters, .slots = kSlots, .step = step};
 
 }  // namespace ebb

@@ -208,10 +208,10 @@ TEST_CASE("optimizers are made by name, with hyperparameters of their own and in
        "[optimizer] unknown optimizer 'adamww'; did you mean 'adamw'? Known: sgd, adam, adamw"},
       {"sgd",
        {{"beta1", 0.9}},
-       "[sgd] unknown hyperparameter 'beta1'; Known: momentum, weight_decay"},
+       "[sgd] unknown hyperparameter 'beta1'; known: momentum, weight_decay"},
       {"adam",
        {{"momentum", 0.5}},
-       "[adam] unknown hyperparameter 'momentum'; Known: beta1, beta2, epsilon, weight_decay"},
+       "[adam] unknown hyperparameter 'momentum'; known: beta1, beta2, epsilon, weight_decay"},
       {"sgd", {{"momentum", 1.0}}, "[sgd] momentum: expected 0 to below 1, got 1"},
       {"sgd", {{"momentum", -0.1}}, "[sgd] momentum: expected 0 to below 1, got -0.1"},
       {"adam", {{"beta1", 1.0}}, "[adam] beta1: expected 0 to below 1, got 1"},
@@ -250,19 +250,19 @@ TEST_CASE("the names that checkpoints hold, and what counts steps, stay as they 
 TEST_CASE("a rule of one's own is an optimizer: its slots are saved, its draws are the key's") {
   // w = w - rate u with u uniform, and how often it has moved in a slot.
   static constexpr Slot kOwnSlots[] = {{"moves"}};
-  static constexpr Rule kOwn{.name = "own",
-                             .hyperparameters = {},
-                             .slots = kOwnSlots,
-                             .draws = true,
-                             .step = [](const NamedNumbers&, const Update& u) {
-                               for (std::int64_t j = 0; j < u.size; ++j) {
-                                 const std::uint64_t element =
-                                     u.first + static_cast<std::uint64_t>(j);
-                                 u.w[j] -= static_cast<float>(u.rate * u.key.uniform(element));
-                                 u.slots[0][j] += 1;
-                               }
-                               return true;
-                             }};
+  static constexpr OptimizerRule kOwn{
+      .name = "own",
+      .hyperparameters = {},
+      .slots = kOwnSlots,
+      .draws = true,
+      .step = [](const NamedNumbers&, const Update& u) {
+        for (std::int64_t j = 0; j < u.size; ++j) {
+          const std::uint64_t element = u.first + static_cast<std::uint64_t>(j);
+          u.w[j] -= static_cast<float>(u.rate * u.key.uniform(element));
+          u.slots[0][j] += 1;
+        }
+        return true;
+      }};
   constexpr std::int64_t n = 70001;
   const int threads = omp_get_max_threads();
   std::vector<Tensor> results;
@@ -295,13 +295,14 @@ TEST_CASE("a slot of few bits is rounded to its format after every step, and dra
   // Slots that take the gradient as it is, so that what they hold is what rounding makes of it.
   static const Slot kSlots[] = {{"nearest", Format::parse("bf16")},
                                 {"stochastic", Format::parse("e4m3"), Rounding::stochastic}};
-  static const Rule kOwn{.name = "own",
-                         .hyperparameters = {},
-                         .slots = kSlots,
-                         .step = [](const NamedNumbers&, const Update& u) {
-                           for (float* const slot : u.slots) std::copy_n(u.g, u.size, slot);
-                           return true;
-                         }};
+  static const OptimizerRule kOwn{.name = "own",
+                                  .hyperparameters = {},
+                                  .slots = kSlots,
+                                  .step = [](const NamedNumbers&, const Update& u) {
+                                    for (float* const slot : u.slots)
+                                      std::copy_n(u.g, u.size, slot);
+                                    return true;
+                                  }};
   constexpr std::int64_t n = 40001;
   ParamStore params = make_store(n);
   Optimizer optimizer(kOwn);
@@ -318,7 +319,7 @@ TEST_CASE("a slot of few bits is rounded to its format after every step, and dra
     }
   }
   static const Slot kGrid[] = {{"grid", Format::integer(8)}};
-  static const Rule kBad{.name = "bad", .hyperparameters = {}, .slots = kGrid};
+  static const OptimizerRule kBad{.name = "bad", .hyperparameters = {}, .slots = kGrid};
   CHECK_THROWS_WITH_AS(Optimizer{kBad},
                        "[bad] expected the slot 'grid' to be of fp32 or a format with a codec, got "
                        "int8, whose grid would change with every step",

@@ -96,10 +96,10 @@ int main() {
   const DataSet data{.name = "own", .train = images};
   const Batch batch{.labels = {1}};
   const SiteFormats formats{.weight = Format::integer(4)};
-  const Rule rule{.name = "own"};
+  const OptimizerRule rule{.name = "own"};
   const train::Split split{.name = "test", .pieces = 1};
   const ControllerRule controller{.name = "own"};
-  const PrecisionPlan::Rule first{.pattern = "first"};
+  const PrecisionPlan::OptimizerRule first{.pattern = "first"};
   const train::OptionSpec option{.name = "own"};
   const train::Arch arch{.name = "own", .optimizer = "adam"};
   const train::Preset preset{.name = "own", .options = {{"epochs", "1"}}};

@@ -56,7 +56,7 @@ std::vector<Controller> controllers_of(const Options& options) {
 }
 
 Optimizer optimizer_of(const Options& options) {
-  const Rule& rule = find_optimizer(options.text("optimizer"));
+  const OptimizerRule& rule = find_optimizer(options.text("optimizer"));
   NamedNumbers given;
   for (const Hyperparameter& row : rule.hyperparameters) {
     const std::string name = with_dashes(row.name);
