@@ -176,7 +176,7 @@ Operand keys(const Head& head, const Operand& x) {
 }
 Operand keys_t(const Head& head, const Operand& x) { return keys(head, x).transposed(); }
 Operand square_of_all(const Head& head, const Operand& x) {
-  return x.block(head.square_begin(), head.run.queries, head.run.keys);
+  return x.reshaped(head.square_begin(), head.run.queries, head.run.keys);
 }
 Operand square_of_run(const Head& head, const Operand& x) {
   return x.rows((head.row * head.at.heads + head.h) * head.run.queries, head.run.queries);

@@ -415,15 +415,16 @@ Operand Operand::rows(std::int64_t first, std::int64_t count) const {
   return with_views(std::move(part), [=](const Operand& x) { return x.rows(first, count); });
 }
 
-Operand Operand::block(std::int64_t first, std::int64_t rows, std::int64_t cols) const {
+Operand Operand::reshaped(std::int64_t first, std::int64_t rows, std::int64_t cols) const {
   require<ShapeError>(codes_.rows == 1 && codes_.col_stride == 1 &&
                           granularity_ == Granularity::per_tensor && rows >= 0 && cols >= 0 &&
                           first >= 0 && first + rows * cols <= codes_.cols,
-                      "[operand] a block is cut from one row with one grid, of which it is a part");
+                      "[operand] expected a part of one row with one grid to reshape");
   Operand part = beginning_at(first);
   part.codes_.rows = rows;
   part.codes_.cols = part.codes_.row_stride = cols;
-  return with_views(std::move(part), [=](const Operand& x) { return x.block(first, rows, cols); });
+  return with_views(std::move(part),
+                    [=](const Operand& x) { return x.reshaped(first, rows, cols); });
 }
 
 Operand Operand::patches(const PatchGeometry& geometry) const {

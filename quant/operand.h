@@ -126,7 +126,7 @@ class Operand {
   [[nodiscard]] Operand rows(std::int64_t first, std::int64_t count) const;
   /// Elements first .. first + rows * cols of an operand of one row and one grid, as a [rows, cols]
   /// matrix.
-  [[nodiscard]] Operand block(std::int64_t first, std::int64_t rows, std::int64_t cols) const;
+  [[nodiscard]] Operand reshaped(std::int64_t first, std::int64_t rows, std::int64_t cols) const;
   /// The patch matrix of an operand laid over an image tensor as [images * height * width,
   /// channels], grid over the whole matrix.
   /// @throws ShapeError unless the geometry fits this matrix

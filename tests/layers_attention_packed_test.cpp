@@ -166,7 +166,7 @@ TEST_CASE(
         CHECK(holds(
             gx, 2 * kWidth, row, h,
             product(
-                whole_p, gy, [&](const Operand& m) { return m.block(first, n, n).transposed(); },
+                whole_p, gy, [&](const Operand& m) { return m.reshaped(first, n, n).transposed(); },
                 [&](const Operand& m) { return one(m, row, h); })));
         const Tensor gp = product(
             gy, v, [&](const Operand& m) { return one(m, row, h); },
@@ -184,11 +184,12 @@ TEST_CASE(
         const auto cut = [&](const Operand& m) { return one(m, row, h); };
         CHECK(holds(gx, 0, row, h,
                     product(
-                        qs, k, [&](const Operand& m) { return m.block(first, n, n); }, cut)));
-        CHECK(holds(
-            gx, kWidth, row, h,
-            product(
-                qs, q, [&](const Operand& m) { return m.block(first, n, n).transposed(); }, cut)));
+                        qs, k, [&](const Operand& m) { return m.reshaped(first, n, n); }, cut)));
+        CHECK(
+            holds(gx, kWidth, row, h,
+                  product(
+                      qs, q, [&](const Operand& m) { return m.reshaped(first, n, n).transposed(); },
+                      cut)));
       }
     }
   }
