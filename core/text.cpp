@@ -97,8 +97,9 @@ std::string nearest_word(std::string_view given, std::span<const std::string> kn
 std::string unknown_word(std::string_view what, std::string_view given,
                          std::span<const std::string> known) {
   const std::string nearest = nearest_word(given, known);
-  const std::string hint = nearest.empty() ? "" : concat("did you mean '", nearest, "'? ");
-  return concat("unknown ", what, " '", given, "'; ", hint, "Known: ", join_words(known));
+  const std::string hint =
+      nearest.empty() ? "known: " : concat("did you mean '", nearest, "'? Known: ");
+  return concat("unknown ", what, " '", given, "'; ", hint, join_words(known));
 }
 
 bool parse_number(std::string_view text, std::int64_t& value) {

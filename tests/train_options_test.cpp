@@ -219,7 +219,7 @@ TEST_CASE("a wrong command line names the option, what was expected and the near
       {"--save-every 5 --out none",
        "--save-every has no effect with --out none, where nothing is saved; leave it out"},
       {"--keep best --out none", "--keep has no effect with --out none"},
-      {"--keep first", "unknown value 'first'; Known: last, best, all"},
+      {"--keep first", "unknown value 'first'; known: last, best, all"},
       {"--patience 0", "--patience: expected an integer of 1 and more, got 0"},
       {"--checkpoint best", "--checkpoint has no effect without --evaluate"},
       {"--evaluate a --checkpoint first",
