@@ -39,7 +39,7 @@ NamedNumbers complete_hyperparameters(std::string_view owner, std::span<const Hy
   NamedNumbers numbers;
   std::vector<std::string> names;
   for (const Hyperparameter& row : table) {
-    numbers.emplace_back(row.name, row.fallback);
+    numbers.emplace_back(row.name, row.default_value);
     names.emplace_back(row.name);
   }
   for (const auto& [name, number] : given) {

@@ -18,22 +18,22 @@ double& number_of(NamedNumbers& numbers, std::string_view name);
 /// A number that an optimizer or a controller can be told: a row of its table.
 struct Hyperparameter {
   std::string_view name;
-  double fallback;            ///< unless it is given
+  double default_value;       ///< unless it is given
   std::string_view expected;  ///< which numbers are allowed, in words: "0 to below 1"
   bool (*accepts)(double);
 
   /// 0 <= x < 1: a momentum, a share.
-  static constexpr Hyperparameter share(std::string_view name, double fallback) {
-    return {name, fallback, "0 to below 1", [](double x) { return x >= 0 && x < 1; }};
+  static constexpr Hyperparameter share(std::string_view name, double default_value) {
+    return {name, default_value, "0 to below 1", [](double x) { return x >= 0 && x < 1; }};
   }
   /// Finite and 0 or more: a weight decay.
-  static constexpr Hyperparameter amount(std::string_view name, double fallback) {
-    return {name, fallback, "0 and more, and finite",
+  static constexpr Hyperparameter amount(std::string_view name, double default_value) {
+    return {name, default_value, "0 and more, and finite",
             [](double x) { return x >= 0 && x - x == 0; }};
   }
   /// Finite and above 0.
-  static constexpr Hyperparameter positive(std::string_view name, double fallback) {
-    return {name, fallback, "a number above 0, and finite",
+  static constexpr Hyperparameter positive(std::string_view name, double default_value) {
+    return {name, default_value, "a number above 0, and finite",
             [](double x) { return x > 0 && x - x == 0; }};
   }
 };

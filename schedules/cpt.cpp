@@ -79,7 +79,7 @@ Schedule precision_schedule(std::string_view name, const CyclicPrecision& settin
 PrecisionCost precision_cost(const Bound& bits, int gradient_bits, std::uint64_t reference_cost) {
   const auto g = static_cast<std::uint64_t>(gradient_bits);
   uint128 sum = 0, cost = 0;
-  for (const auto& [first, updates, value] : stretches_of(bits)) {
+  for (const auto& [first, updates, value] : segments_of(bits)) {
     const auto q = static_cast<std::uint64_t>(value.bits()),
                n = static_cast<std::uint64_t>(updates);
     sum += n * q;

@@ -18,12 +18,13 @@ constexpr std::string_view kMirrors[] = {"V", "H"};
 constexpr double kMaxCycles = 1e9;
 
 constexpr Param kRex[] = {
-    {.name = "b", .low = 0, .high = 1, .open_high = true, .optional = true, .fallback = 0.5}};
-constexpr Param kExp[] = {{.name = "k", .low = -100, .high = 100, .optional = true, .fallback = 3}};
+    {.name = "b", .low = 0, .high = 1, .open_high = true, .optional = true, .default_value = 0.5}};
+constexpr Param kExp[] = {
+    {.name = "k", .low = -100, .high = 100, .optional = true, .default_value = 3}};
 constexpr Param kPow[] = {{.name = "p", .low = 0, .high = 100, .open_low = true}};
 constexpr Param kSmooth[] = {
-    {.name = "mid", .low = 0, .high = 1, .open_low = true, .optional = true, .fallback = 0.25},
-    {.name = "p", .low = 1, .high = 100, .optional = true, .fallback = 4}};
+    {.name = "mid", .low = 0, .high = 1, .open_low = true, .optional = true, .default_value = 0.25},
+    {.name = "p", .low = 1, .high = 100, .optional = true, .default_value = 4}};
 constexpr Param kAffine[] = {{.name = "p", .low = -kAny, .high = kAny},
                              {.name = "q", .low = -kAny, .high = kAny}};
 constexpr Param kClamp[] = {{.name = "lo", .low = -kAny, .high = kAny},
@@ -31,7 +32,7 @@ constexpr Param kClamp[] = {{.name = "lo", .low = -kAny, .high = kAny},
 constexpr Param kLength[] = {{.name = "length", .kind = Kind::length}};
 constexpr Param kWarm[] = {
     {.name = "length", .kind = Kind::length},
-    {.name = "w0", .low = 0, .high = kAny, .optional = true, .fallback = -1, .named = true}};
+    {.name = "w0", .low = 0, .high = kAny, .optional = true, .default_value = -1, .named = true}};
 constexpr Param kCycle[] = {
     {.name = "n", .kind = Kind::count, .low = 1, .high = kMaxCycles},
     {.name = "mul",
@@ -39,9 +40,9 @@ constexpr Param kCycle[] = {
      .high = 1000,
      .open_low = true,
      .optional = true,
-     .fallback = 1,
+     .default_value = 1,
      .named = true},
-    {.name = "decay", .low = 0, .high = 1000, .optional = true, .fallback = 1, .named = true},
+    {.name = "decay", .low = 0, .high = 1000, .optional = true, .default_value = 1, .named = true},
     {.name = "len",
      .kind = Kind::choice,
      .high = 1,
@@ -259,7 +260,7 @@ std::string problem_of(const Node& node) {
   for (const Param& param : info.params) {
     if (param.kind == Kind::length) continue;
     const double x = node.numbers[number++];
-    if (param.optional && x == param.fallback) continue;
+    if (param.optional && x == param.default_value) continue;
     if (std::string problem = number_problem(info, param, x); !problem.empty()) return problem;
   }
   if (!std::all_of(node.numbers.begin(), node.numbers.end(),

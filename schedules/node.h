@@ -82,9 +82,9 @@ struct Param {
   Kind kind = Kind::number;
   double low = 0, high = 0;  ///< admissible numbers; the ends are excluded where open says so
   bool open_low = false, open_high = false;
-  bool optional = false;  ///< may be left out; `fallback` then stands for it
-  double fallback = 0;
-  bool named = false;  ///< printed as name=value, and only if it is not the fallback
+  bool optional = false;  ///< may be left out; `default_value` then stands for it
+  double default_value = 0;
+  bool named = false;  ///< printed as name=value, and only if it is not the default_value
   std::span<const std::string_view> choices = {};
 };
 

@@ -144,7 +144,7 @@ class Parser {
           arguments(info, node);
           expect(")");
         } else {
-          for (const Param& param : info.params) node.numbers.push_back(param.fallback);
+          for (const Param& param : info.params) node.numbers.push_back(param.default_value);
         }
         if (info.form == Form::leaf) return node;
       }
@@ -242,7 +242,7 @@ class Parser {
       if (param.kind == Param::Kind::length) {
         node.lengths.push_back(*lengths[i]);
       } else {
-        node.numbers.push_back(numbers[i].value_or(param.fallback));
+        node.numbers.push_back(numbers[i].value_or(param.default_value));
       }
     }
   }

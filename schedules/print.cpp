@@ -99,8 +99,8 @@ class Printer {
     text_ += '}';
   }
 
-  /// By position those that are printed always, by name those that differ from their fallback. A
-  /// lone fallback is left out (rex).
+  /// By position those that are printed always, by name those that differ from their default. A
+  /// lone default is left out (rex).
   static std::vector<std::string> arguments_of(const OpInfo& info, const Node& node) {
     std::vector<std::string> arguments;
     std::size_t number = 0, length = 0;
@@ -110,7 +110,7 @@ class Printer {
         continue;
       }
       const double x = node.numbers[number++];
-      if (x == param.fallback && (param.named || info.op == Op::rex)) continue;
+      if (x == param.default_value && (param.named || info.op == Op::rex)) continue;
       const std::string value = param.kind == Param::Kind::choice
                                     ? std::string(param.choices[static_cast<std::size_t>(x)])
                                     : to_text(x);

@@ -239,25 +239,25 @@ void halve(const Bound& bound, std::int64_t first, std::int64_t last, const Sett
   halve(bound, middle + 1, last, settled);
 }
 
-std::vector<Stretch> stretches_of(const Bound& bound) {
-  std::vector<Stretch> stretches;
+std::vector<Segment> segments_of(const Bound& bound) {
+  std::vector<Segment> segments;
   halve(bound, 0, bound.updates() - 1,
         [&](std::int64_t first, std::int64_t last, const ValueRange& range) {
           if (first < last && !range.is_one()) return false;
           const Value value = bound.value(first);
           const std::int64_t updates = last - first + 1;
-          if (!stretches.empty() && stretches.back().value == value) {
-            stretches.back().updates += updates;
+          if (!segments.empty() && segments.back().value == value) {
+            segments.back().updates += updates;
             return true;
           }
           require<ConfigError>(
-              std::ssize(stretches) < kMaxStretches, "[schedule] over ", bound.updates(),
-              " updates the value changes more than ", kMaxStretches,
+              std::ssize(segments) < kMaxSegments, "[schedule] over ", bound.updates(),
+              " updates the value changes more than ", kMaxSegments,
               " times, which is too often to add it up; round it, or take fewer updates");
-          stretches.push_back({first, updates, value});
+          segments.push_back({first, updates, value});
           return true;
         });
-  return stretches;
+  return segments;
 }
 
 }  // namespace ebb

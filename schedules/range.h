@@ -30,7 +30,7 @@ struct ValueRange {
 };
 
 /// Updates that follow each other and have one value.
-struct Stretch {
+struct Segment {
   std::int64_t first = 0, updates = 0;
   Value value;
 };
@@ -44,11 +44,11 @@ ValueRange range_of(const Bound& bound, std::int64_t first, std::int64_t last);
 using Settled = std::function<bool(std::int64_t first, std::int64_t last, const ValueRange&)>;
 void halve(const Bound& bound, std::int64_t first, std::int64_t last, const Settled& settled);
 
-inline constexpr std::int64_t kMaxStretches = std::int64_t{1} << 20;
+inline constexpr std::int64_t kMaxSegments = std::int64_t{1} << 20;
 
 /// The run as the stretches that it consists of, in time that grows with their number, not with
 /// that of the updates.
-/// @throws ConfigError if there are more than kMaxStretches
-std::vector<Stretch> stretches_of(const Bound& bound);
+/// @throws ConfigError if there are more than kMaxSegments
+std::vector<Segment> segments_of(const Bound& bound);
 
 }  // namespace ebb

@@ -30,7 +30,7 @@ Bound bound_of(const Schedule& schedule, std::int64_t updates,
 
 }  // namespace
 
-TEST_CASE("a range holds every value of random schedules, and stretches are their values") {
+TEST_CASE("a range holds every value of random schedules, and segments are their values") {
   const Schedule::References references{{{"other", Schedule::parse("1->0.5 : cos")}}};
   std::int64_t checked = 0, told = 0;
   for (std::uint64_t seed = 0; seed < 3000; ++seed) {
@@ -62,12 +62,12 @@ TEST_CASE("a range holds every value of random schedules, and stretches are thei
     }
     std::int64_t t = 0;
     bool same = true;
-    for (const Stretch& stretch : stretches_of(bound)) {
-      same = same && stretch.first == t;
-      for (std::int64_t end = t + stretch.updates; t < end; ++t) {
+    for (const Segment& segment : segments_of(bound)) {
+      same = same && segment.first == t;
+      for (std::int64_t end = t + segment.updates; t < end; ++t) {
         const Value value = bound.value(t);
-        same = same && (value == stretch.value ||
-                        (std::isnan(value.number) && std::isnan(stretch.value.number)));
+        same = same && (value == segment.value ||
+                        (std::isnan(value.number) && std::isnan(segment.value.number)));
       }
     }
     CHECK(same);
@@ -77,20 +77,20 @@ TEST_CASE("a range holds every value of random schedules, and stretches are thei
   CHECK(2 * told > checked);
 }
 
-TEST_CASE("stretches of the named schedules are few however long the run") {
+TEST_CASE("segments of the named schedules are few however long the run") {
   for (const std::string& name : precision_schedule_names()) {
     CAPTURE(name);
     for (const std::int64_t updates : {std::int64_t{640}, std::int64_t{100'000'000'000}}) {
       const Bound bound = precision_schedule(name).bind(updates);
       std::int64_t sum = 0;
-      const std::vector<Stretch> stretches = stretches_of(bound);
-      for (const Stretch& stretch : stretches) sum += stretch.updates;
+      const std::vector<Segment> segments = segments_of(bound);
+      for (const Segment& segment : segments) sum += segment.updates;
       CHECK(sum == updates);
-      CHECK(stretches.size() <= 8 * 6);
+      CHECK(segments.size() <= 8 * 6);
     }
   }
   const Bound bits = Schedule::parse("8 @50% ; 4 @rest").bind(std::int64_t{1} << 52);
-  const std::vector<Stretch> halves = stretches_of(bits);
+  const std::vector<Segment> halves = segments_of(bits);
   REQUIRE(halves.size() == 2);
   CHECK(halves[1].first == std::int64_t{1} << 51);
   CHECK(halves[1].value.number == 4);
@@ -98,6 +98,6 @@ TEST_CASE("stretches of the named schedules are few however long the run") {
 }
 
 TEST_CASE("what changes at every update of a long run has a stated limit") {
-  CHECK_THROWS_WITH_AS(stretches_of(Schedule::parse("1->0 : cos").bind(1'000'000'000)),
+  CHECK_THROWS_WITH_AS(segments_of(Schedule::parse("1->0 : cos").bind(1'000'000'000)),
                        doctest::Contains("more than 1048576 times"), ConfigError);
 }

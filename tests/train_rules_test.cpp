@@ -40,9 +40,9 @@ TEST_CASE("every controller of the table has its option, and is there only if th
   CHECK(controllers_of(options_of({})).empty());
   for (const ControllerRule* const rule : controller_rules()) {
     CAPTURE(std::string(rule->name));
-    const std::string fallback = to_text(rule->hyperparameters[0].fallback);
+    const std::string default_text = to_text(rule->hyperparameters[0].default_value);
     const std::vector<Controller> made =
-        controllers_of(options_of({concat("--", rule->option), fallback}));
+        controllers_of(options_of({concat("--", rule->option), default_text}));
     REQUIRE(made.size() == 1);
     CHECK(made[0].rule == rule);
     CHECK(made[0].hyperparameters == Controller(*rule).hyperparameters);

@@ -31,7 +31,7 @@ std::vector<OptionSpec> controller_options() {
           .name = option_of(*rule, row),
           .value = first ? "F" : "X",
           .kind = OptionSpec::Kind::real,
-          .fallback = first ? "" : to_text(row.fallback),
+          .fallback = first ? "" : to_text(row.default_value),
           .help = first ? std::string(rule->help) : concat(row.name, " of --", rule->option),
           .expected = std::string(row.expected),
           .accepts = row.accepts};
