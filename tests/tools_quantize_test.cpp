@@ -177,8 +177,8 @@ TEST_CASE("quantize names the line that is no number") {
     std::string input, message;
   };
   const Case cases[] = {
-      {"", "[quantize] the input is empty; expected one number a line"},
-      {"1\n\n2\n", "[quantize] line 2 is empty; expected one number a line"},
+      {"", "[quantize] the input is empty; expected one number per line"},
+      {"1\n\n2\n", "[quantize] line 2 is empty; expected one number per line"},
       {"1\nx\n", "[quantize] line 2: expected a number such as -0.25, 1e-3 or 0x1.8p-1, got 'x'"},
       {"1 2\n", "[quantize] line 1: expected a number such as -0.25, 1e-3 or 0x1.8p-1, got '1 2'"},
       {"--1\n", "[quantize] line 1: expected a number such as -0.25, 1e-3 or 0x1.8p-1, got '--1'"},

@@ -298,8 +298,8 @@ TEST_CASE("--help shows every option in its group, with what it is by default, i
   }
   for (const char* part :
        {"Precision:", "Machine:", "resnet8", "Exit codes: 0 done", "how deep [1; resnet8: 2]",
-        "learning rate [0.05; resnet8: 0.1]", "examples of a step [128; resnet8: 32]",
-        "share kept [0.5]", "the processors there are: ", "known                     an experiment",
+        "learning rate [0.05; resnet8: 0.1]", "batch size [128; resnet8: 32]", "share kept [0.5]",
+        "number of processors: ", "known                     an experiment",
         "--arch NAME               network to train; the table below lists them [small]"}) {
     CAPTURE(part);
     CHECK(contains(*line.text, part));

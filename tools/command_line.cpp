@@ -51,7 +51,7 @@ void refuse_without_effect(const CLI::App& command, const std::string& option, b
 void add_schedule_command(CLI::App& app, std::ostream& out, std::ostream& warnings) {
   const auto options = std::make_shared<ScheduleOptions>();
   CLI::App* const command = app.add_subcommand(
-      "schedule", "Print a schedule as TSV, one row an iteration, or its summary");
+      "schedule", "Print a schedule as TSV, one row per iteration, or its summary");
   CLI::Option* const name =
       command->add_option("--name", options->name,
                           "A precision schedule: " + join_words(precision_schedule_names(), " "));
@@ -72,23 +72,21 @@ void add_schedule_command(CLI::App& app, std::ostream& out, std::ostream& warnin
                              "Length of a cycle: floor+1 or floor of iterations / cycles"));
   CLI::Option* const max_bits =
       command
-          ->add_option(
-              "--max-bits", options->max_bits,
-              "Highest width of a named schedule; with --expr, a schedule of bits then, the "
-              "width that it should reach")
+          ->add_option("--max-bits", options->max_bits,
+                       "Highest width of a named schedule. With --expr: treat its values as bits, "
+                       "and warn if they never reach this width")
           ->capture_default_str()
           ->check(integer_check, "");
   command->add_option("--gradient-bits", options->gradient_bits,
                       "Width of gradients in the cost, or fp32 [8]");
   command->add_option("--group", options->group,
-                      "The part of group{...} to print; * is that of everything else");
+                      "Which part of group{...} to print; * for the part that covers all others");
   command->add_option(
       "--cost-reference", options->cost_reference,
       "Widths of weights, activations and gradients that costs are compared with [8/8/8]");
   command->add_flag("--summary", options->summary,
-                    "Print mean_value only and, for bits of weights and activations alike, "
-                    "cost_reference, relative costs and "
-                    "savings");
+                    "Print only mean_value and, if the values are bits of both weights and "
+                    "activations, cost_reference, relative costs and savings");
   command->callback([command, options, max_bits, &out, &warnings] {
     const bool constant = options->name == "static" || options->name == "fp32";
     for (const char* each : {"--cycles", "--min-bits", "--period"})
@@ -109,20 +107,20 @@ void add_quantize_command(CLI::App& app, std::istream& in, std::ostream& out) {
   CLI::App* const command =
       app.add_subcommand("quantize", "Encode numbers in a format; print codes and values as TSV");
   command->footer(
-      "Numbers stand one on a line, decimal or as C hex floats, and are rounded to float32 first. "
-      "Integer\nformats have one grid over all numbers; others hold them as they are unless "
-      "--scale "
-      "says otherwise.\nCodes of others than integers are their bits.");
+      "One number per line, decimal or C hexadecimal floating point, rounded to float32 first.\nAn "
+      "integer format fits one grid to all numbers, a block format scales to its blocks; other "
+      "formats\nencode them unscaled unless --scale is given.\nCodes of integer formats print as "
+      "integers, others as bit patterns.");
   command->add_option("FILE", options->file,
-                      "Numbers, one a line, or an array .npy of float32 [standard input]");
+                      "Numbers, one per line, or an array .npy of float32 [standard input]");
   command
       ->add_option("--format", options->format,
                    "A format as docs/FORMATS.md has it: int4, e4m3, posit8, 'e4m3(bias=11)'; ebb "
                    "formats lists them")
       ->required();
   command->add_option("--scale", options->scale,
-                      "What numbers are divided by: none, absmax, pow2; grid of integers [grid of "
-                      "integers, that of a block format, none of others]");
+                      "What numbers are divided by: none, absmax or pow2; grid, for integer "
+                      "formats alone [grid for integers, a block format's own scale, else none]");
   command
       ->add_option(
           "--grid", options->grid,
@@ -145,7 +143,8 @@ void add_quantize_command(CLI::App& app, std::istream& in, std::ostream& out) {
   command->add_option("--seed", options->seed, "Seed of stochastic rounding")
       ->capture_default_str()
       ->check(integer_check, "");
-  command->add_flag("--table", options->table, "Print all numbers of the format; read nothing");
+  command->add_flag("--table", options->table,
+                    "Print all numbers of a format that needs no grid; read nothing");
   command->add_flag("--decimal", options->decimal, "Values in decimal too");
   command->add_flag("--summary", options->summary, "Print only SQNR, the largest error and counts");
   command->add_flag("--json", options->json, "JSON with errors and flags instead of TSV");
@@ -238,14 +237,14 @@ void add_report_command(CLI::App& app, std::ostream& out, std::ostream& warnings
 
 void add_export_command(CLI::App& app, std::ostream& out, std::ostream& warnings) {
   const auto options = std::make_shared<report::ExportOptions>();
-  CLI::App* const command =
-      app.add_subcommand("export", "Print what runs recorded as one table, a row a run, as TSV");
+  CLI::App* const command = app.add_subcommand(
+      "export", "Print what runs recorded as one table, one row per run, as TSV");
   command
       ->add_option("RUN", options->directories,
                    "run directories, folders of runs, or the folder of a study")
       ->required();
-  CLI::Option* const steps = command->add_flag("--steps", options->steps, "a row an update");
-  command->add_flag("--evals", options->evaluations, "a row an evaluation")->excludes(steps);
+  CLI::Option* const steps = command->add_flag("--steps", options->steps, "one row per update");
+  command->add_flag("--evals", options->evaluations, "one row per evaluation")->excludes(steps);
   command->add_option("--cost-model", options->cost_model, kCostModelHelp);
   command->add_flag("--csv", options->csv, "CSV");
   command->callback([options, &out, &warnings] { report::export_runs(*options, out, warnings); });
@@ -258,7 +257,7 @@ void add_dump_command(CLI::App& app) {
   command->add_option("RUN", *run, "run directory")->required();
   // The run's program reads what they say.
   command->add_option("--step", "iteration, from 0")->required();
-  command->add_option("--site", "layer, or a part of its name before a dot")->required();
+  command->add_option("--site", "layer, or a dotted prefix of layer names")->required();
   command->add_option("--product",
                       "forward, grad_left, grad_right, aggregate or aggregate_grad "
                       "[all]");
@@ -279,8 +278,8 @@ void add_predict_command(CLI::App& app) {
     std::vector<std::string> files;
   };
   const auto settings = std::make_shared<Settings>();
-  CLI::App* const command = app.add_subcommand(
-      "predict", "Score files of one's own with the checkpoint of a run, as TSV");
+  CLI::App* const command =
+      app.add_subcommand("predict", "Score your own files with the checkpoint of a run, as TSV");
   command->add_option("RUN", settings->run, "run directory")->required();
   command->add_option("FILE", settings->files, "files to score; docs/PROGRAMS.md says which")
       ->required();
@@ -307,16 +306,17 @@ void add_import_command(CLI::App& app) {
   };
   const auto settings = std::make_shared<Settings>();
   CLI::App* const command = app.add_subcommand(
-      "import", "Make a run of weights from elsewhere, to score, train or start others from");
+      "import",
+      "Create a run from a safetensors file, to score, train further or start other runs from");
   command->add_option("FILE", settings->file, "safetensors file, F32 or F64")->required();
-  command->add_option("--map", settings->map,
-                      "what tensors are called there: TOML, \"name here\" = \"name there\" [as "
-                      "here]");
+  command->add_option(
+      "--map", settings->map,
+      "TOML file that maps names, \"Ebb's name\" = \"name in the file\" [the same names]");
   command->add_option("--program", settings->program, "a training program, such as ebb-cnn")
       ->required();
   command->add_option("-o,--out", settings->out, "run directory to make")->required();
   command->add_option("OPTIONS", settings->options,
-                      "behind --: options of the network and its data");
+                      "after --: options of the network and its data");
   command->callback([settings] {
     std::vector<std::string> words = settings->options;
     words.insert(words.end(), {"--import", settings->file, "--out", settings->out});
@@ -354,20 +354,20 @@ void add_range_command(CLI::App& app, std::ostream& out, std::ostream& err, int&
   command->add_option("--program", options->program, "a training program, such as ebb-cnn")
       ->required();
   count("--min-bits", settings.low, "the lowest width that is tried");
-  count("--max-bits", settings.high, "the highest, that of gradients, too");
+  count("--max-bits", settings.high, "the highest width tried, and the width of gradients");
   count("--updates", settings.updates, "updates at each width");
   command
       ->add_option("--window", *window,
                    "the last updates of a width, whose mean is its score [half of --updates]")
       ->check(integer_check, "");
   command->add_option("--threshold", settings.threshold,
-                      "gain over the width before that tells that a width works: of the training "
-                      "accuracy as a fraction [0.01], or drop of the loss [0.05]");
-  command->add_option("-o,--out", options->out,
-                      "run directory [runs/range-PROGRAM-ARCH]; the same test in it goes on");
+                      "a width works if it improves on the previous width by this much: in "
+                      "training accuracy, as a fraction [0.01], or in loss [0.05]");
+  command->add_option(
+      "-o,--out", options->out,
+      "run directory [runs/range-PROGRAM-ARCH]; an unfinished test there is continued");
   command->add_flag("--json", options->json, "one JSON object on stdout");
-  command->add_option("OPTIONS", options->options,
-                      "behind --: options of the run that the width is for");
+  command->add_option("OPTIONS", options->options, "after --: options of the training run");
   command->callback([options, window, &out, &err, &exit_code] {
     options->settings.window = window->value_or(options->settings.updates / 2);
     exit_code = range_test(*options, out, err);
@@ -391,12 +391,13 @@ void add_sweep_command(CLI::App& app, std::ostream& out, std::ostream& err, int&
       ->expected(1)
       ->take_all();
   command->add_option("--shard", options->shard,
-                      "i/n: begin with the i-th of n parts, then take what nobody holds");
+                      "i/n: start with the i-th of n parts of the study, then take runs that no "
+                      "other machine has claimed");
   command->add_flag("--dry-run", options->dry_run,
                     "show the runs with predicted bit-operations and, once some are finished, "
                     "time; run nothing");
   command->add_flag("--json", options->json, "one JSON object on stdout at the end");
-  command->add_flag("--yes", options->yes, "a grid of more than 10,000 runs is meant");
+  command->add_flag("--yes", options->yes, "confirm a grid of more than 10,000 runs");
   command->callback(
       [options, &out, &err, &exit_code] { exit_code = study::sweep(*options, out, err); });
 }

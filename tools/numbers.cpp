@@ -30,7 +30,7 @@ std::string quoted(std::string_view text) {
 /// The nearest float32 of "-1.5", "1e-3" or "0x1.8p-1".
 float parse_float(std::string_view text, std::size_t line, bool non_finite) {
   require<DataError>(!text.empty(), "[quantize] line ", line,
-                     " is empty; expected one number a line");
+                     " is empty; expected one number per line");
   std::string_view digits = text;
   const bool negative = digits.starts_with('-');
   if (negative || digits.starts_with('+')) digits.remove_prefix(1);
@@ -66,7 +66,7 @@ Numbers read_lines(std::istream& in, bool non_finite) {
   }
   require<DataError>(!in.bad(), "[quantize] cannot read the input");
   require<DataError>(!numbers.values.empty(),
-                     "[quantize] the input is empty; expected one number a line");
+                     "[quantize] the input is empty; expected one number per line");
   numbers.cols = std::ssize(numbers.values);
   return numbers;
 }

@@ -53,7 +53,7 @@ train::Program program() {
       "it neighbours are summed in "
       "codes (Q-Agg)",
       "the reference grids activations by node and quantizes the bias and the logits; here one "
-      "grid a tensor, bias and logits in "
+      "grid per tensor, bias and logits in "
       "float32",
       "the reference normalises the whole matrix at once, without weight and bias; here each node, "
       "with both"};

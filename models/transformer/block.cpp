@@ -69,7 +69,7 @@ void require_config(const Config& config) {
   require<ConfigError>(
       config.positions != Config::Positions::rotary || config.width / config.heads % 2 == 0,
       "[transformer] rotary positions turn pairs: ", config.width / config.heads,
-      " elements a head are odd");
+      " elements per head are odd");
   require<ConfigError>(config.dropout >= 0 && config.dropout < 1,
                        "[transformer] expected a dropout of 0 to below 1, got ", config.dropout);
 }

@@ -94,7 +94,7 @@ Program program() {
   program.options.push_back({.name = "activation",
                              .value = "gelu|swiglu",
                              .fallback = "gelu",
-                             .help = "of the feed-forward part; swiglu adds a gate",
+                             .help = "activation of the feed-forward part; swiglu adds a gate",
                              .choices = {"gelu", "swiglu"}});
   program.options.push_back(
       {.name = "tied",

@@ -73,9 +73,9 @@ std::uint32_t encode(Format format, float x, float scale, Rounding rounding, Key
 std::span<const float> all_numbers(Format format) {
   format.scaling = {};  // a fixed-point format's lowest code too
   require_valid(format);
-  require<ConfigError>(
-      has_codec(format) && format.width <= 16, "[format] ", format,
-      " has no table of numbers: expected a format with a codec and up to 16 bits");
+  require<ConfigError>(has_codec(format) && format.width <= 16, "[format] ", format,
+                       " has no table of numbers: expected a float, posit or fixed-point format of "
+                       "up to 16 bits; what an integer stands for depends on the data");
   struct Table {
     Format format;
     std::vector<float> numbers;

@@ -109,9 +109,9 @@ OptionSpec adjustable(OptionSpec option) {
 }
 
 std::vector<OptionSpec> model_options() {
-  OptionSpec map = text("map", "FILE", "", session,
-                        "with --import what tensors are called there: TOML, \"name here\" = "
-                        "\"name there\"");
+  OptionSpec map =
+      text("map", "FILE", "", session,
+           "with --import: TOML file that maps names, \"Ebb's name\" = \"name in the file\"");
   map.requires_option = "import";
   return {
       text("arch", "NAME", "", network, "network to train; the table below lists them"),
@@ -120,8 +120,8 @@ std::vector<OptionSpec> model_options() {
       text("from", "RUN", "", network,
            "start from the parameters of a run's checkpoint that fit by name and shape"),
       text("import", "FILE", "", session,
-           "make a run that has done no steps, with the weights of a safetensors file from "
-           "elsewhere; ebb import does this"),
+           "create a run directory at step 0 from the weights in a safetensors file; ebb import "
+           "does this"),
       map,
       text("config", "FILE", "", session,
            "options from a file: the config.json of a run, or TOML as in lr = 0.1; those of the "
@@ -135,19 +135,20 @@ std::vector<OptionSpec> precision_options() {
   const auto sums = [](const std::string& name) { static_cast<void>(Accumulator::parse(name)); };
   OptionSpec period =
       text("period", "floor+1|floor", "floor+1", training,
-           "cycle length floor(T/n)+1, or floor(T/n) as in the papers' cost scripts", nullptr,
-           conflict_without_cycles);
+           "cycle length floor(T/n)+1, or floor(T/n) as in the cost scripts of arXiv 2403.02243",
+           nullptr, conflict_without_cycles);
   period.choices = {"floor+1", "floor"};
-  OptionSpec keep_fp32 = text("keep-fp32", "LIST", "", evaluation,
-                              "layers left in float32: first, last, shortcut, aggregate (sums over "
-                              "neighbours) or names, separated by commas");
+  OptionSpec keep_fp32 =
+      text("keep-fp32", "LIST", "", evaluation,
+           "layers left in float32: tags of layers (first, last; shortcut in ResNets, aggregate in "
+           "graph networks), names or dotted prefixes of names, separated by commas");
   keep_fp32.may_be_empty = true;
   return {
       text("schedule", "NAME", "CR", training,
            "static, fp32, or one of CR LR ER RR CT LT ETV ETH RTV RTH"),
       text("bits", "EXPR", "", training,
-           "forward bits as a schedule expression, in place of --schedule; group{...} sets layers "
-           "and roles apart"),
+           "forward bits as a schedule expression, in place of --schedule; group{...} gives layers "
+           "and roles bits of their own"),
       number(Kind::integer, "cycles", "N", "8", training, "cycles of a cyclic schedule", kCount,
              conflict_without_cycles),
       period,
@@ -158,7 +159,7 @@ std::vector<OptionSpec> precision_options() {
              conflict_without_schedule_of_bits),
       text("gradient-bits", "N|FORMAT|EXPR", "8", training,
            "bits of the gradients, or a format by name such as bf16 or e4m3; group{...} for each "
-           "layer; float32 whenever the forward bits are",
+           "layer; gradients are float32 where the forward bits are fp32",
            parse_gradient_bits, conflict_with_gradient_format),
       text(
           "weight-format", "FORMAT|EXPR", "", training,
@@ -188,12 +189,11 @@ std::vector<OptionSpec> precision_options() {
                    text("gradient-grid", "affine|symmetric", "", training,
                         "the same for gradients; in a symmetric grid zero is a code", grid)),
       keep_fp32,
-      text(
-          "accumulator", "NAME", "auto", evaluation,
-          "what products are summed in: exact, wrapN, satN, fp32, fp32_blocked(N), f_seq(FORMAT), "
-          "f_chunk(FORMAT,N), tc(W,N), hopper, blackwell; auto: exact for integers and e2m1, e2m3, "
-          "e3m2, fp32 for wider floats",
-          sums),
+      text("accumulator", "NAME", "auto", evaluation,
+           "what products are summed in: exact, wrapN, satN, fp32, fp32_blocked(N), f_seq(FORMAT), "
+           "f_chunk(FORMAT,N), tc(W,N), hopper, blackwell; auto: exact for integers, fixed-point, "
+           "posits, e2m1, e2m3 and e3m2, fp32_blocked for blocks, fp32 for other floats",
+           sums),
       flag("simulate", evaluation,
            "multiply decoded codes in float32 (fake quantization), for comparison")};
 }
@@ -207,14 +207,15 @@ std::vector<OptionSpec> training_options() {
                                                       training, "optimizer steps", kCount))),
       adjustable(number(Kind::integer, "epochs", "N", "", training, "passes over the training set",
                         kCount)),
-      number(Kind::integer, "batch", "N", "", training, "examples of a step", kCount,
+      number(Kind::integer, "batch", "N", "", training, "batch size", kCount,
              conflict_on_whole_graphs),
       number(Kind::integer, "accumulate", "N", "1", training,
-             "micro-batches that a batch is cut into", kCount, conflict_on_whole_graphs),
+             "gradient accumulation: micro-batches per step", kCount, conflict_on_whole_graphs),
       optimizer,
       number(Kind::real, "lr", "X", "", training, "learning rate", kRate),
       text("lr-schedule", "EXPR", "", training,
-           "schedule expression that multiplies --lr; group{...} sets parameters apart")};
+           "schedule expression that multiplies --lr; group{...} gives parameters rates of their "
+           "own")};
   std::ranges::move(controller_options(), std::back_inserter(options));
   std::ranges::move(
       std::vector<OptionSpec>{
@@ -237,7 +238,7 @@ std::vector<OptionSpec> training_options() {
 std::vector<OptionSpec> machine_options() {
   // Those that this process may run on, which are not all there are where a machine is shared.
   const std::string processors = to_text(std::clamp(omp_get_num_procs(), 1, kMostThreads));
-  return {with_default(concat("the processors there are: ", processors),
+  return {with_default(concat("number of processors: ", processors),
                        number(Kind::integer, "threads", "N", processors.c_str(), session,
                               "threads; never changes a result", kThreads)),
           text("simd", "auto|scalar|avx2|avx512", "auto", session,
@@ -252,8 +253,8 @@ OptionSpec count(const char* name, OptionSpec::Use use, const char* help,
 
 std::vector<OptionSpec> saving_options() {
   OptionSpec keep = text("keep", "last|best|all", "last", session,
-                         "checkpoints: the last one; best: beside it the one of the best score, "
-                         "see --patience; all: these, and one for every save",
+                         "checkpoints to keep; last: the last; best: also that of the best score, "
+                         "see --patience; all: also every saved one",
                          nullptr, conflict_without_run_directory);
   keep.choices = {"last", "best", "all"};
   return {
@@ -267,7 +268,8 @@ std::vector<OptionSpec> saving_options() {
       adjustable(keep),
       flag("resume", session,
            "continue the run in --out, bit for bit, with its options; --data says where the data "
-           "moved, more --iterations or --epochs extend a run whose schedules do not span it"),
+           "moved, larger --iterations or --epochs extend the run if no past value of a schedule "
+           "changes"),
       adjustable(count("statistics-every", session,
                        "steps between records of the quantization error of every operand",
                        conflict_without_run_directory))};
@@ -276,8 +278,8 @@ std::vector<OptionSpec> saving_options() {
 std::vector<OptionSpec> run_options() {
   std::vector<OptionSpec> options = saving_options();
   OptionSpec input = text("input", "FILES", "", session,
-                          "with --evaluate files to score instead of the run's data, one a line; "
-                          "ebb predict does this");
+                          "with --evaluate: files to score instead of the run's data, separated by "
+                          "line feeds; ebb predict does this");
   input.requires_option = "evaluate";
   std::ranges::move(
       std::vector<OptionSpec>{
@@ -286,8 +288,8 @@ std::vector<OptionSpec> run_options() {
           input,
           text(
               "checkpoint", "last|best|N", "last", session,
-              "with --evaluate and --generate the checkpoint of the run: that of the best score, "
-              "or after N steps, where --keep kept it",
+              "with --evaluate or --generate: which checkpoint to use, last, best (that of the "
+              "best score), or after N steps, if --keep kept it",
               [](const std::string& name) { static_cast<void>(checkpoint_name(name)); },
               conflict_without_chosen_run),
           flag("dry-run", session,
@@ -335,7 +337,7 @@ std::vector<OptionSpec> vector_options() {
                "write the codes, sums, scales and results of products of a step of a run into "
                "--out, see docs/HARDWARE.md; ebb dump does this"),
           with_dump(number(Kind::integer, "step", "N", "", session, "iteration, from 0", kSeed)),
-          with_dump(text("site", "NAME", "", session, "layer, or a part of its name before a dot")),
+          with_dump(text("site", "NAME", "", session, "layer, or a dotted prefix of layer names")),
           with_dump(text("product", "NAME", "", session,
                          "forward, grad_left, grad_right, aggregate or aggregate_grad; all of them "
                          "if it is left out",

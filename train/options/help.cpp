@@ -74,7 +74,7 @@ std::string help_text(const Program& program) {
   std::string text =
       concat(program.summary, "\n\nUsage: ", program.name,
              " [OPTIONS], as in --NAME VALUE or --NAME=VALUE\n"
-             "Defaults are in brackets, with those of architectures that have others.\n");
+             "Defaults are in brackets, followed by architectures with other defaults.\n");
   std::string group;
   for (const OptionSpec& option : options.specs) {
     if (option.name == "preset" && program.presets.empty()) continue;

@@ -41,7 +41,7 @@ std::vector<OptionSpec> generation_options() {
        .value = "X",
        .kind = OptionSpec::Kind::real,
        .fallback = "1",
-       .help = "divides the logits that tokens are drawn by; 0: always the most likely token",
+       .help = "softmax temperature; 0: always the most likely token",
        .expected = "0, or 1e-30 to 1e30",
        .accepts = [](double x) { return x == 0 || (x >= 1e-30 && x <= 1e30); }},
       OptionSpec::count("top-k", "0",

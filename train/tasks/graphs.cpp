@@ -59,7 +59,7 @@ std::vector<std::int64_t> parse_fanouts(const std::string& text, std::int64_t la
   if (fanouts.size() == 1) fanouts.assign(static_cast<std::size_t>(layers), fanouts[0]);
   require<ConfigError>(static_cast<std::int64_t>(fanouts.size()) == layers,
                        "[command line] --fanout: expected all, a number, or ", layers,
-                       " numbers, one a layer, got '", text, "'");
+                       " numbers, one per layer, got '", text, "'");
   return fanouts;
 }
 
@@ -85,19 +85,19 @@ std::vector<OptionSpec> graph_options() {
           {.name = "split",
            .value = "auto|random|planetoid|NAME",
            .fallback = "auto",
-           .help = "nodes to train, validate, test: those of the files, 60/20/20 % at random, 20 a "
-                   "class/500/1000, or an OGB split"},
+           .help = "which nodes train, validate and test; auto: as the files say; random: 60/20/20 "
+                   "%; planetoid: 20 per class/500/1000; or the name of an OGB split"},
           {.name = "scale-features",
            .value = "auto|none|rows|columns",
            .fallback = "auto",
-           .help = "each node's features to sum 1, or each feature to mean 0 and deviation 1; "
-                   "auto: rows unless one is negative",
+           .help = "rows: each node's features sum to 1; columns: each feature has mean 0 and "
+                   "standard deviation 1; auto: rows, or none if a feature is negative",
            .choices = {"auto", "none", "rows", "columns"}},
           {.name = "fanout",
            .value = "all|N|N,N,...",
            .fallback = "all",
-           .help = "neighbours sampled at the most, by layer from the features on, for steps of "
-                   "--batch nodes; all: whole graph",
+           .help = "largest number of sampled neighbours, one for each layer from the input on, "
+                   "with mini-batches of --batch nodes; all: full-graph training",
            .use = OptionSpec::Use::training}};
 }
 

@@ -89,35 +89,35 @@ FileScorer score_images(const std::string& path, const ImageSet& like,
 }  // namespace
 
 std::vector<OptionSpec> image_options() {
-  return {
-      {.name = "data",
-       .value = "DIR|NAME",
-       .fallback = "synthetic",
-       .help = "directory with IDX or CIFAR files or pictures by class, or synthetic, or "
-               "synthetic-cifar",
-       .use = OptionSpec::Use::evaluation,
-       .adjustable = true},
-      {.name = "image-size",
-       .value = "N",
-       .kind = OptionSpec::Kind::integer,
-       .fallback = "224",
-       .help = "pictures are cut to their largest centred square and scaled to N x N",
-       .expected = "1 to 4096",
-       .accepts = [](double side) { return side >= 1 && side <= 4096; }},
-      {.name = "augment",
-       .value = "auto|none|crop-flip",
-       .fallback = "auto",
-       .help = "change training images at random; auto: crop-flip for colour images",
-       .choices = {"auto", "none", "crop-flip"},
-       .use = OptionSpec::Use::training},
-      {.name = "validation",
-       .value = "F",
-       .kind = OptionSpec::Kind::real,
-       .fallback = "0",
-       .help =
-           "share of the training images set aside and scored instead of the test set on the way",
-       .expected = "a share of 0 to below 1",
-       .accepts = [](double share) { return share >= 0 && share < 1; }}};
+  return {{.name = "data",
+           .value = "DIR|NAME",
+           .fallback = "synthetic",
+           .help = "directory with IDX or CIFAR files or pictures by class, or synthetic, or "
+                   "synthetic-cifar",
+           .use = OptionSpec::Use::evaluation,
+           .adjustable = true},
+          {.name = "image-size",
+           .value = "N",
+           .kind = OptionSpec::Kind::integer,
+           .fallback = "224",
+           .help = "JPEG and PNG images are centre-cropped to a square and resized to N x N",
+           .expected = "1 to 4096",
+           .accepts = [](double side) { return side >= 1 && side <= 4096; }},
+          {.name = "augment",
+           .value = "auto|none|crop-flip",
+           .fallback = "auto",
+           .help = "augmentation of training images; crop-flip: random crop and horizontal flip; "
+                   "auto: crop-flip for colour images",
+           .choices = {"auto", "none", "crop-flip"},
+           .use = OptionSpec::Use::training},
+          {.name = "validation",
+           .value = "F",
+           .kind = OptionSpec::Kind::real,
+           .fallback = "0",
+           .help = "fraction of the training images held out and scored, instead of the test set, "
+                   "during training",
+           .expected = "a share of 0 to below 1",
+           .accepts = [](double share) { return share >= 0 && share < 1; }}};
 }
 
 ImageData open_images(const Options& options) {

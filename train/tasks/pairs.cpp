@@ -116,7 +116,7 @@ Split split_of(const std::string& name, const std::shared_ptr<const Feed>& feed,
   return sum_split(name, (all + kPiece - 1) / kPiece, std::move(scores), add);
 }
 
-/// Pairs of a file, a row a pair.
+/// Pairs of a file, one row per pair.
 FileScorer score_pairs(const std::string& path, const std::shared_ptr<const Feed>& feed,
                        const PairNetwork& network) {
   const auto pairs = std::make_shared<const std::vector<SentencePair>>(
@@ -206,25 +206,25 @@ std::vector<OptionSpec> pair_options() {
   const Conflict of_encoder = [](const Options& options) {
     return only_with(options, "arch", {"encoder"});
   };
-  return {
-      {.name = "task",
-       .value = "classify|masked",
-       .fallback = "classify",
-       .help = "of the encoder: label pairs of sentences, or predict masked words of them",
-       .choices = {"classify", "masked"},
-       .conflict = of_encoder},
-      {.name = "hypothesis-only",
-       .value = "",
-       .kind = OptionSpec::Kind::flag,
-       .fallback = "false",
-       .help = "leave the first sentence of every pair out: what the second gives away by itself",
-       .conflict = of_encoder},
-      {.name = "language",
-       .value = "CODE",
-       .help = "rows to use of pairs in several languages, such as de",
-       .may_be_empty = true,
-       .conflict = of_encoder,
-       .use = OptionSpec::Use::evaluation}};
+  return {{.name = "task",
+           .value = "classify|masked",
+           .fallback = "classify",
+           .help = "task of the encoder: classify sentence pairs, or predict masked words (masked "
+                   "language modelling)",
+           .choices = {"classify", "masked"},
+           .conflict = of_encoder},
+          {.name = "hypothesis-only",
+           .value = "",
+           .kind = OptionSpec::Kind::flag,
+           .fallback = "false",
+           .help = "drop the premise of every pair: the hypothesis-only baseline",
+           .conflict = of_encoder},
+          {.name = "language",
+           .value = "CODE",
+           .help = "language of the pairs to use, such as de, where the data have several",
+           .may_be_empty = true,
+           .conflict = of_encoder,
+           .use = OptionSpec::Use::evaluation}};
 }
 
 PairSet open_pairs(const Options& options) {

@@ -136,7 +136,8 @@ struct ForeignText {
   Scorer scorer{};
 };
 
-/// A file as one text: tokens that were scored, nats a token, and the score of the network's unit.
+/// A file as one text: tokens that were scored, nats per token, and the score of the network's
+/// unit.
 FileScorer score_text(const std::string& path, const std::shared_ptr<const Corpus>& corpus,
                       const std::function<Split(const TokenIds&)>& split_of) {
   const std::vector<std::byte> bytes = read_data_file(path);
@@ -177,14 +178,14 @@ std::vector<OptionSpec> text_options() {
       {.name = "unit",
        .value = "auto|byte|word|bpe",
        .fallback = "auto",
-       .help = "what a token is; bpe: byte pairs, merged as the training text has them; auto: "
-               "words of folders, else bytes",
+       .help = "what a token is; bpe: byte-pair encoding learnt from the training text; auto: word "
+               "for a folder, byte for a file",
        .choices = {"auto", "byte", "word", "bpe"}},
       {.name = "vocabulary",
        .value = "N",
        .kind = OptionSpec::Kind::integer,
        .fallback = "0",
-       .help = "most words, of which the rarer ones become <unk>, or tokens of bpe; 0: 50000 "
+       .help = "vocabulary size: words, rarer ones becoming <unk>, or bpe tokens; 0: 50000 "
                "words, 2048 of bpe",
        .expected = "3 and more (bpe: 257), or 0",
        .accepts = [](double n) { return n == 0 || n >= 3; }},
