@@ -37,10 +37,10 @@ int main(int, char** argv) {
     pass.effects.apply_to(params);  // running ranges, for evaluations
   }
 
-  CostLedger apart;
+  CostLedger test_ledger;
   Pass pass{.params = params,
             .plan = static8,
-            .ledger = apart,
+            .ledger = test_ledger,
             .key = root,
             .mode = Pass::Mode::evaluate};
   const Batch test = batch_in_file_order(data.test, 0, data.test.count());
