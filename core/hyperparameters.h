@@ -18,7 +18,7 @@ double& number_of(NamedNumbers& numbers, std::string_view name);
 /// A number that an optimizer or a controller can be told: a row of its table.
 struct Hyperparameter {
   std::string_view name;
-  double default_value;       ///< unless it is given
+  double default_value;       ///< its value if none is given
   std::string_view expected;  ///< which numbers are allowed, in words: "0 to below 1"
   bool (*accepts)(double);
 

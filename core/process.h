@@ -16,7 +16,7 @@ void reserve_standard_streams();
 ///
 /// Waiting OpenMP threads then spin only briefly. Threads that spin as long as they wait take the
 /// processor from the thread they wait for as soon as anything else runs on the machine: steps take
-/// several times as long. Threads that never spin are woken a thousand times a step. So they spin
+/// several times as long. Threads that never spin are woken a thousand times per step. So they spin
 /// for some 25 us (libgomp's count of pauses; other libraries sleep at once).
 ///
 /// And glibc asks for huge pages (2 MiB) for its heap, where the kernel leaves that to programs:

@@ -31,8 +31,8 @@ Tensor rounded(std::span<const double> sums);
 std::vector<double> column_sums(const ConstMatrix& x, Simd simd = Simd::scalar);
 /// Mean and (biased) variance of each column, the variance without the cancellation of mean square
 /// less squared mean: each block's squares are those of the differences from its first row, which
-/// double holds, one fma a row. With sums S and squares Q of a block's n rows, its first row c and
-/// the mean of all rows, the block's share of the squared deviations is (Q - n (S/n - c)^2) + n
+/// double holds, one fma per row. With sums S and squares Q of a block's n rows, its first row c
+/// and the mean of all rows, the block's share of the squared deviations is (Q - n (S/n - c)^2) + n
 /// (S/n - mean)^2. @throws ShapeError unless rows are contiguous
 struct ColumnMoments {
   std::vector<double> mean, variance;

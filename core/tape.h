@@ -137,7 +137,7 @@ class Tape {
   /// released, or if x is no value of this tape
   [[nodiscard]] const Tensor& operator[](Var x) const;
   [[nodiscard]] const Shape& shape(Var x) const;
-  /// Of all elements, if known.
+  /// The range of all elements, if known.
   [[nodiscard]] const std::optional<Range>& range(Var x) const { return node(x).range; }
   /// A lazy value that nobody has read by operator[] yet, so that nobody refers to its memory; else
   /// null.

@@ -23,7 +23,7 @@ class BytePairs {
   using Pair = std::pair<std::int32_t, std::int32_t>;  ///< left and right token
 
   static constexpr std::int64_t kBytes = 256;       ///< tokens that are bytes
-  static constexpr std::size_t kLongestChunk = 64;  ///< bounds the work a byte
+  static constexpr std::size_t kLongestChunk = 64;  ///< bounds the work per byte
 
   /// Merges, one after the other, the pair of neighbours that occurs most often in the chunks of
   /// the text, until there are `tokens` tokens or no pair occurs twice. Of pairs that occur equally

@@ -27,7 +27,7 @@ struct Graph {
   std::string name{};
   Csr neighbours{};
   Tensor features{};                   ///< [nodes, features]
-  std::vector<std::int32_t> labels{};  ///< 0 .. classes-1, one a node
+  std::vector<std::int32_t> labels{};  ///< 0 .. classes-1, one per node
   int classes = 0;
   GraphSplit split{};
   std::vector<std::string> notes{};  ///< what the reader left out, each a sentence

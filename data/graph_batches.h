@@ -14,13 +14,13 @@ namespace ebb {
 /// numbers in the graph, and the first of them are the targets, in their order.
 struct GraphHop {
   Csr adjacency{};                    ///< [targets, nodes]
-  std::vector<std::int64_t> nodes{};  ///< of the graph
+  std::vector<std::int64_t> nodes{};  ///< numbers in the graph
 };
 
 /// Nodes to train on, with what their logits take: the nodes of a hop are the targets of the hop
 /// before.
 struct GraphBatch {
-  std::vector<GraphHop> hops{};        ///< one a layer, from the features to the logits
+  std::vector<GraphHop> hops{};        ///< one per layer, from the features to the logits
   std::vector<std::int32_t> labels{};  ///< of the targets of the last hop
 };
 

@@ -46,7 +46,7 @@ class NgramModel {
   std::int64_t vocabulary_;
   int order_;
   std::vector<Node> nodes_;  ///< n-grams as paths of tokens from node 0, which is the empty one
-  std::map<std::int64_t, std::int64_t> children_;  ///< of node * vocabulary + token
+  std::map<std::int64_t, std::int64_t> children_;  ///< by node * vocabulary + token
   std::vector<double> discounts_;                  ///< by the length of the n-gram
 };
 

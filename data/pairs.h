@@ -28,8 +28,8 @@ struct PairFile {
   bool has_languages = false;                           ///< each row names its language
 };
 
-/// Reads sentence pairs, a row a line, fields between single tabs, without quoting. The first line
-/// names the columns:
+/// Reads sentence pairs, one row per line, fields between single tabs, without quoting. The first
+/// line names the columns:
 ///
 /// | layout | premise | hypothesis | label | language |
 /// |---|---|---|---|---|
@@ -60,7 +60,7 @@ struct PairSet {
   Vocabulary vocabulary{};
   std::vector<SentencePair> train{}, validation{}, test{};  ///< validation or test may be empty
   std::int64_t without_label = 0, other_languages = 0;
-  bool has_languages = false;  ///< of rows or of files
+  bool has_languages = false;  ///< whether rows or files name theirs
 
   /// Entries of an embedding table.
   [[nodiscard]] std::int64_t tokens() const { return vocabulary.size() + 2; }
@@ -84,10 +84,10 @@ Majority majority_of(const std::vector<SentencePair>& part);
 struct PairOptions {
   std::int64_t vocabulary =
       50'000;              ///< most words, with `<unk>` and `<eos>`; the rarer ones become `<unk>`
-  std::string language{};  ///< of files that have several; empty: all rows
+  std::string language{};  ///< which to read of files that have several; empty: all rows
 };
 
-/// Pairs without labels, which are all 0: a row a line, with the columns of parse_pairs if the
+/// Pairs without labels, which are all 0: one row per line, with the columns of parse_pairs if the
 /// first line names them, else premise, a tab, and hypothesis.
 /// @throws DataError naming line, expectation and value for a row without both sentences
 std::vector<SentencePair> read_unlabelled_pairs(const std::string& path,

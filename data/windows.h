@@ -30,7 +30,7 @@ class StreamWindows {
   StreamWindows(std::span<const std::int32_t> text, std::int64_t rows, std::int64_t length);
 
   [[nodiscard]] std::int64_t count() const { return ceil_div(stream_ - 1, length_); }
-  /// Tokens a stream in a window 0 .. count()-1.
+  /// Tokens per stream in a window 0 .. count()-1.
   [[nodiscard]] std::int64_t length(std::int64_t window) const;
   [[nodiscard]] TokenBatch window(std::int64_t window) const;
 

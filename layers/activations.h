@@ -4,9 +4,9 @@
 
 namespace ebb {
 
-/// x Phi(x) in its usual approximation: x s(2u), u = sqrt(2/pi) (x + 0.044715 x^3), s the logistic
-/// function; 0.5 x (1 + tanh u) is the same. Source: Hendrycks & Gimpel, "Gaussian error linear
-/// units", 2016.
+/// GELU in its tanh approximation, torch's approximate="tanh": x s(2u), u = sqrt(2/pi) (x +
+/// 0.044715 x^3), s the logistic function; 0.5 x (1 + tanh u) is the same. Source: Hendrycks &
+/// Gimpel, "Gaussian error linear units", 2016.
 Var gelu(Pass& pass, Var x);
 
 /// [..., 2n] to [..., n]: a s(a) b with a the first and b the second half of a row. Source:

@@ -21,8 +21,8 @@ namespace ebb {
 /// products are cut into strips of 64 tokens: what comes after a strip is neither multiplied nor
 /// charged. Queries and probabilities are encoded as activations, keys and values as weights (they
 /// stand where weights stand in the three products of training): Q, K, V and the gradients on one
-/// grid each, P on one grid a token and head for Y and on one grid for the gradient of V. All over
-/// their own ranges, in evaluation too.
+/// grid each, P on one grid per token and head for Y and on one grid for the gradient of V. All
+/// over their own ranges, in evaluation too.
 ///
 /// Cross-attention: queries may have other rows than keys and values, q [sum of m_i, width], k and
 /// v [sum of n_i, width]; row i of the queries sees row i of the keys.

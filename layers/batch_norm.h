@@ -28,12 +28,12 @@ struct BatchNorm {
   double momentum = 0.1;
   double epsilon = 1e-5;
 
-  /// Adds "<name>.scale", "<name>.shift", "<name>.running_mean" and "<name>.running_var" to the
-  /// store. @throws ConfigError if one is taken
+  /// Adds "<name>.scale" (the weight), "<name>.shift" (the bias), "<name>.running_mean" and
+  /// "<name>.running_var" to the store. @throws ConfigError if one is taken
   static BatchNorm create(ParamStore& params, const std::string& name, std::int64_t channels);
 
   /// x [..., channels]. @throws ShapeError for another number of channels, for an `add` of another
-  /// shape, or in training unless there are at least two values a channel
+  /// shape, or in training unless there are at least two values per channel
   Var operator()(Pass& pass, Var x, const Then& then) const;
   Var operator()(Pass& pass, Var x) const { return (*this)(pass, x, Then{}); }
 };

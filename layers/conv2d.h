@@ -21,10 +21,10 @@ struct ConvConfig {
 ///
 /// Every product gathers patches from the codes of a tensor that was encoded once; padded taps are
 /// exact zeros.
-/// | forward      patches(x) w^T          contracted over taps x in; x one grid, w one grid an
+/// | forward      patches(x) w^T          contracted over taps x in; x one grid, w one grid per
 /// |                                      output channel
 /// | grad_left    patches(g) flipped(w)   contracted over taps x out; g one grid, encoded once for
-/// |                                      both products; w one grid an input channel
+/// |                                      both products; w one grid per input channel
 /// | grad_right   g^T patches(x)          contracted over batch x positions, on the codes of x that
 /// |                                      the forward product used
 ///

@@ -7,10 +7,10 @@
 
 namespace ebb {
 
-/// A convolution and the batch norm that follows it, the brick of residual networks, as one op:
-/// relu(norm(conv(x)) + add), relu and add being optional. The bits are those of the separate ops.
-/// The intermediate values are not on the tape: their statistics, masks and gradients are computed
-/// while rows are in cache.
+/// A convolution and the batch norm that follows it, the building block of residual networks, as
+/// one op: relu(norm(conv(x)) + add), relu and add being optional. The bits are those of the
+/// separate ops. The intermediate values are not on the tape: their statistics, masks and gradients
+/// are computed while rows are in cache.
 struct ConvNorm {
   Conv2d conv;
   BatchNorm norm;

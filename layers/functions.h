@@ -28,10 +28,11 @@ void gated_gradient_rows(const float* x, const float* gate, std::int64_t n, floa
 
 /// chained_sum of a row (core/sums.h).
 double sum_row(const float* row, std::int64_t n, Simd simd);
-/// The gradient of probabilities p of one row becomes that of what softmax was taken of, scaled: p
-/// (g - sum of p g) scale.
+/// Softmax backward of one row, in place: g, the gradient of the probabilities p, becomes that of
+/// the logits, scale p (g - sum of p g).
 void softmax_gradient_row(const float* p, std::int64_t n, float scale, float* g, Simd simd);
-/// Layer norm of contiguous rows: normal, its affine image y, and what each row was multiplied by.
+/// Layer norm of contiguous rows: `normal` = (x - mean) inverse, y = normal weight + bias, and
+/// `inverse` of each row.
 void layer_norm_rows(const float* x, const float* weight, const float* bias, double epsilon,
                      std::int64_t rows, std::int64_t width, float* normal, float* y, float* inverse,
                      Simd simd);

@@ -12,10 +12,10 @@
 
 namespace ebb {
 
-/// One element of a gradient beside the difference quotient that it should be.
+/// One element of a gradient and the difference quotient that it should equal.
 struct CheckedGradient {
   std::string of;            ///< "input 0", or the parameter's name
-  std::int64_t element = 0;  ///< of it
+  std::int64_t element = 0;  ///< index of the element
   double gradient = 0, difference = 0;
   double tolerance = 0;  ///< how far rounding and truncation can set the two apart
 
@@ -38,7 +38,7 @@ using DifferentiableOp = std::function<Var(Pass& pass, const std::vector<Var>& i
 /// / h. A gradient that is 0 because its terms cancel (a bias of attention's keys) is off by
 /// roundings of terms as large as its tensor's largest element. `roundings` is about the number of
 /// float32 operations behind one output. All random draws of the op come from `key`.
-/// @throws ShapeError if a gradient has not the shape of what it is of
+/// @throws ShapeError unless every gradient has the shape of its input or parameter
 std::vector<CheckedGradient> check_gradients(ParamStore& params, std::vector<Tensor> inputs,
                                              double roundings, const DifferentiableOp& op,
                                              Key key = Key(1));

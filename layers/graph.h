@@ -18,8 +18,8 @@ namespace ebb {
 struct Neighbourhood {
   Csr adjacency{};                    ///< [targets, nodes]
   Csr adjacency_transposed{};         ///< its transpose, for gradients
-  std::vector<float> node_scale{};    ///< one a node; empty: all 1
-  std::vector<float> target_scale{};  ///< one a target
+  std::vector<float> node_scale{};    ///< one per node; empty: all 1
+  std::vector<float> target_scale{};  ///< one per target
 
   [[nodiscard]] std::int64_t targets() const { return adjacency.rows(); }
   [[nodiscard]] std::int64_t nodes() const { return adjacency.cols; }

@@ -18,7 +18,7 @@ namespace ebb {
 /// The three gates are one product on either side: Wx [3 units, in] at the site `NAME.input`, a
 /// Linear over the whole window, and Wh [3 units, units] with bh [3 units] at `NAME.hidden`, step
 /// by step. There, h_(t-1) and the gradient of c have a grid of their own each step in the products
-/// of that step; Wh is encoded once a window for either direction. For the gradient of Wh, all
+/// of that step; Wh is encoded once per window for either direction. For the gradient of Wh, all
 /// h_(t-1) and all gradients of c are encoded anew on one grid each, so that it is one product over
 /// time and streams. The gradient goes on into h_0; where that is a constant it stops there (its
 /// last grad_left is computed and charged all the same). Source: Cho et al., "Learning phrase

@@ -9,9 +9,9 @@ namespace ebb {
 
 /// y = x w^T + b over the last axis: x [..., in], w [out, in], b [out], y [..., out].
 ///
-/// | forward      y  = x w^T     x one grid, w one grid an output
+/// | forward      y  = x w^T     x one grid, w one grid per output
 /// | grad_left    gx = g w       g one grid, encoded once for both products; w encoded anew, one
-/// |                             grid an input
+/// |                             grid per input
 /// | grad_right   gw = g^T x     on the codes of x that the forward product used
 ///
 /// The bias is neither quantized nor charged: it is added in float32 after the product. Its

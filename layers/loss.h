@@ -15,7 +15,7 @@ namespace ebb {
 /// label_smoothing e the target distribution is e / classes for every class plus 1 - e for the
 /// label: the loss is (1 - e) times that above plus e times the mean of -log softmax(logits).
 /// Source of the smoothing: Szegedy et al., "Rethinking the Inception architecture", CVPR 2016.
-/// @throws ShapeError unless logits are [batch, classes] with batch >= 1 and one label a row;
+/// @throws ShapeError unless logits are [batch, classes] with batch >= 1 and one label per row;
 /// DataError for a label outside 0 .. classes-1; ConfigError unless 0 <= label_smoothing <= 1
 Var softmax_cross_entropy(Pass& pass, Var logits, std::span<const std::int32_t> labels,
                           double label_smoothing = 0.0);
@@ -33,7 +33,7 @@ Var binary_cross_entropy_with_logits(Pass& pass, Var logits, const Tensor& targe
 
 /// Rows whose largest logit (the first of equals) is that of the label. A row with a NaN counts as
 /// wrong.
-/// @throws ShapeError unless logits are [batch, classes] with one label a row
+/// @throws ShapeError unless logits are [batch, classes] with one label per row
 std::int64_t count_correct(const Tensor& logits, std::span<const std::int32_t> labels);
 
 }  // namespace ebb

@@ -22,7 +22,7 @@ struct LstmState {
 /// The four gates are one product on either side: Wx [4 units, in] at the site `NAME.input`, a
 /// Linear over the whole window, and Wh [4 units, units] at `NAME.hidden`, step by step. There,
 /// h_(t-1) and the gradient of z_t have a grid of their own each step in the products of that step;
-/// Wh is encoded once a window for either direction. For the gradient of Wh, all h_(t-1) and all
+/// Wh is encoded once per window for either direction. For the gradient of Wh, all h_(t-1) and all
 /// gradients of z are encoded anew on one grid each, so that it is one product over time and
 /// streams. The gradient goes on into the state that the window began with; where that is a
 /// constant, as in truncated backpropagation, it stops there (its last grad_left, that of h_0, is

@@ -28,8 +28,8 @@ struct EncodedMatrix {
 struct SeenProducts {
   const Multiply& how;
   std::span<const BatchedProduct> products;
-  /// Of a depthwise convolution, which is one product: how the patches lie over its left operand,
-  /// the images; the right one holds the weights [taps, channels] or the gradient.
+  /// Set for a depthwise convolution, which is one product: how the patches lie over its left
+  /// operand, the images; the right one holds the weights [taps, channels] or the gradient.
   const PatchGeometry* depthwise = nullptr;
 };
 
@@ -49,7 +49,7 @@ struct Observer {
   /// in linear formats become Operand::alternatives, as codes. A format that cannot hold the matrix
   /// is left out.
   std::vector<Format> formats{};
-  std::function<void(const EncodedMatrix&)> encoded{};  ///< not of a matrix that stays float32
+  std::function<void(const EncodedMatrix&)> encoded{};  ///< not for matrices that stay float32
   std::function<void(const SeenProducts&)> products{};
   std::function<void(const SeenSum&)> sum{};
 };

@@ -49,8 +49,9 @@ enum class Scales : std::uint8_t {
 /// What is known, or asked, of a matrix that is quantized. A given range needs Scales::per_tensor.
 struct QuantizeOptions {
   std::optional<Range> range = std::nullopt;  ///< of all elements, if their producer has found it
-  /// Of a layer's input, see add_running_range: in training the range of this use is noted for it
-  /// (Effects::ranges); in evaluation scales go over that range, once training has set it.
+  /// The running range of a layer's input, see add_running_range: in training the range of this use
+  /// is noted for it (Effects::ranges); in evaluation scales go over that range, once training has
+  /// set it.
   ParamId running_range = {};
   std::uint64_t step = 0;  ///< tells operands of one use of a site in one role apart, such as the
                            ///< steps of a recurrence; 0 folds nothing into the key
@@ -60,8 +61,8 @@ struct QuantizeOptions {
 
 /// One forward and backward sweep under one precision plan. Built anew for every iteration from
 /// explicit parts; it is neither copied nor moved, since backward functions refer to it. It writes
-/// its tape, its ledger and its effects, which the caller applies to the parameters when the step
-/// counts.
+/// its tape, its ledger and its effects, which the caller applies to the parameters if the step is
+/// kept.
 ///
 /// A backward sweep refuses a plan with names that mean no site, see require_known_sites.
 struct Pass {
@@ -73,9 +74,10 @@ struct Pass {
   Key key;             ///< of this iteration: every random draw of the pass derives from it
   Mode mode = Mode::train;
   Simd simd = best_simd();
-  const Observer* observer = nullptr;  ///< who looks on, if anybody
-  /// Products are charged but not computed: a dry run that tells what a step costs. Values mean
-  /// nothing then; most are shapes without memory (Tape::record_shape). For float32 plans.
+  const Observer* observer = nullptr;  ///< is shown what the pass does, if set
+  /// Products are charged but not computed: a dry run that tells what a step costs. Products are
+  /// charged at float32's widths whatever the plan says; CostLedger::bit_ops_under gives their cost
+  /// under any plan. Values mean nothing then; most are shapes without memory (Tape::record_shape).
   bool counting = false;
   /// False where no backward sweep follows, as under torch.no_grad(): ops then keep nothing for
   /// one, so that an evaluation takes less memory. Its values are the same.

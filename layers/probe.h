@@ -18,13 +18,13 @@ struct Probe {
   std::vector<Accumulator> accumulators{};  ///< narrow ones whose overflow events are counted
 };
 
-/// The sums of a site's products, had both of their operands had one integer format.
+/// What the sums of a site's products would be if both operands were in one integer format.
 struct ProductSums {
   std::string site;
   Product product = Product::forward;
   Format format;
   std::int64_t sums = 0;  ///< outputs of these products
-  int bits = 1;           ///< of the narrowest two's complement register that holds each sum
+  int bits = 1;           ///< width of the narrowest two's complement register that holds each sum
   /// Events of the probe's accumulators, as CostLedger counts those of a plan.
   std::vector<std::pair<Accumulator, uint128>> overflows{};
 };

@@ -24,8 +24,8 @@ struct OperandQuality {
   Granularity grid = Granularity::per_tensor;  ///< one grid, or one for each row or column
 };
 
-/// Of a whole encoded matrix, not of a view of one. Sums run over pieces of 4096 elements, row by
-/// row, then over the pieces' tree.
+/// The errors of a whole encoded matrix, which must not be a view of one. Sums run over pieces of
+/// 4096 elements, row by row, then over the pieces' tree.
 OperandQuality measure_quality(const ConstMatrix& x, const Operand& operand, const Site& site,
                                Role role);
 

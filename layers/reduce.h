@@ -7,7 +7,7 @@ namespace ebb {
 /// Sums and means, in double and fixed order, rounded once (docs/NUMERICS.md). Negative axes count
 /// from the end.
 
-/// Of all elements: a scalar.
+/// The sum, or mean, of all elements: a scalar.
 Var sum(Pass& pass, Var x);
 Var mean(Pass& pass, Var x);  ///< @throws ShapeError if there are none
 /// Over one axis, which is removed: [a, b, c] along axis 1 becomes [a, c].

@@ -10,8 +10,8 @@ namespace ebb {
 /// @throws ShapeError unless both belong to the same store
 void accumulate(Gradients& sum, Gradients more);
 
-/// Square root of the sum of squares of all elements: sum_of_squares a tensor, then tree_sum over
-/// the tensors in order.
+/// Square root of the sum of squares of all elements: sum_of_squares of each tensor, then tree_sum
+/// over the tensors in order.
 double global_norm(const Gradients& gradients);
 
 /// Multiplies all gradients by largest / norm if their global norm is above `largest`. Returns the

@@ -45,7 +45,7 @@ struct OptimizerRule {
   bool (*step)(const NamedNumbers& hyperparameters, const Update& update) = nullptr;
 };
 
-/// All there are: sgd, adam, adamw.
+/// The rules there are: sgd, adam, adamw.
 std::span<const OptimizerRule* const> optimizer_rules();
 
 }  // namespace ebb

@@ -15,21 +15,21 @@ namespace ebb {
 /// none of these: they are one chain of fma in float32.
 struct Accumulator {
   enum class Kind : std::uint8_t {
-    standard,     ///< what the two formats have, see resolve()
-    exact,        ///< the exact sum; of posits the quire
+    standard,     ///< the default for the two formats, see resolve()
+    exact,        ///< the exact sum, for posits the quire
     wrap,         ///< W bits of two's complement that wrap around at each product and addition
     saturate,     ///< the same that saturates
     sequential,   ///< one sum in a floating format, rounded at each addition
     blocked,      ///< exact sums of chunks, added in float32
     chunked,      ///< sums of chunks in a floating format, added in it
-    tensor_core,  ///< chunks of products aligned to the largest, of which bits below are cut off
+    tensor_core,  ///< chunks of products aligned to the largest, whose low bits are cut off
   };
   Kind kind = Kind::standard;
   std::uint8_t bits = 0;      ///< W of wrap and saturate; of tensor_core the bits of fraction
   std::uint16_t chunk = 0;    ///< products that are summed together
   std::uint16_t promote = 0;  ///< of tensor_core: products after which the sum goes to a float32;
                               ///< 0: none goes
-  Format format{};            ///< of sequential and chunked sums
+  Format format{};            ///< for sequential and chunked
 
   static Accumulator exact() { return {.kind = Kind::exact}; }
   /// @throws ConfigError unless 2 <= bits <= 62
@@ -50,11 +50,11 @@ std::string to_text(const Accumulator& accumulator);
 /// @throws ConfigError for an accumulator put together by hand that parse() would not have made
 void require_valid(const Accumulator& accumulator);
 
-/// What the product of two encoded formats is summed in: the accumulator itself, or, of the
-/// standard one, `exact` where every number is an integer times a fixed unit (integers,
-/// fixed-point, posits, e2m1, e2m3, e3m2) and `fp32` where a float of more binades is among them.
-/// Of two block formats the standard one is `blocked`, a chunk being the shorter block, and `exact`
-/// the only other.
+/// What the product of two encoded formats is summed in: the accumulator itself, or, if it is the
+/// standard one, `exact` for two linear formats (integers, fixed-point, e2m1, e2m3, e3m2) and where
+/// posits and linear formats other than integers meet; `fp32` for every other pair, an integer
+/// beside a posit included. Two block formats have `blocked`, a chunk being the shorter block, or
+/// `exact`; a block format beside any other only `fp32`.
 /// @throws ConfigError where the accumulator is none for such numbers
 Accumulator resolve(const Accumulator& accumulator, Format a, Format b);
 

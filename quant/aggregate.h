@@ -11,7 +11,7 @@ namespace ebb {
 
 /// Sums over neighbours: c [m, n] with c(i, j) = scale[i] times the sum of x(k, j) over the columns
 /// k that row i of a [m, k] lists, x [k, n]. This is the product of a matrix of ones and zeros, one
-/// bit wide, with an encoded one: the other door to multiplication.
+/// bit wide, with an encoded one; beside gemm and depthwise the only multiplication.
 ///
 /// Integer x (one grid over the whole matrix): the sum of the codes is exact, or a narrow
 /// accumulator's; then one affine scaling in double, rounded once. Float32 x: one chain of float32

@@ -27,7 +27,7 @@ struct Multiply {
   Accumulator accumulator{};  ///< of products of encoded operands, see resolve()
   Simd simd = Simd::scalar;   ///< highest instruction set to use
   std::string_view kernel =
-      {};  ///< force a kernel by name (see kernels()); empty chooses the first that applies
+      {};  ///< force a kernel by name (see kernel_names()); empty chooses the first that applies
   RowsDone rows_done = {};
   const float* bias = nullptr;  ///< added to every row of the rounded result, [n]
   bool count_only = false;  ///< only charge the product: its result is zeros, see Pass::counting
@@ -46,8 +46,8 @@ struct MutableMatrix {
 /// Linear codes: every output is one exact integer sum over k (or a narrow accumulator's), then one
 /// affine scaling in double, rounded once to float32. Codes of other formats: the numbers are
 /// summed in the accumulator, scales come in at the end. Float32 operands: per output one chain of
-/// fma with ascending k, started at +0; so are all other pairs, whose codes are decoded first. A
-/// bias is added to the rounded result. docs/NUMERICS.md has the formulas.
+/// fma with ascending k, started at +0. Every other pair is decoded to float32 and multiplied in
+/// the same way. A bias is added to the rounded result. docs/NUMERICS.md has the formulas.
 ///
 /// Charges `ledger` with m n k times the operands' widths; patch operands charge their geometry's
 /// nominal positions instead of their rows.
@@ -61,9 +61,10 @@ void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedg
 /// Adds a bias [cols] to every row of y [rows, cols].
 void add_bias(const MutableMatrix& y, const float* bias);
 
-/// Both operands as one kind of number: linear codes as they are, other codes as their numbers, and
-/// both decoded where one is float32 or one alone an integer. What gemm does itself; for callers
-/// who cut operands up, since it takes the whole.
+/// Both operands in one representation: two linear ones stay codes; else codes of formats with a
+/// codec become their numbers; every other pair is decoded to float32. gemm does this itself.
+/// Callers that cut operands into slices call it once before cutting, since it converts whole
+/// matrices.
 std::pair<Operand, Operand> same_kind(const Operand& a, const Operand& b);
 
 /// Rows first .. first + rows of a product that need only a part of it: k_first .. k_last of what
@@ -73,7 +74,7 @@ struct Strip {
   std::int64_t first, rows, k_first, k_last, cols;
   [[nodiscard]] std::int64_t k() const { return k_last - k_first; }
 };
-/// Where a strip's part of the contraction may begin, or end before the last.
+/// k_first, and k_last unless it is the end of the contraction, are multiples of this.
 inline constexpr std::int64_t kStripUnit = 4;
 
 /// One of several products of a site that do not depend on each other, as the heads of an
@@ -87,8 +88,8 @@ struct BatchedProduct {
 /// Called with the number of a product that is final, by the thread that has it in cache.
 using ProductDone = std::function<void(std::size_t product)>;
 /// All of them, each as gemm_into does it. Threads take whole products, so many small ones keep
-/// them busier than each by itself could. @throws ShapeError as gemm, or for strips that leave
-/// their product or kStripUnit; ConfigError for a bias or rows_done
+/// them busier than each by itself could. @throws ShapeError as gemm, or for strips outside their
+/// product, or that are not aligned to kStripUnit; ConfigError for a bias or rows_done
 void gemm_batch(std::span<const BatchedProduct> products, const Multiply& how, CostLedger& ledger,
                 const ProductDone& done = {});
 

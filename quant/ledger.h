@@ -11,9 +11,9 @@
 
 namespace ebb {
 
-/// Counts the bit-operations that were really done: gemm charges every product macs x bits(left) x
-/// bits(right), where a float32 operand counts 32 bits; aggregate charges one bit x bits for every
-/// element added. All counters are 128 bits wide, so no run overflows them.
+/// Counts the bit-operations that products stand for: gemm charges every product macs x bits(left)
+/// x bits(right), where a float32 operand counts 32 bits; aggregate charges one bit x bits for
+/// every element added. All counters are 128 bits wide, so no run overflows them.
 class CostLedger {
  public:
   struct Cell {

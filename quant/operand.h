@@ -33,7 +33,7 @@ struct BlockScales {
   std::int64_t row_stride = 0, col_stride = 1;   ///< of `scales`, from a block to the next
   float tensor = 1.0f;                           ///< what all of them are multiplied by
 
-  /// Of element (i, j) of the view, without `tensor`.
+  /// The scale of element (i, j) of the view, without `tensor`.
   [[nodiscard]] float at(std::int64_t i, std::int64_t j) const {
     const std::int64_t row = (first_row + i) / extents.rows, col = (first_col + j) / extents.cols;
     return (*scales)[static_cast<std::size_t>(row * row_stride + col * col_stride)];
@@ -50,9 +50,9 @@ struct BlockScales {
 ///
 /// An element of an integer operand stands for the real number scale * code + offset of its grid;
 /// an element in another encoded format stands for scale * decode(code), where block formats have a
-/// scale a block (block_scales()). A float32 operand refers
-/// to the matrix it was made from, which must outlive it. A simulated operand holds the decoded
-/// float32 values of its codes and still charges its format.
+/// scale per block (block_scales()). A float32 operand refers to the matrix it was made from, which
+/// must outlive it. A simulated operand holds the decoded float32 values of its codes and still
+/// charges its format.
 class Operand {
  public:
   /// A [rows, cols] matrix that is computed when it is read; write(first, last, out) may be called
@@ -61,8 +61,8 @@ class Operand {
     std::int64_t rows = 0, cols = 0;
     const std::function<void(std::int64_t first, std::int64_t last, float* out)>& write;
   };
-  /// A block of a contiguous matrix: the index of its first element, its extents, and the distance
-  /// between the starts of two consecutive rows of the block, both in elements.
+  /// A rectangular part of a contiguous matrix: the index of its first element, its extents, and
+  /// the distance between the starts of two of its consecutive rows, both in elements.
   struct Part {
     std::int64_t first, rows, cols, stride;
   };
@@ -106,15 +106,15 @@ class Operand {
   /// The axis of this view along which grids vary.
   [[nodiscard]] Granularity granularity() const { return granularity_; }
   /// The grid of row or column i (any i for a whole-matrix grid), of which only the scale matters
-  /// where the format has a codec. Not of fp32.
+  /// where the format has a codec. Not defined for fp32.
   [[nodiscard]] const Grid& grid(std::int64_t i = 0) const {
     return storage_->grids[granularity_ == Granularity::per_tensor
                                ? 0
                                : static_cast<std::size_t>(first_grid_ + i)];
   }
-  /// Of block formats.
+  /// Scales of the blocks; for block formats only.
   [[nodiscard]] const BlockScales& block_scales() const { return blocks_; }
-  /// The scale of an element, in double. Not of fp32.
+  /// The scale of an element, in double. Not defined for fp32.
   [[nodiscard]] double scale(std::int64_t i, std::int64_t j) const;
   /// The real number that the element (i, j) stands for, in double; 0 for a padded tap.
   [[nodiscard]] double value(std::int64_t i, std::int64_t j) const;
@@ -134,7 +134,8 @@ class Operand {
   /// The same matrix for many products with it on the right: kernels keep what they make of it,
   /// such as packed codes, as long as this operand or a copy of it lives. Views of it keep nothing.
   [[nodiscard]] Operand kept() const;
-  /// The same matrix, made of patches: products charge so many rows instead of its own.
+  /// The same matrix, for an operand made of patches: products charge `rows` rows instead of its
+  /// own.
   [[nodiscard]] Operand charged_for(std::int64_t rows) const;
   [[nodiscard]] kernels::PackedCache* packed_cache() const {
     return packed_cache_.get();
@@ -186,13 +187,14 @@ class Operand {
   /// Encodes x in a block format.
   void encode_in_blocks(const ConstMatrix& x, Key key, Simd simd);
   [[nodiscard]] Operand decoded_blocks() const;
-  /// A copy to be turned into another matrix, and one whose first code is another.
+  /// A copy that shares the codes, for view functions to change; and one that begins at another
+  /// code.
   [[nodiscard]] Operand view() const;
   [[nodiscard]] Operand beginning_at(std::int64_t element) const;
   /// `result` with view(x) of this operand's alternatives x as its own.
   template <class View>
   [[nodiscard]] Operand with_views(Operand result, const View& view) const;
-  /// Makes room for the codes of a [rows, cols] matrix; `fill` has encode(codes) write them, too.
+  /// Allocates the codes of a [rows, cols] matrix; `fill` also calls encode(codes) to write them.
   std::shared_ptr<Codes> make_room(std::int64_t rows, std::int64_t cols);
   template <class Encode>
   void fill(std::int64_t rows, std::int64_t cols, std::vector<Grid> grids, const Encode& encode);

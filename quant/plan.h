@@ -84,8 +84,8 @@ struct PrecisionPlan {
     friend bool operator==(const Rule&, const Rule&) = default;
   };
   std::vector<Rule> rules{};  ///< the last one that is for a site wins
-  bool shared = false;  ///< by several networks: it may name sites that are not of the one at hand,
-                        ///< see require_known_sites
+  bool shared = false;    ///< used by several networks, so it may name sites that this one does not
+                          ///< have, see require_known_sites
   bool simulate = false;  ///< decode the codes to float32 and multiply those: fake quantization,
                           ///< for comparison with the literature
 

@@ -44,7 +44,7 @@ struct ControllerRule {
   double (*value)(const NamedNumbers& hyperparameters, const NamedNumbers& state) = nullptr;
 };
 
-/// All there are: plateau.
+/// The rules there are: plateau.
 std::span<const ControllerRule* const> controller_rules();
 
 /// A controller of a run, all of it public data.

@@ -13,9 +13,9 @@
 
 namespace ebb::schedules {
 
-/// One operator over a span of N >= 1 updates, read at local clocks 0 to N. What lo, x, ... mean is
-/// said where each op is evaluated. A stretch of no updates is bound over N = 1 and read at its end
-/// only.
+/// One operator over a span of N >= 1 updates, read at local clocks 0 to N. What m, n, x, y and z
+/// mean is said where each op is evaluated. A stretch of no updates is bound over N = 1 and read at
+/// its end only.
 struct Step {
   Op op = Op::number;
   std::uint32_t child = 0, children = 0;  ///< places of the operands in Program::links

@@ -13,7 +13,7 @@ namespace ebb {
 /// What is known of a schedule's values over some updates without reading each of them.
 struct ValueRange {
   double low = 0, high = 0;       ///< the numbers lie between these, ends included
-  std::optional<Format> named{};  ///< that all of them are, if so
+  std::optional<Format> named{};  ///< the format, if all values are the same named format
   bool known = true;              ///< false: any number, NaN or name may occur
 
   static ValueRange of(const Value& value) {
@@ -29,7 +29,7 @@ struct ValueRange {
   bool is_one() const { return known && (named || low == high); }
 };
 
-/// Updates that follow each other and have one value.
+/// Consecutive updates with one value.
 struct Segment {
   std::int64_t first = 0, updates = 0;
   Value value;
@@ -46,8 +46,7 @@ void halve(const Bound& bound, std::int64_t first, std::int64_t last, const Sett
 
 inline constexpr std::int64_t kMaxSegments = std::int64_t{1} << 20;
 
-/// The run as the stretches that it consists of, in time that grows with their number, not with
-/// that of the updates.
+/// The segments of the run, in time that grows with their number, not with that of the updates.
 /// @throws ConfigError if there are more than kMaxSegments
 std::vector<Segment> segments_of(const Bound& bound);
 

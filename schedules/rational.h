@@ -9,9 +9,9 @@ namespace ebb {
 __extension__ typedef __int128 int128;  // NOLINT(modernize-use-using): __extension__ takes no using
 
 /// An exact fraction in lowest terms with a positive denominator. Boundaries of schedules are
-/// ceilings of these, never of doubles: 30 % of 100 updates is update 30, though 0.3 * 100 in
-/// doubles is 30.000000000000004 for some ways of writing it. Every operation throws ConfigError if
-/// its result does not fit 127 bits.
+/// ceilings of these, never of doubles: 7 % of 100 updates is update 7, though 0.07 * 100 in
+/// doubles is 7.000000000000001, whose ceiling is 8. Every operation throws ConfigError if its
+/// result does not fit 127 bits.
 class Rational {
  public:
   Rational() = default;

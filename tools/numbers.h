@@ -19,7 +19,7 @@ struct Numbers {
   [[nodiscard]] std::string text(std::size_t i) const;
 };
 
-/// One number a line, each the nearest float32. What is no finite number is refused unless
+/// One number per line, each the nearest float32. What is no finite number is refused unless
 /// `non_finite`. @throws DataError that names the line
 Numbers read_lines(std::istream& in, bool non_finite);
 /// A file of lines, or an array .npy, whose first axis is its rows.

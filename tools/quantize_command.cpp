@@ -118,7 +118,7 @@ Grid fit_grid(const Range& range, const Plan& plan) {
   }
 }
 
-/// The scales or grids of all numbers: one, or one a row or column.
+/// The scales or grids of all numbers: one, or one per row or column.
 std::vector<Grid> fit_grids(const Numbers& numbers, const Plan& plan) {
   const ConstMatrix all{numbers.values.data(), numbers.rows, numbers.cols, numbers.cols, 1};
   std::vector<Grid> grids;

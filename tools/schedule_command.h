@@ -20,7 +20,7 @@ struct ScheduleOptions {
   bool summary = false;
 };
 
-/// Writes the schedule as TSV, one row an iteration, or its summary; doubtful settings go to
+/// Writes the schedule as TSV, one row per iteration, or its summary; doubtful settings go to
 /// `warnings`.
 /// @throws ConfigError for settings that are wrong or contradict each other, DataError if `out`
 /// cannot be written

@@ -25,8 +25,8 @@ std::vector<PrecisionPlan> distinct_plans(const std::function<PrecisionPlan(std:
 CostLedger predict(const Task& task, const ParamStore& params,
                    const std::function<PrecisionPlan(std::int64_t)>& plan, std::int64_t iterations);
 
-/// Costs relative to those of the same products at the reference's widths, nothing exempted; 1 when
-/// nothing was multiplied.
+/// Costs relative to those of the same products at the reference's widths, with no layer kept in
+/// fp32; 1 when nothing was multiplied.
 struct RelativeCost {
   double exact = 1;  ///< of the ledger's products, as the model counts
   double paper = 1;  ///< in the papers' whole-model accounting, see CostLedger::close_iteration

@@ -61,7 +61,7 @@ struct FileScorer {
 /// What a language model wrote.
 struct Generated {
   std::vector<std::int32_t> prompt{}, tokens{};  ///< ids of what it began with and of what it added
-  std::string text{};                            ///< of both
+  std::string text{};                            ///< what both spell
 };
 
 /// The entry of Task::data that identifies what token ids mean.
@@ -131,8 +131,8 @@ struct LoopSettings {
   Key key{0};
   std::function<PrecisionPlan(std::int64_t t)> plan{};
   std::function<double(std::int64_t t)> rate{};  ///< before the controllers' factors
-  /// Of each entry of the store, in place of `rate`, if they differ; `rate` is what the record
-  /// says.
+  /// The rate of each entry of the store, in place of `rate`, if they differ; `rate` is what the
+  /// record says.
   std::function<std::vector<double>(std::int64_t t)> rates{};
   std::optional<PrecisionPlan>
       evaluation_plan{};         ///< none: that of the last update, plan(t - 1) after t updates

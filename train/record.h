@@ -48,7 +48,7 @@ struct EvalRow {
   std::string metric{};  ///< what the model family scores by, e.g. "accuracy"
   double score = 0;
   RoleFormats formats{};
-  uint128 bit_ops = 0;  ///< charged apart from training
+  uint128 bit_ops = 0;  ///< of this evaluation, not part of those of training
   double seconds = 0;
   bool lower_is_better = false;  ///< of the score
   NamedNumbers more{};           ///< other scores by metric, if there are any
@@ -85,7 +85,8 @@ struct History {
 inline constexpr const char* kLastCheckpoint = "checkpoint";
 inline constexpr const char* kBestCheckpoint = "best";
 std::string checkpoint_after(std::int64_t iteration);
-/// Of "last", "best" or a number of steps. @throws ConfigError for another text
+/// The name of the checkpoint for "last", "best" or a number of steps. @throws ConfigError for
+/// another text
 std::string checkpoint_name(const std::string& text);
 
 /// A run directory: config.json, steps.jsonl, evals.jsonl, operands.jsonl if operands are measured,

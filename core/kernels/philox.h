@@ -21,8 +21,8 @@ struct PhiloxBlocks {
   }
 };
 
-/// kLanes consecutive Philox4x32-10 blocks, one a lane; block numbers do not carry into their high
-/// word within a group of kLanes.
+/// kLanes consecutive Philox4x32-10 blocks, one per lane; block numbers do not carry into their
+/// high word within a group of kLanes.
 inline void philox(std::uint64_t key, std::uint64_t block, std::uint32_t purpose,
                    Full::Bits (&words)[4]) {
   constexpr std::uint64_t numbers[8] = {0, 2, 4, 6, 8, 10, 12, 14};

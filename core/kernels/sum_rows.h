@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-/// The inner loops of core/sums.h, one set an instruction set. Only plain pointers and numbers
+/// The inner loops of core/sums.h, one set per instruction set. Only plain pointers and numbers
 /// cross this line: the files behind it are compiled for one instruction set each and must not
 /// instantiate inline library code that the linker could pick for other callers.
 namespace ebb::kernels {

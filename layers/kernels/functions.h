@@ -2,8 +2,9 @@
 
 #include <cstdint>
 
-/// Elementary functions over arrays of float32, one set an instruction set, all with the same bits.
-/// Only plain pointers and numbers cross this line, as in norm_rows.h. x and out may be the same.
+/// Elementary functions over arrays of float32, one set per instruction set, all with the same
+/// bits. Only plain pointers and numbers cross this line, as in norm_rows.h. x and out may be the
+/// same.
 namespace ebb::kernels {
 
 struct FunctionKernels {

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-/// The loops of batch normalisation over contiguous [rows, cols] matrices, one set an instruction
+/// The loops of batch normalisation over contiguous [rows, cols] matrices, one set per instruction
 /// set. Only plain pointers and numbers cross this line: the files behind it are compiled for one
 /// instruction set each and must not instantiate inline library code that the linker could pick for
 /// other callers.

@@ -36,7 +36,7 @@ struct BlockElement {
   double step = 1;         ///< a number that all are multiples of
   int fraction = 0;        ///< bits of fraction of the largest number
   bool linear = false;     ///< stored as number / unit, else as a bit pattern
-  bool has_codec = false;  ///< not of integers
+  bool has_codec = false;  ///< false for integers
   /// @throws ConfigError as require_blocks
   explicit BlockElement(Format format);
   /// The number of a stored code.
@@ -52,8 +52,10 @@ struct TensorScale {
 
 /// The scale of a block.
 struct BlockScale {
-  float stored = 1.0f;   ///< a number of the block stands for stored * TensorScale::decode times it
-  float inverse = 1.0f;  ///< what an element is multiplied by, but of absmax scales
+  /// An element with the number p stands for p * stored * TensorScale::decode.
+  float stored = 1.0f;
+  /// What x is multiplied by to be encoded; not used by absmax scales, which divide.
+  float inverse = 1.0f;
   /// For elements of which the largest magnitude, a finite number, is `largest`.
   static BlockScale fit(Format format, const BlockElement& element, float largest,
                         const TensorScale& tensor);

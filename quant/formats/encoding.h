@@ -8,7 +8,7 @@
 
 namespace ebb {
 
-/// How an integer format's 2^N codes are laid over the reals.
+/// How the codes of an integer format of N bits are laid over the reals.
 enum class GridStyle : std::uint8_t {
   affine,  ///< codes 0 .. 2^N-1 over minimum .. maximum; both end points are codes, zero in general
            ///< is not
@@ -27,7 +27,7 @@ std::string to_text(GridStyle style);
 std::string to_text(Rounding rounding);
 std::string to_text(RoundingMode mode);
 GridStyle parse_grid_style(std::string_view text);
-/// Of a rounding without a number of bits.
+/// Reads a rounding other than srN.
 Rounding parse_rounding(std::string_view text);
 RoundingMode parse_rounding_mode(std::string_view text);
 

@@ -66,9 +66,9 @@ struct Format {
   std::uint8_t exponent = 8, fraction = 23;
   Specials specials = Specials::ieee;
   Overflow overflow = Overflow::ieee;
-  bool subnormals = true;   ///< floating formats without have only zeros where E = 0
-  bool sign = true;         ///< false for the formats of scales, which are no operands. One without
-                            ///< bits of fraction has no zero either: e8m0
+  bool subnormals = true;  ///< false: where E = 0 all codes are zeros
+  bool sign = true;  ///< false: a format of scales, refused as an operand. Without a fraction, as
+                     ///< e8m0, it has no zero either
   bool underflow = false;   ///< of posits: what is far below the smallest number becomes 0
   std::int16_t bias = 127;  ///< of the exponent
   Scaling scaling{};
@@ -79,7 +79,8 @@ struct Format {
   /// eXmY: a sign, X bits of exponent with bias 2^(X-1) - 1, Y bits of fraction. Above 8 bits with
   /// infinities and NaNs as IEEE 754 has them, below with neither; e4m3 and e5m2 are OCP's, of
   /// which the first has NaN and the second both, and e8m0 is OCP's format of scales.
-  /// @throws ConfigError unless 1 <= exponent <= 8 (2 above 8 bits) and 0 <= fraction <= 23
+  /// @throws ConfigError unless exponent is 1 to 8 (2 to 8 in formats wider than 8 bits) and 0 <=
+  /// fraction <= 23
   static Format floating(std::int64_t exponent, std::int64_t fraction);
   /// posit(width, es). @throws ConfigError unless 2 <= width <= 16 and 0 <= es <= 3
   static Format posit(std::int64_t width, std::int64_t es);
@@ -129,8 +130,8 @@ enum class Rounding : std::uint8_t {
   odd  ///< what is not exact to the neighbour with an odd code: for a second rounding
 };
 
-/// The random bits of stochastic rounding: the first `bits` of `word`. Of a place between two
-/// numbers as many bits are seen.
+/// The random bits of stochastic rounding: the first `bits` of `word`. Stochastic rounding compares
+/// so many bits of the position between two numbers with them.
 struct Draw {
   std::uint32_t word = 0;
   std::uint8_t bits = 32;
@@ -141,19 +142,21 @@ struct FormatTraits {
   Format::Kind kind;
   std::string_view names;  ///< as messages list them: "int1 .. int16"
   /// Reads a name of this kind, what stands in its parentheses being its arguments.
-  /// @returns nothing if the name is of no such kind, else what is wrong, nothing being empty
+  /// @returns nullopt if the name is of another kind; else an error message, empty if there is no
+  /// error
   std::optional<std::string> (*parse)(std::string_view name,
                                       std::span<const std::string_view> arguments, Format& format);
-  std::string (*print)(Format format);  ///< such a name, of this or the nearest format that has one
-  std::string (*problem)(Format format);  ///< why there is no such format; empty if there is
+  /// The name of this format, or of the nearest one that has a name.
+  std::string (*print)(Format format);
+  std::string (*problem)(Format format);  ///< why the format is impossible; empty if it is possible
   int (*cost_bits)(Format format);        ///< what the ledger charges for a number
   Container (*container)(Format format);
   Arithmetic (*arithmetic)(Format format);
 
-  /// Of linear formats: the largest magnitude of a stored code.
+  /// The largest magnitude of a stored code; for linear formats only.
   std::int64_t (*largest)(Format format) = nullptr;
 
-  /// Of formats without a Grid, whose numbers stand for themselves times a scale: the largest
+  /// For formats without a Grid only, whose numbers stand for themselves times a scale: the largest
   /// finite number; a number that all are multiples of, for which the stored code 1 of linear
   /// formats stands; the code of x, which is a NaN only where the format has one; and the number of
   /// a code.
@@ -163,7 +166,7 @@ struct FormatTraits {
   float (*decode)(Format format, std::uint32_t code) = nullptr;
   bool (*has_nan)(Format format);
 };
-/// One row a kind.
+/// One row per kind.
 std::span<const FormatTraits> format_traits();
 const FormatTraits& traits_of(Format format);
 /// True for formats whose numbers stand for themselves times a scale, false for those on a grid.

@@ -15,7 +15,7 @@ namespace ebb {
 /// or SIMD level.
 Range measure_range(const ConstMatrix& x, Simd simd = Simd::scalar);
 
-/// 2^bits equally spaced reals. Code c stands for scale * c + offset.
+/// Equally spaced reals: code c stands for scale * c + offset.
 ///
 /// affine: codes 0 .. 2^bits-1, offset = minimum, scale = (max - min) / (2^bits - 1) in float32, or
 /// 1e-8 for a constant range. symmetric: codes -(2^(bits-1)-1) .. 2^(bits-1)-1, offset = 0, scale =

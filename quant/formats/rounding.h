@@ -12,15 +12,15 @@ namespace ebb {
 
 /// Where a magnitude lies between two neighbouring numbers.
 struct Place {
-  bool exact = true;        ///< at the lower one
-  int side = -1;            ///< of the middle: -1 below, 0 at it, 1 above
-  std::uint64_t share = 0;  ///< of the distance, in 2^-bits of a Draw, nearest and ties to even
+  bool exact = true;        ///< equal to the lower one
+  int side = -1;            ///< compared with the midpoint: -1 below, 0 equal, 1 above
+  std::uint64_t share = 0;  ///< part of the distance, in 2^-bits of a Draw, nearest, ties to even
 };
 
 /// At n / 2^shift of the distance, n < 2^53 and n < 2^shift.
 inline Place place_at(std::uint64_t n, int shift, int bits) {
   if (n == 0) return {};
-  // Beyond, the place is so near to the lower number that no draw tells it from it.
+  // Beyond, the magnitude is so near to the lower number that no draw can round it up.
   if (shift > 100) return {.exact = false};
   const auto rest = static_cast<uint128>(n), half = static_cast<uint128>(1) << (shift - 1);
   Place place{.exact = false, .side = rest < half ? -1 : rest > half ? 1 : 0};

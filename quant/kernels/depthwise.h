@@ -7,7 +7,7 @@
 ///
 /// Codes are added up in lanes of float32 where 24 bits hold every sum, in lanes of double (`wide`)
 /// elsewhere; both are exact, so the order of additions does not matter. Float32 values make one
-/// chain of fma an output.
+/// chain of fma per output.
 namespace ebb::kernels {
 
 /// Some output pixels of a depthwise convolution and the source pixels under their taps.

@@ -64,7 +64,7 @@ struct Problem {
   [[nodiscard]] bool float_chain() const {
     return both_float() && accumulator == Accumulator::fp32();
   }
-  /// Both sides have a scale a block.
+  /// Both sides have a scale per block.
   [[nodiscard]] bool blocks() const {
     return a.arithmetic() == Arithmetic::blocks && b.arithmetic() == Arithmetic::blocks;
   }
@@ -96,7 +96,7 @@ const Kernel& first_kernel(const Problem& problem, Simd simd);
 
 std::uint64_t reference_integer(const Problem& problem);
 std::uint64_t reference_float(const Problem& problem);
-/// Of numbers whose accumulator is not one chain in float32.
+/// Products of numbers whose accumulator is not one chain in float32.
 std::uint64_t reference_sums(const Problem& problem);
 /// The binade below which numbers of a format are subnormal; far below all others if none is.
 int lowest_binade(Format format);

@@ -3,8 +3,9 @@
 
 #include "quant/kernels/problem.h"
 
-// The definition of every product, one output at a time. Nothing here is fast and nothing here
-// changes: the other kernels are held against it bit for bit, so it shares no code with them.
+// The definition of integer and of float32 products, one output at a time. Nothing here is fast and
+// nothing here changes: the other kernels are held against it bit for bit, so it shares no code
+// with them.
 namespace ebb::kernels {
 
 std::int64_t wrapped(std::int64_t sum, int bits, std::uint64_t& events) {

@@ -36,7 +36,7 @@ std::uint64_t exact_double(const Problem& problem);
 std::uint64_t exact_integer(const Problem& problem);
 std::uint64_t multiply_sums(const Problem& problem);
 
-/// Products of block formats: of linear codes, by integer sums a block, and of any numbers whose
+/// Products of block formats: of linear codes, by integer sums per block, and of any numbers whose
 /// sums over a block float64 holds, as one number or as two.
 bool block_codes_apply(const Problem& problem);
 std::uint64_t multiply_block_codes(const Problem& problem, Simd simd);

@@ -26,7 +26,7 @@ struct Figure {
   std::function<Table()> all_values{};  ///< of its CSV; none: `values`
 };
 
-/// A figure that --figure and the page draw: one a measure or none where the runs have no data
+/// A figure that --figure and the page draw: one per measure, or none where the runs have no data
 /// for it.
 struct FigureKind {
   const char* name;
@@ -35,7 +35,7 @@ struct FigureKind {
 };
 std::span<const FigureKind> figure_kinds();
 
-/// Score against relative cost: one figure a measure.
+/// Score against relative cost: one figure per measure.
 std::vector<Figure> pareto_figures(const Comparison& comparison);
 /// Loss and score over training, with bits behind them.
 std::vector<Figure> curves_figures(const Comparison& comparison);

@@ -139,7 +139,7 @@ Drawing totals(const std::vector<Costs>& all, double width) {
   return drawing;
 }
 
-/// One bar a layer, the dearest first where there are many.
+/// One bar per layer, the dearest first where there are many.
 Panel layers_panel(const Costs& costs, const std::string& heading) {
   constexpr std::size_t kMostLayers = 30;
   std::vector<const CostLedger::Row*> rows;

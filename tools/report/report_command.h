@@ -27,7 +27,7 @@ void report(const ReportOptions& options, std::ostream& out, std::ostream& warni
 
 struct ExportOptions {
   std::vector<std::string> directories;
-  bool steps = false, evaluations = false;  ///< a row each; else a row a run
+  bool steps = false, evaluations = false;  ///< one row for each; else one row per run
   std::string cost_model = {};              ///< as of a report
   bool csv = false;                         ///< with commas instead of tabs
 };

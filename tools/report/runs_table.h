@@ -12,12 +12,12 @@ std::string signed_text(double value, const Unit& unit);
 /// A score in its unit, with its suffix.
 std::string score_text(double value, const Unit& unit);
 
-/// The table of the page: a row a configuration, each followed by its runs and their commands.
+/// The table of the page: one row per configuration, each followed by its runs and their commands.
 std::string comparison_table(const Comparison& comparison);
 
-/// A row a run: options in which they differ, scores, cost, time.
+/// One row per run: options in which they differ, scores, cost, time.
 Table table_of_runs(const Collection& collection);
-/// A row an update, a row an evaluation.
+/// One row per update; one row per evaluation.
 Table table_of_steps(const Collection& collection);
 Table table_of_evaluations(const Collection& collection);
 

@@ -40,7 +40,7 @@ struct CostAndScore {
 /// The points for which no other is at least as good in both and better in one, by ascending cost.
 std::vector<std::size_t> pareto_front(std::span<const CostAndScore> points, bool lower_is_better);
 
-/// Of a long curve the indices to draw, ascending: first and last, and of each of `buckets` equal
+/// The indices of a long curve to draw, ascending: first and last, and of each of `buckets` equal
 /// parts the lowest and the highest value, and the first that is no number, where a line breaks.
 /// All of them if there are no more than that.
 std::vector<std::size_t> extremes(std::span<const double> values, std::size_t buckets);

@@ -67,7 +67,7 @@ struct Axis {
   /// range.
   static Axis nice(double low, double high, double from, double to, int count,
                    double margin = 0.05);
-  /// Of positive numbers by their logarithm, if they span more than `most`; else as `nice`.
+  /// An axis for positive numbers, logarithmic if they span more than `most`; else as `nice`.
   static Axis wide(double low, double high, double from, double to, int count, double most = 30);
   [[nodiscard]] double at(double value) const;
   /// "0.25", "20k", "1.5M".

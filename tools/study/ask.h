@@ -42,9 +42,8 @@ class Questions {
   Questions(std::string program, const Study& study)
       : program_(std::move(program)), study_(study) {}
 
-  /// One answer a run, in order, `jobs` at a time. `progress(done, of)` is called while there is
-  /// something to wait for.
-  /// @return fewer if it was interrupted
+  /// One answer per run, in order, `jobs` at a time. `progress(done, of)` is called while there is
+  /// something to wait for. @return fewer if it was interrupted
   std::vector<Answer> ask(const std::vector<const Run*>& runs, int jobs,
                           const std::function<void(std::size_t, std::size_t)>& progress) const;
 
@@ -53,7 +52,7 @@ class Questions {
   const Study& study_;
 };
 
-/// Of many runs some that between them have every value of every option, so that a wrong one is
+/// Some of many runs that between them have every value of every option, so that a wrong one is
 /// found before the first run starts; all if they are no more than `enough`.
 std::vector<const Run*> representatives(const std::vector<const Run*>& runs, std::size_t enough);
 

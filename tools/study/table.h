@@ -32,8 +32,8 @@ struct Line {
   int width = 0;
 };
 
-/// One line a run, as many as there is room for: those that run come first, then those that failed,
-/// then the others; each keeps its place in the study. The last line has the totals.
+/// One line per run, as many as there is room for: those that run come first, then those that
+/// failed, then the others; each keeps its place in the study. The last line has the totals.
 std::vector<Line> draw(const Board& board, const std::vector<Entry>& entries,
                        const Terminal& terminal);
 

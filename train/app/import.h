@@ -13,8 +13,8 @@ namespace ebb::cli {
 /// What a tensor is called in a file from elsewhere.
 struct ForeignName {
   std::string name{};
-  /// Of a matrix whose columns are a flattened [channels, height, width] image there, these
-  /// extents: images are channels-last here.
+  /// For a matrix whose columns are a flattened [channels, height, width] image there: these
+  /// extents. Images are channels-last here.
   std::vector<std::int64_t> channels_first{};
 };
 using NameMap = std::map<std::string, ForeignName>;  ///< by the name here

@@ -26,7 +26,8 @@ struct Inspection {
   RelativeCost cost{};  ///< of training
 };
 
-/// Of all steps and of all evaluations on record, which may go on beyond the checkpoint.
+/// The bit-operations of all steps, or of all evaluations, on record, which may go on beyond the
+/// checkpoint.
 uint128 recorded_bit_ops(const std::vector<StepRow>& steps);
 uint128 recorded_bit_ops(const std::vector<EvalRow>& evaluations);
 

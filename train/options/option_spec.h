@@ -40,7 +40,7 @@ struct OptionSpec {
 
   std::string name{}, value{};  ///< as in --NAME VALUE
   Kind kind = Kind::text;
-  std::string fallback{};  ///< its text unless it is given; an architecture may know better
+  std::string fallback{};  ///< the default; an architecture may know better
   std::string help{};
   std::vector<std::string> choices{};  ///< the texts there are; none: any
   std::string expected{};              ///< what a number has to be, in words

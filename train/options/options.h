@@ -103,8 +103,8 @@ void check_given(const Options& options);
 /// text "".
 KeyValues option_texts(const Options& options, bool results_only);
 
-/// Of the texts of all options those that say how products are computed apart from their widths:
-/// grids, exemptions, accumulator, simulation, and the bits of evaluations. What a run of an
+/// Those of the texts of all options that say how products are computed, widths excepted: grids,
+/// layers kept in float32, accumulator, simulation, and the bits of evaluations. What a run of an
 /// earlier version does not record is as by default.
 KeyValues arithmetic_options(const KeyValues& all);
 /// Those that are not as by default, as on a command line: "--grid symmetric --simulate"; "" if

@@ -27,12 +27,13 @@ struct Precision {
   std::function<PrecisionPlan(std::int64_t t)> plan{};
   /// --lr times --lr-schedule; in a group that of `*`.
   std::function<double(std::int64_t t)> rate{};
-  /// Of each entry of the store, where --lr-schedule has a group that sets them apart.
+  /// The rate of each entry of the store, where --lr-schedule has a group that gives them rates of
+  /// their own.
   std::function<std::vector<double>(std::int64_t t)> rates{};
   std::vector<RateGroup> rate_groups{};  ///< empty without `rates`
   /// Every operand at the narrowest format that training ever has for it, and at the widest.
   PrecisionPlan narrowest{}, widest{};
-  /// Of evaluations; none: that of the last update, --eval-bits current.
+  /// The plan of evaluations; none: that of the last update, --eval-bits current.
   std::optional<PrecisionPlan> evaluation{};
   CostBasis costs{};  ///< --cost-reference and --cost-model
   /// The schedules as expressions; no gradient's if --bits has it.

@@ -21,7 +21,7 @@ std::vector<OptionSpec> graph_options();
 /// they claim
 Graph open_graph(const Options& options);
 
-/// One neighbourhood a layer, from the features to the logits.
+/// One neighbourhood per layer, from the features to the logits.
 using Neighbourhoods = std::vector<std::shared_ptr<const Neighbourhood>>;
 
 /// A network for nodes, as the task needs it.

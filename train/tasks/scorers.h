@@ -40,7 +40,7 @@ struct Prediction {
   std::int64_t label = 0;
   double probability = 0;
 };
-/// Of every row of logits [n, classes].
+/// The prediction of every row of logits [n, classes].
 std::vector<Prediction> predictions(const Tensor& logits);
 /// The row of a table: FILE, EXAMPLE, the label's name, the probability to six decimals.
 std::vector<std::string> prediction_row(const std::string& file, const std::string& example,

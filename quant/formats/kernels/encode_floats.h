@@ -15,7 +15,7 @@ struct FloatPatterns {
   std::int32_t sign;              ///< the code's bit of it
   bool negative_zero;             ///< else a zero has no sign
 };
-/// Of a format whose codes are integers times its unit.
+/// What encoding takes of a format whose codes are integers times its unit.
 struct FloatIntegers {
   float scale;
   float per_unit;         ///< 1 / unit, a power of two

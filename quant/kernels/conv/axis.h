@@ -13,7 +13,7 @@ namespace ebb::kernels {
 /// source i * step + j - pad for its taps j, and is position first + i * stride of the patch
 /// matrix; tap j is its tap first_tap + j * stride.
 ///
-/// A patch axis whose sources lie `divide` positions apart is that many such axes, one a residue:
+/// A patch axis whose sources lie `divide` positions apart is that many such axes, one per residue:
 /// positions of one residue meet the same taps, and the taps between them would only multiply
 /// zeros.
 struct ConvAxis {

@@ -6,8 +6,8 @@
 #include "quant/kernels/problem.h"
 
 /// The weights' gradient of a convolution of integer codes, which contracts over positions. No
-/// patches are gathered: each line of the image is interleaved once a column of taps into groups of
-/// positions, and the rows of taps only shift the first line.
+/// patches are gathered: each line of the image is interleaved once per column of taps into groups
+/// of positions, and the rows of taps only shift the first line.
 namespace ebb::kernels {
 
 /// Whether a problem that is_weight_gradient() can be done so.

@@ -33,7 +33,7 @@ struct KSplit {
 
 /// Bytes that kernels may read past their codes.
 inline constexpr std::int64_t kPackSlack = 64;
-/// Of a, so that a block of rows stays in the first two cache levels.
+/// Bytes of a block of rows of a, so that it stays in the first two cache levels.
 inline constexpr std::int64_t kBlockBytes = 48 << 10;
 
 inline std::int64_t round_up(std::int64_t value, std::int64_t unit) {

@@ -4,7 +4,7 @@
 
 #include "quant/kernels/epilogue/affine.h"
 
-/// The innermost loops of products of integer codes, one set an instruction set. As in encode.h
+/// The innermost loops of products of integer codes, one set per instruction set. As in encode.h
 /// only plain pointers and numbers cross this line.
 ///
 /// Codes that follow each other in k form a group of 4 bytes: four int8 or two int16. b comes in

@@ -30,11 +30,11 @@ class Epilogue {
   struct Row {
     const double *scale_ab, *zero_b, *constant;
   };
-  /// Of the rows of a class, where they have one grid.
+  /// The coefficients of the rows of a class, where they have one grid.
   [[nodiscard]] Row of_class(std::int64_t c) const {
     return {table_.data(), table_.data() + width_, table_.data() + (2 + c) * width_};
   }
-  /// Of row i; valid until the next call with the same scratch.
+  /// The coefficients of row i; valid until the next call with the same scratch.
   [[nodiscard]] Row row(std::int64_t i, std::vector<double>& scratch) const;
   /// scale_ab and zero_b of rows, `stride` apart.
   struct Rows {
