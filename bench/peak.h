@@ -11,7 +11,7 @@ namespace ebb::bench {
 struct Peak {
   std::string_view int8_loop, float_loop;  ///< the instructions
   double int8_ops = 0, float_ops = 0;      ///< a second
-  double copy_bytes = 0;                   ///< read and written, a second
+  double copy_bytes = 0;                   ///< read and written, per second
 };
 /// On so many threads; measured at the first call.
 const Peak& peak(int threads);
