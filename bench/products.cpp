@@ -1,5 +1,7 @@
 #include "products.h"
 
+#include <utility>
+
 #include "layers/init.h"
 
 namespace ebb::bench {
@@ -8,9 +10,11 @@ Tensor random_tensor(const Shape& shape, std::string_view name) {
   return normal_init(shape, 1.0, Key(1).fold(name));
 }
 
-RandomProduct::RandomProduct(const ProductShape& shape, Format format, Accumulator accumulator)
+RandomProduct::RandomProduct(const ProductShape& shape, Format format, Accumulator accumulator,
+                             std::shared_ptr<const Multiplier> multiplier)
     : shape_(shape),
       accumulator_(accumulator),
+      multiplier_(std::move(multiplier)),
       a_(random_tensor(
           shape.role == Product::grad_right ? Shape{shape.k, shape.m} : Shape{shape.m, shape.k},
           "a")),
@@ -35,10 +39,14 @@ RandomProduct::RandomProduct(const ProductShape& shape, Format format, Accumulat
 
 const Tensor& RandomProduct::operator()() {
   static const Site site{"bench"};
-  gemm_into(
-      *left_, *right_,
-      {.site = site, .product = shape_.role, .accumulator = accumulator_, .simd = best_simd()},
-      ledger_, {.data = c_.data(), .rows = shape_.m, .cols = shape_.n, .row_stride = shape_.n});
+  gemm_into(*left_, *right_,
+            {.site = site,
+             .product = shape_.role,
+             .accumulator = accumulator_,
+             .simd = best_simd(),
+             .multiplier = multiplier_.get()},
+            ledger_,
+            {.data = c_.data(), .rows = shape_.m, .cols = shape_.n, .row_stride = shape_.n});
   return c_;
 }
 

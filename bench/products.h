@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string_view>
 
@@ -64,7 +65,8 @@ Tensor random_tensor(const Shape& shape, std::string_view name);
 /// on one grid.
 class RandomProduct {
  public:
-  RandomProduct(const ProductShape& shape, Format format, Accumulator accumulator = {});
+  RandomProduct(const ProductShape& shape, Format format, Accumulator accumulator = {},
+                std::shared_ptr<const Multiplier> multiplier = nullptr);
   /// Into memory at hand, as other libraries' products go.
   const Tensor& operator()();
 
@@ -75,6 +77,7 @@ class RandomProduct {
  private:
   ProductShape shape_;
   Accumulator accumulator_;
+  std::shared_ptr<const Multiplier> multiplier_;
   Tensor a_, b_, c_;
   std::optional<Operand> left_, right_;
   CostLedger ledger_;

@@ -1,4 +1,9 @@
 // Products of encoded operands, packing and compensation of zero points included.
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "quant/multiplier.h"
 #include "rows.h"
 
 namespace {
@@ -11,11 +16,12 @@ Format blocks_of(Format element, Scaling::Kind kind, std::uint16_t block) {
   return element;
 }
 
-void add(const ProductShape& shape, Format format, const std::string& format_name) {
+void add(const ProductShape& shape, Format format, const std::string& format_name,
+         const std::shared_ptr<const Multiplier>& multiplier = nullptr) {
   const std::string name = concat(format_name, '/', shape.of, '/', to_text(shape.role), '/',
                                   shape.m, 'x', shape.n, 'x', shape.k);
   bench::add_row(name, [=](benchmark::State& state) {
-    bench::RandomProduct product(shape, format);
+    bench::RandomProduct product(shape, format, {}, multiplier);
     const double elements = static_cast<double>(shape.m * shape.k + shape.k * shape.n);
     bench::Work work{.bytes = elements * (format.is_fp32()   ? 4.0
                                           : format.width > 8 ? 2.0
@@ -30,6 +36,12 @@ void add(const ProductShape& shape, Format format, const std::string& format_nam
 
 void add(const ProductShape& shape, Format format) { add(shape, format, to_text(format)); }
 
+/// Any table: how fast it is looked up depends on no entry.
+std::shared_ptr<const Multiplier> any_table() {
+  const std::vector<std::byte> bytes(Multiplier::kFileBytes);
+  return std::make_shared<const Multiplier>(Multiplier::parse(bytes, false, "bench"));
+}
+
 const bool registered = [] {
   for (const Format format : {Format::integer(8), Format::fp32()}) {
     for (const ProductShape& shape : bench::kComparedProducts) add(shape, format);
@@ -39,6 +51,7 @@ const bool registered = [] {
     }
   }
   for (const int bits : {1, 2, 4, 12, 16}) add(bench::kComparedProducts[1], Format::integer(bits));
+  add(bench::kComparedProducts[1], Format::integer(8), "int8-table", any_table());
   const Format e2m1 = Format::floating(2, 1);
   const struct {
     const char* name;

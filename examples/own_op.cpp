@@ -26,16 +26,17 @@ Var softsign(Pass& pass, Var x) {
 /// y = x w^T for x [m, k] and w [n, k]: an op with products, each on the codes that the pass's plan
 /// has for the site.
 Var product(Pass& pass, const Site& site, Var x, Var w) {
+  using enum Product;
   const Site here = pass.visit(site);  // this use of it: used again, it draws other random bits
   const Quantized qx = pass.quantize(x, here, Role::activation),
                   qw = pass.quantize(w, here, Role::weight);
-  Tensor y = pass.multiply(qx.along(1), qw.along(1).transposed(), here, Product::forward);
+  Tensor y = pass.multiply(qx.along(1, forward), qw.along(1, forward).transposed(), here, forward);
   return pass.tape.record(std::move(y), {x, w}, [=, &pass](const Tensor& g, Adjoints& grads) {
     const Quantized qg = pass.quantize(g, here, Role::gradient);
     if (grads.wants(x))  // contracts n
-      grads.add(x, pass.multiply(qg.along(1), qw.along(0), here, Product::grad_left));
-    grads.add(w, pass.multiply(qg.along(0).transposed(), qx.along(0), here,
-                               Product::grad_right));  // contracts m
+      grads.add(x, pass.multiply(qg.along(1, grad_left), qw.along(0, grad_left), here, grad_left));
+    grads.add(w, pass.multiply(qg.along(0, grad_right).transposed(), qx.along(0, grad_right), here,
+                               grad_right));  // contracts m
   });
 }
 

@@ -187,10 +187,10 @@ struct Squares {
   std::vector<Quantized> matrices;  ///< one of all, or one for each run
   Operand (*square)(const Head& head, const Operand& x);
 
-  /// For products that contract their queries (0) or keys (1).
-  [[nodiscard]] std::vector<Operand> along(int axis) const {
+  /// For a product that contracts their queries (0) or keys (1).
+  [[nodiscard]] std::vector<Operand> along(int axis, Product product) const {
     std::vector<Operand> operands;
-    for (const Quantized& matrix : matrices) operands.push_back(matrix.along(axis));
+    for (const Quantized& matrix : matrices) operands.push_back(matrix.along(axis, product));
     return operands;
   }
   [[nodiscard]] auto transposed() const {
@@ -251,8 +251,8 @@ struct Attended {
   [[nodiscard]] float scale() const {
     return static_cast<float>(1.0 / std::sqrt(static_cast<double>(at.depth)));
   }
-  /// On one scale; or in blocks, which lie along the squares and are those of a run.
-  [[nodiscard]] Squares squares(const Tensor& x, const Site& site, Role role,
+  /// For a product: on one scale; or in blocks, which lie along the squares and are those of a run.
+  [[nodiscard]] Squares squares(const Tensor& x, const Site& site, Role role, Product product,
                                 const Range& range) const;
   [[nodiscard]] Tensor forward();
   /// Writes the gradients of q, k and v; one without memory is left out.
@@ -270,8 +270,9 @@ std::shared_ptr<Attended> attend(Pass& pass, const Attention& attention, Layout 
       Attended{pass, std::move(at), scores, values, std::move(qq), std::move(qk), std::move(qv)});
 }
 
-Squares Attended::squares(const Tensor& x, const Site& site, Role role, const Range& range) const {
-  if (!pass.in_blocks(site, role)) {
+Squares Attended::squares(const Tensor& x, const Site& site, Role role, Product product,
+                          const Range& range) const {
+  if (!pass.in_blocks(site, role, product)) {
     const std::vector<Operand::Part> parts = at.parts(at.runs);
     return {{pass.quantize(x, site, role, {.range = range, .parts = parts})}, square_of_all};
   }
@@ -285,8 +286,8 @@ Squares Attended::squares(const Tensor& x, const Site& site, Role role, const Ra
 Tensor Attended::forward() {
   RangeOfParts range;
   multiply_heads(
-      pass, at, scores, Product::forward, Square::result, {q.along(1)}, queries, k.along(1), keys_t,
-      [&](const Head& h) { return h.square(p); },
+      pass, at, scores, Product::forward, Square::result, {q.along(1, Product::forward)}, queries,
+      k.along(1, Product::forward), keys_t, [&](const Head& h) { return h.square(p); },
       [&](const Head& h) {
         range.add(softmax(h, p.data() + h.square_begin(), scale(), pass.simd));
       });
@@ -297,39 +298,49 @@ Tensor Attended::forward() {
                                    {.step = by_row.size(),
                                     .scales = Scales::per_channel,
                                     .parts = at.parts({&run, 1})})
-                         .along(1));
+                         .along(1, Product::forward));
   Tensor y = Tensor::uninitialized({at.queries, at.width});
   const MutableMatrix out{y.data(), at.queries, at.width, at.width};
   multiply_heads(pass, at, values, Product::forward, Square::left, by_row, square_of_run,
-                 v.along(0), keys, [&](const Head& h) { return h.queries(out); });
+                 v.along(0, Product::forward), keys, [&](const Head& h) { return h.queries(out); });
   return y;
 }
 
 void Attended::backward(const Tensor& g, const MutableMatrix& gq, const MutableMatrix& gk,
                         const MutableMatrix& gv) const {
   const Quantized qg = pass.quantize(g, values, Role::gradient);
-  const Squares qp = squares(p, values, Role::activation, range_of_p);
+  const Squares qp = squares(p, values, Role::activation, Product::grad_right, range_of_p);
   if (gv.data != nullptr)
-    multiply_heads(pass, at, values, Product::grad_right, Square::left_transposed, qp.along(0),
-                   qp.transposed(), qg.along(0), queries,
+    multiply_heads(pass, at, values, Product::grad_right, Square::left_transposed,
+                   qp.along(0, Product::grad_right), qp.transposed(),
+                   qg.along(0, Product::grad_right), queries,
                    [&](const Head& h) { return h.keys(gv); });
   if (gq.data == nullptr && gk.data == nullptr) return;
   Tensor gs = Tensor::uninitialized(p.shape());
   RangeOfParts range;
   multiply_heads(
-      pass, at, values, Product::grad_left, Square::result, {qg.along(1)}, queries, v.along(1),
-      keys_t, [&](const Head& h) { return h.square(gs); },
+      pass, at, values, Product::grad_left, Square::result, {qg.along(1, Product::grad_left)},
+      queries, v.along(1, Product::grad_left), keys_t, [&](const Head& h) { return h.square(gs); },
       [&](const Head& h) {
         const std::int64_t begin = h.square_begin();
         range.add(softmax_gradient(h, p.data() + begin, scale(), pass.simd, gs.data() + begin));
       });
-  const Squares qs = squares(gs, scores, Role::gradient, range.range());
+  const auto of_scores = [&](Product product) {
+    return squares(gs, scores, Role::gradient, product, range.range());
+  };
+  const Squares qs = of_scores(Product::grad_left);
   if (gq.data != nullptr)
-    multiply_heads(pass, at, scores, Product::grad_left, Square::left, qs.along(1), qs.square,
-                   k.along(0), keys, [&](const Head& h) { return h.queries(gq); });
-  if (gk.data != nullptr)
-    multiply_heads(pass, at, scores, Product::grad_right, Square::left_transposed, qs.along(0),
-                   qs.transposed(), q.along(0), queries, [&](const Head& h) { return h.keys(gk); });
+    multiply_heads(pass, at, scores, Product::grad_left, Square::left,
+                   qs.along(1, Product::grad_left), qs.square, k.along(0, Product::grad_left), keys,
+                   [&](const Head& h) { return h.queries(gq); });
+  if (gk.data == nullptr) return;
+  // Codes are shared, unless only one of the products has blocks.
+  const bool alike = pass.in_blocks(scores, Role::gradient, Product::grad_left) ==
+                     pass.in_blocks(scores, Role::gradient, Product::grad_right);
+  const Squares qt = alike ? qs : of_scores(Product::grad_right);
+  multiply_heads(pass, at, scores, Product::grad_right, Square::left_transposed,
+                 qt.along(0, Product::grad_right), qt.transposed(), q.along(0, Product::grad_right),
+                 queries, [&](const Head& h) { return h.keys(gk); });
 }
 
 /// Columns first .. first + cols of a matrix.

@@ -107,30 +107,35 @@ void Convolution::show_depthwise(const Multiply& how, const Operand& images,
 
 // Blocks lie along patches, not along what they were gathered from: the patches are made, and
 // encoded themselves.
-Operand Convolution::patches(const Quantized& q, const Tensor* images, Role role,
-                             std::int64_t group, const PatchGeometry& geometry, int axis) const {
+Operand Convolution::patches(const Images& images, std::int64_t group,
+                             const PatchGeometry& geometry) const {
   const std::int64_t first = group * geometry.channels;
-  if (!pass_->in_blocks(here_, role)) {
-    const Operand part = q.along(axis).columns(first, geometry.channels);
+  if (images.codes) {
+    const Operand part = images.codes->columns(first, geometry.channels);
     return e_.pointwise() ? part : part.patches(geometry);
   }
+  const Role role = images.role;
   const QuantizeOptions options{.step = static_cast<std::uint64_t>(group)};
-  const ConstMatrix pixels = images->matrix();
+  const ConstMatrix pixels = images.pixels->matrix();
   if (e_.pointwise())
     return pass_
         ->quantize(ConstMatrix{pixels.data + first, pixels.rows, geometry.channels, pixels.cols},
                    here_, role, options)
-        .along(axis);
+        .along(images.contracted, images.product);
   const Tensor gathered = patch_matrix(pixels.data + first, geometry);
   return pass_->quantize(gathered, here_, role, options)
-      .along(axis)
+      .along(images.contracted, images.product)
       .charged_for(geometry.nominal_positions);
 }
 
-Operand Convolution::patches_of_x(std::int64_t group, const PatchGeometry& geometry,
-                                  int axis) const {
-  const bool blocks = pass_->in_blocks(here_, Role::activation);
-  return patches(qx_, blocks ? &pass_->tape[x_] : nullptr, Role::activation, group, geometry, axis);
+Convolution::Images Convolution::images_of_x(int contracted, Product product) const {
+  Images images{Role::activation, contracted, product, nullptr, std::nullopt};
+  if (pass_->in_blocks(here_, Role::activation, product)) {
+    images.pixels = &pass_->tape[x_];
+  } else {
+    images.codes = qx_.along(contracted, product);
+  }
+  return images;
 }
 
 Tensor Convolution::forward(ColumnBlocks* columns) const {
@@ -144,17 +149,19 @@ Tensor Convolution::forward(ColumnBlocks* columns) const {
     };
   }
   const PatchGeometry geometry = e_.input_patches();
-  const Operand qw = pass_->quantize(weight_rows(pass_->tape[w_]), here_, Role::weight).along(1);
+  const Operand qw =
+      pass_->quantize(weight_rows(pass_->tape[w_]), here_, Role::weight).along(1, Product::forward);
   if (e_.depthwise()) {
     const Multiply how = pass_->how(here_, Product::forward, rows_done);
-    const Operand qx = qx_.along(1);
+    const Operand qx = qx_.along(1, Product::forward);
     show_depthwise(how, qx, geometry, qw.transposed());
     depthwise_into(qx, geometry, qw.transposed(), how, pass_->ledger,
                    {y.data(), geometry.rows(), e_.out, e_.out});
     return y;
   }
+  const Images images = images_of_x(1, Product::forward);
   for (std::int64_t group = 0; group < e_.config.groups; ++group) {
-    pass_->multiply_into(patches_of_x(group, geometry, 1),
+    pass_->multiply_into(patches(images, group, geometry),
                          qw.rows(group * e_.group_out, e_.group_out).transposed(), here_,
                          Product::forward,
                          {y.data() + group * e_.group_out, geometry.rows(), e_.group_out, e_.out},
@@ -166,17 +173,20 @@ Tensor Convolution::forward(ColumnBlocks* columns) const {
 void Convolution::multiply_left(const Quantized& qg, const Tensor& g, Tensor& gx,
                                 const RowsDone& rows_done) const {
   const Tensor flipped = flipped_weights(pass_->tape[w_], e_);
-  const Operand qw = pass_->quantize(flipped, here_, Role::weight).along(0);
+  const Operand qw = pass_->quantize(flipped, here_, Role::weight).along(0, Product::grad_left);
   const PatchGeometry geometry = e_.gradient_patches();
   if (e_.depthwise()) {
     const Multiply how = pass_->how(here_, Product::grad_left, rows_done);
-    const Operand images = qg.along(1);
+    const Operand images = qg.along(1, Product::grad_left);
     show_depthwise(how, images, geometry, qw);
     return depthwise_into(images, geometry, qw, how, pass_->ledger,
                           {gx.data(), geometry.rows(), e_.in, e_.in});
   }
+  Images images{Role::gradient, 1, Product::grad_left, &g, std::nullopt};
+  if (!pass_->in_blocks(here_, Role::gradient, Product::grad_left))
+    images.codes = qg.along(1, Product::grad_left);
   for (std::int64_t group = 0; group < e_.config.groups; ++group) {
-    pass_->multiply_into(patches(qg, &g, Role::gradient, group, geometry, 1),
+    pass_->multiply_into(patches(images, group, geometry),
                          qw.columns(group * e_.group_in, e_.group_in), here_, Product::grad_left,
                          {gx.data() + group * e_.group_in, geometry.rows(), e_.group_in, e_.in},
                          after_last_group(e_, group, rows_done));
@@ -188,15 +198,16 @@ Tensor Convolution::multiply_right(const Operand& qg) const {
   const PatchGeometry geometry = e_.input_patches();
   if (e_.depthwise()) {
     const Multiply how = pass_->how(here_, Product::grad_right);
-    const Operand qx = qx_.along(0);
+    const Operand qx = qx_.along(0, Product::grad_right);
     show_depthwise(how, qx, geometry, qg);
     depthwise_grad_weight_into(qx, geometry, qg, how, pass_->ledger, gw.data());
     return gw;
   }
+  const Images images = images_of_x(0, Product::grad_right);
   for (std::int64_t group = 0; group < e_.config.groups; ++group) {
     const std::int64_t first = group * e_.group_out;
     pass_->multiply_into(
-        qg.columns(first, e_.group_out).transposed(), patches_of_x(group, geometry, 0), here_,
+        qg.columns(first, e_.group_out).transposed(), patches(images, group, geometry), here_,
         Product::grad_right,
         {gw.data() + first * geometry.cols(), e_.group_out, geometry.cols(), geometry.cols()});
   }
@@ -217,7 +228,7 @@ void Convolution::backward(const Tensor& g, const std::optional<Range>& range,
     multiply_left(qg, g, gx, rows_done);
     grads.add(x_, std::move(gx));
   }
-  grads.add(w_, multiply_right(qg.along(0)));
+  grads.add(w_, multiply_right(qg.along(0, Product::grad_right)));
   if (has_bias()) grads.add(b_, bias_gradient(g, pass_->simd));
 }
 

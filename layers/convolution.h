@@ -52,12 +52,19 @@ class Convolution {
 
  private:
   [[nodiscard]] bool has_bias() const { return b_ != w_; }
-  /// One group's columns of an image tensor as a patch matrix for a product that contracts `axis`.
-  /// `images`: what q was made of, read where patches are encoded in blocks.
-  [[nodiscard]] Operand patches(const Quantized& q, const Tensor* images, Role role,
-                                std::int64_t group, const PatchGeometry& geometry, int axis) const;
-  [[nodiscard]] Operand patches_of_x(std::int64_t group, const PatchGeometry& geometry,
-                                     int axis) const;
+  /// An image tensor on its way into a product that contracts an axis of its patches: its codes, or
+  /// its pixels where patches are encoded in blocks.
+  struct Images {
+    Role role;
+    int contracted;
+    Product product;
+    const Tensor* pixels;
+    std::optional<Operand> codes;
+  };
+  [[nodiscard]] Images images_of_x(int contracted, Product product) const;
+  /// One group's columns of it as a patch matrix.
+  [[nodiscard]] Operand patches(const Images& images, std::int64_t group,
+                                const PatchGeometry& geometry) const;
   void multiply_left(const Quantized& qg, const Tensor& g, Tensor& gx,
                      const RowsDone& rows_done) const;
   [[nodiscard]] Tensor multiply_right(const Operand& qg) const;

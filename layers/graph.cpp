@@ -105,12 +105,12 @@ Var sum_neighbours(Pass& pass, const Site& site, Var x,
   const Quantized qx =
       pass.quantize(scales ? scaled.matrix() : pass.matrix_of(x), here, Role::activation);
   Tensor y = aggregate_in(pass, here, Product::aggregate, neighbours->adjacency,
-                          neighbours->target_scale, qx.along(0));
+                          neighbours->target_scale, qx.along(0, Product::aggregate));
   return pass.tape.record(std::move(y), {x}, [=, &pass](Tensor&& g, Adjoints& grads) {
     if (!pass.counting) scale_rows(g, neighbours->target_scale, g);
     const Quantized qg = pass.quantize(g, here, Role::gradient);
     grads.add(x, aggregate_in(pass, here, Product::aggregate_grad, neighbours->adjacency_transposed,
-                              neighbours->node_scale, qg.along(0)));
+                              neighbours->node_scale, qg.along(0, Product::aggregate_grad)));
   });
 }
 

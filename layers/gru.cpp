@@ -123,7 +123,7 @@ Var Gru::operator()(Pass& pass, Var x, Var& state) const {
          from_hidden = Tensor::uninitialized({streams, gates});
   const Site here = pass.visit(hidden);
   const Quantized qw = pass.quantize(w, here, Role::weight);
-  const Operand to_gates = qw.along(1).transposed().kept();
+  const Operand to_gates = qw.along(1, Product::forward).transposed().kept();
   for (std::int64_t t = 0; t < window->steps; ++t) {
     const float* const before =
         t == 0 ? pass.tape[h_0].data() : h.data() + (t - 1) * window->narrow();
@@ -131,27 +131,27 @@ Var Gru::operator()(Pass& pass, Var x, Var& state) const {
     const Quantized qh =
         pass.quantize(rows_at(window->h_before, t * streams, streams), here, Role::activation,
                       {.running_range = range, .step = static_cast<std::uint64_t>(t) + 1});
-    pass.multiply_into(qh.along(1), to_gates, here, Product::forward,
+    pass.multiply_into(qh.along(1, Product::forward), to_gates, here, Product::forward,
                        {from_hidden.data(), streams, gates, gates}, {}, pass.tape[b].data());
     step_forward(*window, t, from_hidden.data(), h.data() + t * window->narrow(), pass.simd);
   }
   const auto backward = [=, &pass](const Tensor& g, Adjoints& grads) {
     Tensor ga = Tensor::uninitialized({rows, gates}), gc = Tensor::uninitialized({rows, gates});
     Tensor gh = Tensor::zeros(begin), through = Tensor::uninitialized(begin);
-    const Operand to_hidden = qw.along(0).kept();
+    const Operand to_hidden = qw.along(0, Product::grad_left).kept();
     for (std::int64_t t = window->steps; t-- > 0;) {
       step_backward(*window, t, g.data() + t * window->narrow(), gh.data(),
                     ga.data() + t * window->wide(), gc.data() + t * window->wide());
       const Quantized qc = pass.quantize(rows_at(gc, t * streams, streams), here, Role::gradient,
                                          {.step = static_cast<std::uint64_t>(t) + 1});
-      pass.multiply_into(qc.along(1), to_hidden, here, Product::grad_left,
+      pass.multiply_into(qc.along(1, Product::grad_left), to_hidden, here, Product::grad_left,
                          {through.data(), streams, units, units});
       add_into(gh, through);
     }
     const Quantized all_c = pass.quantize(gc, here, Role::gradient);
     const Quantized all_h = pass.quantize(window->h_before, here, Role::activation);
-    grads.add(
-        w, pass.multiply(all_c.along(0).transposed(), all_h.along(0), here, Product::grad_right));
+    grads.add(w, pass.multiply(all_c.along(0, Product::grad_right).transposed(),
+                               all_h.along(0, Product::grad_right), here, Product::grad_right));
     grads.add(b, bias_gradient(gc, pass.simd));
     grads.add(a, std::move(ga));
     grads.add(h_0, std::move(gh));

@@ -49,19 +49,21 @@ Var Linear::operator()(Pass& pass, Var x) const {
   const Quantized qw = pass.quantize(w, here, Role::weight);
   Tensor y = pass.empty(with_last(shape, out));
   const Var b = bias.index >= 0 ? pass.tape.parameter(bias) : w;
-  pass.multiply_into(qx.along(1), qw.along(1).transposed(), here, Product::forward, whole(y), {},
-                     b != w ? pass.tape[b].data() : nullptr);
+  pass.multiply_into(qx.along(1, Product::forward), qw.along(1, Product::forward).transposed(),
+                     here, Product::forward, whole(y), {}, b != w ? pass.tape[b].data() : nullptr);
 
   return pass.tape.record(std::move(y), {x, w, b}, [=, &pass](const Tensor& g, Adjoints& grads) {
     GradientSummary summary = b != w ? summarise_gradient(g, pass.simd) : GradientSummary{};
     const Quantized qg = pass.quantize(g, here, Role::gradient, {.range = summary.range});
     if (grads.wants(x)) {
       Tensor gx = pass.empty(shape);
-      pass.multiply_into(qg.along(1), qw.along(0), here, Product::grad_left, whole(gx));
+      pass.multiply_into(qg.along(1, Product::grad_left), qw.along(0, Product::grad_left), here,
+                         Product::grad_left, whole(gx));
       grads.add(x, std::move(gx));
     }
     Tensor gw = pass.empty({out, in});
-    pass.multiply_into(qg.along(0).transposed(), qx.along(0), here, Product::grad_right, whole(gw));
+    pass.multiply_into(qg.along(0, Product::grad_right).transposed(),
+                       qx.along(0, Product::grad_right), here, Product::grad_right, whole(gw));
     grads.add(w, std::move(gw));
     if (b != w) grads.add(b, std::move(summary.bias));
   });

@@ -130,7 +130,7 @@ Var Lstm::operator()(Pass& pass, Var x, LstmState& state) const {
   std::ranges::copy(pass.tape[c_0].values(), window->cell.data());
   const Site here = pass.visit(hidden);
   const Quantized qw = pass.quantize(w, here, Role::weight);
-  const Operand to_gates = qw.along(1).transposed().kept();
+  const Operand to_gates = qw.along(1, Product::forward).transposed().kept();
   for (std::int64_t t = 0; t < window->steps; ++t) {
     const float* const before =
         t == 0 ? pass.tape[h_0].data() : h.data() + (t - 1) * window->narrow();
@@ -138,7 +138,7 @@ Var Lstm::operator()(Pass& pass, Var x, LstmState& state) const {
     const Quantized qh =
         pass.quantize(rows_at(window->h_prev, t * streams, streams), here, Role::activation,
                       {.running_range = range, .step = static_cast<std::uint64_t>(t) + 1});
-    pass.multiply_into(qh.along(1), to_gates, here, Product::forward,
+    pass.multiply_into(qh.along(1, Product::forward), to_gates, here, Product::forward,
                        {from_hidden.data(), streams, 4 * units, 4 * units});
     step_forward(*window, t, from_hidden.data(), h.data() + t * window->narrow(), pass.simd);
   }
@@ -146,19 +146,19 @@ Var Lstm::operator()(Pass& pass, Var x, LstmState& state) const {
     Tensor gz = Tensor::uninitialized({rows, 4 * units}), gh = Tensor::zeros(begin),
            gc = std::exchange(window->g_cell, {});
     if (gc.shape() != begin) gc = Tensor::zeros(begin);
-    const Operand to_hidden = qw.along(0).kept();
+    const Operand to_hidden = qw.along(0, Product::grad_left).kept();
     for (std::int64_t t = window->steps; t-- > 0;) {
       step_backward(*window, t, g.data() + t * window->narrow(), gh.data(), gc.data(),
                     gz.data() + t * window->wide());
       const Quantized qz = pass.quantize(rows_at(gz, t * streams, streams), here, Role::gradient,
                                          {.step = static_cast<std::uint64_t>(t) + 1});
-      pass.multiply_into(qz.along(1), to_hidden, here, Product::grad_left,
+      pass.multiply_into(qz.along(1, Product::grad_left), to_hidden, here, Product::grad_left,
                          {gh.data(), streams, units, units});
     }
     const Quantized all_z = pass.quantize(gz, here, Role::gradient);
     const Quantized all_h = pass.quantize(window->h_prev, here, Role::activation);
-    grads.add(
-        w, pass.multiply(all_z.along(0).transposed(), all_h.along(0), here, Product::grad_right));
+    grads.add(w, pass.multiply(all_z.along(0, Product::grad_right).transposed(),
+                               all_h.along(0, Product::grad_right), here, Product::grad_right));
     grads.add(z, std::move(gz));
     grads.add(h_0, std::move(gh));
     grads.add(c_0, std::move(gc));

@@ -9,11 +9,20 @@
 namespace ebb {
 namespace {
 
+/// One side of a product: which axis is contracted, and whether its parts are transposed.
+struct Side {
+  const Quantized& matrix;
+  int contracted;
+  bool transposed;
+};
+
 /// `count` products of matrices that lie one after the other.
 void multiply_each(const Pass& pass, const Site& site, Product product, std::int64_t count,
-                   const Operand& left, bool transpose_left, const Operand& right,
-                   bool transpose_right, Tensor& out) {
-  const auto [a, b] = same_kind(left, right);  // before they are cut: decoding takes the whole
+                   const Side& left, const Side& right, Tensor& out) {
+  // Before they are cut: decoding takes the whole.
+  const std::pair<Operand, Operand> kinds = same_kind(
+      left.matrix.along(left.contracted, product), right.matrix.along(right.contracted, product));
+  const Operand &a = kinds.first, &b = kinds.second;
   const auto part = [count](const Operand& x, std::int64_t i, bool transposed) {
     const std::int64_t rows = x.rows() / count;
     const Operand cut = count == 1 ? x : x.rows(i * rows, rows);
@@ -22,7 +31,7 @@ void multiply_each(const Pass& pass, const Site& site, Product product, std::int
   std::vector<BatchedProduct> products;
   float* to = out.data();
   for (std::int64_t i = 0; i < count; ++i) {
-    products.push_back({part(a, i, transpose_left), part(b, i, transpose_right), {}});
+    products.push_back({part(a, i, left.transposed), part(b, i, right.transposed), {}});
     BatchedProduct& last = products.back();
     last.out = {to, last.a.rows(), last.b.cols(), last.b.cols()};
     to += last.a.rows() * last.b.cols();
@@ -61,22 +70,20 @@ Var matmul(Pass& pass, const Site& site, Var a, Var b) {
   extents.back() = right[-1];
   Tensor y = Tensor::uninitialized(Shape(extents));
   if (count > 0)
-    multiply_each(pass, here, Product::forward, count, qa.along(1), false, qb.along(0), false, y);
+    multiply_each(pass, here, Product::forward, count, {qa, 1, false}, {qb, 0, false}, y);
 
   return pass.tape.record(std::move(y), {a, b}, [=, &pass](const Tensor& g, Adjoints& grads) {
     const Quantized qg = pass.quantize(g, here, Role::gradient);
     if (grads.wants(a)) {
       Tensor ga = Tensor::uninitialized(left);
       if (count > 0)
-        multiply_each(pass, here, Product::grad_left, count, qg.along(1), false, qb.along(1), true,
-                      ga);
+        multiply_each(pass, here, Product::grad_left, count, {qg, 1, false}, {qb, 1, true}, ga);
       grads.add(a, std::move(ga));
     }
     if (grads.wants(b)) {
       Tensor gb = Tensor::uninitialized(right);
       if (count > 0)
-        multiply_each(pass, here, Product::grad_right, count, qa.along(0), true, qg.along(0), false,
-                      gb);
+        multiply_each(pass, here, Product::grad_right, count, {qa, 0, true}, {qg, 0, false}, gb);
       grads.add(b, std::move(gb));
     }
   });

@@ -13,6 +13,13 @@ bool per_channel(Role role, Scales scales) {
   return scales == Scales::by_role ? role == Role::weight : scales == Scales::per_channel;
 }
 
+/// Whether all products of a matrix take the same codes.
+bool shares_codes(const Pass& pass, const Site& site, Role role, Scales scales) {
+  const Numerics& numerics = pass.plan.at(site);
+  return !per_channel(role, scales) && !numerics.is_split(role) &&
+         !has_blocks(numerics.encoding(role).format);
+}
+
 /// The range that one scale for a whole matrix goes over; none: its own, still to be measured.
 struct ScaleRange {
   std::optional<Range> range;
@@ -77,8 +84,8 @@ struct ScaleAxes {
 };
 
 Operand encode_matrix(const Pass& pass, const ConstMatrix& x, const Site& site, Role role,
-                      const ScaleAxes& axes, const ScaleRange& range, std::uint64_t step,
-                      std::span<const Operand::Part> parts) {
+                      Product product, const ScaleAxes& axes, const ScaleRange& range,
+                      std::uint64_t step, std::span<const Operand::Part> parts) {
   if (pass.observer != nullptr) parts = {};  // which may look at every code
   return encode_at(pass, site, role, step, [&](Key key) {
     const bool whole = axes.grid == Granularity::per_tensor;
@@ -91,7 +98,7 @@ Operand encode_matrix(const Pass& pass, const ConstMatrix& x, const Site& site, 
       const Granularity granularity = has_blocks(encoding.format) ? axes.free : axes.grid;
       return Operand(x, encoding, granularity, key, options);
     };
-    Operand operand = encode(pass.plan.encoding(site, role));
+    Operand operand = encode(pass.plan.encoding(site, role, product));
     if (pass.observer == nullptr) return operand;
     options.simulate = false;
     return shown(pass, x, operand, site, role, encode);
@@ -117,29 +124,28 @@ Quantized Pass::quantize(const ConstMatrix& x, const Site& site, Role role,
                          const QuantizeOptions& options) {
   if (counting) return Quantized(Operand(x, {}, Granularity::per_tensor, key));
   const ScaleRange range = scale_range(*this, x, site, options);
-  const bool channels = per_channel(role, options.scales);
-  if (!channels && !in_blocks(site, role))
-    return Quantized(encode_matrix(*this, x, site, role,
+  if (shares_codes(*this, site, role, options.scales))
+    return Quantized(encode_matrix(*this, x, site, role, Product::forward,
                                    {Granularity::per_tensor, Granularity::per_row}, range,
                                    options.step, options.parts));
+  const bool channels = per_channel(role, options.scales);
   return Quantized([this, x, site, role, range, channels, step = options.step,
-                    parts = options.parts](int contracted) {
+                    parts = options.parts](int contracted, Product product) {
     const Granularity free = contracted == 1 ? Granularity::per_row : Granularity::per_column;
-    return encode_matrix(*this, x, site, role, {channels ? free : Granularity::per_tensor, free},
-                         range, step, parts);
+    return encode_matrix(*this, x, site, role, product,
+                         {channels ? free : Granularity::per_tensor, free}, range, step, parts);
   });
 }
 
 Quantized Pass::quantize(Var x, const Site& site, Role role, QuantizeOptions options) {
   if (counting) return quantize(matrix_of(x), site, role, options);
   const Encoding encoding = plan.encoding(site, role);
-  const bool channels = per_channel(role, options.scales);
-  if (!channels) options.range = options.range ? options.range : tape.range(x);
+  const bool shared = shares_codes(*this, site, role, options.scales);
+  if (!per_channel(role, options.scales))
+    options.range = options.range ? options.range : tape.range(x);
   // What becomes codes now need not stay in memory for them, nor get there.
   const LazyValue* const lazy =
-      channels || has_blocks(encoding.format) || encoding.format.is_fp32() || observer != nullptr
-          ? nullptr
-          : tape.lazy(x);
+      !shared || encoding.format.is_fp32() || observer != nullptr ? nullptr : tape.lazy(x);
   if (lazy != nullptr && lazy->ready) return quantize(*lazy->ready, site, role, options);
   const bool own_range = options.range && (training() || options.running_range.index < 0);
   if (lazy == nullptr || !own_range) return quantize(tape[x], site, role, options);
@@ -157,6 +163,7 @@ Multiply Pass::how(const Site& site, Product product, const RowsDone& rows_done)
           .accumulator = plan.at(site).accumulator(product),
           .simd = simd,
           .rows_done = rows_done,
+          .multiplier = plan.multiplier.get(),
           .count_only = counting};
 }
 

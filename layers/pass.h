@@ -25,18 +25,22 @@ namespace ebb {
 class Quantized {
  public:
   /// The codes for a product that contracts this axis of the matrix: 0 down its rows, 1 along them.
-  /// One scale never varies along the axis that is contracted; blocks lie along it. Where both axes
-  /// can share codes these were made once, by quantize(); otherwise every call makes those of its
-  /// axis, from the matrix, which must still be there. @throws NonFiniteError naming site and role
-  [[nodiscard]] Operand along(int axis) const { return shared_ ? *shared_ : encode_(axis); }
+  /// One scale never varies along the axis that is contracted; blocks lie along it. Where all
+  /// products can share codes these were made once, by quantize(); otherwise every call makes those
+  /// of its axis and product, from the matrix, which must still be there. @throws NonFiniteError
+  /// naming site and role
+  [[nodiscard]] Operand along(int axis, Product product) const {
+    return shared_ ? *shared_ : encode_(axis, product);
+  }
 
  private:
   friend struct Pass;
   explicit Quantized(Operand shared) : shared_(std::move(shared)) {}
-  explicit Quantized(std::function<Operand(int axis)> encode) : encode_(std::move(encode)) {}
+  using Encode = std::function<Operand(int axis, Product product)>;
+  explicit Quantized(Encode encode) : encode_(std::move(encode)) {}
 
   std::optional<Operand> shared_;
-  std::function<Operand(int axis)> encode_;
+  Encode encode_;
 };
 
 /// How scales are shared by the elements of a matrix.
@@ -104,9 +108,9 @@ struct Pass {
   /// The key of a place's random draws; use 0 folds nothing.
   [[nodiscard]] Key key_of(std::string_view place, std::uint64_t use) const;
 
-  /// Whether a matrix of the site and role is encoded in blocks, along the axis that is contracted.
-  [[nodiscard]] bool in_blocks(const Site& site, Role role) const {
-    return !counting && has_blocks(plan.encoding(site, role).format);
+  /// Whether an operand of a product is encoded in blocks, along the axis that is contracted.
+  [[nodiscard]] bool in_blocks(const Site& site, Role role, Product product) const {
+    return !counting && has_blocks(plan.encoding(site, role, product).format);
   }
   /// Has a matrix encoded by the plan, for the products of a site. @throws NonFiniteError naming
   /// site and role

@@ -254,7 +254,9 @@ std::uint64_t by_channel(const Operand& images, const PatchGeometry& g, const Op
                   column = other.columns(c, 1);
     const auto run = [&](const Problem& p) {
       if (how.kernel.empty()) return kernels::first_kernel(p, how.simd).run(p);
-      return p.linear() ? kernels::reference_integer(p) : kernels::reference_float(p);
+      return p.multiplier != nullptr ? kernels::reference_table(p)
+             : p.linear()            ? kernels::reference_integer(p)
+                                     : kernels::reference_float(p);
     };
     events += problem_of(patches, column, c, run);
   }
@@ -284,11 +286,13 @@ struct Sides {
   Multiply how;
 };
 Sides sides(const Operand& images, const Operand& other, const Multiply& asked) {
+  Multiply how = asked;
+  how.multiplier = kernels::multiplier_for(images, other, asked);
   const bool linear =
       images.arithmetic() == Arithmetic::linear && other.arithmetic() == Arithmetic::linear;
   if (linear && (asked.accumulator.is_exact() || asked.accumulator.is_narrow()))
-    return {images, other, asked};
-  Sides floats{images.decoded(), other.decoded(), asked};
+    return {images, other, how};
+  Sides floats{images.decoded(), other.decoded(), how};
   floats.how.accumulator = Accumulator::fp32();
   return floats;
 }
@@ -296,7 +300,7 @@ Sides sides(const Operand& images, const Operand& other, const Multiply& asked) 
 /// Vectors do what adds up exactly in any order.
 bool in_vectors(const Operand& images, const Operand& other, std::int64_t count,
                 const Multiply& how) {
-  if (!how.kernel.empty()) return false;
+  if (!how.kernel.empty() || how.multiplier != nullptr) return false;
   return images.is_float() || (how.accumulator.is_exact() && sums_fit(images, other, count, 53));
 }
 
@@ -338,8 +342,11 @@ void depthwise_into(const Operand& images, const PatchGeometry& geometry, const 
     events = by_channel(
         x, g, w, how,
         [&](const Operand& patches, const Operand& taps, std::int64_t c, const auto& run) {
-          return run(
-              Problem{patches, taps, how.accumulator, {out.data + c, out.rows, 1, out.row_stride}});
+          return run(Problem{.a = patches,
+                             .b = taps,
+                             .accumulator = how.accumulator,
+                             .out = {out.data + c, out.rows, 1, out.row_stride},
+                             .multiplier = how.multiplier});
         });
     if (how.rows_done) parallel_for(out.rows, how.rows_done, kRowsDone, kRowsDone);
   }
@@ -367,8 +374,14 @@ void depthwise_grad_weight_into(const Operand& images, const PatchGeometry& geom
         x, g, dy, how,
         [&](const Operand& patches, const Operand& column, std::int64_t c, const auto& run) {
           const Operand by_tap = patches.transposed();
-          return run(
-              Problem{by_tap, column, how.accumulator, {out + c * taps, 1, taps, taps}, true});
+          // As in other convolutions the gradient is the first operand.
+          return run(Problem{.a = by_tap,
+                             .b = column,
+                             .accumulator = how.accumulator,
+                             .out = {out + c * taps, 1, taps, taps},
+                             .transposed_out = true,
+                             .multiplier = how.multiplier,
+                             .turned = true});
         });
   }
   settle(images, g, gradient, events, asked, ledger);

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "quant/kernels/problem.h"
+#include "quant/multiplier.h"
 
 namespace ebb {
 namespace {
@@ -49,9 +50,12 @@ struct Prepared {
   Operand a, b;
   Accumulator accumulator = Accumulator::fp32();
   bool unscaled = false;
+  const Multiplier* multiplier = nullptr;
 
-  Prepared(const Operand& left, const Operand& right, const Accumulator& asked)
+  Prepared(const Operand& left, const Operand& right, const Multiply& how)
       : Prepared(same_kind(left, right)) {
+    const Accumulator& asked = how.accumulator;
+    multiplier = kernels::multiplier_for(left, right, how);
     // Of the formats as they came: what is decoded for want of a common kind takes no other.
     if (left.is_encoded() && right.is_encoded())
       accumulator = resolve(asked, left.format(), right.format());
@@ -66,7 +70,12 @@ struct Prepared {
   }
   [[nodiscard]] Problem problem(const Operand& l, const Operand& r,
                                 const MutableMatrix& out) const {
-    return {.a = l, .b = r, .accumulator = accumulator, .out = out, .unscaled = unscaled};
+    return {.a = l,
+            .b = r,
+            .accumulator = accumulator,
+            .out = out,
+            .unscaled = unscaled,
+            .multiplier = multiplier};
   }
 
  private:
@@ -80,7 +89,7 @@ auto with_problem(const Prepared& product, const MutableMatrix& out, const Then&
   if (!product.b.codes().patches) return then(product.problem(product.a, product.b, out));
   const Operand left = product.b.transposed(), right = product.a.transposed();
   Problem turned = product.problem(left, right, out);
-  turned.transposed_out = true;
+  turned.transposed_out = turned.turned = true;
   return then(turned);
 }
 
@@ -166,7 +175,7 @@ std::uint64_t run_batched(const BatchedProduct& product, const Multiply& how) {
     product.out.fill(0.0f);
     return 0;
   }
-  const Prepared prepared(product.a, product.b, how.accumulator);
+  const Prepared prepared(product.a, product.b, how);
   const Operand &a = prepared.a, &b = prepared.b;
   if (product.strips.empty())
     return with_problem(prepared, product.out,
@@ -187,6 +196,12 @@ std::uint64_t run_batched(const BatchedProduct& product, const Multiply& how) {
 }
 
 }  // namespace
+
+const Multiplier* kernels::multiplier_for(const Operand& a, const Operand& b, const Multiply& how) {
+  if (how.multiplier == nullptr || !a.is_encoded() || !b.is_encoded()) return nullptr;
+  require_multipliable(a.format(), b.format(), how.accumulator);
+  return how.multiplier;
+}
 
 std::pair<Operand, Operand> same_kind(const Operand& a, const Operand& b) {
   const Arithmetic kind = a.arithmetic();
@@ -226,7 +241,7 @@ void gemm_into(const Operand& a, const Operand& b, const Multiply& how, CostLedg
   }
   Problem::Report report{how.rows_done};
   bool complete = true;  // as the kernel leaves it
-  const std::uint64_t events = with_problem(Prepared(a, b, how.accumulator), out, [&](Problem p) {
+  const std::uint64_t events = with_problem(Prepared(a, b, how), out, [&](Problem p) {
     const Kernel& kernel = choose(p, how);
     if (kernel.dense_codes && !p.a.codes().patches) p.bias = how.bias;
     complete = p.bias == how.bias && !p.unscaled;
@@ -279,7 +294,7 @@ std::span<const std::string_view> kernel_names() {
 }
 
 std::string_view choose_kernel(const Operand& a, const Operand& b, const Multiply& how) {
-  return with_problem(Prepared(a, b, how.accumulator), MutableMatrix{},
+  return with_problem(Prepared(a, b, how), MutableMatrix{},
                       [&](const Problem& p) { return choose(p, how).name; });
 }
 

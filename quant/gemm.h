@@ -29,6 +29,9 @@ struct Multiply {
   std::string_view kernel =
       {};  ///< force a kernel by name (see kernel_names()); empty chooses the first that applies
   RowsDone rows_done = {};
+  /// What multiplies integer codes of up to 8 bits in place of exact multiplication, null for none;
+  /// its first operand is a code of `a`. Wider codes and other formats are refused, float32 is not.
+  const Multiplier* multiplier = nullptr;
   const float* bias = nullptr;  ///< added to every row of the rounded result, [n]
   bool count_only = false;  ///< only charge the product: its result is zeros, see Pass::counting
 };

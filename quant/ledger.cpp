@@ -198,7 +198,7 @@ void CostLedger::charge(const CostLedger& products, const PrecisionPlan& plan,
     for (const Product product : kAllProducts) {
       const uint128 macs = each.cells[static_cast<std::size_t>(product)].macs * times;
       if (macs == 0) continue;
-      const auto [left, right] = numerics.formats().of(product);
+      const auto [left, right] = numerics.formats(product);
       const Accumulator asked = numerics.accumulator(product);
       const bool taken = product < Product::aggregate || asked.is_narrow();  // see aggregate()
       charge(each.site, product, macs, left, right, taken ? asked : Accumulator{});

@@ -25,15 +25,38 @@ SiteFormats::Pair SiteFormats::of(Product product) const {
   return {kAdjacency, gradient};
 }
 
+namespace {
+
+/// The second encoding of a role: a member of `numerics`, const or not.
+template <class SomeNumerics>
+auto& second_of(SomeNumerics& numerics, Role role) {
+  if (role == Role::weight) return numerics.weight_grad_left;
+  return role == Role::activation ? numerics.activation_grad_right : numerics.gradient_grad_right;
+}
+
+/// Whether a product is the second one that matrices of the role take part in.
+bool is_second(Role role, Product product) {
+  const bool left = product == Product::grad_left || product == Product::aggregate_grad;
+  return role == Role::weight ? left : product == Product::grad_right;
+}
+
+}  // namespace
+
 Numerics& Numerics::set_formats(const SiteFormats& formats) {
   weight.format = formats.weight;
   activation.format = formats.activation;
   gradient.format = formats.gradient;
+  for (const Role role : {Role::weight, Role::activation, Role::gradient}) {
+    if (auto& second = second_of(*this, role)) second->format = formats.of(role);
+  }
   return *this;
 }
 
 Numerics& Numerics::set_grid(GridStyle grid) {
   weight.grid = activation.grid = gradient.grid = grid;
+  for (const Role role : {Role::weight, Role::activation, Role::gradient}) {
+    if (auto& second = second_of(*this, role)) second->grid = grid;
+  }
   return *this;
 }
 
@@ -49,6 +72,38 @@ SiteFormats Numerics::formats() const {
 const Encoding& Numerics::encoding(Role role) const {
   if (role == Role::weight) return weight;
   return role == Role::activation ? activation : gradient;
+}
+
+const Encoding& Numerics::encoding(Role role, Product product) const {
+  const std::optional<Encoding>& second = second_of(*this, role);
+  return second && is_second(role, product) ? *second : encoding(role);
+}
+
+void Numerics::set_encoding(Role role, Product product, const Encoding& encoding) {
+  Encoding& first = role == Role::weight       ? weight
+                    : role == Role::activation ? activation
+                                               : gradient;
+  std::optional<Encoding>& second = second_of(*this, role);
+  if (is_second(role, product)) {
+    second = encoding;
+  } else {
+    if (!second) second = first;
+    first = encoding;
+  }
+  if (*second == first) second.reset();
+}
+
+bool Numerics::is_split(Role role) const {
+  const std::optional<Encoding>& second = second_of(*this, role);
+  return second && *second != encoding(role);
+}
+
+SiteFormats::Pair Numerics::formats(Product product) const {
+  SiteFormats here;
+  here.weight = encoding(Role::weight, product).format;
+  here.activation = encoding(Role::activation, product).format;
+  here.gradient = encoding(Role::gradient, product).format;
+  return here.of(product);
 }
 
 Accumulator Numerics::accumulator(Product product) const {

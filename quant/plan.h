@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,6 +13,8 @@
 #include "quant/product.h"
 
 namespace ebb {
+
+class Multiplier;
 
 /// A place in a model where matrix products happen, by dotted name: "stage2.block1.conv2".
 struct Site {
@@ -48,15 +52,19 @@ struct SiteFormats {
   /// kAdjacency x activation and x gradient.
   struct Pair {
     Format left, right;
+    friend constexpr bool operator==(const Pair&, const Pair&) = default;
   };
   [[nodiscard]] Pair of(Product product) const;
   friend constexpr bool operator==(const SiteFormats&, const SiteFormats&) = default;
 };
 
 /// How every operand of a site is encoded, and where the sums of its products live: a row of the
-/// table that a PrecisionPlan is.
+/// table that a PrecisionPlan is. A matrix takes part in two products: weights in forward and
+/// grad_left, activations in forward and grad_right, gradients in grad_left and grad_right.
 struct Numerics {
   Encoding weight{}, activation{}, gradient{.rounding = Rounding::stochastic};
+  /// The encodings of the second product, where they are not those of the first.
+  std::optional<Encoding> weight_grad_left{}, activation_grad_right{}, gradient_grad_right{};
   Accumulator forward{}, grad_left{}, grad_right{};
 
   /// Each sets one thing for all roles or products: Numerics{}.set_formats({k8, k4, k8}).
@@ -64,8 +72,17 @@ struct Numerics {
   Numerics& set_grid(GridStyle grid);
   Numerics& set_accumulator(Accumulator accumulator);
 
+  /// Of the first product of each role.
   [[nodiscard]] SiteFormats formats() const;
   [[nodiscard]] const Encoding& encoding(Role role) const;
+  /// The encoding of an operand of a product. Sums over neighbours have those of the products of
+  /// the same direction.
+  [[nodiscard]] const Encoding& encoding(Role role, Product product) const;
+  /// Gives an operand of one product an encoding of its own.
+  void set_encoding(Role role, Product product, const Encoding& encoding);
+  /// Whether the two products of a role encode it differently.
+  [[nodiscard]] bool is_split(Role role) const;
+  [[nodiscard]] SiteFormats::Pair formats(Product product) const;
   /// The accumulator of a product. Sums over neighbours have those of the products of the same
   /// direction: aggregate has `forward`, aggregate_grad `grad_left`.
   [[nodiscard]] Accumulator accumulator(Product product) const;
@@ -88,6 +105,8 @@ struct PrecisionPlan {
                           ///< have, see require_known_sites
   bool simulate = false;  ///< decode the codes to float32 and multiply those: fake quantization,
                           ///< for comparison with the literature
+  /// What multiplies integer codes in place of exact multiplication; none: null.
+  std::shared_ptr<const Multiplier> multiplier{};
 
   /// Every product in float32.
   static PrecisionPlan fp32() { return {}; }
@@ -99,6 +118,9 @@ struct PrecisionPlan {
   [[nodiscard]] const Numerics& at(const Site& site) const;
   [[nodiscard]] const Encoding& encoding(const Site& site, Role role) const {
     return at(site).encoding(role);
+  }
+  [[nodiscard]] const Encoding& encoding(const Site& site, Role role, Product product) const {
+    return at(site).encoding(role, product);
   }
 };
 

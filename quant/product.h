@@ -17,6 +17,16 @@ inline constexpr Product kAllProducts[kProducts] = {Product::forward, Product::g
                                                     Product::grad_right, Product::aggregate,
                                                     Product::aggregate_grad};
 
+/// An operand of one of the three products of training.
+struct ProductOperand {
+  Role role;
+  Product product;
+};
+inline constexpr ProductOperand kProductOperands[6] = {
+    {Role::weight, Product::forward},     {Role::weight, Product::grad_left},
+    {Role::activation, Product::forward}, {Role::activation, Product::grad_right},
+    {Role::gradient, Product::grad_left}, {Role::gradient, Product::grad_right}};
+
 std::string to_text(Role role);
 std::string to_text(Product product);
 /// Reads what to_text writes. @throws ConfigError for another text

@@ -3,6 +3,8 @@
 
 #include <array>
 #include <bit>
+#include <optional>
+#include <string_view>
 #include <vector>
 
 #include "layers/attention.h"
@@ -12,6 +14,7 @@
 #include "layers/linear.h"
 #include "layers/loss.h"
 #include "layers/lstm.h"
+#include "layers/matmul.h"
 #include "layers/shape_ops.h"
 #include "passes.h"
 #include "quant/patches.h"
@@ -202,4 +205,107 @@ TEST_CASE("networks train in every block format, the same with any number of thr
     CHECK(one.losses.back() < 0.8f * one.losses.front());
   }
   omp_set_num_threads(threads);
+}
+
+TEST_CASE("each product has the formats that the plan has for it, in every layer") {
+  Bench bench;
+  const auto conv = [&](const char* name, const Shape& w, ConvConfig config) {
+    return Conv2d::create(bench.params, name, random_tensor(w, Key(1)), config);
+  };
+  const Linear fc = Linear::create(bench.params, "fc", random_tensor({5, 6}, Key(2)), std::nullopt);
+  const Conv2d dense = conv("dense", {4, 3, 3, 6}, {.pad = 1}),
+               point = conv("point", {4, 1, 1, 6}, {}),
+               grouped = conv("grouped", {4, 3, 3, 3}, {.pad = 1, .groups = 2}),
+               depthwise = conv("depthwise", {6, 3, 3, 1}, {.pad = 1, .groups = 6});
+  struct Case {
+    const char* why;
+    Shape shape;
+    Op op;
+  };
+  using Vars = std::vector<Var>;
+  const Case cases[] = {
+      {"linear", {9, 6}, [&](Pass& p, const Vars& x) { return fc(p, x[0]); }},
+      {"convolution", {2, 5, 5, 6}, [&](Pass& p, const Vars& x) { return dense(p, x[0]); }},
+      {"pointwise", {2, 5, 5, 6}, [&](Pass& p, const Vars& x) { return point(p, x[0]); }},
+      {"grouped", {2, 5, 5, 6}, [&](Pass& p, const Vars& x) { return grouped(p, x[0]); }},
+      {"depthwise", {2, 5, 5, 6}, [&](Pass& p, const Vars& x) { return depthwise(p, x[0]); }},
+      {"matmul", {6, 6}, [](Pass& p, const Vars& x) { return matmul(p, "mm", x[0], x[0]); }},
+      {"attention", {8, 18}, [](Pass& p, const Vars& x) {
+         const std::int64_t lengths[] = {5, 3};
+         return Attention::create("at", 2, true)(p, x[0], lengths);
+       }}};
+  const Format formats[] = {Format::integer(8), Format::floating(8, 7), kMxfp4};
+  struct Split {
+    Role role;
+    Product product;
+  };
+  using enum Product;
+  const Split splits[] = {{Role::weight, forward},     {Role::weight, grad_left},
+                          {Role::activation, forward}, {Role::activation, grad_right},
+                          {Role::gradient, grad_left}, {Role::gradient, grad_right}};
+  for (const Case& c : cases) {
+    const Tensor input = random_tensor(c.shape, Key(3));
+    struct Results {
+      Tensor y, gx;
+      Gradients gw;
+    };
+    const auto run = [&](const PrecisionPlan& plan, const Observer* observer) {
+      Pass pass{.params = bench.params,
+                .plan = plan,
+                .ledger = bench.ledger,
+                .key = Key(4),
+                .simd = best_simd(),
+                .observer = observer};
+      const Var x = pass.tape.variable(input);
+      const Var y = c.op(pass, {x});
+      Results results{pass.tape[y], {}, {}};
+      results.gw = pass.tape.backward(dot(pass, y, random_tensor(results.y.shape(), Key(5))));
+      results.gx = pass.tape.gradient_of(x);
+      return results;
+    };
+    for (const Format usual : formats) {
+      for (const Format other : formats) {
+        if (usual == other) continue;
+        const PrecisionPlan base = nearest(usual, usual);
+        for (const Split& split : splits) {
+          PrecisionPlan plan = base;
+          Encoding encoding = base.base.encoding(split.role);
+          encoding.format = other;
+          plan.base.set_encoding(split.role, split.product, encoding);
+          CAPTURE(c.why);
+          CAPTURE(to_text(usual));
+          CAPTURE(to_text(other));
+          CAPTURE(to_text(split.role));
+          CAPTURE(to_text(split.product));
+          int seen = 0;
+          const bool no_weights = std::string_view(c.why) == "matmul";  // both are activations
+          const Observer observer{.products = [&](const SeenProducts& products) {
+            SiteFormats::Pair wanted = plan.base.formats(products.how.product);
+            if (no_weights && products.how.product != grad_right)
+              wanted.right = plan.base.encoding(Role::activation, products.how.product).format;
+            for (const BatchedProduct& product : products.products) {
+              const Format a = product.a.format(), b = product.b.format();
+              CHECK(((a == wanted.left && b == wanted.right) ||
+                     (b == wanted.left && a == wanted.right)));
+              ++seen;
+            }
+          }};
+          static_cast<void>(run(plan, &observer));
+          CHECK(seen >= 3);
+          // Products that are not of the split have the bits that they had; its own has those of a
+          // plan that gives the role the other format in both.
+          if (no_weights || std::string_view(c.why) == "attention") continue;
+          PrecisionPlan whole = base;
+          (split.role == Role::weight       ? whole.base.weight
+           : split.role == Role::activation ? whole.base.activation
+                                            : whole.base.gradient) = encoding;
+          const Results got = run(plan, nullptr), before = run(base, nullptr),
+                        changed = run(whole, nullptr);
+          CHECK(got.y == (split.product == forward ? changed : before).y);
+          CHECK(got.gx == (split.product == grad_left ? changed : before).gx);
+          CHECK(got.gw == (split.product == grad_right ? changed : before).gw);
+        }
+      }
+    }
+  }
 }

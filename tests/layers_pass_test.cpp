@@ -150,12 +150,14 @@ TEST_CASE("stochastic codes depend on key, site and role, not on the order of ca
   PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(2), Format::integer(2));
   plan.base.activation.rounding = Rounding::stochastic;
   Pass pass = bench.pass(plan, 1), again = bench.pass(plan, 1), later = bench.pass(plan, 2);
-  const std::vector<double> first = values_of(pass.quantize(g, a, Role::gradient).along(0));
-  const std::vector<double> other_site = values_of(again.quantize(g, b, Role::gradient).along(0));
-  CHECK(values_of(again.quantize(g, a, Role::gradient).along(0)) == first);
+  const std::vector<double> first =
+      values_of(pass.quantize(g, a, Role::gradient).along(0, Product::grad_right));
+  const std::vector<double> other_site =
+      values_of(again.quantize(g, b, Role::gradient).along(0, Product::grad_right));
+  CHECK(values_of(again.quantize(g, a, Role::gradient).along(0, Product::grad_right)) == first);
   CHECK(other_site != first);
-  CHECK(values_of(pass.quantize(g, a, Role::activation).along(0)) != first);
-  CHECK(values_of(later.quantize(g, a, Role::gradient).along(0)) != first);
+  CHECK(values_of(pass.quantize(g, a, Role::activation).along(0, Product::grad_right)) != first);
+  CHECK(values_of(later.quantize(g, a, Role::gradient).along(0, Product::grad_right)) != first);
 }
 
 static_assert(!std::is_copy_constructible_v<Pass> && !std::is_move_constructible_v<Pass>,
@@ -240,7 +242,8 @@ TEST_CASE(
       {"an activation with a scale a row", Role::activation, Scales::per_channel, 1, exact}};
   for (const Case& c : cases) {
     CAPTURE(c.why);
-    const Operand codes = pass.quantize(x, "fc", c.role, {.scales = c.scales}).along(c.contracted);
+    const Operand codes =
+        pass.quantize(x, "fc", c.role, {.scales = c.scales}).along(c.contracted, Product::forward);
     CHECK(values_of(codes) == c.values);
     CHECK(codes.granularity() == (c.values == whole   ? Granularity::per_tensor
                                   : c.contracted == 1 ? Granularity::per_row

@@ -93,9 +93,12 @@ TEST_CASE("names stand for what the tables of their specifications have") {
   CHECK(Format::parse("posit8").scaling.kind == Scaling::Kind::none);
   CHECK(!Format::parse("e8m0").sign);
   CHECK_THROWS_WITH_AS(require_operand(Format::parse("e8m0")),
-                       "[format] e8m0 is a format of scales, which are never negative; expected a "
-                       "format with a sign",
+                       "[format] e8m0 is a format of scales, which are never negative; operands "
+                       "have formats with a sign, such as int8, e4m3 or bf16, or blocks with such "
+                       "scales: mxfp8, mxfp4",
                        ConfigError);
+  CHECK_THROWS_WITH_AS(require_operand(Format::parse("ue4m3")),
+                       doctest::Contains("blocks with such scales: nvfp4"), ConfigError);
 }
 
 TEST_CASE("every format that options can make prints a text that reads back as it") {

@@ -9,7 +9,7 @@ using namespace ebb;
 
 namespace {
 
-const Format k3 = Format::integer(3), k8 = Format::integer(8);
+const Format k3 = Format::integer(3), k4 = Format::integer(4), k8 = Format::integer(8);
 
 }  // namespace
 
@@ -115,4 +115,42 @@ TEST_CASE("sums have an accumulator by product and site; those over neighbours t
     CHECK(plan.at("conv1").accumulator(c.product) == c.base);
     CHECK(plan.at("fc").accumulator(c.product) == Accumulator::wrap(12));
   }
+}
+
+TEST_CASE("an operand may be encoded otherwise in one of its two products") {
+  using enum Product;
+  const Encoding wide{.format = Format::integer(12), .rounding = Rounding::toward_zero};
+  struct Case {
+    Role role;
+    Product changed, other;  // the products of the role
+  };
+  const Case cases[] = {
+      {Role::weight, forward, grad_left},      {Role::weight, grad_left, forward},
+      {Role::activation, forward, grad_right}, {Role::activation, grad_right, forward},
+      {Role::gradient, grad_left, grad_right}, {Role::gradient, grad_right, grad_left}};
+  const Numerics usual = Numerics{}.set_formats({k3, k4, k8});
+  for (const Case& c : cases) {
+    Numerics numerics = usual;
+    numerics.set_encoding(c.role, c.changed, wide);
+    CAPTURE(to_text(c.role));
+    CAPTURE(to_text(c.changed));
+    CHECK(numerics.encoding(c.role, c.changed) == wide);
+    CHECK(numerics.encoding(c.role, c.other) == usual.encoding(c.role));
+    for (const Role role : {Role::weight, Role::activation, Role::gradient})
+      CHECK(numerics.is_split(role) == (role == c.role));
+    CHECK(numerics.formats(c.other) == usual.formats(c.other));
+    CHECK(numerics.formats(c.changed) != usual.formats(c.changed));
+    numerics.set_encoding(c.role, c.other, wide);
+    CHECK(!numerics.is_split(c.role));
+    CHECK(numerics.encoding(c.role) == wide);
+  }
+  // Sums over neighbours go with the products of the same direction.
+  Numerics numerics = usual;
+  numerics.set_encoding(Role::activation, grad_right, wide);
+  numerics.set_encoding(Role::gradient, grad_right, wide);
+  CHECK(numerics.formats(aggregate).right == k4);
+  CHECK(numerics.formats(aggregate_grad).right == k8);
+  numerics.set_formats({k3, k3, k3}).set_grid(GridStyle::symmetric);
+  CHECK(numerics.formats(grad_right) == SiteFormats::Pair{k3, k3});
+  CHECK(numerics.encoding(Role::gradient, grad_right).grid == GridStyle::symmetric);
 }

@@ -38,12 +38,13 @@ struct TinyTask {
     const ParamId range = pass.params.id("fc.input_range");
     const Quantized qx = pass.quantize(x, site, Role::activation, {.running_range = range}),
                     qw = pass.quantize(w, site, Role::weight);
-    Tensor y = pass.multiply(qx.along(1), qw.along(1).transposed(), site, Product::forward);
+    Tensor y = pass.multiply(qx.along(1, Product::forward),
+                             qw.along(1, Product::forward).transposed(), site, Product::forward);
     return pass.tape.record(
         std::move(y), {x, w}, [&pass, site, w, qx](const Tensor& g, Adjoints& grads) {
           const Quantized qg = pass.quantize(g, site, Role::gradient);
-          grads.add(
-              w, pass.multiply(qg.along(0).transposed(), qx.along(0), site, Product::grad_right));
+          grads.add(w, pass.multiply(qg.along(0, Product::grad_right).transposed(),
+                                     qx.along(0, Product::grad_right), site, Product::grad_right));
         });
   }
 

@@ -14,14 +14,16 @@ namespace {
 // All formats of a plan: plans of one run that agree in this charge alike.
 std::string key_of(const PrecisionPlan& plan) {
   std::string key;
-  const auto add = [&key](std::string_view name, const SiteFormats& formats) {
+  const auto add = [&key](std::string_view name, const Numerics& numerics) {
     key += name;
-    for (const Role role : {Role::weight, Role::activation, Role::gradient})
-      key += concat('/', formats.of(role));
+    for (const Product product : {Product::forward, Product::grad_left, Product::grad_right}) {
+      const SiteFormats::Pair formats = numerics.formats(product);
+      key += concat('/', formats.left, '/', formats.right);
+    }
     key += '|';
   };
-  add("", plan.base.formats());
-  for (const PrecisionPlan::Rule& rule : plan.rules) add(rule.pattern, rule.numerics.formats());
+  add("", plan.base);
+  for (const PrecisionPlan::Rule& rule : plan.rules) add(rule.pattern, rule.numerics);
   return key;
 }
 

@@ -207,8 +207,9 @@ void require_valid(Format format) {
 void require_operand(Format format) {
   require_valid(format);
   require<ConfigError>(format.sign, "[format] ", format,
-                       " is a format of scales, which are never negative; expected a format with a "
-                       "sign");
+                       " is a format of scales, which are never negative; operands have formats "
+                       "with a sign, such as int8, e4m3 or bf16, or blocks with such scales: ",
+                       format.fraction == 0 ? "mxfp8, mxfp4" : "nvfp4");
 }
 
 std::string to_text(Arithmetic arithmetic) {

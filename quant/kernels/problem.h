@@ -36,6 +36,10 @@ struct Problem {
   const float* bias = nullptr;
   /// Both sides are the numbers of codes, whose scales a kernel brings in at the end by finish().
   bool unscaled = false;
+  /// What multiplies the codes, null where they are multiplied exactly. Of a product that was
+  /// turned its first operand is a code of b.
+  const Multiplier* multiplier = nullptr;
+  bool turned = false;
 
   [[nodiscard]] std::int64_t m() const { return a.rows(); }
   [[nodiscard]] std::int64_t n() const { return b.cols(); }
@@ -53,9 +57,11 @@ struct Problem {
   void finish(std::int64_t i, std::int64_t j, double sum) const {
     c(i, j) = static_cast<float>(unscaled ? sum * scale(i, j) : sum);
   }
-  /// Both sides are linear codes. A kernel says by this, or by both_float(), what it can multiply.
+  /// Both sides are linear codes, to be multiplied exactly. A kernel says by this, or by
+  /// both_float(), what it can multiply.
   [[nodiscard]] bool linear() const {
-    return a.arithmetic() == Arithmetic::linear && b.arithmetic() == Arithmetic::linear;
+    return a.arithmetic() == Arithmetic::linear && b.arithmetic() == Arithmetic::linear &&
+           multiplier == nullptr;
   }
   [[nodiscard]] bool both_float() const {
     return a.arithmetic() == Arithmetic::float32 && b.arithmetic() == Arithmetic::float32;
@@ -77,6 +83,11 @@ struct Problem {
     return traits_of(x.format()).largest(x.format());
   }
 };
+
+/// What multiplies the codes of two operands, null where they are multiplied exactly, or as
+/// float32.
+/// @throws ConfigError for encoded operands that no multiplier multiplies
+const Multiplier* multiplier_for(const Operand& a, const Operand& b, const Multiply& how);
 
 /// Runs the product and returns the number of overflow events of a narrow accumulator.
 using Run = std::uint64_t (*)(const Problem&);
@@ -101,6 +112,8 @@ std::uint64_t reference_sums(const Problem& problem);
 /// The binade below which numbers of a format are subnormal; far below all others if none is.
 int lowest_binade(Format format);
 std::uint64_t reference_blocks(const Problem& problem);
+/// Of codes that a Multiplier multiplies.
+std::uint64_t reference_table(const Problem& problem);
 
 /// One addition of a product into a W-bit register, as the definition says it; counts what happened
 /// in `events`.

@@ -11,6 +11,7 @@ namespace {
 bool any_linear(const Problem& p) { return p.linear(); }
 bool any_chain(const Problem& p) { return p.float_chain(); }
 bool any_blocks(const Problem& p) { return p.blocks(); }
+bool any_table(const Problem& p) { return p.multiplier != nullptr; }
 
 /// Codes on the tiles of one instruction set, which take int8 alone where a code is a byte.
 template <const TileMicrokernel& kTile>
@@ -30,7 +31,7 @@ std::uint64_t on(const Problem& p) {
 }
 
 constexpr auto kMultiply = multiply_floats, kConvolve = convolve_floats;
-constexpr auto kSaturate = multiply_saturating;
+constexpr auto kSaturate = multiply_saturating, kTable = multiply_by_table;
 constexpr auto kBlockCodes = multiply_block_codes, kBlockNumbers = multiply_block_numbers;
 using Portable = Codes<TileMicrokernel::portable>;
 #if defined(__x86_64__)
@@ -49,6 +50,7 @@ constexpr std::array kKernels {
       Kernel{"codes-avx2", Simd::avx2, Avx2::apply, Avx2::multiply, true},
       Kernel{"saturating-avx512", Simd::avx512, saturating_applies, on<kSaturate, Simd::avx512>},
       Kernel{"saturating-avx2", Simd::avx2, saturating_applies, on<kSaturate, Simd::avx2>},
+      Kernel{"table-avx512", Simd::avx512, table_applies, on<kTable, Simd::avx512>},
       Kernel{"conv-float-avx512", Simd::avx512, conv_floats_apply, on<kConvolve, Simd::avx512>},
       Kernel{"conv-float-avx2", Simd::avx2, conv_floats_apply, on<kConvolve, Simd::avx2>},
       Kernel{"float-avx512", Simd::avx512, floats_apply, on<kMultiply, Simd::avx512>},
@@ -63,6 +65,7 @@ constexpr std::array kKernels {
       Kernel{"eigen-float32", Simd::scalar, eigen_float_applies, eigen_float},
       Kernel{"eigen-float64", Simd::scalar, eigen_double_applies, eigen_double},
       Kernel{"saturating", Simd::scalar, saturating_applies, on<kSaturate, Simd::scalar>},
+      Kernel{"table", Simd::scalar, table_applies, on<kTable, Simd::scalar>},
       Kernel{"conv-float-portable", Simd::scalar, conv_floats_apply, on<kConvolve, Simd::scalar>},
       Kernel{"float-portable", Simd::scalar, floats_apply, on<kMultiply, Simd::scalar>},
       Kernel{"block-codes", Simd::scalar, block_codes_apply, on<kBlockCodes, Simd::scalar>},
@@ -71,6 +74,7 @@ constexpr std::array kKernels {
       Kernel{"exact-int128", Simd::scalar, exact_integer_applies, exact_integer},
       Kernel{"sums", Simd::scalar, sums_apply, multiply_sums},
       Kernel{"reference", Simd::scalar, any_linear, reference_integer},
+      Kernel{"reference", Simd::scalar, any_table, reference_table},
       Kernel{"reference", Simd::scalar, any_chain, reference_float},
       Kernel{"reference", Simd::scalar, sums_apply, reference_sums},
       Kernel{"reference", Simd::scalar, any_blocks, reference_blocks},

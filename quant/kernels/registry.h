@@ -43,6 +43,10 @@ std::uint64_t multiply_block_codes(const Problem& problem, Simd simd);
 bool block_numbers_apply(const Problem& problem);
 std::uint64_t multiply_block_numbers(const Problem& problem, Simd simd);
 
+/// Products of codes that a Multiplier's table multiplies.
+bool table_applies(const Problem& problem);
+std::uint64_t multiply_by_table(const Problem& problem, Simd simd);
+
 /// Saturating accumulators: exact sums where no event is possible, else the definition's additions
 /// for many outputs at once.
 bool saturating_applies(const Problem& problem);
