@@ -355,7 +355,7 @@ RoleFormats role_formats(const PrecisionPlan& plan, const CostLedger& charged) {
       if (!has_operand(row, role)) continue;
       const Format here = plan.encoding(row.site, role).format;
       first = first.value_or(here);
-      formats.by_site = formats.by_site || here != *first;
+      formats.by_site = formats.by_site || here != *first || plan.at(row.site).is_split(role);
       any_common = any_common || here == common;
     }
     return any_common ? common : first;

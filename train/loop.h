@@ -198,7 +198,7 @@ Generated generate(const Task& task, RunState& state, const LoopSettings& settin
 
 /// What the record says of a plan: the formats by role of the charged sites that no rule of the
 /// plan is for or, if there is no such site, of the first charged site. by_site is set if any other
-/// charged site has other formats.
+/// charged site has other formats, or one of its products has.
 RoleFormats role_formats(const PrecisionPlan& plan, const CostLedger& charged);
 
 }  // namespace ebb::train

@@ -22,7 +22,8 @@ struct RoleFormats {
   std::optional<Format> gradient =
       Format::fp32();  ///< none of evaluations, which have no gradients
   bool by_site =
-      false;  ///< group{...} or --keep-fp32 gives some sites other formats; --dry-run lists them
+      false;  ///< group{...}, --keep-fp32 or --numerics gives some sites, or a product of theirs,
+              ///< other formats; --dry-run lists them
   friend bool operator==(const RoleFormats&, const RoleFormats&) = default;
 };
 

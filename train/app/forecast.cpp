@@ -35,6 +35,34 @@ std::string span_text(Format low, Format high) {
   return low == high ? to_text(low) : concat(low, "..", high);
 }
 
+// What a role's operands are in its two products.
+struct RoleSpans {
+  std::string first, second;
+  Product of_second = Product::forward;
+};
+RoleSpans spans_of(const LayerRow& layer, Role role) {
+  RoleSpans spans;
+  for (std::size_t o = 0; o < std::size(kProductOperands); ++o) {
+    if (kProductOperands[o].role != role) continue;
+    const std::string span = span_text(layer.lowest[o], layer.highest[o]);
+    if (spans.first.empty()) {
+      spans.first = span;
+    } else {
+      spans.second = span;
+      spans.of_second = kProductOperands[o].product;
+    }
+  }
+  return spans;
+}
+
+// For the table: "e5m2", or "e5m2, grad_right bf16".
+std::string cell_of(const LayerRow& layer, Role role) {
+  const RoleSpans spans = spans_of(layer, role);
+  return spans.first == spans.second
+             ? spans.first
+             : concat(spans.first, ", ", spans.of_second, ' ', spans.second);
+}
+
 }  // namespace
 
 Forecast forecast(const Task& task, const ParamStore& params, const Precision& precision,
@@ -59,14 +87,17 @@ Forecast forecast(const Task& task, const ParamStore& params, const Precision& p
   const std::vector<PrecisionPlan> plans = distinct_plans(precision.plan, iterations);
   for (const CostLedger::Row& row : example.rows()) {
     const std::optional<ParamId> weight = params.find(row.site.name + ".weight");
-    LayerRow layer{row.site, weight ? params[*weight].shape() : Shape{}, row,
-                   plans[0].at(row.site).formats(), plans[0].at(row.site).formats()};
-    for (const PrecisionPlan& plan : plans) {
-      const SiteFormats now = plan.at(row.site).formats();
-      for (Format SiteFormats::*const role :
-           {&SiteFormats::weight, &SiteFormats::activation, &SiteFormats::gradient}) {
-        if (cost_bits(now.*role) < cost_bits(layer.lowest.*role)) layer.lowest.*role = now.*role;
-        if (cost_bits(now.*role) > cost_bits(layer.highest.*role)) layer.highest.*role = now.*role;
+    LayerRow layer{row.site, weight ? params[*weight].shape() : Shape{}, row};
+    for (std::size_t o = 0; o < std::size(kProductOperands); ++o) {
+      const auto format_of = [&](const PrecisionPlan& plan) {
+        return plan.encoding(row.site, kProductOperands[o].role, kProductOperands[o].product)
+            .format;
+      };
+      layer.lowest[o] = layer.highest[o] = format_of(plans[0]);
+      for (const PrecisionPlan& plan : plans) {
+        const Format now = format_of(plan);
+        if (cost_bits(now) < cost_bits(layer.lowest[o])) layer.lowest[o] = now;
+        if (cost_bits(now) > cost_bits(layer.highest[o])) layer.highest[o] = now;
       }
     }
     result.layers.push_back(std::move(layer));
@@ -81,7 +112,9 @@ std::string to_json(const Forecast& forecast) {
     forward += macs(layer, Product::forward);
     Json formats;
     for (const Role role : {Role::weight, Role::activation, Role::gradient}) {
-      formats[to_text(role)] = span_text(layer.lowest.of(role), layer.highest.of(role));
+      const RoleSpans spans = spans_of(layer, role);
+      formats[to_text(role)] = spans.first;
+      if (spans.second != spans.first) formats[concat(role, '_', spans.of_second)] = spans.second;
     }
     layers.push_back({{"site", layer.site.name},
                       {"tags", layer.site.tags},
@@ -135,10 +168,8 @@ std::string to_table(const Forecast& forecast) {
     added += summed;
     all += total_macs(layer.example);
     add_row({layer.site.name, to_text(layer.weight), with_separators(products),
-             with_separators(total_macs(layer.example)),
-             span_text(layer.lowest.weight, layer.highest.weight),
-             span_text(layer.lowest.activation, layer.highest.activation),
-             span_text(layer.lowest.gradient, layer.highest.gradient)},
+             with_separators(total_macs(layer.example)), cell_of(layer, Role::weight),
+             cell_of(layer, Role::activation), cell_of(layer, Role::gradient)},
             summed);
   }
   add_row({forecast.unit, "", with_separators(forward), with_separators(all), "", "", ""}, added);

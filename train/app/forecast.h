@@ -1,6 +1,8 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -14,9 +16,10 @@ namespace ebb::train {
 /// One layer of --dry-run.
 struct LayerRow {
   Site site;
-  Shape weight;                 ///< [] if the site has no parameter of the name "SITE.weight"
-  CostLedger::Row example;      ///< MACs by product for one example
-  SiteFormats lowest, highest;  ///< the narrowest and the widest formats of the run, by role
+  Shape weight;             ///< [] if the site has no parameter of the name "SITE.weight"
+  CostLedger::Row example;  ///< MACs by product for one example
+  /// The narrowest and the widest formats of the run, by kProductOperands.
+  std::array<Format, std::size(kProductOperands)> lowest{}, highest{};
 };
 /// What --dry-run shows.
 struct Forecast {

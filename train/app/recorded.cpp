@@ -267,9 +267,17 @@ void check_same_data(const RunConfig& recorded, const KeyValues& now) {
     return;  // config.json is lost, and the checkpoint is of a version that did not note it
   for (const auto& [name, value] : now) {
     const std::string before = entry_of(recorded.data, name);
-    require<DataError>(before == value, "[run] the data are not those of the run: ", name, " is '",
-                       value, "' now and was '", before, "'; check --data");
+    const bool table = name == kMultiplierEntry;
+    require<DataError>(before == value, "[run] the ", table ? "multiplier is" : "data are", " not ",
+                       table ? "that" : "those", " of the run: ", name, " is '", value,
+                       "' now and was '", before, "'; check --", table ? "multiplier" : "data");
   }
+}
+
+void check_same_scored(const RunConfig& recorded, KeyValues now, const CommandLine& line) {
+  if (line.gave("multiplier"))
+    std::erase_if(now, [](const auto& entry) { return entry.first == kMultiplierEntry; });
+  check_same_data(recorded, now);
 }
 
 TakenParams start_from(const std::string& directory, KeyValues& data, ParamStore& params) {

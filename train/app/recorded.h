@@ -65,6 +65,10 @@ bool same_evaluations(const train::Precision& before, const train::Precision& no
 /// otherwise
 void check_same_data(const train::RunConfig& recorded, const KeyValues& now);
 
+/// The same of a run that is scored, or writes a text: its multiplier may be another.
+void check_same_scored(const train::RunConfig& recorded, KeyValues now,
+                       const train::CommandLine& line);
+
 /// Begins with what another run has learnt (see take_params), and adds to `data` the identity of
 /// its weights.
 /// @throws DataError if nothing fits, or the two runs' tokens mean different things

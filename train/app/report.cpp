@@ -54,8 +54,11 @@ std::string kernel_name(const PrecisionPlan& plan, const ParamStore& params, Sim
     const Tensor w = Tensor::filled({64, depth}, 1.0f);
     const Operand b(w.matrix(), plan.encoding(site, Role::weight), Granularity::per_row, Key(0),
                     {.simd = simd, .simulate = plan.simulate});
-    return std::string(choose_kernel(
-        a, b.transposed(), {.site = site, .accumulator = plan.base.forward, .simd = simd}));
+    return std::string(choose_kernel(a, b.transposed(),
+                                     {.site = site,
+                                      .accumulator = plan.base.forward,
+                                      .simd = simd,
+                                      .multiplier = plan.multiplier.get()}));
   };
   // 64 rows of 64 numbers; as an image 8 x 8 pixels of 64 channels.
   const Tensor x = Tensor::filled({64, 64}, 1.0f);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "quant/multiplier.h"
 #include "train/app/report.h"
 #include "train/app/stop_signals.h"
 #include "train/costs.h"
@@ -68,6 +69,8 @@ Run assemble(Options options, const ModelFamily& family, const RunConfig* record
   const std::int64_t iterations = iterations_of(options, run.task);
   run.precision = precision_of(options, run);
   check_codes(options, run.precision, run.sites);
+  if (const auto multiplier = run.precision.plan(0).multiplier; multiplier != nullptr)
+    run.task.data.emplace_back(kMultiplierEntry, multiplier->sha256());
   const std::int64_t eval_every =
       options.optional_integer("eval-every").value_or(run.task.steps_per_epoch);
   run.settings = {.iterations = iterations,

@@ -35,6 +35,9 @@ struct Run {
   train::LoopSettings settings{};
 };
 
+/// Under which name config.json has the hash of --multiplier's table, among the data.
+inline constexpr const char* kMultiplierEntry = "multiplier";
+
 /// Fills in the defaults, checks the options, and builds network, data and plan. Of a run that only
 /// writes a text, and needs no data for it, `recorded` says how long its training was.
 Run assemble(train::Options options, const ModelFamily& family,

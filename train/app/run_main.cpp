@@ -235,7 +235,7 @@ class Session {
     if (line.options.has("input")) return score_files(line, recorded);
     Run run = prepare(options_of_evaluation(line, recorded, {}));
     try {
-      check_same_data(recorded.config, run.task.data);
+      check_same_scored(recorded.config, run.task.data, line);
     } catch (const DataError& other) {
       if (!line.gave("data")) throw;
       note(concat("warning: scored on other data than the run was trained on: ", other.what()));
@@ -260,7 +260,7 @@ class Session {
     Run run = prepare(options_of_evaluation(line, recorded, {}), &recorded.config);
     require<ConfigError>(run.task.open_file != nullptr, "[command line] --input: --task masked of ",
                          "this run labels nothing; give a run of --task classify");
-    if (!line.gave("data")) check_same_data(recorded.config, run.task.data);
+    if (!line.gave("data")) check_same_scored(recorded.config, run.task.data, line);
     restore(run.state, *recorded.checkpoint);
     for (bool first = true; const std::string& path : split_at(line.options.text("input"), '\n')) {
       const auto rows = score_file(run.task, path, run.state, run.settings);
@@ -280,7 +280,8 @@ class Session {
     require<ConfigError>(run.task.generate != nullptr, "[command line] --generate: --arch ",
                          run.options.text("arch"),
                          " of this run writes no text; only language models do");
-    check_same_data(recorded.config, run.task.data);  // tokens mean what they meant in training
+    // Tokens mean what they meant in training.
+    check_same_scored(recorded.config, run.task.data, line);
     restore(run.state, *recorded.checkpoint);
     run.state.evaluation_ledger = {};  // of this text alone
     const Generated written = generate(run.task, run.state, run.settings);

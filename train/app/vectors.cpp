@@ -339,6 +339,10 @@ void VectorCollector::add(const SeenProducts& seen) {
       left.arithmetic(), " and ", right.arithmetic(),
       ", and vectors are those of integer codes; take a run, a --step or a --site "
       "with integer formats");
+  require<ConfigError>(
+      how.multiplier == nullptr, "[dump] ", name_of(how),
+      " is multiplied by the table of --multiplier, and vectors are those of exact "
+      "products; take a run without one");
   require_size(how, left.rows(), left.cols(), right.cols());
   ProductVectors v{.site = how.site.name,
                    .product = how.product,

@@ -38,6 +38,11 @@ void check(const Options& options, const Program& program) {
       "--accumulator ",
       options.text("accumulator"));
 
+  const bool multiplies = options.has("multiplier") && options.text("multiplier") != "none";
+  require<ConfigError>(!options.flag("simulate") || !multiplies,
+                       "[command line] --simulate multiplies in float32, not by the table of "
+                       "--multiplier; give one of them");
+
   if (options.gave("accumulate") && options.has("batch") && !options.has("evaluate") &&
       conflict_on_whole_graphs(options).empty())
     require<ConfigError>(options.integer("accumulate") <= options.integer("batch"),

@@ -14,6 +14,7 @@
 #include "quant/formats/format.h"
 #include "quant/ledger.h"
 #include "train/options/conflicts.h"
+#include "train/options/numerics.h"
 #include "train/options/option_spec.h"
 #include "train/options/probe.h"
 #include "train/options/rules.h"
@@ -143,6 +144,16 @@ std::vector<OptionSpec> precision_options() {
            "layers left in float32: tags of layers (first, last; shortcut in ResNets, aggregate in "
            "graph networks), names or dotted prefixes of names, separated by commas");
   keep_fp32.may_be_empty = true;
+  OptionSpec numerics =
+      text("numerics", "FILE", "", evaluation,
+           "rules for single layers, roles and products: TOML with tables "
+           "[[rule]] of pattern and format, scale, grid, rounding, accumulator; "
+           "they go over the other options",
+           [](const std::string& toml) { static_cast<void>(parse_numerics(toml)); });
+  numerics.content = numerics_of_file;
+  OptionSpec is_signed =
+      flag("multiplier-signed", evaluation, "the table is of two's complement codes");
+  is_signed.requires_option = "multiplier";
   return {
       text("schedule", "NAME", "CR", training,
            "static, fp32, or one of CR LR ER RR CT LT ETV ETH RTV RTH"),
@@ -194,6 +205,11 @@ std::vector<OptionSpec> precision_options() {
            "f_chunk(FORMAT,N), tc(W,N), hopper, blackwell; auto: exact for integers, fixed-point, "
            "posits, e2m1, e2m3 and e3m2, fp32_blocked for blocks, fp32 for other floats",
            sums),
+      numerics,
+      adjustable(text("multiplier", "FILE|none", "", evaluation,
+                      "multiply codes of up to 8 bits by a table of 256 x 256 products of 16 bits, "
+                      "as models of approximate multipliers are published")),
+      is_signed,
       flag("simulate", evaluation,
            "multiply decoded codes in float32 (fake quantization), for comparison")};
 }

@@ -61,6 +61,10 @@ void check(const OptionSpec& option, const std::string& text) {
                        option.name, ": expected ", option.expected, ", got ", text);
 }
 
+std::string text_of_given(const OptionSpec& option, const std::string& given) {
+  return option.content == nullptr || given.empty() ? given : option.content(given);
+}
+
 std::string canonical(const OptionSpec& option, const std::string& text) {
   std::int64_t integer = 0;
   double real = 0;

@@ -47,6 +47,9 @@ struct OptionSpec {
   bool (*accepts)(double) = nullptr;   ///< what a number has to be; null: any
   /// Reads a text. @throws ConfigError for one that is no value; null: any is
   void (*parse)(const std::string&) = nullptr;
+  /// Of an option that is given as the name of a file and whose text is what the file says: reads
+  /// it. @throws DataError, ConfigError; null: the text is what was given
+  std::string (*content)(const std::string& path) = nullptr;
   bool may_be_empty = false;        ///< whether '' is a text that may be given
   std::string group = kModelGroup;  ///< its heading in --help
   std::string default_help{};       ///< in --help, of a default that is no constant
@@ -62,6 +65,9 @@ struct OptionSpec {
 /// @throws ConfigError unless the text is a value of the option, e.g. "[command line] --layers:
 /// expected 1 and more, got '0'"
 void check(const OptionSpec& option, const std::string& text);
+
+/// The text of what was given for an option, see OptionSpec::content.
+std::string text_of_given(const OptionSpec& option, const std::string& given);
 
 /// The one spelling of a value: "0.001" of "1e-3" for a real option. Other texts come back as they
 /// are.

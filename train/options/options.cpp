@@ -37,7 +37,8 @@ void add_options(CLI::App& app, Options& options, const Program& program) {
       option = app.add_flag_function(flag(name),
                                      [&options, name](std::int64_t) { options.set(name, "true"); });
     } else {
-      const auto set = [&options, name](const std::string& text) {
+      const auto set = [&options, name](const std::string& given) {
+        const std::string text = text_of_given(options.at(name), given);
         check(options.at(name), text);  // also ''
         options.set(name, text);
       };
@@ -87,7 +88,7 @@ void apply_file(Options& options, const Program& program) {
                          "[config] ", path, ": ", unknown_word("option", name, known));
     if (settled(options, name) || text.empty()) continue;
     try {
-      options.set(name, text);
+      options.set(name, file.written ? text_of_given(options.at(name), text) : text);
     } catch (const ConfigError& error) {
       throw ConfigError(concat("[config] ", path, ": ", error.what()));
     }
@@ -261,8 +262,9 @@ KeyValues option_texts(const Options& options, bool results_only) {
 KeyValues arithmetic_options(const KeyValues& all) {
   KeyValues texts;
   for (const auto& by_default : option_texts(Options(), true)) {
-    constexpr std::array<std::string_view, 6> kNames{"eval-bits", "grid",        "gradient-grid",
-                                                     "keep-fp32", "accumulator", "simulate"};
+    constexpr std::array<std::string_view, 9> kNames{
+        "eval-bits", "grid",     "gradient-grid", "keep-fp32",        "accumulator",
+        "simulate",  "numerics", "multiplier",    "multiplier-signed"};
     if (std::ranges::find(kNames, by_default.first) == kNames.end()) continue;
     const auto found = std::ranges::find(all, by_default.first, &KeyValues::value_type::first);
     texts.push_back(found == all.end() ? by_default : *found);
@@ -276,7 +278,9 @@ std::string format_options(const KeyValues& options) {
   for (const auto& option : options) {
     if (std::ranges::find(defaults, option) != defaults.end()) continue;
     words.push_back(flag(option.first));
-    if (option.second != "true") words.push_back(option.second);
+    const bool quoted = option.second.find(' ') != std::string::npos;
+    if (option.second != "true")
+      words.push_back(quoted ? concat('\'', option.second, '\'') : option.second);
   }
   return join_words(words, " ");
 }

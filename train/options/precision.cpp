@@ -9,12 +9,15 @@
 
 #include "core/error.h"
 #include "core/read_number.h"
+#include "quant/multiplier.h"
 #include "schedules/cpt.h"
 #include "schedules/range.h"
 #include "schedules/schedule.h"
+#include "train/files.h"
 #include "train/options/conflicts.h"
 #include "train/options/format_schedule.h"
 #include "train/options/groups.h"
+#include "train/options/numerics.h"
 #include "train/options/try_all.h"
 
 namespace ebb::train {
@@ -127,6 +130,11 @@ std::string gradient_text(const Options& options) {
              : parse_bits("gradient-bits", options.text("gradient-bits")).text();
 }
 
+std::vector<NumericsRule> numerics_rules(const Options& options) {
+  return options.has("numerics") ? parse_numerics(options.text("numerics"))
+                                 : std::vector<NumericsRule>();
+}
+
 // What all plans of a run share.
 PrecisionPlan common_plan(const Options& options) {
   PrecisionPlan plan;
@@ -135,14 +143,10 @@ PrecisionPlan common_plan(const Options& options) {
   if (options.has("gradient-grid"))
     plan.base.gradient.grid = parse_grid_style(options.text("gradient-grid"));
   plan.simulate = options.flag("simulate");
+  plan.multiplier = multiplier_of(options);
   plan.keep_fp32(split_at(options.text("keep-fp32"), ','));
   plan.shared =
       true;  // check_keep_fp32() has seen the names: there are tags that a network may lack
-  return plan;
-}
-
-PrecisionPlan with_formats(PrecisionPlan plan, const SiteFormats& formats) {
-  plan.base.set_formats(formats);
   return plan;
 }
 
@@ -213,16 +217,22 @@ std::vector<RateGroup> rate_groups(const BoundForMany& factors, double lr,
   return groups;
 }
 
-// @throws ConfigError where an accumulator is none for the formats of a product
-void check_accumulators(const PrecisionPlan& plan, std::span<const Site> sites) {
+// @throws ConfigError where an accumulator, or the multiplier, is none for the formats of a product
+void check_products(const PrecisionPlan& plan, std::span<const Site> sites) {
   if (plan.simulate) return;
   for (const Site& site : sites) {
     const Numerics& numerics = plan.at(site);
     for (const Product product : {Product::forward, Product::grad_left, Product::grad_right}) {
-      const SiteFormats::Pair formats = numerics.formats().of(product);
+      const SiteFormats::Pair formats = numerics.formats(product);
       if (formats.left.is_fp32() || formats.right.is_fp32()) continue;
-      naming_option("accumulator", [&] {
-        return resolve(numerics.accumulator(product), formats.left, formats.right);
+      const Accumulator& accumulator = numerics.accumulator(product);
+      const bool of_all = accumulator == plan.base.accumulator(product);
+      naming_option(of_all ? "accumulator" : "numerics",
+                    [&] { return resolve(accumulator, formats.left, formats.right); });
+      if (plan.multiplier == nullptr) continue;
+      naming_option("multiplier", [&] {
+        require_multipliable(formats.left, formats.right, accumulator);
+        return 0;
       });
     }
   }
@@ -239,6 +249,14 @@ void add_warnings(std::vector<std::string>& warnings, const std::vector<std::str
 }
 
 }  // namespace
+
+std::shared_ptr<const Multiplier> multiplier_of(const Options& options) {
+  if (!options.has("multiplier") || options.text("multiplier") == "none") return nullptr;
+  const std::string& path = options.text("multiplier");
+  const std::string bytes = read_file(path);
+  return std::make_shared<const Multiplier>(
+      Multiplier::parse(std::as_bytes(std::span(bytes)), options.flag("multiplier-signed"), path));
+}
 
 void check_expressions(const Options& options) {
   static_cast<void>(format_sources(options));
@@ -259,11 +277,12 @@ Precision resolve_precision(const Options& options, const Totals& totals,
   const Schedule rate_schedule = parse_expression(
       "lr-schedule", options.has("lr-schedule") ? options.text("lr-schedule") : "1");
   const PrecisionPlan common = common_plan(options);
-  const auto formats =
-      std::make_shared<const FormatSchedule>(sources, gradients_apart, totals, sites);
+  const auto formats = std::make_shared<const FormatSchedule>(
+      sources, gradients_apart, totals, sites, numerics_rules(options),
+      split_at(options.text("keep-fp32"), ','));
   formats->check_grids(common);
   for (const PrecisionPlan& plan : {formats->narrowest(common), formats->widest(common)})
-    check_accumulators(plan, sites);
+    check_products(plan, sites);
   const auto factors =
       std::make_shared<const BoundForMany>(rate_factors(rate_schedule, totals, sites, params));
 
@@ -294,7 +313,7 @@ Precision resolve_precision(const Options& options, const Totals& totals,
     precision.evaluation.reset();
   } else if (options.has("eval-bits")) {
     const Format forward_format = parse_width(options.text("eval-bits"));
-    precision.evaluation = with_formats(
+    precision.evaluation = formats->with_formats(
         common, formats_of(forward_format, precision.evaluation->base.gradient.format));
   }
   const std::string forward_option =
@@ -323,8 +342,10 @@ void check_codes(const Options& options, const Precision& precision, std::span<c
   const auto any_operand = [&](const PrecisionPlan& plan, std::initializer_list<Role> roles,
                                bool (*is)(Format)) {
     return std::ranges::any_of(sites, [&](const Site& site) {
-      return std::ranges::any_of(roles,
-                                 [&](Role role) { return is(plan.encoding(site, role).format); });
+      return std::ranges::any_of(kProductOperands, [&](const ProductOperand& operand) {
+        return std::ranges::find(roles, operand.role) != roles.end() &&
+               is(plan.encoding(site, operand.role, operand.product).format);
+      });
     });
   };
   const auto linear = [](Format format) {
@@ -350,7 +371,7 @@ void check_codes(const Options& options, const Precision& precision, std::span<c
   };
   refuse("keep-fp32", !any(narrow, nothing_kept), "every product is");
   const bool all_fp32 = !any(narrow, [](const PrecisionPlan& plan) { return plan; });
-  for (const char* name : {"grid", "accumulator", "simulate"})
+  for (const char* name : {"grid", "accumulator", "simulate", "numerics", "multiplier"})
     refuse(name, all_fp32, "every product is");
   refuse_given(options, "grid", no_codes ? "where no operand is of integers" : "");
   if (!trains) return;  // gradients mean nothing then, which was said

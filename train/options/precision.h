@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -43,6 +44,9 @@ struct Precision {
   /// Legal settings that probably are not meant, each a sentence.
   std::vector<std::string> warnings{};
 };
+
+/// The table of --multiplier; null without one. @throws DataError for a file that is none
+std::shared_ptr<const Multiplier> multiplier_of(const Options& options);
 
 /// Reads the expressions only, so that a mistake is found before any data are loaded.
 /// @throws ConfigError marking the place of the mistake
