@@ -194,7 +194,7 @@ TEST_CASE("rules go over all options, by role, product and site; the more specif
   CHECK(scored.evaluation->encoding("fc", Role::weight).grid == GridStyle::symmetric);
   // Kept layers stay float32.
   const Precision kept =
-      precision_of("rule = [{pattern = \"*\", format = \"int4\"}]", {{"keep-fp32", "last"}});
+      precision_of("rule = [{pattern = \"*\", format = \"int4\"}]", {{"keep-fp32", "fc"}});
   CHECK(formats_at(kept.plan(0), "fc") == "fp32 fp32, fp32 fp32, fp32 fp32");
   CHECK(formats_at(kept.plan(0), "conv1") == "int4 int4, int4 int4, int4 int4");
 }

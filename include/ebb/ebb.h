@@ -60,6 +60,7 @@
 #include "optim/optimizer.h"
 #include "quant/formats/codec.h"
 #include "quant/known_sites.h"
+#include "quant/multiplier.h"
 #include "schedules/controller.h"
 #include "schedules/cpt.h"
 #include "schedules/schedule.h"
