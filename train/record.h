@@ -20,10 +20,9 @@ namespace ebb::train {
 struct RoleFormats {
   Format weight{}, activation{};
   std::optional<Format> gradient =
-      Format::fp32();  ///< none of evaluations, which have no gradients
-  bool by_site =
-      false;  ///< group{...}, --keep-fp32 or --numerics gives some sites, or a product of theirs,
-              ///< other formats; --dry-run lists them
+      Format::fp32();    ///< none of evaluations, which have no gradients
+  bool by_site = false;  ///< group{...}, --keep-fp32 or --numerics gives some sites, or a product
+                         ///< of theirs, other formats; --dry-run lists them
   friend bool operator==(const RoleFormats&, const RoleFormats&) = default;
 };
 

@@ -13,13 +13,11 @@ hash() { field weights_sha256 <"$1"; }
 
 # The worked example of docs/FORMATS.md, in a run that goes on without the file.
 cp "$example" rules.toml
-whole --numerics rules.toml
 sed -i 's/@50%/@3up/' rules.toml # schedules of a share of the run would make the longer one another
 cut rules --numerics rules.toml
 whole --numerics rules.toml
 same "resumed without the file" "$(hash whole.json)" "$(hash rules.json)"
 grep -q '"numerics": "rule = \[{pattern' rules/config.json || fault "config.json has no rules: $(<rules/config.json)"
-expect 0 '' "$cnn" --evaluate rules
 expect 0 '' "$ebb" inspect rules
 grep -q 'numerics' out.txt || fault "inspect shows no rules: $(<out.txt)"
 sed -i 's/mxfp4/mxfp6/' rules.toml
@@ -60,7 +58,6 @@ expect 1 'other.bin' "$cnn" --resume --out table --iterations 9
 expect 1 'the multiplier is not that of the run: .* check --multiplier' "$cnn" --resume --out table --iterations 9 --multiplier unsigned.bin
 expect 0 '' "$cnn" --resume --out table --iterations 9 --multiplier moved.bin
 expect 0 '' "$cnn" --evaluate table --multiplier none
-expect 0 '' "$cnn" --evaluate table --multiplier unsigned.bin
 head -c 131071 moved.bin >short.bin
 expect 1 'short.bin: a table of 256 x 256 products of 16 bits has 131072 bytes, got 131071' "$cnn" --bits 8 --multiplier short.bin --out none
 expect 2 'a table multiplies codes of int1 .. int8, not e4m3 by e4m3' "$cnn" --bits e4m3 --multiplier moved.bin --out none

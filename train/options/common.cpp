@@ -133,7 +133,6 @@ std::vector<OptionSpec> precision_options() {
   const auto grid = [](const std::string& style) { static_cast<void>(parse_grid_style(style)); };
   const auto cost = [](const std::string& bits) { static_cast<void>(parse_cost_reference(bits)); };
   const auto model = [](const std::string& name) { static_cast<void>(CostModel::parse(name)); };
-  const auto sums = [](const std::string& name) { static_cast<void>(Accumulator::parse(name)); };
   OptionSpec period =
       text("period", "floor+1|floor", "floor+1", training,
            "cycle length floor(T/n)+1, or floor(T/n) as in the cost scripts of arXiv 2403.02243",
@@ -144,16 +143,6 @@ std::vector<OptionSpec> precision_options() {
            "layers left in float32: tags of layers (first, last; shortcut in ResNets, aggregate in "
            "graph networks), names or dotted prefixes of names, separated by commas");
   keep_fp32.may_be_empty = true;
-  OptionSpec numerics =
-      text("numerics", "FILE", "", evaluation,
-           "rules for single layers, roles and products: TOML with tables "
-           "[[rule]] of pattern and format, scale, grid, rounding, accumulator; "
-           "they go over the other options",
-           [](const std::string& toml) { static_cast<void>(parse_numerics(toml)); });
-  numerics.content = numerics_of_file;
-  OptionSpec is_signed =
-      flag("multiplier-signed", evaluation, "the table is of two's complement codes");
-  is_signed.requires_option = "multiplier";
   return {
       text("schedule", "NAME", "CR", training,
            "static, fp32, or one of CR LR ER RR CT LT ETV ETH RTV RTH"),
@@ -199,7 +188,22 @@ std::vector<OptionSpec> precision_options() {
       with_default("--grid",
                    text("gradient-grid", "affine|symmetric", "", training,
                         "the same for gradients; in a symmetric grid zero is a code", grid)),
-      keep_fp32,
+      keep_fp32};
+}
+
+std::vector<OptionSpec> product_options() {
+  const auto sums = [](const std::string& name) { static_cast<void>(Accumulator::parse(name)); };
+  OptionSpec numerics =
+      text("numerics", "FILE", "", evaluation,
+           "rules for single layers, roles and products: TOML with tables "
+           "[[rule]] of pattern and format, scale, grid, rounding, accumulator; "
+           "they go over the other options",
+           [](const std::string& toml) { static_cast<void>(parse_numerics(toml)); });
+  numerics.content = numerics_of_file;
+  OptionSpec is_signed =
+      flag("multiplier-signed", evaluation, "the table is of two's complement codes");
+  is_signed.requires_option = "multiplier";
+  return {
       text("accumulator", "NAME", "auto", evaluation,
            "what products are summed in: exact, wrapN, satN, fp32, fp32_blocked(N), f_seq(FORMAT), "
            "f_chunk(FORMAT,N), tc(W,N), hopper, blackwell; auto: exact for integers, fixed-point, "
@@ -376,6 +380,7 @@ std::vector<OptionSpec> common_options() {
   };
   add(OptionSpec::kModelGroup, model_options());
   add("Precision", precision_options());
+  add("Precision", product_options());
   add("Training", training_options());
   add("Machine", machine_options());
   add("Run", run_options());

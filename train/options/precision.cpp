@@ -325,7 +325,8 @@ Precision resolve_precision(const Options& options, const Totals& totals,
   const auto left = [&](const Site& site) { return formats->leaves_to_all(common, site); };
   if (!sites.empty() && std::ranges::none_of(sites, left)) {
     precision.warnings.emplace_back(
-        "--bits, --keep-fp32 or --numerics names every layer, but the papers' cost counts the common "
+        "--bits, --keep-fp32 or --numerics names every layer, but the papers' cost counts the "
+        "common "
         "widths (in a group those of '*') for the whole model");
   }
   for (std::size_t i = 0; i < formats->bounds().size(); ++i) {
