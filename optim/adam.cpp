@@ -18,13 +18,17 @@ struct Constants {
 };
 
 /// By value: numbers that a written float might alias would be read anew for each element.
-bool move(Constants c, std::int64_t n, const float* g, float* w, float* m, float* v) {
+template <bool told>
+bool move(Constants c, std::int64_t n, const float* g, float* w, float* m, float* v,
+          [[maybe_unused]] float* intended) {
   std::uint32_t overflow = 0;
   for (std::int64_t j = 0; j < n; ++j) {
     const float d = g[j] + c.coupled * w[j];
     m[j] = c.beta1 * m[j] + c.one_minus_beta1 * d;
     v[j] = c.beta2 * v[j] + c.one_minus_beta2 * d * d;
-    w[j] = c.shrink * w[j] - c.step * (m[j] / (std::sqrt(v[j]) / c.root_correction + c.epsilon));
+    const float change = c.step * (m[j] / (std::sqrt(v[j]) / c.root_correction + c.epsilon));
+    if constexpr (told) intended[j] = (c.shrink - 1) * w[j] - change;
+    w[j] = c.shrink * w[j] - change;
     overflow |= non_finite(v[j]) | non_finite(w[j]);  // m is a mean of what v squares
   }
   return overflow == 0;
@@ -34,16 +38,17 @@ bool step(const NamedNumbers& hyper, const Update& u, bool decoupled) {
   const double beta1 = number_of(hyper, "beta1"), beta2 = number_of(hyper, "beta2"),
                decay = number_of(hyper, "weight_decay");
   const auto t = static_cast<std::int64_t>(u.t);
-  return move({.beta1 = static_cast<float>(beta1),
-               .beta2 = static_cast<float>(beta2),
-               .one_minus_beta1 = static_cast<float>(1.0 - beta1),
-               .one_minus_beta2 = static_cast<float>(1.0 - beta2),
-               .coupled = static_cast<float>(decoupled ? 0.0 : decay),
-               .shrink = static_cast<float>(decoupled ? 1.0 - u.rate * decay : 1.0),
-               .step = static_cast<float>(u.rate / (1.0 - math::pow(beta1, t))),
-               .root_correction = static_cast<float>(std::sqrt(1.0 - math::pow(beta2, t))),
-               .epsilon = static_cast<float>(number_of(hyper, "epsilon"))},
-              u.size, u.g, u.w, u.slots[0], u.slots[1]);
+  const auto run = u.intended == nullptr ? move<false> : move<true>;
+  return run({.beta1 = static_cast<float>(beta1),
+              .beta2 = static_cast<float>(beta2),
+              .one_minus_beta1 = static_cast<float>(1.0 - beta1),
+              .one_minus_beta2 = static_cast<float>(1.0 - beta2),
+              .coupled = static_cast<float>(decoupled ? 0.0 : decay),
+              .shrink = static_cast<float>(decoupled ? 1.0 - u.rate * decay : 1.0),
+              .step = static_cast<float>(u.rate / (1.0 - math::pow(beta1, t))),
+              .root_correction = static_cast<float>(std::sqrt(1.0 - math::pow(beta2, t))),
+              .epsilon = static_cast<float>(number_of(hyper, "epsilon"))},
+             u.size, u.g, u.w, u.slots[0], u.slots[1], u.intended);
 }
 
 constexpr OptimizerRule row(std::string_view name,
@@ -52,7 +57,8 @@ constexpr OptimizerRule row(std::string_view name,
           .hyperparameters = kHyperparameters,
           .slots = kSlots,
           .counts_steps = true,
-          .step = step};
+          .step = step,
+          .tells_update = true};
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/hyperparameters.h"
@@ -12,22 +13,33 @@
 #include "core/params.h"
 #include "core/tape.h"
 #include "optim/rule.h"
+#include "optim/state_tensor.h"
+#include "optim/update_quality.h"
 
 namespace ebb {
 
-/// An optimizer with its state, all of which is public data. It updates float32 master parameters;
-/// a parameter without gradient stays as it is.
+/// An optimizer with its state, all of which is public data. It updates the float32 parameters of a
+/// store, which rules with weights of few bits keep to numbers of their format; a parameter without
+/// gradient stays as it is.
 struct Optimizer {
   /// Stochastic gradient descent.
   Optimizer();
   /// @throws ConfigError for a hyperparameter that the rule does not have, or one out of range
-  explicit Optimizer(const OptimizerRule& row, const NamedNumbers& given = {});
+  /// or for formats that the rule cannot have
+  explicit Optimizer(const OptimizerRule& row, const NamedNumbers& given = {},
+                     const std::optional<StateFormats>& formats = std::nullopt);
 
   const OptimizerRule* rule;
   NamedNumbers hyperparameters;  ///< all of the rule's, in its order
   std::uint64_t steps = 0;       ///< taken so far, by rules that count them
-  /// By slot of the rule, then by ParamId; empty until that parameter's first gradient.
-  std::vector<std::vector<Tensor>> slots;
+  /// By slot of the rule, then by ParamId; empty until that parameter's first gradient, or begin().
+  std::vector<std::vector<StateTensor>> slots;
+  StateFormats formats;     ///< by role, of rules that have roles
+  Simd simd = best_simd();  ///< never changes a result
+
+  /// Rounds the parameters that have no state yet to the weights' format, and gives masters what
+  /// they were before. step() does this too; called first, the first pass sees rounded weights.
+  void begin(ParamStore& params);
 
   /// Updates the parameters once. `rate` is the learning rate of this iteration, `key` what
   /// rules that draw (OptimizerRule::draws) draw from: each iteration has its own.
@@ -40,8 +52,16 @@ struct Optimizer {
   /// The same with a rate for each entry of the store. A parameter at rate 0 stays as it is, while
   /// its momentum goes on.
   /// @throws ShapeError also unless there are as many rates as entries
+  /// With `quality` it also measures how much of the intended updates was made, by parameter.
   void step(ParamStore& params, const Gradients& gradients, std::span<const double> rates,
-            std::optional<Key> key = std::nullopt);
+            std::optional<Key> key = std::nullopt, std::vector<UpdateQuality>* quality = nullptr);
+
+  /// Bytes that each role takes for one parameter: weight, gradient, moments, residuals, master. A
+  /// device would need them; here weights and gradients are float32 whatever their numbers.
+  [[nodiscard]] std::vector<std::pair<StateRole, double>> bytes_per_parameter() const;
+  /// What the user should know of these hyperparameters and formats together, a sentence each.
+  [[nodiscard]] std::vector<std::string> warnings() const;
+  [[nodiscard]] Format format_of(const Slot& slot) const;
 
   struct NamedTensor {
     std::string name;  ///< "SLOT/PARAMETER"
@@ -58,6 +78,10 @@ struct Optimizer {
   /// @throws DataError for a tensor that this optimizer has no place for; the state is unchanged
   /// then
   void restore(const ParamStore& params, State state);
+
+ private:
+  /// Makes the state of the parameter in that place, unless it has one.
+  void prepare(ParamStore& params, std::size_t place);
 };
 
 /// The names of optimizer_rules().

@@ -13,10 +13,13 @@ struct Constants {
 };
 
 /// By value: numbers that a written float might alias would be read anew for each element.
-bool move(Constants c, std::int64_t n, const float* g, float* w, float* v) {
+template <bool told>
+bool move(Constants c, std::int64_t n, const float* g, float* w, float* v,
+          [[maybe_unused]] float* intended) {
   std::uint32_t overflow = 0;
   for (std::int64_t j = 0; j < n; ++j) {
     v[j] = c.momentum * v[j] + (g[j] + c.decay * w[j]);
+    if constexpr (told) intended[j] = -(c.step * v[j]);
     w[j] -= c.step * v[j];
     overflow |= non_finite(v[j]) | non_finite(w[j]);
   }
@@ -24,10 +27,11 @@ bool move(Constants c, std::int64_t n, const float* g, float* w, float* v) {
 }
 
 bool step(const NamedNumbers& hyper, const Update& u) {
-  return move({.momentum = static_cast<float>(number_of(hyper, "momentum")),
-               .decay = static_cast<float>(number_of(hyper, "weight_decay")),
-               .step = static_cast<float>(u.rate)},
-              u.size, u.g, u.w, u.slots[0]);
+  const auto run = u.intended == nullptr ? move<false> : move<true>;
+  return run({.momentum = static_cast<float>(number_of(hyper, "momentum")),
+              .decay = static_cast<float>(number_of(hyper, "weight_decay")),
+              .step = static_cast<float>(u.rate)},
+             u.size, u.g, u.w, u.slots[0], u.intended);
 }
 
 }  // namespace
@@ -35,7 +39,10 @@ bool step(const NamedNumbers& hyper, const Update& u) {
 /// Stochastic gradient descent with momentum:  d = g + weight_decay w;  v = momentum v + d;  w = w
 /// - rate v. Weight decay reaches every parameter, biases and batch norm included, as in PyTorch
 /// and the CPT recipe.
-extern constinit const OptimizerRule kSgd{
-    .name = "sgd", .hyperparameters = kHyperparameters, .slots = kSlots, .step = step};
+extern constinit const OptimizerRule kSgd{.name = "sgd",
+                                          .hyperparameters = kHyperparameters,
+                                          .slots = kSlots,
+                                          .step = step,
+                                          .tells_update = true};
 
 }  // namespace ebb

@@ -82,8 +82,8 @@ if ((${#owners[@]})); then
 fi
 
 # Code compiled for one instruction set must not bring functions that the linker could pick for the whole program.
-mapfile -t files < <(sources '.*/kernels/.*\.cpp' core quant layers)
-mapfile -t reached < <(sources '.*/kernels/.*_(sse|avx|avx2|avx512|vnni|amx|neon|sve)[a-z0-9_]*\.(h|cpp)' core quant layers
+mapfile -t files < <(sources '.*/kernels/.*\.cpp' core quant layers optim)
+mapfile -t reached < <(sources '.*/kernels/.*_(sse|avx|avx2|avx512|vnni|amx|neon|sve)[a-z0-9_]*\.(h|cpp)' core quant layers optim
                        grep -lw EBB_TARGET "${files[@]}" || true)
 declare -A seen=()
 while ((${#reached[@]})); do  # the kernel files and every header of ours that they reach
