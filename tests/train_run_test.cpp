@@ -8,6 +8,7 @@
 
 #include "tests/scratch.h"
 #include "tests/tiny_family.h"
+#include "train/app/inspect.h"
 #include "train/files.h"
 #include "train/record.h"
 
@@ -70,6 +71,39 @@ TEST_CASE("a run says what it does before it does it, in 100 columns") {
   CHECK(contains(call("--iterations 5", images).err, "MADE UP, SINCE NO --data WAS GIVEN"));
   CHECK(contains(call("--iterations 5", images).err, "--validation 0.1 holds out"));
   CHECK_FALSE(contains(call("--iterations 5 --data synthetic", images).err, "MADE UP"));
+}
+
+TEST_CASE("an optimizer in low precision says what it keeps, and what became of its updates") {
+  const Scratch scratch;
+  const std::string run = scratch / "run";
+  const Shown shown = call(
+      "--iterations 12 --optimizer collage-light --update-metrics 5 --loss-scale dynamic --out " +
+      run);
+  for (const char* part :
+       {"ebb-tiny: warning: beta2 0.999 is 1 in bf16",
+        "\noptimizer      collage-light, beta1 0.9, beta2 0.999, epsilon 1e-08, weight decay "
+        "0.0001,\n               strict elementwise 0, loss scale dynamic\n",
+        "\nmemory         10 bytes a parameter: weights 2, gradients 2, moments 4, residuals "
+        "2\n"}) {
+    CAPTURE(part);
+    CAPTURE(shown.err);
+    CHECK(contains(shown.err, part));
+  }
+  const std::vector<train::UpdateRow> last = train::read_last_updates(run);
+  REQUIRE(last.size() == 1);
+  CHECK(last[0].iteration == 10);
+  CHECK(last[0].quality.elements == 6);
+  CHECK(last[0].quality.whole_edq_ratio() == doctest::Approx(1).epsilon(0.01));
+  const std::string inspected = to_table(train::inspect(run));
+  CAPTURE(inspected);
+  CHECK(contains(inspected, "\nUpdates of iteration 10:\n"));
+  CHECK(contains(inspected, "\nall "));
+  CHECK(call("--quiet --resume --out " + run).err.empty());
+  const Shown forecast =
+      call("--iterations 12 --dry-run --optimizer adamw-master --optimizer-formats weights=e4m3");
+  CAPTURE(forecast.err);
+  CHECK(contains(forecast.out,
+                 "memory   15 bytes a parameter: weights 1, gradients 2, moments 8, masters 4\n"));
 }
 
 TEST_CASE("a run is saved unless it is told not to, under a name of its own") {

@@ -34,9 +34,18 @@ void check_finite(const Gradients& gradients, const ParamStore& params) {
   }
 }
 
+// By a factor rounded once: exact of scales that are powers of two.
+void unscale(Gradients& gradients, double scale) {
+  const auto factor = static_cast<float>(1 / scale);
+  for (Tensor& gradient : gradients) {
+    for (float& g : gradient.values()) g *= factor;
+  }
+}
+
 // The step of iteration t up to, but not including, the update of the parameters. Layer state moves
 // after each micro-batch.
 struct Sweep {
+  std::optional<std::string> overflow{};  ///< with a loss scale: what was not finite
   double loss = 0;
   std::optional<double> accuracy{};
   Gradients gradients{};
@@ -66,7 +75,15 @@ Sweep sweep(const Task& task, RunState& state, const LoopSettings& settings,
     const double share = static_cast<double>(parts[part]) / static_cast<double>(examples);
     result.loss += share * value;
     if (accuracy) result.accuracy = result.accuracy.value_or(0) + share * *accuracy;
-    Gradients gradients = pass.tape.backward(loss, static_cast<float>(share));
+    const double scale = state.loss_scale ? state.loss_scale->scale : 1;
+    Gradients gradients;
+    try {
+      gradients = pass.tape.backward(loss, static_cast<float>(share * scale));
+    } catch (const NonFiniteError& error) {
+      if (!state.loss_scale) throw;
+      result.overflow = error.what();
+      return result;
+    }
     if (part == 0) {
       result.gradients = std::move(gradients);
     } else {
@@ -74,9 +91,39 @@ Sweep sweep(const Task& task, RunState& state, const LoopSettings& settings,
     }
     pass.effects.apply_to(state.params);
   }
-  check_finite(result.gradients, state.params);
+  try {
+    check_finite(result.gradients, state.params);
+  } catch (const NonFiniteError& error) {
+    if (!state.loss_scale) throw;
+    result.overflow = error.what();
+    return result;
+  }
+  if (state.loss_scale) unscale(result.gradients, state.loss_scale->scale);
   if (settings.clip) clip_global_norm(result.gradients, *settings.clip);
   return result;
+}
+
+// Until no gradient overflows, if the loss scale is dynamic. `begin` is called before an attempt.
+template <class Begin>
+Sweep sweep_scaled(const Task& task, RunState& state, const LoopSettings& settings,
+                   const PrecisionPlan& plan, const Observer* observer, const Begin& begin) {
+  if (!state.loss_scale) return sweep(task, state, settings, plan, observer);
+  std::vector<std::pair<std::size_t, Tensor>> layer_state;
+  for (std::size_t i = 0; i < state.params.size(); ++i) {
+    const ParamStore::Entry& entry = state.params.entries()[i];
+    if (entry.kind == ParamStore::Kind::state) layer_state.emplace_back(i, entry.value);
+  }
+  for (;;) {
+    begin();
+    Sweep swept = sweep(task, state, settings, plan, observer);
+    if (!swept.overflow) {
+      state.loss_scale->succeeded();
+      return swept;
+    }
+    state.loss_scale->overflowed(*swept.overflow);
+    for (const auto& [i, value] : layer_state)
+      state.params[ParamId{static_cast<std::int32_t>(i)}] = value;
+  }
 }
 
 double rate_factor(const RunState& state) {
@@ -97,21 +144,29 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings,
   const double factor = rate_factor(state), rate = settings.rate(t) * factor;
   const uint128 before = state.ledger.total_bit_ops();
   const bool measure = settings.statistics_every && due(t, *settings.statistics_every),
-             probe = !settings.probe.formats.empty() && due(t, settings.probe_every);
+             probe = !settings.probe.formats.empty() && due(t, settings.probe_every),
+             judge = events.updates && settings.update_metrics_every &&
+                     due(t, *settings.update_metrics_every);
   Measurements measured;
   const Observer observer = measuring(measured, measure, probe ? settings.probe : Probe{});
 
   Sweep swept;
+  StepRow row{.iteration = t, .epoch = t / task.steps_per_epoch, .learning_rate = rate};
+  std::vector<UpdateQuality> updates;
   try {
-    swept = sweep(task, state, settings, plan, measure || probe ? &observer : nullptr);
+    const std::int64_t overflows = state.loss_scale ? state.loss_scale->overflows : 0;
+    swept = sweep_scaled(task, state, settings, plan, measure || probe ? &observer : nullptr, [&] {
+      measured = {};
+      if (state.loss_scale) row.loss_scale = state.loss_scale->scale;
+    });
+    if (state.loss_scale) row.skipped = state.loss_scale->overflows - overflows;
     const Key key = settings.key.fold(static_cast<std::uint64_t>(t)).fold("optimizer");
+    std::vector<double> rates(state.params.size(), rate);
     if (settings.rates) {
-      std::vector<double> rates = settings.rates(t);
+      rates = settings.rates(t);
       for (double& each : rates) each *= factor;
-      state.optimizer.step(state.params, swept.gradients, rates, key);
-    } else {
-      state.optimizer.step(state.params, swept.gradients, rate, key);
     }
+    state.optimizer.step(state.params, swept.gradients, rates, key, judge ? &updates : nullptr);
   } catch (const NonFiniteError& error) {
     throw NonFiniteError(concat("[train] iteration ", t, ": ", error.what()));
   }
@@ -120,16 +175,15 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings,
   tell_controllers(state, {.event = Observation::Event::update,
                            .updates = state.iteration,
                            .numbers = {{"loss", swept.loss}, {"learning_rate", rate}}});
+  if (judge) events.updates(t, updates);
   if (measure && events.statistics) events.statistics(t, measured.operands);
   if (probe && events.probe) events.probe(t, measured);
-  return {.iteration = t,
-          .epoch = t / task.steps_per_epoch,
-          .loss = swept.loss,
-          .accuracy = swept.accuracy,
-          .learning_rate = rate,
-          .formats = role_formats(plan, state.ledger),
-          .bit_ops = state.ledger.total_bit_ops() - before,
-          .seconds = seconds_since(start)};
+  row.loss = swept.loss;
+  row.accuracy = swept.accuracy;
+  row.formats = role_formats(plan, state.ledger);
+  row.bit_ops = state.ledger.total_bit_ops() - before;
+  row.seconds = seconds_since(start);
+  return row;
 }
 
 // Whether products of a site had operands of a role.
@@ -245,6 +299,11 @@ Checkpoint to_checkpoint(const RunState& state, std::string config) {
     checkpoint.add_group("controller", {StoredTensor::of(std::string(controller.rule->name),
                                                          std::span<const std::uint64_t>(words))});
   }
+  if (state.loss_scale) {
+    const std::vector<std::uint64_t> words = state.loss_scale->save();
+    checkpoint.add_group("loss_scale",
+                         {StoredTensor::of("state", std::span<const std::uint64_t>(words))});
+  }
   if (state.evaluation_due) checkpoint.notes["evaluation"] = kDue;
   return checkpoint;
 }
@@ -268,7 +327,13 @@ void restore(RunState& state, const Checkpoint& checkpoint) {
   std::vector<Controller> controllers = state.controllers;
   for (Controller& controller : controllers)
     controller.restore(stored.at(std::string(controller.rule->name)).words());
+  std::optional<LossScale> loss_scale = state.loss_scale;
+  if (loss_scale) {
+    const SafeTensors scales{.metadata = {}, .tensors = checkpoint.group("loss_scale")};
+    loss_scale->restore(scales.at("state").words());
+  }
   restore_params(checkpoint, state.params);
+  state.loss_scale = loss_scale;
   state.optimizer.restore(state.params, std::move(slots));
   state.ledger = training;
   state.evaluation_ledger = evaluation;
@@ -279,6 +344,7 @@ void restore(RunState& state, const Checkpoint& checkpoint) {
 
 Outcome run_loop(const Task& task, RunState& state, const LoopSettings& settings,
                  const LoopEvents& events) {
+  if (state.iteration == 0) state.optimizer.begin(state.params);
   const auto save = [&] {
     if (events.save) events.save(state);
   };
@@ -310,6 +376,7 @@ Outcome run_loop(const Task& task, RunState& state, const LoopSettings& settings
 
 void observe_step(const Task& task, RunState& state, const LoopSettings& settings,
                   const Observer& observer) {
+  if (state.iteration == 0) state.optimizer.begin(state.params);
   sweep(task, state, settings, settings.plan(state.iteration), &observer);
 }
 

@@ -21,6 +21,7 @@
 #include "quant/plan.h"
 #include "schedules/controller.h"
 #include "train/checkpoint.h"
+#include "train/loss_scale.h"
 #include "train/record.h"
 
 namespace ebb::train {
@@ -116,8 +117,9 @@ struct RunState {
   CostLedger ledger{};                    ///< of training
   CostLedger evaluation_ledger{};         ///< of evaluations, which no cost of training includes
   std::vector<Controller> controllers{};  ///< the learning rate is multiplied by their values
-  std::int64_t iteration = 0;             ///< optimizer steps done
-  bool evaluation_due = false;            ///< the evaluation that follows them is still to be done
+  std::optional<LossScale> loss_scale{};
+  std::int64_t iteration = 0;   ///< optimizer steps done
+  bool evaluation_due = false;  ///< the evaluation that follows them is still to be done
 };
 
 /// @throws NonFiniteError for a parameter or a layer state with an infinity or a NaN
@@ -140,6 +142,7 @@ struct LoopSettings {
   std::int64_t eval_every = 1, save_every = 1;
   std::optional<std::int64_t> leave_before{};  ///< stop before this step, nothing being saved
   std::optional<std::int64_t> statistics_every{};
+  std::optional<std::int64_t> update_metrics_every{};
   std::int64_t probe_every = 1;
   Probe probe{};  ///< what is asked of a step then, if it has formats
   Simd simd = Simd::scalar;
@@ -158,16 +161,21 @@ struct LoopEvents {
   std::function<void(const RunState&)> evaluated{};  ///< after the rows of one evaluation
   std::function<void(const RunState&)> save{};
   std::function<void(std::int64_t t, const std::vector<OperandQuality>&)> statistics{};
+  /// Of every parameter, see LoopSettings::update_metrics_every.
+  std::function<void(std::int64_t t, const std::vector<UpdateQuality>&)> updates{};
   /// What the settings' probe found, in Measurements::probed and sums.
   std::function<void(std::int64_t t, const Measurements&)> probe{};
 };
 
 enum class Outcome : std::uint8_t { finished, ended_early, stopped };
 
-/// Runs from state.iteration to settings.iterations. After a step come its checkpoint, the look at
+/// Runs from state.iteration to settings.iterations; a run's first parameters become numbers of the
+/// optimizer's formats (Optimizer::begin). After a step come its checkpoint, the look at
 /// `stop` and its evaluation; the last step is always saved, evaluated on all splits and saved
 /// again; so is a step after whose evaluation the settings have `enough`. An evaluation that `stop`
 /// ends leaves no trace: it is due when the run goes on, and done first then.
+/// With a dynamic loss scale a step whose gradients overflow is tried again at the next scale, with
+/// the same batch and keys; every attempt is charged.
 /// @throws NonFiniteError before the optimizer step when the loss, a gradient or a value reaching
 /// an encode is not finite, with
 ///         iteration, site and role; nothing is saved then. Whatever task and events throw passes
@@ -176,7 +184,8 @@ Outcome run_loop(const Task& task, RunState& state, const LoopSettings& settings
                  const LoopEvents& events);
 
 /// Runs the passes of the next step, without its update, and shows them to an observer. Of the
-/// state only layer state and the ledger change. @throws as run_loop
+/// state only layer state, the ledger and what run_loop does before its first step change. @throws
+/// as run_loop
 void observe_step(const Task& task, RunState& state, const LoopSettings& settings,
                   const Observer& observer);
 

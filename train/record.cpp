@@ -25,7 +25,8 @@ constexpr const char* kConfig = "/config.json";
 constexpr const char* kSteps = "/steps.jsonl";
 constexpr const char* kEvaluations = "/evals.jsonl";
 constexpr const char* kOperands = "/operands.jsonl";
-constexpr const char* kProbe = "/probe.jsonl";
+/// By RunDirectory::Measured.
+constexpr std::array kMeasured{kOperands, "/probe.jsonl", "/updates.jsonl"};
 constexpr const char* kLock = "/lock";
 constexpr std::string_view kMarker =
     "The directory of a run of Ebb, locked while the run writes to it.";
@@ -80,6 +81,9 @@ StepRow step_of(const Json& json) {
       .loss = real_of(json.at("loss")),
       .accuracy = accuracy == json.end() ? std::nullopt : std::optional(accuracy->get<double>()),
       .learning_rate = real_of(json.at("learning_rate")),
+      .loss_scale = json.contains("loss_scale") ? std::optional(real_of(json.at("loss_scale")))
+                                                : std::nullopt,
+      .skipped = json.value("skipped", std::int64_t{0}),
       .formats = formats_of(json.at("bits")),
       .bit_ops = parse_uint128(json.at("bit_ops").get_ref<const std::string&>()),
       .seconds = json.at("seconds").get<double>()};
@@ -103,9 +107,6 @@ EvalRow evaluation_of(const Json& json) {
   for (const auto& [name, score] : others.items()) row.more.emplace_back(name, real_of(score));
   return row;
 }
-
-// By Granularity. Weights are [out, in], and alone have grids by row or column.
-constexpr std::array kGridNames{"tensor", "output channel", "input channel"};
 
 OperandRow operand_of(const Json& json) {
   const Json sqnr = json.value("sqnr_db", Json());
@@ -222,6 +223,8 @@ std::string to_line(const StepRow& row) {
   Json json{{"iteration", row.iteration}, {"epoch", row.epoch}, {"loss", row.loss}};
   if (row.accuracy) json["accuracy"] = *row.accuracy;
   json["learning_rate"] = row.learning_rate;
+  if (row.loss_scale) json["loss_scale"] = *row.loss_scale;
+  if (row.skipped > 0) json["skipped"] = row.skipped;
   json["bits"] = to_json(row.formats);
   json["bit_ops"] = to_text(row.bit_ops);
   json["seconds"] = row.seconds;
@@ -236,29 +239,6 @@ std::string to_line(const EvalRow& row) {
             {"seconds", row.seconds}};
   if (row.lower_is_better) json["lower_is_better"] = true;
   for (const auto& [name, score] : row.more) json["scores"][name] = score;
-  return dump(json);
-}
-
-std::string to_line(std::int64_t iteration, const OperandQuality& quality) {
-  return dump({{"iteration", iteration},
-               {"site", quality.site},
-               {"role", to_text(quality.role)},
-               {"format", to_text(quality.format)},
-               {"grid", kGridNames[static_cast<std::size_t>(quality.grid)]},
-               {"elements", quality.elements},
-               {"at_ends", quality.at_ends},
-               {"zeros", quality.zeros},
-               {"underflow", quality.underflow},
-               {"sqnr_db", quality.sqnr_db}});
-}
-
-std::string to_line(std::int64_t iteration, const ProductSums& sums) {
-  Json json{
-      {"iteration", iteration},         {"site", sums.site}, {"product", to_text(sums.product)},
-      {"format", to_text(sums.format)}, {"sums", sums.sums}, {"sum_bits", sums.bits},
-      {"overflows", Json::object()}};
-  for (const auto& [accumulator, events] : sums.overflows)
-    json["overflows"][to_text(accumulator)] = to_text(events);
   return dump(json);
 }
 
@@ -368,7 +348,7 @@ bool RunDirectory::untouched() const {
     return !exists(path_ + name) || read_file(path_ + name).empty();
   };
   return !exists(path_ + kConfig) && !exists(checkpoint_path(path_, kLastCheckpoint)) &&
-         empty(kSteps) && empty(kEvaluations) && empty(kOperands) && empty(kProbe);
+         empty(kSteps) && empty(kEvaluations) && std::ranges::all_of(kMeasured, empty);
 }
 
 void RunDirectory::write_config(std::string_view config) {
@@ -406,38 +386,53 @@ History RunDirectory::cut_back(std::int64_t iteration,
   require<DataError>(altered.empty(), "[resume] ", path_, kSteps, ": ", altered, kAltered);
   auto evaluations = rows_before(path_ + kEvaluations, evaluation_of, digest(kEvaluations),
                                  [&](const EvalRow& row) { return row.iteration <= iteration; });
-  auto operands = rows_before(path_ + kOperands, operand_of, digest(kOperands),
-                              [&](const OperandRow& row) { return row.iteration < iteration; });
-  auto probe = rows_before(path_ + kProbe, operand_of, digest(kProbe),
-                           [&](const OperandRow& row) { return row.iteration < iteration; });
-  const bool measured = exists(path_ + kOperands), probed = exists(path_ + kProbe);
+  std::array<std::optional<Rows<OperandRow>>, kMeasuredFiles> measured;  // of which: iterations
+  for (std::size_t i = 0; i < kMeasuredFiles; ++i) {
+    if (exists(path_ + kMeasured[i]))
+      measured[i] = rows_before(path_ + kMeasured[i], operand_of, digest(kMeasured[i]),
+                                [&](const OperandRow& row) { return row.iteration < iteration; });
+  }
   // All of them must be fit to be written to before any is cut.
   const auto open_whole = [&](const char* name, const auto& rows) {
     const LineFile file(path_ + name, rows.bytes + rows.more_bytes, files_);
   };
   open_whole(kSteps, steps);
   open_whole(kEvaluations, evaluations);
-  if (measured) open_whole(kOperands, operands);
-  if (probed) open_whole(kProbe, probe);
+  for (std::size_t i = 0; i < kMeasuredFiles; ++i) {
+    if (measured[i]) open_whole(kMeasured[i], *measured[i]);
+  }
   go_on(steps_, kSteps, steps);
   go_on(evaluations_, kEvaluations, evaluations);
-  if (measured) go_on(operands_, kOperands, operands);
-  if (probed) go_on(probe_, kProbe, probe);
+  for (std::size_t i = 0; i < kMeasuredFiles; ++i) {
+    if (measured[i]) go_on(measured_[i], kMeasured[i], *measured[i]);
+  }
   return {std::move(steps.rows), std::move(evaluations.rows)};
 }
 
 void RunDirectory::add(const StepRow& row) { steps_->add(to_line(row)); }
 void RunDirectory::add(const EvalRow& row) { evaluations_->add(to_line(row)); }
 
+RunDirectory::Log& RunDirectory::log_of(Measured measured) {
+  const auto i = static_cast<std::size_t>(measured);
+  if (!measured_[i])
+    measured_[i].emplace(Log{LineFile(path_ + kMeasured[i], 0, files_), LineDigest()});
+  return *measured_[i];
+}
+
 void RunDirectory::add(std::int64_t iteration, const std::vector<OperandQuality>& operands) {
-  if (!operands_) operands_.emplace(Log{LineFile(path_ + kOperands, 0, files_), LineDigest()});
-  for (const OperandQuality& quality : operands) operands_->add(to_line(iteration, quality));
+  Log& log = log_of(Measured::operands);
+  for (const OperandQuality& quality : operands) log.add(to_line(iteration, quality));
 }
 
 void RunDirectory::add_probe(std::int64_t iteration, const Measurements& measured) {
-  if (!probe_) probe_.emplace(Log{LineFile(path_ + kProbe, 0, files_), LineDigest()});
-  for (const OperandQuality& quality : measured.probed) probe_->add(to_line(iteration, quality));
-  for (const ProductSums& sums : measured.sums) probe_->add(to_line(iteration, sums));
+  Log& log = log_of(Measured::probe);
+  for (const OperandQuality& quality : measured.probed) log.add(to_line(iteration, quality));
+  for (const ProductSums& sums : measured.sums) log.add(to_line(iteration, sums));
+}
+
+void RunDirectory::add_updates(std::int64_t iteration, const std::vector<UpdateQuality>& updates) {
+  Log& log = log_of(Measured::updates);
+  for (const UpdateQuality& quality : updates) log.add(to_line(UpdateRow{iteration, quality}));
 }
 
 void RunDirectory::save(Checkpoint checkpoint, const std::string& name) {
@@ -449,8 +444,7 @@ void RunDirectory::save(Checkpoint checkpoint, const std::string& name) {
   };
   keep(steps_, kSteps);
   keep(evaluations_, kEvaluations);
-  keep(operands_, kOperands);
-  keep(probe_, kProbe);
+  for (std::size_t i = 0; i < kMeasuredFiles; ++i) keep(measured_[i], kMeasured[i]);
   write_file(checkpoint_path(path_, name), to_bytes(checkpoint), files_);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -10,6 +11,7 @@
 #include "core/hyperparameters.h"
 #include "core/text.h"
 #include "layers/probe.h"
+#include "optim/update_quality.h"
 #include "train/checkpoint.h"
 #include "train/digest.h"
 #include "train/files.h"
@@ -32,6 +34,8 @@ struct StepRow {
   double loss = 0;                        ///< of the batch, before the update
   std::optional<double> accuracy{};       ///< as the loss, where examples have labels
   double learning_rate = 0;
+  std::optional<double> loss_scale{};  ///< that the update was made at, if there is one
+  std::int64_t skipped = 0;            ///< attempts before it that overflowed
   RoleFormats formats{};
   uint128 bit_ops = 0;  ///< of this step alone
   double seconds = 0;
@@ -74,6 +78,13 @@ std::string to_line(const EvalRow& row);
 std::string to_line(std::int64_t iteration, const OperandQuality& quality);
 std::string to_line(std::int64_t iteration, const ProductSums& sums);
 
+/// What an update came to: a line of updates.jsonl.
+struct UpdateRow {
+  std::int64_t iteration = 0;  ///< several lines share one
+  UpdateQuality quality{};
+};
+std::string to_line(const UpdateRow& row);
+
 /// Everything of the record that belongs to the first steps of a run.
 struct History {
   std::vector<StepRow> steps{};
@@ -90,9 +101,10 @@ std::string checkpoint_after(std::int64_t iteration);
 std::string checkpoint_name(const std::string& text);
 
 /// A run directory: config.json, steps.jsonl, evals.jsonl, operands.jsonl if operands are measured,
-/// probe.jsonl if other formats are, checkpoint.safetensors, and the file `lock` by which one run
-/// at a time claims it and by which it is known as a run's from its first moment. All are files of
-/// the directory itself: what is a link there is never written through.
+/// probe.jsonl if other formats are, updates.jsonl if updates are, checkpoint.safetensors, and the
+/// file `lock` by which one run at a time claims it and by which it is known as a run's from its
+/// first moment. All are files of the directory itself: what is a link there is never written
+/// through.
 class RunDirectory {
  public:
   /// Refuses what `create` would. @throws DataError if there is anything of that name
@@ -132,6 +144,7 @@ class RunDirectory {
   void add(const EvalRow& row);
   void add(std::int64_t iteration, const std::vector<OperandQuality>& operands);
   void add_probe(std::int64_t iteration, const Measurements& measured);
+  void add_updates(std::int64_t iteration, const std::vector<UpdateQuality>& updates);
   /// Replaces the checkpoint of that name, after the record up to it is on the disk, and notes the
   /// record's digests in it.
   /// @throws DataError if that fails, or the directory or one of its files was removed or replaced
@@ -154,7 +167,12 @@ class RunDirectory {
   std::string path_;
   FileSystem files_;
   DirectoryLock lock_;
-  std::optional<Log> steps_, evaluations_, operands_, probe_;
+  /// Of a file of measurements, which is made when there is something to write.
+  enum class Measured : std::uint8_t { operands, probe, updates };
+  static constexpr std::size_t kMeasuredFiles = 3;
+  Log& log_of(Measured measured);
+  std::optional<Log> steps_, evaluations_;
+  std::array<std::optional<Log>, kMeasuredFiles> measured_;
   std::string dropped_;
 };
 
@@ -162,6 +180,8 @@ class RunDirectory {
 std::string read_config(const std::string& directory);
 History read_history(const std::string& directory);
 std::vector<OperandRow> read_operands(const std::string& directory);
+/// Of the last step whose updates were measured.
+std::vector<UpdateRow> read_last_updates(const std::string& directory);
 Checkpoint read_checkpoint(const std::string& directory, const std::string& name = kLastCheckpoint);
 
 }  // namespace ebb::train

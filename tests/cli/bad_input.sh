@@ -67,6 +67,12 @@ expect 2 'block expects elements from 1 to 65535.*got .0' "$ebb" quantize --form
 expect 2 'scale grid is of integer formats' "$ebb" quantize --format e4m3 --scale grid
 expect 2 'rounding has no effect with --table' "$ebb" quantize --format e4m3 --table --rounding up
 expect 2 "unknown accumulator 'sat08'" "${run[@]}" --out a --accumulator sat08
+expect 2 'beta2 has no effect with --optimizer sgd, which has none' "${run[@]}" --out a --optimizer sgd --beta2 0.5
+expect 2 'optimizer-formats has no effect with --optimizer adamw, .* such as collage-plus' "${run[@]}" --out a --optimizer-formats bf16
+expect 2 "masters: bf16 is narrower than fp16" "${run[@]}" --out a --optimizer adamw-master --epsilon 1e-5 --optimizer-formats weights=fp16,masters=bf16
+expect 2 "epsilon 1e-08 is 0 in fp16" "${run[@]}" --out a --optimizer collage-plus --optimizer-formats fp16
+expect 2 "expected a role and its format as in weights=bf16.*got 'w=bf16'" "${run[@]}" --out a --optimizer collage-plus --optimizer-formats w=bf16
+expect 2 "loss-scale: expected dynamic or a number above 0 .*got '0'" "${run[@]}" --out a --loss-scale 0
 [[ ! -e a ]] || fault "a wrong command line left a run directory behind"
 
 expect 1 'no-such-folder' "$cnn" --arch lenet5 --data no-such-folder --iterations 2 --out b

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/text.h"
+#include "train/app/forecast.h"
 #include "train/app/progress.h"
 #include "train/app/report.h"
 #include "train/app/run.h"
@@ -78,6 +79,7 @@ std::string optimizer_text(const Run& run) {
     std::ranges::replace(words, '_', ' ');
     text += concat(", ", words, ' ', format_short(value));
   }
+  if (run.state.loss_scale) text += concat(", loss scale ", run.options.text("loss-scale"));
   if (run.settings.clip)
     text += concat(", gradients clipped to the norm ", format_short(*run.settings.clip));
   return text;
@@ -142,6 +144,7 @@ std::string banner(const Run& run, const Program& program, const Destination& wh
       {"schedule", schedule_text(run)},
       {"formats", formats_by_role(run)},
       {"optimizer", optimizer_text(run)},
+      {"memory", memory_text(memory_of(run.state.optimizer))},
       {"learning rate", rate_text(run)},
       {"length", length_text(run)},
       {"evaluation", evaluation_text(run)},

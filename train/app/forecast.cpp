@@ -105,6 +105,23 @@ Forecast forecast(const Task& task, const ParamStore& params, const Precision& p
   return result;
 }
 
+MemoryOfParameter memory_of(const Optimizer& optimizer) {
+  MemoryOfParameter memory;
+  for (const auto& [role, bytes] : optimizer.bytes_per_parameter()) {
+    if (bytes == 0) continue;
+    memory.bytes += bytes;
+    memory.parts.emplace_back(kStateRoles[static_cast<std::size_t>(role)], bytes);
+  }
+  return memory;
+}
+
+std::string memory_text(const MemoryOfParameter& memory) {
+  std::vector<std::string> parts;
+  for (const auto& [name, bytes] : memory.parts)
+    parts.push_back(concat(name, ' ', format_short(bytes)));
+  return concat(format_short(memory.bytes), " bytes a parameter: ", join_words(parts));
+}
+
 std::string to_json(const Forecast& forecast) {
   Json layers = Json::array();
   uint128 forward = 0;
@@ -131,6 +148,7 @@ std::string to_json(const Forecast& forecast) {
       {{"layers", layers},
        {"rate_groups", rates},
        {"parameters", forecast.parameters},
+       {"bytes_per_parameter", forecast.memory.bytes},
        {"macs", static_cast<std::uint64_t>(forward)},
        {"examples_per_step", forecast.examples},
        {"iterations", forecast.iterations},
@@ -192,9 +210,9 @@ std::string to_table(const Forecast& forecast) {
       " parameters; ", forecast.iterations, " steps, ", forecast.steps_per_epoch,
       " an epoch\nbits     ", forecast.bits, gradients,
       arithmetic.empty() ? "" : concat("\nwith     ", arithmetic), "\nlr       ", forecast.rate,
-      '\n', rates, "cost     ", format_cost(forecast.ledger, forecast.cost), "\n         ",
-      costs_of_fp32(forecast.ledger), " of fp32's\n         papers' cost ",
-      format_bit_ops(forecast.ledger.paper_bit_ops()), ", ",
+      '\n', rates, "memory   ", memory_text(forecast.memory), "\ncost     ",
+      format_cost(forecast.ledger, forecast.cost), "\n         ", costs_of_fp32(forecast.ledger),
+      " of fp32's\n         papers' cost ", format_bit_ops(forecast.ledger.paper_bit_ops()), ", ",
       format_cost(forecast.cost.paper, {forecast.cost.basis.reference}), '\n');
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <iterator>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "quant/ledger.h"
@@ -21,6 +22,14 @@ struct LayerRow {
   /// The narrowest and the widest formats of the run, by kProductOperands.
   std::array<Format, std::size(kProductOperands)> lowest{}, highest{};
 };
+/// What a parameter, its gradient and its optimizer's state take in their formats.
+struct MemoryOfParameter {
+  double bytes = 0;
+  std::vector<std::pair<std::string, double>> parts{};  ///< bytes by what they are for
+};
+MemoryOfParameter memory_of(const Optimizer& optimizer);
+std::string memory_text(const MemoryOfParameter& memory);
+
 /// What --dry-run shows.
 struct Forecast {
   std::vector<LayerRow> layers{};
@@ -33,6 +42,7 @@ struct Forecast {
   std::vector<RateGroup> rate_groups{};  ///< see Precision
   CostLedger ledger{};                   ///< predicted
   RelativeCost cost{};
+  MemoryOfParameter memory{};
 };
 Forecast forecast(const Task& task, const ParamStore& params, const Precision& precision,
                   std::int64_t iterations);

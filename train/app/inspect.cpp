@@ -125,11 +125,12 @@ std::string length_text(const Inspection& inspection) {
 // a value.
 std::string training_text(const Inspection& inspection) {
   std::string text = option(inspection, "optimizer");
-  for (const char* name : {"momentum", "weight-decay", "lr", "lr-schedule", "clip", "batch",
-                           "accumulate", "patience", "seed"}) {
+  for (const char* name :
+       {"optimizer-formats", "momentum", "beta1", "beta2", "epsilon", "weight-decay", "lr",
+        "lr-schedule", "clip", "batch", "accumulate", "patience", "seed"}) {
     const std::string value = find(inspection.config.options, name).value_or("");
     const bool without_effect = (std::string_view(name) == "accumulate" && value == "1") ||
-                                (std::string_view(name) == "momentum" && text != "sgd");
+                                (std::string_view(name) == "momentum" && !text.starts_with("sgd"));
     if (!value.empty() && !without_effect) text += concat(", ", name, ' ', value);
   }
   return text;
@@ -217,6 +218,27 @@ std::string operands_table(const std::vector<OperandRow>& operands) {
   return format_table(rows);
 }
 
+// By parameter, and of all of them.
+std::string updates_table(const std::vector<UpdateRow>& updates) {
+  std::vector<std::vector<std::string>> rows{{"parameter", "elements", "lost", "zero updates",
+                                              "update norm", "EDQ ratio", "with residuals"}};
+  UpdateQuality all{.name = "all"};
+  const auto add = [&](const UpdateQuality& q) {
+    const auto share = [&](std::int64_t count) {
+      return format_share(static_cast<double>(count) / static_cast<double>(q.elements));
+    };
+    rows.push_back({q.name, with_separators(static_cast<uint128>(q.elements)), share(q.lost),
+                    share(q.zero_updates), format_short(std::sqrt(q.intended_squares)),
+                    format_fixed(q.edq_ratio(), 4), format_fixed(q.whole_edq_ratio(), 4)});
+  };
+  for (const UpdateRow& row : updates) {
+    add(row.quality);
+    all += row.quality;
+  }
+  add(all);
+  return format_table(rows);
+}
+
 Json to_json(const OperandRow& row) {
   return {{"iteration", row.iteration},
           {"site", row.site},
@@ -244,7 +266,8 @@ Inspection inspect(const std::string& directory, const CostChoice& choice) {
   Inspection result{.directory = directory,
                     .config = parse_config(read_config(directory)),
                     .history = read_history(directory),
-                    .operands = read_operands(directory)};
+                    .operands = read_operands(directory),
+                    .updates = read_last_updates(directory)};
   if (!std::filesystem::exists(directory + "/checkpoint.safetensors")) return result;
   const Checkpoint checkpoint = read_checkpoint(directory);
   const SafeTensors ledgers{.metadata = {}, .tensors = checkpoint.group("ledger")};
@@ -295,6 +318,9 @@ std::string to_table(const Inspection& inspection) {
     text += concat("\nOperands as they were encoded at iteration ",
                    inspection.operands.back().iteration, ":\n",
                    operands_table(last_measured(inspection)));
+  if (!inspection.updates.empty())
+    text += concat("\nUpdates of iteration ", inspection.updates.front().iteration, ":\n",
+                   updates_table(inspection.updates));
   return text;
 }
 
@@ -322,6 +348,8 @@ std::string to_json(const Inspection& inspection) {
   const bool known = parse_number(option(inspection, "iterations"), planned);
   Json operands = Json::array();
   for (const OperandRow& row : last_measured(inspection)) operands.push_back(to_json(row));
+  Json updates = Json::array();
+  for (const UpdateRow& row : inspection.updates) updates.push_back(Json::parse(to_line(row)));
   Json json{
       {"run", inspection.directory},
       {"program", inspection.config.program},
@@ -355,6 +383,7 @@ std::string to_json(const Inspection& inspection) {
        Json::parse(overflows_json(inspection.evaluation_ledger))},
       {"sites", sites},
       {"operands", operands},
+      {"updates", updates},
       {"evaluations", evaluations}};
   for (const EvalRow& row : history.evaluations) {  // the last one stays
     json[concat(row.split, '_', row.metric)] = row.score;

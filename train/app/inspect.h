@@ -20,6 +20,7 @@ struct Inspection {
   RunConfig config{};
   History history{};
   std::vector<OperandRow> operands{};
+  std::vector<UpdateRow> updates{};        ///< of the last step whose updates were measured
   std::optional<std::int64_t> saved_at{};  ///< iteration of the checkpoint, if there is one; the
                                            ///< ledgers and costs are of it
   CostLedger ledger{}, evaluation_ledger{};

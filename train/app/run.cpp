@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <iterator>
 #include <utility>
 
 #include "core/error.h"
@@ -59,7 +60,8 @@ Run assemble(Options options, const ModelFamily& family, const RunConfig* record
   Run run{.options = options,
           .state = {.params = {},
                     .optimizer = optimizer_of(options),
-                    .controllers = controllers_of(options)}};
+                    .controllers = controllers_of(options),
+                    .loss_scale = loss_scale_of(options)}};
   run.task = family.build(options, run.state.params);
 
   if (!run.task.loss) run.task.steps_per_epoch = recorded_steps_per_epoch(recorded);
@@ -68,6 +70,7 @@ Run assemble(Options options, const ModelFamily& family, const RunConfig* record
   check_keep_fp32(options, run.sites);
   const std::int64_t iterations = iterations_of(options, run.task);
   run.precision = precision_of(options, run);
+  std::ranges::move(run.state.optimizer.warnings(), std::back_inserter(run.precision.warnings));
   check_codes(options, run.precision, run.sites);
   if (const auto multiplier = run.precision.plan(0).multiplier; multiplier != nullptr)
     run.task.data.emplace_back(kMultiplierEntry, multiplier->sha256());
@@ -83,10 +86,12 @@ Run assemble(Options options, const ModelFamily& family, const RunConfig* record
                   .eval_every = eval_every,
                   .save_every = options.optional_integer("save-every").value_or(eval_every),
                   .statistics_every = options.optional_integer("statistics-every"),
+                  .update_metrics_every = options.optional_integer("update-metrics"),
                   .probe_every = options.integer("probe-every"),
                   .probe = probe_of(options),
                   .simd = parse_simd(options.text("simd")),
                   .stop = StopSignals::requested()};
+  run.state.optimizer.simd = run.settings.simd;
   return run;
 }
 

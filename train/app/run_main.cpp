@@ -324,8 +324,8 @@ class Session {
     if (options.has("out") && saves(options)) RunDirectory::require_absent(options.text("out"));
     Run run = prepare_new(options);
     countable(run.settings.iterations);
-    const Forecast result =
-        forecast(run.task, run.state.params, run.precision, run.settings.iterations);
+    Forecast result = forecast(run.task, run.state.params, run.precision, run.settings.iterations);
+    result.memory = memory_of(run.state.optimizer);
     show(options.flag("json") ? to_json(result) : to_table(result));
   }
 
@@ -387,6 +387,7 @@ class Session {
     events.statistics = [&](std::int64_t t, const std::vector<OperandQuality>& operands) {
       directory->add(t, operands);
     };
+    events.updates = [&](std::int64_t t, const auto& all) { directory->add_updates(t, all); };
     events.probe = [&](std::int64_t t, const Measurements& measured) {
       directory->add_probe(t, measured);
     };

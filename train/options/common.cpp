@@ -64,6 +64,7 @@ constexpr Domain kBelowOne{"a number of 0 to below 1", [](double x) { return x >
 // Well within float32.
 constexpr Domain kRate{"0, or 1e-30 to 1e30",
                        [](double x) { return x == 0 || (x >= 1e-30 && x <= 1e30); }};
+constexpr Domain kEpsilon{"1e-30 to 1e30", [](double x) { return x >= 1e-30 && x <= 1e30; }};
 constexpr Domain kNorm{"a norm of 1e-30 to 1e30", [](double x) { return x >= 1e-30 && x <= 1e30; }};
 
 using Kind = OptionSpec::Kind;
@@ -218,6 +219,41 @@ std::vector<OptionSpec> product_options() {
            "multiply decoded codes in float32 (fake quantization), for comparison")};
 }
 
+OptionSpec hyperparameter(const char* name, const char* shown, const char* help,
+                          const Domain& domain, Conflict conflict) {
+  return with_default(shown, number(Kind::real, name, "X", "", training, help, domain, conflict));
+}
+
+OptionSpec with_loss_scale(OptionSpec option) {
+  option.requires_option = "loss-scale";
+  return option;
+}
+
+/// Of optimizers with weights, gradients and state of few bits.
+std::vector<OptionSpec> low_precision_options() {
+  std::vector<OptionSpec> options{
+      with_default("bf16", text(
+                               "optimizer-formats", "LIST", "", training,
+                               "formats of what such an optimizer keeps: one for all of low "
+                               "precision, or by role as in weights=e4m3,residuals=bf16; roles: "
+                               "weights, gradients, moments, residuals, masters",
+                               [](const std::string& list) {
+                                 static_cast<void>(parse_state_formats(list, {}));
+                               },
+                               conflict_without_low_precision)),
+      flag("strict-elementwise", training,
+           "round every operation of the optimizer, not only what it keeps"),
+      flag("round-update", training,
+           "round updates to the weights' format before a master takes them")};
+  options[1].conflict = [](const Options& given) {
+    return conflict_without_hyperparameter(given, "strict_elementwise");
+  };
+  options[2].conflict = [](const Options& given) {
+    return conflict_without_hyperparameter(given, "round_update");
+  };
+  return options;
+}
+
 std::vector<OptionSpec> training_options() {
   OptionSpec optimizer = text("optimizer", "", "", training, "optimizer");
   optimizer.choices = optimizer_names();
@@ -237,11 +273,34 @@ std::vector<OptionSpec> training_options() {
            "schedule expression that multiplies --lr; group{...} gives parameters rates of their "
            "own")};
   std::ranges::move(controller_options(), std::back_inserter(options));
+  std::ranges::move(low_precision_options(), std::back_inserter(options));
   std::ranges::move(
       std::vector<OptionSpec>{
           number(Kind::real, "momentum", "X", "0.9", training, "momentum of sgd", kBelowOne,
                  conflict_without_momentum),
+          hyperparameter(
+              "beta1", "0.9", "decay of the mean of gradients", kBelowOne,
+              [](const Options& given) { return conflict_without_hyperparameter(given, "beta1"); }),
+          hyperparameter(
+              "beta2", "0.999", "decay of the mean of their squares", kBelowOne,
+              [](const Options& given) { return conflict_without_hyperparameter(given, "beta2"); }),
+          hyperparameter("epsilon", "1e-08", "what is added to the root of that mean", kEpsilon,
+                         [](const Options& given) {
+                           return conflict_without_hyperparameter(given, "epsilon");
+                         }),
           number(Kind::real, "weight-decay", "X", "", training, "weight decay", kRate),
+          text("loss-scale", "N|dynamic", "", training,
+               "multiply the loss before the backward sweep, gradients being divided by it again; "
+               "dynamic: halved when they overflow, the step being tried again, and doubled after "
+               "--loss-scale-window updates without",
+               [](const std::string& scale) { static_cast<void>(LossScale::parse(scale, 1, 0)); }),
+          with_loss_scale(
+              with_default("16384 / --accumulate",
+                           number(Kind::integer, "loss-scale-window", "N", "", training,
+                                  "updates after which a dynamic scale doubles", kCount))),
+          with_loss_scale(number(Kind::real, "loss-scale-tolerance", "X", "0", training,
+                                 "share of overflows among attempts at a scale that halves it",
+                                 kBelowOne)),
           number(Kind::real, "clip", "X", "", training, "clip gradients to this global norm",
                  kNorm),
           number(Kind::integer, "seed", "N", "1", network, "random seed", kSeed),
@@ -292,6 +351,9 @@ std::vector<OptionSpec> saving_options() {
            "changes"),
       adjustable(count("statistics-every", session,
                        "steps between records of the quantization error of every operand",
+                       conflict_without_run_directory)),
+      adjustable(count("update-metrics", session,
+                       "steps between records of how much of the intended updates was made",
                        conflict_without_run_directory))};
 }
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "optim/optimizer.h"
 #include "train/options/precision.h"
 
 namespace ebb::train {
@@ -45,7 +46,24 @@ std::string conflict_with_gradients_in_bits(const Options& options) {
 }
 
 std::string conflict_without_momentum(const Options& options) {
-  return only_with(options, "optimizer", {"sgd"});
+  return options.text("optimizer").starts_with("sgd-") ? ""
+                                                       : only_with(options, "optimizer", {"sgd"});
+}
+
+std::string conflict_without_hyperparameter(const Options& options, std::string_view name) {
+  const OptimizerRule& rule = find_optimizer(options.text("optimizer"));
+  const bool has = std::ranges::find(rule.hyperparameters, name, &Hyperparameter::name) !=
+                   rule.hyperparameters.end();
+  return has ? "" : concat("with --optimizer ", rule.name, ", which has none");
+}
+
+std::string conflict_without_low_precision(const Options& options) {
+  const OptimizerRule& rule = find_optimizer(options.text("optimizer"));
+  return rule.formats == StateFormats{}
+             ? concat("with --optimizer ", rule.name,
+                      ", which keeps everything in float32, only with one in low precision such "
+                      "as collage-plus")
+             : "";
 }
 
 std::string conflict_on_whole_graphs(const Options& options) {

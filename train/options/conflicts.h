@@ -25,6 +25,9 @@ std::string conflict_without_cycles(const Options& options);  ///< of cyclic sch
 std::string conflict_with_gradients_in_bits(const Options& options);
 std::string conflict_with_gradient_format(const Options& options);
 std::string conflict_without_momentum(const Options& options);
+/// The same of another hyperparameter of some optimizers.
+std::string conflict_without_hyperparameter(const Options& options, std::string_view name);
+std::string conflict_without_low_precision(const Options& options);
 std::string conflict_on_whole_graphs(const Options& options);
 std::string conflict_without_training(const Options& options);
 std::string conflict_without_chosen_run(const Options& options);     ///< to score or to write with

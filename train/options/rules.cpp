@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "core/error.h"
+
 namespace ebb::train {
 namespace {
 
@@ -55,15 +57,57 @@ std::vector<Controller> controllers_of(const Options& options) {
   return controllers;
 }
 
+StateFormats parse_state_formats(std::string_view text, StateFormats others) {
+  StateFormats formats = others;
+  if (text.find('=') == std::string_view::npos) {
+    const Format all = Format::parse(text);
+    for (std::size_t role = 0; role < std::size(kStateRoles); ++role) {
+      Format& one = formats.of(static_cast<StateRole>(role));
+      if (!one.is_fp32()) one = all;
+    }
+    return formats;
+  }
+  std::vector<std::string_view> seen;
+  for (const std::string& part : split_at(text, ',')) {
+    const std::size_t equals = std::min(part.find('='), part.size());
+    const std::string_view name = std::string_view(part).substr(0, equals);
+    const auto role = std::ranges::find(kStateRoles, name);
+    require<ConfigError>(
+        role != std::end(kStateRoles) && equals < part.size(),
+        "expected a role and its format as in weights=bf16, the role one of ",
+        join_words(std::vector<std::string>(std::begin(kStateRoles), std::end(kStateRoles))),
+        ", got '", part, "'");
+    require<ConfigError>(std::ranges::find(seen, *role) == seen.end(), "'", name,
+                         "' is there twice");
+    seen.push_back(*role);
+    formats.of(static_cast<StateRole>(role - std::begin(kStateRoles))) =
+        Format::parse(std::string_view(part).substr(equals + 1));
+  }
+  return formats;
+}
+
+std::optional<LossScale> loss_scale_of(const Options& options) {
+  if (!options.has("loss-scale")) return std::nullopt;
+  // As many examples as 16,384 batches that are not accumulated.
+  const std::int64_t window =
+      options.optional_integer("loss-scale-window")
+          .value_or(std::max<std::int64_t>(1, 16384 / options.integer("accumulate")));
+  return LossScale::parse(options.text("loss-scale"), window, options.real("loss-scale-tolerance"));
+}
+
 Optimizer optimizer_of(const Options& options) {
   const OptimizerRule& rule = find_optimizer(options.text("optimizer"));
   NamedNumbers given;
   for (const Hyperparameter& row : rule.hyperparameters) {
     const std::string name = with_dashes(row.name);
-    if (options.find(name) != nullptr && options.has(name))
-      given.emplace_back(row.name, options.real(name));
+    const OptionSpec* const option = options.find(name);
+    if (option == nullptr || !options.has(name)) continue;
+    const bool flag = option->kind == OptionSpec::Kind::flag;
+    given.emplace_back(row.name, flag ? (options.flag(name) ? 1 : 0) : options.real(name));
   }
-  return Optimizer(rule, given);
+  if (!options.has("optimizer-formats")) return Optimizer(rule, given);
+  return Optimizer(rule, given,
+                   parse_state_formats(options.text("optimizer-formats"), rule.formats));
 }
 
 }  // namespace ebb::train
