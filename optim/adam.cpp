@@ -18,7 +18,7 @@ struct Constants {
 };
 
 /// By value: numbers that a written float might alias would be read anew for each element.
-template <bool told>
+template <bool kTold>
 bool move(Constants c, std::int64_t n, const float* g, float* w, float* m, float* v,
           [[maybe_unused]] float* intended) {
   std::uint32_t overflow = 0;
@@ -27,7 +27,7 @@ bool move(Constants c, std::int64_t n, const float* g, float* w, float* m, float
     m[j] = c.beta1 * m[j] + c.one_minus_beta1 * d;
     v[j] = c.beta2 * v[j] + c.one_minus_beta2 * d * d;
     const float change = c.step * (m[j] / (std::sqrt(v[j]) / c.root_correction + c.epsilon));
-    if constexpr (told) intended[j] = (c.shrink - 1) * w[j] - change;
+    if constexpr (kTold) intended[j] = (c.shrink - 1) * w[j] - change;
     w[j] = c.shrink * w[j] - change;
     overflow |= non_finite(v[j]) | non_finite(w[j]);  // m is a mean of what v squares
   }

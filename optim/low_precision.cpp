@@ -136,86 +136,86 @@ bool run(const LowPrecisionKernels::OfRule& kernels, Strategy strategy,
   return kernel(step, u.size, u.g, u.w, u.slots.data(), u.intended);
 }
 
-template <Strategy strategy>
+template <Strategy kStrategy>
 bool step_adamw(const NamedNumbers& hyper, const Update& u) {
   const double beta1 = number_of(hyper, "beta1"), beta2 = number_of(hyper, "beta2");
   const auto t = static_cast<std::int64_t>(u.t);
-  LowPrecisionStep step = roundings(strategy, hyper, u.formats);
+  LowPrecisionStep step = roundings(kStrategy, hyper, u.formats);
   step.gain = static_cast<float>(1.0 - beta1);
-  set_constant(step, strategy, u.formats, beta2);
+  set_constant(step, kStrategy, u.formats, beta2);
   step.gain2 = static_cast<float>(1.0 - beta2);
   step.rate = static_cast<float>(u.rate / (1.0 - math::pow(beta1, t)));
   step.root_correction = static_cast<float>(std::sqrt(1.0 - math::pow(beta2, t)));
   step.epsilon = static_cast<float>(number_of(hyper, "epsilon"));
   step.weight_decay = static_cast<float>(u.rate * number_of(hyper, "weight_decay"));
-  return run(kernels::select<LowPrecisionKernels>(u.simd).adamw, strategy, step, u);
+  return run(kernels::select<LowPrecisionKernels>(u.simd).adamw, kStrategy, step, u);
 }
 
-template <Strategy strategy>
+template <Strategy kStrategy>
 bool step_sgd(const NamedNumbers& hyper, const Update& u) {
   const double momentum = number_of(hyper, "momentum");
-  LowPrecisionStep step = roundings(strategy, hyper, u.formats);
+  LowPrecisionStep step = roundings(kStrategy, hyper, u.formats);
   step.decay = static_cast<float>(momentum);
-  set_constant(step, strategy, u.formats, momentum);
+  set_constant(step, kStrategy, u.formats, momentum);
   step.rate = static_cast<float>(u.rate);
   step.weight_decay = static_cast<float>(number_of(hyper, "weight_decay"));
-  return run(kernels::select<LowPrecisionKernels>(u.simd).sgd, strategy, step, u);
+  return run(kernels::select<LowPrecisionKernels>(u.simd).sgd, kStrategy, step, u);
 }
 
-template <Strategy strategy>
+template <Strategy kStrategy>
 std::vector<std::string> check_adamw(const NamedNumbers& hyper, const StateFormats& formats) {
-  check_formats(strategy, formats);
+  check_formats(kStrategy, formats);
   const double beta2 = number_of(hyper, "beta2"), epsilon = number_of(hyper, "epsilon");
   require<ConfigError>(rounded(formats.moment, epsilon) > 0, "[optimizer] epsilon ", epsilon,
                        " is 0 in ", formats.moment,
                        ", the format of the moments, so an update "
                        "would be 0 / 0 where gradients are zero; give a larger --epsilon");
   std::vector<std::string> sentences;
-  if (strategy != Strategy::collage_plus && rounded(formats.moment, beta2) >= 1)
+  if (kStrategy != Strategy::collage_plus && rounded(formats.moment, beta2) >= 1)
     sentences.push_back(concat("beta2 ", beta2, " is 1 in ", formats.moment,
                                ", the format of the moments: the mean of squares never decays; "
                                "collage-plus and adamw-fp32-state hold it"));
   return sentences;
 }
 
-template <Strategy strategy>
+template <Strategy kStrategy>
 std::vector<std::string> check_sgd(const NamedNumbers&, const StateFormats& formats) {
-  check_formats(strategy, formats);
+  check_formats(kStrategy, formats);
   return {};
 }
 
-template <Strategy strategy>
+template <Strategy kStrategy>
 constexpr OptimizerRule with_strategy(std::string_view name, OptimizerRule rule,
                                       std::span<const Slot> slots, std::size_t moments) {
   rule.name = name;
   rule.slots =
-      slots.first(strategy == Strategy::master ? moments + 1 : moments + residuals_of(strategy));
+      slots.first(kStrategy == Strategy::master ? moments + 1 : moments + residuals_of(kStrategy));
   // round_update, the last one, is of masters alone.
-  if (strategy != Strategy::master)
+  if (kStrategy != Strategy::master)
     rule.hyperparameters = rule.hyperparameters.first(rule.hyperparameters.size() - 1);
   rule.tells_update = true;
-  rule.formats = strategy >= Strategy::wide_state ? kWideState : kAllBf16;
-  if (strategy == Strategy::stochastic) rule.weight_rounding = Rounding::stochastic;
+  rule.formats = kStrategy >= Strategy::wide_state ? kWideState : kAllBf16;
+  if (kStrategy == Strategy::stochastic) rule.weight_rounding = Rounding::stochastic;
   return rule;
 }
 
-template <Strategy strategy>
+template <Strategy kStrategy>
 constexpr OptimizerRule adamw(std::string_view name) {
-  return with_strategy<strategy>(
+  return with_strategy<kStrategy>(
       name,
       {.hyperparameters = kAdamWNumbers,
        .counts_steps = true,
-       .step = step_adamw<strategy>,
-       .check = check_adamw<strategy>},
-      strategy == Strategy::master ? std::span<const Slot>(kAdamWMaster) : kAdamWSlots, 2);
+       .step = step_adamw<kStrategy>,
+       .check = check_adamw<kStrategy>},
+      kStrategy == Strategy::master ? std::span<const Slot>(kAdamWMaster) : kAdamWSlots, 2);
 }
 
-template <Strategy strategy>
+template <Strategy kStrategy>
 constexpr OptimizerRule sgd(std::string_view name) {
-  return with_strategy<strategy>(
+  return with_strategy<kStrategy>(
       name,
-      {.hyperparameters = kSgdNumbers, .step = step_sgd<strategy>, .check = check_sgd<strategy>},
-      strategy == Strategy::master ? std::span<const Slot>(kSgdMaster) : kSgdSlots, 1);
+      {.hyperparameters = kSgdNumbers, .step = step_sgd<kStrategy>, .check = check_sgd<kStrategy>},
+      kStrategy == Strategy::master ? std::span<const Slot>(kSgdMaster) : kSgdSlots, 1);
 }
 
 }  // namespace

@@ -13,13 +13,13 @@ struct Constants {
 };
 
 /// By value: numbers that a written float might alias would be read anew for each element.
-template <bool told>
+template <bool kTold>
 bool move(Constants c, std::int64_t n, const float* g, float* w, float* v,
           [[maybe_unused]] float* intended) {
   std::uint32_t overflow = 0;
   for (std::int64_t j = 0; j < n; ++j) {
     v[j] = c.momentum * v[j] + (g[j] + c.decay * w[j]);
-    if constexpr (told) intended[j] = -(c.step * v[j]);
+    if constexpr (kTold) intended[j] = -(c.step * v[j]);
     w[j] -= c.step * v[j];
     overflow |= non_finite(v[j]) | non_finite(w[j]);
   }

@@ -38,31 +38,31 @@ template <Strategy>
 struct Any {
   const LowPrecisionStep& c;
 
-  template <Role role>
+  template <Role kRole>
   [[nodiscard]] Float round(const Float& x) const {
-    return round_to_format(role == Role::gradient          ? c.gradient
-                           : role == Role::moment          ? c.moment
-                           : role == Role::residual        ? c.residual
-                           : role == Role::weight          ? c.weight
-                           : role == Role::update          ? c.update
-                           : role == Role::master          ? c.master
-                           : role == Role::between_weights ? c.between_weights
-                                                           : c.between_moments,
+    return round_to_format(kRole == Role::gradient          ? c.gradient
+                           : kRole == Role::moment          ? c.moment
+                           : kRole == Role::residual        ? c.residual
+                           : kRole == Role::weight          ? c.weight
+                           : kRole == Role::update          ? c.update
+                           : kRole == Role::master          ? c.master
+                           : kRole == Role::between_weights ? c.between_weights
+                                                            : c.between_moments,
                            x);
   }
   [[nodiscard]] bool strict() const { return c.strict; }
 };
 
 /// All are bf16, but moments and updates of strategies with more bits.
-template <Strategy strategy>
+template <Strategy kStrategy>
 struct Bf16 {
-  static constexpr bool kWide = strategy >= Strategy::wide_state;
+  static constexpr bool kWide = kStrategy >= Strategy::wide_state;
   const LowPrecisionStep& c;
 
-  template <Role role>
+  template <Role kRole>
   [[nodiscard]] Float round(const Float& x) const {
     constexpr bool wide =
-        kWide && (role == Role::moment || role == Role::update || role == Role::master);
+        kWide && (kRole == Role::moment || kRole == Role::update || kRole == Role::master);
     if constexpr (wide) return x;
     return round_to_bf16(x);
   }
@@ -70,14 +70,14 @@ struct Bf16 {
 };
 
 /// The arithmetic of expansions of these roles, see expansion.h.
-template <class Roles, Role high, Role between>
+template <class Roles, Role kHigh, Role kMiddle>
 struct Expansions {
   using Number = Float;
   const Roles& roles;
 
   template <int C>
   [[nodiscard]] Float round(const Float& x) const {
-    return roles.template round<(C < 0 ? between : C == 0 ? high : Role::residual)>(x);
+    return roles.template round<(C < 0 ? kMiddle : C == 0 ? kHigh : Role::residual)>(x);
   }
   template <int C>
   [[nodiscard]] Float sum(const Float& a, const Float& b) const {
@@ -121,23 +121,23 @@ struct Watch {
 };
 
 /// Adds an update to the weights as the strategy does; `own` are its slots.
-template <Strategy strategy, class Roles>
+template <Strategy kStrategy, class Roles>
 inline void apply(const Roles& roles, const Place& place, const Float& update, float* w,
                   float* const* own, Watch& watch) {
   const Float theta = place.read(w);
   Float moved{};
-  if constexpr (strategy == Strategy::low) {
+  if constexpr (kStrategy == Strategy::low) {
     moved = roles.template round<Role::weight>(theta + update);
-  } else if constexpr (strategy == Strategy::wide_state) {
+  } else if constexpr (kStrategy == Strategy::wide_state) {
     moved = roles.template round<Role::weight>(theta + roles.template round<Role::weight>(update));
-  } else if constexpr (strategy == Strategy::stochastic) {
+  } else if constexpr (kStrategy == Strategy::stochastic) {
     moved = theta + update;
-  } else if constexpr (strategy == Strategy::kahan) {
+  } else if constexpr (kStrategy == Strategy::kahan) {
     const Float owed = roles.template round<Role::residual>(place.read(own[0]) + update);
     moved = roles.template round<Role::weight>(theta + owed);
     const Float lost = roles.template round<Role::residual>(theta - moved);
     place.write(own[0], roles.template round<Role::residual>(owed + lost));
-  } else if constexpr (strategy == Strategy::master) {
+  } else if constexpr (kStrategy == Strategy::master) {
     const Float add = roles.c.round_update ? roles.template round<Role::weight>(update) : update;
     const Float master = roles.template round<Role::master>(place.read(own[0]) + add);
     place.write(own[0], master);
@@ -159,12 +159,12 @@ inline Float step_of(const Roles& roles, const Float& x) {
   return roles.strict() ? roles.template round<Role::moment>(x) : x;
 }
 
-template <Strategy strategy, template <Strategy> class RolesOf>
+template <Strategy kStrategy, template <Strategy> class RolesOf>
 bool adamw(const LowPrecisionStep& step, std::int64_t n, const float* g, float* w,
            float* const* slots, float* intended) {
   const LowPrecisionStep c = step;  // a copy that no written float can alias
-  const RolesOf<strategy> roles{c};
-  using Roles = RolesOf<strategy>;
+  const RolesOf<kStrategy> roles{c};
+  using Roles = RolesOf<kStrategy>;
   Watch watch;
   for (std::int64_t i = 0; i < n; i += kLanes) {
     const Place place{i, n - i};
@@ -176,7 +176,7 @@ bool adamw(const LowPrecisionStep& step, std::int64_t n, const float* g, float* 
     place.write(slots[0], m);
 
     const Float square = step_of(roles, c.gain2 * grad) * grad;
-    if constexpr (strategy == Strategy::collage_plus) {
+    if constexpr (kStrategy == Strategy::collage_plus) {
       Float x[2] = {v, place.read(slots[3])};
       const Float beta2[2] = {Float{} + c.decay2, Float{} + c.decay2_low};
       mul(OfMoments<Roles>{roles}, x, beta2);
@@ -193,31 +193,31 @@ bool adamw(const LowPrecisionStep& step, std::int64_t n, const float* g, float* 
     const Float root = roles.template round<Role::moment>(square_root(v));
     const Float below =
         roles.template round<Role::moment>(step_of(roles, root / c.root_correction) + c.epsilon);
-    const Float theta = place.read(strategy == Strategy::master ? slots[2] : w);
+    const Float theta = place.read(kStrategy == Strategy::master ? slots[2] : w);
     const Float move = step_of(roles, c.rate * step_of(roles, m / below)),
                 shrink = step_of(roles, c.weight_decay * theta);
     const Float update = roles.template round<Role::update>(-(move + shrink));
     if (intended != nullptr) place.write(intended, update);
-    apply<strategy>(roles, place, update, w, slots + 2, watch);
+    apply<kStrategy>(roles, place, update, w, slots + 2, watch);
   }
   return watch.finite();
 }
 
-template <Strategy strategy, template <Strategy> class RolesOf>
+template <Strategy kStrategy, template <Strategy> class RolesOf>
 bool sgd(const LowPrecisionStep& step, std::int64_t n, const float* g, float* w,
          float* const* slots, float* intended) {
   const LowPrecisionStep c = step;
-  const RolesOf<strategy> roles{c};
-  using Roles = RolesOf<strategy>;
+  const RolesOf<kStrategy> roles{c};
+  using Roles = RolesOf<kStrategy>;
   Watch watch;
   for (std::int64_t i = 0; i < n; i += kLanes) {
     const Place place{i, n - i};
     const Float given = place.read(g), grad = roles.template round<Role::gradient>(given);
     watch.see(given);
-    const Float theta = place.read(strategy == Strategy::master ? slots[1] : w);
+    const Float theta = place.read(kStrategy == Strategy::master ? slots[1] : w);
     const Float d = step_of(roles, grad + step_of(roles, c.weight_decay * theta));
     Float v = place.read(slots[0]);
-    if constexpr (strategy == Strategy::collage_plus) {
+    if constexpr (kStrategy == Strategy::collage_plus) {
       Float x[2] = {v, place.read(slots[2])};
       const Float momentum[2] = {Float{} + c.decay2, Float{} + c.decay2_low};
       mul(OfMoments<Roles>{roles}, x, momentum);
@@ -231,7 +231,7 @@ bool sgd(const LowPrecisionStep& step, std::int64_t n, const float* g, float* w,
     watch.see(v);
     const Float update = roles.template round<Role::update>(-(c.rate * v));
     if (intended != nullptr) place.write(intended, update);
-    apply<strategy>(roles, place, update, w, slots + 1, watch);
+    apply<kStrategy>(roles, place, update, w, slots + 1, watch);
   }
   return watch.finite();
 }

@@ -67,12 +67,12 @@ struct ByItself {
   }
 };
 
-template <ExpansionOp op>
+template <ExpansionOp kOp>
 void evaluate(const ByItself& f, const double* in, double* out) {
   if (f.components.size() == 2) {
-    kernels::evaluate<op, 2>(f, in, out);
+    kernels::evaluate<kOp, 2>(f, in, out);
   } else {
-    kernels::evaluate<op, 3>(f, in, out);
+    kernels::evaluate<kOp, 3>(f, in, out);
   }
 }
 

@@ -61,16 +61,16 @@ inline void renormalise(const F& f, N (&x)[3]) {
   x[2] = bottom.error;
 }
 
-template <bool safe, class F, class N>
+template <bool kSafe, class F, class N>
 inline void grow(const F& f, N (&x)[2], const N& a) {
-  const Parts<F> first = safe ? two_sum<0>(f, x[0], a) : fast_two_sum<0>(f, x[0], a);
+  const Parts<F> first = kSafe ? two_sum<0>(f, x[0], a) : fast_two_sum<0>(f, x[0], a);
   x[0] = first.sum;
   x[1] = f.template sum<1>(x[1], first.error);
   renormalise(f, x);
 }
-template <bool safe, class F, class N>
+template <bool kSafe, class F, class N>
 inline void grow(const F& f, N (&x)[3], const N& a) {
-  const Parts<F> first = safe ? two_sum<0>(f, x[0], a) : fast_two_sum<0>(f, x[0], a),
+  const Parts<F> first = kSafe ? two_sum<0>(f, x[0], a) : fast_two_sum<0>(f, x[0], a),
                  second = two_sum<1>(f, x[1], first.error);
   x[0] = first.sum;
   x[1] = second.sum;
@@ -138,26 +138,26 @@ inline void scale(const F& f, N (&x)[3], const N& c) {
 }
 
 /// One operation on expansions of kLength numbers.
-template <ExpansionOp op, std::size_t kLength, class F, class N>
+template <ExpansionOp kOp, std::size_t kLength, class F, class N>
 inline void evaluate(const F& f, const N* in, N* out) {
-  if constexpr (op <= ExpansionOp::two_prod) {
-    const Parts<F> parts = op == ExpansionOp::fast_two_sum ? fast_two_sum<0>(f, in[0], in[1])
-                           : op == ExpansionOp::two_sum    ? two_sum<0>(f, in[0], in[1])
-                                                           : two_prod<0>(f, in[0], in[1]);
+  if constexpr (kOp <= ExpansionOp::two_prod) {
+    const Parts<F> parts = kOp == ExpansionOp::fast_two_sum ? fast_two_sum<0>(f, in[0], in[1])
+                           : kOp == ExpansionOp::two_sum    ? two_sum<0>(f, in[0], in[1])
+                                                            : two_prod<0>(f, in[0], in[1]);
     out[0] = parts.sum;
     out[1] = parts.error;
   } else {
     N x[kLength], y[kLength];
     for (std::size_t i = 0; i < kLength; ++i) x[i] = in[i];
-    if constexpr (op == ExpansionOp::add || op == ExpansionOp::mul) {
+    if constexpr (kOp == ExpansionOp::add || kOp == ExpansionOp::mul) {
       for (std::size_t i = 0; i < kLength; ++i) y[i] = in[kLength + i];
     }
-    if constexpr (op == ExpansionOp::grow_fast) grow<false>(f, x, in[kLength]);
-    if constexpr (op == ExpansionOp::grow_safe) grow<true>(f, x, in[kLength]);
-    if constexpr (op == ExpansionOp::add) add(f, x, y);
-    if constexpr (op == ExpansionOp::mul) mul(f, x, y);
-    if constexpr (op == ExpansionOp::scale) scale(f, x, in[kLength]);
-    if constexpr (op == ExpansionOp::renormalise) renormalise(f, x);
+    if constexpr (kOp == ExpansionOp::grow_fast) grow<false>(f, x, in[kLength]);
+    if constexpr (kOp == ExpansionOp::grow_safe) grow<true>(f, x, in[kLength]);
+    if constexpr (kOp == ExpansionOp::add) add(f, x, y);
+    if constexpr (kOp == ExpansionOp::mul) mul(f, x, y);
+    if constexpr (kOp == ExpansionOp::scale) scale(f, x, in[kLength]);
+    if constexpr (kOp == ExpansionOp::renormalise) renormalise(f, x);
     for (std::size_t i = 0; i < kLength; ++i) out[i] = x[i];
   }
 }

@@ -60,14 +60,14 @@ constexpr std::size_t operands_of(ExpansionOp op, std::size_t length) {
   return op == ExpansionOp::renormalise ? length : length + 1;
 }
 
-template <ExpansionOp op, std::size_t kLength>
+template <ExpansionOp kOp, std::size_t kLength>
 void run(const float* const* in, std::int64_t n, float* const* out) {
-  constexpr std::size_t kOperands = operands_of(op, kLength),
-                        kResults = op <= ExpansionOp::two_prod ? 2 : kLength;
+  constexpr std::size_t kOperands = operands_of(kOp, kLength),
+                        kResults = kOp <= ExpansionOp::two_prod ? 2 : kLength;
   for (std::int64_t i = 0; i < n; i += kLanes) {
     Full::Float numbers[kOperands], results[kResults];
     for (std::size_t k = 0; k < kOperands; ++k) numbers[k] = load_first(in[k] + i, n - i);
-    evaluate<op, kLength>(Bf16{}, numbers, results);
+    evaluate<kOp, kLength>(Bf16{}, numbers, results);
     for (std::size_t k = 0; k < kResults; ++k) store_first(out[k] + i, results[k], n - i);
   }
 }
