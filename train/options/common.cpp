@@ -255,9 +255,11 @@ std::vector<OptionSpec> low_precision_options() {
 }
 
 std::vector<OptionSpec> training_options() {
-  OptionSpec optimizer = text("optimizer", "", "", training, "optimizer");
+  OptionSpec optimizer = text("optimizer", "NAME", "", training, "");
   optimizer.choices = optimizer_names();
-  optimizer.value = join_words(optimizer.choices, "|");
+  optimizer.help = concat("optimizer: ", join_words(optimizer.choices),
+                          "; all but the first three keep weights, gradients and state in few "
+                          "bits, see docs/NUMERICS.md");
   std::vector<OptionSpec> options{
       adjustable(with_default("from --epochs", number(Kind::integer, "iterations", "N", "",
                                                       training, "optimizer steps", kCount))),
