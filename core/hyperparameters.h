@@ -31,6 +31,12 @@ struct Hyperparameter {
     return {name, default_value, "0 and more, and finite",
             [](double x) { return x >= 0 && x - x == 0; }};
   }
+  /// Whole, 0 or more: a patience.
+  static constexpr Hyperparameter whole(std::string_view name, double default_value) {
+    return {name, default_value, "a whole number of 0 to 1e9", [](double x) {
+              return x >= 0 && x <= 1e9 && x == static_cast<double>(static_cast<long long>(x));
+            }};
+  }
   /// Finite and above 0.
   static constexpr Hyperparameter positive(std::string_view name, double default_value) {
     return {name, default_value, "a number above 0, and finite",

@@ -39,26 +39,25 @@ constexpr Hyperparameter kPatienceSettings[] = {Hyperparameter::positive("patien
 constexpr ControllerState kPatienceState[] = {
     {"lowest", std::numeric_limits<double>::infinity()}, {"waited", 0, true}, {"factor", 1}};
 
-void observe(const NamedNumbers& settings, NamedNumbers& state, const Observation& seen) {
+void observe(Controller& it, const Observation& seen) {
   if (seen.event != Observation::Event::update) return;
   const double loss = number_of(seen.numbers, "loss");
-  double &lowest = number_of(state, "lowest"), &waited = number_of(state, "waited");
+  double &lowest = number_of(it.state, "lowest"), &waited = number_of(it.state, "waited");
   waited = loss < lowest ? 0 : waited + 1;
   lowest = std::fmin(loss, lowest);
-  if (waited < number_of(settings, "patience")) return;
-  number_of(state, "factor") *= 0.5;
+  if (waited < number_of(it.hyperparameters, "patience")) return;
+  number_of(it.state, "factor") *= 0.5;
   waited = 0;
 }
 
-constexpr ControllerRule kPatience{.name = "patience",
-                                   .option = "lr-patience",
-                                   .help = "halve the rate after so many updates without a low",
-                                   .hyperparameters = kPatienceSettings,
-                                   .state = kPatienceState,
-                                   .observe = observe,
-                                   .value = [](const NamedNumbers&, const NamedNumbers& state) {
-                                     return number_of(state, "factor");
-                                   }};
+constexpr ControllerRule kPatience{
+    .name = "patience",
+    .option = "lr-patience",
+    .help = "halve the rate after so many updates without a low",
+    .hyperparameters = kPatienceSettings,
+    .state = kPatienceState,
+    .observe = observe,
+    .value = [](const Controller& it) { return number_of(it.state, "factor"); }};
 
 }  // namespace
 

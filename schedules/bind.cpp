@@ -28,11 +28,31 @@ class Binder {
 
   Program bind(const Node& node) {
     program_.updates = totals_.updates;
+    std::vector<std::string> referred;
+    number_controllers(node, referred);
+    program_.first_readings = readings_of(program_.controllers);
     program_.root = bound(node, totals_.updates);
     return std::move(program_);
   }
 
  private:
+  /// Gives the controllers of the text their places, whichever parts of groups are chosen, and then
+  /// those of the schedules that it refers to.
+  void number_controllers(const Node& node, std::vector<std::string>& referred) {
+    if (node.op == Op::control) {
+      places_.emplace(&node, std::ssize(program_.controllers));
+      program_.controllers.push_back(controller_of(node));
+    }
+    for (const NodePtr& child : node.children) number_controllers(*child, referred);
+    if (node.op != Op::ref) return;
+    const auto found = references_.by_name.find(node.words[0]);
+    if (found == references_.by_name.end() ||
+        std::find(referred.begin(), referred.end(), node.words[0]) != referred.end())
+      return;
+    referred.push_back(node.words[0]);
+    number_controllers(*found->second.node(), referred);
+  }
+
   /// Appends the step of a node over a span of updates, its operands first.
   /// @returns its index
   std::uint32_t bound(const Node& node, std::int64_t span) {
@@ -46,6 +66,7 @@ class Binder {
       case Op::number: step.x = node.numbers[0]; break;
       case Op::name: step.n = format(node.words[0]); break;
       case Op::ref: link(step, {reference(node.words[0])}); break;
+      case Op::control: step.m = places_.at(&node); break;
       case Op::group: link(step, {bound(chosen(node), span)}); break;
       case Op::step:
         marks(step, ascending(node, span));
@@ -338,6 +359,7 @@ class Binder {
   const Schedule::References& references_;
   const Schedule::Member& member_;
   Program program_;
+  std::map<const Node*, std::int64_t> places_;  ///< of controllers
   std::map<std::string, std::uint32_t> bound_references_;
   std::vector<std::string> open_references_;
 };

@@ -94,10 +94,25 @@ std::int64_t Program::sampled(const Step& at, std::int64_t t) const {
   return static_cast<std::int64_t>((samples * at.m + at.n - 1) / at.n);
 }
 
-Value Program::value(std::uint32_t step, std::int64_t t, std::int64_t global) const {
+/// A cycle or zigzag. m: updates of a cycle, n: cycles, x: decay, y: 1 to mirror in value, 2 in
+/// time.
+Value Program::cycled(const Step& at, std::int64_t t, std::int64_t global,
+                      const double* readings) const {
+  const bool over = t >= at.span;  // the end value is that of the last whole cycle
+  const std::int64_t index = over ? at.n - 1 : t / at.m, clock = over ? at.m : t % at.m;
+  const bool falling = at.op == Op::zigzag && index % 2 == 0;
+  Value inner =
+      value(links[at.child], falling && at.y == 2 ? at.m - clock : clock, global, readings);
+  if (falling && at.y == 1) inner.number = 1.0 - inner.number;
+  if (at.op == Op::cycle && at.x != 1) inner.number *= math::pow(at.x, index);
+  return inner;
+}
+
+Value Program::value(std::uint32_t step, std::int64_t t, std::int64_t global,
+                     const double* readings) const {
   const Step& at = steps[step];
   const auto child = [&](std::int64_t clock, std::uint32_t which = 0) {
-    return value(links[at.child + which], clock, global);
+    return value(links[at.child + which], clock, global, readings);
   };
   const auto mapped = [&](double x) { return Value{.number = x}; };
   const std::int64_t* const first_mark = marks.data() + at.mark;
@@ -105,7 +120,8 @@ Value Program::value(std::uint32_t step, std::int64_t t, std::int64_t global) co
     case Op::number: return mapped(at.x);
     case Op::name: return {.named = formats[static_cast<std::size_t>(at.n)]};
     case Op::update: return mapped(static_cast<double>(t));
-    case Op::ref: return value(links[at.child], global, global);
+    case Op::ref: return value(links[at.child], global, global, readings);
+    case Op::control: return mapped(readings[at.m]);  // m: place among the controllers
     case Op::constant:
     case Op::lin:
     case Op::cos:
@@ -159,36 +175,36 @@ Value Program::value(std::uint32_t step, std::int64_t t, std::int64_t global) co
       return mapped((child(t).number - at.y) / (at.x - at.y));  // x: first value, y: end value
     case Op::warm: return mapped(warmed(at, t) * child(t).number);
     case Op::cycle:
-    case Op::zigzag: {  // m: updates of a cycle, n: cycles, x: decay, y: 1 to mirror in value, 2 in
-                        // time
-      const bool over = t >= at.span;  // the end value is that of the last whole cycle
-      const std::int64_t index = over ? at.n - 1 : t / at.m, clock = over ? at.m : t % at.m;
-      const bool falling = at.op == Op::zigzag && index % 2 == 0;
-      Value inner = child(falling && at.y == 2 ? at.m - clock : clock);
-      if (falling && at.y == 1) inner.number = 1.0 - inner.number;
-      if (at.op == Op::cycle && at.x != 1) inner.number *= math::pow(at.x, index);
-      return inner;
-    }
-    case Op::group: return child(t);
+    case Op::zigzag: return cycled(at, t, global, readings);
+    case Op::group:
+    case Op::refine: return child(t);
   }
   return {};
 }
 
 }  // namespace schedules
 
-Value Bound::value(std::int64_t t) const {
+Value Bound::value(std::int64_t t) const { return value(t, program_->first_readings); }
+
+Value Bound::value(std::int64_t t, std::span<const double> readings) const {
   require<ConfigError>(t >= 0, "[schedule] expected an update >= 0, got ", t);
+  require<ConfigError>(readings.size() == program_->controllers.size(), "[schedule] expected ",
+                       program_->controllers.size(), " values of controllers, got ",
+                       readings.size());
   const std::int64_t clock = std::min(t, program_->updates);
-  return program_->value(program_->root, clock, clock);
+  return program_->value(program_->root, clock, clock, readings.data());
 }
 
-double Bound::operator()(std::int64_t t) const {
-  const Value at = value(t);
+double Bound::operator()(std::int64_t t) const { return (*this)(t, program_->first_readings); }
+
+double Bound::operator()(std::int64_t t, std::span<const double> readings) const {
+  const Value at = value(t, readings);
   require<ConfigError>(at.is_number(), "[schedule] expected a number at update ", t,
                        ", got the name '", at, "'");
   return at.number;
 }
 
+const std::vector<Controller>& Bound::controllers() const { return program_->controllers; }
 std::int64_t Bound::updates() const { return program_->updates; }
 const std::vector<std::string>& Bound::warnings() const { return program_->warnings; }
 

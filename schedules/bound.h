@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "schedules/controller.h"
 #include "schedules/value.h"
 
 namespace ebb {
@@ -24,6 +26,14 @@ class Bound {
   /// The same where only a number will do.
   /// @throws ConfigError if the value is a name
   double operator()(std::int64_t t) const;
+
+  /// The controllers of the expression as they begin, in the order of its text; then those of the
+  /// schedules that it refers to. A copy of them belongs to a run, which tells it what it measures.
+  const std::vector<Controller>& controllers() const;
+  /// The same with the controllers at these values (see readings_of); without them they stand at
+  /// their first ones. @throws ConfigError also unless there is one value a controller
+  Value value(std::int64_t t, std::span<const double> readings) const;
+  double operator()(std::int64_t t, std::span<const double> readings) const;
 
   /// T, the updates planned.
   std::int64_t updates() const;

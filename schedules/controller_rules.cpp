@@ -2,10 +2,12 @@
 
 namespace ebb {
 
-extern const ControllerRule kPlateau;  // each in the file of its name
+// Each in the file of its name.
+extern const ControllerRule kAdaptEps, kAutoLrs, kPhases, kPlateau, kRecord, kVolSched;
 
 std::span<const ControllerRule* const> controller_rules() {
-  static constexpr const ControllerRule* kRules[] = {&kPlateau};
+  static constexpr const ControllerRule* kRules[] = {&kPlateau, &kVolSched, &kAdaptEps,
+                                                     &kAutoLrs, &kRecord,   &kPhases};
   return kRules;
 }
 

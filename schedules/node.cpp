@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/error.h"
 #include "core/text.h"
 #include "quant/formats/names.h"
 #include "schedules/value.h"
@@ -64,6 +65,7 @@ constexpr OpInfo kOps[] = {{Op::number, "a number"},
                            {Op::update, "update", Form::leaf},
                            {Op::ref, "ref"},
                            {Op::group, "group"},
+                           {Op::control, "a controller"},
                            {Op::constant, "const", Form::leaf},
                            {Op::lin, "lin", Form::leaf},
                            {Op::cos, "cos", Form::leaf},
@@ -95,6 +97,7 @@ constexpr OpInfo kOps[] = {{Op::number, "a number"},
                            {Op::neg, "neg", Form::prefix},
                            {Op::norm, "norm", Form::prefix},
                            {Op::warm, "warm", Form::prefix, kWarm},
+                           {Op::refine, "refine", Form::prefix},
                            {Op::cycle, "cycle", Form::prefix, kCycle},
                            {Op::zigzag, "zigzag", Form::prefix, kZigzag}};
 
@@ -107,8 +110,7 @@ constexpr bool in_order_of_op() {
 static_assert(in_order_of_op() && std::size(kOps) == static_cast<std::size_t>(Op::zigzag) + 1,
               "info_of looks operators up by their index");
 
-constexpr std::string_view kReserved[] = {"plateau", "volsched", "lossscale", "adapteps",
-                                          "autolrs", "record",   "refine",    "phases"};
+constexpr std::string_view kReserved = "lossscale";
 
 constexpr bool is_word(const OpInfo& info) {
   return info.word[0] >= 'a' && info.word.find(' ') == std::string_view::npos;
@@ -163,6 +165,19 @@ std::string list_problem(const Node& node) {
     case Op::step:
       return node.lengths.empty() ? "step expects at least one length, as in step(50%,75%,0.1)"
                                   : "";
+    case Op::control:
+      try {
+        const Controller controller = controller_of(node);
+        return controller.rule->list && controller.values.empty()
+                   ? concat(node.words[0], " expects at least one value")
+                   : "";
+      } catch (const ConfigError& error) {
+        return error.what();
+      }
+    case Op::refine:
+      return node.children[0]->op == Op::control && node.children[0]->words[0] == "record"
+                 ? ""
+                 : "refine expects what it is made of, as in refine(record(gnorm2))";
     case Op::table: return node.numbers.empty() ? "table expects at least one number" : "";
     case Op::pick:  // it looks at every value, at every update
       if (node.numbers.empty() && node.words.empty()) return "pick expects at least one value";
@@ -237,12 +252,27 @@ std::vector<std::string> known_words() {
   for (const OpInfo& info : kOps) {
     if (is_word(info)) words.emplace_back(info.word);
   }
+  for (const ControllerRule* const rule : controller_rules()) words.emplace_back(rule->name);
   for (std::string& names : known_formats()) words.push_back(std::move(names));
   return words;
 }
 
-bool is_reserved(std::string_view word) {
-  return std::find(std::begin(kReserved), std::end(kReserved), word) != std::end(kReserved);
+bool is_reserved(std::string_view word) { return word == kReserved; }
+
+const ControllerRule* find_controller_rule(std::string_view word) {
+  for (const ControllerRule* const rule : controller_rules()) {
+    if (rule->name == word) return rule;
+  }
+  return nullptr;
+}
+
+Controller controller_of(const Node& node) {
+  const ControllerRule& rule = *find_controller_rule(node.words[0]);
+  NamedNumbers given;
+  for (std::size_t i = 0; i < rule.hyperparameters.size(); ++i)
+    given.emplace_back(rule.hyperparameters[i].name, node.numbers[i]);
+  return Controller(rule, given, {node.words.begin() + 1, node.words.end()},
+                    {node.numbers.begin() + std::ssize(rule.hyperparameters), node.numbers.end()});
 }
 
 bool is_identifier(std::string_view text) {
@@ -296,16 +326,19 @@ NodePtr finished(Node node) {
   bool may_name = node.op == Op::name || (node.op == Op::pick && !node.words.empty());
   bool whole = !node.children.empty();
   node.depth = node.size = 1;
+  node.closed = node.op == Op::control;
   for (const NodePtr& child : node.children) {
     node.size += child->size;
     node.depth = std::max(node.depth, child->depth + 1);
     may_name = may_name || child->may_name;
+    node.closed = node.closed || child->closed;
     whole = whole && child->whole;
   }
   switch (node.op) {
     case Op::number:
     case Op::table:
     case Op::pick: whole = whole_numbers(node.numbers); break;
+    case Op::control: whole = false; break;
     case Op::clamp:
     case Op::affine: whole = whole && whole_numbers(node.numbers); break;
     case Op::name:

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "schedules/controller.h"
 #include "schedules/length.h"
 
 namespace ebb::schedules {
@@ -19,7 +20,8 @@ enum class Op : std::uint8_t {
   name,
   update,
   ref,
-  group,  // leaves and choices
+  group,
+  control,  // leaves and choices
   constant,
   lin,
   cos,
@@ -51,6 +53,7 @@ enum class Op : std::uint8_t {
   neg,
   norm,
   warm,
+  refine,
   cycle,
   zigzag,  // of the clock and of the span
 };
@@ -65,6 +68,7 @@ struct Node {
   std::vector<std::shared_ptr<const Node>> children = {};
   std::int32_t depth = 1, size = 1;  ///< of the tree, for the limits
   bool may_name = false;             ///< can yield a name instead of a number
+  bool closed = false;               ///< has a controller
   bool whole = false;                ///< yields whole numbers or names only
 
   bool operator==(const Node& other) const;
@@ -103,9 +107,14 @@ const OpInfo& info_of(Op op);
 const OpInfo* find_op(std::string_view word);
 /// Every word that can begin an operand, for "did you mean".
 std::vector<std::string> known_words();
-/// True for the controllers of SCHEDULES.md, whose names are kept free until they can be given
-/// metrics.
+/// True for the controller whose name is kept free until the optimizer can take part in it.
 bool is_reserved(std::string_view word);
+/// The rule of a controller's name, or nullptr.
+const ControllerRule* find_controller_rule(std::string_view word);
+/// The controller that a node of Op::control stands for, as it begins. Its words are the rule's
+/// name and the rule's words, its numbers the hyperparameters, then the list of values.
+/// @throws ConfigError for arguments that the rule refuses
+Controller controller_of(const Node& node);
 /// True for [A-Za-z_][A-Za-z0-9_.]*.
 bool is_identifier(std::string_view text);
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <optional>
@@ -86,6 +87,8 @@ class Parser {
                          "' is a closed-loop controller: it needs metrics of the running training "
                          "and is not available yet"));
     }
+    if (const ControllerRule* const rule = find_controller_rule(word); rule != nullptr)
+      return checked(controller(*rule), start);
     const OpInfo* info = find_op(word);
     if (info == nullptr) {
       at_ = start;
@@ -247,20 +250,64 @@ class Parser {
     }
   }
 
-  /// Reads "name =" if it stands here.
   std::optional<std::size_t> named_argument(const OpInfo& info) {
+    std::vector<std::string> names;
+    for (const Param& param : info.params) names.emplace_back(param.name);
+    return named_argument(info.word, names);
+  }
+
+  /// Reads "name =" if it stands here.
+  std::optional<std::size_t> named_argument(std::string_view of,
+                                            const std::vector<std::string>& names) {
     const std::size_t start = skip_space();
     const std::string_view word = identifier();
     if (word.empty() || !accept("=")) {
       at_ = start;
       return std::nullopt;
     }
+    const auto found = std::find(names.begin(), names.end(), word);
+    if (found != names.end()) return static_cast<std::size_t>(found - names.begin());
+    fail(start, concat(unknown_word("argument", word, names), " (of ", of, ")"));
+  }
+
+  /// The arguments of a controller: numbers by position, then its words; any by name.
+  Node controller(const ControllerRule& rule) {
+    const std::size_t numbers = rule.hyperparameters.size();
     std::vector<std::string> names;
-    for (std::size_t i = 0; i < info.params.size(); ++i) {
-      if (info.params[i].name == word) return i;
-      names.emplace_back(info.params[i].name);
+    for (const Hyperparameter& row : rule.hyperparameters) names.emplace_back(row.name);
+    for (const ControllerWord& row : rule.words) names.emplace_back(row.name);
+    std::vector<bool> given(names.size(), false);
+    Node node{.op = Op::control, .words = {std::string(rule.name)}};
+    for (const Hyperparameter& row : rule.hyperparameters)
+      node.numbers.push_back(row.default_value);
+    for (const ControllerWord& row : rule.words) node.words.emplace_back(row.default_value);
+    std::size_t next_number = 0, next_word = numbers;
+    const bool any = accept("(");
+    while (any) {
+      const std::size_t start = skip_space();
+      const std::optional<std::size_t> named = named_argument(rule.name, names);
+      const bool number_here = named ? *named < numbers : begins_number();
+      if (rule.list && !named && number_here) {
+        node.numbers.push_back(number());
+      } else {
+        const std::size_t index = named ? *named : number_here ? next_number : next_word;
+        if (index >= (number_here ? numbers : names.size()))
+          fail(start, concat(rule.name, " takes no further argument here"));
+        if (given[index]) fail(start, concat(rule.name, " is given ", names[index], " twice"));
+        given[index] = true;
+        (number_here ? next_number : next_word) = index + 1;
+        if (number_here)
+          node.numbers[index] = number();
+        else
+          node.words[1 + index - numbers] = identifier();
+      }
+      if (!accept(",")) break;
     }
-    fail(start, concat(unknown_word("argument", word, names), " (of ", info.word, ")"));
+    if (any) expect(")");
+    for (std::size_t i = 0; i < rule.required; ++i) {
+      if (!given[i]) fail(skip_space(), concat(rule.name, " needs the argument ", names[i]));
+    }
+    return node;
   }
 
   double choice(const Param& param) {

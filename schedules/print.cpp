@@ -44,6 +44,7 @@ class Printer {
       case Op::name: text_ += node.words[0]; return;
       case Op::ref: text_ += concat("ref(", node.words[0], ")"); return;
       case Op::group: group(node); return;
+      case Op::control: text_ += controller(node); return;
       case Op::step:
         text_ += concat("step(", listed(node.lengths), ", ", node.numbers[0], ")");
         return;
@@ -97,6 +98,28 @@ class Printer {
       print(*node.children[i], join_level);
     }
     text_ += '}';
+  }
+
+  /// What must be given, the list and a lone word by position; by name what differs from its
+  /// default.
+  static std::string controller(const Node& node) {
+    const ControllerRule& rule = *find_controller_rule(node.words[0]);
+    std::vector<std::string> arguments;
+    for (std::size_t i = 0; i < node.numbers.size(); ++i) {
+      const bool listed_value = i >= rule.hyperparameters.size();
+      if (listed_value || i < rule.required)
+        arguments.push_back(to_text(node.numbers[i]));
+      else if (node.numbers[i] != rule.hyperparameters[i].default_value)
+        arguments.push_back(concat(rule.hyperparameters[i].name, "=", node.numbers[i]));
+    }
+    for (std::size_t i = 0; i < rule.words.size(); ++i) {
+      const std::string& word = node.words[i + 1];
+      if (rule.hyperparameters.empty())
+        arguments.push_back(word);
+      else if (word != rule.words[i].default_value)
+        arguments.push_back(concat(rule.words[i].name, "=", word));
+    }
+    return concat(rule.name, "(", listed(arguments), ")");
   }
 
   /// By position those that are printed always, by name those that differ from their default. A

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "schedules/controller.h"
 #include "schedules/node.h"
 #include "schedules/range.h"
 #include "schedules/value.h"
@@ -48,15 +49,22 @@ struct Program {
   std::uint32_t root = 0;
   std::int64_t updates = 0;
   std::vector<std::string> warnings;
+  std::vector<Controller> controllers;  ///< as they begin
+  std::vector<double> first_readings;   ///< their values then
 
   /// The value of a step at its local clock t in [0, span], when the clock of the run stands at
-  /// `global`.
-  Value value(std::uint32_t step, std::int64_t t, std::int64_t global) const;
+  /// `global` and the controllers at these values.
+  Value value(std::uint32_t step, std::int64_t t, std::int64_t global,
+              const double* readings) const;
+  Value value(std::uint32_t step, std::int64_t t, std::int64_t global) const {
+    return value(step, t, global, first_readings.data());
+  }
   /// Bounds on the values of a step at its local clocks t, when the clock of the run stands at one
-  /// of `global`.
+  /// of `global` and the controllers as they begin.
   ValueRange range(std::uint32_t step, Clocks t, Clocks global) const;
 
  private:
+  Value cycled(const Step& at, std::int64_t t, std::int64_t global, const double* readings) const;
   ValueRange parts(const Step& at, Clocks t, Clocks global) const;
   ValueRange cycles(const Step& at, Clocks t, Clocks global) const;
   ValueRange picks(const Step& at, const ValueRange& x) const;

@@ -93,6 +93,7 @@ ValueRange Program::range(std::uint32_t step, Clocks t, Clocks global) const {
   };
   switch (at.op) {
     case Op::number:
+    case Op::control:
     case Op::name:
     case Op::constant: return ValueRange::of(value(step, t.first, global.first));
     case Op::update: return between(read(t.first), read(t.last));
@@ -147,7 +148,8 @@ ValueRange Program::range(std::uint32_t step, Clocks t, Clocks global) const {
     }
     case Op::cycle:
     case Op::zigzag: return cycles(at, t, global);
-    case Op::group: return child(t);
+    case Op::group:
+    case Op::refine: return child(t);
   }
   return ValueRange::unknown();
 }

@@ -6,6 +6,7 @@
 namespace ebb {
 
 bool Schedule::is_whole() const { return node_->whole; }
+bool Schedule::is_closed_loop() const { return node_->closed; }
 
 std::vector<std::string> Schedule::group_names() const {
   std::vector<std::string> names;
@@ -129,6 +130,15 @@ Schedule zigzag(std::int64_t n, Mirror mirror, const Schedule& f, CycleLength le
   return over(Op::zigzag, f,
               {static_cast<double>(n), static_cast<double>(mirror), static_cast<double>(length)});
 }
+
+Schedule controlled(const Controller& controller) {
+  Node node{.op = Op::control, .words = {std::string(controller.rule->name)}};
+  for (const auto& [name, number] : controller.hyperparameters) node.numbers.push_back(number);
+  node.numbers.insert(node.numbers.end(), controller.values.begin(), controller.values.end());
+  node.words.insert(node.words.end(), controller.words.begin(), controller.words.end());
+  return made(std::move(node));
+}
+Schedule refined(const Schedule& record) { return over(Op::refine, record); }
 
 Schedule group(const std::vector<std::pair<std::string, Schedule>>& parts) {
   Node node{.op = Op::group};

@@ -31,8 +31,7 @@ class Schedule {
   struct References;
   struct Member;
 
-  /// @throws ConfigError with the place of the first mistake marked by a caret, and for
-  /// controllers, which need metrics
+  /// @throws ConfigError with the place of the first mistake marked by a caret
   static Schedule parse(std::string_view text);
 
   /// The canonical text: one line, every default argument spelled the same way.
@@ -54,6 +53,8 @@ class Schedule {
   /// True if every value is a whole number or a name by construction, as it must be for bits:
   /// round(...), 8, fp32 @10% ; 4 @rest.
   bool is_whole() const;
+  /// True if it has a controller: its values then follow what the run measures.
+  bool is_closed_loop() const;
   /// The names of all parts of all groups, `*` left out, in the order of the text.
   std::vector<std::string> group_names() const;
 
@@ -157,6 +158,10 @@ Schedule restarts(std::int64_t n, double mul, double decay, const Schedule& f);
 /// n half-waves: cycles 0, 2, ... are mirrored, cycles 1, 3, ... are f itself.
 Schedule zigzag(std::int64_t n, Mirror mirror, const Schedule& f,
                 CycleLength length = CycleLength::floor_plus_one);
+
+/// A controller as a part of an expression; see Bound::controllers.
+Schedule controlled(const Controller& controller);
+Schedule refined(const Schedule& record);  ///< of a `record`: 1, while it is recorded for `refine`
 
 /// Each member its own schedule: of parts that name it the last one counts, and "*" is for those
 /// that none names.

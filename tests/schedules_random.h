@@ -5,10 +5,11 @@
 #include "core/key.h"
 #include "schedules/schedule.h"
 
-/// Random schedules made of every operator of the grammar, as a function of a key.
+/// Random schedules made of every operator of the grammar, as a function of a key; with controllers
+/// among their leaves if they may be closed loops.
 class RandomSchedule {
  public:
-  explicit RandomSchedule(ebb::Key key) : key_(key) {}
+  explicit RandomSchedule(ebb::Key key, bool closed = false) : key_(key), closed_(closed) {}
 
   ebb::Schedule number_valued(int depth) {
     using namespace ebb::schedules;
@@ -99,8 +100,24 @@ class RandomSchedule {
     return ebb::schedules::join(std::move(parts));
   }
 
+  ebb::Schedule controller() {
+    using namespace ebb::schedules;
+    using ebb::make_controller;
+    switch (draw(6)) {
+      case 0: return controlled(make_controller("plateau", {{"patience", 1}, {"cooldown", 2}}));
+      case 1: return controlled(make_controller("volsched", {{"window", 7}, {"history", 3}}));
+      case 2: return controlled(make_controller("adapteps", {{"cap", 0.01}}));
+      case 3: return controlled(make_controller("autolrs", {{"high", 0.5}}));
+      case 4: return refined(controlled(make_controller("record")));
+      default:
+        return controlled(
+            ebb::Controller(ebb::find_controller("phases"), {}, {}, {real(), real()}));
+    }
+  }
+
   ebb::Schedule leaf() {
     using namespace ebb::schedules;
+    if (closed_ && draw(2) != 0) return controller();
     switch (draw(14)) {
       case 0: return constant();
       case 1: return linear();
@@ -119,5 +136,6 @@ class RandomSchedule {
   }
 
   ebb::Key key_;
+  bool closed_;
   std::uint64_t counter_ = 0;
 };

@@ -5,8 +5,10 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "tests/scratch.h"
 #include "tools/command_line.h"
 #include "tools/schedule_command.h"
+#include "train/files.h"
 
 using namespace ebb;
 
@@ -155,4 +157,49 @@ TEST_CASE("ebb schedule reports a full disk") {
   full.setstate(std::ios::badbit);
   CHECK_THROWS_AS(tools::print_schedule({.name = "CR", .iterations = 1000}, full, warnings),
                   DataError);
+}
+
+TEST_CASE("ebb schedule bound prints the bound at gamma, at the best gamma, and its path") {
+  // Two steps of 1, D = G = 1: 1/4 + 2/4 + (1 x 2) / (1 x 2) / 2 = 0.25 + 1, so 0.25 / gamma +
+  // gamma.
+  CHECK(run({"bound", "--expr", "1", "--iterations", "2"}).out ==
+        "omega\t1\ngamma_star\t0.5\nomega_star\t1\n");
+  CHECK(run({"bound", "--expr", "1", "--iterations", "2", "--gamma", "1", "--json"}).out ==
+        "{\"omega\": 1.25, \"gamma\": 1, \"gamma_star\": 0.5, \"omega_star\": 1}\n");
+  CHECK(run({"bound", "--expr", "1", "--iterations", "2", "--gamma", "1", "--path"}).out ==
+        "updates\tomega\n1\t1\n2\t1.25\n");
+  CHECK(run({"bound", "--expr", "1", "--iterations", "2", "--norm", "2", "--distance", "4"}).out ==
+        "omega\t8\ngamma_star\t1\nomega_star\t8\n");
+  const Scratch scratch;
+  train::write_file(scratch / "norms", "2\n2\n");
+  CHECK(run({"bound", "--expr", "1", "--iterations", "2", "--norms", scratch / "norms"}).out ==
+        run({"bound", "--expr", "1", "--iterations", "2", "--norm", "2"}).out);
+  CHECK_THROWS_AS(run({"bound", "--expr", "fp32", "--iterations", "2"}), ConfigError);
+  CHECK_THROWS_AS(run({"bound", "--expr", "1", "--iterations", "2", "--gamma", "0"}), ConfigError);
+}
+
+TEST_CASE("ebb schedule transfer, refine and plot") {
+  const Scratch scratch;
+  const std::string factor =
+      run({"transfer", "--from", "1 @rest ; lin @20%", "--to", "lin", "--iterations", "4000"}).out;
+  CHECK(doctest::String(factor.c_str()) == doctest::Contains("\nfactor\t1.94"));
+  const std::string longer =
+      run({"transfer", "--iterations", "1000", "--to-iterations", "2000"}).out;
+  CHECK(doctest::String(longer.c_str()) == doctest::Contains("plateau_expr\t(1 @800up ; 0.5"));
+  CHECK_THROWS_AS(run({"transfer", "--from", "lin", "--iterations", "10"}), ConfigError);
+
+  train::write_file(scratch / "norms", "3\n3\nnan\n3\n3\n3\n");
+  const Outcome refined = run({"refine", scratch / "norms"});
+  CHECK(refined.out == "table(1, 0.75, 0.5, 0.25, 0)\n");
+  CHECK(doctest::String(refined.warnings.c_str()) == doctest::Contains("not finite"));
+  CHECK(run({"refine", scratch / "norms", "--points", "1", "--extend"}).out == "table(0.6)\n");
+  train::write_file(scratch / "norms", "3\nx\n");
+  CHECK_THROWS_WITH_AS(run({"refine", scratch / "norms"}), doctest::Contains("line 2"), DataError);
+
+  const std::string drawn = run({"plot", "1->0:lin", "fp32", "--iterations", "50"}).out;
+  CHECK(std::ranges::count(drawn, '\n') == 18 + 2 + 2);
+  CHECK(doctest::String(drawn.c_str()) == doctest::Contains("*  1->0 : lin\no  fp32\n"));
+  CHECK(run({"plot", "cycle(4) cos", "-o", scratch / "f.svg"}).out.empty());
+  CHECK(train::read_file(scratch / "f.svg").find("cycle(4) cos") != std::string::npos);
+  CHECK_THROWS_AS(run({"plot", "cos", "-o", scratch / "f.png"}), ConfigError);
 }

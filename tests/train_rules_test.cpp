@@ -39,6 +39,7 @@ TEST_CASE("every optimizer of the table can be chosen, with its hyperparameters 
 TEST_CASE("every controller of the table has its option, and is there only if that is given") {
   CHECK(controllers_of(options_of({})).empty());
   for (const ControllerRule* const rule : controller_rules()) {
+    if (rule->option.empty()) continue;  // for schedules only
     CAPTURE(std::string(rule->name));
     const std::string default_text = to_text(rule->hyperparameters[0].default_value);
     const std::vector<Controller> made =

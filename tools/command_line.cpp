@@ -10,26 +10,18 @@
 
 #include "core/error.h"
 #include "core/text.h"
-#include "schedules/cpt.h"
 #include "tools/formats_command.h"
 #include "tools/ngram_command.h"
+#include "tools/option_checks.h"
 #include "tools/program_of_run.h"
 #include "tools/quantize_command.h"
 #include "tools/range_command.h"
 #include "tools/report/report_command.h"
-#include "tools/schedule_command.h"
 #include "tools/study/sweep.h"
 #include "train/app/inspect.h"
 
 namespace ebb::tools {
 namespace {
-
-/// A check for CLI11, whose own conversion takes the nearest integer there is for one that is too
-/// large: "" or what is wrong.
-std::string integer_check(const std::string& text) {
-  std::int64_t value = 0;
-  return parse_number(text, value) ? "" : concat("expected an integer, got '", text, "'");
-}
 
 /// Adds the options that were given, for another program to read.
 void add_given(std::vector<std::string>& words, const CLI::App& command) {
@@ -39,67 +31,17 @@ void add_given(std::vector<std::string>& words, const CLI::App& command) {
   }
 }
 
-/// Refuses an option that was given and has no effect with the others.
+}  // namespace
+
+std::string integer_check(const std::string& text) {
+  std::int64_t value = 0;
+  return parse_number(text, value) ? "" : concat("expected an integer, got '", text, "'");
+}
+
 void refuse_without_effect(const CLI::App& command, const std::string& option, bool without_effect,
                            const std::string& reason) {
   require<ConfigError>(!without_effect || command.get_option(option)->count() == 0,
                        "[command line] ", option, " has no effect ", reason, "; leave it out");
-}
-
-}  // namespace
-
-void add_schedule_command(CLI::App& app, std::ostream& out, std::ostream& warnings) {
-  const auto options = std::make_shared<ScheduleOptions>();
-  CLI::App* const command = app.add_subcommand(
-      "schedule", "Print a schedule as TSV, one row per iteration, or its summary");
-  CLI::Option* const name =
-      command->add_option("--name", options->name,
-                          "A precision schedule: " + join_words(precision_schedule_names(), " "));
-  CLI::Option* const expression = command->add_option(
-      "--expr", options->expression, "An expression; its grammar is in docs/SCHEDULES.md");
-  name->excludes(expression);
-  command->add_option("--iterations", options->iterations, "Optimizer updates of the run")
-      ->required()
-      ->check(integer_check, "");
-  const auto cyclic = [&](CLI::Option* option) {
-    option->capture_default_str()->excludes(expression);
-  };
-  cyclic(command->add_option("--cycles", options->cycles, "Cycles of a named schedule")
-             ->check(integer_check, ""));
-  cyclic(command->add_option("--min-bits", options->min_bits, "Lowest width of a named schedule")
-             ->check(integer_check, ""));
-  cyclic(command->add_option("--period", options->period,
-                             "Length of a cycle: floor+1 or floor of iterations / cycles"));
-  CLI::Option* const max_bits =
-      command
-          ->add_option("--max-bits", options->max_bits,
-                       "Highest width of a named schedule. With --expr: treat its values as bits, "
-                       "and warn if they never reach this width")
-          ->capture_default_str()
-          ->check(integer_check, "");
-  command->add_option("--gradient-bits", options->gradient_bits,
-                      "Width of gradients in the cost, or fp32 [8]");
-  command->add_option("--group", options->group,
-                      "Which part of group{...} to print; * for the part that covers all others");
-  command->add_option(
-      "--cost-reference", options->cost_reference,
-      "Widths of weights, activations and gradients that costs are compared with [8/8/8]");
-  command->add_flag("--summary", options->summary,
-                    "Print only mean_value and, if the values are bits of both weights and "
-                    "activations, cost_reference, relative costs and savings");
-  command->callback([command, options, max_bits, &out, &warnings] {
-    const bool constant = options->name == "static" || options->name == "fp32";
-    for (const char* each : {"--cycles", "--min-bits", "--period"})
-      refuse_without_effect(*command, each, constant,
-                            concat("with --name ", options->name, ", which has no cycles"));
-    refuse_without_effect(*command, "--max-bits", options->name == "fp32",
-                          "with --name fp32, which has no bits to choose");
-    for (const char* each : {"--gradient-bits", "--cost-reference"})
-      refuse_without_effect(*command, each, !options->summary,
-                            "without --summary, which alone shows costs");
-    options->max_bits_given = max_bits->count() > 0;
-    print_schedule(*options, out, warnings);
-  });
 }
 
 void add_quantize_command(CLI::App& app, std::istream& in, std::ostream& out) {

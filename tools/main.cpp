@@ -23,13 +23,14 @@ std::string complaint(const CLI::App& app, const CLI::ParseError& error) {
   if (unknown.empty())
     return ebb::concat("[command line] ", error.what(), "; --help lists all options");
   const std::string word = unknown[0].substr(0, unknown[0].find('='));
-  const std::vector<CLI::App*> chosen = app.get_subcommands();
+  const CLI::App* chosen = &app;
+  while (!chosen->get_subcommands().empty()) chosen = chosen->get_subcommands()[0];
   const bool option = word.starts_with('-');
-  if (!option && !chosen.empty())
+  if (!option && chosen != &app)
     return ebb::concat("[command line] unexpected argument '", word, "'; --help lists all options");
   std::vector<std::string> known;
   if (option) {
-    for (const CLI::Option* each : (chosen.empty() ? app : *chosen[0]).get_options()) {
+    for (const CLI::Option* each : chosen->get_options()) {
       if (!each->get_lnames().empty()) known.push_back("--" + each->get_lnames()[0]);
     }
   } else {

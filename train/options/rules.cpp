@@ -27,6 +27,7 @@ std::string option_of(const ControllerRule& rule, const Hyperparameter& row) {
 std::vector<OptionSpec> controller_options() {
   std::vector<OptionSpec> options;
   for (const ControllerRule* const rule : controller_rules()) {
+    if (rule->option.empty()) continue;
     for (const Hyperparameter& row : rule->hyperparameters) {
       const bool first = &row == rule->hyperparameters.data();
       OptionSpec option{
@@ -48,7 +49,7 @@ std::vector<OptionSpec> controller_options() {
 std::vector<Controller> controllers_of(const Options& options) {
   std::vector<Controller> controllers;
   for (const ControllerRule* const rule : controller_rules()) {
-    if (!options.has(rule->option)) continue;
+    if (rule->option.empty() || !options.has(rule->option)) continue;
     NamedNumbers given;
     for (const Hyperparameter& row : rule->hyperparameters)
       given.emplace_back(row.name, options.real(option_of(*rule, row)));
