@@ -325,7 +325,12 @@ void append_row(PackedRows& rows, const PairSet& set, const SentencePair& pair, 
   rows.lengths.push_back(static_cast<std::int64_t>(rows.tokens.size() - begin));
 }
 
-MaskedRows mask_words(PackedRows& rows, const PairSet& set, const std::vector<Key>& keys) {
+namespace {
+
+/// Hides the words of each row, in reading order, that choose(key, words) says.
+template <class Choose>
+MaskedRows mask_chosen(PackedRows& rows, const PairSet& set, const std::vector<Key>& keys,
+                       const Choose& choose) {
   MaskedRows masked;
   std::int64_t begin = 0;
   for (std::size_t r = 0; r < rows.lengths.size(); ++r) {
@@ -335,13 +340,8 @@ MaskedRows mask_words(PackedRows& rows, const PairSet& set, const std::vector<Ke
       if (token != set.classify() && token != set.separator()) words.push_back(i);
     }
     begin += rows.lengths[r];
-    std::vector<std::int64_t> order(words.size());
-    std::iota(order.begin(), order.end(), 0);
-    shuffle_indices(keys[r].fold("chosen"), order);
-    order.resize(std::max<std::size_t>(1, (3 * words.size() + 10) / 20));
-    std::ranges::sort(order);
     const Key hidden = keys[r].fold("hidden");
-    for (const std::int64_t w : order) {
+    for (const std::int64_t w : choose(keys[r].fold("chosen"), words.size())) {
       const std::int64_t place = words[static_cast<std::size_t>(w)];
       std::int32_t& token = rows.tokens[static_cast<std::size_t>(place)];
       masked.places.push_back(place);
@@ -355,6 +355,35 @@ MaskedRows mask_words(PackedRows& rows, const PairSet& set, const std::vector<Ke
     }
   }
   return masked;
+}
+
+}  // namespace
+
+MaskedRows mask_words(PackedRows& rows, const PairSet& set, const std::vector<Key>& keys) {
+  return mask_chosen(rows, set, keys, [](Key key, std::size_t words) {
+    std::vector<std::int64_t> order(words);
+    std::iota(order.begin(), order.end(), 0);
+    shuffle_indices(key, order);
+    order.resize(std::max<std::size_t>(1, (3 * words + 10) / 20));
+    std::ranges::sort(order);
+    return order;
+  });
+}
+
+MaskedRows mask_words(PackedRows& rows, const PairSet& set, const std::vector<Key>& keys,
+                      double rate) {
+  require<ConfigError>(rate > 0 && rate <= 1,
+                       "[mask] expected a masking rate above 0 and at most 1, got ", rate);
+  return mask_chosen(rows, set, keys, [rate](Key key, std::size_t words) {
+    std::vector<std::int64_t> chosen;
+    std::size_t lowest = 0;
+    for (std::size_t w = 0; w < words; ++w) {
+      if (key.uniform(w) < key.uniform(lowest)) lowest = w;
+      if (key.uniform(w) < rate) chosen.push_back(static_cast<std::int64_t>(w));
+    }
+    if (chosen.empty()) chosen.push_back(static_cast<std::int64_t>(lowest));
+    return chosen;
+  });
 }
 
 }  // namespace ebb

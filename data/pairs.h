@@ -142,5 +142,10 @@ struct MaskedRows {
 /// (in reading order) draws counter 2w of key.fold("hidden") for what becomes of it and 2w + 1 for
 /// the random word. Source: Devlin et al., "BERT", NAACL 2019.
 MaskedRows mask_words(PackedRows& rows, const PairSet& set, const std::vector<Key>& keys);
+/// The same with every word chosen by itself at this rate, if draw w of key.fold("chosen") is below
+/// it; of a row without one, the word of the lowest draw. Source: Ankner et al., arXiv 2305.15096.
+/// @throws ConfigError unless 0 < rate <= 1
+MaskedRows mask_words(PackedRows& rows, const PairSet& set, const std::vector<Key>& keys,
+                      double rate);
 
 }  // namespace ebb

@@ -210,6 +210,31 @@ TEST_CASE("masks hide 15 in 100 words of a row, at least one, by keys of the row
   CHECK(chosen.size() == 102);  // every word of both rows
 }
 
+TEST_CASE("words are masked at the rate asked for, within sampling error, and one at least") {
+  const PairSet set = small_set();
+  constexpr std::uint64_t kRows = 400;
+  constexpr double kWords = 100;
+  for (const double rate : {0.15, 0.3, 0.5}) {
+    double chosen = 0;
+    for (std::uint64_t i = 0; i < kRows; ++i) {
+      PackedRows rows;
+      append_row(rows, set, {TokenIds(30, 4), TokenIds(70, 5), 0}, 200, false);
+      const MaskedRows masked = mask_words(rows, set, {Key(i)}, rate);
+      chosen += static_cast<double>(masked.places.size());
+      REQUIRE(std::ranges::is_sorted(masked.places));
+      PackedRows tiny;
+      append_row(tiny, set, {{2}, {3}, 0}, 200, false);
+      CHECK(mask_words(tiny, set, {Key(i)}, 1e-9).places.size() == 1);
+    }
+    const double words = static_cast<double>(kRows) * kWords;
+    CHECK(std::abs(chosen / words - rate) < 5 * std::sqrt(rate * (1 - rate) / words));
+  }
+  PackedRows rows;
+  append_row(rows, set, {{2}, {3}, 0}, 200, false);
+  CHECK(mask_words(rows, set, {Key(1)}, 1).places.size() == 2);
+  CHECK_THROWS_AS(mask_words(rows, set, {Key(1)}, 0), ConfigError);
+}
+
 TEST_CASE("the embedded pairs need both sentences") {
   const std::vector<PairTexts> pairs = embedded_pairs(6000, Key(3));
   std::map<std::string, std::array<int, 3>> by_hypothesis;

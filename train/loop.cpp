@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <iterator>
+#include <limits>
 #include <utility>
 
 #include "core/error.h"
@@ -14,9 +15,6 @@ namespace ebb::train {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// What a checkpoint notes of an evaluation that was not done yet.
-constexpr const char* kDue = "due";
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -99,7 +97,6 @@ Sweep sweep(const Task& task, RunState& state, const LoopSettings& settings,
     return result;
   }
   if (state.loss_scale) unscale(result.gradients, state.loss_scale->scale);
-  if (settings.clip) clip_global_norm(result.gradients, *settings.clip);
   return result;
 }
 
@@ -132,7 +129,29 @@ double rate_factor(const RunState& state) {
   return factor;
 }
 
+// The sum of all magnitudes, tensor after tensor.
+double sum_of_magnitudes(const Gradients& gradients) {
+  double total = 0;
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    double sum = 0;
+    for (const float x : gradients[i].values()) sum += std::abs(static_cast<double>(x));
+    total += sum;
+  }
+  return total;
+}
+
+// What an update tells, but for the rate: norms only if somebody asks.
+NamedNumbers told(const Sweep& swept, const std::vector<Knob>& knobs) {
+  NamedNumbers numbers{{"loss", swept.loss}};
+  if (swept.accuracy) numbers.emplace_back("accuracy", *swept.accuracy);
+  if (any_watches(knobs, "gnorm1"))
+    numbers.emplace_back("gnorm1", sum_of_magnitudes(swept.gradients));
+  if (any_watches(knobs, "gnorm2")) numbers.emplace_back("gnorm2", global_norm(swept.gradients));
+  return numbers;
+}
+
 void tell_controllers(RunState& state, const Observation& observation) {
+  tell(state.knobs, observation);
   for (Controller& controller : state.controllers) controller.observe(observation);
 }
 
@@ -141,7 +160,8 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings,
   const Clock::time_point start = Clock::now();
   const std::int64_t t = state.iteration;
   const PrecisionPlan plan = settings.plan(t);
-  const double factor = rate_factor(state), rate = settings.rate(t) * factor;
+  const Turned turned = turn(state.knobs, t, settings.rate(t), settings.clip, state.optimizer);
+  const double factor = rate_factor(state), rate = turned.rate * factor;
   const uint128 before = state.ledger.total_bit_ops();
   const bool measure = settings.statistics_every && due(t, *settings.statistics_every),
              probe = !settings.probe.formats.empty() && due(t, settings.probe_every),
@@ -152,7 +172,9 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings,
 
   Sweep swept;
   StepRow row{.iteration = t, .epoch = t / task.steps_per_epoch, .learning_rate = rate};
+  row.settings = turned.values;
   std::vector<UpdateQuality> updates;
+  NamedNumbers numbers;
   try {
     const std::int64_t overflows = state.loss_scale ? state.loss_scale->overflows : 0;
     swept = sweep_scaled(task, state, settings, plan, measure || probe ? &observer : nullptr, [&] {
@@ -160,9 +182,11 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings,
       if (state.loss_scale) row.loss_scale = state.loss_scale->scale;
     });
     if (state.loss_scale) row.skipped = state.loss_scale->overflows - overflows;
+    numbers = told(swept, state.knobs);
+    if (turned.clip) clip_global_norm(swept.gradients, *turned.clip);
     const Key key = settings.key.fold(static_cast<std::uint64_t>(t)).fold("optimizer");
     std::vector<double> rates(state.params.size(), rate);
-    if (settings.rates) {
+    if (settings.rates && !turned.rate_set) {
       rates = settings.rates(t);
       for (double& each : rates) each *= factor;
     }
@@ -172,9 +196,10 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings,
   }
   state.ledger.close_iteration(plan.base.formats());
   ++state.iteration;
+  numbers.emplace_back("learning_rate", rate);
   tell_controllers(state, {.event = Observation::Event::update,
                            .updates = state.iteration,
-                           .numbers = {{"loss", swept.loss}, {"learning_rate", rate}}});
+                           .numbers = std::move(numbers)});
   if (judge) events.updates(t, updates);
   if (measure && events.statistics) events.statistics(t, measured.operands);
   if (probe && events.probe) events.probe(t, measured);
@@ -242,6 +267,53 @@ std::optional<EvalRow> score_split(const Task& task, const Split& split, RunStat
   return row;
 }
 
+// Has a controller try values from the state as it is, which comes back but for what was found.
+// What the probes cost is charged apart.
+void search_from(const Task& task, RunState& state, const LoopSettings& settings, std::size_t knob,
+                 std::size_t place) {
+  Controller found = state.knobs[knob].controllers[place];
+  CostLedger spent = state.search_ledger;
+  std::optional<RunState> kept;
+  LoopSettings probing = settings;
+  probing.stop = nullptr;
+  probing.statistics_every.reset();
+  probing.probe = {};
+  const SearchHost host{
+      .snapshot = [&] { kept = state; },
+      .restore = [&] { state = *kept; },
+      .update =
+          [&](double value) {
+            number_of(state.knobs[knob].controllers[place].state, "rate") = value;
+            std::swap(state.ledger, spent);
+            double loss = std::numeric_limits<double>::quiet_NaN();
+            try {
+              loss = step(task, state, probing, {}).loss;
+            } catch (const NonFiniteError&) {  // NOLINT(bugprone-empty-catch): what NaN says
+            }
+            std::swap(state.ledger, spent);
+            return loss;
+          },
+      .evaluate =
+          [&] {
+            std::swap(state.evaluation_ledger, spent);
+            const double loss = score_split(task, task.splits[0], state, probing, {})->loss;
+            std::swap(state.evaluation_ledger, spent);
+            return loss;
+          }};
+  search(found, state.iteration, settings.key.fold("search").fold(state.knobs[knob].name), host);
+  state.knobs[knob].controllers[place] = std::move(found);
+  state.search_ledger = std::move(spent);
+}
+
+void search_where_due(const Task& task, RunState& state, const LoopSettings& settings) {
+  for (std::size_t knob = 0; knob < state.knobs.size(); ++knob) {
+    for (std::size_t i = 0; i < state.knobs[knob].controllers.size(); ++i) {
+      if (search_due(state.knobs[knob].controllers[i], state.iteration))
+        search_from(task, state, settings, knob, i);
+    }
+  }
+}
+
 enum class Evaluated : std::uint8_t { done, enough, stopped };
 
 // The evaluation after a step, of the first split, or of all if it is the last. If it is stopped
@@ -277,71 +349,6 @@ Evaluated evaluate_and_report(const Task& task, RunState& state, const LoopSetti
 
 }  // namespace
 
-Checkpoint to_checkpoint(const RunState& state, std::string config) {
-  for (const ParamStore::Entry& entry : state.params.entries()) {
-    require<NonFiniteError>(std::isfinite(sum_of_squares(entry.value.values())), "[checkpoint] '",
-                            entry.name,
-                            "' holds an infinity or a NaN: nothing could go on from it");
-  }
-  Checkpoint checkpoint{.iteration = state.iteration, .config = std::move(config)};
-  add_params(checkpoint, state.params);
-  Optimizer::State optimizer = state.optimizer.save(state.params);
-  for (const Optimizer::NamedTensor& slot : optimizer.tensors)
-    checkpoint.add_group("optimizer", {StoredTensor::of(slot.name, slot.value)});
-  checkpoint.add_group(
-      "optimizer",
-      {StoredTensor::of("steps", std::span<const std::uint64_t>(&optimizer.steps, 1))});
-  checkpoint.add_group(
-      "ledger", {StoredTensor::of("training", std::string_view(state.ledger.save())),
-                 StoredTensor::of("evaluation", std::string_view(state.evaluation_ledger.save()))});
-  for (const Controller& controller : state.controllers) {
-    const std::vector<std::uint64_t> words = controller.save();
-    checkpoint.add_group("controller", {StoredTensor::of(std::string(controller.rule->name),
-                                                         std::span<const std::uint64_t>(words))});
-  }
-  if (state.loss_scale) {
-    const std::vector<std::uint64_t> words = state.loss_scale->save();
-    checkpoint.add_group("loss_scale",
-                         {StoredTensor::of("state", std::span<const std::uint64_t>(words))});
-  }
-  if (state.evaluation_due) checkpoint.notes["evaluation"] = kDue;
-  return checkpoint;
-}
-
-void restore(RunState& state, const Checkpoint& checkpoint) {
-  Optimizer::State slots;
-  for (const StoredTensor& stored : checkpoint.group("optimizer")) {
-    if (stored.name != "steps") {
-      slots.tensors.push_back({stored.name, stored.tensor()});
-    } else {
-      const std::vector<std::uint64_t> steps = stored.words();
-      require<DataError>(steps.size() == 1,
-                         "[checkpoint] expected one count of optimizer steps, got ", steps.size());
-      slots.steps = steps[0];
-    }
-  }
-  const SafeTensors ledgers{.metadata = {}, .tensors = checkpoint.group("ledger")};
-  const CostLedger training = CostLedger::load(ledgers.at("training").text());
-  const CostLedger evaluation = CostLedger::load(ledgers.at("evaluation").text());
-  const SafeTensors stored{.metadata = {}, .tensors = checkpoint.group("controller")};
-  std::vector<Controller> controllers = state.controllers;
-  for (Controller& controller : controllers)
-    controller.restore(stored.at(std::string(controller.rule->name)).words());
-  std::optional<LossScale> loss_scale = state.loss_scale;
-  if (loss_scale) {
-    const SafeTensors scales{.metadata = {}, .tensors = checkpoint.group("loss_scale")};
-    loss_scale->restore(scales.at("state").words());
-  }
-  restore_params(checkpoint, state.params);
-  state.loss_scale = loss_scale;
-  state.optimizer.restore(state.params, std::move(slots));
-  state.ledger = training;
-  state.evaluation_ledger = evaluation;
-  state.controllers = std::move(controllers);
-  state.iteration = checkpoint.iteration;
-  state.evaluation_due = checkpoint.note("evaluation") == kDue;
-}
-
 Outcome run_loop(const Task& task, RunState& state, const LoopSettings& settings,
                  const LoopEvents& events) {
   if (state.iteration == 0) state.optimizer.begin(state.params);
@@ -352,6 +359,7 @@ Outcome run_loop(const Task& task, RunState& state, const LoopSettings& settings
     bool saved = false;
     if (!state.evaluation_due) {
       if (state.iteration == settings.leave_before) return Outcome::stopped;
+      search_where_due(task, state, settings);
       const StepRow row = step(task, state, settings, events);
       if (events.step) events.step(row);
       const bool last = state.iteration == settings.iterations;

@@ -21,6 +21,7 @@
 #include "quant/plan.h"
 #include "schedules/controller.h"
 #include "train/checkpoint.h"
+#include "train/knobs.h"
 #include "train/loss_scale.h"
 #include "train/record.h"
 
@@ -116,7 +117,9 @@ struct RunState {
   Optimizer optimizer{};
   CostLedger ledger{};                    ///< of training
   CostLedger evaluation_ledger{};         ///< of evaluations, which no cost of training includes
+  CostLedger search_ledger{};             ///< of the probes of a search, which none includes either
   std::vector<Controller> controllers{};  ///< the learning rate is multiplied by their values
+  std::vector<Knob> knobs{};              ///< in place of the settings of these names
   std::optional<LossScale> loss_scale{};
   std::int64_t iteration = 0;   ///< optimizer steps done
   bool evaluation_due = false;  ///< the evaluation that follows them is still to be done
@@ -124,7 +127,7 @@ struct RunState {
 
 /// @throws NonFiniteError for a parameter or a layer state with an infinity or a NaN
 Checkpoint to_checkpoint(const RunState& state, std::string config);
-/// @throws DataError if the checkpoint belongs to another network or optimizer
+/// @throws DataError if the checkpoint belongs to another network, optimizer or schedule
 void restore(RunState& state, const Checkpoint& checkpoint);
 
 /// How to run: pure functions of the iteration, and when to evaluate, save, measure and stop.
@@ -176,6 +179,8 @@ enum class Outcome : std::uint8_t { finished, ended_early, stopped };
 /// ends leaves no trace: it is due when the run goes on, and done first then.
 /// With a dynamic loss scale a step whose gradients overflow is tried again at the next scale, with
 /// the same batch and keys; every attempt is charged.
+/// A knob that searches does so before the step that begins a stage; the state but for what it
+/// found is then as before.
 /// @throws NonFiniteError before the optimizer step when the loss, a gradient or a value reaching
 /// an encode is not finite, with
 ///         iteration, site and role; nothing is saved then. Whatever task and events throw passes

@@ -56,21 +56,24 @@ Format format_of(const Json& json) {
   return format;
 }
 
-RoleFormats formats_of(const Json& json) {
+// Earlier versions wrote a gradient's for evaluations, too, which have none.
+RoleFormats formats_of(const Json& json, bool gradient) {
   return {format_of(json.at("weight")), format_of(json.at("activation")),
-          format_of(json.at("gradient")), json.value("by_site", false)};
-}
-
-// Earlier versions wrote a gradient's here too, though an evaluation has none.
-RoleFormats evaluation_formats_of(const Json& json) {
-  return {format_of(json.at("weight")), format_of(json.at("activation")), std::nullopt,
+          gradient ? std::optional(format_of(json.at("gradient"))) : std::nullopt,
           json.value("by_site", false)};
 }
 
-// A loss that is not finite has no number in JSON; the step that met it stops the run, but an
-// evaluation may record it.
+// A loss that is not finite, which an evaluation may have, has no number in JSON.
 double real_of(const Json& json) {
   return json.is_null() ? std::numeric_limits<double>::quiet_NaN() : json.get<double>();
+}
+
+// An object of numbers by name, which may be absent.
+NamedNumbers numbers_of(const Json& json, const char* name) {
+  const Json object = json.value(name, Json::object());
+  NamedNumbers numbers;
+  for (const auto& [key, value] : object.items()) numbers.emplace_back(key, real_of(value));
+  return numbers;
 }
 
 StepRow step_of(const Json& json) {
@@ -81,10 +84,11 @@ StepRow step_of(const Json& json) {
       .loss = real_of(json.at("loss")),
       .accuracy = accuracy == json.end() ? std::nullopt : std::optional(accuracy->get<double>()),
       .learning_rate = real_of(json.at("learning_rate")),
+      .settings = numbers_of(json, "settings"),
       .loss_scale = json.contains("loss_scale") ? std::optional(real_of(json.at("loss_scale")))
                                                 : std::nullopt,
       .skipped = json.value("skipped", std::int64_t{0}),
-      .formats = formats_of(json.at("bits")),
+      .formats = formats_of(json.at("bits"), true),
       .bit_ops = parse_uint128(json.at("bit_ops").get_ref<const std::string&>()),
       .seconds = json.at("seconds").get<double>()};
 }
@@ -93,19 +97,17 @@ EvalRow evaluation_of(const Json& json) {
   const std::string metric = json.at("metric").get<std::string>();
   // What earlier versions did not say.
   const bool lower = metric == "perplexity" || metric == "bits_per_byte";
-  EvalRow row{.iteration = json.at("iteration").get<std::int64_t>(),
-              .split = json.at("split").get<std::string>(),
-              .examples = json.value("examples", std::int64_t{0}),
-              .loss = real_of(json.at("loss")),
-              .metric = metric,
-              .score = real_of(json.at("score")),
-              .formats = evaluation_formats_of(json.at("bits")),
-              .bit_ops = parse_uint128(json.at("bit_ops").get_ref<const std::string&>()),
-              .seconds = json.at("seconds").get<double>(),
-              .lower_is_better = json.value("lower_is_better", lower)};
-  const Json others = json.value("scores", Json::object());
-  for (const auto& [name, score] : others.items()) row.more.emplace_back(name, real_of(score));
-  return row;
+  return {.iteration = json.at("iteration").get<std::int64_t>(),
+          .split = json.at("split").get<std::string>(),
+          .examples = json.value("examples", std::int64_t{0}),
+          .loss = real_of(json.at("loss")),
+          .metric = metric,
+          .score = real_of(json.at("score")),
+          .formats = formats_of(json.at("bits"), false),
+          .bit_ops = parse_uint128(json.at("bit_ops").get_ref<const std::string&>()),
+          .seconds = json.at("seconds").get<double>(),
+          .lower_is_better = json.value("lower_is_better", lower),
+          .more = numbers_of(json, "scores")};
 }
 
 OperandRow operand_of(const Json& json) {
@@ -223,6 +225,7 @@ std::string to_line(const StepRow& row) {
   Json json{{"iteration", row.iteration}, {"epoch", row.epoch}, {"loss", row.loss}};
   if (row.accuracy) json["accuracy"] = *row.accuracy;
   json["learning_rate"] = row.learning_rate;
+  for (const auto& [name, value] : row.settings) json["settings"][name] = value;
   if (row.loss_scale) json["loss_scale"] = *row.loss_scale;
   if (row.skipped > 0) json["skipped"] = row.skipped;
   json["bits"] = to_json(row.formats);

@@ -34,6 +34,7 @@ struct StepRow {
   double loss = 0;                        ///< of the batch, before the update
   std::optional<double> accuracy{};       ///< as the loss, where examples have labels
   double learning_rate = 0;
+  NamedNumbers settings{};             ///< that follow schedules: --set, by name
   std::optional<double> loss_scale{};  ///< that the update was made at, if there is one
   std::int64_t skipped = 0;            ///< attempts before it that overflowed
   RoleFormats formats{};

@@ -279,11 +279,44 @@ Table all_curves(const Comparison& comparison) {
   return table;
 }
 
+std::string settings_text(const train::StepRow& row) {
+  std::string text;
+  for (const auto& [name, value] : row.settings) text += concat(' ', name, ' ', value);
+  return text;
+}
+
+/// A setting that follows a schedule, over the run.
+Panel setting_panel(const Run& run, const std::string& heading, const std::string& name) {
+  Drawing drawing(312, 150);
+  const Frame frame{50, 292, 20, 116};
+  const auto& rows = run.record.history.steps;
+  const Curve curve =
+      curve_of(rows, [&](const train::StepRow& row) { return number_of(row.settings, name); });
+  Range range;
+  for (const double value : curve.values) range.add(value);
+  const Axis x =
+      Axis::nice(0, static_cast<double>(run.planned_steps()), frame.left, frame.right, 4, 0);
+  const Axis y = Axis::nice(range.empty() ? 0 : range.low, range.empty() ? 1 : range.high,
+                            frame.bottom, frame.top, 4);
+  draw_left_axis(drawing, y, frame.left, frame.right, "");
+  draw_bottom_axis(drawing, x, frame.bottom, "");
+  std::vector<double> xs, ys;
+  for (std::size_t i = 0; i < curve.values.size(); ++i) {
+    xs.push_back(x.at(curve.iterations[i]));
+    ys.push_back(y.at(curve.values[i]));
+  }
+  drawing.path(
+      line_path(xs, ys),
+      {{"class", "line k2"}, {"fill", "none"}, {"stroke", palette()[2]}, {"stroke-width", "1.6"}});
+  drawing.text(8, 12, name, {{"class", "title"}, {"fill", kMuted}, {"font-size", "10.5"}});
+  return {heading, std::move(drawing), std::nullopt};
+}
+
 /// The course of bits and learning rate, as a text that is equal for runs that share it.
 std::string course_of(const Run& run) {
   std::string key;
   for (const train::StepRow& row : run.record.history.steps)
-    key += concat(formats_text(row.formats), ' ', row.learning_rate, '\n');
+    key += concat(formats_text(row.formats), ' ', row.learning_rate, settings_text(row), '\n');
   return key;
 }
 
@@ -413,13 +446,17 @@ std::vector<Figure> schedules_figures(const Comparison& comparison) {
                 .title = "Bits and learning rate over training",
                 .note =
                     "Bits of weights (solid) and gradients (dashed), and the learning rate "
-                    "(dotted, right), as they were recorded. Float32 is drawn at the top. "
+                    "(dotted, right), as they were recorded; beside them the other settings that "
+                    "follow schedules. Float32 is drawn at the top. "
                     "Configurations that share a course share a panel."};
   figure.values.heading = {"configurations", "update",   "weight",
                            "activation",     "gradient", "learning rate"};
   for (const Course& course : courses) {
     const std::string names = join_words(course.names, "; ");
     figure.panels.push_back(course_panel(*course.run, names, most_bits));
+    for (const auto& [name, value] : course.run->record.history.steps.front().settings) {
+      if (name != "lr") figure.panels.push_back(setting_panel(*course.run, names, name));
+    }
     add_changes(*course.run, names, 200, figure.values);  // as many as somebody might read
   }
   figure.all_values = [courses, heading = figure.values.heading] {

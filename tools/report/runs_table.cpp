@@ -226,11 +226,30 @@ Table table_of_runs(const Collection& collection) {
   return table;
 }
 
+/// The settings that follow schedules in some run, in the order in which they are met.
+std::vector<std::string> settings_of(const Collection& collection) {
+  std::vector<std::string> names;
+  for (const Run& run : collection.runs) {
+    if (run.record.history.steps.empty()) continue;
+    for (const auto& [name, value] : run.record.history.steps.front().settings) {
+      if (std::ranges::find(names, name) == names.end()) names.push_back(name);
+    }
+  }
+  return names;
+}
+
+Cell setting_of(const train::StepRow& row, const std::string& name) {
+  const auto found = std::ranges::find(row.settings, name, &NamedNumbers::value_type::first);
+  return found == row.settings.end() ? Cell::none() : Cell::number(found->second, 6);
+}
+
 Table table_of_steps(const Collection& collection) {
   Table table{{"run", "iteration", "epoch", "loss", "accuracy", "learning_rate", "weight",
                "activation", "gradient", "bit_ops", "seconds"}};
+  const std::vector<std::string> settings = settings_of(collection);
+  table.heading.insert(table.heading.end(), settings.begin(), settings.end());
   for (const Run& run : collection.runs) {
-    for (const train::StepRow& row : run.record.history.steps)
+    for (const train::StepRow& row : run.record.history.steps) {
       table.rows.push_back({Cell::of(run.name), Cell::of(to_text(row.iteration)),
                             Cell::of(to_text(row.epoch)), Cell::number(row.loss, 6),
                             Cell::number(row.accuracy, 6), Cell::number(row.learning_rate, 6),
@@ -238,6 +257,8 @@ Table table_of_steps(const Collection& collection) {
                             Cell::of(to_text(row.formats.activation)),
                             Cell::of(row.formats.gradient ? to_text(*row.formats.gradient) : ""),
                             Cell::of(to_text(row.bit_ops)), Cell::number(row.seconds, 6)});
+      for (const std::string& name : settings) table.rows.back().push_back(setting_of(row, name));
+    }
   }
   return table;
 }

@@ -82,10 +82,16 @@ std::string optimizer_text(const Run& run) {
   if (run.state.loss_scale) text += concat(", loss scale ", run.options.text("loss-scale"));
   if (run.settings.clip)
     text += concat(", gradients clipped to the norm ", format_short(*run.settings.clip));
+  for (const Knob& knob : run.state.knobs) {
+    if (knob.name != "lr") text += concat("; ", knob.name, " follows ", knob.schedule.text());
+  }
   return text;
 }
 
 std::string rate_text(const Run& run) {
+  for (const Knob& knob : run.state.knobs) {
+    if (knob.name == "lr") return knob.schedule.text();
+  }
   std::string text = run.options.text("lr");
   if (run.precision.rate_text != "1") text += concat(" times ", run.precision.rate_text);
   for (const Controller& controller : run.state.controllers)

@@ -7,6 +7,7 @@
 #include "train/app/progress.h"
 #include "train/config.h"
 #include "train/loop.h"
+#include "train/options/knobs.h"
 #include "train/record.h"
 
 namespace ebb::cli {
@@ -214,6 +215,30 @@ bool same_evaluations(const Precision& before, const Precision& now) {
   return same_numerics(*before.evaluation, *now.evaluation);
 }
 
+namespace {
+
+// How a schedule of `option` was bound for a run of another length.
+void check_same_values(std::string_view option, const Bound& before, const Bound& now,
+                       std::int64_t done) {
+  for (std::int64_t t = 0; t < done; ++t) {
+    require<DataError>(before(t) == now(t), "[resume] --", option,
+                       " spans the run: with another length it would have been ", now(t),
+                       " in the step of iteration ", t, ", it was ", before(t),
+                       "; leave --iterations and --epochs out, or begin a run of the new length in "
+                       "another --out");
+  }
+}
+
+// As check_same_past, for knobs that are not given anew.
+void check_same_knobs(const std::vector<Knob>& planned, const Run& run, std::int64_t done) {
+  if (run.options.gave("set")) return;
+  for (std::size_t i = 0; i < planned.size(); ++i)
+    check_same_values(concat("set ", planned[i].name), planned[i].bound, run.state.knobs[i].bound,
+                      done);
+}
+
+}  // namespace
+
 std::vector<std::string> check_new_length(const Run& run, const Program& program,
                                           const RunConfig& saved_under) {
   require_same_sums(run.precision, saved_under);
@@ -229,6 +254,13 @@ std::vector<std::string> check_new_length(const Run& run, const Program& program
   const Precision planned = precision_of(options, run);
   std::vector<std::string> said;
   check_same_past(planned, run.precision, done);
+  if (run.options.find("masking-rate") != nullptr && run.options.has("masking-rate")) {
+    const Schedule rate = Schedule::parse(run.options.text("masking-rate"));
+    check_same_values("masking-rate", rate.bind(totals_of(options, run)),
+                      rate.bind(totals_of(run.options, run)), done);
+  }
+  check_same_knobs(knobs_of(options, totals_of(options, run), run.state.optimizer, true), run,
+                   done);
   if (!same_evaluations(planned, run.precision)) {
     if (!run.state.controllers.empty()) {
       throw DataError(

@@ -10,6 +10,7 @@
 #include "train/app/report.h"
 #include "train/app/stop_signals.h"
 #include "train/costs.h"
+#include "train/options/knobs.h"
 #include "train/options/probe.h"
 #include "train/options/rules.h"
 
@@ -27,12 +28,14 @@ std::int64_t iterations_of(const Options& options, const Task& task) {
   return iterations;
 }
 
+Totals totals_of(const Options& options, const Run& run) {
+  return {.updates = iterations_of(options, run.task),
+          .updates_per_epoch = run.task.steps_per_epoch,
+          .samples_per_update = options.integer("batch")};
+}
+
 Precision precision_of(const Options& options, const Run& run) {
-  return resolve_precision(options,
-                           {.updates = iterations_of(options, run.task),
-                            .updates_per_epoch = run.task.steps_per_epoch,
-                            .samples_per_update = options.integer("batch")},
-                           run.sites, run.state.params);
+  return resolve_precision(options, totals_of(options, run), run.sites, run.state.params);
 }
 
 namespace {
@@ -74,6 +77,8 @@ Run assemble(Options options, const ModelFamily& family, const RunConfig* record
   check_codes(options, run.precision, run.sites);
   if (const auto multiplier = run.precision.plan(0).multiplier; multiplier != nullptr)
     run.task.data.emplace_back(kMultiplierEntry, multiplier->sha256());
+  run.state.knobs =
+      knobs_of(options, totals_of(options, run), run.state.optimizer, !run.task.splits.empty());
   const std::int64_t eval_every =
       options.optional_integer("eval-every").value_or(run.task.steps_per_epoch);
   run.settings = {.iterations = iterations,

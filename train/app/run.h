@@ -44,6 +44,8 @@ Run assemble(train::Options options, const ModelFamily& family,
              const train::RunConfig* recorded = nullptr);
 
 std::int64_t iterations_of(const train::Options& options, const train::Task& task);
+/// How long the run is, in every unit of schedules.
+Totals totals_of(const train::Options& options, const Run& run);
 /// What the precision options come to for the run's network and the length in `options`.
 train::Precision precision_of(const train::Options& options, const Run& run);
 

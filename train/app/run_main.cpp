@@ -32,6 +32,7 @@
 #include "train/config.h"
 #include "train/monitor.h"
 #include "train/options/conflicts.h"
+#include "train/options/knobs.h"
 #include "train/record.h"
 
 namespace ebb::cli {
@@ -178,6 +179,7 @@ class Session {
     check_same_data(recorded.config, run.task.data);
     if (recorded.checkpoint) {
       restore(run.state, *recorded.checkpoint);
+      set_phases(run.options, run.state.knobs, run.state.iteration);
       for (const std::string& sentence :
            check_new_length(run, family_.program, parse_config(recorded.checkpoint->config)))
         note(sentence);

@@ -425,7 +425,11 @@ const std::vector<ProductVectors>& VectorCollector::vectors() const {
 
 std::string dump(train::Task task, train::RunState& state, train::LoopSettings settings,
                  const VectorRequest& request, const std::string& program) {
-  if (state.controllers.empty()) task.splits.clear();  // then no evaluation moves anything
+  const bool moves =
+      !state.controllers.empty() || std::ranges::any_of(state.knobs, [](const train::Knob& knob) {
+        return !knob.controllers.empty();
+      });
+  if (!moves) task.splits.clear();  // then no evaluation moves anything
   settings.leave_before = request.step;
   train::run_loop(task, state, settings, {});
   VectorCollector collector(request);

@@ -14,6 +14,7 @@
 #include "quant/formats/format.h"
 #include "quant/ledger.h"
 #include "train/options/conflicts.h"
+#include "train/options/knobs.h"
 #include "train/options/numerics.h"
 #include "train/options/option_spec.h"
 #include "train/options/probe.h"
@@ -276,6 +277,18 @@ std::vector<OptionSpec> training_options() {
            "own")};
   std::ranges::move(controller_options(), std::back_inserter(options));
   std::ranges::move(low_precision_options(), std::back_inserter(options));
+  OptionSpec set = adjustable(
+      text("set", "KNOB=EXPR", "", training,
+           "have a setting follow a schedule, with controllers or without (docs/SCHEDULES.md): lr, "
+           "clip, or what the optimizer has of momentum, weight-decay, beta1, beta2, eps; "
+           "weight-bits, activation-bits, gradient-bits and bits are the options of that. May be "
+           "given more than once; with --resume the new schedules go on at the old update",
+           [](const std::string& lines) { static_cast<void>(knob_texts(lines)); }));
+  set.repeats = true;
+  options.push_back(std::move(set));
+  options.push_back(adjustable(
+      number(Kind::integer, "phase", "N", "", training,
+             "the phase, from 0, of phases(...) in --set; with --resume from there on", kSeed)));
   std::ranges::move(
       std::vector<OptionSpec>{
           number(Kind::real, "momentum", "X", "0.9", training, "momentum of sgd", kBelowOne,

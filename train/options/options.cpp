@@ -9,6 +9,7 @@
 #include "core/text.h"
 #include "train/options/conflicts.h"
 #include "train/options/help.h"
+#include "train/options/knobs.h"
 #include "train/options/option_file.h"
 
 namespace ebb::train {
@@ -42,6 +43,14 @@ void add_options(CLI::App& app, Options& options, const Program& program) {
         check(options.at(name), text);  // also ''
         options.set(name, text);
       };
+      if (spec.repeats) {
+        const auto set_all = [set](const std::vector<std::string>& texts) {
+          set(join_words(texts, "\n"));
+        };
+        option = app.add_option_function<std::vector<std::string>>(flag(name), set_all);
+        option->expected(1)->take_all();
+        continue;
+      }
       option = app.add_option_function<std::string>(flag(name), set);
       option->take_last();  // more than one are refused afterwards
     }
@@ -222,10 +231,12 @@ CommandLine parse_command_line(std::span<const std::string> args, const Program&
   for (const OptionSpec& spec : options.specs) {
     const CLI::Option* option = app.get_option_no_throw(flag(spec.name));
     const std::size_t count = option == nullptr ? 0 : option->count();
-    require<ConfigError>(count <= 1 || spec.kind == OptionSpec::Kind::flag, "[command line] --",
-                         spec.name, " is given ", count, " times; give it once");
+    require<ConfigError>(count <= 1 || spec.kind == OptionSpec::Kind::flag || spec.repeats,
+                         "[command line] --", spec.name, " is given ", count,
+                         " times; give it once");
     if (count > 0) options.given.emplace_back(spec.name);
   }
+  spell_out_knobs(options);
   apply_file(options, program);
   check_combinations(options, program);
   apply_preset(options, program);

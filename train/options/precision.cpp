@@ -61,6 +61,10 @@ Schedule parse_bits(std::string_view option, const std::string& text) {
   Schedule schedule = parse_expression(option, text);
   require<ConfigError>(schedule.is_whole(), "[command line] --", option, ": '", schedule.text(),
                        "' may yield fractions, which are no widths; wrap it in round(...)");
+  require<ConfigError>(!schedule.is_closed_loop(), "[command line] --", option, ": '",
+                       schedule.text(),
+                       "' has a controller, but bits are planned before the run, with its costs; "
+                       "--set lr and other settings of the optimizer can have one");
   return schedule;
 }
 

@@ -2,13 +2,16 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "core/error.h"
 #include "data/epoch_order.h"
 #include "layers/loss.h"
+#include "schedules/schedule.h"
 #include "train/options/conflicts.h"
+#include "train/options/try_all.h"
 #include "train/tasks/scorers.h"
 #include "train/tasks/text.h"
 
@@ -24,6 +27,28 @@ struct Batch {
   std::vector<std::int32_t> targets;
 };
 
+Bound masking_rate(const Options& options, std::int64_t steps_per_epoch) {
+  const std::string& text = options.text("masking-rate");
+  const Schedule schedule = Schedule::parse(text);
+  require<ConfigError>(!schedule.is_closed_loop(), "[command line] --masking-rate: '", text,
+                       "' has a controller, but batches are a pure function of the iteration");
+  const std::int64_t updates = options.has("iterations")
+                                   ? options.integer("iterations")
+                                   : options.integer("epochs") * steps_per_epoch;
+  const Bound bound = schedule.bind({.updates = updates,
+                                     .updates_per_epoch = steps_per_epoch,
+                                     .samples_per_update = options.integer("batch")});
+  const auto fine = [](const ValueRange& range) {
+    return range.is_number() && range.low > 0 && range.high <= 1;
+  };
+  try_all("masking-rate", bound, fine, [&](std::int64_t t) {
+    const double value = bound(t);
+    require<ConfigError>(value > 0 && value <= 1, "expected a rate above 0 and at most 1, got ",
+                         value);
+  });
+  return bound;
+}
+
 /// Where batches come from, in training and in evaluations.
 struct Feed {
   std::shared_ptr<const PairSet> pairs;
@@ -31,6 +56,7 @@ struct Feed {
   std::int64_t accumulate, length;
   bool hypothesis_only, masked;
   Key masks;
+  std::optional<Bound> rate;  ///< of masked words in training; none: 15 of 100 in every row
 
   Feed(std::shared_ptr<const PairSet> set, const Options& options, bool masks_words)
       : pairs(std::move(set)),
@@ -42,15 +68,18 @@ struct Feed {
         hypothesis_only(options.flag("hypothesis-only")),
         masked(masks_words),
         masks(Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("masks")) {
+    if (masked && options.has("masking-rate"))
+      rate = masking_rate(options, order.batches_per_epoch());
     PackedRows probe;
     append_row(probe, *pairs, pairs->train.front(), length,
                hypothesis_only);  // refuses a length that is too small
   }
 
-  /// Pairs of a part; the draws of its first row are number `first` of the key.
+  /// Pairs of a part; the draws of its first row are number `first` of the key. Words are hidden at
+  /// a rate of their own if one is given.
   [[nodiscard]] Batch batch(const std::vector<SentencePair>& part,
-                            std::span<const std::int64_t> indices, Key key,
-                            std::int64_t first) const {
+                            std::span<const std::int64_t> indices, Key key, std::int64_t first,
+                            std::optional<double> at_rate = std::nullopt) const {
     Batch batch;
     std::vector<Key> keys;
     for (const std::int64_t i : indices) {
@@ -63,7 +92,8 @@ struct Feed {
       keys.push_back(key.fold(static_cast<std::uint64_t>(first++)));
     }
     if (masked) {
-      MaskedRows hidden = mask_words(batch.rows, *pairs, keys);
+      MaskedRows hidden = at_rate ? mask_words(batch.rows, *pairs, keys, *at_rate)
+                                  : mask_words(batch.rows, *pairs, keys);
       batch.places = std::move(hidden.places);
       batch.targets = std::move(hidden.targets);
     }
@@ -73,13 +103,15 @@ struct Feed {
   [[nodiscard]] std::vector<Batch> step(std::int64_t t) const {
     const std::vector<std::int64_t> indices = order.indices(t);
     const auto size = static_cast<std::int64_t>(indices.size()), parts = std::min(accumulate, size);
+    const auto at_rate = rate ? std::optional((*rate)(t)) : std::nullopt;
     std::vector<Batch> batches;
     for (std::int64_t i = 0, first = 0; i < parts; ++i) {
       const std::int64_t count = size / parts + (i < size % parts ? 1 : 0);
       const auto part = std::span(indices).subspan(static_cast<std::size_t>(first),
                                                    static_cast<std::size_t>(count));
       batches.push_back(batch(pairs->train, part,
-                              masks.fold("training").fold(static_cast<std::uint64_t>(t)), first));
+                              masks.fold("training").fold(static_cast<std::uint64_t>(t)), first,
+                              at_rate));
       first += count;
     }
     return batches;
@@ -206,25 +238,33 @@ std::vector<OptionSpec> pair_options() {
   const Conflict of_encoder = [](const Options& options) {
     return only_with(options, "arch", {"encoder"});
   };
-  return {{.name = "task",
-           .value = "classify|masked",
-           .fallback = "classify",
-           .help = "task of the encoder: classify sentence pairs, or predict masked words (masked "
-                   "language modelling)",
-           .choices = {"classify", "masked"},
-           .conflict = of_encoder},
-          {.name = "hypothesis-only",
-           .value = "",
-           .kind = OptionSpec::Kind::flag,
-           .fallback = "false",
-           .help = "drop the premise of every pair: the hypothesis-only baseline",
-           .conflict = of_encoder},
-          {.name = "language",
-           .value = "CODE",
-           .help = "language of the pairs to use, such as de, where the data have several",
-           .may_be_empty = true,
-           .conflict = of_encoder,
-           .use = OptionSpec::Use::evaluation}};
+  return {
+      {.name = "task",
+       .value = "classify|masked",
+       .fallback = "classify",
+       .help = "task of the encoder: classify sentence pairs, or predict masked words (masked "
+               "language modelling)",
+       .choices = {"classify", "masked"},
+       .conflict = of_encoder},
+      {.name = "masking-rate",
+       .value = "EXPR",
+       .help = "share of words masked in training with --task masked, a schedule such as "
+               "'.3->.15:lin' [15 of 100 in every row, as in evaluations]",
+       .parse = [](const std::string& text) { static_cast<void>(Schedule::parse(text)); },
+       .conflict = [](const Options& options) { return only_with(options, "task", {"masked"}); },
+       .use = OptionSpec::Use::training},
+      {.name = "hypothesis-only",
+       .value = "",
+       .kind = OptionSpec::Kind::flag,
+       .fallback = "false",
+       .help = "drop the premise of every pair: the hypothesis-only baseline",
+       .conflict = of_encoder},
+      {.name = "language",
+       .value = "CODE",
+       .help = "language of the pairs to use, such as de, where the data have several",
+       .may_be_empty = true,
+       .conflict = of_encoder,
+       .use = OptionSpec::Use::evaluation}};
 }
 
 PairSet open_pairs(const Options& options) {

@@ -1,0 +1,185 @@
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "tests/train_tiny_task.h"
+#include "train/digest.h"
+#include "train/loop.h"
+#include "train/options/knobs.h"
+#include "train/options/precision.h"
+
+using namespace ebb;
+using namespace ebb::train;
+
+namespace {
+
+constexpr std::int64_t kSteps = 24;
+
+LoopSettings settings() {
+  LoopSettings s{.iterations = kSteps, .key = Key(5)};
+  s.plan = [](std::int64_t) { return PrecisionPlan::fp32(); };
+  s.rate = [](std::int64_t) { return 0.02; };
+  s.eval_every = 2;
+  s.save_every = 100;
+  return s;
+}
+
+RunState state_with(const std::vector<std::pair<std::string, std::string>>& set) {
+  RunState state = TinyTask::state();
+  for (const auto& [name, text] : set) {
+    const Schedule schedule = Schedule::parse(text);
+    state.knobs.emplace_back(name, schedule, schedule.bind(kSteps));
+  }
+  return state;
+}
+
+std::vector<StepRow> run(RunState& state, std::int64_t from, std::int64_t until) {
+  LoopSettings s = settings();
+  if (until < kSteps) s.leave_before = until;
+  std::vector<StepRow> rows;
+  CHECK(state.iteration == from);
+  run_loop(TinyTask{}.task(), state, s, {.step = [&](const StepRow& row) { rows.push_back(row); }});
+  return rows;
+}
+
+Options options_of(const std::vector<std::string>& args) {
+  static const Program program{
+      .name = "ebb-test",
+      .summary = "",
+      .archs = {{.name = "net", .summary = "", .lr = 0.1, .lr_schedule = "1"}}};
+  Options options = parse_command_line(args, program).options;
+  apply_defaults(options, program);
+  return options;
+}
+
+std::vector<Knob> knobs(const std::vector<std::string>& args, bool evaluates = true) {
+  const Options options = options_of(args);
+  check_expressions(options);
+  return knobs_of(options, {.updates = 100, .updates_per_epoch = 10},
+                  make_optimizer(options.text("optimizer")), evaluates);
+}
+
+}  // namespace
+
+TEST_CASE("settings follow their schedules, and the record says so") {
+  RunState turned = state_with({{"lr", "0.04->0:lin"},
+                                {"momentum", ".95->.85:lin @50% ; .85->.95:lin @rest"},
+                                {"weight-decay", "1e-3 @12up ; 0 @rest"},
+                                {"clip", "0.5"}});
+  const std::vector<StepRow> rows = run(turned, 0, kSteps);
+  REQUIRE(rows.size() == kSteps);
+  CHECK(rows[6].learning_rate == 0.04 * 18 / 24);
+  CHECK(number_of(rows[6].settings, "momentum") == doctest::Approx(.90).epsilon(1e-12));
+  CHECK(number_of(rows[11].settings, "weight-decay") == 1e-3);
+  CHECK(number_of(rows[12].settings, "weight-decay") == 0);
+  // By hand: the same with an optimizer that is told each time.
+  RunState plain = TinyTask::state();
+  for (std::int64_t t = 0; t < kSteps; ++t) {
+    LoopSettings s = settings();
+    s.iterations = t + 1;
+    s.clip = 0.5;
+    s.eval_every = 1000;
+    s.rate = [](std::int64_t u) { return 0.04 * static_cast<double>(kSteps - u) / kSteps; };
+    number_of(plain.optimizer.hyperparameters, "momentum") =
+        number_of(rows[static_cast<std::size_t>(t)].settings, "momentum");
+    number_of(plain.optimizer.hyperparameters, "weight_decay") = t < 12 ? 1e-3 : 0;
+    run_loop(TinyTask{}.task(), plain, s, {});
+  }
+  CHECK(weights_sha256(plain.params) == weights_sha256(turned.params));
+  RunState wrong = state_with({{"momentum", "0.5 @3up ; 1.5 @rest"}});
+  CHECK_THROWS_WITH_AS(run(wrong, 0, kSteps), doctest::Contains("is 1.5 at update 3"), ConfigError);
+}
+
+TEST_CASE("a run with controllers that is killed in a window ends bit for bit as the whole one") {
+  const std::vector<std::pair<std::string, std::string>> set{
+      {"lr", "0.03 * plateau(.5, 1, 1) * volsched(4, .3, metric=train_loss)"},
+      {"momentum", "0.5 * record(gnorm2)"},
+      {"weight-decay", "autolrs(1e-4, 1e-1, stage=8, probe=6, probes=3, longest=16)"}};
+  RunState whole = state_with(set);
+  const std::vector<StepRow> rows = run(whole, 0, kSteps);
+  CHECK(whole.knobs[1].controllers[0].series.size() == kSteps);
+  CHECK(whole.search_ledger.total_bit_ops() > 0);
+  for (const std::int64_t at : {3, 8, 13}) {
+    RunState cut = state_with(set);
+    run(cut, 0, at);
+    const Checkpoint saved = parse_checkpoint(to_bytes(to_checkpoint(cut, "{}")));
+    RunState resumed = state_with(set);
+    restore(resumed, saved);
+    const std::vector<StepRow> later = run(resumed, at, kSteps);
+    CHECK(weights_sha256(resumed.params) == weights_sha256(whole.params));
+    CHECK(later.back().settings == rows.back().settings);
+    for (std::size_t i = 0; i < set.size(); ++i) {
+      CHECK(save_state(resumed.knobs[i].schedule, {kSteps, resumed.knobs[i].controllers}) ==
+            save_state(whole.knobs[i].schedule, {kSteps, whole.knobs[i].controllers}));
+    }
+    CHECK(resumed.search_ledger.total_bit_ops() == whole.search_ledger.total_bit_ops());
+    RunState other =
+        state_with({{"lr", "0.03 * plateau(.5, 2, 1) * volsched(4, .3)"}, set[1], set[2]});
+    CHECK_THROWS_WITH_AS(restore(other, saved), doctest::Contains("saved under"), DataError);
+  }
+  // A search leaves no trace but what it found: as if that had been the schedule from the start.
+  RunState replayed = state_with({set[0], set[1], {"weight-decay", "1 * record(gnorm1)"}});
+  std::vector<double> found;
+  for (const StepRow& row : rows) found.push_back(number_of(row.settings, "weight-decay"));
+  const Schedule table = schedules::table(found);
+  replayed.knobs[2] = Knob("weight-decay", table, table.bind(kSteps));
+  run(replayed, 0, kSteps);
+  CHECK(weights_sha256(replayed.params) == weights_sha256(whole.params));
+  CHECK(replayed.ledger.total_bit_ops() == whole.ledger.total_bit_ops());
+}
+
+TEST_CASE("a controller whose metric nobody reports ends the run with what there is") {
+  RunState update = state_with({{"lr", ".01 * plateau(.5, 1, metric=train_accuracy)"}}),
+           evaluation = state_with({{"lr", ".01 * plateau(.5, 1, metric=val_accuracy)"}});
+  CHECK_THROWS_WITH_AS(run(update, 0, kSteps), doctest::Contains("watches 'train_accuracy'"),
+                       ConfigError);
+  CHECK_THROWS_WITH_AS(run(evaluation, 0, kSteps), doctest::Contains("val_negative_loss"),
+                       ConfigError);
+}
+
+TEST_CASE("--set names knobs, and says what is wrong with one") {
+  const std::vector<Knob> two =
+      knobs({"--set", "lr=warm(3ep) 0.1->0:cos", "--set", "weight-decay=1e-3"});
+  REQUIRE(two.size() == 2);
+  CHECK(two[0].value(0) == doctest::Approx(0.1 / 30));
+  CHECK(two[0].policy == LoadPolicy::rebind);
+  const std::vector<Knob> closed = knobs({"--lr", "0.5", "--lr-schedule", "cos * plateau(.1, 2)"});
+  REQUIRE(closed.size() == 1);
+  CHECK(closed[0].value(0) == 0.5);
+  CHECK(closed[0].policy == LoadPolicy::same);
+  CHECK(knobs({"--lr-schedule", "cos"}).empty());
+  const Options bits =
+      options_of({"--set", "weight-bits=4", "--set", "gradient-bits=8 @50% ; 6 @rest"});
+  CHECK(bits.text("weight-format") == "int4");
+  CHECK(bits.text("gradient-bits") == "8 @50% ; 6 @rest");
+  CHECK(bits.text("set").empty());
+
+  CHECK(knobs({"--set", "lr=phases(.1, .2)", "--phase", "1"})[0].value(7) == 0.2);
+  struct Case {
+    std::vector<std::string> args;
+    const char* says;
+  };
+  const Case cases[] = {
+      {{"--set", "momentun=0.9"}, "unknown knob 'momentun'; did you mean 'momentum'?"},
+      {{"--set", "beta1=0.9"}, "with --optimizer sgd"},
+      {{"--set", "lr"}, "expected KNOB=EXPR"},
+      {{"--set", "lr=1", "--set", "lr=2"}, "'lr' is set twice"},
+      {{"--set", "lr=1->0:cso"}, "did you mean 'cos'"},
+      {{"--set", "lr=1", "--lr", "0.5"}, "leave these out"},
+      {{"--set", "momentum=.9", "--momentum", "0.5"}, "leave these out"},
+      {{"--set", "weight-bits=4", "--weight-format", "int8"}, "are the same"},
+      {{"--set", "lr=plateau(.1, 2, metric=loudness)"}, "nobody reports the metric 'loudness'"},
+      {{"--set", "weight-bits=round(8 * plateau(.5, 1))"}, "has a controller, but bits"},
+      {{"--bits", "round(8 * plateau(.5, 1))"}, "has a controller, but bits"},
+      {{"--set", "lr=phases(.1, .2)", "--phase", "2"}, "expected a phase from 0 to 1, got 2"},
+      {{"--set", "lr=.1", "--phase", "1"}, "has no effect without phases"},
+      {{"--set", "lr=group{fc: 1, *: 2}"}, "no parts for group"}};
+  for (const Case& c : cases) {
+    CAPTURE(c.args.back());
+    CHECK_THROWS_WITH_AS(knobs(c.args), doctest::Contains(c.says), ConfigError);
+  }
+  CHECK_THROWS_WITH_AS(knobs({"--set", "lr=plateau(.1, 2)"}, false),
+                       doctest::Contains("nothing is scored"), ConfigError);
+}
