@@ -110,6 +110,15 @@ Bits little_endian(const std::byte* at) {
   return bits;
 }
 
+template <class T>
+std::string file_of(std::string_view type, std::span<const T> values,
+                    std::span<const std::int64_t> extents) {
+  static_assert(std::endian::native == std::endian::little);
+  std::string npy = npy_header(type, extents);
+  npy.append(reinterpret_cast<const char*>(values.data()), values.size_bytes());
+  return npy;
+}
+
 float element(const std::byte* at, std::size_t size) {
   if (size == 2) return half_precision(little_endian<std::uint16_t>(at));
   if (size == 4) return std::bit_cast<float>(little_endian<std::uint32_t>(at));
@@ -158,5 +167,25 @@ Tensor parse_npy(std::span<const std::byte> bytes, std::string_view name) {
 }
 
 Tensor read_npy(const std::string& path) { return parse_npy(read_data_file(path), path); }
+
+std::string npy_header(std::string_view type, std::span<const std::int64_t> extents) {
+  std::vector<std::string> words;
+  for (const std::int64_t extent : extents) words.push_back(to_text(extent));
+  std::string header = concat("{'descr': '", type, "', 'fortran_order': False, 'shape': (",
+                              join_words(words, ", "), words.size() == 1 ? ",), }" : "), }");
+  while ((10 + header.size() + 1) % 64 != 0) header += ' ';
+  header += '\n';
+  std::string npy("\x93NUMPY\x01\x00", 8);
+  npy += static_cast<char>(header.size() & 255);
+  npy += static_cast<char>(header.size() >> 8);
+  return npy + header;
+}
+
+std::string to_npy(std::span<const float> values, std::span<const std::int64_t> extents) {
+  return file_of("<f4", values, extents);
+}
+std::string to_npy(std::span<const double> values, std::span<const std::int64_t> extents) {
+  return file_of("<f8", values, extents);
+}
 
 }  // namespace ebb

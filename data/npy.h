@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,5 +16,12 @@ namespace ebb {
 Tensor read_npy(const std::string& path);
 /// The same of bytes; `name` is for messages.
 Tensor parse_npy(std::span<const std::byte> bytes, std::string_view name);
+
+/// What a .npy file of an array in C order begins with; the elements follow, of a type such as
+/// "<f4".
+std::string npy_header(std::string_view type, std::span<const std::int64_t> extents);
+/// The whole file.
+std::string to_npy(std::span<const float> values, std::span<const std::int64_t> extents);
+std::string to_npy(std::span<const double> values, std::span<const std::int64_t> extents);
 
 }  // namespace ebb

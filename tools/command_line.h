@@ -14,6 +14,8 @@ void add_schedule_command(CLI::App& app, std::ostream& out, std::ostream& warnin
 void add_quantize_command(CLI::App& app, std::istream& in, std::ostream& out);
 /// `formats` lists the formats there are, with what their numbers reach.
 void add_formats_command(CLI::App& app, std::ostream& out);
+/// `gemm` does one product of two files; see multiply_files.
+void add_gemm_command(CLI::App& app, std::ostream& out);
 /// `inspect RUN` shows what a run directory tells: accuracy, cost, time, and where the
 /// bit-operations went. Of several runs one table.
 void add_inspect_command(CLI::App& app, std::ostream& out, std::ostream& warnings);

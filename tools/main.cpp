@@ -48,6 +48,7 @@ int run(int argc, char** argv) {
   ebb::tools::add_schedule_command(app, std::cout, std::cerr);
   ebb::tools::add_quantize_command(app, std::cin, std::cout);
   ebb::tools::add_formats_command(app, std::cout);
+  ebb::tools::add_gemm_command(app, std::cout);
   ebb::tools::add_inspect_command(app, std::cout, std::cerr);
   ebb::tools::add_report_command(app, std::cout, std::cerr);
   ebb::tools::add_export_command(app, std::cout, std::cerr);

@@ -5,9 +5,11 @@
 #include <cmath>
 #include <fstream>
 #include <istream>
+#include <utility>
 
 #include "core/error.h"
 #include "core/read_number.h"
+#include "core/text.h"
 #include "data/npy.h"
 
 namespace ebb::tools {
@@ -105,6 +107,24 @@ std::string hex_float(float value) {
       std::to_chars(buffer.data(), buffer.data() + buffer.size(), magnitude, std::chars_format::hex)
           .ptr;
   return (std::signbit(value) ? "-0x" : "0x") + std::string(buffer.data(), end);
+}
+
+std::string json_number(double value) {
+  if (std::isfinite(value)) return to_text(value);
+  return std::isnan(value) ? "\"nan\"" : value < 0 ? "\"-inf\"" : "\"inf\"";
+}
+
+Scaling::Kind parse_scale(std::string_view command, const std::string& text) {
+  constexpr std::pair<std::string_view, Scaling::Kind> kScales[] = {
+      {"none", Scaling::Kind::none},
+      {"absmax", Scaling::Kind::absmax},
+      {"pow2", Scaling::Kind::pow2}};
+  std::vector<std::string> known;
+  for (const auto& [name, kind] : kScales) {
+    if (text == name) return kind;
+    known.emplace_back(name);
+  }
+  throw ConfigError(concat("[", command, "] ", unknown_word("scale", text, known)));
 }
 
 }  // namespace ebb::tools

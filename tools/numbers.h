@@ -29,5 +29,10 @@ Numbers read_numbers(const std::string& file, bool non_finite);
 std::string hex_code(std::uint32_t code, Format format);
 /// As printf's %a writes it, whatever the locale.
 std::string hex_float(float value);
+/// A number of JSON, or one of the strings "nan", "inf", "-inf".
+std::string json_number(double value);
+
+/// What --scale says of formats that are on no grid: none, absmax or pow2. @throws ConfigError
+Scaling::Kind parse_scale(std::string_view command, const std::string& text);
 
 }  // namespace ebb::tools

@@ -12,7 +12,7 @@ namespace ebb::tools {
 /// large: "" or what is wrong.
 std::string integer_check(const std::string& text);
 
-/// Refuses an option that was given and has no effect with the others.
+/// Refuses an option that was given and has no effect with the others. @throws ConfigError
 void refuse_without_effect(const CLI::App& command, const std::string& option, bool without_effect,
                            const std::string& reason);
 

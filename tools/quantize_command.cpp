@@ -41,7 +41,7 @@ struct Plan {
   [[nodiscard]] bool scaled() const { return format.scaling.kind != Scaling::Kind::none; }
 };
 
-Scaling::Kind parse_scale(const QuantizeOptions& options, Format format) {
+Scaling::Kind scale_of(const QuantizeOptions& options, Format format) {
   const Scaling own = format.scaling;
   if (!has_codec(format)) {
     require<ConfigError>(options.scale.empty() || options.scale == "grid", "[quantize] --scale ",
@@ -56,22 +56,13 @@ Scaling::Kind parse_scale(const QuantizeOptions& options, Format format) {
                        " has scales of its own; leave --scale out");
   require<ConfigError>(options.scale != "grid", "[quantize] --scale grid is of integer formats; ",
                        format, " takes none, absmax or pow2");
-  constexpr std::pair<std::string_view, Scaling::Kind> kScales[] = {
-      {"none", Scaling::Kind::none},
-      {"absmax", Scaling::Kind::absmax},
-      {"pow2", Scaling::Kind::pow2}};
-  std::vector<std::string> known;
-  for (const auto& [name, kind] : kScales) {
-    if (options.scale == name) return kind;
-    known.emplace_back(name);
-  }
-  throw ConfigError(concat("[quantize] ", unknown_word("scale", options.scale, known)));
+  return parse_scale("quantize", options.scale);
 }
 
 Format format_of(const QuantizeOptions& options) {
   Format format = Format::parse(options.format);
   if (!options.overflow.empty()) set_option(format, "overflow", options.overflow);
-  const Scaling::Kind kind = parse_scale(options, format);
+  const Scaling::Kind kind = scale_of(options, format);
   if (kind != format.scaling.kind) format.scaling = {.kind = kind};
   require<ConfigError>(
       options.block_scale.empty() || kind == Scaling::Kind::pow2 || kind == Scaling::Kind::e8m0,
@@ -217,11 +208,6 @@ struct Summary {
   }
   [[nodiscard]] double sqnr() const { return 10 * std::log10(signal / noise); }
 };
-
-std::string json_number(double x) {
-  if (std::isfinite(x)) return to_text(x);
-  return std::isnan(x) ? "\"nan\"" : x < 0 ? "\"-inf\"" : "\"inf\"";
-}
 
 class Writer {
  public:

@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "core/text.h"
+#include "data/npy.h"
 #include "quant/aggregate.h"
 #include "quant/gemm.h"
 #include "train/config.h"
@@ -218,14 +219,9 @@ class Writer {
     const std::int64_t count = std::ssize(values), wide = std::max<std::int64_t>(1, cols);
     const std::string shape =
         cols == 0 ? concat('(', count, ",)") : concat('(', count / wide, ", ", cols, ')');
-    std::string header =
-        concat("{'descr': '", dtype<T>(), "', 'fortran_order': False, 'shape': ", shape, ", }");
-    while ((10 + header.size() + 1) % 64 != 0) header += ' ';
-    header += '\n';
-    std::string npy("\x93NUMPY\x01\x00", 8);
-    npy += static_cast<char>(header.size() & 255);
-    npy += static_cast<char>(header.size() >> 8);
-    npy += header;
+    const std::vector<std::int64_t> extents =
+        cols == 0 ? std::vector{count} : std::vector{count / wide, cols};
+    std::string npy = npy_header(dtype<T>(), extents);
     npy.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
     train::write_file(path(name + ".npy"), npy);
 
