@@ -69,7 +69,7 @@ std::string refusal(const Tensor& a, const Tensor& b, const GemmOptions& options
 TEST_CASE("gemm multiplies numbers that the formats hold as they are") {
   const Tensor a = Tensor::from({2, 3}, std::vector<float>{1, 2, 3, -4, 0, 1.5f}),
                b = Tensor::from({3, 2}, std::vector<float>{1, -1, 0.5f, 2, 2, 1});
-  for (const char* format : {"fp32", "e4m3", "bf16", "posit16", "fixed8.1", "mxfp8"}) {
+  for (const char* format : {"fp32", "e4m3(scale=none)", "bf16", "posit16", "fixed8.1", "mxfp8"}) {
     CAPTURE(format);
     const Product p(a, b, {.format = format});
     CHECK(p.c.values()[0] == 8.0f);   // 1 * 1 + 2 * 0.5 + 3 * 2
@@ -154,11 +154,14 @@ TEST_CASE("gemm compares with sums in twice float64's precision") {
 }
 
 TEST_CASE("gemm shares scales as it is told") {
-  const Tensor a = Tensor::from({2, 1}, std::vector<float>{1000, 1}), b = Tensor::filled({1, 1}, 1);
-  CHECK(Product(a, b, {.format = "e2m1"}).c[1] == 0.0f);  // 1000 / 6 is one unit
-  CHECK(Product(a, b, {.format = "e2m1", .per = "channel"}).c[1] == 1.0f);
-  CHECK(Product(a, b, {.format = "e2m1", .scale = "none"}).c[0] == 6.0f);
-  CHECK(Product(a, b, {.format = "int4", .grid = "symmetric", .per = "channel"}).c[0] == 1000.0f);
+  const Tensor a = Tensor::from({2, 1}, std::vector<float>{1536, 6}), b = Tensor::filled({1, 1}, 6);
+  CHECK(Product(a, b, {.format = "e2m1"}).c[1] == 0.0f);  // 6 / 256 is far below 1/2
+  CHECK(Product(a, b, {.format = "e2m1", .per = "channel"}).c[1] == 36.0f);
+  CHECK(Product(a, b, {.format = "e2m1", .scale = "none"}).c[0] == 36.0f);
+  const Product grids(a, Tensor::filled({1, 1}, 7),
+                      {.format = "int4", .grid = "symmetric", .per = "channel"});
+  CHECK(grids.c[0] == doctest::Approx(1536 * 7));
+  CHECK(grids.c[1] == doctest::Approx(42));
   const Product mixed(a, b, {.format_a = "int8", .format_b = "bf16"});
   CHECK(mixed.report["b"]["format"] == "bf16");
   CHECK(mixed.report["accumulator"] == "fp32");

@@ -24,8 +24,9 @@ namespace {
 /// Adds the options that were given, for another program to read.
 void add_given(std::vector<std::string>& words, const CLI::App& command) {
   for (const CLI::Option* each : command.get_options()) {
-    if (each->count() == 0 || each->get_lnames().empty() || each->results().empty()) continue;
-    words.insert(words.end(), {"--" + each->get_lnames()[0], each->results()[0]});
+    if (each->count() == 0 || each->get_lnames().empty()) continue;
+    words.push_back("--" + each->get_lnames()[0]);
+    if (each->get_expected_max() > 0) words.push_back(each->results()[0]);  // else a flag
   }
 }
 
@@ -91,18 +92,75 @@ void add_report_command(CLI::App& app, std::ostream& out, std::ostream& warnings
 }
 
 void add_export_command(CLI::App& app, std::ostream& out, std::ostream& warnings) {
-  const auto options = std::make_shared<report::ExportOptions>();
+  struct Settings {
+    report::ExportOptions table;
+    bool weights = false;
+    std::string format;
+  };
+  const auto settings = std::make_shared<Settings>();
   CLI::App* const command = app.add_subcommand(
-      "export", "Print what runs recorded as one table, one row per run, as TSV");
+      "export", "Print what runs recorded as one table, or write the weights of one packed");
   command
-      ->add_option("RUN", options->directories,
-                   "run directories, folders of runs, or the folder of a study")
+      ->add_option("RUN", settings->table.directories,
+                   "run directories, folders of runs, or the folder of a study; with --weights one "
+                   "run directory")
       ->required();
-  CLI::Option* const steps = command->add_flag("--steps", options->steps, "one row per update");
-  command->add_flag("--evals", options->evaluations, "one row per evaluation")->excludes(steps);
-  command->add_option("--cost-model", options->cost_model, kCostModelHelp);
-  command->add_flag("--csv", options->csv, "CSV");
-  command->callback([options, &out, &warnings] { report::export_runs(*options, out, warnings); });
+  CLI::Option* const steps =
+      command->add_flag("--steps", settings->table.steps, "one row per update");
+  command->add_flag("--evals", settings->table.evaluations, "one row per evaluation")
+      ->excludes(steps);
+  command->add_option("--cost-model", settings->table.cost_model, kCostModelHelp);
+  command->add_flag("--csv", settings->table.csv, "CSV instead of TSV");
+  command->add_flag("--weights", settings->weights,
+                    "write codes and scales of the weights of matrix products, and all else in "
+                    "float32, as safetensors");
+  command->add_option("--format", settings->format, "format of the weights, such as mxfp4 or int4");
+  // The run's program reads what these say.
+  command->add_option("-o,--out", "FILE.safetensors to write");
+  command->add_option("--checkpoint", "last, best, or after N steps [last]");
+  command->add_option("--data", "where the run's data are, if they moved");
+  command->callback([command, settings, &out, &warnings] {
+    if (!settings->weights) {
+      for (const char* each : {"--format", "--out", "--checkpoint", "--data"})
+        refuse_without_effect(*command, each, true, "without --weights");
+      return report::export_runs(settings->table, out, warnings);
+    }
+    for (const char* each : {"--steps", "--evals", "--cost-model", "--csv"})
+      refuse_without_effect(*command, each, true, "with --weights");
+    for (const char* each : {"--format", "--out"})
+      require<ConfigError>(command->get_option(each)->count() > 0, "[export] --weights needs ",
+                           each, "; add it");
+    require<ConfigError>(settings->table.directories.size() == 1,
+                         "[export] --weights takes one run, got ",
+                         settings->table.directories.size());
+    const std::string& run = settings->table.directories[0];
+    std::vector<std::string> words{"--export", run, "--export-format", settings->format};
+    for (const char* each : {"--out", "--checkpoint", "--data"}) {
+      if (command->get_option(each)->count() > 0)
+        words.insert(words.end(), {each, command->get_option(each)->results()[0]});
+    }
+    become_program_of(run, "export", std::move(words));
+  });
+}
+
+void add_evaluate_command(CLI::App& app) {
+  const auto run = std::make_shared<std::string>();
+  CLI::App* const command = app.add_subcommand(
+      "evaluate", "Score the checkpoint of a run in one format after the other, as TSV");
+  command->add_option("RUN", *run, "run directory")->required();
+  // The run's program reads what they say.
+  command->add_option("--eval-format", "formats such as e4m3,int4,mxfp4,fp32")->required();
+  command->add_option("--checkpoint", "last, best, or after N steps [last]");
+  command->add_option("--accumulator", "what products are summed in [as in the run]");
+  command->add_option("--cost-model", kCostModelHelp);
+  command->add_option("--data", "where the run's data are, if they moved");
+  command->add_option("--threads", "threads; never changes a result");
+  command->add_flag("--json")->description("a JSON array instead of TSV");
+  command->callback([command, run] {
+    std::vector<std::string> words{"--evaluate", *run};
+    add_given(words, *command);
+    become_program_of(*run, "evaluate", std::move(words));
+  });
 }
 
 void add_dump_command(CLI::App& app) {

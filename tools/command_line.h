@@ -20,7 +20,11 @@ void add_gemm_command(CLI::App& app, std::ostream& out);
 /// bit-operations went. Of several runs one table.
 void add_inspect_command(CLI::App& app, std::ostream& out, std::ostream& warnings);
 void add_report_command(CLI::App& app, std::ostream& out, std::ostream& warnings);
+/// `export RUN...` prints a table of records; `export RUN --weights` becomes the program of the
+/// run, which writes its weights.
 void add_export_command(CLI::App& app, std::ostream& out, std::ostream& warnings);
+/// `evaluate RUN` becomes the program of the run, which scores it in several formats.
+void add_evaluate_command(CLI::App& app);
 void add_ngram_command(CLI::App& app, std::ostream& out);
 /// `predict RUN FILE...` becomes the program of the run, which scores the files.
 void add_predict_command(CLI::App& app);

@@ -46,8 +46,9 @@ std::optional<std::string> take(Words& words, const std::string& name) {
 }
 
 void refuse_what_is_set(const Words& words) {
-  for (const char* name : {"bits", "schedule", "cycles", "period", "min-bits", "max-bits", "out",
-                           "resume", "evaluate", "generate", "dump", "dry-run", "json", "patience"})
+  for (const char* name :
+       {"bits", "schedule", "cycles", "period", "min-bits", "max-bits", "out", "resume", "evaluate",
+        "generate", "dump", "export", "dry-run", "json", "patience"})
     require<ConfigError>(!gave(words, name), "[range-test] --", name,
                          " has no place behind --: a range test sets bits and output itself, by ",
                          "--min-bits, --max-bits and --out before it");

@@ -402,6 +402,20 @@ EvalRow evaluate(const Task& task, const Split& split, RunState& state,
   return score_split(task, split, state, to_the_end, events).value();
 }
 
+void observe_evaluation(const Split& split, const RunState& state, const LoopSettings& settings,
+                        const Observer& observer) {
+  CostLedger uncounted;
+  Pass pass{.params = state.params,
+            .plan = evaluation_plan(settings, state.iteration),
+            .ledger = uncounted,
+            .key = settings.key.fold("evaluation").fold(split.name).fold(std::uint64_t{0}),
+            .mode = Pass::Mode::evaluate,
+            .simd = settings.simd,
+            .observer = &observer,
+            .gradients = false};
+  split.begin().add(pass, 0);
+}
+
 std::vector<std::vector<std::string>> score_file(const Task& task, const std::string& path,
                                                  RunState& state, const LoopSettings& settings) {
   const PrecisionPlan plan = evaluation_plan(settings, state.iteration);

@@ -202,6 +202,11 @@ PrecisionPlan evaluation_plan(const LoopSettings& settings, std::int64_t updates
 EvalRow evaluate(const Task& task, const Split& split, RunState& state,
                  const LoopSettings& settings, const LoopEvents& events = {});
 
+/// Shows the first piece of a split, scored under the evaluation plan, to an observer. Nothing is
+/// charged.
+void observe_evaluation(const Split& split, const RunState& state, const LoopSettings& settings,
+                        const Observer& observer);
+
 /// Scores a file under the evaluation plan. The charges go to the ledger of evaluations.
 std::vector<std::vector<std::string>> score_file(const Task& task, const std::string& path,
                                                  RunState& state, const LoopSettings& settings);

@@ -251,6 +251,12 @@ double BlockElement::number(std::int32_t stored) const {
   return static_cast<double>(traits_of(format).decode(format, code & mask));
 }
 
+double BlockElement::number_of(std::uint32_t code) const {
+  if (has_codec) return static_cast<double>(traits_of(format).decode(format, code));
+  const int bits = static_cast<int>(code), half = 1 << (format.width - 1);
+  return bits < half ? bits : bits - 2 * half;
+}
+
 TensorScale TensorScale::fit(Format format, float largest) {
   if (format.scaling.kind != Scaling::Kind::ue4m3) return {};
   const BlockElement element(format);
@@ -314,13 +320,13 @@ EncodedBlock encode_block(Format format, std::span<const float> x, const TensorS
         rounding == Rounding::stochastic ? rounding_word(key, first + i) : 0;
     const std::int32_t stored = encode_in_block(element, format, x[i], scale, rounding, random);
     const double number = element.number(stored);
-    // Linear codes have no -0: what is shown of a negative number has.
+    // Linear codes have no -0: what is shown of a negative number has, where the format has one.
     const double signed_number = number == 0.0 ? std::copysign(0.0, x[i]) : number;
     block.codes.push_back(
         element.has_codec ? traits_of(element.format)
                                 .encode(element.format, signed_number, Rounding::nearest_even, {})
                           : static_cast<std::uint32_t>(stored) & mask);
-    block.values.push_back(static_cast<float>(signed_number * all));
+    block.values.push_back(static_cast<float>(element.number_of(block.codes.back()) * all));
   }
   return block;
 }

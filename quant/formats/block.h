@@ -41,6 +41,8 @@ struct BlockElement {
   explicit BlockElement(Format format);
   /// The number of a stored code.
   [[nodiscard]] double number(std::int32_t stored) const;
+  /// That of a bit pattern, which may be -0.
+  [[nodiscard]] double number_of(std::uint32_t code) const;
 };
 
 /// What all scales of a matrix are multiplied by: of ue4m3 scales a float32, else 1.

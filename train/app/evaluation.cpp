@@ -1,9 +1,13 @@
 #include "train/app/evaluation.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "core/math.h"
+#include "layers/probe.h"
 #include "train/app/overflows.h"
 #include "train/app/progress.h"
 #include "train/app/report.h"
@@ -43,7 +47,21 @@ EvaluationReport evaluate_all(const Task& task, RunState& state, const LoopSetti
   return report;
 }
 
-std::string to_json(const EvaluationReport& report) {
+namespace {
+
+// The mean of the operands' ratios of noise to signal, in dB.
+double mean_sqnr_db(const std::vector<OperandQuality>& operands, Role role) {
+  double sum = 0, count = 0;
+  for (const OperandQuality& operand : operands) {
+    if (operand.role != role) continue;
+    count += 1;
+    sum += math::exp(-operand.sqnr_db / 10 * math::log(10.0));  // nothing of what lost nothing
+  }
+  return sum > 0 ? -10 * math::log(sum / count) / math::log(10.0)
+                 : std::numeric_limits<double>::infinity();
+}
+
+Json json_of(const EvaluationReport& report) {
   Json json;
   for (const char* name :
        {"test", "validation"}) {  // both, whichever the data have, as after a training
@@ -75,7 +93,68 @@ std::string to_json(const EvaluationReport& report) {
   json["iterations"] = report.iterations;
   json["kernel"] = report.kernel;
   for (const auto& [name, value] : report.baselines) json[name] = value;
+  return json;
+}
+
+std::string dump(const Json& json) {
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+std::string to_json(const EvaluationReport& report) { return dump(json_of(report)); }
+
+FormatScore score_format(Format format, const Task& task, RunState& state,
+                         const LoopSettings& settings, const Precision& precision,
+                         const LoopEvents& events) {
+  FormatScore score{.format = format,
+                    .report = evaluate_all(task, state, settings, precision, events)};
+  Measurements measured;
+  if (!task.splits.empty())
+    observe_evaluation(task.splits[0], state, settings, measuring(measured, true, {}));
+  score.weight_sqnr_db = mean_sqnr_db(measured.operands, Role::weight);
+  score.activation_sqnr_db = mean_sqnr_db(measured.operands, Role::activation);
+  return score;
+}
+
+std::string to_json(std::span<const FormatScore> scores) {
+  const auto ratio = [](double db) { return std::isfinite(db) ? Json(db) : Json(nullptr); };
+  Json all = Json::array();
+  for (const FormatScore& score : scores) {
+    Json json{{"format", to_text(score.format)},
+              {"weight_sqnr_db", ratio(score.weight_sqnr_db)},
+              {"activation_sqnr_db", ratio(score.activation_sqnr_db)}};
+    json.update(json_of(score.report));
+    all.push_back(std::move(json));
+  }
+  return dump(all);
+}
+
+std::string heading_of(const FormatScore& score) {
+  std::vector<std::string> names{"format"};
+  for (const EvalRow& row : score.report.splits) {
+    names.push_back(concat(row.split, '_', row.metric));
+    names.push_back(concat(row.split, "_loss"));
+  }
+  for (const char* each :
+       {"weight_sqnr_db", "activation_sqnr_db", "bit_ops", "relative_cost", "cost_model"})
+    names.emplace_back(each);
+  return format_row(names);
+}
+
+std::string to_row(const FormatScore& score) {
+  std::vector<std::string> fields{to_text(score.format)};
+  for (const EvalRow& row : score.report.splits) {
+    fields.push_back(to_text(row.score));
+    fields.push_back(to_text(row.loss));
+  }
+  for (const double db : {score.weight_sqnr_db, score.activation_sqnr_db})
+    fields.push_back(format_fixed(db, 2));
+  const CostLedger& ledger = score.report.ledger;
+  fields.push_back(to_text(ledger.total_bit_ops()));
+  fields.push_back(format_fixed(relative_cost(ledger, score.report.costs).exact, 4));
+  fields.push_back(to_text(score.report.costs.model));
+  return format_row(fields);
 }
 
 std::string to_table(const EvaluationReport& report) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,5 +37,23 @@ EvaluationReport evaluate_all(const Task& task, RunState& state, const LoopSetti
 std::string to_json(const EvaluationReport& report);
 /// The same for reading.
 std::string to_table(const EvaluationReport& report);
+
+/// A checkpoint scored in one format, and what its operands lost.
+struct FormatScore {
+  Format format{};
+  EvaluationReport report{};
+  /// Of the operands of the first piece of the first split: -10 log10 of the mean of their ratios
+  /// of noise to signal. +inf where nothing was lost.
+  double weight_sqnr_db = 0, activation_sqnr_db = 0;
+};
+/// evaluate_all, and an observed piece.
+FormatScore score_format(Format format, const Task& task, RunState& state,
+                         const LoopSettings& settings, const Precision& precision,
+                         const LoopEvents& events = {});
+/// A JSON array of what to_json() says of each, with its format and these ratios.
+std::string to_json(std::span<const FormatScore> scores);
+/// A row of tabs, or the heading of such rows.
+std::string to_row(const FormatScore& score);
+std::string heading_of(const FormatScore& score);
 
 }  // namespace ebb::train

@@ -23,8 +23,11 @@ void check(const Options& options, const Program& program) {
                        " is above --max-bits ", options.text("max-bits"), "; exchange them");
 
   const bool symmetric = options.text("grid") == "symmetric";
+  Format scored;
+  const bool one_bit =
+      find_width(options.text("eval-bits"), scored) && scored == Format::integer(1);
   require<ConfigError>(
-      !symmetric || (options.integer("min-bits") >= 2 && options.text("eval-bits") != "1"),
+      !symmetric || (options.integer("min-bits") >= 2 && !one_bit),
       "[command line] --grid symmetric has no grid of 1 bit; use 2 bits and more, or --grid "
       "affine");
   const std::string& gradients =

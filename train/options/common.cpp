@@ -378,15 +378,29 @@ std::vector<OptionSpec> run_options() {
                           "with --evaluate: files to score instead of the run's data, separated by "
                           "line feeds; ebb predict does this");
   input.requires_option = "evaluate";
+  OptionSpec formats =
+      text("eval-format", "LIST", "", session,
+           "with --evaluate formats such as e4m3,int4 to score the checkpoint in, "
+           "one after the other, as a table; ebb evaluate does this",
+           [](const std::string& list) { static_cast<void>(parse_formats(list)); });
+  formats.requires_option = "evaluate";
+  OptionSpec packed =
+      text("export-format", "FORMAT", "", session, "with --export: format of the weights",
+           [](const std::string& name) { require_operand(Format::parse(name)); });
+  packed.requires_option = "export";
   std::ranges::move(
       std::vector<OptionSpec>{
           text("evaluate", "RUN", "", session,
                "score the checkpoint of a run directory instead of training"),
-          input,
+          input, formats,
+          text("export", "RUN", "", session,
+               "write the weights of the checkpoint of a run, packed in --export-format, into the "
+               "file --out, see docs/FORMATS.md; ebb export --weights does this"),
+          packed,
           text(
               "checkpoint", "last|best|N", "last", session,
-              "with --evaluate or --generate: which checkpoint to use, last, best (that of the "
-              "best score), or after N steps, if --keep kept it",
+              "with --evaluate, --export or --generate: which checkpoint to use, last, best (that "
+              "of the best score), or after N steps, if --keep kept it",
               [](const std::string& name) { static_cast<void>(checkpoint_name(name)); },
               conflict_without_chosen_run),
           flag("dry-run", session,

@@ -74,14 +74,14 @@ std::string conflict_on_whole_graphs(const Options& options) {
 }
 
 std::string conflict_without_training(const Options& options) {
-  for (const char* other : {"evaluate", "generate", "dump"}) {
+  for (const char* other : {"evaluate", "generate", "dump", "export"}) {
     if (options.gave(other)) return concat("with --", other, ", where nothing is trained");
   }
   return "";
 }
 
 std::string conflict_without_chosen_run(const Options& options) {
-  return options.gave("evaluate") || options.gave("generate")
+  return options.gave("evaluate") || options.gave("generate") || options.gave("export")
              ? ""
              : "without --evaluate, which scores a run that was trained";
 }

@@ -58,16 +58,25 @@ void add_options(CLI::App& app, Options& options, const Program& program) {
 }
 
 // Options of which only one may be given.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 25> kExclusive{
-    {{"schedule", "bits"},     {"iterations", "epochs"}, {"evaluate", "out"},
-     {"evaluate", "dry-run"},  {"resume", "dry-run"},    {"resume", "evaluate"},
-     {"generate", "evaluate"}, {"generate", "out"},      {"generate", "dry-run"},
-     {"generate", "resume"},   {"config", "resume"},     {"config", "evaluate"},
-     {"config", "generate"},   {"config", "dump"},       {"dump", "evaluate"},
-     {"dump", "generate"},     {"dump", "resume"},       {"dump", "dry-run"},
-     {"import", "from"},       {"import", "evaluate"},   {"import", "generate"},
-     {"import", "dump"},       {"import", "resume"},     {"import", "dry-run"},
-     {"import", "json"}}};
+constexpr std::array<std::pair<std::string_view, std::string_view>, 35> kExclusive{
+    {{"schedule", "bits"},     {"iterations", "epochs"},
+     {"evaluate", "out"},      {"evaluate", "dry-run"},
+     {"resume", "dry-run"},    {"resume", "evaluate"},
+     {"generate", "evaluate"}, {"generate", "out"},
+     {"generate", "dry-run"},  {"generate", "resume"},
+     {"config", "resume"},     {"config", "evaluate"},
+     {"config", "generate"},   {"config", "dump"},
+     {"dump", "evaluate"},     {"dump", "generate"},
+     {"dump", "resume"},       {"dump", "dry-run"},
+     {"import", "from"},       {"import", "evaluate"},
+     {"import", "generate"},   {"import", "dump"},
+     {"import", "resume"},     {"import", "dry-run"},
+     {"import", "json"},       {"eval-format", "eval-bits"},
+     {"eval-format", "input"}, {"export", "evaluate"},
+     {"export", "generate"},   {"export", "dump"},
+     {"export", "resume"},     {"export", "dry-run"},
+     {"export", "import"},     {"export", "config"},
+     {"export", "json"}}};
 
 // Whether the command line says what an option is, by itself or by what excludes it.
 bool settled(const Options& options, std::string_view option) {

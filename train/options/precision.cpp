@@ -357,7 +357,8 @@ void check_codes(const Options& options, const Precision& precision, std::span<c
     return traits_of(format).arithmetic(format) == Arithmetic::linear;
   };
   const auto narrow = [](Format format) { return !format.is_fp32(); };
-  const bool trains = !options.has("evaluate") && !options.gave("generate");
+  const bool trains =
+      !options.has("evaluate") && !options.gave("generate") && !options.has("export");
   const PrecisionPlan& evaluated =
       precision.evaluation ? *precision.evaluation : precision.narrowest;
   const auto any = [&](bool (*is)(Format), const auto& changed) {

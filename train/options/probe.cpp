@@ -8,18 +8,23 @@
 
 namespace ebb::train {
 
-std::vector<Format> parse_probe_formats(const std::string& list) {
+std::vector<Format> parse_formats(const std::string& list) {
   std::vector<Format> formats;
   for (const std::string& name : split_list(list)) {
     Format format;
     if (!find_width(name, format)) format = Format::parse(name);
     require_operand(format);
-    require<ConfigError>(!format.is_fp32(),
-                         "fp32 loses nothing; name narrower formats, as in int4,int6");
     require<ConfigError>(std::ranges::find(formats, format) == formats.end(), format,
                          " is named twice");
     formats.push_back(format);
   }
+  return formats;
+}
+
+std::vector<Format> parse_probe_formats(const std::string& list) {
+  std::vector<Format> formats = parse_formats(list);
+  require<ConfigError>(std::ranges::find(formats, Format::fp32()) == formats.end(),
+                       "fp32 loses nothing; name narrower formats, as in int4,int6");
   return formats;
 }
 

@@ -198,12 +198,15 @@ namespace {
 
 constexpr const char* kVocabularyFile = "vocabulary.txt";
 
-// A run that writes a text or scores others needs its tokens only, which it kept.
+// A run that writes a text, scores others or gives its weights needs its tokens only, which it
+// kept.
 std::optional<Corpus> corpus_to_write_with(const Options& options) {
-  const bool files = options.has("input");
-  if ((!options.has("generate") && !files) || options.gave("data")) return std::nullopt;
-  const std::string path =
-      concat(options.text(files ? "evaluate" : "generate"), '/', kVocabularyFile);
+  if (options.gave("data")) return std::nullopt;
+  const std::string& run = options.text(options.has("input")    ? "evaluate"
+                                        : options.has("export") ? "export"
+                                                                : "generate");
+  if (run.empty()) return std::nullopt;
+  const std::string path = concat(run, '/', kVocabularyFile);
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) return std::nullopt;  // of an earlier version
   return Corpus{.name = path,
