@@ -66,6 +66,7 @@ class Reader {
     try {
       format_ = Format::parse(text(kFormat));
       require_operand(format_);
+      if (has_blocks(format_)) require_blocks(format_);
       if (!has_codec(format_)) grid_ = parse_grid_style(text(kGrid));
     } catch (const ConfigError& error) {
       throw DataError(concat("[packed] the file's metadata: ", error.what()));

@@ -68,6 +68,11 @@ expect 2 'vocabulary has no effect where tokens are bytes' "$ebb" ngram --vocabu
 expect 2 "unknown format 'int08'" "$ebb" quantize --format int08
 expect 2 "unknown option 'bais'; did you mean 'bias'" "${run[@]}" --out a --bits 'e4m3(bais=11) @rest'
 expect 2 'bits at iteration 0.*e8m0 is a format of scales' "${run[@]}" --out a --bits e8m0
+expect 2 'activation-format at iteration 0.*e8m0 is a format of scales' "${run[@]}" --out a --activation-format e8m0
+expect 2 'weight-format.*block expects elements from 1 to 65535.*got .0' "${run[@]}" --out a --weight-format 'mxfp4(block=0)'
+expect 2 "gradient-format.*unknown word 'mxpf4'; did you mean 'mxfp4'" "${run[@]}" --out a --gradient-format mxpf4
+expect 2 "eval-bits.*unknown format 'mxpf4'; did you mean 'mxfp4'" "${run[@]}" --out a --eval-bits mxpf4
+expect 2 '^ {14}\^' "$ebb" gemm --a x --b y --format 'mxfp4(block=0)' -o a
 expect 2 'block expects elements from 1 to 65535.*got .0' "$ebb" quantize --format 'mxfp4(block=0)'
 expect 2 'scale grid is of integer formats' "$ebb" quantize --format e4m3 --scale grid
 expect 2 'rounding has no effect with --table' "$ebb" quantize --format e4m3 --table --rounding up

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "train/checkpoint.h"
+#include "train/packed_file.h"
 #include "train/safetensors.h"
 
 using namespace ebb;
@@ -23,6 +24,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       }
     }
     if (!(parse_safetensors(to_safetensors(file)) == file)) std::abort();
+    static_cast<void>(unpacked(file));
   } catch (const DataError&) {
   }
   try {

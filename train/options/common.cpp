@@ -48,7 +48,14 @@ void parse_role_format(const std::string& text) {
 }
 
 void parse_eval_bits(const std::string& text) {
-  if (text != "current") require_width(text, ", or current");
+  std::int64_t bits = 0;
+  if (text == "current") return;
+  if (parse_number(text, bits)) return require_width(text, ", or current");
+  try {
+    require_operand(Format::parse(text));
+  } catch (const ConfigError& error) {  // which marks the place
+    throw ConfigError(concat("expected 1 to 16 bits, current or a format: ", error.what()));
+  }
 }
 
 // What a number has to be, in words and as a test.
