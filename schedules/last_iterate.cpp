@@ -22,7 +22,7 @@ void check(std::span<const double> steps, std::span<const double> norms, double 
   require<ConfigError>(most > 0, "[bound] expected a step above 0, got ", steps.size(),
                        " that all are 0");
   require<ConfigError>(norms.size() == 1 || norms.size() >= steps.size(), "[bound] expected ",
-                       steps.size(), " gradient norms, one a step, or one for all, got ",
+                       steps.size(), " gradient norms, one per step, or one for all, got ",
                        norms.size());
   for (std::size_t k = 0; k < norms.size(); ++k) {
     require<ConfigError>(norms[k] >= 0 && std::isfinite(norms[k]), "[bound] gradient norm ", k,

@@ -23,7 +23,7 @@ enum class LoadPolicy : std::uint8_t {
           ///< new expression on the old clock
 };
 
-/// Text, one key=value a line, numbers as C hex floats without 0x: version, expression, hash,
+/// Text, one key=value per line, numbers as C hex floats without 0x: version, expression, hash,
 /// clock, then the state of each controller.
 std::string save_state(const Schedule& schedule, const ScheduleState& state);
 /// @param fresh the controllers of the schedule as it is bound now

@@ -360,7 +360,7 @@ TEST_CASE("a plateau's words are what earlier versions wrote, and those of 0.1 l
 
 TEST_CASE("a controller refuses a factor out of range, and there is none of another name") {
   CHECK_THROWS_WITH_AS(make_controller("plato"),
-                       doctest::Contains("unknown controller 'plato'; did you mean 'plateau'?"),
+                       doctest::Contains("unknown controller 'plato'; known: plateau"),
                        ConfigError);
   CHECK_THROWS_WITH_AS(make_controller("plateau", {{"factor", 1.0}}),
                        "[plateau] factor: expected a factor above 0 and below 1, got 1",

@@ -370,8 +370,13 @@ TEST_CASE("a mistake is marked by a caret under its place") {
                         {"1e999", "beyond the range", 0},
                         {"1/0", "finite", 0},
                         {"sample(10%) lin", "expected 'every LENGTH' or 'at LENGTH", 7},
-                        {"volsched(50,.05) * lin", "closed-loop controller", 0},
-                        {"1 * plateau(.1, 10)", "closed-loop controller", 4},
+                        {"lossscale(2,2,2000) * lin", "closed-loop controller", 0},
+                        {"1 * plateau(.1)", "plateau needs the argument patience", 15},
+                        {"1 * plateau(2, 10)", "a factor above 0 and below 1", 4},
+                        {"plateau(.1, 10, mode=up)", "unknown mode 'up'", 0},
+                        {"volsched(50, .05, 10, 4, 5)", "takes no further argument", 25},
+                        {"phases()", "takes no further argument here", 7},
+                        {"refine(lin)", "refine(record(gnorm2))", 0},
                         {"min(1)", "at least two operands", 0},
                         {"\x01\x02", "not plain text", 0}};
   for (const Case& c : cases) {

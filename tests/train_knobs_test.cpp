@@ -70,7 +70,7 @@ TEST_CASE("settings follow their schedules, and the record says so") {
                                 {"clip", "0.5"}});
   const std::vector<StepRow> rows = run(turned, 0, kSteps);
   REQUIRE(rows.size() == kSteps);
-  CHECK(rows[6].learning_rate == 0.04 * 18 / 24);
+  CHECK(rows[6].learning_rate == 0.04 * (18.0 / 24));
   CHECK(number_of(rows[6].settings, "momentum") == doctest::Approx(.90).epsilon(1e-12));
   CHECK(number_of(rows[11].settings, "weight-decay") == 1e-3);
   CHECK(number_of(rows[12].settings, "weight-decay") == 0);
@@ -81,7 +81,7 @@ TEST_CASE("settings follow their schedules, and the record says so") {
     s.iterations = t + 1;
     s.clip = 0.5;
     s.eval_every = 1000;
-    s.rate = [](std::int64_t u) { return 0.04 * static_cast<double>(kSteps - u) / kSteps; };
+    s.rate = [](std::int64_t u) { return 0.04 * (static_cast<double>(kSteps - u) / kSteps); };
     number_of(plain.optimizer.hyperparameters, "momentum") =
         number_of(rows[static_cast<std::size_t>(t)].settings, "momentum");
     number_of(plain.optimizer.hyperparameters, "weight_decay") = t < 12 ? 1e-3 : 0;
@@ -168,7 +168,7 @@ TEST_CASE("--set names knobs, and says what is wrong with one") {
       {{"--set", "lr=1", "--set", "lr=2"}, "'lr' is set twice"},
       {{"--set", "lr=1->0:cso"}, "did you mean 'cos'"},
       {{"--set", "lr=1", "--lr", "0.5"}, "leave these out"},
-      {{"--set", "momentum=.9", "--momentum", "0.5"}, "leave these out"},
+      {{"--set", "momentum=.9", "--momentum", "0.5"}, "--momentum would; leave it out"},
       {{"--set", "weight-bits=4", "--weight-format", "int8"}, "are the same"},
       {{"--set", "lr=plateau(.1, 2, metric=loudness)"}, "nobody reports the metric 'loudness'"},
       {{"--set", "weight-bits=round(8 * plateau(.5, 1))"}, "has a controller, but bits"},

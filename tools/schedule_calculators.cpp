@@ -41,7 +41,7 @@ std::vector<double> norms_of_run(const std::string& directory) {
                          "'... * record(gnorm2)', or gnorm1 for Adam"));
 }
 
-/// @param path a run, or a file of one number a line
+/// @param path a run, or a file of one number per line
 std::vector<double> read_norms(const std::string& path) {
   if (std::filesystem::is_directory(path)) return norms_of_run(path);
   std::ifstream in(path);
@@ -57,7 +57,7 @@ std::vector<double> read_norms(const std::string& path) {
     norms.push_back(value);
   }
   require<DataError>(!in.bad() && !norms.empty(), "[schedule] ", path,
-                     " holds no numbers; expected one gradient norm a line");
+                     " holds no numbers; expected one gradient norm per line");
   return norms;
 }
 

@@ -35,11 +35,11 @@ struct TransferOptions {
 void print_transfer(const TransferOptions& options, std::ostream& out);
 
 struct RefineOptions {
-  std::string source{};  ///< a run, or a file of one norm a line
+  std::string source{};  ///< a run, or a file of one norm per line
   int power = 2;
   double window = 0.1;
   bool extend = false;
-  std::optional<std::int64_t> points{};  ///< entries of the table; none: one an update
+  std::optional<std::int64_t> points{};  ///< entries of the table; none: one per update
 };
 
 /// Writes the schedule that is optimal for recorded gradient norms as an expression table(...).

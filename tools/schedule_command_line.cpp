@@ -30,9 +30,10 @@ void add_bound(CLI::App& parent, std::ostream& out) {
   CLI::Option* const norm =
       command->add_option("--norm", options->norm, "G, the norm of every gradient [1]");
   command
-      ->add_option("--norms", options->norms,
-                   "Norms of the gradients: a file of one a line, or a run whose schedule records "
-                   "them")
+      ->add_option(
+          "--norms", options->norms,
+          "Norms of the gradients: a file with one per line, or a run whose schedule records "
+          "them")
       ->excludes(norm);
   command->add_option("--gamma", options->gamma, "Factor of the steps [gamma_star, the best]");
   command->add_flag("--path", options->path, "The bound after every update, at one gamma");
@@ -68,7 +69,7 @@ void add_refine(CLI::App& parent, std::ostream& out, std::ostream& warnings) {
       "refine", "The schedule that recorded gradient norms ask for, as table(...)");
   command
       ->add_option("SOURCE", options->source,
-                   "a run whose schedule has record(...), or a file of one norm a line")
+                   "a run whose schedule has record(...), or a file of one norm per line")
       ->required();
   command
       ->add_option("--power", options->power,
@@ -79,7 +80,7 @@ void add_refine(CLI::App& parent, std::ostream& out, std::ostream& warnings) {
       ->capture_default_str();
   command->add_flag("--extend", options->extend,
                     "Repeat the last norm once, so that the last rate is not 0");
-  command->add_option("--points", options->points, "Entries of the table [one an update]")
+  command->add_option("--points", options->points, "Entries of the table [one per update]")
       ->check(integer_check, "");
   command->callback([options, &out, &warnings] { print_refined(*options, out, warnings); });
 }

@@ -109,9 +109,10 @@ std::vector<Knob> knobs_of(const Options& options, const Totals& totals, const O
                          "[command line] --set: ", known_knobs(names, name), " with --optimizer ",
                          optimizer.rule->name);
     const std::string option = name == "lr" ? "lr-schedule" : name;
-    require<ConfigError>(!options.gave(option) && !(name == "lr" && options.gave("lr")),
-                         "[command line] --set ", name, " says all that --", name, " and --",
-                         option, " would; leave these out");
+    require<ConfigError>(
+        !options.gave(option) && !(name == "lr" && options.gave("lr")), "[command line] --set ",
+        name, " says all that --", name,
+        name == "lr" ? " and --lr-schedule would; leave these out" : " would; leave it out");
     knobs.push_back(bound_knob(name, parse_knob(name, text), totals));
   }
   if (options.has("lr-schedule")) {

@@ -10,7 +10,7 @@
 
 namespace ebb::train {
 
-/// What --set says, a line KNOB=EXPR each. @throws ConfigError for a line that is none, or a knob
+/// What --set says, one KNOB=EXPR per line. @throws ConfigError for a line that is none, or a knob
 /// that is set twice
 std::vector<std::pair<std::string, std::string>> knob_texts(const std::string& set);
 

@@ -50,7 +50,7 @@ struct OptionSpec {
   /// Of an option that is given as the name of a file and whose text is what the file says: reads
   /// it. @throws DataError, ConfigError; null: the text is what was given
   std::string (*content)(const std::string& path) = nullptr;
-  bool repeats = false;             ///< may be given more than once: a line each of its text
+  bool repeats = false;             ///< may be given more than once: one line of its text each
   bool may_be_empty = false;        ///< whether '' is a text that may be given
   std::string group = kModelGroup;  ///< its heading in --help
   std::string default_help{};       ///< in --help, of a default that is no constant
