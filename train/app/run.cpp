@@ -77,8 +77,8 @@ Run assemble(Options options, const ModelFamily& family, const RunConfig* record
   check_codes(options, run.precision, run.sites);
   if (const auto multiplier = run.precision.plan(0).multiplier; multiplier != nullptr)
     run.task.data.emplace_back(kMultiplierEntry, multiplier->sha256());
-  run.state.knobs =
-      knobs_of(options, totals_of(options, run), run.state.optimizer, !run.task.splits.empty());
+  const bool evaluates = !run.task.splits.empty() || !run.task.loss;  // without data nobody trains
+  run.state.knobs = knobs_of(options, totals_of(options, run), run.state.optimizer, evaluates);
   const std::int64_t eval_every =
       options.optional_integer("eval-every").value_or(run.task.steps_per_epoch);
   run.settings = {.iterations = iterations,

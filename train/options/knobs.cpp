@@ -83,7 +83,7 @@ std::vector<std::pair<std::string, std::string>> knob_texts(const std::string& s
 }
 
 void spell_out_knobs(Options& options) {
-  if (!options.gave("set")) return;
+  if (!options.has("set")) return;
   std::string rest;
   for (const auto& [name, text] : knob_texts(options.text("set"))) {
     const auto* const spelling = std::ranges::find(kSpellings, name, &Spelling::knob);

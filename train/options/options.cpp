@@ -245,8 +245,8 @@ CommandLine parse_command_line(std::span<const std::string> args, const Program&
                          " times; give it once");
     if (count > 0) options.given.emplace_back(spec.name);
   }
-  spell_out_knobs(options);
   apply_file(options, program);
+  spell_out_knobs(options);
   check_combinations(options, program);
   apply_preset(options, program);
   return line;
