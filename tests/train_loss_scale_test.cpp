@@ -17,9 +17,7 @@ namespace {
 train::LoopSettings in_fp16(std::int64_t iterations) {
   train::LoopSettings s{.iterations = iterations, .key = Key(5)};
   s.plan = [](std::int64_t) {
-    PrecisionPlan plan = PrecisionPlan::fp32();
-    plan.base.gradient.format = Format::parse("fp16");
-    return plan;
+    return PrecisionPlan::uniform(Format::parse("fp16"), Format::parse("fp16"));
   };
   s.rate = [](std::int64_t) { return 0.02; };
   s.eval_every = s.save_every = 5;

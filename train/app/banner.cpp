@@ -77,7 +77,9 @@ std::string optimizer_text(const Run& run) {
   for (const auto& [name, value] : run.state.optimizer.hyperparameters) {
     std::string words = name;
     std::ranges::replace(words, '_', ' ');
-    text += concat(", ", words, ' ', format_short(value));
+    const bool flag = name == "strict_elementwise" || name == "round_update";
+    if (!flag) text += concat(", ", words, ' ', format_short(value));
+    if (flag && value != 0) text += concat(", ", words);
   }
   if (run.state.loss_scale) text += concat(", loss scale ", run.options.text("loss-scale"));
   if (run.settings.clip)
