@@ -73,6 +73,7 @@ expect 2 'weight-format.*block expects elements from 1 to 65535.*got .0' "${run[
 expect 2 "gradient-format.*unknown word 'mxpf4'; did you mean 'mxfp4'" "${run[@]}" --out a --gradient-format mxpf4
 expect 2 "eval-bits.*unknown format 'mxpf4'; did you mean 'mxfp4'" "${run[@]}" --out a --eval-bits mxpf4
 expect 2 '^ {14}\^' "$ebb" gemm --a x --b y --format 'mxfp4(block=0)' -o a
+expect 2 'activation-format at iteration 0.*ue4m3 is a format of scales.*such scales: nvfp4' "${run[@]}" --out a --activation-format ue4m3
 expect 2 'block expects elements from 1 to 65535.*got .0' "$ebb" quantize --format 'mxfp4(block=0)'
 expect 2 'scale grid is of integer formats' "$ebb" quantize --format e4m3 --scale grid
 expect 2 'rounding has no effect with --table' "$ebb" quantize --format e4m3 --table --rounding up
