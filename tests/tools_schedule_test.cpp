@@ -119,6 +119,7 @@ TEST_CASE("ebb schedule warns of what is legal but doubtful") {
 TEST_CASE("ebb schedule refuses a wrong command line") {
   const std::vector<std::string> wrong_settings[] = {
       {"--iterations", "10"},
+      {"--name", "CR"},
       {"--name", "CX", "--iterations", "10"},
       {"--name", "CR", "--iterations", "0"},
       {"--name", "CR", "--iterations", "10", "--min-bits", "9", "--max-bits", "8"},
@@ -143,7 +144,6 @@ TEST_CASE("ebb schedule refuses a wrong command line") {
   CHECK_THROWS_WITH_AS(run({"--expr", "8", "--iterations", "10", "--group", "conv1"}),
                        doctest::Contains("the expression has no group{...}"), ConfigError);
   const std::vector<std::string> wrong_flags[] = {
-      {"--name", "CR"},
       {"--name", "CR", "--expr", "lin", "--iterations", "10"},
       {"--expr", "lin", "--iterations", "10", "--cycles", "2"},
       {"--name", "CR", "--iterations", "many"},

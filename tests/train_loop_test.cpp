@@ -189,7 +189,7 @@ TEST_CASE(
           {.event = Observation::Event::evaluation, .numbers = {{"loss", loss}}});
     restore(restored, to_checkpoint(state, "{}"));
     for (const Controller& controller : {state.controllers[0], restored.controllers[0]}) {
-      CHECK(number_of(controller.state, "lowest") == c.lowest);
+      CHECK(number_of(controller.state, "best") == c.lowest);
       CHECK(controller.value() == c.multiplier);
       CHECK(number_of(controller.state, "ignored") == static_cast<double>(c.ignored));
     }

@@ -183,7 +183,7 @@ TEST_CASE("a wrong command line names the option, what was expected and the near
       {"--max-bits 17", "--max-bits: expected 1 to 16 bits, got 17"},
       {"--min-bits 0", "--min-bits: expected 1 to 16 bits, got 0"},
       {"--gradient-bits 33", "--gradient-bits: expected 1 to 16 bits or a format, got '33'"},
-      {"--eval-bits none", "--eval-bits: expected 1 to 16 bits or a format"},
+      {"--eval-bits none", "--eval-bits: expected 1 to 16 bits, current or a format"},
       {"--grid afine", "did you mean 'affine'?"},
       {"--grid symmetric --min-bits 1", "no grid of 1 bit"},
       {"--gradient-grid symmetric --gradient-bits 1", "gradients of 1 bit have no symmetric grid"},

@@ -44,7 +44,7 @@ expect 2 'iterations is required' "$ebb" schedule --name CR
 expect 2 "unknown option '--gama'; did you mean '--gamma'" "$ebb" schedule bound --expr lin --iterations 9 --gama 1
 expect 2 "step 3 is -" "$ebb" schedule bound --expr '1->-1:lin' --iterations 4
 expect 1 "cannot open missing" "$ebb" schedule refine missing
-expect 2 "unknown knob 'momentun'; did you mean 'momentum'" "${run[@]}" --out a --set momentun=0.9
+expect 2 "unknown knob 'momentun'; did you mean 'momentum'" "${run[@]}" --out a --optimizer sgd --set momentun=0.9
 expect 2 "has a controller, but bits are planned" "${run[@]}" --out a --bits 'round(8 * plateau(.5, 1))'
 expect 2 "iterations: expected an integer, got '99999999999999999999'" "$ebb" schedule --name CR --iterations 99999999999999999999
 expect 2 "seed: expected an integer, got '99999999999999999999'" "$ebb" quantize --format int4 --seed 99999999999999999999

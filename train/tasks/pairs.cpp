@@ -79,7 +79,7 @@ struct Feed {
   /// a rate of their own if one is given.
   [[nodiscard]] Batch batch(const std::vector<SentencePair>& part,
                             std::span<const std::int64_t> indices, Key key, std::int64_t first,
-                            std::optional<double> at_rate = std::nullopt) const {
+                            const std::optional<double>& at_rate = {}) const {
     Batch batch;
     std::vector<Key> keys;
     for (const std::int64_t i : indices) {
@@ -103,7 +103,8 @@ struct Feed {
   [[nodiscard]] std::vector<Batch> step(std::int64_t t) const {
     const std::vector<std::int64_t> indices = order.indices(t);
     const auto size = static_cast<std::int64_t>(indices.size()), parts = std::min(accumulate, size);
-    const auto at_rate = rate ? std::optional((*rate)(t)) : std::nullopt;
+    std::optional<double> at_rate;
+    if (rate) at_rate = (*rate)(t);
     std::vector<Batch> batches;
     for (std::int64_t i = 0, first = 0; i < parts; ++i) {
       const std::int64_t count = size / parts + (i < size % parts ? 1 : 0);
