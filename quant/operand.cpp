@@ -287,7 +287,7 @@ Operand::Operand(const Rows& x, const Encoding& encoding, const Range& range, Ke
 }
 
 std::shared_ptr<Operand::Codes> Operand::make_room(std::int64_t rows, std::int64_t cols) {
-  const auto all = std::make_shared<Codes>();
+  auto all = std::make_shared<Codes>();
   codes_.rows = rows;
   codes_.cols = codes_.row_stride = cols;
   codes_.container = traits_of(format()).container(format());

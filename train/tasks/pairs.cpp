@@ -35,9 +35,9 @@ Bound masking_rate(const Options& options, std::int64_t steps_per_epoch) {
   const std::int64_t updates = options.has("iterations")
                                    ? options.integer("iterations")
                                    : options.integer("epochs") * steps_per_epoch;
-  const Bound bound = schedule.bind({.updates = updates,
-                                     .updates_per_epoch = steps_per_epoch,
-                                     .samples_per_update = options.integer("batch")});
+  Bound bound = schedule.bind({.updates = updates,
+                               .updates_per_epoch = steps_per_epoch,
+                               .samples_per_update = options.integer("batch")});
   const auto fine = [](const ValueRange& range) {
     return range.is_number() && range.low > 0 && range.high <= 1;
   };
