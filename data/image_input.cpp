@@ -119,8 +119,10 @@ UnlabelledImages read_images_like(const ImageSet& like, const std::string& given
 std::vector<std::string> class_names(const std::string& folder_of_data, int classes) {
   const fs::path data = folder_of_data;
   std::vector<std::string> names;
-  for (const fs::path& folder : entries_of(data / "train", true))
-    names.push_back(folder.filename().string());
+  if (is_image_folder(data)) {
+    for (const fs::path& folder : entries_of(data / "train", true))
+      names.push_back(folder.filename().string());
+  }
   for (const char* file : {"batches.meta.txt", "fine_label_names.txt"}) {
     std::error_code ignored;
     if (!names.empty() || !fs::is_regular_file(data / file, ignored)) continue;

@@ -167,8 +167,12 @@ TEST_CASE("a convolution encodes its patches in blocks, and is charged as ever")
   CHECK(same(gradients[static_cast<std::size_t>(conv.weight.index)],
              times(blocks(gradient, kMxfp8, 0).transposed(), blocks(patches.matrix(), kMxfp4, 0))));
   const uint128 macs = 18 * 7 * 45;
+  // Scales of 8 bits. Forward 18 patches and 7 filters have two blocks for their 45 elements; for
+  // the input's gradient so have 72 pixels and 5 channels for 63; 18 positions are one block.
   const std::array<CostLedger::Cell, kProducts> expected{
-      {{macs, macs * 16}, {macs, macs * 32}, {macs, macs * 32}}};
+      {{macs, macs * 16, 0, 8 * 2 * (18 + 7)},
+       {macs, macs * 32, 0, 8 * 2 * (72 + 5)},
+       {macs, macs * 32, 0, 8 * (7 + 45)}}};
   REQUIRE(bench.ledger.rows().size() == 1);
   CHECK(bench.ledger.rows()[0].cells == expected);
 }

@@ -188,7 +188,7 @@ TEST_CASE("what a graph network cannot be is refused") {
   CHECK_THROWS_AS(static_cast<void>(make_gnn({.arch = "gat"}, 3, 2, params, Key(1))), ConfigError);
   CHECK_THROWS_AS(static_cast<void>(make_gnn({.layers = 0}, 3, 2, params, Key(1))), ConfigError);
   CHECK_THROWS_WITH_AS(static_cast<void>(task_of({}, "3,4,5", params)),
-                       doctest::Contains("2 numbers, one a layer"), ConfigError);
+                       doctest::Contains("2 numbers, one per layer"), ConfigError);
   ParamStore other;
   CHECK_THROWS_WITH_AS(static_cast<void>(task_of({}, "3,x", other)), doctest::Contains("--fanout"),
                        ConfigError);

@@ -99,7 +99,7 @@ int main() {
   const OptimizerRule rule{.name = "own"};
   const train::Split split{.name = "test", .pieces = 1};
   const ControllerRule controller{.name = "own"};
-  const PrecisionPlan::OptimizerRule first{.pattern = "first"};
+  const PrecisionPlan::Rule first{.pattern = "first"};
   const train::OptionSpec option{.name = "own"};
   const train::Arch arch{.name = "own", .optimizer = "adam"};
   const train::Preset preset{.name = "own", .options = {{"epochs", "1"}}};
