@@ -377,7 +377,8 @@ Operand Operand::beginning_at(std::int64_t element) const {
                              : codes_.container == CodeMatrix::Container::int16 ? 2
                                                                                 : 4;
   Operand part = view();
-  part.codes_.data = static_cast<const char*>(codes_.data) + element * bytes;
+  if (codes_.data != nullptr)  // an empty matrix may have none
+    part.codes_.data = static_cast<const char*>(codes_.data) + element * bytes;
   return part;
 }
 
