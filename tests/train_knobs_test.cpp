@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "tests/tiny_options.h"
 #include "tests/train_tiny_task.h"
 #include "train/digest.h"
 #include "train/loop.h"
@@ -12,6 +13,7 @@
 
 using namespace ebb;
 using namespace ebb::train;
+using test::options_of;
 
 namespace {
 
@@ -42,16 +44,6 @@ std::vector<StepRow> run(RunState& state, std::int64_t from, std::int64_t until)
   CHECK(state.iteration == from);
   run_loop(TinyTask{}.task(), state, s, {.step = [&](const StepRow& row) { rows.push_back(row); }});
   return rows;
-}
-
-Options options_of(const std::vector<std::string>& args) {
-  static const Program program{
-      .name = "ebb-test",
-      .summary = "",
-      .archs = {{.name = "net", .summary = "", .lr = 0.1, .lr_schedule = "1"}}};
-  Options options = parse_command_line(args, program).options;
-  apply_defaults(options, program);
-  return options;
 }
 
 std::vector<Knob> knobs(const std::vector<std::string>& args, bool evaluates = true) {

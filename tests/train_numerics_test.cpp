@@ -7,12 +7,14 @@
 
 #include "core/error.h"
 #include "scratch.h"
+#include "tests/errors.h"
 #include "train/files.h"
 #include "train/options/numerics.h"
 #include "train/options/precision.h"
 
 using namespace ebb;
 using namespace ebb::train;
+using test::config_error_of;
 
 namespace {
 
@@ -37,16 +39,6 @@ std::string formats_at(const PrecisionPlan& plan, const char* site) {
     text += concat(text.empty() ? "" : ", ", pair.left, ' ', pair.right);
   }
   return text;
-}
-
-template <class F>
-std::string error_of(const F& f) {
-  try {
-    f();
-  } catch (const ConfigError& error) {
-    return error.what();
-  }
-  return "";
 }
 
 }  // namespace
@@ -122,7 +114,7 @@ TEST_CASE("a file of rules that cannot be meant is refused at its line and colum
       {"[[rule]]\n<script>", "line 2, column 1: "},
       {"\xff\xfe", "line 1, column 1: "}};
   for (const Case& c : cases) {
-    const std::string error = error_of([&] { static_cast<void>(parse_numerics(c.text)); });
+    const std::string error = config_error_of([&] { static_cast<void>(parse_numerics(c.text)); });
     CAPTURE(c.text);
     CAPTURE(error);
     CHECK(error.find(c.expected) != std::string::npos);
@@ -255,7 +247,8 @@ TEST_CASE("rules that name no site, contradict each other or do nothing are usag
       {"rule = [{pattern = \"fc\", format = \"int4 @5up ; e8m0 @rest\"}]",
        "--numerics at iteration 5"}};
   for (const Case& c : cases) {
-    const std::string error = error_of([&] { static_cast<void>(precision_of(c.rules, c.given)); });
+    const std::string error =
+        config_error_of([&] { static_cast<void>(precision_of(c.rules, c.given)); });
     CAPTURE(c.rules);
     CAPTURE(error);
     CHECK(error.find(c.expected) != std::string::npos);
@@ -287,7 +280,7 @@ TEST_CASE("a command line names a file, and keeps what it says") {
                        doctest::Contains("which would change its results"), DataError);
 
   write_file(path, "[[rule]]\npattern = 'fc'\nformat = 'e4m33'\n");
-  CHECK(error_of([&] {
+  CHECK(config_error_of([&] {
           static_cast<void>(parsed({"--numerics", path}));
         }).starts_with(concat("[numerics] ", path, ", line 3, column 10: format: ")));
   CHECK_THROWS_AS(parsed({"--numerics", scratch / "missing.toml"}), DataError);

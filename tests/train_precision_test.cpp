@@ -6,10 +6,12 @@
 
 #include "core/error.h"
 #include "schedules/cpt.h"
+#include "tests/errors.h"
 #include "train/options/precision.h"
 
 using namespace ebb;
 using namespace ebb::train;
+using test::config_error_of;
 
 namespace {
 
@@ -19,16 +21,6 @@ Options options_with(const std::string& schedule) {
   options.set("lr", "0.5");
   options.set("lr-schedule", "1");
   return options;
-}
-
-template <class F>
-std::string error_of(const F& f) {
-  try {
-    f();
-  } catch (const ConfigError& error) {
-    return error.what();
-  }
-  return "";
 }
 
 bool contains(const std::string& text, const std::string& part) {
@@ -53,7 +45,7 @@ TEST_CASE("what looks like bits but is no expression is refused with what to wri
     Options options = options_with("static");
     options.set(c.option, c.text);
     const std::string error =
-        error_of([&] { static_cast<void>(resolve_precision(options, {.updates = 10})); });
+        config_error_of([&] { static_cast<void>(resolve_precision(options, {.updates = 10})); });
     CHECK(contains(error, c.expected));
     CHECK(error.empty() == std::string_view(c.expected).empty());
   }
@@ -132,12 +124,13 @@ TEST_CASE("expressions that are wrong, or no widths, are refused before anything
     Options options = options_with("CR");
     options.set("bits", c.bits);
     options.set("lr-schedule", c.rate);
-    const std::string message = error_of([&] { resolve_precision(options, {.updates = 100}); });
+    const std::string message =
+        config_error_of([&] { resolve_precision(options, {.updates = 100}); });
     CAPTURE(message);
     CHECK(contains(message, c.expected));
   }
   Options options = options_with("CX");
-  CHECK(contains(error_of([&] { check_expressions(options); }), "CR"));
+  CHECK(contains(config_error_of([&] { check_expressions(options); }), "CR"));
 }
 
 namespace {
@@ -278,7 +271,7 @@ TEST_CASE(
     Options options = options_with_bits(c.bits, c.gradient_bits);
     options.set("lr-schedule", c.rate);
     const ParamStore params = parameters();
-    const std::string message = error_of(
+    const std::string message = config_error_of(
         [&] { static_cast<void>(resolve_precision(options, {.updates = 100}, kSites, params)); });
     CAPTURE(message);
     CHECK(contains(message, c.expected));
@@ -356,7 +349,8 @@ TEST_CASE("options of codes are refused where nothing ever has codes, however th
       for (const std::string& name : split_at(names, ' ')) {
         CAPTURE(name);
         options.given = {name};
-        const std::string message = error_of([&] { check_codes(options, precision, kSites); });
+        const std::string message =
+            config_error_of([&] { check_codes(options, precision, kSites); });
         CHECK(contains(message, "has no effect where") == without_effect);
       }
     }
@@ -444,9 +438,10 @@ TEST_CASE("a width without a grid of its style is refused wherever it stands") {
     Options options = options_with_bits(c.bits, c.gradient_bits);
     options.set("grid", c.grid);
     options.set("gradient-grid", c.gradient_grid);
-    CHECK(contains(
-        error_of([&] { static_cast<void>(resolve_precision(options, {.updates = 100}, kSites)); }),
-        "of 1 bit have no symmetric grid"));
+    CHECK(contains(config_error_of([&] {
+                     static_cast<void>(resolve_precision(options, {.updates = 100}, kSites));
+                   }),
+                   "of 1 bit have no symmetric grid"));
     for (const char* grid : {"grid", "gradient-grid"}) options.set(grid, "affine");
     CHECK_NOTHROW(static_cast<void>(resolve_precision(options, {.updates = 100}, kSites)));
   }
@@ -463,9 +458,9 @@ TEST_CASE("layers kept in float32 must exist") {
   }
   Options options;
   options.set("keep-fp32", "first,conv9");
-  CHECK(contains(error_of([&] { check_keep_fp32(options, sites); }),
+  CHECK(contains(config_error_of([&] { check_keep_fp32(options, sites); }),
                  "unknown layer 'conv9'; did you mean 'conv1'?"));
   options.set("keep-fp32", "stage1.blok1");
-  CHECK(contains(error_of([&] { check_keep_fp32(options, sites); }),
+  CHECK(contains(config_error_of([&] { check_keep_fp32(options, sites); }),
                  "did you mean 'stage1.block1'?"));
 }

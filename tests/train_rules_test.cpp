@@ -4,25 +4,15 @@
 #include <vector>
 
 #include "core/error.h"
+#include "tests/tiny_options.h"
 #include "train/options/options.h"
 #include "train/options/rules.h"
 
 using namespace ebb;
 using namespace ebb::train;
+using test::options_of;
 
-namespace {
-
-Options options_of(const std::vector<std::string>& args) {
-  static const Program program{
-      .name = "ebb-test",
-      .summary = "",
-      .archs = {{.name = "net", .summary = "", .lr = 0.1, .lr_schedule = "1"}}};
-  Options options = parse_command_line(args, program).options;
-  apply_defaults(options, program);
-  return options;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 TEST_CASE("every optimizer of the table can be chosen, with its hyperparameters that are options") {
   for (const std::string& name : optimizer_names()) {

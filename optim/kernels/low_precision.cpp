@@ -159,12 +159,24 @@ inline Float step_of(const Roles& roles, const Float& x) {
   return roles.strict() ? roles.template round<Role::moment>(x) : x;
 }
 
+/// The moment of two components, `high` and what `low` holds: decayed by the decay's own two, plus
+/// what is added. @returns its high component
+template <class Roles>
+inline Float decayed_expansion(const Roles& roles, const LowPrecisionStep& c, const Place& place,
+                               const Float& high, float* low, const Float& added) {
+  Float x[2] = {high, place.read(low)};
+  const Float decay[2] = {Float{} + c.decay2, Float{} + c.decay2_low};
+  mul(OfMoments<Roles>{roles}, x, decay);
+  grow<true>(OfMoments<Roles>{roles}, x, roles.template round<Role::moment>(added));
+  place.write(low, x[1]);
+  return x[0];
+}
+
 template <Strategy kStrategy, template <Strategy> class RolesOf>
 bool adamw(const LowPrecisionStep& step, std::int64_t n, const float* g, float* w,
            float* const* slots, float* intended) {
   const LowPrecisionStep c = step;  // a copy that no written float can alias
   const RolesOf<kStrategy> roles{c};
-  using Roles = RolesOf<kStrategy>;
   Watch watch;
   for (std::int64_t i = 0; i < n; i += kLanes) {
     const Place place{i, n - i};
@@ -177,12 +189,7 @@ bool adamw(const LowPrecisionStep& step, std::int64_t n, const float* g, float* 
 
     const Float square = step_of(roles, c.gain2 * grad) * grad;
     if constexpr (kStrategy == Strategy::collage_plus) {
-      Float x[2] = {v, place.read(slots[3])};
-      const Float beta2[2] = {Float{} + c.decay2, Float{} + c.decay2_low};
-      mul(OfMoments<Roles>{roles}, x, beta2);
-      grow<true>(OfMoments<Roles>{roles}, x, roles.template round<Role::moment>(square));
-      v = x[0];
-      place.write(slots[3], x[1]);
+      v = decayed_expansion(roles, c, place, v, slots[3], square);
     } else {
       v = roles.template round<Role::moment>(v * c.decay2);
       v = roles.template round<Role::moment>(v + step_of(roles, square));
@@ -208,7 +215,6 @@ bool sgd(const LowPrecisionStep& step, std::int64_t n, const float* g, float* w,
          float* const* slots, float* intended) {
   const LowPrecisionStep c = step;
   const RolesOf<kStrategy> roles{c};
-  using Roles = RolesOf<kStrategy>;
   Watch watch;
   for (std::int64_t i = 0; i < n; i += kLanes) {
     const Place place{i, n - i};
@@ -218,12 +224,7 @@ bool sgd(const LowPrecisionStep& step, std::int64_t n, const float* g, float* w,
     const Float d = step_of(roles, grad + step_of(roles, c.weight_decay * theta));
     Float v = place.read(slots[0]);
     if constexpr (kStrategy == Strategy::collage_plus) {
-      Float x[2] = {v, place.read(slots[2])};
-      const Float momentum[2] = {Float{} + c.decay2, Float{} + c.decay2_low};
-      mul(OfMoments<Roles>{roles}, x, momentum);
-      grow<true>(OfMoments<Roles>{roles}, x, roles.template round<Role::moment>(d));
-      v = x[0];
-      place.write(slots[2], x[1]);
+      v = decayed_expansion(roles, c, place, v, slots[2], d);
     } else {
       v = roles.template round<Role::moment>(step_of(roles, c.decay * v) + d);
     }
