@@ -120,15 +120,27 @@ void stochastic(const float* x, std::int64_t n, EncodeGrid grid, std::uint64_t k
   }
 }
 
-/// of(of(a, b), ...) of all lanes.
-template <class V, class Of>
+template <int... kLane>
+struct LaneList {};
+template <int kCount, int... kLane>
+struct FirstLanes : FirstLanes<kCount - 1, kCount - 1, kLane...> {};
+template <int... kLane>
+struct FirstLanes<0, kLane...> : LaneList<kLane...> {};
+
+/// Every lane holds what the one kApart away held.
+template <int kApart, class V, int... kLane>
+V exchanged(const V& v, LaneList<kLane...>) {
+  return __builtin_shufflevector(v, v, (kLane ^ kApart)...);
+}
+/// of(of(a, b), ...) of all lanes, in registers: rows may be too short to make up for a way through
+/// memory.
+template <int kApart = kLanes / 2, class V, class Of>
 auto reduce(const V& v, const Of& of) {
-  decltype(v[0] + v[0]) lanes[kLanes];
-  store(lanes, v);
-  for (int half = kLanes / 2; half > 0; half /= 2) {
-    for (int j = 0; j < half; ++j) lanes[j] = of(lanes[j], lanes[j + half]);
+  if constexpr (kApart == 0) {
+    return v[0];
+  } else {
+    return reduce<kApart / 2>(V{of(v, exchanged<kApart>(v, FirstLanes<kLanes>{}))}, of);
   }
-  return lanes[0];
 }
 
 bool range(const float* x, std::int64_t n, float* min, float* max) {
@@ -151,10 +163,9 @@ bool range(const float* x, std::int64_t n, float* min, float* max) {
   } else {
     for (; i < n; ++i) take(broadcast<Full::Float>(x[i]));
   }
-  *min = reduce(low, [](float a, float b) { return a < b ? a : b; });
-  *max = reduce(high, [](float a, float b) { return a > b ? a : b; });
-  return reduce(largest, [](std::uint32_t a, std::uint32_t b) { return a > b ? a : b; }) <
-         0x7f800000u;
+  *min = reduce(low, [](const auto& a, const auto& b) { return a < b ? a : b; });
+  *max = reduce(high, [](const auto& a, const auto& b) { return a > b ? a : b; });
+  return reduce(largest, [](const auto& a, const auto& b) { return a > b ? a : b; }) < 0x7f800000u;
 }
 
 template <class Code>
