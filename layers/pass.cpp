@@ -17,7 +17,8 @@ bool per_channel(Role role, Scales scales) {
 bool shares_codes(const Pass& pass, const Site& site, Role role, Scales scales) {
   const Numerics& numerics = pass.plan.at(site);
   return !per_channel(role, scales) && !numerics.is_split(role) &&
-         !has_blocks(numerics.encoding(role).format);
+         !has_blocks(numerics.encoding(role).format) &&
+         numerics.transforms == decltype(numerics.transforms){};
 }
 
 /// The range that one scale for a whole matrix goes over; none: its own, still to be measured.
@@ -129,11 +130,21 @@ Quantized Pass::quantize(const ConstMatrix& x, const Site& site, Role role,
                                    {Granularity::per_tensor, Granularity::per_row}, range,
                                    options.step, options.parts));
   const bool channels = per_channel(role, options.scales);
-  return Quantized([this, x, site, role, range, channels, step = options.step,
-                    parts = options.parts](int contracted, Product product) {
+  return Quantized([this, x, site, role, range, channels, whole = options.whole,
+                    step = options.step, parts = options.parts](int contracted, Product product) {
     const Granularity free = contracted == 1 ? Granularity::per_row : Granularity::per_column;
-    return encode_matrix(*this, x, site, role, product,
-                         {channels ? free : Granularity::per_tensor, free}, range, step, parts);
+    const ScaleAxes axes{channels ? free : Granularity::per_tensor, free};
+    if (plan.at(site).transform(product) == Transform::none)
+      return encode_matrix(*this, x, site, role, product, axes, range, step, parts);
+    require<ConfigError>(whole, "[", site.name, "] ", product,
+                         ": only products of linear layers can be transformed; give the rule a "
+                         "pattern that names those");
+    const Tensor transformed = hadamard16(x, contracted);
+    const Operand operand =
+        encode_matrix(*this, transformed.matrix(), site, role, product, axes, {}, step, {});
+    // The zeros that it was filled up with are not charged.
+    return contracted == 0 ? operand.charged_for(x.rows)
+                           : operand.transposed().charged_for(x.cols).transposed();
   });
 }
 

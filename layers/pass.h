@@ -60,6 +60,8 @@ struct QuantizeOptions {
   std::uint64_t step = 0;  ///< tells operands of one use of a site in one role apart, such as the
                            ///< steps of a recurrence; 0 folds nothing into the key
   Scales scales = Scales::by_role;
+  bool whole = false;  ///< products take the whole matrix at once, so that it can be transformed
+                       ///< along the axis that they contract
   std::span<const Operand::Part> parts = {};  ///< as in Operand::Options
 };
 

@@ -106,6 +106,13 @@ SiteFormats::Pair Numerics::formats(Product product) const {
   return here.of(product);
 }
 
+Transform Numerics::transform(Product product) const {
+  const auto index = static_cast<std::size_t>(product);
+  const SiteFormats::Pair pair = formats(product);
+  const bool encoded = !pair.left.is_fp32() && !pair.right.is_fp32();
+  return encoded && index < transforms.size() ? transforms[index] : Transform::none;
+}
+
 Accumulator Numerics::accumulator(Product product) const {
   switch (product) {
     case Product::forward:

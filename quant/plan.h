@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@
 #include "quant/accumulator.h"
 #include "quant/formats/encoding.h"
 #include "quant/product.h"
+#include "quant/transform.h"
 
 namespace ebb {
 
@@ -66,6 +68,8 @@ struct Numerics {
   /// The encodings of the second product, where they are not those of the first.
   std::optional<Encoding> weight_grad_left{}, activation_grad_right{}, gradient_grad_right{};
   Accumulator forward{}, grad_left{}, grad_right{};
+  /// Of both operands of forward, grad_left and grad_right, before they are encoded.
+  std::array<Transform, 3> transforms{};
 
   /// Each sets one thing for all roles or products: Numerics{}.set_formats({k8, k4, k8}).
   Numerics& set_formats(const SiteFormats& formats);
@@ -86,6 +90,9 @@ struct Numerics {
   /// The accumulator of a product. Sums over neighbours have those of the products of the same
   /// direction: aggregate has `forward`, aggregate_grad `grad_left`.
   [[nodiscard]] Accumulator accumulator(Product product) const;
+  /// What both operands of a product go through; none where one of them is float32, and of sums
+  /// over neighbours.
+  [[nodiscard]] Transform transform(Product product) const;
   friend constexpr bool operator==(const Numerics&, const Numerics&) = default;
 };
 

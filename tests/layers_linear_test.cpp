@@ -137,6 +137,42 @@ TEST_CASE(
   CHECK(bench.ledger.rows()[1].cells[0] == CostLedger::Cell{96, 96 * 1024});
 }
 
+TEST_CASE(
+    "both operands of a product are transformed where the plan says so, and filled-up zeros are "
+    "free") {
+  constexpr std::int64_t batch = 21, in = 13, out = 5;
+  PrecisionPlan plan = PrecisionPlan::uniform(Format::parse("int8"), Format::parse("int8"));
+  plan.base.transforms[static_cast<std::size_t>(Product::grad_right)] = Transform::hadamard16;
+  Bench bench;
+  const Tensor w = random_tensor({out, in}, Key(1)), input = random_tensor({batch, in}, Key(4)),
+               g = random_tensor({batch, out}, Key(3));
+  const Linear fc = Linear::create(bench.params, "fc", w, std::nullopt);
+  Pass pass = bench.pass(plan);
+  const Var x = pass.tape.variable(input);
+  const Gradients gradients = pass.tape.backward(dot(pass, fc(pass, x), g));
+
+  const Tensor hx = hadamard16(input.matrix(), 0), hg = hadamard16(g.matrix(), 0);
+  const Operand qx = operand_of(pass, hx.matrix(), fc.site, Role::activation),
+                qg = operand_of(pass, hg.matrix(), fc.site, Role::gradient);
+  CHECK(worst_error(gradients[static_cast<std::size_t>(fc.weight.index)], qg.transposed(), qx,
+                    largest_magnitude(hg), largest_magnitude(hx)) <= 1);
+  const Operand plain = operand_of(pass, g.matrix(), fc.site, Role::gradient),
+                by_input =
+                    operand_of(pass, w.matrix(), fc.site, Role::weight, Granularity::per_column);
+  CHECK(worst_error(pass.tape.gradient_of(x), plain, by_input, largest_magnitude(g),
+                    largest_magnitude(w)) <= 1);
+  CHECK(bench.ledger.total_macs() == 3 * batch * in * out);
+
+  plan.base.activation.format = Format::fp32();  // then the product is one of float32 numbers
+  Pass mixed = bench.pass(plan), without = bench.pass(plan);
+  without.plan.base.transforms = {};
+  const auto weight_gradient = [&](Pass& p) {
+    return Tensor(p.tape.backward(
+        dot(p, fc(p, p.tape.constant(input)), g))[static_cast<std::size_t>(fc.weight.index)]);
+  };
+  CHECK(weight_gradient(mixed) == weight_gradient(without));
+}
+
 TEST_CASE("evaluation encodes inputs by the running range, which training keeps up") {
   Bench bench;
   const Linear fc = Linear::create(bench.params, "fc", Tensor::filled({1, 2}, 1.0f), std::nullopt);

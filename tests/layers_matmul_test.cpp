@@ -121,6 +121,18 @@ TEST_CASE("matrices without elements have products: sums of no terms are 0") {
   }
 }
 
+TEST_CASE("matmul refuses transforms, which are for linear layers") {
+  PrecisionPlan plan = PrecisionPlan::uniform(Format::integer(8), Format::integer(8));
+  plan.base.transforms[0] = Transform::hadamard16;
+  Bench bench;
+  Pass pass = bench.pass(plan);
+  const Var a = pass.tape.constant(random_tensor({3, 4}, Key(1))),
+            b = pass.tape.constant(random_tensor({4, 2}, Key(2)));
+  CHECK_THROWS_WITH_AS(matmul(pass, {"mix"}, a, b),
+                       doctest::Contains("[mix] forward: only products of linear layers"),
+                       ConfigError);
+}
+
 TEST_CASE("matmul refuses shapes that do not fit") {
   Bench bench;
   Pass pass = bench.pass();

@@ -61,13 +61,14 @@ scale = "none"
 pattern = "*"
 product = "forward"
 accumulator = "hopper"
+transform = "hadamard16"
 )");
   const std::string line = toml_of(rules);
   CHECK(line ==
         "rule = [{pattern = \"conv*\", format = \"e4m3 @90% ; bf16 @rest\", rounding = \"sr8\"}, "
         "{pattern = \"say \\\"hi\\\\\", role = \"gradient\", product = \"grad_right\", format = "
         "\"bf16\", scale = \"none\"}, {pattern = \"*\", product = \"forward\", accumulator = "
-        "\"tc(13,32,128)\"}]");
+        "\"tc(13,32,128)\", transform = \"hadamard16\"}]");
   CHECK(parse_numerics(line) == rules);
 }
 
@@ -107,6 +108,10 @@ TEST_CASE("a file of rules that cannot be meant is refused at its line and colum
        "line 1, column 1: no weight is multiplied in grad_right"},
       {"[[rule]]\npattern = 'a'\nrole = 'weight'\naccumulator = 'fp32'",
        "line 1, column 1: an accumulator is of a product, not of a role"},
+      {"[[rule]]\npattern = 'a'\nrole = 'weight'\ntransform = 'hadamard16'",
+       "line 1, column 1: a transform is of a product, not of a role"},
+      {"[[rule]]\npattern = 'a'\ntransform = 'hadamard'",
+       "line 3, column 13: transform: unknown transform 'hadamard'; did you mean 'hadamard16'?"},
       {"[[rule]]\npattern = 'a'\naccumulator = 'wrap99'", "line 3, column 15: accumulator: "},
       {"[[rule]]\npattern = 'a'\ngrid = 'round'", "line 3, column 8: grid: "},
       {"[[rule]]\npattern = 'a'\nrounding = 'sr99'", "line 3, column 12: rounding: "},
@@ -195,7 +200,8 @@ TEST_CASE("rules say scale, grid, rounding and accumulators of single layers") {
   const Precision precision = precision_of(
       "rule = [{pattern = \"conv1\", format = \"e4m3\", scale = \"pow2\", rounding = "
       "\"toward-zero\"}, {pattern = \"conv1\", product = \"grad_left\", accumulator = "
-      "\"hopper\"}, {pattern = \"fc\", role = \"gradient\", rounding = \"sr4\", grid = "
+      "\"hopper\", transform = \"hadamard16\"}, {pattern = \"fc\", role = \"gradient\", rounding = "
+      "\"sr4\", grid = "
       "\"symmetric\"}, {pattern = \"fc\", accumulator = \"wrap16\"}]");
   const Numerics conv = precision.plan(3).at("conv1"), fc = precision.plan(3).at("fc"),
                  other = precision.plan(3).at("block.conv2");
@@ -204,6 +210,8 @@ TEST_CASE("rules say scale, grid, rounding and accumulators of single layers") {
   CHECK(conv.gradient.rounding == Rounding::toward_zero);
   CHECK(conv.accumulator(Product::grad_left) == Accumulator::parse("hopper"));
   CHECK(conv.accumulator(Product::forward) == Accumulator{});
+  CHECK(conv.transform(Product::grad_left) == Transform::hadamard16);
+  CHECK(conv.transform(Product::forward) == Transform::none);
   CHECK(fc.gradient.rounding == Rounding::stochastic);
   CHECK(fc.gradient.random_bits == 4);
   CHECK(fc.gradient.grid == GridStyle::symmetric);

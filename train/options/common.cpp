@@ -205,7 +205,8 @@ std::vector<OptionSpec> product_options() {
   OptionSpec numerics =
       text("numerics", "FILE", "", evaluation,
            "rules for single layers, roles and products: TOML with tables "
-           "[[rule]] of pattern and format, scale, grid, rounding, accumulator; "
+           "[[rule]] of pattern and format, scale, grid, rounding, accumulator, "
+           "transform; "
            "they go over the other options",
            [](const std::string& toml) { static_cast<void>(parse_numerics(toml)); });
   numerics.content = numerics_of_file;

@@ -25,12 +25,14 @@ FormatSchedule::Place::Place(Site its_site) : site(std::move(its_site)) {
   for (Operands* const rules : {&format_rules, &scale_rules, &grid_rules, &rounding_rules})
     rules->fill(kNoRule);
   accumulator_rules.fill(kNoRule);
+  transform_rules.fill(kNoRule);
 }
 
 bool FormatSchedule::Place::is_like(const Place& other) const {
   return bounds == other.bounds && format_rules == other.format_rules &&
          scale_rules == other.scale_rules && grid_rules == other.grid_rules &&
-         rounding_rules == other.rounding_rules && accumulator_rules == other.accumulator_rules;
+         rounding_rules == other.rounding_rules && accumulator_rules == other.accumulator_rules &&
+         transform_rules == other.transform_rules;
 }
 
 FormatSchedule::FormatSchedule(std::span<const FormatSource> sources, bool gradients_apart,
@@ -99,10 +101,17 @@ void FormatSchedule::place_rules(Place& place, RuleChoice& choice) const {
     if (place.format_rules[o] != kNoRule) place.bounds[o] = rule_bounds_[place.format_rules[o]];
   }
   for (const Product product : {Product::forward, Product::grad_left, Product::grad_right}) {
-    place.accumulator_rules[static_cast<std::size_t>(product)] = choice(
-        place.site,
-        [&](const NumericsRule& rule) { return rule.product.value_or(product) == product; },
+    const auto choose = [&](const auto& says) {
+      return choice(
+          place.site,
+          [&](const NumericsRule& rule) { return rule.product.value_or(product) == product; },
+          says);
+    };
+    const auto index = static_cast<std::size_t>(product);
+    place.accumulator_rules[index] = choose(
         [](const NumericsRule& r) { return r.accumulator ? to_text(*r.accumulator) : Text(); });
+    place.transform_rules[index] =
+        choose([](const NumericsRule& r) { return r.transform ? to_text(*r.transform) : Text(); });
   }
 }
 
@@ -237,8 +246,11 @@ Numerics FormatSchedule::numerics_at(const Place& place, Numerics numerics,
     numerics.set_encoding(role, product, encoding);
   }
   const auto set = [&](Product product, Accumulator& accumulator) {
-    const std::size_t rule = place.accumulator_rules[static_cast<std::size_t>(product)];
-    if (rule != kNoRule) accumulator = *rules_[rule].accumulator;
+    const auto index = static_cast<std::size_t>(product);
+    if (const std::size_t rule = place.accumulator_rules[index]; rule != kNoRule)
+      accumulator = *rules_[rule].accumulator;
+    if (const std::size_t rule = place.transform_rules[index]; rule != kNoRule)
+      numerics.transforms[index] = *rules_[rule].transform;
   };
   set(Product::forward, numerics.forward);
   set(Product::grad_left, numerics.grad_left);

@@ -64,7 +64,7 @@ class FormatSchedule {
     Site site;
     Operands bounds{};
     Operands format_rules{}, scale_rules{}, grid_rules{}, rounding_rules{};
-    std::array<std::size_t, kProducts> accumulator_rules{};
+    std::array<std::size_t, kProducts> accumulator_rules{}, transform_rules{};
 
     explicit Place(Site its_site);
     [[nodiscard]] bool is_like(const Place& other) const;

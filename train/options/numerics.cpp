@@ -100,9 +100,12 @@ void set(NumericsRule& rule, std::string_view key, const toml::node& node) {
       rule.rounding = parse_rounding_mode(text);
     } else if (key == "accumulator") {
       rule.accumulator = Accumulator::parse(text);
+    } else if (key == "transform") {
+      rule.transform = parse_transform(text);
     } else {
-      const std::array<std::string, 8> known{"pattern", "role", "product",  "format",
-                                             "scale",   "grid", "rounding", "accumulator"};
+      const std::array<std::string, 9> known{"pattern",  "role",        "product",
+                                             "format",   "scale",       "grid",
+                                             "rounding", "accumulator", "transform"};
       throw ConfigError(unknown_word("key", key, known));
     }
   });
@@ -116,10 +119,13 @@ NumericsRule rule_of(const toml::table& table) {
   };
   expect(!rule.pattern.empty(), "a rule needs a pattern of names of sites; \"*\" is all of them");
   const bool encodes = !rule.format.empty() || rule.scale || rule.grid || rule.rounding;
-  expect(encodes || rule.accumulator,
-         "a rule says a format, scale, grid, rounding or accumulator; this one says none");
+  expect(
+      encodes || rule.accumulator || rule.transform,
+      "a rule says a format, scale, grid, rounding, accumulator or transform; this one says none");
   expect(!rule.accumulator || !rule.role,
          "an accumulator is of a product, not of a role; write another rule for it");
+  expect(!rule.transform || !rule.role,
+         "a transform is of a product, not of a role; write another rule for it");
   const bool meets = std::ranges::any_of(
       kProductOperands, [&](const ProductOperand& operand) { return rule.is_for(operand); });
   expect(meets,
@@ -218,6 +224,7 @@ std::string toml_of(const NumericsRule& rule) {
   if (rule.grid) add("grid", to_text(*rule.grid));
   if (rule.rounding) add("rounding", to_text(*rule.rounding));
   if (rule.accumulator) add("accumulator", to_text(*rule.accumulator));
+  if (rule.transform) add("transform", to_text(*rule.transform));
   return text + '}';
 }
 

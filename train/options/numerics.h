@@ -21,6 +21,7 @@ struct NumericsRule {
   std::optional<GridStyle> grid{};
   std::optional<RoundingMode> rounding{};
   std::optional<Accumulator> accumulator{};
+  std::optional<Transform> transform{};
 
   [[nodiscard]] bool is_for(const Site& site) const;
   [[nodiscard]] bool is_for(const ProductOperand& operand) const;
