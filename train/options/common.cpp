@@ -13,6 +13,7 @@
 #include "quant/formats/encoding.h"
 #include "quant/formats/format.h"
 #include "quant/ledger.h"
+#include "schedules/schedule.h"
 #include "train/options/conflicts.h"
 #include "train/options/knobs.h"
 #include "train/options/numerics.h"
@@ -277,6 +278,12 @@ std::vector<OptionSpec> training_options() {
              conflict_on_whole_graphs),
       number(Kind::integer, "accumulate", "N", "1", training,
              "gradient accumulation: micro-batches per step", kCount, conflict_on_whole_graphs),
+      text(
+          "batch-multiplier", "EXPR", "", training,
+          "batches of --batch that each step takes, a schedule such as '1 @10% ; 16 @rest': "
+          "delayed updates; --epochs counts steps as without it",
+          [](const std::string& expression) { static_cast<void>(Schedule::parse(expression)); },
+          conflict_on_whole_graphs),
       optimizer,
       number(Kind::real, "lr", "X", "", training, "learning rate", kRate),
       text("lr-schedule", "EXPR", "", training,
@@ -287,8 +294,10 @@ std::vector<OptionSpec> training_options() {
   OptionSpec set = adjustable(
       text("set", "KNOB=EXPR", "", training,
            "have a setting follow a schedule, with controllers or without (docs/SCHEDULES.md): lr, "
-           "clip, or what the optimizer has of momentum, weight-decay, beta1, beta2, eps; "
-           "weight-bits, activation-bits, gradient-bits and bits are the options of that. May be "
+           "clip; momentum, weight-decay, beta1, beta2, eps, where the optimizer has it; dropout, "
+           "input-dropout, label-smoothing, z-loss, rope-theta, where the program has it; "
+           "without controllers bits, weight-bits, activation-bits, gradient-bits, "
+           "batch-multiplier, sequence-length, masking-rate, as the options of these names. May be "
            "given more than once; with --resume the new schedules go on at the old update",
            [](const std::string& lines) { static_cast<void>(knob_texts(lines)); }));
   set.repeats = true;
