@@ -263,6 +263,14 @@ std::vector<OptionSpec> low_precision_options() {
   return options;
 }
 
+OptionSpec batch_multiplier() {
+  return text(
+      "batch-multiplier", "EXPR", "", training,
+      "batches of --batch in each step, as in '1 @10% ; 16 @rest'; --epochs counts as without it",
+      [](const std::string& expression) { static_cast<void>(Schedule::parse(expression)); },
+      conflict_on_whole_graphs);
+}
+
 std::vector<OptionSpec> training_options() {
   OptionSpec optimizer = text("optimizer", "NAME", "", training, "");
   optimizer.choices = optimizer_names();
@@ -278,12 +286,7 @@ std::vector<OptionSpec> training_options() {
              conflict_on_whole_graphs),
       number(Kind::integer, "accumulate", "N", "1", training,
              "gradient accumulation: micro-batches per step", kCount, conflict_on_whole_graphs),
-      text(
-          "batch-multiplier", "EXPR", "", training,
-          "batches of --batch that each step takes, a schedule such as '1 @10% ; 16 @rest': "
-          "delayed updates; --epochs counts steps as without it",
-          [](const std::string& expression) { static_cast<void>(Schedule::parse(expression)); },
-          conflict_on_whole_graphs),
+      batch_multiplier(),
       optimizer,
       number(Kind::real, "lr", "X", "", training, "learning rate", kRate),
       text("lr-schedule", "EXPR", "", training,
