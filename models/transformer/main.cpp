@@ -5,9 +5,9 @@
 
 #include "core/error.h"
 #include "models/transformer/network.h"
-#include "schedules/schedule.h"
 #include "train/app/run_main.h"
 #include "train/options/conflicts.h"
+#include "train/options/whole_schedule.h"
 #include "train/tasks/text.h"
 
 namespace {
@@ -116,19 +116,14 @@ Program program() {
        .accepts = [](double x) { return x >= 1 && x <= 1e12; },
        .conflict =
            [](const Options& options) { return only_with(options, "positions", {"rotary"}); }});
-  program.options.push_back(
-      {.name = "sequence-length",
-       .value = "EXPR",
-       .help = "tokens of a window in training, at most --length, a schedule such as "
-               "'64 @90% ; 128 @rest' [--length]",
-       .parse = [](const std::string& text) { static_cast<void>(Schedule::parse(text)); },
-       .conflict =
-           [](const Options& options) {
-             return options.has("batch-multiplier")
-                        ? "with --batch-multiplier, as batches then are no updates"
-                        : only_with(options, "arch", {"decoder"});
-           },
-       .use = OptionSpec::Use::training});
+  program.options.push_back(whole_schedule_option(
+      "sequence-length",
+      "tokens of a window in training, at most --length, as in '64 @90% ; 128 @rest' [--length]",
+      [](const Options& options) {
+        return options.has("batch-multiplier")
+                   ? "with --batch-multiplier, as batches then are no updates"
+                   : only_with(options, "arch", {"decoder"});
+      }));
   program.presets = presets();
   return program;
 }

@@ -13,13 +13,13 @@
 #include "quant/formats/encoding.h"
 #include "quant/formats/format.h"
 #include "quant/ledger.h"
-#include "schedules/schedule.h"
 #include "train/options/conflicts.h"
 #include "train/options/knobs.h"
 #include "train/options/numerics.h"
 #include "train/options/option_spec.h"
 #include "train/options/probe.h"
 #include "train/options/rules.h"
+#include "train/options/whole_schedule.h"
 #include "train/record.h"
 
 namespace ebb::train {
@@ -263,14 +263,6 @@ std::vector<OptionSpec> low_precision_options() {
   return options;
 }
 
-OptionSpec batch_multiplier() {
-  return text(
-      "batch-multiplier", "EXPR", "", training,
-      "batches of --batch in each step, as in '1 @10% ; 16 @rest'; --epochs counts as without it",
-      [](const std::string& expression) { static_cast<void>(Schedule::parse(expression)); },
-      conflict_on_whole_graphs);
-}
-
 std::vector<OptionSpec> training_options() {
   OptionSpec optimizer = text("optimizer", "NAME", "", training, "");
   optimizer.choices = optimizer_names();
@@ -286,7 +278,10 @@ std::vector<OptionSpec> training_options() {
              conflict_on_whole_graphs),
       number(Kind::integer, "accumulate", "N", "1", training,
              "gradient accumulation: micro-batches per step", kCount, conflict_on_whole_graphs),
-      batch_multiplier(),
+      whole_schedule_option(
+          "batch-multiplier",
+          "batches of --batch in each step, as in '1 @10% ; 16 @rest'; --epochs counts as without",
+          conflict_on_whole_graphs),
       optimizer,
       number(Kind::real, "lr", "X", "", training, "learning rate", kRate),
       text("lr-schedule", "EXPR", "", training,

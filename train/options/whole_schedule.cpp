@@ -1,11 +1,22 @@
 #include "train/options/whole_schedule.h"
 
+#include <utility>
+
 #include "core/checked.h"
 #include "core/error.h"
 #include "schedules/schedule.h"
 #include "train/options/try_all.h"
 
 namespace ebb::train {
+
+OptionSpec whole_schedule_option(std::string name, std::string help, Conflict conflict) {
+  return {.name = std::move(name),
+          .value = "EXPR",
+          .help = std::move(help),
+          .parse = [](const std::string& text) { static_cast<void>(Schedule::parse(text)); },
+          .conflict = conflict,
+          .use = OptionSpec::Use::training};
+}
 
 Bound whole_schedule(const Options& options, std::string_view option, std::int64_t steps_per_epoch,
                      std::int64_t low, std::int64_t high, std::string_view expected) {

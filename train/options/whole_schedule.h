@@ -9,6 +9,9 @@
 
 namespace ebb::train {
 
+/// The row of an option that decides what a batch is, and so what an update costs.
+OptionSpec whole_schedule_option(std::string name, std::string help, Conflict conflict);
+
 /// The schedule of an option that decides what a batch is and so what an update costs: whole
 /// numbers from low to high, known for every update before the run.
 /// @throws ConfigError naming the option for an expression with a controller, one that is not whole
