@@ -40,10 +40,11 @@ struct Attention {
 };
 
 /// Rotates the queries and keys of qkv by their token's position t in its row: elements 2i and 2i+1
-/// of every head by the angle t 10000^(-2i/d), so that scores depend on distances. Source: Su et
-/// al., "RoFormer", 2021.
-/// @throws ShapeError as Attention, or for an odd d
-Var rotary(Pass& pass, Var qkv, std::span<const std::int64_t> lengths, std::int64_t heads);
+/// of every head by the angle t theta^(-2i/d), so that scores depend on distances. A larger theta
+/// turns more slowly, for longer rows. Source: Su et al., "RoFormer", 2021.
+/// @throws ShapeError as Attention, or for an odd d; ConfigError unless theta is finite and above 0
+Var rotary(Pass& pass, Var qkv, std::span<const std::int64_t> lengths, std::int64_t heads,
+           double theta = 10000.0);
 
 /// `rows` rows of equal lengths. @throws ShapeError unless the tokens are so many
 std::vector<std::int64_t> equal_lengths(std::int64_t tokens, std::int64_t rows);

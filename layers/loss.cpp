@@ -72,7 +72,7 @@ double log_of_one_plus(double e) {
 }  // namespace
 
 Var softmax_cross_entropy(Pass& pass, Var logits, std::span<const std::int32_t> labels,
-                          double label_smoothing) {
+                          double label_smoothing, double z_loss) {
   const Shape shape = pass.tape.shape(logits);
   require_rows("softmax_cross_entropy", shape, labels.size());
   const std::int64_t batch = shape[0], classes = shape[1];
@@ -81,6 +81,9 @@ Var softmax_cross_entropy(Pass& pass, Var logits, std::span<const std::int32_t> 
   require<ConfigError>(label_smoothing >= 0.0 && label_smoothing <= 1.0,
                        "[softmax_cross_entropy] expected a label smoothing from 0 to 1, got ",
                        label_smoothing);
+  require<ConfigError>(z_loss >= 0.0 && z_loss < std::numeric_limits<double>::infinity(),
+                       "[softmax_cross_entropy] expected a finite z-loss of 0 and more, got ",
+                       z_loss);
   for (const std::int32_t label : labels) {
     require<DataError>(label >= 0 && label < classes, "[softmax_cross_entropy] label ", label,
                        " is none of the ", classes, " classes");
@@ -109,11 +112,19 @@ Var softmax_cross_entropy(Pass& pass, Var logits, std::span<const std::int32_t> 
             static_cast<double>(classes);
         loss = (1.0 - label_smoothing) * loss + label_smoothing * (math::log(sum) - others);
       }
+      double share = 1.0;  // of the softmax in the slope
+      if (z_loss > 0.0) {
+        const double log_z = math::log(sum) + max_logit;
+        loss += z_loss * (log_z * log_z);
+        share += 2.0 * z_loss * log_z;
+      }
+      const auto slope_of = [&](std::int64_t j) {
+        const double softmax = exps[static_cast<std::size_t>(j)] / sum;
+        return share * softmax - everywhere;
+      };
       for (std::int64_t j = 0; j < classes; ++j)
-        out[i * classes + j] =
-            static_cast<float>(exps[static_cast<std::size_t>(j)] / sum - everywhere);
-      out[i * classes + label] = static_cast<float>(exps[static_cast<std::size_t>(label)] / sum -
-                                                    everywhere - (1.0 - label_smoothing));
+        out[i * classes + j] = static_cast<float>(slope_of(j));
+      out[i * classes + label] = static_cast<float>(slope_of(label) - (1.0 - label_smoothing));
     }
   });
   return record_mean(pass, logits, losses, std::move(slope));

@@ -14,11 +14,14 @@ namespace ebb {
 /// Mean over the batch of -log softmax(logits)[label]: logits [batch, classes], a scalar. With
 /// label_smoothing e the target distribution is e / classes for every class plus 1 - e for the
 /// label: the loss is (1 - e) times that above plus e times the mean of -log softmax(logits).
-/// Source of the smoothing: Szegedy et al., "Rethinking the Inception architecture", CVPR 2016.
+/// With z_loss z the mean of z log(Z)^2 is added, Z the sum of exp(logits): it keeps logits small.
+/// Sources: Szegedy et al., "Rethinking the Inception architecture", CVPR 2016; Chowdhery et al.,
+/// "PaLM", 2022.
 /// @throws ShapeError unless logits are [batch, classes] with batch >= 1 and one label per row;
-/// DataError for a label outside 0 .. classes-1; ConfigError unless 0 <= label_smoothing <= 1
+/// DataError for a label outside 0 .. classes-1; ConfigError unless 0 <= label_smoothing <= 1 and
+/// z_loss is finite and at least 0
 Var softmax_cross_entropy(Pass& pass, Var logits, std::span<const std::int32_t> labels,
-                          double label_smoothing = 0.0);
+                          double label_smoothing = 0.0, double z_loss = 0.0);
 
 /// Mean of (x - target)^2. @throws ShapeError unless the shapes agree and there are elements
 Var mse_loss(Pass& pass, Var x, const Tensor& target);

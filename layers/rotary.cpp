@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -37,7 +38,8 @@ struct Turns {
 
 }  // namespace
 
-Var rotary(Pass& pass, Var qkv, std::span<const std::int64_t> lengths, std::int64_t heads) {
+Var rotary(Pass& pass, Var qkv, std::span<const std::int64_t> lengths, std::int64_t heads,
+           double theta) {
   const Shape shape = pass.tape.shape(qkv);
   require<ShapeError>(shape.rank() == 2 && heads >= 1 && shape[1] % (3 * heads) == 0,
                       "[rotary] expected [tokens, 3 width] with a width that ", heads,
@@ -45,6 +47,8 @@ Var rotary(Pass& pass, Var qkv, std::span<const std::int64_t> lengths, std::int6
   const std::int64_t width = shape[1] / 3, depth = width / heads;
   require<ShapeError>(depth % 2 == 0, "[rotary] expected an even number of elements a head, got ",
                       depth);
+  require<ConfigError>(theta > 0.0 && theta < std::numeric_limits<double>::infinity(),
+                       "[rotary] expected a finite theta above 0, got ", theta);
   Turns t{heads, width, depth, {}, {}};
   for (const std::int64_t n : lengths) {
     require<ShapeError>(n >= 1 && n <= shape[0], "[rotary] expected rows of 1 to ", shape[0],
@@ -58,7 +62,7 @@ Var rotary(Pass& pass, Var qkv, std::span<const std::int64_t> lengths, std::int6
   for (std::int64_t place = 0; place < longest; ++place) {
     for (std::int64_t j = 0; j < depth; j += 2) {
       const double part = static_cast<double>(j) / static_cast<double>(depth);
-      const double turn = static_cast<double>(place) * math::pow(10000.0, -part) / math::kPi;
+      const double turn = static_cast<double>(place) * math::pow(theta, -part) / math::kPi;
       float* const to = t.turns.data() + place * depth + j;
       to[0] = static_cast<float>(math::cos_pi(turn));
       to[1] = static_cast<float>(math::sin_pi(turn));

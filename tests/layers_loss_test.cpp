@@ -68,13 +68,21 @@ TEST_CASE("softmax cross-entropy's gradient agrees with central differences") {
       });
 }
 
-TEST_CASE("label smoothing mixes in the mean over all classes; none of it leaves today's bits") {
+TEST_CASE(
+    "label smoothing mixes in the mean over all classes, the z-loss log Z squared; without either "
+    "the bits are those of the plain loss") {
   const Tensor z = random_tensor({4, 37}, Key(1), 3.0);
   const std::vector<std::int32_t> labels{0, 36, 5, 5};
-  for (const double smoothing : {0.0, 0.1, 1.0}) {
+  struct Case {
+    double smoothing, z_loss;
+  };
+  for (const auto& [smoothing_, z_loss_] :
+       {Case{0, 0}, Case{0.1, 0}, Case{1, 0}, Case{0, 0.02}, Case{0.1, 1}}) {
+    const double smoothing = smoothing_, z_loss = z_loss_;
     CAPTURE(smoothing);
+    CAPTURE(z_loss);
     const Op op = [&](Pass& pass, const std::vector<Var>& x) {
-      return softmax_cross_entropy(pass, x[0], labels, smoothing);
+      return softmax_cross_entropy(pass, x[0], labels, smoothing, z_loss);
     };
     long double loss = 0;
     std::vector<double> slopes;
@@ -86,15 +94,18 @@ TEST_CASE("label smoothing mixes in the mean over all classes; none of it leaves
       for (std::size_t j = 0; j < 37; ++j) sum += std::exp(at(j));
       for (std::size_t j = 0; j < 37; ++j) mean += (std::log(sum) - at(j)) / 37;
       const auto label = static_cast<std::size_t>(labels[i]);
-      loss += ((1 - smoothing) * (std::log(sum) - at(label)) + smoothing * mean) / 4;
+      const long double log_z = std::log(sum);
+      loss +=
+          ((1 - smoothing) * (log_z - at(label)) + smoothing * mean + z_loss * log_z * log_z) / 4;
       for (std::size_t j = 0; j < 37; ++j)
-        slopes.push_back(static_cast<double>(
-            (std::exp(at(j)) / sum - smoothing / 37 - (j == label ? 1 - smoothing : 0)) / 4));
+        slopes.push_back(static_cast<double>((std::exp(at(j)) / sum * (1 + 2 * z_loss * log_z) -
+                                              smoothing / 37 - (j == label ? 1 - smoothing : 0)) /
+                                             4));
     }
     Bench bench;
     Pass pass = bench.pass();
     const Var x = pass.tape.variable(z);
-    const Var y = softmax_cross_entropy(pass, x, labels, smoothing);
+    const Var y = softmax_cross_entropy(pass, x, labels, smoothing, z_loss);
     CHECK(std::abs(double{pass.tape[y].item()} - static_cast<double>(loss)) <=
           1.01 * kUnit * static_cast<double>(loss));
     pass.tape.backward(y);
@@ -105,11 +116,11 @@ TEST_CASE("label smoothing mixes in the mean over all classes; none of it leaves
           return 3 * kUnit * std::abs(slopes[static_cast<std::size_t>(i)]) + 1e-15;
         });
     check_bits(bench, {z}, op);
-    check_gradients(bench, {random_tensor({4, 5}, Key(2))}, 1,
-                    [&](Pass& p, const std::vector<Var>& v) {
-                      return softmax_cross_entropy(p, v[0], std::array{0, 4, 2, 2}, smoothing);
-                    });
-    if (smoothing == 0.0) {
+    check_gradients(
+        bench, {random_tensor({4, 5}, Key(2))}, 1, [&](Pass& p, const std::vector<Var>& v) {
+          return softmax_cross_entropy(p, v[0], std::array{0, 4, 2, 2}, smoothing, z_loss);
+        });
+    if (smoothing == 0.0 && z_loss == 0.0) {
       const auto plain = [&](Pass& p, const std::vector<Var>& v) {
         return softmax_cross_entropy(p, v[0], labels);
       };
@@ -120,6 +131,9 @@ TEST_CASE("label smoothing mixes in the mean over all classes; none of it leaves
   Pass pass = bench.pass();
   for (const double bad : {-0.1, 1.1, std::nan("")})
     CHECK_THROWS_AS(softmax_cross_entropy(pass, pass.tape.constant(z), labels, bad), ConfigError);
+  for (const double bad : {-0.1, std::nan(""), std::numeric_limits<double>::infinity()})
+    CHECK_THROWS_AS(softmax_cross_entropy(pass, pass.tape.constant(z), labels, 0.0, bad),
+                    ConfigError);
 }
 
 TEST_CASE("losses of single elements and their gradients are their definitions in double") {

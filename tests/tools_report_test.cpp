@@ -13,6 +13,7 @@
 #include "core/key.h"
 #include "core/math.h"
 #include "scratch.h"
+#include "tools/report/claims.h"
 #include "tools/report/comparison.h"
 #include "tools/report/figures.h"
 #include "tools/report/page.h"
@@ -237,6 +238,24 @@ TEST_CASE("seeds are folded, compared with the baseline seed by seed, and broken
   CHECK(difference.interval->high == doctest::Approx(-0.022 + 0.0024841377));
   CHECK(difference.separates());
   CHECK(!named("static").difference.has_value());
+
+  const Claim claims[] = {{"cycling scores better", {{"schedule", "CR"}}, {{"schedule", "static"}}},
+                          {"and less <well>", {{"schedule", "static"}}, {{"schedule", "CR"}}},
+                          {"as well as itself", {{"lr", "1e-1"}}, {{"lr", "0.1"}}},
+                          {"RR", {{"schedule", "RR"}}, {{"schedule", "static"}}},
+                          {"LR", {{"schedule", "LR"}}, {{"schedule", "static"}}}};
+  const std::vector<Verdict> verdicts = judge(comparison, claims);
+  const char* const words[] = {"contradicted", "supported", "not separable", "not tested",
+                               "not tested"};
+  for (std::size_t i = 0; i < std::size(claims); ++i) CHECK(verdicts[i].word == words[i]);
+  CHECK(verdicts[0].effect->mean == doctest::Approx(-0.022));
+  // All have the rate; the best of them stands for it.
+  CHECK(comparison.configurations[verdicts[2].better.value()].name == "static");
+  Comparison judged = compare(read_runs(directories), "", {});
+  judged.claims = table_of(judged, verdicts);
+  CHECK(to_page(judged).find("and less &lt;well&gt;") != std::string::npos);
+  CHECK(judged.claims->rows[0][2].text == "-2.20");
+  CHECK(judged.claims->rows[3][2].text.empty());
 
   const std::string page = to_page(comparison);
   CHECK(page == to_page(compare(read_runs(directories), "", {})));

@@ -6,10 +6,12 @@
 #include "core/error.h"
 #include "tests/tiny_options.h"
 #include "tests/train_tiny_task.h"
+#include "train/costs.h"
 #include "train/digest.h"
 #include "train/loop.h"
 #include "train/options/knobs.h"
 #include "train/options/precision.h"
+#include "train/tasks/multiplied.h"
 
 using namespace ebb;
 using namespace ebb::train;
@@ -46,11 +48,12 @@ std::vector<StepRow> run(RunState& state, std::int64_t from, std::int64_t until)
   return rows;
 }
 
-std::vector<Knob> knobs(const std::vector<std::string>& args, bool evaluates = true) {
+std::vector<Knob> knobs(const std::vector<std::string>& args, bool evaluates = true,
+                        std::span<const TaskSetting> settings = {}) {
   const Options options = options_of(args);
   check_expressions(options);
   return knobs_of(options, {.updates = 100, .updates_per_epoch = 10},
-                  make_optimizer(options.text("optimizer")), evaluates);
+                  make_optimizer(options.text("optimizer")), evaluates, settings);
 }
 
 }  // namespace
@@ -122,6 +125,71 @@ TEST_CASE("a run with controllers that is killed in a window ends bit for bit as
   CHECK(replayed.ledger.total_bit_ops() == whole.ledger.total_bit_ops());
 }
 
+TEST_CASE(
+    "settings of a task are turned before every pass, closed loops and evaluations included") {
+  const Setting dropout = 0.5, theta = 100;
+  Task task = TinyTask{}.task();
+  task.settings = {{Hyperparameter::share("dropout", 0), dropout},
+                   {Hyperparameter::positive("rope-theta", 1), theta}};
+  std::vector<double> seen, scored;
+  task.loss = [&, loss = task.loss](Pass& pass, std::int64_t t, std::int64_t part) {
+    seen.push_back(dropout);
+    return loss(pass, t, part);
+  };
+  task.splits[0].begin = [&, begin = task.splits[0].begin] {
+    scored.push_back(theta);
+    return begin();
+  };
+  RunState state = state_with({{"dropout", "0.4->0.2:lin"}, {"rope-theta", "10 @5up ; 20 @rest"}});
+  LoopSettings s = settings();
+  s.iterations = 8;
+  run_loop(task, state, s, {});
+  REQUIRE(seen.size() == 8);
+  CHECK(seen[0] == 0.4);
+  CHECK(seen[6] == 0.2 + (0.4 - 0.2) * (18.0 / 24));
+  CHECK(scored == std::vector<double>{10, 10, 20, 20});  // after 2, 4, 6 and 8 updates
+  // A resumed run is scored as its last update left it, before any other.
+  theta.set(1);
+  evaluate(task, task.splits[0], state, s);
+  CHECK(scored.back() == 20);
+  RunState wrong = state_with({{"dropout", "0.5 @3up ; 1 @rest"}});
+  CHECK_THROWS_WITH_AS(run_loop(task, wrong, s, {}), doctest::Contains("is 1 at update 3"),
+                       ConfigError);
+  CHECK(knobs({"--set", "dropout=.1 * plateau(.5, 1)"}, true, task.settings)[0].value(0) == .1);
+  CHECK_THROWS_WITH_AS(
+      knobs({"--set", "dropout=0->1:lin @99% ; 1 @rest"}, true, task.settings),
+      doctest::Contains("--set dropout at iteration 99: expected 0 to below 1, got 1"),
+      ConfigError);
+}
+
+TEST_CASE("an update of several batches is one of a batch as large, and costs as predicted") {
+  const Schedule multiplier = Schedule::parse("1 @2up ; 3 @rest");
+  std::vector<std::pair<std::int64_t, std::int64_t>> seen;  // batch, part
+  Task plain = TinyTask{.part_sizes = {4, 2}}.task();
+  plain.loss = [&, loss = plain.loss](Pass& pass, std::int64_t t, std::int64_t part) {
+    seen.emplace_back(t, part);
+    return loss(pass, t, part);
+  };
+  const Task task = multiply_batches(plain, multiplier.bind(kSteps));
+  CHECK(task.parts(1) == std::vector<std::int64_t>{4, 2});
+  CHECK(task.parts(2) == std::vector<std::int64_t>{4, 2, 4, 2, 4, 2});
+  CHECK(task.parts(1000).size() == 6);
+  RunState state = TinyTask::state();
+  const CostLedger predicted = predict(task, state.params, settings().plan, 4);
+  LoopSettings s = settings();
+  s.iterations = 4;
+  std::vector<StepRow> rows;
+  run_loop(task, state, s, {.step = [&](const StepRow& row) { rows.push_back(row); }});
+  CHECK(predicted.total_bit_ops() == state.ledger.total_bit_ops());
+  CHECK(rows[3].bit_ops == 3 * rows[1].bit_ops);
+  std::vector<std::pair<std::int64_t, std::int64_t>> expected;
+  for (std::int64_t batch = 0; batch < 8; ++batch) {
+    expected.emplace_back(batch, 0);
+    expected.emplace_back(batch, 1);
+  }
+  CHECK(seen == expected);
+}
+
 TEST_CASE("a controller whose metric nobody reports ends the run with what there is") {
   RunState update = state_with({{"lr", ".01 * plateau(.5, 1, metric=train_accuracy)"}}),
            evaluation = state_with({{"lr", ".01 * plateau(.5, 1, metric=val_accuracy)"}});
@@ -167,6 +235,10 @@ TEST_CASE("--set names knobs, and says what is wrong with one") {
       {{"--bits", "round(8 * plateau(.5, 1))"}, "has a controller, but bits"},
       {{"--set", "lr=phases(.1, .2)", "--phase", "2"}, "expected a phase from 0 to 1, got 2"},
       {{"--set", "lr=.1", "--phase", "1"}, "has no effect without phases"},
+      {{"--set", "eps=1e-3", "--epsilon", "1e-8", "--optimizer", "adam"}, "all that --epsilon"},
+      {{"--set", "momentum=0.5->1.5:lin"}, "--set momentum at iteration 50: expected 0 to below 1"},
+      {{"--set", "lr=1->-1:lin"}, "--set lr at iteration 51: expected 0 and more"},
+      {{"--set", "dropout=0.5"}, "unknown knob 'dropout'"},
       {{"--set", "lr=group{fc: 1, *: 2}"}, "no parts for group"}};
   for (const Case& c : cases) {
     CAPTURE(c.args.back());

@@ -15,6 +15,7 @@
 #include "tools/program_of_run.h"
 #include "tools/range_command.h"
 #include "tools/report/report_command.h"
+#include "tools/reproduce.h"
 #include "tools/study/sweep.h"
 #include "train/app/inspect.h"
 
@@ -313,6 +314,28 @@ void add_sweep_command(CLI::App& app, std::ostream& out, std::ostream& err, int&
   command->add_flag("--yes", options->yes, "confirm a grid of more than 10,000 runs");
   command->callback(
       [options, &out, &err, &exit_code] { exit_code = study::sweep(*options, out, err); });
+}
+
+void add_reproduce_command(CLI::App& app, std::ostream& out, std::ostream& err, int& exit_code) {
+  const auto options = std::make_shared<ReproduceOptions>();
+  CLI::App* const command = app.add_subcommand(
+      "reproduce", "Run the study of a paper, some minutes, and judge its claims");
+  command->add_option("NAME", options->name, "which; all there are if it is left out");
+  command->add_option("--seeds", options->seeds, "seeds of every configuration [5]")
+      ->check(integer_check, "");
+  command->add_option("--out", options->out, "folder of the runs [runs/reproduce-NAME]");
+  command->add_option("--jobs", options->jobs, "runs at a time [processors / threads]")
+      ->check(integer_check, "");
+  command->add_option("--threads", options->threads, "threads of each run")
+      ->check(integer_check, "");
+  command
+      ->add_option("--set", options->set,
+                   "OPTION=VALUE: an option of all runs, in place of the study's; data=DIR, say")
+      ->expected(1)
+      ->take_all();
+  command->add_flag("--json", options->json, "one JSON object on stdout at the end");
+  command->callback(
+      [options, &out, &err, &exit_code] { exit_code = reproduce(*options, out, err); });
 }
 
 }  // namespace ebb::tools

@@ -37,4 +37,7 @@ void add_range_command(CLI::App& app, std::ostream& out, std::ostream& err, int&
 /// `sweep STUDY.toml` runs a study; see study::sweep. What it comes to is the exit code.
 void add_sweep_command(CLI::App& app, std::ostream& out, std::ostream& err, int& exit_code);
 
+/// `reproduce NAME` runs the study of a paper and judges its claims; see reproduce.
+void add_reproduce_command(CLI::App& app, std::ostream& out, std::ostream& err, int& exit_code);
+
 }  // namespace ebb::tools

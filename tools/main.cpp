@@ -60,6 +60,7 @@ int run(int argc, char** argv) {
   int exit_code = kDone;
   ebb::tools::add_range_command(app, std::cout, std::cerr, exit_code);
   ebb::tools::add_sweep_command(app, std::cout, std::cerr, exit_code);
+  ebb::tools::add_reproduce_command(app, std::cout, std::cerr, exit_code);
   try {
     app.parse(argc, argv);
     if (app.get_subcommands().empty()) std::cout << app.help() << std::flush;

@@ -1,23 +1,21 @@
 #include "train/knobs.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/error.h"
 
 namespace ebb::train {
 namespace {
 
-// "weight-decay" is the optimizer's weight_decay.
-std::string with_underscores(std::string name) {
-  std::ranges::replace(name, '-', '_');
-  return name == "eps" ? "epsilon" : name;
+void require_value(const Knob& knob, std::int64_t t, const Hyperparameter& row, double value) {
+  require<ConfigError>(row.accepts(value), "[set] ", knob.name, " = ", knob.schedule.text(), " is ",
+                       value, " at update ", t, ", expected ", row.expected);
 }
 
-void require_value(const Knob& knob, std::int64_t t, bool accepted, std::string_view expected,
-                   double value) {
-  require<ConfigError>(accepted, "[set] ", knob.name, " = ", knob.schedule.text(), " is ", value,
-                       " at update ", t, ", expected ", expected);
+const TaskSetting* find(std::span<const TaskSetting> settings, std::string_view name) {
+  const auto found = std::ranges::find_if(
+      settings, [&](const TaskSetting& setting) { return setting.row.name == name; });
+  return found == settings.end() ? nullptr : &*found;
 }
 
 bool is_of_update(std::string_view metric) { return !metric.starts_with("val_"); }
@@ -27,38 +25,50 @@ bool is_of_update(std::string_view metric) { return !metric.starts_with("val_");
 double Knob::value(std::int64_t t) const { return bound(t, readings_of(controllers)); }
 
 Turned turn(const std::vector<Knob>& knobs, std::int64_t t, double rate, std::optional<double> clip,
-            Optimizer& optimizer) {
+            Optimizer& optimizer, std::span<const TaskSetting> settings) {
+  const std::vector<Turnable> rows = turnable(optimizer, settings);
   Turned now{.rate = rate, .clip = clip};
   for (const Knob& knob : knobs) {
     const double value = knob.value(t);
+    const auto row = std::ranges::find(rows, knob.name, &Turnable::name);
+    require<ConfigError>(row != rows.end(), "[set] there is no ", knob.name, " to set");
+    require_value(knob, t, row->row, value);
     now.values.emplace_back(knob.name, value);
     if (knob.name == "lr") {
-      require_value(knob, t, value >= 0 && std::isfinite(value), "a finite rate of 0 and more",
-                    value);
       now.rate = value;
       now.rate_set = true;
     } else if (knob.name == "clip") {
-      require_value(knob, t, value > 0 && std::isfinite(value), "a finite norm above 0", value);
       now.clip = value;
+    } else if (const TaskSetting* setting = find(settings, knob.name)) {
+      setting->now.set(value);
     } else {
-      const std::string name = with_underscores(knob.name);
-      for (const Hyperparameter& row : optimizer.rule->hyperparameters) {
-        if (row.name == name) require_value(knob, t, row.accepts(value), row.expected, value);
-      }
-      number_of(optimizer.hyperparameters, name) = value;
+      number_of(optimizer.hyperparameters, row->row.name) = value;
     }
   }
   return now;
 }
 
-std::vector<std::string> knob_names(const Optimizer& optimizer) {
-  std::vector<std::string> names{"lr", "clip"};
+void turn(const std::vector<Knob>& knobs, std::int64_t t, std::span<const TaskSetting> settings) {
+  for (const Knob& knob : knobs) {
+    const TaskSetting* const setting = find(settings, knob.name);
+    if (setting == nullptr) continue;
+    const double value = knob.value(t);
+    require_value(knob, t, setting->row, value);
+    setting->now.set(value);
+  }
+}
+
+std::vector<Turnable> turnable(const Optimizer& optimizer, std::span<const TaskSetting> settings) {
+  std::vector<Turnable> all{{"lr", Hyperparameter::amount("lr", 0)},
+                            {"clip", Hyperparameter::positive("clip", 0)}};
   for (const Hyperparameter& row : optimizer.rule->hyperparameters) {
     std::string name(row.name);
     std::ranges::replace(name, '_', '-');
-    names.push_back(name == "epsilon" ? "eps" : name);
+    all.push_back({name == "epsilon" ? "eps" : name, row});
   }
-  return names;
+  for (const TaskSetting& setting : settings)
+    all.push_back({std::string(setting.row.name), setting.row});
+  return all;
 }
 
 bool any_watches(const std::vector<Knob>& knobs, std::string_view metric) {

@@ -160,7 +160,8 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings,
   const Clock::time_point start = Clock::now();
   const std::int64_t t = state.iteration;
   const PrecisionPlan plan = settings.plan(t);
-  const Turned turned = turn(state.knobs, t, settings.rate(t), settings.clip, state.optimizer);
+  const Turned turned =
+      turn(state.knobs, t, settings.rate(t), settings.clip, state.optimizer, task.settings);
   const double factor = rate_factor(state), rate = turned.rate * factor;
   const uint128 before = state.ledger.total_bit_ops();
   const bool measure = settings.statistics_every && due(t, *settings.statistics_every),
@@ -237,9 +238,15 @@ Pass evaluation_pass(RunState& state, const PrecisionPlan& plan, Key key,
           .gradients = false};
 }
 
+// As in the last update.
+void set_for_evaluation(const Task& task, const RunState& state) {
+  turn(state.knobs, std::max<std::int64_t>(state.iteration - 1, 0), task.settings);
+}
+
 // Scores one split, or nothing if the run is to stop before the last piece.
 std::optional<EvalRow> score_split(const Task& task, const Split& split, RunState& state,
                                    const LoopSettings& settings, const LoopEvents& events) {
+  set_for_evaluation(task, state);
   const PrecisionPlan plan = evaluation_plan(settings, state.iteration);
   const Clock::time_point start = Clock::now();
   const uint128 before = state.evaluation_ledger.total_bit_ops();
@@ -385,6 +392,7 @@ Outcome run_loop(const Task& task, RunState& state, const LoopSettings& settings
 void observe_step(const Task& task, RunState& state, const LoopSettings& settings,
                   const Observer& observer) {
   if (state.iteration == 0) state.optimizer.begin(state.params);
+  turn(state.knobs, state.iteration, task.settings);
   sweep(task, state, settings, settings.plan(state.iteration), &observer);
 }
 
@@ -418,6 +426,7 @@ void observe_evaluation(const Split& split, const RunState& state, const LoopSet
 
 std::vector<std::vector<std::string>> score_file(const Task& task, const std::string& path,
                                                  RunState& state, const LoopSettings& settings) {
+  set_for_evaluation(task, state);
   const PrecisionPlan plan = evaluation_plan(settings, state.iteration);
   const Key key = settings.key.fold("evaluation").fold("file");
   const FileScorer scorer = task.open_file(path);
@@ -429,6 +438,7 @@ std::vector<std::vector<std::string>> score_file(const Task& task, const std::st
 }
 
 Generated generate(const Task& task, RunState& state, const LoopSettings& settings) {
+  set_for_evaluation(task, state);
   const PrecisionPlan plan = evaluation_plan(settings, state.iteration);
   Pass pass = evaluation_pass(state, plan, settings.key.fold("generation"), settings);
   return task.generate(pass);

@@ -78,7 +78,8 @@ struct BatchLoss {
 };
 
 /// What the loop knows of a network and its data: images, tokens or graphs stay behind these
-/// functions. All of them are pure functions of their arguments, the parameters and the pass.
+/// functions. All of them are pure functions of their arguments, the parameters, the pass and the
+/// settings, which the loop sets between passes alone.
 struct Task {
   Metric metric{"accuracy"};  ///< the scorers' value that results are reported by
   std::int64_t steps_per_epoch = 1;
@@ -97,6 +98,8 @@ struct Task {
   /// What step t costs: so many examples of these kinds. Absent: those of its parts, of kind 0.
   std::function<std::vector<Examples>(std::int64_t t)> kinds{};
   std::string unit = "one example";  ///< what example() of kind 0 is of
+  /// What knobs may turn: of the network and of its loss.
+  std::vector<TaskSetting> settings{};
   /// Writes a text as the options say, if the network can; the pass says at which precision.
   std::function<Generated(Pass&)> generate{};
   /// Opens a file to be scored, and the heading of the table that it comes to; absent where the

@@ -90,9 +90,12 @@ train::Program program() {
 train::Task build(const train::Options& options, ParamStore& params) {
   const auto graph = std::make_shared<const Graph>(train::open_graph(options));
   const Key key = Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("initial values");
-  return train::graph_task(
-      graph, make_gnn(gnn_config(options), graph->features.shape()[1], graph->classes, params, key),
-      options);
+  const GnnConfig config = gnn_config(options);
+  train::Task task = train::graph_task(
+      graph, make_gnn(config, graph->features.shape()[1], graph->classes, params, key), options);
+  task.settings.push_back({Hyperparameter::share("dropout", 0.5), config.dropout});
+  task.settings.push_back({Hyperparameter::share("input-dropout", 0.5), config.input_dropout});
+  return task;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/key.h"
+#include "core/setting.h"
 #include "train/tasks/graphs.h"
 
 namespace ebb {
@@ -13,8 +14,8 @@ namespace ebb {
 struct GnnConfig {
   std::string arch = "gcn";  ///< gcn or sage, see layers/graph.h
   std::int64_t layers = 2, hidden = 16;
-  double input_dropout = 0.5,
-         dropout = 0.5;     ///< before the first layer, and before each of the others
+  Setting input_dropout = 0.5,
+          dropout = 0.5;    ///< before the first layer, and before each of the others
   bool layer_norm = false;  ///< by node, after each ReLU
   bool self_loops = true;   ///< of gcn
 };

@@ -73,8 +73,10 @@ Task build(const Options& options, ParamStore& params) {
                           .units = options.integer("units"),
                           .embedding = options.integer("embedding"),
                           .dropout = options.real("dropout")};
-  return stream_task(corpus, make_lstm(config, corpus->vocabulary.size(), params, key), params,
-                     options);
+  Task task = stream_task(corpus, make_lstm(config, corpus->vocabulary.size(), params, key), params,
+                          options);
+  task.settings.push_back({Hyperparameter::share("dropout", 0), config.dropout});
+  return task;
 }
 
 }  // namespace

@@ -18,7 +18,8 @@ train::RecurrentNetwork make_lstm(const LstmConfig& config, std::int64_t vocabul
                        "[lstm] expected layers and units, got ", config.layers, " and ",
                        config.units);
   require<ConfigError>(config.dropout >= 0 && config.dropout < 1,
-                       "[lstm] expected a dropout of 0 to below 1, got ", config.dropout);
+                       "[lstm] expected a dropout of 0 to below 1, got ",
+                       static_cast<double>(config.dropout));
   constexpr double kBound = 0.1;
   const std::int64_t width = config.embedding > 0 ? config.embedding : config.units;
   const ParamId table = params.add(

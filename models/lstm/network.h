@@ -4,6 +4,7 @@
 
 #include "core/key.h"
 #include "core/params.h"
+#include "core/setting.h"
 #include "train/tasks/text.h"
 
 namespace ebb {
@@ -11,7 +12,7 @@ namespace ebb {
 struct LstmConfig {
   std::int64_t layers = 1, units = 256;
   std::int64_t embedding = 0;  ///< width of a token; 0: units
-  double dropout = 0;          ///< of the embedded tokens and of what each layer gives
+  Setting dropout = 0;         ///< of the embedded tokens and of what each layer gives
 };
 
 /// A language model of a learned embedding, LSTM layers and a linear decoder: sites `lstm0.input`,

@@ -49,7 +49,8 @@ TransformerBlock TransformerBlock::create(ParamStore& params, Key key, const std
 Var TransformerBlock::operator()(Pass& pass, Var x, std::span<const std::int64_t> lengths,
                                  const Config& config) const {
   Var qkv = input(pass, before_attention(pass, x));
-  if (config.positions == Config::Positions::rotary) qkv = rotary(pass, qkv, lengths, config.heads);
+  if (config.positions == Config::Positions::rotary)
+    qkv = rotary(pass, qkv, lengths, config.heads, config.rope_theta);
   const Var attended = output(pass, attention(pass, qkv, lengths));
   x = add(pass, x, dropout(pass, attended, config.dropout, name + ".attention"));
   const Var inner = up(pass, before_mlp(pass, x));
@@ -71,7 +72,8 @@ void require_config(const Config& config) {
       "[transformer] rotary positions turn pairs: ", config.width / config.heads,
       " elements per head are odd");
   require<ConfigError>(config.dropout >= 0 && config.dropout < 1,
-                       "[transformer] expected a dropout of 0 to below 1, got ", config.dropout);
+                       "[transformer] expected a dropout of 0 to below 1, got ",
+                       static_cast<double>(config.dropout));
 }
 
 std::vector<std::int32_t> places_of(std::span<const std::int64_t> lengths) {

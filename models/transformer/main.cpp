@@ -7,6 +7,7 @@
 #include "models/transformer/network.h"
 #include "train/app/run_main.h"
 #include "train/options/conflicts.h"
+#include "train/options/whole_schedule.h"
 #include "train/tasks/text.h"
 
 namespace {
@@ -105,6 +106,24 @@ Program program() {
        .conflict = [](const Options& options) { return only_with(options, "arch", {"decoder"}); }});
   program.options.push_back(OptionSpec::probability(
       "dropout", "0", "probability of dropout of embedded tokens and of what a block adds"));
+  program.options.push_back(
+      {.name = "rope-theta",
+       .value = "X",
+       .kind = OptionSpec::Kind::real,
+       .fallback = "10000",
+       .help = "base of the angles of rotary positions; more for longer windows",
+       .expected = "1 to 1e12",
+       .accepts = [](double x) { return x >= 1 && x <= 1e12; },
+       .conflict =
+           [](const Options& options) { return only_with(options, "positions", {"rotary"}); }});
+  program.options.push_back(whole_schedule_option(
+      "sequence-length",
+      "tokens of a window in training, at most --length, as in '64 @90% ; 128 @rest' [--length]",
+      [](const Options& options) {
+        return options.has("batch-multiplier")
+                   ? "with --batch-multiplier, as batches then are no updates"
+                   : only_with(options, "arch", {"decoder"});
+      }));
   program.presets = presets();
   return program;
 }
@@ -122,7 +141,14 @@ TransformerConfig config_of(const Options& options) {
           .activation =
               swiglu ? TransformerConfig::Activation::swiglu : TransformerConfig::Activation::gelu,
           .tied = options.flag("tied"),
-          .dropout = options.real("dropout")};
+          .dropout = options.real("dropout"),
+          .rope_theta = options.real("rope-theta")};
+}
+
+void add_settings(Task& task, const TransformerConfig& config) {
+  task.settings.push_back({Hyperparameter::share("dropout", 0), config.dropout});
+  if (config.positions == TransformerConfig::Positions::rotary)
+    task.settings.push_back({Hyperparameter::positive("rope-theta", 10000), config.rope_theta});
 }
 
 void check_unit(const Options& options) {
@@ -132,27 +158,32 @@ void check_unit(const Options& options) {
                        options.text("unit"));
 }
 
-Task build(const Options& options, ParamStore& params) {
-  check_unit(options);
+Task task_of(const Options& options, const TransformerConfig& config, ParamStore& params) {
   const Key key = Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("initial values");
   if (options.text("arch") == "decoder") {
     const auto corpus = std::make_shared<const Corpus>(open_corpus(options));
-    return window_task(corpus,
-                       make_transformer(config_of(options), corpus->vocabulary.size(), params, key),
+    return window_task(corpus, make_transformer(config, corpus->vocabulary.size(), params, key),
                        options);
   }
   const auto pairs = std::make_shared<const PairSet>(open_pairs(options));
   if (options.text("task") == "masked") {
     return masked_task(pairs,
-                       make_encoder(config_of(options), pairs->tokens(), EncoderHead::words,
+                       make_encoder(config, pairs->tokens(), EncoderHead::words,
                                     pairs->vocabulary.size(), params, key),
                        options);
   }
   constexpr auto classes = static_cast<std::int64_t>(kPairLabels.size());
   return classify_task(
-      pairs,
-      make_encoder(config_of(options), pairs->tokens(), EncoderHead::classes, classes, params, key),
+      pairs, make_encoder(config, pairs->tokens(), EncoderHead::classes, classes, params, key),
       options);
+}
+
+Task build(const Options& options, ParamStore& params) {
+  check_unit(options);
+  const TransformerConfig config = config_of(options);
+  Task task = task_of(options, config, params);
+  add_settings(task, config);
+  return task;
 }
 
 }  // namespace

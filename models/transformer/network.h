@@ -4,6 +4,7 @@
 
 #include "core/key.h"
 #include "core/params.h"
+#include "core/setting.h"
 #include "train/tasks/pairs.h"
 #include "train/tasks/text.h"
 
@@ -18,8 +19,9 @@ struct TransformerConfig {
   std::int64_t length = 128;  ///< most tokens of a window or row
   Positions positions = Positions::learned;
   Activation activation = Activation::gelu;
-  bool tied = false;   ///< the decoder's head has the weights of the token embedding
-  double dropout = 0;  ///< of the embedded tokens and of what each part of a block adds
+  bool tied = false;           ///< the decoder's head has the weights of the token embedding
+  Setting dropout = 0;         ///< of the embedded tokens and of what each part of a block adds
+  Setting rope_theta = 10000;  ///< base of the angles of rotary positions
 };
 
 /// A pre-norm decoder: x += attention(norm(x)), x += down(act(up(norm(x)))) by block, a last norm,

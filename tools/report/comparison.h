@@ -9,6 +9,7 @@
 
 #include "tools/report/runs.h"
 #include "tools/report/statistics.h"
+#include "tools/report/table.h"
 
 namespace ebb::report {
 
@@ -58,6 +59,7 @@ struct Comparison {
   std::string cost_reference{};        ///< of all costs: "8/8/8", and the model if it is not bits
   std::optional<KeyValues> baseline{};
   std::vector<Configuration> configurations{};  ///< by cost, those without last
+  std::optional<Table> claims{};                ///< what was said of the results, with verdicts
 
   [[nodiscard]] const Run& run(std::size_t index) const { return collection.runs[index]; }
   /// Splits and metrics that configurations are scored by, in their order: one, unless programs or

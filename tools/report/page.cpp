@@ -6,6 +6,7 @@
 
 #include "core/text.h"
 #include "tools/report/assets.h"
+#include "tools/report/claims.h"
 #include "tools/report/figures.h"
 #include "tools/report/runs_table.h"
 #include "tools/report/table.h"
@@ -215,6 +216,13 @@ std::string table_section(const Comparison& comparison) {
       comparison_table(comparison), "</section>\n");
 }
 
+std::string claims_section(const Comparison& comparison) {
+  if (!comparison.claims) return "";
+  return concat("<section id=\"claims\"><h2>Claims</h2>\n<p class=\"note\">", kHowToReadClaims,
+                "</p>\n<div class=\"scroll\">", to_html(*comparison.claims, "Claims"),
+                "</div></section>\n");
+}
+
 std::string failures_section(const Comparison& comparison) {
   if (comparison.collection.failures.empty()) return "";
   std::string html = "<section id=\"failures\"><h2>What failed</h2>\n<dl>\n";
@@ -294,6 +302,7 @@ std::string to_page(const Comparison& comparison) {
   for (const std::string& notice : notices(comparison))
     html += concat("<div class=\"notice\" role=\"note\">", paragraph(notice), "</div>\n");
   html += answer(comparison);
+  html += claims_section(comparison);
   for (const FigureKind& kind : figure_kinds()) {
     const std::vector<Figure> figures = kind.draw(comparison);
     for (std::size_t i = 0; i < figures.size(); ++i) html += figure_html(figures[i], i);

@@ -48,8 +48,8 @@ class Reader {
   explicit Reader(const std::string& path) { study_.path = path; }
 
   Study read(const toml::table& file) {
-    const std::vector<std::string> keys{"name", "program", "out",     "options",
-                                        "grid", "runs",    "exclude", "baseline"};
+    const std::vector<std::string> keys{"name", "program", "out",      "options", "grid",
+                                        "runs", "exclude", "baseline", "claims"};
     for (const Member& member : in_file_order(file)) {
       if (member.name == "name")
         study_.name = text(member);
@@ -67,6 +67,8 @@ class Reader {
         study_.excluded = groups(member);
       else if (member.name == "baseline")
         study_.baseline = Group{settings(member), member.place};
+      else if (member.name == "claims")
+        read_claims(member);
       else
         complain(study_, member.place, unknown_word("key", member.name, keys));
     }
@@ -186,6 +188,31 @@ class Reader {
     }
   }
 
+  void read_claims(const Member& member) {
+    const toml::array* list = member.value->as_array();
+    if (list == nullptr)
+      complain(study_, member.place, "claims: expected [[claims]], one for each, got ",
+               kind(*member.value));
+    const std::vector<std::string> keys{"says", "better", "than"};
+    for (const toml::node& node : *list) {
+      Hypothesis claim{.place = place_of(node.source())};
+      for (const Member& each : in_file_order(table(node, claim.place, "claims"))) {
+        if (each.name == "says")
+          claim.says = text(each);
+        else if (each.name == "better")
+          claim.better = {settings(each), each.place};
+        else if (each.name == "than")
+          claim.than = {settings(each), each.place};
+        else
+          complain(study_, each.place, unknown_word("key", each.name, keys));
+      }
+      if (claim.says.empty() || claim.better.settings.empty() || claim.than.settings.empty())
+        complain(study_, claim.place,
+                 "claims: expected says = \"...\", and better and than, each a table of options");
+      study_.claims.push_back(std::move(claim));
+    }
+  }
+
   Study study_;
 };
 
@@ -211,6 +238,35 @@ void set_option(Study& study, const std::string& text) {
     study.options.push_back(setting);
   else
     *known = setting;
+}
+
+void set_seeds(Study& study, std::int64_t n) {
+  require<ConfigError>(n >= 1 && n <= 1000, "[study] expected 1 to 1000 seeds, got ", n);
+  const auto is_seed = [](const Setting& setting) { return setting.option == "seed"; };
+  bool any = false;
+  for (Axis& axis : study.grid) {
+    if (axis.option != "seed") continue;
+    any = true;
+    axis.values.assign(static_cast<std::size_t>(n), axis.values[0]);
+    for (std::int64_t seed = 1; seed <= n; ++seed)
+      axis.values[static_cast<std::size_t>(seed - 1)].text = to_text(seed);
+  }
+  std::vector<Group> runs;
+  for (const Group& group : study.runs) {
+    const auto own = std::ranges::find_if(group.settings, is_seed);
+    if (own == group.settings.end()) {
+      runs.push_back(group);
+      continue;
+    }
+    any = true;
+    if (own->text != "1") continue;  // its configuration has one of seed 1
+    for (std::int64_t seed = 1; seed <= n; ++seed) {
+      runs.push_back(group);
+      std::ranges::find_if(runs.back().settings, is_seed)->text = to_text(seed);
+    }
+  }
+  require<ConfigError>(any, "[study] ", study.path, " lists no seeds to replace");
+  study.runs = std::move(runs);
 }
 
 }  // namespace ebb::study

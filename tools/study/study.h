@@ -36,6 +36,14 @@ struct Axis {
   Place place{};
 };
 
+/// What is said of the results: configurations of the first options score better than those of the
+/// second. The file tells nobody whether it is so; see report::judge.
+struct Hypothesis {
+  std::string says{};
+  Group better{}, than{};
+  Place place{};
+};
+
 /// What a study file says, in the order of the file.
 struct Study {
   std::string path{};     ///< of the file, for messages
@@ -46,6 +54,7 @@ struct Study {
   std::vector<Axis> grid{};
   std::vector<Group> runs{}, excluded{};
   std::optional<Group> baseline{};
+  std::vector<Hypothesis> claims{};
 };
 
 /// @throws ConfigError with line and column for a text that is no TOML, and for keys and values
@@ -54,6 +63,10 @@ Study parse_study(std::string_view text, const std::string& path);
 
 /// Replaces an option of all runs, or adds it: "data=DIR". @throws ConfigError for another text
 void set_option(Study& study, const std::string& text);
+
+/// Has every configuration run with seeds 1 .. n in place of the study's. @throws ConfigError
+/// unless n >= 1 and the study lists seeds from 1 on, in its grid or in its single runs
+void set_seeds(Study& study, std::int64_t n);
 
 /// Throws a ConfigError about a place in the file.
 template <class... Parts>

@@ -37,6 +37,14 @@ std::string content_of(const std::string& path) {
   return fs::exists(path) ? train::read_file(path) : std::string();
 }
 
+Study study_of(const SweepOptions& options) {
+  Study study =
+      parse_study(options.text ? *options.text : train::read_file(options.study), options.study);
+  if (!options.out.empty()) study.out = options.out;
+  if (options.seeds) set_seeds(study, *options.seeds);
+  return study;
+}
+
 class Sweep {
  public:
   Sweep(const SweepOptions& options, std::ostream& out, std::ostream& err)
@@ -47,7 +55,7 @@ class Sweep {
   }
 
   int operator()() {
-    study_ = parse_study(train::read_file(options_.study), options_.study);
+    study_ = study_of(options_);
     for (const std::string& each : options_.set) set_option(study_, each);
     expansion_ = expand(study_, options_.yes);
     const std::string path = study_.out + "/study.json", before = content_of(path);
@@ -200,7 +208,9 @@ class Sweep {
       note(concat("failed: ", failure.run, ": ", failure.message, "\n  its log is ", study_.out,
                   "/logs/", failure.run, ".log"));
     if (outcome.interrupted)
-      note(concat("interrupted; go on with: ebb sweep ", options_.study, again()));
+      note(concat("interrupted; go on with: ", options_.command.empty()
+                                                   ? concat("ebb sweep ", options_.study, again())
+                                                   : options_.command));
     if (options_.json) {
       out_ << to_json(outcome);
     } else {

@@ -16,6 +16,11 @@ struct SweepOptions {
   std::vector<std::string> set{};  ///< "data=DIR": options of all runs, in place of the study's
   bool dry_run = false, json = false;
   bool yes = false;  ///< a grid of more than kMostRuns is meant
+
+  std::optional<std::string> text{};    ///< of the study, in place of a file
+  std::string out{};                    ///< folder, in place of the study's
+  std::optional<std::int64_t> seeds{};  ///< 1 .. so many in place of the study's
+  std::string command{};                ///< that goes on with it, in place of this one's
 };
 
 /// Runs a study, or says what it would run. Results go to `out`; what is under way to `err`, as a

@@ -127,7 +127,7 @@ std::string training_text(const Inspection& inspection) {
   std::string text = option(inspection, "optimizer");
   for (const char* name :
        {"optimizer-formats", "momentum", "beta1", "beta2", "epsilon", "weight-decay", "lr",
-        "lr-schedule", "clip", "batch", "accumulate", "patience", "seed"}) {
+        "lr-schedule", "clip", "batch", "batch-multiplier", "accumulate", "patience", "seed"}) {
     const std::string value = find(inspection.config.options, name).value_or("");
     const bool without_effect = (std::string_view(name) == "accumulate" && value == "1") ||
                                 (std::string_view(name) == "momentum" && !text.starts_with("sgd"));
@@ -177,6 +177,11 @@ void add_costs(const Inspection& inspection, std::vector<std::vector<std::string
   facts.push_back({"  of evaluations", concat(format_bit_ops(recorded_bit_ops(history.evaluations)),
                                               ", charged apart")});
   if (!saved) return;
+  if (const uint128 probes = inspection.search_ledger.total_bit_ops(); probes != 0)
+    facts.push_back(
+        {"  of searches",
+         concat(format_bit_ops(probes), ", charged apart: ",
+                format_share(share(probes, inspection.ledger.total_bit_ops())), " of training's")});
   facts.push_back({"accumulator overflows", format_overflows(inspection.ledger)});
   facts.push_back({"  in evaluations", format_overflows(inspection.evaluation_ledger)});
 }
@@ -274,6 +279,8 @@ Inspection inspect(const std::string& directory, const CostChoice& choice) {
   result.saved_at = checkpoint.iteration;
   result.ledger = CostLedger::load(ledgers.at("training").text());
   result.evaluation_ledger = CostLedger::load(ledgers.at("evaluation").text());
+  if (ledgers.find("search") != nullptr)
+    result.search_ledger = CostLedger::load(ledgers.at("search").text());
   result.cost = relative_cost(result.ledger, cost_basis(result.config, choice));
   return result;
 }
@@ -303,6 +310,8 @@ std::string to_table(const Inspection& inspection) {
       !arithmetic.empty())
     facts.push_back({"with", arithmetic});
   facts.push_back({"training", training_text(inspection)});
+  if (const std::string set = find(inspection.config.options, "set").value_or(""); !set.empty())
+    facts.push_back({"settings", join_words(split_at(set, '\n'), "; ")});
   facts.push_back({"steps", length_text(inspection)});
   add_scores(inspection, facts);
   if (!history.steps.empty()) {
@@ -378,6 +387,7 @@ std::string to_json(const Inspection& inspection) {
        saved ? Json(to_text((inspection.ledger.scale_bits() + 7) / 8)) : Json()},
       {"accumulator_overflows", to_text(inspection.ledger.overflow_events())},
       {"evaluation_bit_ops", to_text(recorded_bit_ops(history.evaluations))},
+      {"search_bit_ops", saved ? Json(to_text(inspection.search_ledger.total_bit_ops())) : Json()},
       {"evaluation_accumulator_overflows", to_text(inspection.evaluation_ledger.overflow_events())},
       {"evaluation_accumulator_overflows_by_site",
        Json::parse(overflows_json(inspection.evaluation_ledger))},

@@ -23,7 +23,8 @@ struct Inspection {
   std::vector<UpdateRow> updates{};        ///< of the last step whose updates were measured
   std::optional<std::int64_t> saved_at{};  ///< iteration of the checkpoint, if there is one; the
                                            ///< ledgers and costs are of it
-  CostLedger ledger{}, evaluation_ledger{};
+  CostLedger ledger{}, evaluation_ledger{},
+      search_ledger{};  ///< of the probes of controllers that search
   RelativeCost cost{};  ///< of training
 };
 

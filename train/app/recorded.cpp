@@ -254,13 +254,15 @@ std::vector<std::string> check_new_length(const Run& run, const Program& program
   const Precision planned = precision_of(options, run);
   std::vector<std::string> said;
   check_same_past(planned, run.precision, done);
-  if (run.options.find("masking-rate") != nullptr && run.options.has("masking-rate")) {
-    const Schedule rate = Schedule::parse(run.options.text("masking-rate"));
-    check_same_values("masking-rate", rate.bind(totals_of(options, run)),
-                      rate.bind(totals_of(run.options, run)), done);
+  for (const char* of_batches : {"batch-multiplier", "masking-rate", "sequence-length"}) {
+    if (run.options.find(of_batches) == nullptr || !run.options.has(of_batches)) continue;
+    const Schedule schedule = Schedule::parse(run.options.text(of_batches));
+    check_same_values(of_batches, schedule.bind(totals_of(options, run)),
+                      schedule.bind(totals_of(run.options, run)), done);
   }
-  check_same_knobs(knobs_of(options, totals_of(options, run), run.state.optimizer, true), run,
-                   done);
+  check_same_knobs(
+      knobs_of(options, totals_of(options, run), run.state.optimizer, true, run.task.settings), run,
+      done);
   if (!same_evaluations(planned, run.precision)) {
     if (!run.state.controllers.empty()) {
       throw DataError(

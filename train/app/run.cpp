@@ -13,6 +13,8 @@
 #include "train/options/knobs.h"
 #include "train/options/probe.h"
 #include "train/options/rules.h"
+#include "train/options/whole_schedule.h"
+#include "train/tasks/multiplied.h"
 
 namespace ebb::cli {
 
@@ -55,6 +57,8 @@ std::int64_t recorded_steps_per_epoch(const RunConfig* recorded) {
 
 }  // namespace
 
+constexpr std::int64_t kMostBatches = 1'000'000;  // of an update
+
 Run assemble(Options options, const ModelFamily& family, const RunConfig* recorded) {
   apply_defaults(options, family.program);
   check(options, family.program);
@@ -68,6 +72,10 @@ Run assemble(Options options, const ModelFamily& family, const RunConfig* record
   run.task = family.build(options, run.state.params);
 
   if (!run.task.loss) run.task.steps_per_epoch = recorded_steps_per_epoch(recorded);
+  if (options.has("batch-multiplier") && run.task.loss)
+    run.task = multiply_batches(
+        std::move(run.task), whole_schedule(options, "batch-multiplier", run.task.steps_per_epoch,
+                                            1, kMostBatches, "a whole number of 1 to 1e6"));
   run.example = count_example(run.task, run.state.params);
   for (const CostLedger::Row& row : run.example.rows()) run.sites.push_back(row.site);
   check_keep_fp32(options, run.sites);
@@ -78,7 +86,8 @@ Run assemble(Options options, const ModelFamily& family, const RunConfig* record
   if (const auto multiplier = run.precision.plan(0).multiplier; multiplier != nullptr)
     run.task.data.emplace_back(kMultiplierEntry, multiplier->sha256());
   const bool evaluates = !run.task.splits.empty() || !run.task.loss;  // without data nobody trains
-  run.state.knobs = knobs_of(options, totals_of(options, run), run.state.optimizer, evaluates);
+  run.state.knobs =
+      knobs_of(options, totals_of(options, run), run.state.optimizer, evaluates, run.task.settings);
   const std::int64_t eval_every =
       options.optional_integer("eval-every").value_or(run.task.steps_per_epoch);
   run.settings = {.iterations = iterations,

@@ -19,6 +19,7 @@
 #include "train/options/option_spec.h"
 #include "train/options/probe.h"
 #include "train/options/rules.h"
+#include "train/options/whole_schedule.h"
 #include "train/record.h"
 
 namespace ebb::train {
@@ -278,6 +279,10 @@ std::vector<OptionSpec> training_options() {
              conflict_on_whole_graphs),
       number(Kind::integer, "accumulate", "N", "1", training,
              "gradient accumulation: micro-batches per step", kCount, conflict_on_whole_graphs),
+      whole_schedule_option(
+          "batch-multiplier",
+          "batches of --batch in each step, as in '1 @10% ; 16 @rest'; --epochs counts as without",
+          conflict_on_whole_graphs),
       optimizer,
       number(Kind::real, "lr", "X", "", training, "learning rate", kRate),
       text("lr-schedule", "EXPR", "", training,
@@ -288,8 +293,10 @@ std::vector<OptionSpec> training_options() {
   OptionSpec set = adjustable(
       text("set", "KNOB=EXPR", "", training,
            "have a setting follow a schedule, with controllers or without (docs/SCHEDULES.md): lr, "
-           "clip, or what the optimizer has of momentum, weight-decay, beta1, beta2, eps; "
-           "weight-bits, activation-bits, gradient-bits and bits are the options of that. May be "
+           "clip; momentum, weight-decay, beta1, beta2, eps, where the optimizer has it; dropout, "
+           "input-dropout, label-smoothing, z-loss, rope-theta, where the program has it; "
+           "without controllers bits, weight-bits, activation-bits, gradient-bits, "
+           "batch-multiplier, sequence-length, masking-rate, as the options of these names. May be "
            "given more than once; with --resume the new schedules go on at the old update",
            [](const std::string& lines) { static_cast<void>(knob_texts(lines)); }));
   set.repeats = true;

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "train/options/groups.h"
+#include "train/options/try_all.h"
 
 namespace ebb::train {
 namespace {
@@ -12,11 +13,11 @@ namespace {
 struct Spelling {
   const char *knob, *option;
 };
-constexpr Spelling kSpellings[] = {{"weight-bits", "weight-format"},
-                                   {"activation-bits", "activation-format"},
-                                   {"gradient-bits", "gradient-bits"},
-                                   {"bits", "bits"},
-                                   {"masking-rate", "masking-rate"}};
+constexpr Spelling kSpellings[] = {
+    {"weight-bits", "weight-format"},         {"activation-bits", "activation-format"},
+    {"gradient-bits", "gradient-bits"},       {"bits", "bits"},
+    {"batch-multiplier", "batch-multiplier"}, {"sequence-length", "sequence-length"},
+    {"masking-rate", "masking-rate"}};
 
 // A number of bits as what the option of a format takes for it.
 std::string as_format(const std::string& option, const std::string& text) {
@@ -24,8 +25,9 @@ std::string as_format(const std::string& option, const std::string& text) {
   return option.ends_with("-format") && parse_number(text, bits) ? concat("int", text) : text;
 }
 
-std::string known_knobs(const std::vector<std::string>& names, const std::string& name) {
-  std::vector<std::string> all = names;
+std::string unknown_knob(const std::vector<Turnable>& rows, const std::string& name) {
+  std::vector<std::string> all;
+  for (const Turnable& row : rows) all.push_back(row.name);
   for (const Spelling& spelling : kSpellings) all.emplace_back(spelling.knob);
   return unknown_word("knob", name, all);
 }
@@ -51,6 +53,23 @@ void check_metrics(const Knob& knob, bool evaluates) {
                          "[set] ", knob.name, ": nobody reports the metric '", metric,
                          "'; expected train_loss, train_accuracy, gnorm1, gnorm2 or val_NAME");
   }
+}
+
+// The option that says the same as a knob does.
+std::string option_of(const std::string& knob) {
+  return knob == "lr" ? "lr-schedule" : knob == "eps" ? "epsilon" : knob;
+}
+
+// What a curve without controllers will be is known before anything is trained.
+void check_values(const Knob& knob, const Hyperparameter& row) {
+  if (!knob.controllers.empty()) return;
+  const auto fine = [&](const ValueRange& range) {
+    return range.is_number() && row.accepts(range.low) && row.accepts(range.high);
+  };
+  try_all(concat("set ", knob.name), knob.bound, fine, [&](std::int64_t t) {
+    const double value = knob.bound(t);
+    require<ConfigError>(row.accepts(value), "expected ", row.expected, ", got ", value);
+  });
 }
 
 Knob bound_knob(const std::string& name, const Schedule& schedule, const Totals& totals) {
@@ -101,19 +120,20 @@ void spell_out_knobs(Options& options) {
 }
 
 std::vector<Knob> knobs_of(const Options& options, const Totals& totals, const Optimizer& optimizer,
-                           bool evaluates) {
-  const std::vector<std::string> names = knob_names(optimizer);
+                           bool evaluates, std::span<const TaskSetting> settings) {
+  const std::vector<Turnable> rows = turnable(optimizer, settings);
   std::vector<Knob> knobs;
   for (const auto& [name, text] : knob_texts(options.text("set"))) {
-    require<ConfigError>(std::ranges::find(names, name) != names.end(),
-                         "[command line] --set: ", known_knobs(names, name), " with --optimizer ",
-                         optimizer.rule->name);
-    const std::string option = name == "lr" ? "lr-schedule" : name;
+    const auto row = std::ranges::find(rows, name, &Turnable::name);
+    require<ConfigError>(row != rows.end(), "[command line] --set: ", unknown_knob(rows, name),
+                         " with --optimizer ", optimizer.rule->name);
+    const std::string option = option_of(name);
     require<ConfigError>(
         !options.gave(option) && !(name == "lr" && options.gave("lr")), "[command line] --set ",
-        name, " says all that --", name,
+        name, " says all that --", name == "lr" ? name : option,
         name == "lr" ? " and --lr-schedule would; leave these out" : " would; leave it out");
     knobs.push_back(bound_knob(name, parse_knob(name, text), totals));
+    check_values(knobs.back(), row->row);
   }
   if (options.has("lr-schedule")) {
     const Schedule factor = Schedule::parse(options.text("lr-schedule"));

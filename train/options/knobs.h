@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,9 +22,10 @@ void spell_out_knobs(Options& options);
 /// The knobs of a run: those of --set and, where it has controllers, --lr-schedule.
 /// @param evaluates whether anything is scored during training
 /// @throws ConfigError for a knob that there is not, with the nearest; for expressions that do not
-/// fit the run, and controllers that nobody tells what they watch
+/// fit the run or, without controllers, have a value that the setting cannot have, and controllers
+/// that nobody tells what they watch
 std::vector<Knob> knobs_of(const Options& options, const Totals& totals, const Optimizer& optimizer,
-                           bool evaluates);
+                           bool evaluates, std::span<const TaskSetting> settings = {});
 
 /// Has every controller of phases be in that of --phase, if it is given, from this update on.
 /// @throws ConfigError for a phase that one of them does not have, or if there are none

@@ -1,6 +1,7 @@
 #include "train/tasks/graphs.h"
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 #include <optional>
 #include <string>
@@ -76,29 +77,32 @@ Split split_of(std::string name, const std::shared_ptr<const Feed>& feed,
 }  // namespace
 
 std::vector<OptionSpec> graph_options() {
-  return {{.name = "data",
-           .value = "DIR|NAME",
-           .fallback = "synthetic",
-           .help = "directory with LINQS or OGB files, or synthetic, or synthetic-arxiv",
-           .use = OptionSpec::Use::evaluation,
-           .adjustable = true},
-          {.name = "split",
-           .value = "auto|random|planetoid|NAME",
-           .fallback = "auto",
-           .help = "which nodes train, validate and test; auto: as the files say; random: 60/20/20 "
-                   "%; planetoid: 20 per class/500/1000; or the name of an OGB split"},
-          {.name = "scale-features",
-           .value = "auto|none|rows|columns",
-           .fallback = "auto",
-           .help = "rows: each node's features sum to 1; columns: each feature has mean 0 and "
-                   "standard deviation 1; auto: rows, or none if a feature is negative",
-           .choices = {"auto", "none", "rows", "columns"}},
-          {.name = "fanout",
-           .value = "all|N|N,N,...",
-           .fallback = "all",
-           .help = "largest number of sampled neighbours, one for each layer from the input on, "
-                   "with mini-batches of --batch nodes; all: full-graph training",
-           .use = OptionSpec::Use::training}};
+  std::vector<OptionSpec> options{
+      {.name = "data",
+       .value = "DIR|NAME",
+       .fallback = "synthetic",
+       .help = "directory with LINQS or OGB files, or synthetic, or synthetic-arxiv",
+       .use = OptionSpec::Use::evaluation,
+       .adjustable = true},
+      {.name = "split",
+       .value = "auto|random|planetoid|NAME",
+       .fallback = "auto",
+       .help = "which nodes train, validate and test; auto: as the files say; random: 60/20/20 "
+               "%; planetoid: 20 per class/500/1000; or the name of an OGB split"},
+      {.name = "scale-features",
+       .value = "auto|none|rows|columns",
+       .fallback = "auto",
+       .help = "rows: each node's features sum to 1; columns: each feature has mean 0 and "
+               "standard deviation 1; auto: rows, or none if a feature is negative",
+       .choices = {"auto", "none", "rows", "columns"}},
+      {.name = "fanout",
+       .value = "all|N|N,N,...",
+       .fallback = "all",
+       .help = "largest number of sampled neighbours, one for each layer from the input on, "
+               "with mini-batches of --batch nodes; all: full-graph training",
+       .use = OptionSpec::Use::training}};
+  std::ranges::move(loss_options(false), std::back_inserter(options));
+  return options;
 }
 
 namespace {
@@ -146,17 +150,20 @@ Task graph_task(const std::shared_ptr<const Graph>& graph, const GraphNetwork& n
   const auto feed = std::make_shared<Feed>(
       Feed{.graph = graph, .network = network, .whole = whole_graph(*graph, network)});
 
+  const LossSettings loss_of = loss_settings(options);
   Task task;
   task.metric = accuracy().metric;
+  task.settings = loss_of.settings();
   if (options.text("fanout") == "all") {
     task.parts = [feed](std::int64_t) {
       return std::vector{static_cast<std::int64_t>(feed->graph->split.train.size())};
     };
-    task.loss = [feed, labels = labels_of(*graph, graph->split.train)](Pass& pass, std::int64_t,
-                                                                       std::int64_t) {
+    task.loss = [feed, loss_of, labels = labels_of(*graph, graph->split.train)](
+                    Pass& pass, std::int64_t, std::int64_t) {
       const Var logits =
           feed->network.forward(pass, pass.tape.constant(feed->graph->features), feed->whole);
-      return labelled_loss(pass, select_rows(pass, logits, feed->graph->split.train), labels);
+      return labelled_loss(pass, select_rows(pass, logits, feed->graph->split.train), labels,
+                           loss_of);
     };
     task.kinds = [](std::int64_t) { return std::vector{Task::Examples{}}; };
   } else {
@@ -165,14 +172,14 @@ Task graph_task(const std::shared_ptr<const Graph>& graph, const GraphNetwork& n
                           parse_fanouts(options.text("fanout"), network.layers), key);
     task.steps_per_epoch = feed->batches->batches_per_epoch();
     task.parts = [feed](std::int64_t t) { return std::vector{feed->batches->batch_size(t)}; };
-    task.loss = [feed](Pass& pass, std::int64_t t, std::int64_t) {
+    task.loss = [feed, loss_of](Pass& pass, std::int64_t t, std::int64_t) {
       const GraphBatch batch = feed->batches->batch(t);
       const std::vector<std::int64_t>& nodes = batch.hops.front().nodes;
       const Var features = pass.tape.constant(
           pass.counting ? Tensor::shape_only({std::ssize(nodes), feed->graph->features.shape()[1]})
                         : features_of(*feed->graph, nodes));
       return labelled_loss(pass, feed->network.forward(pass, features, sampled(*feed, batch)),
-                           batch.labels);
+                           batch.labels, loss_of);
     };
     task.kinds = [](std::int64_t t) { return std::vector{Task::Examples{.kind = t}}; };
   }

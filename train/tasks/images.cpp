@@ -1,6 +1,7 @@
 #include "train/tasks/images.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -89,35 +90,38 @@ FileScorer score_images(const std::string& path, const ImageSet& like,
 }  // namespace
 
 std::vector<OptionSpec> image_options() {
-  return {{.name = "data",
-           .value = "DIR|NAME",
-           .fallback = "synthetic",
-           .help = "directory with IDX or CIFAR files or pictures by class, or synthetic, or "
-                   "synthetic-cifar",
-           .use = OptionSpec::Use::evaluation,
-           .adjustable = true},
-          {.name = "image-size",
-           .value = "N",
-           .kind = OptionSpec::Kind::integer,
-           .fallback = "224",
-           .help = "JPEG and PNG images are centre-cropped to a square and resized to N x N",
-           .expected = "1 to 4096",
-           .accepts = [](double side) { return side >= 1 && side <= 4096; }},
-          {.name = "augment",
-           .value = "auto|none|crop-flip",
-           .fallback = "auto",
-           .help = "augmentation of training images; crop-flip: random crop and horizontal flip; "
-                   "auto: crop-flip for colour images",
-           .choices = {"auto", "none", "crop-flip"},
-           .use = OptionSpec::Use::training},
-          {.name = "validation",
-           .value = "F",
-           .kind = OptionSpec::Kind::real,
-           .fallback = "0",
-           .help = "fraction of the training images held out and scored, instead of the test set, "
-                   "during training",
-           .expected = "a share of 0 to below 1",
-           .accepts = [](double share) { return share >= 0 && share < 1; }}};
+  std::vector<OptionSpec> options{
+      {.name = "data",
+       .value = "DIR|NAME",
+       .fallback = "synthetic",
+       .help = "directory with IDX or CIFAR files or pictures by class, or synthetic, or "
+               "synthetic-cifar",
+       .use = OptionSpec::Use::evaluation,
+       .adjustable = true},
+      {.name = "image-size",
+       .value = "N",
+       .kind = OptionSpec::Kind::integer,
+       .fallback = "224",
+       .help = "JPEG and PNG images are centre-cropped to a square and resized to N x N",
+       .expected = "1 to 4096",
+       .accepts = [](double side) { return side >= 1 && side <= 4096; }},
+      {.name = "augment",
+       .value = "auto|none|crop-flip",
+       .fallback = "auto",
+       .help = "augmentation of training images; crop-flip: random crop and horizontal flip; "
+               "auto: crop-flip for colour images",
+       .choices = {"auto", "none", "crop-flip"},
+       .use = OptionSpec::Use::training},
+      {.name = "validation",
+       .value = "F",
+       .kind = OptionSpec::Kind::real,
+       .fallback = "0",
+       .help = "fraction of the training images held out and scored, instead of the test set, "
+               "during training",
+       .expected = "a share of 0 to below 1",
+       .accepts = [](double share) { return share >= 0 && share < 1; }}};
+  std::ranges::move(loss_options(false), std::back_inserter(options));
+  return options;
 }
 
 ImageData open_images(const Options& options) {
@@ -146,9 +150,11 @@ Task image_task(const std::shared_ptr<const ImageData>& data, const ImageNetwork
   task.metric = accuracy().metric;
   task.steps_per_epoch = feed->source.batches_per_epoch();
   task.parts = [feed](std::int64_t t) { return feed->sizes(t); };
-  task.loss = [feed, network](Pass& pass, std::int64_t t, std::int64_t part) {
+  const LossSettings loss = loss_settings(options);
+  task.settings = loss.settings();
+  task.loss = [feed, network, loss](Pass& pass, std::int64_t t, std::int64_t part) {
     const Batch& batch = feed->part(t, part);
-    return labelled_loss(pass, network(pass, pass.tape.constant(batch.inputs)), batch.labels);
+    return labelled_loss(pass, network(pass, pass.tape.constant(batch.inputs)), batch.labels, loss);
   };
   if (data->validation.count() > 0)
     task.splits.push_back(split_of("validation", data, data->validation, network));

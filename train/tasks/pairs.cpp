@@ -192,9 +192,11 @@ Task pair_task(const std::shared_ptr<const PairSet>& pairs, const PairNetwork& n
       sizes.push_back(static_cast<std::int64_t>(batch.targets.size()));
     return sizes;
   };
-  task.loss = [feed, network](Pass& pass, std::int64_t t, std::int64_t part) {
+  const LossSettings loss = loss_settings(options);
+  task.settings = loss.settings();
+  task.loss = [feed, network, loss](Pass& pass, std::int64_t t, std::int64_t part) {
     const Batch batch = std::move(feed->step(t)[static_cast<std::size_t>(part)]);
-    return labelled_loss(pass, network(pass, batch.rows, batch.places), batch.targets);
+    return labelled_loss(pass, network(pass, batch.rows, batch.places), batch.targets, loss);
   };
   // What a row costs depends on its length and on how many places are predicted.
   const std::int64_t longest = feed->length;
@@ -239,33 +241,37 @@ std::vector<OptionSpec> pair_options() {
   const Conflict of_encoder = [](const Options& options) {
     return only_with(options, "arch", {"encoder"});
   };
-  return {
-      {.name = "task",
-       .value = "classify|masked",
-       .fallback = "classify",
-       .help = "task of the encoder: classify sentence pairs, or predict masked words (masked "
-               "language modelling)",
-       .choices = {"classify", "masked"},
-       .conflict = of_encoder},
-      {.name = "masking-rate",
-       .value = "EXPR",
-       .help = "share of words masked in training with --task masked, a schedule such as "
-               "'.3->.15:lin' [15 of 100 in every row, as in evaluations]",
-       .parse = [](const std::string& text) { static_cast<void>(Schedule::parse(text)); },
-       .conflict = [](const Options& options) { return only_with(options, "task", {"masked"}); },
-       .use = OptionSpec::Use::training},
-      {.name = "hypothesis-only",
-       .value = "",
-       .kind = OptionSpec::Kind::flag,
-       .fallback = "false",
-       .help = "drop the premise of every pair: the hypothesis-only baseline",
-       .conflict = of_encoder},
-      {.name = "language",
-       .value = "CODE",
-       .help = "language of the pairs to use, such as de, where the data have several",
-       .may_be_empty = true,
-       .conflict = of_encoder,
-       .use = OptionSpec::Use::evaluation}};
+  return {{.name = "task",
+           .value = "classify|masked",
+           .fallback = "classify",
+           .help = "task of the encoder: classify sentence pairs, or predict masked words (masked "
+                   "language modelling)",
+           .choices = {"classify", "masked"},
+           .conflict = of_encoder},
+          {.name = "masking-rate",
+           .value = "EXPR",
+           .help = "share of words masked in training with --task masked, a schedule such as "
+                   "'.3->.15:lin' [15 of 100 in every row, as in evaluations]",
+           .parse = [](const std::string& text) { static_cast<void>(Schedule::parse(text)); },
+           .conflict =
+               [](const Options& options) {
+                 return options.has("batch-multiplier")
+                            ? "with --batch-multiplier, as batches then are no updates"
+                            : only_with(options, "task", {"masked"});
+               },
+           .use = OptionSpec::Use::training},
+          {.name = "hypothesis-only",
+           .value = "",
+           .kind = OptionSpec::Kind::flag,
+           .fallback = "false",
+           .help = "drop the premise of every pair: the hypothesis-only baseline",
+           .conflict = of_encoder},
+          {.name = "language",
+           .value = "CODE",
+           .help = "language of the pairs to use, such as de, where the data have several",
+           .may_be_empty = true,
+           .conflict = of_encoder,
+           .use = OptionSpec::Use::evaluation}};
 }
 
 PairSet open_pairs(const Options& options) {

@@ -73,8 +73,43 @@ std::vector<std::string> prediction_row(const std::string& file, const std::stri
 
 std::vector<std::string> prediction_columns() { return {"file", "example", "label", "score"}; }
 
-BatchLoss labelled_loss(Pass& pass, Var logits, std::span<const std::int32_t> labels) {
-  BatchLoss loss = softmax_cross_entropy(pass, logits, labels);
+Var LossSettings::operator()(Pass& pass, Var logits, std::span<const std::int32_t> labels) const {
+  return softmax_cross_entropy(pass, logits, labels, label_smoothing, z_loss);
+}
+
+std::vector<TaskSetting> LossSettings::settings() const {
+  std::vector<TaskSetting> all{{Hyperparameter::share("label-smoothing", 0), label_smoothing}};
+  if (language) all.push_back({Hyperparameter::amount("z-loss", 0), z_loss});
+  return all;
+}
+
+std::vector<OptionSpec> loss_options(bool language) {
+  std::vector<OptionSpec> options{OptionSpec::probability(
+      "label-smoothing", "0",
+      "share of the wanted probability that goes to all classes alike, in training")};
+  if (language)
+    options.push_back({.name = "z-loss",
+                       .value = "X",
+                       .kind = OptionSpec::Kind::real,
+                       .fallback = "0",
+                       .help = "weight of the squared logarithm of the softmax's denominator in "
+                               "the loss of training; 1e-4 keeps logits from drifting",
+                       .expected = "0, or 1e-30 to 1e30",
+                       .accepts = [](double x) { return x == 0 || (x >= 1e-30 && x <= 1e30); },
+                       .use = OptionSpec::Use::training});
+  return options;
+}
+
+LossSettings loss_settings(const Options& options) {
+  const auto number = [&](const char* name) {
+    return options.find(name) != nullptr ? options.real(name) : 0.0;
+  };
+  return {number("label-smoothing"), number("z-loss"), options.find("z-loss") != nullptr};
+}
+
+BatchLoss labelled_loss(Pass& pass, Var logits, std::span<const std::int32_t> labels,
+                        const LossSettings& settings) {
+  BatchLoss loss = settings(pass, logits, labels);
   if (!pass.counting)
     loss.accuracy = static_cast<double>(count_correct(pass.tape[logits], labels)) /
                     static_cast<double>(labels.size());

@@ -6,9 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "core/setting.h"
 #include "core/tape.h"
 #include "layers/pass.h"
 #include "train/loop.h"
+#include "train/options/options.h"
 
 namespace ebb::train {
 
@@ -48,8 +50,23 @@ std::vector<std::string> prediction_row(const std::string& file, const std::stri
 /// The heading of such rows.
 std::vector<std::string> prediction_columns();
 
-/// The softmax cross-entropy of a training batch, with the share of labels that the logits predict.
-BatchLoss labelled_loss(Pass& pass, Var logits, std::span<const std::int32_t> labels);
+/// What training makes of the softmax cross-entropy; evaluations never do.
+struct LossSettings {
+  Setting label_smoothing = 0, z_loss = 0;
+  bool language = false;  ///< whether the program has a --z-loss
+
+  Var operator()(Pass& pass, Var logits, std::span<const std::int32_t> labels) const;
+  /// What --set may turn.
+  [[nodiscard]] std::vector<TaskSetting> settings() const;
+};
+/// --label-smoothing and, for language models, --z-loss.
+std::vector<OptionSpec> loss_options(bool language);
+/// What these options say, where the program has them.
+LossSettings loss_settings(const Options& options);
+
+/// The loss of a training batch, with the share of labels that the logits predict.
+BatchLoss labelled_loss(Pass& pass, Var logits, std::span<const std::int32_t> labels,
+                        const LossSettings& loss = {});
 
 /// Adds the softmax cross-entropy of logits [n, classes], and how many labels they predict.
 void add_predictions(Pass& pass, Var logits, std::span<const std::int32_t> labels, ScoreSums& sums);

@@ -13,6 +13,7 @@
 #include "layers/loss.h"
 #include "train/files.h"
 #include "train/options/conflicts.h"
+#include "train/options/whole_schedule.h"
 #include "train/tasks/generate.h"
 
 namespace ebb::train {
@@ -164,6 +165,18 @@ std::int64_t part_rows(std::int64_t rows, std::int64_t parts, std::int64_t part)
   return rows / parts + (part < rows % parts ? 1 : 0);
 }
 
+/// The value of a schedule that is whole by construction.
+std::int64_t whole(const Bound& bound, std::int64_t t) {
+  return static_cast<std::int64_t>(bound(t));
+}
+
+/// Tokens of the windows of every update.
+Bound sequence_lengths(const Options& options, std::int64_t steps_per_epoch) {
+  const std::int64_t longest = options.integer("length");
+  return whole_schedule(options, "sequence-length", steps_per_epoch, 1, longest,
+                        concat("a whole number of 1 to --length, ", longest));
+}
+
 }  // namespace
 
 std::vector<OptionSpec> text_options() {
@@ -190,6 +203,7 @@ std::vector<OptionSpec> text_options() {
        .expected = "3 and more (bpe: 257), or 0",
        .accepts = [](double n) { return n == 0 || n >= 3; }},
       OptionSpec::count("length", "64", "tokens of a window of text")};
+  std::ranges::move(loss_options(true), std::back_inserter(options));
   std::ranges::move(generation_options(), std::back_inserter(options));
   return options;
 }
@@ -297,13 +311,15 @@ Task stream_task(const std::shared_ptr<const Corpus>& corpus, const RecurrentNet
   task.parts = [=](std::int64_t t) {
     return std::vector{streams * windows->length(t % windows->count())};
   };
+  const LossSettings loss = loss_settings(options);
+  task.settings = loss.settings();
   task.loss = [=](Pass& pass, std::int64_t t, std::int64_t) {
     const std::int64_t w = t % windows->count();
     const TokenBatch batch = windows->window(w);
     std::vector<StreamState> states = w == 0 ? network.begin(streams) : carried.load(pass.params);
     const Var logits = network.forward(pass, batch.inputs, states);
     carried.store(std::move(states), pass.effects);
-    return softmax_cross_entropy(pass, logits, batch.targets);
+    return loss(pass, logits, batch.targets);
   };
   task.splits.push_back(stream_split("validation", corpus, corpus->validation, length, network));
   if (!corpus->test.empty())
@@ -322,8 +338,9 @@ Task window_task(const std::shared_ptr<const Corpus>& corpus, const WindowNetwor
   };
   Task task = writing_task(
       corpus, options, [=] { return window_reader(network, length); }, split_of);
-  task.example = [network, length](Pass& pass, std::int64_t) {
-    const std::vector<std::int32_t> blank(static_cast<std::size_t>(length), 0);
+  // A kind is of windows that are so many tokens shorter than --length.
+  task.example = [network, length](Pass& pass, std::int64_t shorter) {
+    const std::vector<std::int32_t> blank(static_cast<std::size_t>(length - shorter), 0);
     return softmax_cross_entropy(pass, network(pass, blank, 1), blank);
   };
   if (corpus->train.empty()) return task;
@@ -338,17 +355,27 @@ Task window_task(const std::shared_ptr<const Corpus>& corpus, const WindowNetwor
     for (std::int64_t part = 0; part < parts; ++part) sizes.push_back(part_rows(rows, parts, part));
     return sizes;
   };
+  std::optional<Bound> lengths;
+  if (options.find("sequence-length") != nullptr && options.has("sequence-length")) {
+    lengths = sequence_lengths(options, task.steps_per_epoch);
+    task.kinds = [=](std::int64_t t) {
+      return std::vector{Task::Examples{.kind = length - whole(*lengths, t), .count = rows}};
+    };
+  }
+  const LossSettings loss = loss_settings(options);
+  task.settings = loss.settings();
   task.loss = [=](Pass& pass, std::int64_t t, std::int64_t part) {
+    const std::int64_t at = lengths ? whole(*lengths, t) : length;
     const TokenBatch batch =
-        random_windows(corpus->train, rows, length, key.fold(static_cast<std::uint64_t>(t)));
+        random_windows(corpus->train, rows, at, key.fold(static_cast<std::uint64_t>(t)));
     std::int64_t first = 0;
     for (std::int64_t before = 0; before < part; ++before) first += part_rows(rows, parts, before);
     const std::int64_t count = part_rows(rows, parts, part);
     const auto cut = [&](const TokenIds& ids) {
-      return std::span(ids).subspan(static_cast<std::size_t>(first * length),
-                                    static_cast<std::size_t>(count * length));
+      return std::span(ids).subspan(static_cast<std::size_t>(first * at),
+                                    static_cast<std::size_t>(count * at));
     };
-    return softmax_cross_entropy(pass, network(pass, cut(batch.inputs), count), cut(batch.targets));
+    return loss(pass, network(pass, cut(batch.inputs), count), cut(batch.targets));
   };
   task.splits.push_back(window_split("validation", corpus, corpus->validation, length, network));
   if (!corpus->test.empty())
