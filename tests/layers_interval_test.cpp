@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <string>
 
 #include "core/error.h"
@@ -318,40 +319,40 @@ TEST_CASE("bounds that would not hold are refused in evaluations") {
 TEST_CASE("gradients of bounds, of worst logits and of regularisers are difference quotients") {
   const Tensor x = random_tensor({4, 6}, Key(20));
   const std::vector<std::int32_t> labels{0, 1, 1, 2};
-  const auto network = [](Bench& bench) {
+  struct Case {
+    const char* why;
+    float radius;
+    std::function<Var(Pass&, Var box, const Propagated&, const Linear& last)> op;
+    bool has_last = false;
+  };
+  const Case cases[] = {
+      {"worst logits", 0.3f,
+       [&](Pass& pass, Var, const Propagated& at, const Linear& last) {
+         return worst_logits(pass, last, at.bounds, labels);
+       },
+       true},
+      {"tightness", 0.05f,
+       [](Pass& pass, Var box, const Propagated& at, const Linear&) {
+         return tightness_loss(pass, box, at.before_relu, 0.9);
+       }},
+      {"balance", 0.01f, [](Pass& pass, Var, const Propagated& at, const Linear&) {
+         return balance_loss(pass, at.before_relu, 1.0);
+       }}};
+  for (const Case& c : cases) {
+    CAPTURE(c.why);
+    Bench bench;
     std::vector<Layer> layers{
         Linear::create(bench.params, {"fc1"}, random_tensor({5, 6}, Key(21), 0.6), {}),
-        BatchNorm::create(bench.params, "norm", 5), Relu{},
-        Linear::create(bench.params, {"fc2"}, random_tensor({3, 5}, Key(22), 0.6),
-                       random_tensor({3}, Key(23)))};
+        BatchNorm::create(bench.params, "norm", 5), Relu{}};
     bench.params[std::get<BatchNorm>(layers[1]).weight] = random_tensor({5}, Key(24));
-    return layers;
-  };
-  const auto propagated = [&](Pass& pass, const std::vector<Layer>& layers, Var box) {
-    return propagate(pass, {layers.data(), 3}, pass.tape.constant(x), box);
-  };
-  {
-    Bench bench;
-    const std::vector<Layer> layers = network(bench);
-    check_gradients(bench, {box_around(x, 0.3f)}, 60, [&](Pass& pass, const auto& in) {
-      return worst_logits(pass, std::get<Linear>(layers[3]), propagated(pass, layers, in[0]).bounds,
-                          labels);
-    });
-  }
-  {
-    Bench bench;
-    const std::vector<Layer> layers = network(bench);
-    check_gradients(bench, {}, 60, [&](Pass& pass, const auto&) {
-      const Var box = pass.tape.constant(box_around(x, 0.05f));
-      return tightness_loss(pass, box, propagated(pass, layers, box).before_relu, 0.9);
-    });
-  }
-  {
-    Bench bench;
-    const std::vector<Layer> layers = network(bench);
-    check_gradients(bench, {}, 60, [&](Pass& pass, const auto&) {
-      const Var box = pass.tape.constant(box_around(x, 0.01f));
-      return balance_loss(pass, propagated(pass, layers, box).before_relu, 1.0);
+    Linear last;
+    if (c.has_last)
+      last = Linear::create(bench.params, {"fc2"}, random_tensor({3, 5}, Key(22), 0.6), {});
+    // Far from where ReLUs begin.
+    bench.params[std::get<BatchNorm>(layers[1]).bias] =
+        Tensor::from({5}, std::vector<float>{0.3f, -0.2f, 0.4f, 0.1f, -0.3f});
+    check_gradients(bench, {box_around(x, c.radius)}, 60, [&](Pass& pass, const auto& in) {
+      return c.op(pass, in[0], propagate(pass, layers, pass.tape.constant(x), in[0]), last);
     });
   }
 }

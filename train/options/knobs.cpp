@@ -16,7 +16,9 @@ constexpr Spelling kSpellings[] = {{"weight-bits", "weight-format"},
                                    {"activation-bits", "activation-format"},
                                    {"gradient-bits", "gradient-bits"},
                                    {"bits", "bits"},
-                                   {"masking-rate", "masking-rate"}};
+                                   {"masking-rate", "masking-rate"},
+                                   {"epsilon", "certify-epsilon"},
+                                   {"kappa", "certify-kappa"}};
 
 // A number of bits as what the option of a format takes for it.
 std::string as_format(const std::string& option, const std::string& text) {
