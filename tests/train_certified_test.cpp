@@ -133,7 +133,8 @@ TEST_CASE("settings and data that cannot be certified are refused") {
     const char* says;
   };
   const Case cases[] = {
-      {{{"certify-epsilon", "0.1->0 : lin"}}, "ends at 0, where nothing is left to verify"},
+      {{{"certify-epsilon", "0.1->0 : lin"}}, "ends at 0, where evaluations are"},
+      {{{"certify-epsilon", "0->1.1 : lin"}}, "ends at 1.1, where evaluations are"},
       {{{"certify-epsilon", "0->1.5 : lin"}}, "--certify-epsilon at iteration"},
       {{{"certify-kappa", "1.5"}}, "expected 0 to 1, got 1.5"}};
   for (const Case& c : cases) {

@@ -34,8 +34,8 @@ wide=$("$cnn" --evaluate knob --certify-epsilon 0.5 --json --quiet </dev/null 2>
 expect 0 '' "$cnn" --evaluate knob --eval-bits 6 --json --quiet
 
 expect 2 'no effect without --certify' "$cnn" --arch cnn-small --data data --certify-epsilon 0.1 --iterations 2 --out none
-expect 1 'plain sequence|sequence of layers.*resnet8' "$cnn" --certify --arch resnet8 --data data --iterations 2 --out none
-expect 2 'certify-epsilon at iteration' "${run[@]}" --certify-epsilon '0->2 : lin' --iterations 2 --out none
+expect 2 'sequence of layers.*resnet8' "$cnn" --certify --arch resnet8 --data data --iterations 2 --out none
+expect 2 'certify-epsilon.* ends at 2' "${run[@]}" --certify-epsilon '0->2 : lin' --iterations 2 --out none
 expect 2 'training-images' "$cnn" --arch lenet5 --data data --training-images 0 --iterations 2 --out none
-expect 1 'at most the 20 there are, got 21' "$cnn" --arch lenet5 --data data --training-images 21 --iterations 2 --out none
+expect 2 'at most the 20 there are, got 21' "$cnn" --arch lenet5 --data data --training-images 21 --iterations 2 --out none
 finish

@@ -207,9 +207,10 @@ Certified certified_of(const ImageData& data, const std::vector<Layer>& layers,
                    .tight = regularisers == "both" || regularisers == "tightness",
                    .balanced = regularisers == "both" || regularisers == "balance"};
   result.target = result.epsilon(result.epsilon.updates());
-  require<ConfigError>(result.target > 0, "[command line] --certify-epsilon: '",
-                       options.text("certify-epsilon"), "' ends at ", result.target,
-                       ", where nothing is left to verify");
+  require<ConfigError>(result.target > 0 && result.target <= 1,
+                       "[command line] --certify-epsilon: '", options.text("certify-epsilon"),
+                       "' ends at ", result.target,
+                       ", where evaluations are; expected an end above 0 and at most 1");
   return result;
 }
 
