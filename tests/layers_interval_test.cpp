@@ -317,42 +317,53 @@ TEST_CASE("bounds that would not hold are refused in evaluations") {
 }
 
 TEST_CASE("gradients of bounds, of worst logits and of regularisers are difference quotients") {
-  const Tensor x = random_tensor({4, 6}, Key(20));
-  const std::vector<std::int32_t> labels{0, 1, 1, 2};
+  // Away from kinks: no weight and no difference of weights is near 0; of two rows batch norm makes
+  // -1 and 1, so that all bounds are on one side of 0.
+  const auto spaced = [](const Shape& shape, float step) {
+    Tensor w = Tensor::uninitialized(shape);
+    for (std::int64_t i = 0; i < w.size(); ++i) {
+      const float size = 0.2f + 0.05f * static_cast<float>(i * 7 % 13);
+      w[i] = (i * 5 % 3 == 0 ? -size : size) + step * static_cast<float>(i / shape[1]);
+    }
+    return w;
+  };
   struct Case {
     const char* why;
+    std::vector<std::int32_t> labels;  // one a row
     float radius;
-    std::function<Var(Pass&, Var box, const Propagated&, const Linear& last)> op;
-    bool has_last = false;
+    std::function<Var(Pass&, Var box, Var bounds, const Linear& last, const Case&)> op;
   };
   const Case cases[] = {
-      {"worst logits", 0.3f,
-       [&](Pass& pass, Var, const Propagated& at, const Linear& last) {
-         return worst_logits(pass, last, at.bounds, labels);
-       },
-       true},
-      {"tightness", 0.05f,
-       [](Pass& pass, Var box, const Propagated& at, const Linear&) {
-         return tightness_loss(pass, box, at.before_relu, 0.9);
+      {"worst logits",
+       {0, 1, 1, 2},
+       0.3f,
+       [](Pass& pass, Var, Var bounds, const Linear& last, const Case& c) {
+         return worst_logits(pass, last, bounds, c.labels);
        }},
-      {"balance", 0.01f, [](Pass& pass, Var, const Propagated& at, const Linear&) {
-         return balance_loss(pass, at.before_relu, 1.0);
+      {"tightness",
+       {0, 0, 0, 0},
+       0.05f,
+       [](Pass& pass, Var box, Var bounds, const Linear&, const Case&) {
+         return tightness_loss(pass, box, std::vector{bounds}, 0.9);
+       }},
+      {"balance", {0, 0}, 0.01f, [](Pass& pass, Var, Var bounds, const Linear&, const Case&) {
+         return balance_loss(pass, std::vector{bounds}, 1.0);
        }}};
   for (const Case& c : cases) {
     CAPTURE(c.why);
     Bench bench;
-    std::vector<Layer> layers{
-        Linear::create(bench.params, {"fc1"}, random_tensor({5, 6}, Key(21), 0.6), {}),
-        BatchNorm::create(bench.params, "norm", 5), Relu{}};
-    bench.params[std::get<BatchNorm>(layers[1]).weight] = random_tensor({5}, Key(24));
+    const std::vector<Layer> layers{Linear::create(bench.params, {"fc1"}, spaced({5, 6}, 0), {}),
+                                    BatchNorm::create(bench.params, "norm", 5)};
+    const BatchNorm& norm = std::get<BatchNorm>(layers[1]);
+    bench.params[norm.weight] =
+        Tensor::from({5}, std::vector<float>{0.8f, -0.6f, 1.1f, -0.9f, 0.7f});
+    bench.params[norm.bias] = Tensor::from({5}, std::vector<float>{0.3f, -0.2f, 0.4f, 0.1f, -0.3f});
     Linear last;
-    if (c.has_last)
-      last = Linear::create(bench.params, {"fc2"}, random_tensor({3, 5}, Key(22), 0.6), {});
-    // Far from where ReLUs begin.
-    bench.params[std::get<BatchNorm>(layers[1]).bias] =
-        Tensor::from({5}, std::vector<float>{0.3f, -0.2f, 0.4f, 0.1f, -0.3f});
+    if (c.why == cases[0].why) last = Linear::create(bench.params, {"fc2"}, spaced({3, 5}, 2), {});
+    const Tensor x = random_tensor({std::ssize(c.labels), 6}, Key(20));
     check_gradients(bench, {box_around(x, c.radius)}, 60, [&](Pass& pass, const auto& in) {
-      return c.op(pass, in[0], propagate(pass, layers, pass.tape.constant(x), in[0]), last);
+      const Propagated at = propagate(pass, layers, pass.tape.constant(x), in[0]);
+      return c.op(pass, in[0], at.bounds, last, c);
     });
   }
 }
