@@ -28,8 +28,8 @@ Conv2d Conv2d::create(ParamStore& params, Site site, Tensor weight, ConvConfig c
   return layer;
 }
 
-Var Conv2d::operator()(Pass& pass, Var x) const {
-  const Convolution conv(pass, *this, x);
+Var Conv2d::with(Pass& pass, Var x, Var w) const {
+  const Convolution conv(pass, *this, x, w);
   Tensor y = conv.forward();
   return pass.tape.record(std::move(y), conv.inputs(), [conv](const Tensor& g, Adjoints& grads) {
     conv.backward(g, std::nullopt, grads);

@@ -45,7 +45,11 @@ struct Conv2d {
 
   /// @throws ShapeError unless x is [batch, height, width, in] and the kernel fits into the padded
   /// image
-  Var operator()(Pass& pass, Var x) const;
+  Var operator()(Pass& pass, Var x) const {
+    return with(pass, x, pass.tape.parameter(weight));
+  }
+  /// The same with other weights of the same shape.
+  Var with(Pass& pass, Var x, Var w) const;
 };
 
 }  // namespace ebb

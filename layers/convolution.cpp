@@ -85,10 +85,10 @@ PatchGeometry ConvExtents::gradient_patches() const {
           .nominal_positions = batch * out_height * out_width};
 }
 
-Convolution::Convolution(Pass& pass, const Conv2d& layer, Var x)
+Convolution::Convolution(Pass& pass, const Conv2d& layer, Var x, Var w)
     : pass_(&pass),
       x_(x),
-      w_(pass.tape.parameter(layer.weight)),
+      w_(w),
       b_(layer.bias.index >= 0 ? pass.tape.parameter(layer.bias) : w_),
       e_(extents_of(layer.site, layer.config, pass.tape.shape(x), pass.tape.shape(w_))),
       here_(pass.visit(layer.site)),

@@ -39,8 +39,10 @@ struct ConvExtents {
 /// ConvNorm record.
 class Convolution {
  public:
-  /// Quantizes x. @throws as Conv2d
-  Convolution(Pass& pass, const Conv2d& layer, Var x);
+  /// Quantizes x, to multiply it by the layer's weights or by others. @throws as Conv2d
+  Convolution(Pass& pass, const Conv2d& layer, Var x)
+      : Convolution(pass, layer, x, pass.tape.parameter(layer.weight)) {}
+  Convolution(Pass& pass, const Conv2d& layer, Var x, Var w);
 
   [[nodiscard]] const ConvExtents& extents() const { return e_; }
   /// The values from which the result is computed.

@@ -37,8 +37,7 @@ Linear Linear::create(ParamStore& params, Site site, Tensor weight, std::optiona
   return layer;
 }
 
-Var Linear::operator()(Pass& pass, Var x) const {
-  const Var w = pass.tape.parameter(weight);
+Var Linear::with(Pass& pass, Var x, Var w) const {
   const Shape shape = pass.tape.shape(x);
   const std::int64_t out = pass.tape.shape(w)[0], in = pass.tape.shape(w)[1];
   require<ShapeError>(shape.rank() >= 2 && shape[-1] == in, "[", site.name,

@@ -231,7 +231,7 @@ std::shared_ptr<Saved> save(Pass& pass, const BatchNorm& norm, const BatchNorm::
                       "] cannot add ", then.add ? pass.tape.shape(*then.add) : x.shape, " to ",
                       x.shape);
   const std::int64_t rows = x.shape.size() / channels;
-  require<ShapeError>(!pass.training() || rows >= 2, "[batch_norm ", name,
+  require<ShapeError>(!pass.training() || rows >= 2 || pass.counting, "[batch_norm ", name,
                       "] statistics need at least two values a channel, got ", x.shape,
                       ": train with larger batches or images");
   const ConstMatrix in{x.data, rows, channels, channels};

@@ -12,7 +12,7 @@ namespace ebb {
 
 const std::vector<std::string>& known_architectures() {
   static const std::vector<std::string> names = [] {
-    std::vector<std::string> list{"mlp", "lenet5"};
+    std::vector<std::string> list{"mlp", "mlp-bn", "lenet5", "lenet5-bn", "cnn-small", "cnn7"};
     for (const int depth : kResNetDepths) list.push_back(concat("resnet", depth));
     list.emplace_back("mobilenetv2");
     for (const int depth : kImageNetDepths) list.push_back(concat("resnet", depth));
@@ -31,7 +31,11 @@ Classifier make_classifier(std::string_view architecture, const Shape& image, in
   require<ConfigError>(image.rank() == 3 && image.size() > 0, "[", architecture,
                        "] expected images [height, width, channels], got ", image);
   if (architecture == "mlp") return make_mlp({}, image, classes, params, key);
-  if (architecture == "lenet5") return make_lenet5(image, classes, params, key);
+  if (architecture == "mlp-bn") return make_mlp({.norm = true}, image, classes, params, key);
+  if (architecture == "lenet5" || architecture == "lenet5-bn")
+    return make_lenet5(image, classes, params, key, architecture == "lenet5-bn");
+  if (architecture == "cnn-small") return make_cnn_small(image, classes, params, key);
+  if (architecture == "cnn7") return make_cnn7(image, classes, params, key);
   if (architecture == "mobilenetv2") return make_mobilenet_v2(image, classes, params, key);
   const auto is_meant = [&](int depth) { return concat("resnet", depth) == architecture; };
   const auto small = std::find_if(kResNetDepths.begin(), kResNetDepths.end(), is_meant);

@@ -8,6 +8,7 @@
 #include "core/key.h"
 #include "core/params.h"
 #include "layers/pass.h"
+#include "layers/sequence.h"
 
 namespace ebb {
 
@@ -18,6 +19,7 @@ struct Classifier {
   int classes = 0;
   std::function<Var(Pass& pass, Var images)>
       forward{};  ///< [batch, height, width, channels] to [batch, classes]
+  std::vector<Layer> layers{};  ///< of a plain sequence; of other networks empty
 };
 
 /// Names that make_classifier knows.

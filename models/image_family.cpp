@@ -4,18 +4,23 @@
 #include <utility>
 
 #include "models/classifier.h"
+#include "train/tasks/certified.h"
 #include "train/tasks/images.h"
 
 namespace ebb::cli {
 
 ModelFamily image_family(train::Program program) {
   program.options = train::image_options();
+  for (train::OptionSpec& option : train::certified_options())
+    program.options.push_back(std::move(option));
   const auto build = [](const train::Options& options, ParamStore& params) {
     const auto data = std::make_shared<const train::ImageData>(train::open_images(options));
     const Key key = Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("initial values");
     const Classifier network = make_classifier(options.text("arch"), data->set.train.shape,
                                                data->set.train.classes, params, key);
-    return train::image_task(data, network.forward, options);
+    if (!options.flag("certify")) return train::image_task(data, network.forward, options);
+    train::init_certified(params, network.layers, options, key);
+    return train::certified_task(data, network.layers, options);
   };
   return {std::move(program), build};
 }

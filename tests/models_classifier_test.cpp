@@ -221,6 +221,9 @@ TEST_CASE("every architecture takes images of every shape, and none that are too
   };
   const Case cases[] = {{"lenet5", {28, 28, 1}, true},    {"lenet5", {32, 32, 3}, true},
                         {"lenet5", {12, 40, 2}, true},    {"lenet5", {11, 40, 1}, false},
+                        {"lenet5-bn", {28, 28, 1}, true}, {"mlp-bn", {3, 2, 3}, true},
+                        {"cnn-small", {32, 32, 3}, true}, {"cnn-small", {9, 10, 1}, false},
+                        {"cnn7", {8, 9, 3}, true},
                         {"resnet8", {28, 28, 1}, true},   {"resnet8", {32, 32, 3}, true},
                         {"resnet8", {1, 1, 1}, true},     {"resnet14", {9, 5, 2}, true},
                         {"mobilenetv2", {9, 5, 2}, true}, {"mobilenetv2", {32, 32, 3}, true},
@@ -248,7 +251,7 @@ TEST_CASE("architectures go by name and their sites carry the tags that exceptio
   Bench bench;
   CHECK_THROWS_WITH_AS(make_classifier("lenet", {28, 28, 1}, 10, bench.params, Key(1)),
                        "[classifier] unknown architecture 'lenet'; did you mean 'lenet5'? Known: "
-                       "mlp, lenet5, resnet8, resnet14, "
+                       "mlp, mlp-bn, lenet5, lenet5-bn, cnn-small, cnn7, resnet8, resnet14, "
                        "resnet20, resnet32, "
                        "resnet38, resnet74, resnet110, resnet152, mobilenetv2, resnet18, resnet34, "
                        "resnet50, resnet101",
@@ -261,6 +264,7 @@ TEST_CASE("architectures go by name and their sites carry the tags that exceptio
   const Case cases[] = {
       {"mlp", {"fc1 first", "fc2", "fc3 last"}},
       {"lenet5", {"conv1 first", "conv2", "fc1", "fc2", "fc3 last"}},
+      {"cnn-small", {"conv1 first", "conv2", "fc1", "fc2 last"}},
       {"resnet8",
        {"stem first", "stage1.block1.conv1", "stage1.block1.conv2", "stage2.block1.conv1",
         "stage2.block1.shortcut shortcut", "stage2.block1.conv2", "stage3.block1.conv1",

@@ -46,6 +46,7 @@ struct Sweep {
   std::optional<std::string> overflow{};  ///< with a loss scale: what was not finite
   double loss = 0;
   std::optional<double> accuracy{};
+  NamedNumbers settings{};  ///< of the loss
   Gradients gradients{};
 };
 Sweep sweep(const Task& task, RunState& state, const LoopSettings& settings,
@@ -64,7 +65,8 @@ Sweep sweep(const Task& task, RunState& state, const LoopSettings& settings,
               .key = key,
               .simd = settings.simd,
               .observer = observer};
-    const auto [loss, accuracy] = task.loss(pass, t, static_cast<std::int64_t>(part));
+    const auto [loss, accuracy, of_loss] = task.loss(pass, t, static_cast<std::int64_t>(part));
+    result.settings = of_loss;
     const double value = static_cast<double>(pass.tape[loss].item());
     require<NonFiniteError>(std::isfinite(value), "the loss is ", value,
                             "; a smaller --lr or more bits may help");
@@ -204,6 +206,7 @@ StepRow step(const Task& task, RunState& state, const LoopSettings& settings,
   if (judge) events.updates(t, updates);
   if (measure && events.statistics) events.statistics(t, measured.operands);
   if (probe && events.probe) events.probe(t, measured);
+  row.settings.insert(row.settings.end(), swept.settings.begin(), swept.settings.end());
   row.loss = swept.loss;
   row.accuracy = swept.accuracy;
   row.formats = role_formats(plan, state.ledger);

@@ -74,6 +74,7 @@ struct BatchLoss {
   Var value;
   std::optional<double> accuracy{};     ///< share of the examples whose label is predicted, if they
                                         ///< have labels
+  NamedNumbers settings{};              ///< factors of the loss that follow schedules, by name
   BatchLoss(Var loss) : value(loss) {}  // NOLINT(google-explicit-constructor): most are only that
 };
 

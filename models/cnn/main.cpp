@@ -20,6 +20,15 @@ std::vector<Arch> archs() {
                           .optimizer = "adamw",
                           .weight_decay = 0.01,
                           .epochs = 3}};
+  const auto like_lenet = [&](const char* name, const char* summary) {
+    Arch arch = list.front();
+    arch.name = name;
+    arch.summary = summary;
+    list.push_back(std::move(arch));
+  };
+  like_lenet("lenet5-bn", "LeNet-5 with batch norm");
+  like_lenet("cnn-small", "two convolutions and two linear layers with batch norm");
+  like_lenet("cnn7", "five convolutions and two linear layers with batch norm");
   const std::string steps = "step(50%, 75%, 0.1)";
   for (const int depth : ebb::kResNetDepths) {
     list.push_back({.name = ebb::concat("resnet", depth),
@@ -82,6 +91,31 @@ std::vector<Preset> presets() {
                         {"period", "floor"},
                         {"keep-fp32", "first,last,shortcut"}}),
        .warnings = warnings}};
+  const KeyValues certified{{"certify", "true"}, {"schedule", "fp32"}, {"optimizer", "adam"},
+                            {"lr", "5e-4"},      {"clip", "10"},       {"weight-decay", "0"}};
+  const auto certify = [&](KeyValues options) {
+    options.insert(options.end(), certified.begin(), certified.end());
+    return options;
+  };
+  list.push_back({.name = "certify-mnist",
+                  .summary =
+                      "certified training of LeNet-5 with batch norm at 0.1; give --data the "
+                      "folder of MNIST",
+                  .options = certify({{"arch", "lenet5-bn"},
+                                      {"epochs", "70"},
+                                      {"batch", "256"},
+                                      {"lr-schedule", "step(500/7%, 600/7%, 0.2)"},
+                                      {"certify-epsilon", "0->0.1 : smooth @20ep ; 0.1 @rest"}}),
+                  .warnings = {"the paper trained CNN-7 on MNIST, at 0.2 and 0.4"}});
+  list.push_back(
+      {.name = "certify-cifar",
+       .summary = "certified training of CNN-7 at 8/255; give --data the folder of CIFAR-10",
+       .options = certify({{"arch", "cnn7"},
+                           {"epochs", "160"},
+                           {"batch", "128"},
+                           {"lr-schedule", "step(75%, 87.5%, 0.2)"},
+                           {"certify-epsilon", "0 @1ep ; 0->8/255 : smooth @80ep ; 8/255 @rest"}}),
+       .warnings = {}});
   list[1].warnings.emplace_back(
       "min-bits was 4 in the schedule suite and 3 in a figure of the first paper");
   list[2].warnings.emplace_back(

@@ -9,6 +9,7 @@ namespace ebb {
 
 struct MlpConfig {
   std::vector<std::int64_t> hidden{256, 128};  ///< widths of the hidden layers
+  bool norm = false;  ///< batch norm after each of them, in place of its bias
 };
 
 /// Fully connected network with ReLU between its layers: sites fc1, fc2, ... of which the first is

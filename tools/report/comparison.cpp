@@ -213,7 +213,7 @@ void add_fronts(Comparison& comparison) {
 }  // namespace
 
 Unit unit_of(const std::string& metric) {
-  if (metric == "accuracy")
+  if (metric == "accuracy" || metric.ends_with("_error"))
     return {.factor = 100, .decimals = 2, .suffix = "\u00a0%", .difference_suffix = "\u00a0points"};
   if (metric == "perplexity") return {.decimals = 2};
   return {};

@@ -263,6 +263,12 @@ std::vector<std::string> check_new_length(const Run& run, const Program& program
   check_same_knobs(
       knobs_of(options, totals_of(options, run), run.state.optimizer, true, run.task.settings), run,
       done);
+  for (const char* name : {"certify-epsilon", "certify-kappa"}) {
+    if (run.options.find("certify") == nullptr || !run.options.flag("certify")) break;
+    const Schedule schedule = Schedule::parse(run.options.text(name));
+    check_same_values(name, schedule.bind(totals_of(options, run)),
+                      schedule.bind(totals_of(run.options, run)), done);
+  }
   if (!same_evaluations(planned, run.precision)) {
     if (!run.state.controllers.empty()) {
       throw DataError(

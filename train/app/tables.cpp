@@ -77,8 +77,8 @@ std::string format_short(double value) {
 }
 
 std::string format_score(std::string_view metric, double score) {
-  return metric.ends_with("accuracy") ? concat(format_fixed(100 * score, 2), " %")
-                                      : format_fixed(score, 4);
+  const bool share = metric.ends_with("accuracy") || metric.ends_with("_error");
+  return share ? concat(format_fixed(100 * score, 2), " %") : format_fixed(score, 4);
 }
 
 std::string format_share(double share) { return format_fixed(100 * share, 1) + " %"; }

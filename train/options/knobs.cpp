@@ -13,11 +13,15 @@ namespace {
 struct Spelling {
   const char *knob, *option;
 };
-constexpr Spelling kSpellings[] = {
-    {"weight-bits", "weight-format"},         {"activation-bits", "activation-format"},
-    {"gradient-bits", "gradient-bits"},       {"bits", "bits"},
-    {"batch-multiplier", "batch-multiplier"}, {"sequence-length", "sequence-length"},
-    {"masking-rate", "masking-rate"}};
+constexpr Spelling kSpellings[] = {{"weight-bits", "weight-format"},
+                                   {"activation-bits", "activation-format"},
+                                   {"gradient-bits", "gradient-bits"},
+                                   {"bits", "bits"},
+                                   {"batch-multiplier", "batch-multiplier"},
+                                   {"sequence-length", "sequence-length"},
+                                   {"masking-rate", "masking-rate"},
+                                   {"epsilon", "certify-epsilon"},
+                                   {"kappa", "certify-kappa"}};
 
 // A number of bits as what the option of a format takes for it.
 std::string as_format(const std::string& option, const std::string& text) {

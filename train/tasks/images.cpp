@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/error.h"
 #include "core/key.h"
 #include "data/batches.h"
 #include "data/image_input.h"
@@ -119,7 +120,15 @@ std::vector<OptionSpec> image_options() {
        .help = "fraction of the training images held out and scored, instead of the test set, "
                "during training",
        .expected = "a share of 0 to below 1",
-       .accepts = [](double share) { return share >= 0 && share < 1; }}};
+       .accepts = [](double share) { return share >= 0 && share < 1; }},
+      {.name = "training-images",
+       .value = "N",
+       .kind = OptionSpec::Kind::integer,
+       .help = "train on so many of the training images, drawn by the seed",
+       .expected = "1 and more",
+       .accepts = [](double count) { return count >= 1; },
+       .default_help = "all",
+       .use = OptionSpec::Use::training}};
   std::ranges::move(loss_options(false), std::back_inserter(options));
   return options;
 }
@@ -140,7 +149,23 @@ ImageData open_images(const Options& options) {
     data.set.train = std::move(split.train);
     data.validation = std::move(split.validation);
   }
+  if (const auto count = options.optional_integer("training-images")) {
+    const std::int64_t all = data.set.train.count();
+    require<ConfigError>(*count <= all, "[command line] --training-images: expected at most the ",
+                         all, " there are, got ", *count);
+    const Key key = Key(static_cast<std::uint64_t>(options.integer("seed")));
+    if (*count < all)
+      data.set.train =
+          split_validation(data.set.train, static_cast<double>(*count) / static_cast<double>(all),
+                           key.fold("training images"))
+              .validation;
+  }
   return data;
+}
+
+ImageBatches image_batches(const std::shared_ptr<const ImageData>& data, const Options& options) {
+  return [feed = std::make_shared<Feed>(data, options)](
+             std::int64_t t, std::int64_t part) -> const Batch& { return feed->part(t, part); };
 }
 
 Task image_task(const std::shared_ptr<const ImageData>& data, const ImageNetwork& network,

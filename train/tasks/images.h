@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/tape.h"
+#include "data/batches.h"
 #include "data/images.h"
 #include "data/open.h"
 #include "layers/pass.h"
@@ -14,7 +15,7 @@
 
 namespace ebb::train {
 
-/// --data, --augment and --validation.
+/// --data, --augment, --validation and --training-images.
 std::vector<OptionSpec> image_options();
 
 /// The images of a run: --data opened, --validation set aside, --augment settled.
@@ -29,6 +30,11 @@ ImageData open_images(const Options& options);
 
 /// Logits [n, classes] of images [n, height, width, channels].
 using ImageNetwork = std::function<Var(Pass&, Var images)>;
+
+/// Micro-batch `part` of step t, valid until another step's is asked for.
+using ImageBatches = std::function<const Batch&(std::int64_t t, std::int64_t part)>;
+/// Those that --seed, --batch and --accumulate make of the images.
+ImageBatches image_batches(const std::shared_ptr<const ImageData>& data, const Options& options);
 
 /// Classification by softmax cross-entropy, scored by accuracy. Batches come from --seed, --batch
 /// and --accumulate.

@@ -32,6 +32,18 @@ SumScore bits_per_byte() {
           [](const ScoreSums& sums) { return sums.loss / sums.bytes / math::log(2.0); }};
 }
 
+SumScore standard_error() {
+  return {{"standard_error", true}, [](const ScoreSums& sums) {
+            return 1 - sums.correct / static_cast<double>(sums.examples);
+          }};
+}
+
+SumScore verified_error() {
+  return {{"verified_error", true}, [](const ScoreSums& sums) {
+            return 1 - sums.verified / static_cast<double>(sums.examples);
+          }};
+}
+
 Split sum_split(std::string name, std::int64_t pieces, std::vector<SumScore> scores,
                 std::function<void(Pass&, std::int64_t piece, ScoreSums&)> add) {
   const auto begin = [scores = std::move(scores), add = std::move(add)] {
