@@ -49,16 +49,18 @@ const bool registered = [] {
       }
     }
   }
-  for (const char* name : {"bf16", "fp16", "e4m3", "e5m2", "e3m2", "e2m3", "e2m1", "posit8"}) {
+  for (const char* name : {"bf16", "fp16", "e4m3", "e5m2", "e3m2", "e2m3", "e2m1", "posit8",
+                           "posit16", "mxfp8", "mxfp6", "mxfp4", "mxint8", "nvfp4"}) {
     for (const Rounding rounding : {Rounding::nearest_even, Rounding::stochastic}) {
       bench::add_row(concat(name, '/', to_text(rounding)), [=](benchmark::State& state) {
         const ConstMatrix x = tensor().matrix();
         const Encoding encoding{.format = Format::parse(name), .rounding = rounding};
+        const Granularity axis =
+            has_blocks(encoding.format) ? Granularity::per_row : Granularity::per_tensor;
         const bool bytes = traits_of(encoding.format).container(encoding.format) == Container::int8;
         bench::time_row(state, {.bytes = (bytes ? 5 : 6) * elements}, [&] {
           return bench::seconds_of([&] {
-            const Operand codes(x, encoding, Granularity::per_tensor, Key(1),
-                                {.simd = best_simd()});
+            const Operand codes(x, encoding, axis, Key(1), {.simd = best_simd()});
             benchmark::DoNotOptimize(codes.codes().data);
           });
         });

@@ -17,11 +17,12 @@ Format blocks_of(Format element, Scaling::Kind kind, std::uint16_t block) {
 }
 
 void add(const ProductShape& shape, Format format, const std::string& format_name,
-         const std::shared_ptr<const Multiplier>& multiplier = nullptr) {
+         const std::shared_ptr<const Multiplier>& multiplier = nullptr,
+         const Accumulator& accumulator = {}) {
   const std::string name = concat(format_name, '/', shape.of, '/', to_text(shape.role), '/',
                                   shape.m, 'x', shape.n, 'x', shape.k);
   bench::add_row(name, [=](benchmark::State& state) {
-    bench::RandomProduct product(shape, format, {}, multiplier);
+    bench::RandomProduct product(shape, format, accumulator, multiplier);
     const double elements = static_cast<double>(shape.m * shape.k + shape.k * shape.n);
     bench::Work work{.bytes = elements * (format.is_fp32()   ? 4.0
                                           : format.width > 8 ? 2.0
@@ -63,6 +64,14 @@ const bool registered = [] {
                 {"nvfp4", blocks_of(e2m1, Scaling::Kind::ue4m3, 16)},
                 {"int8(block=128)", blocks_of(Format::integer(8), Scaling::Kind::absmax, 128)}};
   for (const auto& each : blocks) add(bench::kComparedProducts[1], each.format, each.name);
+  for (const char* name : {"e2m1", "e2m3", "e3m2", "e4m3", "e5m2", "fp16", "posit8", "posit16"})
+    add(bench::kComparedProducts[1], Format::parse(name), concat("exact/", name), nullptr,
+        Accumulator::exact());
+  for (const char* name : {"bf16", "e4m3"})
+    add(bench::kComparedProducts[1], Format::parse(name), concat("fp32/", name), nullptr,
+        Accumulator::fp32());
+  add(bench::kComparedProducts[1], Format::parse("e4m3"), "hopper/e4m3", nullptr,
+      Accumulator::parse("hopper"));
   return true;
 }();
 

@@ -190,29 +190,6 @@ void fit_and_encode_rows(const ConstMatrix& x, const Encoding& encoding, Key key
     static_cast<void>(fit_row(x, i, x.cols, encoding, options.simd));  // throws
 }
 
-template <class Code>
-void encode_matrix(const ConstMatrix& x, const std::vector<Grid>& grids, Granularity granularity,
-                   const Encoding& encoding, Key key, const Operand::Options& options, Code* out) {
-  const Simd simd = options.simd;
-  if (granularity == Granularity::per_tensor && options.parts.empty() && x.contiguous())
-    return encode_elements(x.data, x.rows * x.cols, grids[0], encoding, key, 0, simd, out);
-  if (granularity == Granularity::per_tensor) {
-    return for_rows(x, options.parts, [&](std::int64_t i, std::int64_t first, std::int64_t count) {
-      encode_row(x, i, first, count, grids[0], encoding, key, simd, out);
-    });
-  }
-  if constexpr (!std::is_same_v<Code, float>) {
-    if (x.col_stride == 1 && encoding.rounding == Rounding::nearest_even && x.cols > 0 &&
-        !has_codec(encoding.format))
-      return encode_columns(x, grids, simd, out);
-  }
-  for (std::int64_t i = 0; i < x.rows; ++i) {
-    for (std::int64_t j = 0; j < x.cols; ++j)
-      out[i * x.cols + j] = encode_element<Code>(x(i, j), i * x.cols + j,
-                                                 grids[static_cast<std::size_t>(j)], encoding, key);
-  }
-}
-
 /// Encodes rows that are written piece by piece into a buffer of the first cache levels.
 template <class Code>
 void encode_rows(const Operand::Rows& x, const Grid& grid, const Encoding& encoding, Key key,
@@ -234,6 +211,51 @@ void encode_rows(const Operand::Rows& x, const Grid& grid, const Encoding& encod
         }
       },
       piece, piece);
+}
+
+/// Stochastic codes of the same: in units of its column's grid a number is encoded as on one whose
+/// scale is 1, by the same operations.
+template <class Code>
+void encode_columns_stochastic(const ConstMatrix& x, const std::vector<Grid>& grids,
+                               const Encoding& encoding, Key key, Simd simd, Code* out) {
+  const std::function<void(std::int64_t, std::int64_t, float*)> in_units =
+      [&](std::int64_t first, std::int64_t last, float* to) {
+        for (std::int64_t i = first; i < last; ++i, to += x.cols) {
+          const float* const row = x.data + i * x.row_stride;
+          for (std::int64_t j = 0; j < x.cols; ++j) {
+            const Grid& grid = grids[static_cast<std::size_t>(j)];
+            to[j] = (row[j] - grid.offset) / grid.scale;
+          }
+        }
+      };
+  const Grid units{.bits = grids[0].bits, .style = grids[0].style};
+  encode_rows({x.rows, x.cols, in_units}, units, encoding, key, simd, out);
+}
+
+template <class Code>
+void encode_matrix(const ConstMatrix& x, const std::vector<Grid>& grids, Granularity granularity,
+                   const Encoding& encoding, Key key, const Operand::Options& options, Code* out) {
+  const Simd simd = options.simd;
+  if (granularity == Granularity::per_tensor && options.parts.empty() && x.contiguous())
+    return encode_elements(x.data, x.rows * x.cols, grids[0], encoding, key, 0, simd, out);
+  if (granularity == Granularity::per_tensor) {
+    return for_rows(x, options.parts, [&](std::int64_t i, std::int64_t first, std::int64_t count) {
+      encode_row(x, i, first, count, grids[0], encoding, key, simd, out);
+    });
+  }
+  if constexpr (!std::is_same_v<Code, float>) {
+    const bool integers =
+        x.col_stride == 1 && x.cols > 0 && !has_codec(encoding.format) && encoding.random_bits == 0;
+    if (integers && encoding.rounding == Rounding::nearest_even)
+      return encode_columns(x, grids, simd, out);
+    if (integers && encoding.rounding == Rounding::stochastic)
+      return encode_columns_stochastic(x, grids, encoding, key, simd, out);
+  }
+  for (std::int64_t i = 0; i < x.rows; ++i) {
+    for (std::int64_t j = 0; j < x.cols; ++j)
+      out[i * x.cols + j] = encode_element<Code>(x(i, j), i * x.cols + j,
+                                                 grids[static_cast<std::size_t>(j)], encoding, key);
+  }
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // The vector kernels of floating and fixed-point formats against the scalar definition.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -8,6 +10,7 @@
 #include <vector>
 
 #include "core/key.h"
+#include "core/parallel.h"
 #include "core/simd.h"
 #include "quant/formats/codec.h"
 
@@ -91,7 +94,16 @@ constexpr const char* kFormats[] = {"bf16",
                                     "fp16(overflow=saturate)",
                                     "e5m2(overflow=ieee)",
                                     "e4m3(subnormals=no)",
-                                    "posit8"};
+                                    "posit8",
+                                    "posit16",
+                                    "posit(2,2)",
+                                    "posit(3,3)",
+                                    "posit(5,1)",
+                                    "posit(8,0)",
+                                    "posit(16,3)",
+                                    "posit(8,1,underflow=yes)",
+                                    "posit16(underflow=yes)",
+                                    "posit(16,3,underflow=yes)"};
 
 }  // namespace
 
@@ -113,7 +125,8 @@ TEST_CASE("kernels encode numbers of all sizes as the definition does, at every 
 }
 
 TEST_CASE("kernels see which side of a middle a quotient lies on") {
-  for (const char* name : {"e4m3", "e5m2", "e2m1", "e3m2", "bf16", "fixed8.6(scale=absmax)"}) {
+  for (const char* name : {"e4m3", "e5m2", "e2m1", "e3m2", "bf16", "fixed8.6(scale=absmax)",
+                           "posit8", "posit16", "posit(8,3)"}) {
     CAPTURE(name);
     const auto numbers = all_numbers(Format::parse(name));
     for (const float scale : {3.0f / 448, 0.1f, 1.7e-20f, 0x1.fffffep9f, 0x1p-140f}) {
@@ -137,7 +150,7 @@ TEST_CASE("kernels see which side of a middle a quotient lies on") {
 TEST_CASE("kernels end where the elements end, wherever these begin") {
   std::vector<float> x(200);
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(Key(6).normal(i));
-  for (const char* name : {"e4m3", "e2m1", "bf16", "e3m2"}) {
+  for (const char* name : {"e4m3", "e2m1", "bf16", "e3m2", "posit8"}) {
     CAPTURE(name);
     for (const Rounding rounding : {Rounding::nearest_even, Rounding::stochastic}) {
       for (const int n : {0, 1, 3, 15, 16, 17, 31, 33, 63, 64, 65, 130, 200}) {
@@ -149,22 +162,52 @@ TEST_CASE("kernels end where the elements end, wherever these begin") {
   }
 }
 
-// Takes minutes: quant_tests --no-skip -tc="every float32*".
-TEST_CASE("every float32 becomes the code of the definition, in bf16, e4m3 and e5m2" *
-          doctest::skip()) {
-  std::vector<float> x(1 << 20);
-  for (const char* name : {"bf16", "e4m3", "e5m2", "e2m1"}) {
+// A release check of minutes: ctest --test-dir build/release -C exhaustive -R exhaustive. Other
+// roundings than these two have no kernels.
+TEST_CASE("every float32 becomes the code of the definition" * doctest::skip()) {
+  constexpr std::int64_t kBlock = 1 << 20;
+  for (const char* name : {"bf16", "e4m3", "e5m2", "e2m1", "posit8"}) {
     for (const Rounding rounding : {Rounding::nearest_even, Rounding::stochastic}) {
-      std::uint64_t wrong = 0;
-      for (std::uint32_t block = 0; block < 1 << 12; ++block) {
-        for (std::uint32_t i = 0; i < x.size(); ++i) {
-          x[i] = std::bit_cast<float>(block << 20 | i);
-          if (std::isnan(x[i]) && !has_nan(name)) x[i] = 0;
-        }
-        wrong += static_cast<std::uint64_t>(differing(name, rounding, 1.0f, x));
-      }
+      std::atomic<std::uint64_t> wrong = 0;
+      parallel_for(
+          std::int64_t{1} << 32,
+          [&](std::int64_t begin, std::int64_t end) {
+            std::vector<float> x;
+            for (std::int64_t at = begin; at < end; at += kBlock) {
+              x.resize(static_cast<std::size_t>(std::min(kBlock, end - at)));
+              for (std::size_t i = 0; i < x.size(); ++i) {
+                x[i] = std::bit_cast<float>(static_cast<std::uint32_t>(at) +
+                                            static_cast<std::uint32_t>(i));
+                if (std::isnan(x[i]) && !has_nan(name)) x[i] = 0;
+              }
+              wrong += static_cast<std::uint64_t>(differing(name, rounding, 1.0f, x, at));
+            }
+          },
+          kBlock, kBlock);
       CAPTURE(name);
       CHECK(wrong == 0);
     }
+  }
+}
+
+// Likewise.
+TEST_CASE("ten million random numbers become the codes of the definition in 16 bits" *
+          doctest::skip()) {
+  std::vector<float> x(10'000'000);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const auto bits = static_cast<std::uint32_t>(Key(8).bits(i));
+    x[i] = std::bit_cast<float>(bits);
+    // Half of them from the binades that formats have numbers in.
+    if (i % 2 == 0) x[i] = std::bit_cast<float>((bits & 0x9fffffff) | 0x20000000);
+  }
+  for (const char* name :
+       {"fp16", "bf16", "e6m9", "e4m11", "posit16", "posit(16,1)", "posit(16,3)", "fixed16.8"}) {
+    CAPTURE(name);
+    std::vector<float> some;
+    for (const float v : x) {
+      if (!std::isnan(v) || has_nan(name)) some.push_back(v);
+    }
+    for (const Rounding rounding : {Rounding::nearest_even, Rounding::stochastic})
+      CHECK(differing(name, rounding, 1.0f, some) == 0);
   }
 }

@@ -136,7 +136,8 @@ TEST_CASE("every accumulator sums as its definition says") {
 }
 
 TEST_CASE("kernels of sums equal the reference bit for bit, with any threads") {
-  const char* const formats[] = {"e4m3", "e5m2", "bf16", "fp16", "e2m1", "e3m2", "tf32", "e6m4"};
+  const char* const formats[] = {"e4m3", "e5m2", "bf16", "fp16",   "e2m1",
+                                 "e3m2", "tf32", "e6m4", "posit8", "posit16"};
   const char* const accumulators[] = {
       "exact",           "fp32_blocked(7)", "f_seq(bf16)", "f_seq(e5m2)", "f_chunk(fp16,8)",
       "f_chunk(e4m3,3)", "tc(13,32,128)",   "tc(25,32)",   "tc(3,5)",     "fp32"};
@@ -153,10 +154,10 @@ TEST_CASE("kernels of sums equal the reference bit for bit, with any threads") {
       }
     }
     if (dice.one_in(20)) x[dice.below(x.size())] = 3.39e38f;  // an infinity in bf16 and fp16
-    const Operand a(x.matrix(), {Format::parse(formats[dice.below(8)])},
+    const Operand a(x.matrix(), {Format::parse(formats[dice.below(10)])},
                     dice.one_in(2) ? Granularity::per_row : Granularity::per_tensor, Key(1));
     const Operand b =
-        Operand(y.matrix(), {Format::parse(formats[dice.below(8)])},
+        Operand(y.matrix(), {Format::parse(formats[dice.below(10)])},
                 dice.one_in(2) ? Granularity::per_row : Granularity::per_tensor, Key(2))
             .transposed();
     const Accumulator accumulator = Accumulator::parse(accumulators[dice.below(10)]);
@@ -171,7 +172,7 @@ TEST_CASE("kernels of sums equal the reference bit for bit, with any threads") {
     for (const Simd simd : {Simd::scalar, best_simd()})
       CHECK(same_bits(gemm(a, b, {.site = kSite, .accumulator = accumulator, .simd = simd}, ledger),
                       want));
-    for (const char* kernel : {"sums", "exact-int128", "exact-float64"}) {
+    for (const char* kernel : {"sums", "slices", "slices-avx2", "slices-avx512"}) {
       if (accumulator.kind != Accumulator::Kind::exact) continue;
       const Multiply how{.site = kSite, .accumulator = accumulator, .kernel = kernel};
       bool does = true;
@@ -186,21 +187,28 @@ TEST_CASE("kernels of sums equal the reference bit for bit, with any threads") {
   }
 }
 
-TEST_CASE("sums are made in float64 as far as a bound proves them exact, and not beyond") {
-  const auto kernel_of = [](const char* a, const char* b, std::int64_t k) {
-    const Tensor x = Tensor::filled({1, k}, 1.0f), y = Tensor::filled({k, 1}, 1.0f);
+TEST_CASE("numbers of few bits are summed in slices, and sums stay exact where float64 ends") {
+  const auto kernel_of = [](const char* a, const char* b) {
+    const Tensor x = Tensor::filled({1, 3}, 1.0f), y = Tensor::filled({3, 1}, 1.0f);
     return choose_kernel(row(x, a), row(y, b),
                          {.site = kSite, .accumulator = Accumulator::exact()});
   };
-  // (448 / 2^-9)^2 171,196 <= 2^53
-  CHECK(kernel_of("e4m3", "e4m3", 171196) == "exact-float64");
-  CHECK(kernel_of("e4m3", "e4m3", 171197) == "exact-int128");
-  CHECK(kernel_of("e5m2", "e5m2", 3) == "exact-int128");
-  CHECK(kernel_of("fp16", "fp16", 3) == "exact-int128");
-  CHECK(kernel_of("bf16", "bf16", 3) == "sums");
-  // At the bound, all products the largest: the sum is exact, where one more would lose a bit.
-  const std::vector<float> most(171196, 448.0f);
-  CHECK(dot(most, "e4m3", most, "e4m3", "exact") == 171196.0f * 448 * 448);
+  for (const char* format : {"e4m3", "e5m2", "fp16", "posit8", "posit16", "posit(9,3)"})
+    CHECK(kernel_of(format, format) == "slices");
+  for (const char* format : {"bf16", "tf32"}) CHECK(kernel_of(format, format) == "sums");
+  // (448 / 2^-9)^2 171,196 <= 2^53. A sum of one product more than these, all the largest, and the
+  // smallest one would lose it in float64, and rounds to another float32 without it.
+  for (const std::int64_t k : {171195, 171196, 171197, 400000}) {
+    CAPTURE(k);
+    std::vector<float> a(static_cast<std::size_t>(k), 448.0f), b = a;
+    const double all = static_cast<double>(k) * 448 * 448;
+    CHECK(dot(a, "e4m3", b, "e4m3", "exact") == static_cast<float>(all));
+    // The largest cancel each other, and what is left is the smallest.
+    for (std::size_t i = 0; i < a.size() / 2; ++i) a[i] = -448;
+    a.back() = b.back() = 0x1p-9f;
+    const float left = k % 2 == 0 ? -448.0f * 448.0f : 0.0f;
+    CHECK(dot(a, "e4m3", b, "e4m3", "exact") == left + 0x1p-18f);
+  }
 }
 
 TEST_CASE("an exact product of scaled numbers is the exact sum, times both scales, rounded once") {

@@ -144,9 +144,14 @@ struct RowEncoder {
         encoding.rounding == Rounding::nearest_even || encoding.rounding == Rounding::stochastic;
     if (!divides && element.has_codec && to_expected) {
       const auto max = static_cast<float>(element.max);
-      for (std::int64_t j = 0; j < row.x.cols; ++j)
-        scaled[static_cast<std::size_t>(j)] =
-            std::clamp(row.x(row.i, j) * scale_of(j).inverse, -max, max);
+      const float* const from = row.x.data + row.i * row.x.row_stride;
+      for (std::int64_t begin = 0, b = 0; begin < row.x.cols; begin += row.block, ++b) {
+        const std::int64_t end = std::min(row.x.cols, begin + row.block);
+        const float inverse = row.scales[static_cast<std::size_t>(b)].inverse;
+        for (std::int64_t j = begin; j < end; ++j)
+          scaled[static_cast<std::size_t>(j)] =
+              std::min(std::max(from[j * row.x.col_stride] * inverse, -max), max);
+      }
       const Grid as_they_are{.scale = static_cast<float>(element.unit),
                              .style = GridStyle::symmetric};
       return encode_elements(scaled.data(), row.x.cols, as_they_are,

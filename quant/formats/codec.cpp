@@ -194,11 +194,22 @@ std::optional<kernels::FloatIntegers> integers(Format f, float scale) {
                                 .high = static_cast<float>(traits.max(f) / unit)};
 }
 
+/// The same of a posit format.
+std::optional<kernels::Posits> posits(Format f, const Encoding& encoding, float scale) {
+  if (f.kind != Format::Kind::posit || (scale != 1.0f && encoding.rounding == Rounding::stochastic))
+    return std::nullopt;
+  return kernels::Posits{.scale = scale,
+                         .width = f.width,
+                         .es = f.exponent,
+                         .reach = (f.width - 2) << f.exponent,
+                         .underflow = f.underflow};
+}
+
 /// Encodes by a kernel. @returns false if none does this
-template <class Code, class Floats>
+template <class Kernels, class Code, class Floats>
 bool encode_by_kernel(const float* x, std::int64_t n, const Floats& format,
                       const Encoding& encoding, Key key, std::int64_t first, Simd simd, Code* out) {
-  const auto& encoders = kernels::select<kernels::FloatEncodeKernels>(simd).of<Code, Floats>();
+  const auto& encoders = kernels::select<Kernels>(simd).template of<Code, Floats>();
   const bool drawn = encoding.rounding == Rounding::stochastic;
   if (drawn ? encoding.random_bits != 0 && encoding.random_bits != 32
             : encoding.rounding != Rounding::nearest_even)
@@ -222,14 +233,17 @@ bool encode_by_kernel(const float* x, std::int64_t n, const Floats& format,
 template <class Code>
 bool encode_by_kernel(const float* x, std::int64_t n, const Grid& grid, const Encoding& encoding,
                       Key key, std::int64_t first, Simd simd, Code* out) {
+  using kernels::FloatEncodeKernels;
   const Format format = encoding.format;
   const float scale = grid.scale / stored_unit(format);
-  if (stores_integers(format)) {
-    const auto integer = integers(format, scale);
-    return integer && encode_by_kernel(x, n, *integer, encoding, key, first, simd, out);
-  }
-  const auto pattern = patterns(format, scale);
-  return pattern && encode_by_kernel(x, n, *pattern, encoding, key, first, simd, out);
+  const auto by = [&]<class Kernels>(std::type_identity<Kernels>, const auto& codes) {
+    return codes && encode_by_kernel<Kernels>(x, n, *codes, encoding, key, first, simd, out);
+  };
+  if (format.kind == Format::Kind::posit && !stores_integers(format))
+    return by(std::type_identity<kernels::PositEncodeKernels>{}, posits(format, encoding, scale));
+  if (stores_integers(format))
+    return by(std::type_identity<FloatEncodeKernels>{}, integers(format, scale));
+  return by(std::type_identity<FloatEncodeKernels>{}, patterns(format, scale));
 }
 
 }  // namespace

@@ -31,7 +31,8 @@ std::uint64_t on(const Problem& p) {
 }
 
 constexpr auto kMultiply = multiply_floats, kConvolve = convolve_floats;
-constexpr auto kSaturate = multiply_saturating, kTable = multiply_by_table;
+constexpr auto kSaturate = multiply_saturating, kTable = multiply_by_table,
+               kSlices = multiply_slices;
 constexpr auto kBlockCodes = multiply_block_codes, kBlockNumbers = multiply_block_numbers;
 using Portable = Codes<TileMicrokernel::portable>;
 #if defined(__x86_64__)
@@ -59,6 +60,8 @@ constexpr std::array kKernels {
       Kernel{"block-codes-avx2", Simd::avx2, block_codes_apply, on<kBlockCodes, Simd::avx2>},
       Kernel{"block-avx512", Simd::avx512, block_numbers_apply, on<kBlockNumbers, Simd::avx512>},
       Kernel{"block-avx2", Simd::avx2, block_numbers_apply, on<kBlockNumbers, Simd::avx2>},
+      Kernel{"slices-avx512", Simd::avx512, slices_apply, on<kSlices, Simd::avx512>},
+      Kernel{"slices-avx2", Simd::avx2, slices_apply, on<kSlices, Simd::avx2>},
 #endif
       Kernel{"conv-codes-portable", Simd::scalar, Portable::convolve_applies, Portable::convolve},
       Kernel{"codes-portable", Simd::scalar, Portable::apply, Portable::multiply, true},
@@ -70,8 +73,7 @@ constexpr std::array kKernels {
       Kernel{"float-portable", Simd::scalar, floats_apply, on<kMultiply, Simd::scalar>},
       Kernel{"block-codes", Simd::scalar, block_codes_apply, on<kBlockCodes, Simd::scalar>},
       Kernel{"block", Simd::scalar, block_numbers_apply, on<kBlockNumbers, Simd::scalar>},
-      Kernel{"exact-float64", Simd::scalar, exact_double_applies, exact_double},
-      Kernel{"exact-int128", Simd::scalar, exact_integer_applies, exact_integer},
+      Kernel{"slices", Simd::scalar, slices_apply, on<kSlices, Simd::scalar>},
       Kernel{"sums", Simd::scalar, sums_apply, multiply_sums},
       Kernel{"reference", Simd::scalar, any_linear, reference_integer},
       Kernel{"reference", Simd::scalar, any_table, reference_table},

@@ -27,13 +27,11 @@ bool eigen_double_applies(const Problem& problem);
 std::uint64_t eigen_float(const Problem& problem);
 std::uint64_t eigen_double(const Problem& problem);
 
-/// Sums of numbers in the accumulators that are no float32 chain: exact ones, in float64 where a
-/// bound proves every partial sum exact, else in 128-bit integers or wider, and rounded ones.
-bool exact_double_applies(const Problem& problem);
-bool exact_integer_applies(const Problem& problem);
+/// Sums of numbers in the accumulators that are no float32 chain: exact ones by slices whose sums
+/// float64 holds, and all of them product by product.
+bool slices_apply(const Problem& problem);
+std::uint64_t multiply_slices(const Problem& problem, Simd simd);
 bool sums_apply(const Problem& problem);
-std::uint64_t exact_double(const Problem& problem);
-std::uint64_t exact_integer(const Problem& problem);
 std::uint64_t multiply_sums(const Problem& problem);
 
 /// Products of block formats: of linear codes, by integer sums per block, and of any numbers whose

@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
-/// Vector kernels of encoding in floating and fixed-point formats. Only plain pointers and numbers
-/// cross this line, see core/kernels/lanes.h.
+/// Vector kernels of encoding in floating and fixed-point formats and in posits. Only plain
+/// pointers and numbers cross this line, see core/kernels/lanes.h.
 namespace ebb::kernels {
 
 /// What a kernel needs of a format whose codes are bit patterns.
@@ -21,6 +21,13 @@ struct FloatIntegers {
   float per_unit;         ///< 1 / unit, a power of two
   std::int32_t fraction;  ///< as above; 23 where all numbers are equally far apart
   float low, high;        ///< the least and the largest code
+};
+/// The same of a posit format, of up to 16 bits and es up to 3.
+struct Posits {
+  float scale;
+  std::int32_t width, es;
+  std::int32_t reach;  ///< the largest number is 2^reach, the smallest 2^-reach
+  bool underflow;      ///< else no number becomes zero
 };
 
 template <class Code, class Format>
@@ -53,6 +60,23 @@ struct FloatEncodeKernels {
   }
 
   static const FloatEncodeKernels portable, avx2, avx512;
+};
+
+struct PositEncodeKernels {
+  /// Stochastic ones do not divide: the scale is 1.
+  FloatEncoders<std::int8_t, Posits> posits8;
+  FloatEncoders<std::int16_t, Posits> posits16;
+
+  template <class Code, class Format>
+  [[nodiscard]] const FloatEncoders<Code, Format>& of() const {
+    if constexpr (sizeof(Code) == 1) {
+      return posits8;
+    } else {
+      return posits16;
+    }
+  }
+
+  static const PositEncodeKernels portable, avx2, avx512;
 };
 
 }  // namespace ebb::kernels

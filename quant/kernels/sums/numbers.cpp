@@ -1,26 +1,12 @@
 #include "quant/kernels/sums/numbers.h"
 
-#include <cmath>
-
+#include "quant/formats/grid.h"
 #include "quant/kernels/conv/gather.h"
 
 namespace ebb::kernels {
-namespace {
-
-float value_at(const CodeMatrix& x, std::int64_t i, std::int64_t j) {
-  return x.value_at(x.offset(i, j));
-}
-
-}  // namespace
-
 Span span_of(Format format) {
   const FormatTraits& traits = traits_of(format);
   return {traits.max(format), traits.unit(format)};
-}
-
-double largest_sum(const Problem& p) {
-  const Span a = span_of(p.a.format()), b = span_of(p.b.format());
-  return static_cast<double>(p.k()) * (a.max / a.unit) * (b.max / b.unit);
 }
 
 bool all_finite(const CodeMatrix& x) {
@@ -31,13 +17,9 @@ bool all_finite(const CodeMatrix& x) {
     row_stride = x.patches->pixel_stride;
     col_stride = 1;
   }
-  const float* const data = static_cast<const float*>(x.data);
-  float zero_or_nan = 0;
-  for (std::int64_t i = 0; i < rows; ++i) {
-    for (std::int64_t j = 0; j < cols; ++j)
-      zero_or_nan += data[i * row_stride + j * col_stride] * 0.0f;
-  }
-  return zero_or_nan == 0;
+  return measure_range({static_cast<const float*>(x.data), rows, cols, row_stride, col_stride},
+                       best_simd())
+      .finite();
 }
 
 template <class Number>
@@ -47,18 +29,26 @@ std::vector<Number> left_rows(const Problem& p, std::int64_t first, std::int64_t
   const std::int64_t k = p.k();
   std::vector<Number> out(static_cast<std::size_t>(rows * k));
   const double factor = 1 / unit;  // a power of two
-  std::vector<float> gathered;
-  if (a.patches && !a.patches_transposed) {
-    gathered.resize(out.size());
-    gather_patch_rows(*a.patches, static_cast<const float*>(a.data), first, rows, gathered.data(),
-                      k);
-  }
-  for (std::int64_t i = 0; i < rows; ++i) {
-    for (std::int64_t s = 0; s < k; ++s) {
-      const auto at = static_cast<std::size_t>(i * k + s);
-      const float x = gathered.empty() ? value_at(a, first + i, s) : gathered[at];
-      out[at] = static_cast<Number>(static_cast<double>(x) * factor);
+  const auto write = [&](const auto& x) {
+    for (std::int64_t i = 0; i < rows; ++i) {
+      for (std::int64_t s = 0; s < k; ++s)
+        out[static_cast<std::size_t>(i * k + s)] =
+            static_cast<Number>(static_cast<double>(x(i, s)) * factor);
     }
+  };
+  const auto* const data = static_cast<const float*>(a.data);
+  if (!a.patches) {
+    write([&, from = data + first * a.row_stride](std::int64_t i, std::int64_t s) {
+      return from[i * a.row_stride + s * a.col_stride];
+    });
+  } else if (!a.patches_transposed) {
+    std::vector<float> gathered(out.size());
+    gather_patch_rows(*a.patches, data, first, rows, gathered.data(), k);
+    write([&](std::int64_t i, std::int64_t s) {
+      return gathered[static_cast<std::size_t>(i * k + s)];
+    });
+  } else {
+    write([&](std::int64_t i, std::int64_t s) { return a.value_at(a.offset(first + i, s)); });
   }
   return out;
 }
@@ -73,7 +63,7 @@ std::vector<Number> right_columns(const Problem& p, double unit) {
     for (std::int64_t s = 0; s < k; ++s) {
       for (std::int64_t j = begin; j < end; ++j)
         out[static_cast<std::size_t>(j * k + s)] =
-            static_cast<Number>(static_cast<double>(value_at(b, s, j)) * factor);
+            static_cast<Number>(static_cast<double>(b.value_at(b.offset(s, j))) * factor);
     }
   });
   return out;
@@ -81,9 +71,7 @@ std::vector<Number> right_columns(const Problem& p, double unit) {
 
 template std::vector<float> left_rows(const Problem&, std::int64_t, std::int64_t, double);
 template std::vector<double> left_rows(const Problem&, std::int64_t, std::int64_t, double);
-template std::vector<std::int64_t> left_rows(const Problem&, std::int64_t, std::int64_t, double);
 template std::vector<float> right_columns(const Problem&, double);
 template std::vector<double> right_columns(const Problem&, double);
-template std::vector<std::int64_t> right_columns(const Problem&, double);
 
 }  // namespace ebb::kernels

@@ -16,11 +16,8 @@ struct Span {
 };
 Span span_of(Format format);
 
-/// The largest sum of an output in units of the smallest product, at the most.
-double largest_sum(const Problem& p);
-
 /// Rows first .. first + rows of the left operand, one after the other, each k numbers divided by
-/// `unit`; and all columns of the right one. `Number` is float, double or std::int64_t.
+/// `unit`; and all columns of the right one. `Number` is float or double.
 template <class Number>
 std::vector<Number> left_rows(const Problem& p, std::int64_t first, std::int64_t rows, double unit);
 template <class Number>
@@ -31,11 +28,8 @@ bool all_finite(const CodeMatrix& x);
 
 extern template std::vector<float> left_rows(const Problem&, std::int64_t, std::int64_t, double);
 extern template std::vector<double> left_rows(const Problem&, std::int64_t, std::int64_t, double);
-extern template std::vector<std::int64_t> left_rows(const Problem&, std::int64_t, std::int64_t,
-                                                    double);
 extern template std::vector<float> right_columns(const Problem&, double);
 extern template std::vector<double> right_columns(const Problem&, double);
-extern template std::vector<std::int64_t> right_columns(const Problem&, double);
 
 /// Calls sum_of(a, b, k) for every output, from all threads, with the row and the column that it is
 /// the product of, and stores what that returns: exact, or rounded to odd in float64.
