@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "models/transformer/network.h"
+#include "models/transformer/recipes.h"
 #include "train/app/run_main.h"
 #include "train/options/conflicts.h"
 #include "train/tasks/text.h"
@@ -106,6 +107,7 @@ Program program() {
   program.options.push_back(OptionSpec::probability(
       "dropout", "0", "probability of dropout of embedded tokens and of what a block adds"));
   program.presets = presets();
+  for (Preset& recipe : transformer_recipes()) program.presets.push_back(std::move(recipe));
   return program;
 }
 
