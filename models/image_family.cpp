@@ -4,12 +4,14 @@
 #include <utility>
 
 #include "models/classifier.h"
+#include "models/recipes.h"
 #include "train/tasks/images.h"
 
 namespace ebb::cli {
 
 ModelFamily image_family(train::Program program) {
   program.options = train::image_options();
+  for (train::Preset& recipe : image_recipes()) program.presets.push_back(std::move(recipe));
   const auto build = [](const train::Options& options, ParamStore& params) {
     const auto data = std::make_shared<const train::ImageData>(train::open_images(options));
     const Key key = Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("initial values");

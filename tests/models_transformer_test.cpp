@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "models/recipes.h"
 #include "models/transformer/network.h"
 #include "models/transformer/recipes.h"
 #include "optim/optimizer.h"
@@ -219,7 +220,9 @@ TEST_CASE("fp4-paper ends in the formats of bf16, and its switch changes formats
 }
 
 TEST_CASE("a recipe is formats of products, and what costs are counted in") {
-  for (const Preset& preset : transformer_recipes()) {
+  std::vector<Preset> recipes = transformer_recipes();
+  for (const Preset& recipe : image_recipes()) recipes.push_back(recipe);
+  for (const Preset& preset : recipes) {
     CAPTURE(preset.name);
     for (const auto& [name, text] : preset.options) {
       CAPTURE(name);
