@@ -224,7 +224,8 @@ TEST_CASE("a recipe is formats of products, and what costs are counted in") {
   for (const Preset& recipe : image_recipes()) recipes.push_back(recipe);
   for (const Preset& preset : recipes) {
     CAPTURE(preset.name);
-    for (const auto& [name, text] : preset.options) {
+    for (const KeyValues::value_type& option : preset.options) {
+      const std::string &name = option.first, &text = option.second;
       CAPTURE(name);
       CHECK((name == "bits" || name == "gradient-bits" || name == "numerics" ||
              name == "cost-model" || name == "cost-reference"));
