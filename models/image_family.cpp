@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "models/classifier.h"
+#include "models/recipes.h"
 #include "train/tasks/certified.h"
 #include "train/tasks/images.h"
 
@@ -13,6 +14,7 @@ ModelFamily image_family(train::Program program) {
   program.options = train::image_options();
   for (train::OptionSpec& option : train::certified_options())
     program.options.push_back(std::move(option));
+  for (train::Preset& recipe : image_recipes()) program.presets.push_back(std::move(recipe));
   const auto build = [](const train::Options& options, ParamStore& params) {
     const auto data = std::make_shared<const train::ImageData>(train::open_images(options));
     const Key key = Key(static_cast<std::uint64_t>(options.integer("seed"))).fold("initial values");

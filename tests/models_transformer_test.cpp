@@ -1,12 +1,18 @@
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "core/error.h"
+#include "models/recipes.h"
 #include "models/transformer/network.h"
+#include "models/transformer/recipes.h"
 #include "optim/optimizer.h"
 #include "passes.h"
+#include "quant/cost_model.h"
+#include "train/options/numerics.h"
 #include "train/options/precision.h"
 
 using namespace ebb;
@@ -108,4 +114,122 @@ TEST_CASE("what a Transformer cannot be is refused") {
   const WindowNetwork network = make_transformer({.length = 4}, 60, params, Key(1));
   CHECK_THROWS_WITH_AS(static_cast<void>(window_task(small_corpus(), network, options_of(2, 5000))),
                        doctest::Contains("shorten --length"), DataError);
+}
+
+namespace {
+
+/// The products of a block of LLaMA-7B and what they are of its forward arithmetic: 4096 wide, a
+/// gated feed-forward part of 11,008, windows of 4096 tokens.
+struct Part {
+  Site site;
+  double macs;  ///< of a token
+};
+const Part kLlamaBlock[] = {{{"block0.attention.input"}, 3.0 * 4096 * 4096},
+                            {{"block0.attention.output"}, 1.0 * 4096 * 4096},
+                            {{"block0.attention.qk"}, 1.0 * 4096 * 4096},
+                            {{"block0.attention.av"}, 1.0 * 4096 * 4096},
+                            {{"block0.mlp.up"}, 2.0 * 4096 * 11008},
+                            {{"block0.mlp.down"}, 1.0 * 4096 * 11008}};
+constexpr Product kLinearProducts[] = {Product::forward, Product::grad_left, Product::grad_right};
+constexpr std::int64_t kUpdates = 1000;
+
+Precision precision_of(const std::string& numerics) {
+  std::vector<Site> sites;
+  for (const Part& part : kLlamaBlock) sites.push_back(part.site);
+  return resolve_precision(
+      Options({},
+              {{"lr", "0.1"}, {"bits", "bf16"}, {"gradient-bits", "bf16"}, {"numerics", numerics}}),
+      {.updates = kUpdates}, sites);
+}
+
+std::string rules_of(const std::string& preset) {
+  const Program program{.name = "ebb-transformer", .presets = transformer_recipes()};
+  for (const auto& [name, text] : find_preset(program, preset).options) {
+    if (name == "numerics") return text;
+  }
+  return "";
+}
+
+/// Time of a training step in percent of that with 16 bits throughout.
+double percent(const PrecisionPlan& plan, const std::string& model) {
+  double time = 0, all = 0;
+  for (const Part& part : kLlamaBlock) {
+    for (const Product product : kLinearProducts) {
+      const Numerics& numerics = plan.at(part.site);
+      const auto [left, right] = numerics.formats(product);
+      time += part.macs * CostModel::parse(model).of(left, right, numerics.accumulator(product));
+      all += part.macs;
+    }
+  }
+  return 100 * time / all;
+}
+
+}  // namespace
+
+TEST_CASE("what recipes cost of a block of LLaMA-7B is what arithmetic by hand says") {
+  double forward = 0;
+  for (const Part& part : kLlamaBlock) forward += part.macs;
+  const auto share = [&](std::size_t first, std::size_t second) {
+    return 100 * (kLlamaBlock[first].macs + kLlamaBlock[second].macs) / forward;
+  };
+  CHECK(std::abs(share(4, 5) - 57.3) < 0.1);  // feed-forward
+  CHECK(std::abs(share(0, 1) - 28.4) < 0.1);  // linear layers of attention
+  CHECK(std::abs(share(2, 3) - 14.2) < 0.1);  // attention itself
+
+  const std::string all_fp4 =
+      R"(rule = [{pattern = "*.mlp.*", format = "e2m1"}, {pattern = "*put", format = "e2m1"}])";
+  struct Case {
+    const char* why;
+    std::string rules;
+    double by_default, slower;  ///< speeds of 16, 8, 4 bits 1 : 2 : 4 and 1 : 1.4 : 2
+  };
+  const Case cases[] = {{"all linear layers in fp4", all_fp4, 35.7, 57.1},
+                        {"the recipe", rules_of("fp4-paper"), 52.3, 71.4},
+                        {"all linear layers in fp8", rules_of("fp8-hybrid"), 57.1, 75.5},
+                        {"16 bits", rules_of("bf16"), 100, 100}};
+  for (const Case& c : cases) {
+    CAPTURE(c.why);
+    const PrecisionPlan plan = precision_of(c.rules).plan(0);
+    CHECK(std::abs(percent(plan, "throughput") - c.by_default) < 0.2);
+    CHECK(std::abs(percent(plan, "throughput(4=2,8=1.4)") - c.slower) < 0.2);
+  }
+}
+
+TEST_CASE("fp4-paper ends in the formats of bf16, and its switch changes formats alone") {
+  const Precision recipe = precision_of(rules_of("fp4-paper")),
+                  bf16 = precision_of(rules_of("bf16"));
+  const PrecisionPlan before = recipe.plan(kUpdates * 925 / 1000 - 1),
+                      after = recipe.plan(kUpdates * 925 / 1000);
+  bool changed = false;
+  for (const Part& part : kLlamaBlock) {
+    CAPTURE(part.site.name);
+    const Numerics &old = before.at(part.site), &now = after.at(part.site);
+    CHECK(now == bf16.plan(0).at(part.site));
+    CHECK(recipe.evaluation->at(part.site).formats(Product::forward) ==
+          now.formats(Product::forward));
+    for (const Product product : kLinearProducts)
+      CHECK(old.accumulator(product) == now.accumulator(product));
+    for (const ProductOperand& operand : kProductOperands) {
+      Encoding encoding = old.encoding(operand.role, operand.product);
+      changed = changed || encoding.format != Format::parse("bf16");
+      encoding.format = Format::parse("bf16");
+      CHECK(encoding == now.encoding(operand.role, operand.product));
+    }
+  }
+  CHECK(changed);
+}
+
+TEST_CASE("a recipe is formats of products, and what costs are counted in") {
+  std::vector<Preset> recipes = transformer_recipes();
+  for (const Preset& recipe : image_recipes()) recipes.push_back(recipe);
+  for (const Preset& preset : recipes) {
+    CAPTURE(preset.name);
+    for (const KeyValues::value_type& option : preset.options) {
+      const std::string &name = option.first, &text = option.second;
+      CAPTURE(name);
+      CHECK((name == "bits" || name == "gradient-bits" || name == "numerics" ||
+             name == "cost-model" || name == "cost-reference"));
+      CHECK((name != "numerics" || toml_of(parse_numerics(text)) == text));
+    }
+  }
 }

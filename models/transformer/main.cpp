@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "models/transformer/network.h"
+#include "models/transformer/recipes.h"
 #include "train/app/run_main.h"
 #include "train/options/conflicts.h"
 #include "train/options/whole_schedule.h"
@@ -125,6 +126,7 @@ Program program() {
                    : only_with(options, "arch", {"decoder"});
       }));
   program.presets = presets();
+  for (Preset& recipe : transformer_recipes()) program.presets.push_back(std::move(recipe));
   return program;
 }
 

@@ -96,6 +96,14 @@ expect 1 'no parameter has name and shape' "$program" "${small[@]/24/26}" --data
 grep -Eq 'one example +11,174,217,984 ' bert.txt || fault "the MACs of BERT base: $(grep 'one example' bert.txt)"
 grep -q 'block11.attention.qk' bert.txt && grep -q 'uncertain: ' doubts.txt || fault "the preset names no sites or no doubts"
 
+# Recipes are formats: they go with any network, and what they cost is predicted across the switch of one.
+for recipe in bf16 fp8-hybrid fp4-paper; do
+  train --preset $recipe --iterations 14 --dry-run >dry.json 2>err.txt || fault "$recipe, dry run: $(<err.txt)"
+  train --preset $recipe --iterations 14 --out "$recipe" >whole.json 2>err.txt || fault "$recipe fails: $(<err.txt)"
+  same "$recipe, cost" "$(field relative_cost <dry.json)" "$(field relative_cost <whole.json)"
+done
+grep -q 'bf16 @rest' fp4-paper/config.json || fault "a run does not record the rules of its preset"
+
 mkdir ragged
 printf 'premise\thypo\tlabel\na\tneutral\n' | tee ragged/train.tsv >ragged/test.tsv
 expect 1 'train.tsv line 2: expected 3 fields between tabs' "$program" --arch encoder --data ragged
