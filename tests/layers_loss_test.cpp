@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -325,7 +326,10 @@ TEST_CASE(
   const Op op = [&](Pass& pass, const std::vector<Var>& inputs) {
     return focal_loss(pass, inputs[0], labels, 7.0);
   };
-  check_gradients(bench, {random_tensor({50, 3}, Key(3), 2.0)}, 4, op);
+  const Op of_few = [&](Pass& pass, const std::vector<Var>& inputs) {
+    return focal_loss(pass, inputs[0], std::span(labels).first(10), 7.0);
+  };
+  check_gradients(bench, {random_tensor({10, 3}, Key(3), 0.5)}, 4, of_few);
   check_bits(bench, {random_tensor({50, 3}, Key(3), 2.0)}, op);
   Pass pass = bench.pass();
   const Var z = pass.tape.constant(Tensor::zeros({1, 2}));
