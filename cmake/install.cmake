@@ -7,10 +7,11 @@ set(EBB_DEPENDENCY_OpenSSL::Crypto "find_dependency(OpenSSL COMPONENTS Crypto)" 
 set(EBB_DEPENDENCY_LibLZMA::LibLZMA "find_dependency(LibLZMA)" liblzma)
 set(EBB_DEPENDENCY_JPEG::JPEG "find_dependency(JPEG)" libjpeg)
 set(EBB_DEPENDENCY_PNG::PNG "find_dependency(PNG)" libpng)
+set(EBB_DEPENDENCY_pugixml::pugixml "find_dependency(pugixml)" pugixml)
 set(EBB_DEPENDENCY_Threads::Threads "find_dependency(Threads)" "")
 set(EBB_DEPENDENCY_OpenMP::OpenMP_CXX "find_dependency(OpenMP COMPONENTS CXX)" "")
 # What only the readers of data sets need: component `data` of the CMake package.
-set(EBB_DATA_DEPENDENCIES ZLIB::ZLIB LibLZMA::LibLZMA JPEG::JPEG PNG::PNG)
+set(EBB_DATA_DEPENDENCIES ZLIB::ZLIB LibLZMA::LibLZMA JPEG::JPEG PNG::PNG pugixml::pugixml)
 
 set(EBB_FIND_DEPENDENCIES "")
 set(EBB_PC_REQUIRES "")

@@ -1,13 +1,13 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "core/key.h"
 #include "core/tensor.h"
 #include "data/boxes.h"
+#include "data/image_file.h"
 #include "data/images.h"
 
 namespace ebb {
@@ -26,8 +26,24 @@ struct DetectionSet {
   std::vector<std::string> classes{};
   std::vector<LabelledPicture> pictures{};
   Normalization normalization{};
-  std::int64_t dropped = 0;  ///< boxes without area, left out
+  std::int64_t dropped = 0;                  ///< boxes without area, left out
+  std::vector<std::int64_t> category_ids{};  ///< COCO's number of each class; empty: label + 1
+  Key scenes{0};                             ///< of generated pictures, see scene
+
+  [[nodiscard]] std::int64_t count() const { return static_cast<std::int64_t>(pictures.size()); }
+  /// COCO's number of a class.
+  [[nodiscard]] std::int64_t category_id(std::int32_t label) const;
+  /// SHA-256 of classes, pictures (the bytes of their files, or the key of what is generated), ids,
+  /// sizes and boxes, for the record. Reads every file. @throws DataError if one cannot be read
+  [[nodiscard]] std::string fingerprint() const;
 };
+
+/// The pixels of a picture of a set, decoded or generated. @throws DataError if the file cannot be
+/// decoded or has another size than the set says
+Picture read_picture(const DetectionSet& set, std::int64_t index);
+
+/// What the pictures of a network trained on ImageNet are normalised with.
+Normalization imagenet_normalization();
 
 /// How a picture comes to the size that a network sees.
 struct Resizing {

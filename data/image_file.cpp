@@ -11,6 +11,8 @@
 #include <array>
 #include <csetjmp>
 #include <cstring>
+#include <fstream>
+#include <string>
 
 #include "core/error.h"
 #include "core/memory.h"
@@ -201,25 +203,6 @@ Picture decode_png(std::span<const std::byte> file, std::string_view name) {
   return picture;
 }
 
-/// How much of each source pixel a target pixel covers, in units of 1 / side of a source pixel;
-/// `extent` in all.
-struct Cover {
-  std::int64_t first;
-  std::vector<std::int64_t> weights;
-};
-std::vector<Cover> covers(std::int64_t extent, std::int64_t side) {
-  std::vector<Cover> all;
-  for (std::int64_t target = 0; target < side; ++target) {
-    const std::int64_t begin = target * extent, end = begin + extent;
-    Cover cover{.first = begin / side, .weights = {}};
-    for (std::int64_t source = cover.first; source * side < end; ++source) {
-      cover.weights.push_back(std::min(end, (source + 1) * side) - std::max(begin, source * side));
-    }
-    all.push_back(std::move(cover));
-  }
-  return all;
-}
-
 }  // namespace
 
 Picture decode_picture(std::span<const std::byte> file, std::string_view name) {
@@ -234,30 +217,51 @@ Picture decode_picture(std::span<const std::byte> file, std::string_view name) {
   return decode_png(file, name);
 }
 
-std::vector<std::uint8_t> centred_square(const Picture& picture, std::int64_t side) {
-  require<ConfigError>(side >= 1, "[images] expected pictures of at least 1 pixel, got ", side);
-  const std::int64_t extent = std::min(picture.height, picture.width);
-  const std::int64_t top = (picture.height - extent) / 2, left = (picture.width - extent) / 2;
-  const std::vector<Cover> cover = covers(extent, side);
-  const std::int64_t area = extent * extent;
-  std::vector<std::uint8_t> square;
-  square.reserve(static_cast<std::size_t>(side * side * kChannels));
-  for (const Cover& y : cover) {
-    for (const Cover& x : cover) {
-      std::array<std::int64_t, kChannels> sums{};
-      for (std::size_t i = 0; i < y.weights.size(); ++i) {
-        const std::int64_t row =
-            (top + y.first + static_cast<std::int64_t>(i)) * picture.width + left + x.first;
-        const std::uint8_t* pixel = picture.pixels.data() + row * kChannels;
-        for (const std::int64_t weight : x.weights) {
-          for (std::int64_t& sum : sums) sum += y.weights[i] * weight * *pixel++;
-        }
+PictureSize picture_size(const std::filesystem::path& path) {
+  const std::string name = path.string();
+  std::ifstream in(path, std::ios::binary);
+  require<DataError>(in.good() && std::filesystem::is_regular_file(path), "[images] ", name,
+                     ": no such picture, or it cannot be read");
+  const auto bytes = [&](std::size_t count) {
+    std::array<std::uint8_t, 24> read{};
+    in.read(reinterpret_cast<char*>(read.data()), static_cast<std::streamsize>(count));
+    require<DataError>(static_cast<bool>(in), "[images] ", name,
+                       ": the file ends before it says how large the picture is; fetch it again");
+    return read;
+  };
+  const auto big_endian = [](const auto& read, std::size_t at, std::size_t count) {
+    std::int64_t value = 0;
+    for (std::size_t i = 0; i < count; ++i) value = value * 256 + read[at + i];
+    return value;
+  };
+  PictureSize size;
+  auto start = bytes(2);
+  if (start[0] == 0x89 && start[1] == 'P') {  // the rest of the signature, then IHDR
+    const auto header = bytes(22);
+    size = {.height = big_endian(header, 18, 4), .width = big_endian(header, 14, 4)};
+  } else {
+    require<DataError>(start[0] == 0xff && start[1] == 0xd8, "[images] ", name,
+                       ": expected a JPEG or PNG picture, the content is neither");
+    for (;;) {  // segments, each a marker and its length
+      std::uint8_t marker = 0xff;
+      require<DataError>(bytes(1)[0] == 0xff, "[images] ", name,
+                         ": corrupt JPEG: a segment does not begin with a marker");
+      while (marker == 0xff) marker = bytes(1)[0];  // may be filled up
+      const std::int64_t length = big_endian(bytes(2), 0, 2);
+      const bool frame =
+          marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
+      require<DataError>(length >= (frame ? 7 : 2) && marker != 0xda && marker != 0xd9, "[images] ",
+                         name, ": corrupt JPEG: no segment says how large the picture is");
+      if (frame) {
+        const auto header = bytes(5);
+        size = {.height = big_endian(header, 1, 2), .width = big_endian(header, 3, 2)};
+        break;
       }
-      for (const std::int64_t sum : sums)
-        square.push_back(static_cast<std::uint8_t>((2 * sum + area) / (2 * area)));
+      in.seekg(length - 2, std::ios::cur);
     }
   }
-  return square;
+  require_size(size.height, size.width, name);
+  return size;
 }
 
 }  // namespace ebb

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -26,10 +27,14 @@ struct Picture {
 /// kMaxPicturePixels
 Picture decode_picture(std::span<const std::byte> file, std::string_view name);
 
-/// The largest centred square of a picture (the middle line is the upper or left one), scaled to
-/// side x side: each pixel is the mean of the area that it covers, in exact integers, rounded half
-/// up. [side, side, 3].
-/// @throws ConfigError unless side >= 1
-std::vector<std::uint8_t> centred_square(const Picture& picture, std::int64_t side);
+struct PictureSize {
+  std::int64_t height = 0, width = 0;
+  friend bool operator==(const PictureSize&, const PictureSize&) = default;
+};
+
+/// The size that the header of a JPEG or PNG file states; no pixel is decoded.
+/// @throws DataError when the file is missing, neither, ends before it says so, or is larger than
+/// kMaxPicturePixels
+PictureSize picture_size(const std::filesystem::path& path);
 
 }  // namespace ebb

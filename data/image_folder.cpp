@@ -12,6 +12,7 @@
 #include "core/parallel.h"
 #include "data/file.h"
 #include "data/image_file.h"
+#include "data/image_scale.h"
 
 namespace ebb {
 namespace {

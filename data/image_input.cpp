@@ -17,6 +17,7 @@
 #include "data/idx.h"
 #include "data/image_file.h"
 #include "data/image_folder.h"
+#include "data/image_scale.h"
 
 namespace ebb {
 namespace {

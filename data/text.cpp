@@ -108,16 +108,20 @@ Parts embedded_parts() {
 
 }  // namespace
 
-void require_utf8(std::string_view text, std::string_view name) {
+std::size_t first_not_utf8(std::string_view text) {
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t length = character_length(text.substr(at));
-    if (length == 0) {
-      throw DataError(concat(
-          "[text] ", name, ": line ", 1 + std::ranges::count(text.substr(0, at), '\n'), ", byte ",
-          at, " of the text is not UTF-8; words need UTF-8, or use bytes as tokens"));
-    }
+    if (length == 0) return at;
     at += length;
   }
+  return std::string_view::npos;
+}
+
+void require_utf8(std::string_view text, std::string_view name) {
+  const std::size_t at = first_not_utf8(text);
+  require<DataError>(at == std::string_view::npos, "[text] ", name, ": line ",
+                     1 + std::ranges::count(text.substr(0, at), '\n'), ", byte ", at,
+                     " of the text is not UTF-8; words need UTF-8, or use bytes as tokens");
 }
 
 std::string to_text(TokenUnit unit) {

@@ -22,6 +22,8 @@ namespace ebb {
 enum class TokenUnit : std::uint8_t { byte, word, byte_pair };
 std::string to_text(TokenUnit unit);
 
+/// Where the first byte stands that is not UTF-8; npos if there is none.
+std::size_t first_not_utf8(std::string_view text);
 /// @throws DataError naming line and byte unless the text is UTF-8
 void require_utf8(std::string_view text, std::string_view name);
 

@@ -27,6 +27,8 @@ struct BatchNorm {
   ParamId weight, bias, running_mean, running_var;  ///< [channels] each, starting at 1, 0, 0, 1
   double momentum = 0.1;
   double epsilon = 1e-5;
+  bool frozen = false;  ///< in training as in evaluation: running statistics, which stay, and no
+                        ///< gradient of weight and bias, so that no optimizer moves them
 
   /// Adds "<name>.scale" (the weight), "<name>.shift" (the bias), "<name>.running_mean" and
   /// "<name>.running_var" to the store. @throws ConfigError if one is taken

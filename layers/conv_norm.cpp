@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "layers/convolution.h"
 #include "layers/normalisation.h"
@@ -17,11 +18,17 @@ ConvNorm ConvNorm::create(ParamStore& params, Site site, const std::string& norm
 }
 
 Var ConvNorm::operator()(Pass& pass, Var x, const BatchNorm::Then& then) const {
+  if (pass.counting) {  // the convolution has all products
+    std::vector<Var> inputs{conv(pass, x)};
+    if (then.add) inputs.push_back(*then.add);
+    return pass.tape.record_shape(pass.tape.shape(inputs[0]), inputs);
+  }
   const Convolution convolution(pass, conv, x);
   const ConvExtents& e = convolution.extents();
   const auto columns =
-      pass.training() ? std::make_shared<ColumnBlocks>(e.output().size() / e.out, e.out, pass.simd)
-                      : nullptr;
+      pass.training() && !norm.frozen
+          ? std::make_shared<ColumnBlocks>(e.output().size() / e.out, e.out, pass.simd)
+          : nullptr;
   const auto between = std::make_shared<const Tensor>(convolution.forward(columns.get()));
   return normalise(
       pass, norm, then,

@@ -24,9 +24,8 @@ void require_rows(std::string_view op, const Shape& logits, std::size_t labels) 
                       " rows of logits need as many labels, got ", labels);
 }
 
-/// The mean of these losses of x, whose gradients by the elements of x are `slope`.
-Var record_mean(Pass& pass, Var x, std::vector<double>& losses, Tensor slope) {
-  const auto count = static_cast<double>(losses.size());
+/// The sum of these losses of x, whose gradients by the elements of x are `slope`, over `count`.
+Var record_mean(Pass& pass, Var x, std::vector<double>& losses, double count, Tensor slope) {
   const auto mean = static_cast<float>(tree_sum(losses) / count);
   return pass.tape.record(Tensor::scalar(mean), {x},
                           [=, slope = std::move(slope)](const Tensor& g, Adjoints& grads) mutable {
@@ -59,7 +58,7 @@ Var mean_of_terms(std::string_view op, Pass& pass, Var x, const Tensor& target,
       out[i] = static_cast<float>(at.slope);
     }
   });
-  return record_mean(pass, x, losses, std::move(slope));
+  return record_mean(pass, x, losses, static_cast<double>(losses.size()), std::move(slope));
 }
 
 /// log(1 + e) of e in 0 .. 1, e itself where it is small: the rounding of 1 + e cancels in the
@@ -127,7 +126,7 @@ Var softmax_cross_entropy(Pass& pass, Var logits, std::span<const std::int32_t> 
       out[i * classes + label] = static_cast<float>(slope_of(label) - (1.0 - label_smoothing));
     }
   });
-  return record_mean(pass, logits, losses, std::move(slope));
+  return record_mean(pass, logits, losses, static_cast<double>(batch), std::move(slope));
 }
 
 Var mse_loss(Pass& pass, Var x, const Tensor& target) {
@@ -161,6 +160,59 @@ Var binary_cross_entropy_with_logits(Pass& pass, Var logits, const Tensor& targe
         return {(wrong == 0.0 ? 0.0 : std::abs(v) * wrong) + log_of_one_plus(e),
                 (1.0 - t) * yes - t * no};
       });
+}
+
+namespace {
+
+/// With z the logit of the right answer, q = s(-z) = 1 - p and l = -log p: a q^gamma l, whose
+/// derivative by z is -a q^gamma (gamma p l + q).
+Term focal_term(double z, double weight, double gamma) {
+  const double e = math::exp(z < 0.0 ? z : -z), larger = 1.0 / (1.0 + e), smaller = e / (1.0 + e);
+  const double p = z < 0.0 ? smaller : larger, q = z < 0.0 ? larger : smaller;
+  const double l = (z < 0.0 ? -z : 0.0) + log_of_one_plus(e);
+  const double power = gamma == 2.0 ? q * q : gamma == 0.0 ? 1.0 : math::pow(q, gamma);
+  const double focus = weight * power;
+  return {focus * l, -focus * (gamma * p * l + q)};
+}
+
+}  // namespace
+
+Var focal_loss(Pass& pass, Var logits, std::span<const std::int32_t> labels, double count,
+               const FocalLoss& config) {
+  const Shape shape = pass.tape.shape(logits);
+  require_rows("focal_loss", shape, labels.size());
+  require<ConfigError>(count > 0.0 && config.alpha >= 0.0 && config.alpha <= 1.0 &&
+                           config.gamma >= 0.0 &&
+                           config.gamma < std::numeric_limits<double>::infinity(),
+                       "[focal_loss] expected a count above 0, an alpha of 0 to 1 and a finite "
+                       "gamma of 0 and more, got ",
+                       count, ", ", config.alpha, " and ", config.gamma);
+  const std::int64_t rows = shape[0], classes = shape[1];
+  for (const std::int32_t label : labels)
+    require<DataError>(label >= kIgnored && label < classes, "[focal_loss] label ", label,
+                       " is none of the ", classes, " classes, nor ", kNoClass, " or ", kIgnored);
+  if (pass.counting) return pass.tape.record_shape({}, {logits});
+  const Tensor& z = pass.tape[logits];
+  std::vector<double> losses(static_cast<std::size_t>(rows));
+  Tensor slope = Tensor::uninitialized(shape);
+  parallel_rows(rows, classes * kCostOfExp,
+                [&, out = slope.data()](std::int64_t first, std::int64_t last) {
+                  for (std::int64_t i = first; i < last; ++i) {
+                    const std::int32_t label = labels[static_cast<std::size_t>(i)];
+                    losses[static_cast<std::size_t>(i)] = chained_sum(classes, [&](std::int64_t j) {
+                      const bool yes = j == label;
+                      const double x = z[i * classes + j];
+                      const Term term =
+                          label == kIgnored
+                              ? Term{0.0, 0.0}
+                              : focal_term(yes ? x : -x, yes ? config.alpha : 1.0 - config.alpha,
+                                           config.gamma);
+                      out[i * classes + j] = static_cast<float>(yes ? term.slope : -term.slope);
+                      return term.loss;
+                    });
+                  }
+                });
+  return record_mean(pass, logits, losses, count, std::move(slope));
 }
 
 std::int64_t count_correct(const Tensor& logits, std::span<const std::int32_t> labels) {

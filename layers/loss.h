@@ -34,6 +34,26 @@ Var smooth_l1_loss(Pass& pass, Var x, const Tensor& target, double beta = 1.0);
 /// @throws as mse_loss; DataError unless targets are from 0 to 1
 Var binary_cross_entropy_with_logits(Pass& pass, Var logits, const Tensor& target);
 
+/// Labels of rows that have no class: those of none, and those that count for nothing.
+inline constexpr std::int32_t kNoClass = -1, kIgnored = -2;
+
+struct FocalLoss {
+  double alpha = 0.25;  ///< weight of the label's class, 1 - alpha of the others
+  double gamma = 2;     ///< 0: weighted cross-entropy
+};
+
+/// Sum over rows and classes of -a (1 - p)^gamma log p, divided by `count`: every class is a
+/// question of its own, with p the probability s(logit) that the logits give to the right answer,
+/// yes for the row's label and no for every other class, and a = alpha for yes, 1 - alpha for no.
+/// As precise for large logits as elsewhere. A row's terms are added as core/sums.h's chained_sum
+/// does. Source: Lin, Goyal, Girshick, He, Dollar, "Focal loss for dense object detection", ICCV
+/// 2017.
+/// @throws ShapeError unless logits are [rows, classes] with one label per row; DataError for a
+/// label that is no class, kNoClass or kIgnored; ConfigError unless count > 0, 0 <= alpha <= 1 and
+/// gamma >= 0
+Var focal_loss(Pass& pass, Var logits, std::span<const std::int32_t> labels, double count,
+               const FocalLoss& config = {});
+
 /// Rows whose largest logit (the first of equals) is that of the label. A row with a NaN counts as
 /// wrong.
 /// @throws ShapeError unless logits are [batch, classes] with one label per row

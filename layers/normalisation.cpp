@@ -99,7 +99,7 @@ struct Saved {
   NormInput in;
   const float* x;  ///< [rows, cols]
   std::int64_t rows, cols;
-  bool relu, batch;
+  bool relu, batch, learns;  ///< batch: moments are the batch's; learns: weight and bias do
   Moments moments;
   Affine affine;
   ColumnBlocks dots;  ///< of the output's gradient and x
@@ -133,7 +133,7 @@ struct Saved {
       if (relu && !passed.empty()) kernels.mask_by_bits(passed_from(row), end - row, cols, g);
       if (relu && passed.empty())
         kernels.mask_by_input(x + row * cols, affine.columns(), end - row, cols, g);
-      dots.add_dots(g, x + row * cols, row, end);
+      if (learns) dots.add_dots(g, x + row * cols, row, end);
     }
   }
 };
@@ -231,14 +231,15 @@ std::shared_ptr<Saved> save(Pass& pass, const BatchNorm& norm, const BatchNorm::
                       "] cannot add ", then.add ? pass.tape.shape(*then.add) : x.shape, " to ",
                       x.shape);
   const std::int64_t rows = x.shape.size() / channels;
-  require<ShapeError>(!pass.training() || rows >= 2 || pass.counting, "[batch_norm ", name,
+  const bool of_batch = pass.training() && !norm.frozen;
+  require<ShapeError>(!of_batch || rows >= 2 || pass.counting, "[batch_norm ", name,
                       "] statistics need at least two values a channel, got ", x.shape,
                       ": train with larger batches or images");
   const ConstMatrix in{x.data, rows, channels, channels};
-  Moments moments = pass.training() ? batch_moments(x.columns ? x.columns->moments()
-                                                              : column_moments(in, pass.simd),
-                                                    rows, norm, pass.effects)
-                                    : running_moments(norm, pass.params);
+  Moments moments =
+      of_batch ? batch_moments(x.columns ? x.columns->moments() : column_moments(in, pass.simd),
+                               rows, norm, pass.effects)
+               : running_moments(norm, pass.params);
   Affine affine = forward_affine(moments, scale, shift);
   auto saved = std::make_shared<Saved>(Saved{kernels::select<kernels::NormKernels>(pass.simd),
                                              std::move(x),
@@ -246,7 +247,8 @@ std::shared_ptr<Saved> save(Pass& pass, const BatchNorm& norm, const BatchNorm::
                                              rows,
                                              channels,
                                              then.relu,
-                                             pass.training(),
+                                             of_batch,
+                                             !norm.frozen,
                                              std::move(moments),
                                              std::move(affine),
                                              {rows, channels, pass.simd},
@@ -259,11 +261,15 @@ std::shared_ptr<Saved> save(Pass& pass, const BatchNorm& norm, const BatchNorm::
 }  // namespace
 
 Var normalise(Pass& pass, const BatchNorm& norm, const BatchNorm::Then& then, NormInput x) {
-  const Var w = pass.tape.parameter(norm.weight), b = pass.tape.parameter(norm.bias);
   const std::shared_ptr<Saved> saved = save(pass, norm, then, std::move(x));
   const std::optional<Var> add = then.add;
   std::vector<Var> inputs = saved->in.inputs;
-  inputs.insert(inputs.end(), {w, b});
+  Var w, b;
+  if (!norm.frozen) {
+    w = pass.tape.parameter(norm.weight);
+    b = pass.tape.parameter(norm.bias);
+    inputs.insert(inputs.end(), {w, b});
+  }
   if (add) inputs.push_back(*add);
   if (!pass.tape.gradients()) {  // the input need not outlive this
     auto [y, range] = normalise_all(pass, *saved, add);
@@ -271,9 +277,12 @@ Var normalise(Pass& pass, const BatchNorm& norm, const BatchNorm::Then& then, No
   }
 
   auto backward = [=](Tensor&& g, Adjoints& grads) {
-    NormGradients by = gradients_of(*saved);
-    grads.add(w, std::move(by.weight));
-    grads.add(b, std::move(by.bias));
+    NormGradients by;
+    if (saved->learns) {
+      by = gradients_of(*saved);
+      grads.add(w, std::move(by.weight));
+      grads.add(b, std::move(by.bias));
+    }
     const bool wants_x =
         std::ranges::any_of(saved->in.inputs, [&](Var input) { return grads.wants(input); });
     std::optional<Range> range;

@@ -121,7 +121,9 @@ Var mean_pool(Pass& pass, Var x, const Windows& w, const Shape& shape) {
 
 Var max_pool(Pass& pass, Var x, const PoolConfig& config) {
   const Windows w = windows_of("max_pool", pass.tape.shape(x), config);
-  Tensor y = Tensor::uninitialized({w.batch, w.out_height, w.out_width, w.channels});
+  const Shape shape{w.batch, w.out_height, w.out_width, w.channels};
+  if (pass.counting) return pass.tape.record_shape(shape, {x});
+  Tensor y = Tensor::uninitialized(shape);
   Aligned<std::uint8_t> taken(static_cast<std::size_t>(
       y.size()));  // the position inside its window that each output came from
   const float* const in = pass.tape[x].data();

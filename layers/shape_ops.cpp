@@ -63,6 +63,8 @@ Var flatten(Pass& pass, Var x) {
 }
 
 Var reshape(Pass& pass, Var x, const Shape& shape) {
+  if (pass.counting && shape.size() == pass.tape.shape(x).size())
+    return pass.tape.record_shape(shape, {x});
   return pass.tape.record(pass.tape[x].reshaped(shape), {x},
                           [=, before = pass.tape.shape(x)](Tensor&& g, Adjoints& grads) {
                             grads.add(x, std::move(g).reshaped(before));
@@ -96,16 +98,17 @@ Var transpose(Pass& pass, Var x, int axis0, int axis1) {
 }
 
 Var slice(Pass& pass, Var x, int axis, std::int64_t first, std::int64_t last) {
-  const Tensor& in = pass.tape[x];
-  const Shape shape = in.shape();
+  const Shape shape = pass.tape.shape(x);
   const AxisView view = view_along("slice", shape, axis);
   require<ShapeError>(0 <= first && first <= last && last <= view.extent,
                       "[slice] expected 0 <= first <= last <= ", view.extent, " along axis ",
                       view.axis, " of ", shape, ", got ", first, " and ", last);
   const std::int64_t whole = view.extent * view.inner, n = (last - first) * view.inner,
                      begin = first * view.inner;
-  Tensor y = Tensor::uninitialized(with_extent(shape, view.axis, last - first));
-  copy_runs(view.outer, n, in.data() + begin, whole, y.data(), n);
+  const Shape part = with_extent(shape, view.axis, last - first);
+  if (pass.counting) return pass.tape.record_shape(part, {x});
+  Tensor y = Tensor::uninitialized(part);
+  copy_runs(view.outer, n, pass.tape[x].data() + begin, whole, y.data(), n);
   return pass.tape.record(std::move(y), {x}, [=](const Tensor& g, Adjoints& grads) {
     Tensor gx = Tensor::zeros(shape);
     copy_runs(view.outer, n, g.data(), n, gx.data() + begin, whole);
@@ -127,7 +130,9 @@ Var cat(Pass& pass, const std::vector<Var>& xs, int axis) {
     extent += shape[view.axis];
   }
   const std::int64_t whole = extent * view.inner;
-  Tensor y = Tensor::uninitialized(with_extent(like, view.axis, extent));
+  const Shape together = with_extent(like, view.axis, extent);
+  if (pass.counting) return pass.tape.record_shape(together, xs);
+  Tensor y = Tensor::uninitialized(together);
   std::int64_t at = 0;
   for (const Var x : xs) {
     const std::int64_t n = pass.tape.shape(x)[view.axis] * view.inner;

@@ -11,8 +11,7 @@
 namespace ebb {
 
 Var upsample_nearest(Pass& pass, Var x, std::int64_t factor) {
-  const Tensor& in = pass.tape[x];
-  const Shape shape = in.shape();
+  const Shape shape = pass.tape.shape(x);
   require<ConfigError>(factor >= 1, "[upsample_nearest] expected a factor of at least 1, got ",
                        factor);
   require<ShapeError>(shape.rank() == 4,
@@ -21,8 +20,11 @@ Var upsample_nearest(Pass& pass, Var x, std::int64_t factor) {
   const std::int64_t width = shape[2], channels = shape[3], rows = shape[0] * shape[1];
   const std::int64_t wide = checked_mul(width, factor, "[upsample_nearest] width"),
                      run = wide * channels;
-  Tensor y = Tensor::uninitialized(
-      {shape[0], checked_mul(shape[1], factor, "[upsample_nearest] height"), wide, channels});
+  const Shape larger{shape[0], checked_mul(shape[1], factor, "[upsample_nearest] height"), wide,
+                     channels};
+  if (pass.counting) return pass.tape.record_shape(larger, {x});
+  const Tensor& in = pass.tape[x];
+  Tensor y = Tensor::uninitialized(larger);
   parallel_rows(rows, factor * run,
                 [=, px = in.data(), py = y.data()](std::int64_t first, std::int64_t last) {
                   for (std::int64_t row = first; row < last; ++row) {

@@ -17,6 +17,7 @@
 #include "core/key.h"
 #include "data/image_file.h"
 #include "data/image_folder.h"
+#include "data/image_scale.h"
 #include "data/open.h"
 #include "data_files.h"
 #include "scratch.h"

@@ -216,3 +216,31 @@ TEST_CASE(
     }
   }
 }
+
+TEST_CASE("a frozen batch norm trains as it is evaluated, and does not learn") {
+  Bench bench;
+  BatchNorm norm = used_norm(bench, 3);
+  norm.frozen = true;
+  const ParamStore before = bench.params;
+  const Tensor x = random_tensor({1, 3}, Key(5)), r = random_tensor({1, 3}, Key(6));
+  Pass training = bench.pass(), evaluation = bench.pass({}, 0, Pass::Mode::evaluate);
+  const Var in = training.tape.variable(x);
+  const Var y = norm(training, in, {.relu = true});
+  CHECK(training.tape[y] ==
+        evaluation.tape[norm(evaluation, evaluation.tape.constant(x), {.relu = true})]);
+  std::vector<bool> positive;
+  for (const float value : training.tape[y].values()) positive.push_back(value > 0);
+  // One row is enough, and the gradient is the slope where the ReLU lets it pass.
+  const Var other = training.tape.parameter(norm.weight);  // so that there is something to sweep
+  const Gradients gradients = training.tape.backward(
+      add(training, dot(training, y, r), dot(training, other, Tensor::zeros({3}))));
+  for (std::int64_t c = 0; c < 3; ++c) {
+    const double slope =
+        double{before[norm.weight][c]} / std::sqrt(double{before[norm.running_var][c]} + 1e-5);
+    const double want = positive[static_cast<std::size_t>(c)] ? slope * double{r[c]} : 0.0;
+    CHECK(std::abs(double{training.tape.gradient_of(in)[c]} - want) <= 4 * kUnit * std::abs(want));
+  }
+  CHECK(largest_magnitude(gradients[static_cast<std::size_t>(norm.weight.index)]) == 0);
+  CHECK(gradients[static_cast<std::size_t>(norm.bias.index)].size() == 0);
+  CHECK(training.effects.averages.empty());
+}

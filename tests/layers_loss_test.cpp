@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -279,4 +280,77 @@ TEST_CASE("binary cross-entropy of logits beyond all bounds is its limit") {
   };
   CHECK(loss({1, 0, 1, 0}) == 0.0f);
   CHECK(loss({0, 0, 1, 0}) == inf);
+}
+
+TEST_CASE("focal loss is that of every class by itself, over the count, for extreme logits too") {
+  struct Case {
+    const char* why;
+    std::vector<float> logits;  // [rows, 2]
+    std::vector<std::int32_t> labels;
+    FocalLoss config;
+  };
+  const Case cases[] = {
+      {"a class, none, and one that counts for nothing",
+       {0.5f, -1, 2, -3, 5, 5},
+       {1, kNoClass, kIgnored},
+       {}},
+      {"huge logits", {1000, -1000, 90, -90}, {1, 0}, {}},
+      {"other weights and powers", {0.5f, -1, 2, -3}, {0, kNoClass}, {.alpha = 0.6, .gamma = 1.5}},
+      {"without focus it is cross-entropy",
+       {0.5f, -1, 800, -3},
+       {0, 0},
+       {.alpha = 0.5, .gamma = 0}}};
+  for (const Case& c : cases) {
+    CAPTURE(c.why);
+    const std::int64_t rows = std::ssize(c.labels);
+    Bench bench;
+    Pass pass = bench.pass();
+    const Var z = pass.tape.variable(Tensor::from({rows, 2}, c.logits));
+    const Var loss = focal_loss(pass, z, c.labels, 3.0, c.config);
+    long double expected = 0;
+    std::vector<long double> slopes;
+    for (std::size_t i = 0; i < c.logits.size(); ++i) {
+      const std::int32_t label = c.labels[i / 2];
+      const bool yes = label == static_cast<std::int32_t>(i % 2);
+      const long double x = yes ? c.logits[i] : -c.logits[i];  // of the right answer
+      const long double a = label == kIgnored ? 0 : yes ? c.config.alpha : 1 - c.config.alpha;
+      const long double p = 1 / (1 + std::exp(-x)), q = 1 / (1 + std::exp(x)),
+                        l = x > 0 ? std::log1p(std::exp(-x)) : -x + std::log1p(std::exp(x));
+      const long double focus = std::pow(q, static_cast<long double>(c.config.gamma));
+      expected += a * focus * l / 3;
+      slopes.push_back((yes ? -1 : 1) * a * focus * (c.config.gamma * p * l + q) / 3);
+    }
+    CHECK(std::abs(double{pass.tape[loss].item()} - static_cast<double>(expected)) <=
+          1.01 * kUnit * static_cast<double>(expected) + 1e-15);
+    pass.tape.backward(loss);
+    for (std::size_t i = 0; i < slopes.size(); ++i) {
+      const auto slope = static_cast<double>(slopes[i]);
+      CHECK(std::abs(double{pass.tape.gradient_of(z)[static_cast<std::int64_t>(i)]} - slope) <=
+            3 * kUnit * std::abs(slope) + 1e-15);
+    }
+  }
+}
+
+TEST_CASE(
+    "focal loss has the gradient of its value, the same bits anywhere, and refuses what does not "
+    "fit") {
+  Bench bench;
+  std::vector<std::int32_t> labels;
+  for (int i = 0; i < 50; ++i) labels.push_back(i % 5 - 2);
+  const Op op = [&](Pass& pass, const std::vector<Var>& inputs) {
+    return focal_loss(pass, inputs[0], labels, 7.0);
+  };
+  const Op of_few = [&](Pass& pass, const std::vector<Var>& inputs) {
+    return focal_loss(pass, inputs[0], std::span(labels).first(10), 7.0);
+  };
+  check_gradients(bench, {random_tensor({10, 3}, Key(3), 0.5)}, 4, of_few);
+  check_bits(bench, {random_tensor({50, 3}, Key(3), 2.0)}, op);
+  Pass pass = bench.pass();
+  const Var z = pass.tape.constant(Tensor::zeros({1, 2}));
+  for (const std::int32_t bad : {2, -3})
+    CHECK_THROWS_AS(focal_loss(pass, z, std::array{bad}, 1.0), DataError);
+  CHECK_THROWS_AS(focal_loss(pass, z, std::array{0, 0}, 1.0), ShapeError);
+  CHECK_THROWS_AS(focal_loss(pass, z, std::array{0}, 0.0), ConfigError);
+  CHECK_THROWS_AS(focal_loss(pass, z, std::array{0}, 1.0, {.alpha = 1.5}), ConfigError);
+  CHECK_THROWS_AS(focal_loss(pass, z, std::array{0}, 1.0, {.gamma = -1}), ConfigError);
 }

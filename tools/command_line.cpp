@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/text.h"
+#include "tools/ap_command.h"
 #include "tools/ngram_command.h"
 #include "tools/option_checks.h"
 #include "tools/program_of_run.h"
@@ -254,6 +255,28 @@ void add_ngram_command(CLI::App& app, std::ostream& out) {
       ->capture_default_str()
       ->check(integer_check, "");
   command->callback([options, &out] { ngram(*options, out); });
+}
+
+void add_ap_command(CLI::App& app, std::ostream& out) {
+  const auto options = std::make_shared<ApCommandOptions>();
+  CLI::App* const command =
+      app.add_subcommand("ap", "Score detections: average precision by class and their mean");
+  command
+      ->add_option("--ground-truth", options->ground_truth,
+                   "file of COCO's instances, or what ebb-detect --data takes")
+      ->required();
+  command->add_option("--detections", options->detections, "file of COCO's results")->required();
+  command->add_option("--metric", options->metric, "voc07, voc or coco")->required();
+  command
+      ->add_option("--iou", options->iou,
+                   "least overlap of a match, or several with commas [0.5; coco: 0.5 to 0.95]")
+      ->delimiter(',');
+  command->add_option("--split", options->split,
+                      "train, validation or test, where --ground-truth is a data set [test]");
+  command->add_flag("--inclusive", options->inclusive,
+                    "boxes end with their last pixel, as Pascal VOC's do");
+  command->add_flag("--json", options->json, "one JSON object");
+  command->callback([options, &out] { average_precisions(*options, out); });
 }
 
 void add_range_command(CLI::App& app, std::ostream& out, std::ostream& err, int& exit_code) {

@@ -25,6 +25,8 @@ void add_report_command(CLI::App& app, std::ostream& out, std::ostream& warnings
 void add_export_command(CLI::App& app, std::ostream& out, std::ostream& warnings);
 /// `evaluate RUN` becomes the program of the run, which scores it in several formats.
 void add_evaluate_command(CLI::App& app);
+/// `ap` scores detections by average precision; see average_precisions.
+void add_ap_command(CLI::App& app, std::ostream& out);
 void add_ngram_command(CLI::App& app, std::ostream& out);
 /// `predict RUN FILE...` becomes the program of the run, which scores the files.
 void add_predict_command(CLI::App& app);

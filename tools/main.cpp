@@ -53,6 +53,7 @@ int run(int argc, char** argv) {
   ebb::tools::add_report_command(app, std::cout, std::cerr);
   ebb::tools::add_export_command(app, std::cout, std::cerr);
   ebb::tools::add_ngram_command(app, std::cout);
+  ebb::tools::add_ap_command(app, std::cout);
   ebb::tools::add_predict_command(app);
   ebb::tools::add_evaluate_command(app);
   ebb::tools::add_import_command(app);

@@ -1,6 +1,6 @@
 # Sourced by the set-up scripts. Installs Debian and Ubuntu packages, but only those that are missing, so that later runs need no network.
 
-ebb_packages=(g++ cmake ninja-build pkg-config libeigen3-dev zlib1g-dev liblzma-dev libjpeg-dev libpng-dev libssl-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev
+ebb_packages=(g++ cmake ninja-build pkg-config libeigen3-dev zlib1g-dev liblzma-dev libjpeg-dev libpng-dev libpugixml-dev libssl-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev
   doctest-dev libmpfr-dev)
 
 # missing PACKAGE...: those not installed, one a line

@@ -1,6 +1,5 @@
 #include "models/cnn/resnet.h"
 
-#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <string>
@@ -24,13 +23,16 @@ struct BlockParts {
   ParamStore& params;
   Key key;
   std::string name;
+  bool frozen_norm = false;
 
   [[nodiscard]] ConvNorm conv(const char* conv, const char* norm, std::vector<std::string> tags,
                               const Shape& weight, const ConvConfig& config) const {
     Site site{concat(name, '.', conv), std::move(tags)};
     Tensor initial = he_fan_out_init(weight, key.fold(site.name));
-    return ConvNorm::create(params, std::move(site), concat(name, '.', norm), std::move(initial),
-                            config);
+    ConvNorm layer = ConvNorm::create(params, std::move(site), concat(name, '.', norm),
+                                      std::move(initial), config);
+    layer.norm.frozen = frozen_norm;
+    return layer;
   }
   /// Where the block changes the shape.
   [[nodiscard]] std::optional<ConvNorm> shortcut(std::int64_t in, std::int64_t out,
@@ -94,16 +96,6 @@ Var apply(Pass& pass, const std::vector<Block>& blocks, Var x) {
   return x;
 }
 
-struct ImageNetDepth {
-  int depth;
-  bool bottleneck;
-  std::array<int, 4> blocks;
-};
-constexpr std::array<ImageNetDepth, kImageNetDepths.size()> kImageNet{{{18, false, {2, 2, 2, 2}},
-                                                                       {34, false, {3, 4, 6, 3}},
-                                                                       {50, true, {3, 4, 6, 3}},
-                                                                       {101, true, {3, 4, 23, 3}}}};
-
 }  // namespace
 
 Classifier make_resnet(int depth, const Shape& image, int classes, ParamStore& params, Key key) {
@@ -131,33 +123,56 @@ Classifier make_resnet(int depth, const Shape& image, int classes, ParamStore& p
           }};
 }
 
-Classifier make_imagenet_resnet(int depth, const Shape& image, int classes, ParamStore& params,
-                                Key key) {
-  const auto* const plan = std::find_if(kImageNet.begin(), kImageNet.end(),
-                                        [&](const ImageNetDepth& d) { return d.depth == depth; });
-  require<ConfigError>(plan != kImageNet.end(),
-                       "[resnet] expected a depth of 18, 34, 50 or 101, got ", depth);
-  constexpr std::int64_t first_width = 64;
-  const ConvNorm stem =
-      make_stem(params, key, {first_width, 7, 7, image[2]}, {.stride = 2, .pad = 3});
-  std::vector<Block> blocks;
-  std::int64_t in = first_width, width = first_width;
-  for (std::size_t stage = 0; stage < plan->blocks.size(); ++stage, width *= 2) {
-    const std::int64_t out = plan->bottleneck ? Bottleneck::kWiden * width : width;
-    for (int i = 0; i < plan->blocks[stage]; ++i, in = out) {
-      const BlockParts parts{params, key, concat("stage", stage + 1, ".block", i + 1)};
+TrunkConfig imagenet_trunk(int depth) {
+  switch (depth) {
+    case 18: return {};
+    case 34: return {.blocks = {3, 4, 6, 3}};
+    case 50: return {.bottlenecks = true, .blocks = {3, 4, 6, 3}};
+    case 101: return {.bottlenecks = true, .blocks = {3, 4, 23, 3}};
+    default:
+      throw ConfigError(concat("[resnet] expected a depth of 18, 34, 50 or 101, got ", depth));
+  }
+}
+
+Trunk make_trunk(const TrunkConfig& config, std::int64_t image_channels, ParamStore& params,
+                 Key key) {
+  const std::int64_t first_width = config.widths[0];
+  ConvNorm stem =
+      make_stem(params, key, {first_width, 7, 7, image_channels}, {.stride = 2, .pad = 3});
+  stem.norm.frozen = config.frozen_norm;
+  std::array<std::vector<Block>, 4> stages;
+  std::int64_t in = first_width;
+  for (std::size_t stage = 0; stage < stages.size(); ++stage) {
+    const std::int64_t out = config.channels(stage);
+    for (int i = 0; i < config.blocks[stage]; ++i, in = out) {
+      const BlockParts parts{params, key, concat("stage", stage + 1, ".block", i + 1),
+                             config.frozen_norm};
       const std::int64_t stride = stage > 0 && i == 0 ? 2 : 1;
-      blocks.push_back(plan->bottleneck ? Block(Bottleneck::create(parts, in, out, stride))
-                                        : Block(BasicBlock::create(parts, in, out, stride)));
+      stages[stage].push_back(config.bottlenecks
+                                  ? Block(Bottleneck::create(parts, in, out, stride))
+                                  : Block(BasicBlock::create(parts, in, out, stride)));
     }
   }
+  return [=](Pass& pass, Var x) {
+    x = max_pool(pass, stem(pass, x, {.relu = true}), {.window = 3, .stride = 2, .pad = 1});
+    std::array<Var, 4> results;
+    for (std::size_t stage = 0; stage < stages.size(); ++stage)
+      results[stage] = x = apply(pass, stages[stage], x);
+    return results;
+  };
+}
+
+Classifier make_imagenet_resnet(int depth, const Shape& image, int classes, ParamStore& params,
+                                Key key) {
+  const TrunkConfig config = imagenet_trunk(depth);
+  const Trunk trunk = make_trunk(config, image[2], params, key);
+  const std::int64_t in = config.channels(3);
   const Linear classifier = Linear::create(
       params, {"classifier", {"last"}}, lecun_uniform_init({classes, in}, key.fold("classifier")),
       Tensor::zeros({classes}));
 
   return {concat("resnet", depth), image, classes, [=](Pass& pass, Var x) {
-            x = max_pool(pass, stem(pass, x, {.relu = true}), {.window = 3, .stride = 2, .pad = 1});
-            return classifier(pass, global_avg_pool(pass, apply(pass, blocks, x)));
+            return classifier(pass, global_avg_pool(pass, trunk(pass, x)[3]));
           }};
 }
 

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 
 #include "models/classifier.h"
 
@@ -40,5 +41,28 @@ inline constexpr std::array kImageNetDepths{18, 34, 50, 101};
 /// @throws ConfigError for another depth
 Classifier make_imagenet_resnet(int depth, const Shape& image, int classes, ParamStore& params,
                                 Key key);
+
+/// The convolutions of a ResNet for large images.
+struct TrunkConfig {
+  bool bottlenecks = false;
+  std::array<int, 4> blocks{2, 2, 2, 2};                  ///< of the stages
+  std::array<std::int64_t, 4> widths{64, 128, 256, 512};  ///< bottlenecks give four times that
+  bool frozen_norm = false;                               ///< BatchNorm::frozen everywhere
+
+  [[nodiscard]] std::int64_t channels(std::size_t stage) const {
+    return bottlenecks ? 4 * widths[stage] : widths[stage];
+  }
+};
+/// That of make_imagenet_resnet. @throws ConfigError for another depth
+TrunkConfig imagenet_trunk(int depth);
+
+/// The results of the four stages, [batch, height / s, width / s, channels] with s = 4, 8, 16 and
+/// 32, rounded up, of images [batch, height, width, channels].
+using Trunk = std::function<std::array<Var, 4>(Pass& pass, Var images)>;
+
+/// What make_imagenet_resnet has before the pooling, with the same sites, names and first values;
+/// the stem has as many channels as the first stage is wide.
+Trunk make_trunk(const TrunkConfig& config, std::int64_t image_channels, ParamStore& params,
+                 Key key);
 
 }  // namespace ebb

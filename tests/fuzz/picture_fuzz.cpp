@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "data/image_file.h"
+#include "data/image_scale.h"
 
 using namespace ebb;
 

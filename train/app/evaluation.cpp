@@ -76,6 +76,7 @@ Json json_of(const EvaluationReport& report) {
     json[concat(name, "_bits")] = scored ? Json::parse(to_line(*row)).at("bits") : Json(nullptr);
     json[concat(name, "_bit_ops")] = scored ? Json(to_text(row->bit_ops)) : Json(nullptr);
     add("seconds", &EvalRow::seconds);
+    if (scored) json.update(Json::parse(more_scores_json(*row)));
   }
   json["arithmetic"] = Json::parse(texts_json(report.arithmetic));
   json["bit_ops"] = to_text(report.ledger.total_bit_ops());
@@ -163,6 +164,7 @@ std::string to_table(const EvaluationReport& report) {
     facts.push_back({concat(row.split, ' ', row.metric),
                      concat(format_score(row.metric, row.score), " in ", formats_text(row.formats),
                             ", loss ", format_fixed(row.loss, 4))});
+    if (!row.more.empty()) facts.push_back({"  and", more_scores_text(row)});
   }
   if (const std::string arithmetic = format_options(report.arithmetic); !arithmetic.empty())
     facts.push_back({"with", arithmetic});

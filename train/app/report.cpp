@@ -182,6 +182,9 @@ std::string to_json(const Summary& summary) {
       {"best_score", best ? Json(best->score) : Json(nullptr)},
       {"best_iteration", iteration(best)},
       {"run", summary.directory.empty() ? Json(nullptr) : Json(summary.directory)}};
+  for (const std::optional<EvalRow>& row : {summary.test, summary.validation}) {
+    if (row) json.update(Json::parse(more_scores_json(*row)));
+  }
   for (const auto& [name, value] : summary.baselines) json[name] = value;
   return dump(json);
 }
@@ -193,6 +196,26 @@ std::string to_json(const Generated& generated, const CostLedger& ledger) {
                {"bit_ops", to_text(ledger.total_bit_ops())},
                {"accumulator_overflows", to_text(ledger.overflow_events())},
                {"accumulator_overflows_by_site", Json::parse(overflows_json(ledger))}});
+}
+
+std::string more_scores_json(const EvalRow& row) {
+  Json json = Json::object();
+  for (const auto& [name, score] : row.more) {
+    const std::size_t cut = name.find('/');
+    Json& member = json[concat(row.split, '_', name.substr(0, cut))];
+    (cut == std::string::npos ? member : member[name.substr(cut + 1)]) = score;
+  }
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string more_scores_text(const EvalRow& row) {
+  std::string text;
+  for (const auto& [name, score] : row.more) {
+    std::string words = name;
+    std::ranges::replace(words, '/', ' ');
+    text += concat(text.empty() ? "" : ", ", printable(words), ' ', format_score(name, score));
+  }
+  return text;
 }
 
 std::string training_loss_text(double loss) {
@@ -262,6 +285,7 @@ void add_scores(const Summary& summary, std::vector<std::vector<std::string>>& f
                 row->iteration == summary.iterations
                     ? ""
                     : concat(" after ", row->iteration, " steps"))});
+    if (!row->more.empty()) facts.push_back({"  and", more_scores_text(*row)});
   }
   const std::optional<EvalRow>& best = summary.monitor.best;
   if (best && best->iteration != summary.iterations)

@@ -55,6 +55,11 @@ std::string to_json(const Generated& generated, const CostLedger& ledger);
 
 /// The training loss with what it is a mean of.
 std::string training_loss_text(double loss);
+/// The other scores of an evaluation as a JSON object: {"test_map": 0.4, "test_ap50": {"disc":
+/// 0.7}} of a test split's `map` and `ap50/disc`.
+std::string more_scores_json(const EvalRow& row);
+/// The same in words: "map 0.4000, ap50 disc 0.7000".
+std::string more_scores_text(const EvalRow& row);
 
 /// Why a run that --patience ended is no longer.
 std::string early_end_text(const Monitor& monitor);
