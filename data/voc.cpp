@@ -90,7 +90,7 @@ Box box_of(const Element& bounds, std::int64_t width, std::int64_t height) {
 fs::path picture_path(const fs::path& folder, const std::string& id) {
   std::error_code ignored;
   for (const char* ending : {".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG"}) {
-    const fs::path path = folder / "JPEGImages" / (id + ending);
+    fs::path path = folder / "JPEGImages" / (id + ending);
     if (fs::exists(path, ignored)) return path;
   }
   throw DataError(concat("[voc] ", (folder / "JPEGImages" / id).string(),

@@ -353,5 +353,6 @@ TEST_CASE("average precision refuses what it cannot mean") {
   CHECK(test::contains(error({{seen(kA, std::nanf(""))}}, {}), "has the score nan"));
   CHECK(test::contains(error({{}}, {.iou = {0}}), "above 0 and at most 1, got 0"));
   CHECK(test::contains(error({{}}, {.iou = {}}), "expected an overlap"));
-  CHECK(test::contains(test::config_error_of([] { parse_ap_rule("cocoo"); }), "did you mean 'coco'"));
+  CHECK(
+      test::contains(test::config_error_of([] { parse_ap_rule("cocoo"); }), "did you mean 'coco'"));
 }
