@@ -94,7 +94,10 @@ Box box_of(const Member& list) {
   list.expect(width >= 0 && height >= 0, "expected a size of 0 or more, got ", width, " x ",
               height);
   const auto edge = [](double value) { return static_cast<float>(value); };
-  return {edge(x), edge(y), edge(x + width), edge(y + height)};
+  const Box box{edge(x), edge(y), edge(x + width), edge(y + height)};
+  list.expect(std::isfinite(box.right) && std::isfinite(box.bottom),
+              "expected a box that float32 can hold");
+  return box;
 }
 
 void read_categories(const Member& categories, DetectionSet& set) {
@@ -185,6 +188,14 @@ std::string id_text(const std::string& id) {
   return parse_number(id, value) && to_text(value) == id ? id : Json(id).dump();
 }
 
+/// The number that a reader sees in the text of an edge; sizes are taken from it, so that the other
+/// edge comes back to the bit.
+double as_read(float edge) {
+  double value = 0;
+  parse_number(to_text(edge), value);
+  return value;
+}
+
 std::string_view text_of(const std::vector<std::byte>& bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
@@ -228,8 +239,8 @@ std::string coco_results(const DetectionSet& set,
       const Box& box = each.box;
       text += concat(text.size() > 1 ? ",\n" : "\n", R"({"image_id":)", id_text(set.pictures[i].id),
                      R"(,"category_id":)", set.category_id(each.label), R"(,"bbox":[)", box.left,
-                     ",", box.top, ",", double{box.right} - double{box.left}, ",",
-                     double{box.bottom} - double{box.top}, R"(],"score":)", each.score, "}");
+                     ",", box.top, ",", double{box.right} - as_read(box.left), ",",
+                     double{box.bottom} - as_read(box.top), R"(],"score":)", each.score, "}");
     }
   }
   return text + "\n]\n";

@@ -218,7 +218,7 @@ DetectionBatch DetectionBatches::gather(std::span<const std::int64_t> pictures,
   float* const images = batch.images.data();
   const auto scaled = [&](std::size_t i) -> Scaled {
     if (Scaled kept = cache_->find(i)) return kept;
-    const auto made = std::make_shared<const Picture>(resized(
+    Scaled made = std::make_shared<const Picture>(resized(
         read_picture(*set_, static_cast<std::int64_t>(i)), frames_[i].height, frames_[i].width));
     cache_->offer(i, made);
     return made;

@@ -18,7 +18,7 @@ inline constexpr std::array<std::string_view, 3> kSceneClasses{"disc", "square",
 inline constexpr std::int64_t kSceneHeight = 128, kSceneWidth = 160;
 
 /// What is on scene `index`: 1 to 5 shapes, each turned by any angle and wholly inside, in the
-/// order in which they are painted. Boxes are tight, between about 20 and 64 pixels a side; a shape
+/// order in which they are painted. Boxes are tight, between 19 and 60 pixels a side; a shape
 /// that would share more than 0.3 of the smaller box with an earlier one is put elsewhere, or left
 /// out after 20 tries. A pure function of (key, index).
 std::vector<BoxLabel> scene_boxes(Key key, std::int64_t index);

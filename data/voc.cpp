@@ -49,8 +49,9 @@ class Element {
   /// 0 or 1; 0 where the element is missing, as in some files of VOC itself.
   [[nodiscard]] bool flag(const char* name) const {
     if (node_.child(name).empty()) return false;
-    const std::string shown = child(name).trimmed();
-    expect(shown == "0" || shown == "1", " <", name, ">: expected 0 or 1, got '", shown, "'");
+    const Element found = child(name);
+    const std::string shown = found.trimmed();
+    found.expect(shown == "0" || shown == "1", "expected 0 or 1, got '", shown, "'");
     return shown == "1";
   }
   template <class... Parts>
@@ -89,7 +90,7 @@ Box box_of(const Element& bounds, std::int64_t width, std::int64_t height) {
 fs::path picture_path(const fs::path& folder, const std::string& id) {
   std::error_code ignored;
   for (const char* ending : {".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG"}) {
-    const fs::path path = folder / "JPEGImages" / (id + ending);
+    fs::path path = folder / "JPEGImages" / (id + ending);
     if (fs::exists(path, ignored)) return path;
   }
   throw DataError(concat("[voc] ", (folder / "JPEGImages" / id).string(),
@@ -184,7 +185,8 @@ VocAnnotation parse_voc(std::string_view xml, std::string_view name) {
                                .truncated = object.flag("truncated")};
     object.expect(!read.name.empty(), "<name> is empty");
     if (bounds.child("xmin").number() == bounds.child("xmax").number() ||
-        bounds.child("ymin").number() == bounds.child("ymax").number()) {
+        bounds.child("ymin").number() == bounds.child("ymax").number() ||
+        !(read.box.width() > 0 && read.box.height() > 0)) {  // what float32 has no room for
       ++annotation.dropped;
     } else {
       annotation.objects.push_back(std::move(read));

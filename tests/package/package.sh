@@ -73,7 +73,7 @@ add_executable(own_op own_op.cpp)
 target_link_libraries(own_op PRIVATE ebb::ebb)
 END
   without=()
-  for package in JPEG PNG ZLIB LibLZMA; do without+=("-DCMAKE_DISABLE_FIND_PACKAGE_$package=ON"); done
+  for package in JPEG PNG pugixml ZLIB LibLZMA; do without+=("-DCMAKE_DISABLE_FIND_PACKAGE_$package=ON"); done
   configure=(cmake -S "$scratch/products" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_CXX_FLAGS="$flags" "${without[@]}")
   "${configure[@]}" -B "$scratch/products/build"
   cmake --build "$scratch/products/build"
