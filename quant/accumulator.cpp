@@ -169,4 +169,12 @@ Accumulator resolve(const Accumulator& asked, Format a, Format b) {
   return asked;
 }
 
+void require_float32_sums(const Accumulator& accumulator, std::string_view place, Format format) {
+  require<ConfigError>(
+      accumulator.kind == Accumulator::Kind::standard || accumulator == Accumulator::fp32(), "[",
+      place, "] here ", format,
+      " is summed in float32 alone, expected accumulator auto or fp32, got ", accumulator,
+      "; a rule of --numerics can say accumulator = \"auto\" for this place");
+}
+
 }  // namespace ebb

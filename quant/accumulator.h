@@ -58,4 +58,9 @@ void require_valid(const Accumulator& accumulator);
 /// @throws ConfigError where the accumulator is none for such numbers
 Accumulator resolve(const Accumulator& accumulator, Format a, Format b);
 
+/// For sums that only float32 has: depthwise convolutions and sums over neighbours of formats other
+/// than linear ones. @throws ConfigError, naming the place, unless the accumulator is the standard
+/// one or fp32
+void require_float32_sums(const Accumulator& accumulator, std::string_view place, Format format);
+
 }  // namespace ebb

@@ -77,8 +77,13 @@ void run_vectors(const Csr& a, std::span<const float> scale, const Operand& x, S
 
 Tensor aggregate(const Csr& a, std::span<const float> scale, const Operand& operand,
                  const Multiply& how, CostLedger& ledger) {
-  const Operand x = operand.arithmetic() == Arithmetic::linear ? operand : operand.decoded();
   require_valid(how.accumulator);
+  const bool codes = operand.arithmetic() == Arithmetic::linear &&
+                     (how.accumulator.is_exact() || how.accumulator.is_narrow());
+  if (operand.is_encoded() && !codes && !how.count_only)
+    require_float32_sums(how.accumulator, concat(how.site.name, ' ', how.product),
+                         operand.format());
+  const Operand x = codes ? operand : operand.decoded();
   require<ShapeError>(a.cols == x.rows(), "[", how.site.name, " ", how.product,
                       "] cannot sum rows of a ", x.rows(), " x ", x.cols(),
                       " matrix over neighbours numbered 0 .. ", a.cols - 1);

@@ -15,14 +15,14 @@ namespace ebb {
 ///
 /// Integer x (one grid over the whole matrix): the sum of the codes is exact, or a narrow
 /// accumulator's; then one affine scaling in double, rounded once. Float32 x: one chain of float32
-/// additions in the order of the row, started at +0, then one multiplication. A row that lists
-/// nothing is 0. docs/NUMERICS.md gives the formulas.
+/// additions in the order of the row, started at +0, then one multiplication; x of any other format
+/// is decoded to float32 first. A row that lists nothing is 0. docs/NUMERICS.md gives the formulas.
 ///
 /// Charges `ledger` with n MACs for every entry of `a`, at 1 bit times the width of x; if that is
 /// all that is asked for (`how.count_only`), the result is a shape without memory. `how.product` is
 /// aggregate or aggregate_grad; `how.kernel` is empty or "reference".
 /// @throws ShapeError unless the shapes fit, x has one grid and scale is empty (all 1) or has m
-/// elements
+/// elements; ConfigError for an accumulator that x cannot be summed in
 Tensor aggregate(const Csr& a, std::span<const float> scale, const Operand& x, const Multiply& how,
                  CostLedger& ledger);
 

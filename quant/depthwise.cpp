@@ -279,6 +279,8 @@ void require_fit(const Operand& images, const PatchGeometry& g, const Operand& o
                        how.kernel, "'; there is 'reference'");
 }
 
+bool is_linear(Format format) { return traits_of(format).arithmetic(format) == Arithmetic::linear; }
+
 /// Integer codes as they are, where their sums are exact or narrow. All else is decoded, scales
 /// included, and summed in float32.
 struct Sides {
@@ -292,6 +294,9 @@ Sides sides(const Operand& images, const Operand& other, const Multiply& asked) 
       images.arithmetic() == Arithmetic::linear && other.arithmetic() == Arithmetic::linear;
   if (linear && (asked.accumulator.is_exact() || asked.accumulator.is_narrow()))
     return {images, other, how};
+  if (images.is_encoded() && other.is_encoded() && !asked.count_only)
+    require_float32_sums(asked.accumulator, concat(asked.site.name, ' ', asked.product),
+                         linear || !is_linear(images.format()) ? images.format() : other.format());
   Sides floats{images.decoded(), other.decoded(), how};
   floats.how.accumulator = Accumulator::fp32();
   return floats;
@@ -303,8 +308,6 @@ bool in_vectors(const Operand& images, const Operand& other, std::int64_t count,
   if (!how.kernel.empty() || how.multiplier != nullptr) return false;
   return images.is_float() || (how.accumulator.is_exact() && sums_fit(images, other, count, 53));
 }
-
-bool is_linear(Format format) { return traits_of(format).arithmetic(format) == Arithmetic::linear; }
 
 /// As the formats have it, also where operands are simulated.
 void settle(const Operand& images, const PatchGeometry& g, const Operand& other,

@@ -149,6 +149,16 @@ TEST_CASE("what does not fit is refused") {
   CHECK_THROWS_AS(aggregate(other, {}, whole, how, ledger), ShapeError);
   CHECK_THROWS_AS(aggregate(a, two, whole, how, ledger), ShapeError);
   CHECK_THROWS_AS(aggregate(a, {}, by_row, how, ledger), ShapeError);
+  // What is summed in float32 alone takes no other accumulator.
+  const Operand e4m3(x.matrix(), {Format::parse("e4m3")}, Granularity::per_tensor, Key(0));
+  for (const Operand* const operand : {&whole, &e4m3}) {
+    CHECK_THROWS_WITH_AS(aggregate(a, {}, *operand,
+                                   {.site = kSite,
+                                    .product = Product::aggregate,
+                                    .accumulator = Accumulator::parse("hopper")},
+                                   ledger),
+                         doctest::Contains("is summed in float32 alone"), ConfigError);
+  }
   CHECK_THROWS_AS(
       aggregate(a, {}, whole, {.site = kSite, .product = Product::aggregate, .kernel = "eigen"},
                 ledger),

@@ -195,5 +195,13 @@ TEST_CASE("depthwise products refuse what does not fit") {
       ConfigError);
   CHECK_THROWS_AS(depthwise_grad_weight_into(operand(x), g, operand(x), how, ledger, memory.data()),
                   ShapeError);
+  // What is summed in float32 alone takes no other accumulator.
+  const Operand e4m3(w.matrix(), {Format::parse("e4m3")}, Granularity::per_tensor, Key(0));
+  for (const char* const accumulator : {"hopper", "exact", "wrap16"}) {
+    const Multiply asked{
+        .site = kSite, .product = Product::forward, .accumulator = Accumulator::parse(accumulator)};
+    CHECK_THROWS_WITH_AS(into(e4m3, asked, 6), doctest::Contains("e4m3 is summed in float32 alone"),
+                         ConfigError);
+  }
   CHECK(ledger == CostLedger());
 }
