@@ -20,10 +20,10 @@ std::vector<Arch> archs() {
                           .lr_schedule = "warm(50up) 1->0.01 : cos",
                           .optimizer = "adamw",
                           .weight_decay = 1e-4,
-                          .epochs = 8,
+                          .epochs = 6,
                           .batch = 8,
                           .clip = 5.0,
-                          .options = {{"size", "160"}, {"anchor-base", "3"}}}};
+                          .options = {{"size", "128"}, {"anchor-base", "3"}}}};
   for (const int depth : kImageNetDepths) {
     list.push_back({.name = concat("retinanet-r", depth),
                     .summary = concat("RetinaNet on ResNet-", depth),
