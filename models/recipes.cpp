@@ -22,11 +22,11 @@ std::vector<NumericsRule> fp8_hybrid_rules(const std::string& pattern) {
 
 Preset format_recipe(std::string name, std::string summary, std::vector<NumericsRule> rules,
                      CommonFormats others) {
-  NumericsRule to_nearest;
-  to_nearest.pattern = "*";
-  to_nearest.role = Role::gradient;
-  to_nearest.rounding = RoundingMode{};
-  rules.push_back(std::move(to_nearest));
+  NumericsRule gradients;
+  gradients.pattern = "*";
+  gradients.role = Role::gradient;
+  gradients.rounding = RoundingMode{others.gradient_rounding};
+  rules.push_back(std::move(gradients));
   return {.name = std::move(name),
           .summary = std::move(summary),
           .options = {{"bits", others.forward},

@@ -12,10 +12,11 @@ namespace ebb {
 struct CommonFormats {
   const char* forward = "bf16";
   const char* gradient = "bf16";
+  Rounding gradient_rounding = Rounding::nearest_even;
 };
 
-/// A preset that says formats of products, and nothing of network, data and optimizer. Gradients
-/// round to nearest as all else does; costs are times relative to bf16 throughout.
+/// A preset that says formats of products, and nothing of network, data and optimizer. Costs are
+/// times relative to bf16 throughout.
 /// docs/PROGRAMS.md has the table.
 train::Preset format_recipe(std::string name, std::string summary,
                             std::vector<train::NumericsRule> rules, CommonFormats others = {});

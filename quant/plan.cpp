@@ -109,8 +109,12 @@ SiteFormats::Pair Numerics::formats(Product product) const {
 Transform Numerics::transform(Product product) const {
   const auto index = static_cast<std::size_t>(product);
   const SiteFormats::Pair pair = formats(product);
-  const bool encoded = !pair.left.is_fp32() && !pair.right.is_fp32();
-  return encoded && index < transforms.size() ? transforms[index] : Transform::none;
+  const auto has_scale = [](Format format) {
+    return !format.is_fp32() && (!has_codec(format) || format.scaling.kind != Scaling::Kind::none);
+  };
+  return has_scale(pair.left) && has_scale(pair.right) && index < transforms.size()
+             ? transforms[index]
+             : Transform::none;
 }
 
 Accumulator Numerics::accumulator(Product product) const {

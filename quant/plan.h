@@ -90,8 +90,8 @@ struct Numerics {
   /// The accumulator of a product. Sums over neighbours have those of the products of the same
   /// direction: aggregate has `forward`, aggregate_grad `grad_left`.
   [[nodiscard]] Accumulator accumulator(Product product) const;
-  /// What both operands of a product go through; none where one of them is float32, and of sums
-  /// over neighbours.
+  /// What both operands of a product go through; none where one of them has no scale, as bf16 and
+  /// float32, and of sums over neighbours.
   [[nodiscard]] Transform transform(Product product) const;
   friend constexpr bool operator==(const Numerics&, const Numerics&) = default;
 };

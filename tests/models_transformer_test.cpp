@@ -219,6 +219,30 @@ TEST_CASE("fp4-paper ends in the formats of bf16, and its switch changes formats
   CHECK(changed);
 }
 
+TEST_CASE("nvfp4-report transforms weight gradients in NVFP4, and no others") {
+  const std::vector<Site> sites{{"block0.mlp.up"},
+                                {"block3.mlp.up"},
+                                {"block0.attention.input"},
+                                {"block0.attention.output"},
+                                {"block0.attention.qk"}};
+  const Precision recipe = resolve_precision(Options({}, {{"lr", "0.1"},
+                                                          {"bits", "bf16"},
+                                                          {"gradient-bits", "bf16"},
+                                                          {"numerics", rules_of("nvfp4-report")}}),
+                                             {.updates = 100}, sites);
+  const Numerics up = recipe.plan(81).at(sites[0]), last = recipe.plan(81).at(sites[1]),
+                 later = recipe.plan(82).at(sites[0]), core = recipe.plan(0).at(sites[4]);
+  CHECK(up.weight.format == Format::parse("nvfp4(block=16x16)"));
+  CHECK(up.activation.format == Format::parse("nvfp4"));
+  CHECK(up.gradient.rounding == Rounding::stochastic);
+  CHECK(up.transform(Product::grad_right) == Transform::hadamard16);
+  CHECK(up.transform(Product::forward) == Transform::none);
+  for (const Numerics* const plain : {&last, &later, &core}) {
+    CHECK(plain->weight.format == Format::parse("bf16"));
+    CHECK(plain->transform(Product::grad_right) == Transform::none);
+  }
+}
+
 TEST_CASE("a recipe is formats of products, and what costs are counted in") {
   std::vector<Preset> recipes = transformer_recipes();
   for (const Preset& recipe : image_recipes()) recipes.push_back(recipe);

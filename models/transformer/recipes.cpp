@@ -54,8 +54,40 @@ Preset fp4_paper() {
   return preset;
 }
 
+// The report's blocks in bf16 are the last ones; of four, the last one.
+constexpr const char* kLastBlock = "block3";
+
+Preset nvfp4_report() {
+  const std::string rest = " @82% ; bf16 @rest";
+  std::vector<NumericsRule> rules;
+  for (const char* pattern : {kFeedForward, kAttention[0], kAttention[1]}) {
+    rules.push_back(format_rule(pattern, "nvfp4" + rest));
+    rules.push_back(format_rule(pattern, "nvfp4(block=16x16)" + rest));
+    rules.back().role = Role::weight;
+    NumericsRule transformed;
+    transformed.pattern = pattern;
+    transformed.product = Product::grad_right;
+    transformed.transform = Transform::hadamard16;
+    rules.push_back(std::move(transformed));
+  }
+  rules.push_back(format_rule(kLastBlock, "bf16"));
+  Preset preset = format_recipe(
+      "nvfp4-report",
+      "for --layers 4: linear layers of the first three blocks in NVFP4 with 16 x 16 blocks of "
+      "weights and Hadamard transforms before weight gradients, all else and the last 18 % of the "
+      "updates in bf16",
+      std::move(rules), {.gradient_rounding = Rounding::stochastic});
+  preset.warnings = {
+      "the report keeps about 15 % of the linear layers in bf16, the last blocks; the rules name "
+      "the last of four blocks, and other --layers need a file of rules",
+      "the report draws the signs of its transforms; here they are fixed"};
+  return preset;
+}
+
 }  // namespace
 
-std::vector<Preset> transformer_recipes() { return {bf16_recipe(), fp8_hybrid(), fp4_paper()}; }
+std::vector<Preset> transformer_recipes() {
+  return {bf16_recipe(), fp8_hybrid(), fp4_paper(), nvfp4_report()};
+}
 
 }  // namespace ebb
