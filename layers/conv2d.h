@@ -19,8 +19,8 @@ struct ConvConfig {
 /// floor((height + 2 pad - taps_y) / stride) + 1. Group i of the outputs sees group i of the
 /// inputs.
 ///
-/// Every product gathers patches from the codes of a tensor that was encoded once; padded taps are
-/// exact zeros.
+/// Every product is one of a patch matrix (im2col), whether or not it is made in memory, of the
+/// codes of a tensor that was encoded once; padded taps are exact zeros.
 /// | forward      patches(x) w^T          contracted over taps x in; x one grid, w one grid per
 /// |                                      output channel
 /// | grad_left    patches(g) flipped(w)   contracted over taps x out; g one grid, encoded once for

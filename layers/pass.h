@@ -57,8 +57,8 @@ struct QuantizeOptions {
   /// is noted for it (Effects::ranges); in evaluation scales go over that range, once training has
   /// set it.
   ParamId running_range = {};
-  std::uint64_t step = 0;  ///< tells operands of one use of a site in one role apart, such as the
-                           ///< steps of a recurrence; 0 folds nothing into the key
+  std::uint64_t step = 0;  ///< index among the operands of one role in one use of a site, such as
+                           ///< the time step of a recurrence; 0 folds nothing into the key
   Scales scales = Scales::by_role;
   bool whole = false;  ///< products take the whole matrix at once, so that it can be transformed
                        ///< along the axis that they contract

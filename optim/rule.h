@@ -41,7 +41,7 @@ struct Slot {
   /// Its format is that of this role in place of `format`. A master begins with the weights.
   std::optional<StateRole> role{};
 };
-/// The slot with what weights lack to the number that they are to stand for, if there is one.
+/// The slot of the weights' rounding residual (as in Kahan summation), in rules that have one.
 inline constexpr std::string_view kWeightResidual = "weight_residual";
 
 /// Some elements of one parameter in one step; the elements are divided among threads.
@@ -50,7 +50,7 @@ struct Update {
   double rate;      ///< learning rate of this parameter
   Key key;          ///< of this step and parameter
   std::uint64_t
-      first;  ///< place of the first element in the parameter: element j draws at first + j
+      first;  ///< place of the first element in the parameter: element j uses counter first + j
   std::int64_t size;
   const float* g;
   float* w;

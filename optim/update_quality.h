@@ -14,13 +14,13 @@ struct UpdateQuality {
   std::int64_t elements = 0;
   std::int64_t zero_updates = 0;  ///< elements whose update is zero
   std::int64_t lost = 0;          ///< elements that stay as they were although theirs is not
-  /// Sums of squares of the intended and of the effective updates, and of their products; the
-  /// same of the weights with their residuals, which is where strategies without any have it too.
+  /// Sums of squares of the intended and of the effective updates, and of their products; whole_*:
+  /// the same of weight + residual, equal to the former for optimizers without residuals.
   double intended_squares = 0, effective_squares = 0, dot = 0, whole_squares = 0, whole_dot = 0;
   double residual_squares = 0, residual_dot = 0;  ///< of residuals, and with intended updates
 
   UpdateQuality& operator+=(const UpdateQuality& other);
-  /// The length of the effective update along the intended one; 0 where nothing was intended.
+  /// Effective descent quality: <intended, effective> / |intended|; 0 if nothing was intended.
   [[nodiscard]] double edq() const;
   [[nodiscard]] double whole_edq() const;
   /// These as shares of the intended length: 1 if nothing was lost, and where nothing was intended.

@@ -21,7 +21,7 @@ struct CostModel {
     throughput,  ///< m3: time, 1 being a product of 16 bits
   };
   Kind kind = Kind::bits;
-  std::int64_t depth = 256;  ///< of datapath: products of a sum, for which exact ones have room
+  std::int64_t depth = 256;  ///< of datapath: K, products that an exact accumulator has room for
   /// Of throughput: products in the time of one of 16 bits, by a format's name or, with a number as
   /// name, for all formats of up to so many bits. The slower operand counts.
   std::vector<std::pair<std::string, double>> speeds = {
@@ -50,8 +50,8 @@ struct CostBasis {
 /// The reference, and the model unless it is bits: "8/8/8", "8/8/8 by datapath(K=256)".
 std::string to_text(const CostBasis& basis);
 
-/// What the products of a ledger cost; nothing if it does not know the formats of all, as those
-/// saved by version 0.1, which the model needs.
+/// What the products of a ledger cost; nullopt if the model needs formats that the ledger lacks, as
+/// one saved by version 0.1 does.
 std::optional<double> cost(const CostLedger& ledger, const CostModel& model);
 /// What the same products would cost at the plan's formats and accumulators.
 double cost_under(const CostLedger& ledger, const CostModel& model, const PrecisionPlan& plan);

@@ -44,7 +44,7 @@ struct MutableMatrix {
   void fill(float value) const;
 };
 
-/// The one matrix product: a [m, k] times b [k, n].
+/// The matrix product: a [m, k] times b [k, n].
 ///
 /// Linear codes: every output is one exact integer sum over k (or a narrow accumulator's), then one
 /// affine scaling in double, rounded once to float32. Codes of other formats: the numbers are

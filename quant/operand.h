@@ -95,7 +95,7 @@ class Operand {
   [[nodiscard]] std::int64_t cols() const { return codes_.cols; }
   [[nodiscard]] Format format() const { return encoding_.format; }
   [[nodiscard]] const Encoding& encoding() const { return encoding_; }
-  /// True when the numbers are multiplied as float32: fp32 and simulated operands.
+  /// True when elements are stored as float32: fp32, wider than 16 bits, decoded or simulated.
   [[nodiscard]] bool is_float() const { return codes_.container == CodeMatrix::Container::float32; }
   [[nodiscard]] Arithmetic arithmetic() const {
     return is_float()             ? Arithmetic::float32

@@ -17,7 +17,7 @@ struct SearchHost {
   /// One update at this value of the controller, on the batches that follow the snapshot. Its
   /// training loss; NaN where training broke down.
   std::function<double(double value)> update{};
-  std::function<double()> evaluate{};  ///< the loss of the first split
+  std::function<double()> evaluate{};  ///< the loss of the monitored split
 };
 
 /// Whether the controller has to search before the next update, after so many.

@@ -17,7 +17,7 @@ struct Observation {
     update,  ///< of the parameters: "loss" of its batch, "learning_rate", "accuracy" where there
              ///< are labels; "gnorm1" and "gnorm2", the norms of the gradients before clipping,
              ///< where a controller asks for them
-    evaluation,  ///< during training: "loss" and the scores of the first split
+    evaluation,  ///< during training: "loss" and the scores of the monitored split
     skipped      ///< an update that was left out since its gradients had overflowed
   };
   Event event = Event::update;

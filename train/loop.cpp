@@ -326,8 +326,8 @@ void search_where_due(const Task& task, RunState& state, const LoopSettings& set
 
 enum class Evaluated : std::uint8_t { done, enough, stopped };
 
-// The evaluation after a step, of the first split, or of all if it is the last. If it is stopped
-// the state is what it was.
+// The evaluation after a step, of the monitored split, or of all if it is the last. If it is
+// stopped the state is what it was.
 Evaluated evaluate_and_report(const Task& task, RunState& state, const LoopSettings& settings,
                               const LoopEvents& events, bool last) {
   const CostLedger before = state.evaluation_ledger;

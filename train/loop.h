@@ -153,8 +153,8 @@ struct LoopSettings {
   std::int64_t probe_every = 1;
   Probe probe{};  ///< what is asked of a step then, if it has formats
   Simd simd = Simd::scalar;
-  /// Told the score of the first split at every evaluation; true ends the run with it, and all
-  /// splits are scored then. A pure function of that row and of the evaluations before it.
+  /// Told the score of the monitored split at every evaluation; true ends the run with it, and
+  /// all splits are scored then. A pure function of that row and of the evaluations before it.
   std::function<bool(const EvalRow&)> enough{};
   /// Looked at after every step and every piece of an evaluation; nonzero saves and leaves.
   const volatile std::sig_atomic_t* stop = nullptr;

@@ -55,8 +55,8 @@ float decode_element(Code stored, const Grid& grid, Format format) {
 /// x as a number of the format: what a parameter or an optimizer state kept in it becomes. Element
 /// i of a tensor draws rounding_word(key, i). Infinities become the largest number where a format
 /// has none.
-/// @throws NonFiniteError for a NaN; ConfigError for linear formats, which are nothing without a
-/// grid
+/// @throws NonFiniteError for a NaN; ConfigError for integer formats, whose codes mean nothing
+/// without a grid
 float round_to(Format format, float x, Rounding rounding, Key key, std::uint64_t i);
 
 }  // namespace ebb

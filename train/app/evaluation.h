@@ -42,8 +42,8 @@ std::string to_table(const EvaluationReport& report);
 struct FormatScore {
   Format format{};
   EvaluationReport report{};
-  /// Of the operands of the first piece of the first split: -10 log10 of the mean of their ratios
-  /// of noise to signal. +inf where nothing was lost.
+  /// Of the operands of the first piece of the monitored split: -10 log10 of the mean of their
+  /// ratios of noise to signal. +inf where nothing was lost.
   double weight_sqnr_db = 0, activation_sqnr_db = 0;
 };
 /// evaluate_all, and an observed piece.

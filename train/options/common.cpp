@@ -155,7 +155,7 @@ std::vector<OptionSpec> precision_options() {
   keep_fp32.may_be_empty = true;
   return {
       text("schedule", "NAME", "CR", training,
-           "static, fp32, or one of CR LR ER RR CT LT ETV ETH RTV RTH"),
+           "static, fp32, or cyclic (docs/SCHEDULES.md): CR LR ER RR CT LT ETV ETH RTV RTH"),
       text("bits", "EXPR", "", training,
            "forward bits as a schedule expression, in place of --schedule; group{...} gives layers "
            "and roles bits of their own"),
@@ -208,7 +208,7 @@ std::vector<OptionSpec> product_options() {
            "rules for single layers, roles and products: TOML with tables "
            "[[rule]] of pattern and format, scale, grid, rounding, accumulator, "
            "transform; "
-           "they go over the other options",
+           "they take precedence over the other options of formats",
            [](const std::string& toml) { static_cast<void>(parse_numerics(toml)); });
   numerics.content = numerics_of_file;
   OptionSpec is_signed =
@@ -244,8 +244,8 @@ std::vector<OptionSpec> low_precision_options() {
   std::vector<OptionSpec> options{
       with_default("bf16", text(
                                "optimizer-formats", "LIST", "", training,
-                               "formats of what such an optimizer keeps: one for all of low "
-                               "precision, or by role as in weights=e4m3,residuals=bf16; roles: "
+                               "formats that a low-precision optimizer (adamw-low, ...) stores: "
+                               "one, or by role as in weights=e4m3,residuals=bf16; roles: "
                                "weights, gradients, moments, residuals, masters",
                                [](const std::string& list) {
                                  static_cast<void>(parse_state_formats(list, {}));
@@ -254,7 +254,7 @@ std::vector<OptionSpec> low_precision_options() {
       flag("strict-elementwise", training,
            "round every operation of the optimizer, not only what it keeps"),
       flag("round-update", training,
-           "round updates to the weights' format before a master takes them")};
+           "round updates to the weights' format before they are added to the master weights")};
   options[1].conflict = [](const Options& given) {
     return conflict_without_hyperparameter(given, "strict_elementwise");
   };
@@ -290,15 +290,15 @@ std::vector<OptionSpec> training_options() {
            "own")};
   std::ranges::move(controller_options(), std::back_inserter(options));
   std::ranges::move(low_precision_options(), std::back_inserter(options));
-  OptionSpec set = adjustable(
-      text("set", "KNOB=EXPR", "", training,
-           "have a setting follow a schedule, with controllers or without (docs/SCHEDULES.md): lr, "
-           "clip; momentum, weight-decay, beta1, beta2, eps, where the optimizer has it; dropout, "
-           "input-dropout, label-smoothing, z-loss, rope-theta, where the program has it; "
-           "without controllers bits, weight-bits, activation-bits, gradient-bits, "
-           "batch-multiplier, sequence-length, masking-rate, as the options of these names. May be "
-           "given more than once; with --resume the new schedules go on at the old update",
-           [](const std::string& lines) { static_cast<void>(knob_texts(lines)); }));
+  OptionSpec set = adjustable(text(
+      "set", "KNOB=EXPR", "", training,
+      "let a setting follow a schedule (docs/SCHEDULES.md): lr, clip; momentum, weight-decay, "
+      "beta1, beta2, eps (of the optimizer); dropout, input-dropout, label-smoothing, z-loss, "
+      "rope-theta (of the program); without controllers bits, gradient-bits, sequence-length, "
+      "batch-multiplier, masking-rate, weight-bits, activation-bits (--weight-format, "
+      "--activation-format), epsilon, kappa (--certify-...). May be given more than once; with "
+      "--resume new schedules take over at that update",
+      [](const std::string& lines) { static_cast<void>(knob_texts(lines)); }));
   set.repeats = true;
   options.push_back(std::move(set));
   options.push_back(adjustable(
@@ -329,7 +329,7 @@ std::vector<OptionSpec> training_options() {
                            number(Kind::integer, "loss-scale-window", "N", "", training,
                                   "updates after which a dynamic scale doubles", kCount))),
           with_loss_scale(number(Kind::real, "loss-scale-tolerance", "X", "0", training,
-                                 "share of overflows among attempts at a scale that halves it",
+                                 "halve the scale if this share of the steps tried overflowed",
                                  kBelowOne)),
           number(Kind::real, "clip", "X", "", training, "clip gradients to this global norm",
                  kNorm),
@@ -383,7 +383,7 @@ std::vector<OptionSpec> saving_options() {
                        "steps between records of the quantization error of every operand",
                        conflict_without_run_directory)),
       adjustable(count("update-metrics", session,
-                       "steps between records of how much of the intended updates was made",
+                       "steps between records of how much of each update survived rounding",
                        conflict_without_run_directory))};
 }
 
@@ -469,8 +469,8 @@ std::vector<OptionSpec> vector_options() {
                          "if it is left out",
                          product)),
           with_dump(number(Kind::integer, "index", "N", "0", session,
-                           "which of a layer's products of that kind: row and head of an "
-                           "attention, step of a recurrence, group of a convolution",
+                           "which of a layer's products of that kind: of an attention by "
+                           "sequence, then head; step of a recurrence, group of a convolution",
                            kSeed))};
 }
 

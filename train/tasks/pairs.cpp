@@ -56,7 +56,7 @@ struct Feed {
   std::int64_t accumulate, length;
   bool hypothesis_only, masked;
   Key masks;
-  std::optional<Bound> rate;  ///< of masked words in training; none: 15 of 100 in every row
+  std::optional<Bound> rate;  ///< of masked words in training; none: 15 of 100 in every sequence
 
   Feed(std::shared_ptr<const PairSet> set, const Options& options, bool masks_words)
       : pairs(std::move(set)),
@@ -251,7 +251,7 @@ std::vector<OptionSpec> pair_options() {
           {.name = "masking-rate",
            .value = "EXPR",
            .help = "share of words masked in training with --task masked, a schedule such as "
-                   "'.3->.15:lin' [15 of 100 in every row, as in evaluations]",
+                   "'.3->.15:lin'; without it 15 % of every sequence, as in evaluations",
            .parse = [](const std::string& text) { static_cast<void>(Schedule::parse(text)); },
            .conflict =
                [](const Options& options) {
