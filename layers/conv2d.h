@@ -45,9 +45,7 @@ struct Conv2d {
 
   /// @throws ShapeError unless x is [batch, height, width, in] and the kernel fits into the padded
   /// image
-  Var operator()(Pass& pass, Var x) const {
-    return with(pass, x, pass.tape.parameter(weight));
-  }
+  Var operator()(Pass& pass, Var x) const { return with(pass, x, pass.tape.parameter(weight)); }
   /// The same with other weights of the same shape.
   Var with(Pass& pass, Var x, Var w) const;
 };

@@ -44,7 +44,8 @@ Var Linear::with(Pass& pass, Var x, Var w) const {
                       "] expected input [batch, ", in, "], got ", shape);
 
   const Site here = pass.visit(site);
-  const Quantized qx = pass.quantize(x, here, Role::activation, {.running_range = input_range, .whole = true});
+  const Quantized qx =
+      pass.quantize(x, here, Role::activation, {.running_range = input_range, .whole = true});
   const Quantized qw = pass.quantize(w, here, Role::weight, {.whole = true});
   Tensor y = pass.empty(with_last(shape, out));
   const Var b = bias.index >= 0 ? pass.tape.parameter(bias) : w;
@@ -53,7 +54,8 @@ Var Linear::with(Pass& pass, Var x, Var w) const {
 
   return pass.tape.record(std::move(y), {x, w, b}, [=, &pass](const Tensor& g, Adjoints& grads) {
     GradientSummary summary = b != w ? summarise_gradient(g, pass.simd) : GradientSummary{};
-    const Quantized qg = pass.quantize(g, here, Role::gradient, {.range = summary.range, .whole = true});
+    const Quantized qg =
+        pass.quantize(g, here, Role::gradient, {.range = summary.range, .whole = true});
     if (grads.wants(x)) {
       Tensor gx = pass.empty(shape);
       pass.multiply_into(qg.along(1, Product::grad_left), qw.along(0, Product::grad_left), here,

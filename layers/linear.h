@@ -27,9 +27,7 @@ struct Linear {
   static Linear create(ParamStore& params, Site site, Tensor weight, std::optional<Tensor> bias);
 
   /// @throws ShapeError unless x is [..., in] with at least one axis before the last
-  Var operator()(Pass& pass, Var x) const {
-    return with(pass, x, pass.tape.parameter(weight));
-  }
+  Var operator()(Pass& pass, Var x) const { return with(pass, x, pass.tape.parameter(weight)); }
   /// The same with other weights [out, in], of any number of outputs that fits the bias.
   Var with(Pass& pass, Var x, Var w) const;
 };

@@ -18,7 +18,7 @@ struct Classifier {
   Shape image{};  ///< of one image: [height, width, channels]
   int classes = 0;
   std::function<Var(Pass& pass, Var images)>
-      forward{};  ///< [batch, height, width, channels] to [batch, classes]
+      forward{};                ///< [batch, height, width, channels] to [batch, classes]
   std::vector<Layer> layers{};  ///< of a plain sequence; of other networks empty
 };
 

@@ -219,17 +219,17 @@ TEST_CASE("every architecture takes images of every shape, and none that are too
     Shape image;
     bool fits;
   };
-  const Case cases[] = {{"lenet5", {28, 28, 1}, true},    {"lenet5", {32, 32, 3}, true},
-                        {"lenet5", {12, 40, 2}, true},    {"lenet5", {11, 40, 1}, false},
-                        {"lenet5-bn", {28, 28, 1}, true}, {"mlp-bn", {3, 2, 3}, true},
-                        {"cnn-small", {32, 32, 3}, true}, {"cnn-small", {9, 10, 1}, false},
-                        {"cnn7", {8, 9, 3}, true},
-                        {"resnet8", {28, 28, 1}, true},   {"resnet8", {32, 32, 3}, true},
-                        {"resnet8", {1, 1, 1}, true},     {"resnet14", {9, 5, 2}, true},
-                        {"mobilenetv2", {9, 5, 2}, true}, {"mobilenetv2", {32, 32, 3}, true},
-                        {"resnet18", {33, 40, 3}, true},  {"resnet50", {17, 16, 1}, true},
-                        {"mlp", {28, 28, 1}, true},       {"mlp", {1, 2, 3}, true},
-                        {"mlp", {28, 28}, false},         {"resnet8", {0, 4, 1}, false}};
+  const Case cases[] = {{"lenet5", {28, 28, 1}, true},      {"lenet5", {32, 32, 3}, true},
+                        {"lenet5", {12, 40, 2}, true},      {"lenet5", {11, 40, 1}, false},
+                        {"lenet5-bn", {28, 28, 1}, true},   {"mlp-bn", {3, 2, 3}, true},
+                        {"cnn-small", {32, 32, 3}, true},   {"cnn-small", {9, 10, 1}, false},
+                        {"cnn7", {8, 9, 3}, true},          {"resnet8", {28, 28, 1}, true},
+                        {"resnet8", {32, 32, 3}, true},     {"resnet8", {1, 1, 1}, true},
+                        {"resnet14", {9, 5, 2}, true},      {"mobilenetv2", {9, 5, 2}, true},
+                        {"mobilenetv2", {32, 32, 3}, true}, {"resnet18", {33, 40, 3}, true},
+                        {"resnet50", {17, 16, 1}, true},    {"mlp", {28, 28, 1}, true},
+                        {"mlp", {1, 2, 3}, true},           {"mlp", {28, 28}, false},
+                        {"resnet8", {0, 4, 1}, false}};
   for (const Case& c : cases) {
     CAPTURE(c.name);
     CAPTURE(to_text(c.image));

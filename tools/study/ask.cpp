@@ -100,8 +100,8 @@ std::string find_program(const std::string& name) {
   for (const fs::path& folder : folders) {
     if (runs(folder / name)) return (folder / name).string();
   }
-  const std::vector<std::string> programs{"ebb-cnn", "ebb-mlp", "ebb-lstm", "ebb-transformer",
-                                          "ebb-gnn", "ebb-detect"};
+  const std::vector<std::string> programs{"ebb-cnn",         "ebb-mlp", "ebb-lstm",
+                                          "ebb-transformer", "ebb-gnn", "ebb-detect"};
   const std::string nearest = nearest_word(name, programs);
   throw ConfigError(
       concat("[program] there is no ", name, " beside ", (here / "ebb").string(), " or in PATH; ",

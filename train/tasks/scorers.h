@@ -18,7 +18,7 @@ namespace ebb::train {
 struct ScoreSums {
   double loss = 0;                ///< over the examples
   double correct = 0, bytes = 0;  ///< examples whose label is predicted; bytes that they stand for
-  double verified = 0;  ///< examples whose label is predicted wherever their bounds reach
+  double verified = 0;            ///< examples whose label is predicted wherever their bounds reach
   std::int64_t examples = 0;
 
   /// Adds a mean loss over so many examples.
@@ -30,9 +30,9 @@ struct SumScore {
   Metric metric{};
   double (*of)(const ScoreSums&);
 };
-SumScore accuracy();       ///< the share of examples whose label is predicted
-SumScore perplexity();     ///< e to the mean loss
-SumScore bits_per_byte();  ///< the loss over ln 2 and over the bytes that the examples stand for
+SumScore accuracy();        ///< the share of examples whose label is predicted
+SumScore perplexity();      ///< e to the mean loss
+SumScore bits_per_byte();   ///< the loss over ln 2 and over the bytes that the examples stand for
 SumScore standard_error();  ///< the share of examples whose label is not predicted
 SumScore verified_error();  ///< and of those that are not verified
 
