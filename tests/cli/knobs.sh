@@ -3,7 +3,7 @@
 # controllers are in the middle of something is killed, goes on with another number of threads, and ends with the same weights.
 source "$(dirname "$0")/lib.sh" "$@"
 mlp=$3 transformer=$4
-digits() { "$mlp" --data synthetic --validation 0.99 --quiet --json "$@" </dev/null; }
+digits() { "$mlp" --data synthetic --validation 0.02 --quiet --json "$@" </dev/null; }
 words=("$transformer" --layers 1 --width 16 --heads 2 --length 16 --batch 8 --positions rotary --quiet --json --eval-every 100)
 
 # An update of 4 batches of 16 is one of 64 that is cut in 4: the same images, draws and sums.
@@ -32,7 +32,7 @@ expect 2 "unknown knob 'z-loss'" digits --iterations 4 --set z-loss=1
 killed() {
   local name=$1 run=(digits --batch 16 --iterations 40 --save-every 1 --eval-every 5 --set "lr=$2" "${@:3}")
   "${run[@]}" --threads 1 --out "$name.whole" >whole.json 2>err.txt || fault "$name: $(<err.txt)"
-  "$mlp" --data synthetic --validation 0.99 --quiet --json "${run[@]:1}" --threads 1 --out "$name" </dev/null >/dev/null 2>&1 &
+  "$mlp" --data synthetic --validation 0.02 --quiet --json "${run[@]:1}" --threads 1 --out "$name" </dev/null >/dev/null 2>&1 &
   local pid=$!
   for ((i = 0; i < 500; ++i)); do
     [[ -e $name/steps.jsonl ]] && (($(wc -l <"$name/steps.jsonl") >= 13)) && break
